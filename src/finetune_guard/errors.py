@@ -1,0 +1,138 @@
+"""The errors and warnings of finetune-guard.
+
+openai.OpenAIError
+└── FineTuneGuardError
+    ├── NotEligibleError
+    │   ├── FineTuningClosedError
+    │   ├── InferenceWindowExpiredError
+    │   ├── NoInferenceRecordedError
+    │   ├── NeverFineTunedError
+    │   └── FineTuningRefusedError      (also an openai.PermissionDeniedError)
+    ├── KeepAliveError
+    ├── StoreError
+    └── GuardConfigError                (also a ValueError)
+
+UserWarning
+└── FineTuneGuardWarning
+    ├── PolicyBoundaryWarning
+    └── HistoryUnavailableWarning
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from finetune_guard.eligibility import Eligibility
+
+
+class FineTuneGuardError(openai.OpenAIError):
+    """Root of everything that finetune-guard raises.
+
+    It is an ``openai.OpenAIError``, so existing ``except`` clauses go on working.
+
+    Attributes:
+        eligibility: The decision behind the error; None where there was none.
+        remedy: What to do now, in one or two sentences; None where nothing is known to help.
+    """
+
+    eligibility: Eligibility | None
+    remedy: str | None
+
+    def __init__(
+        self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.eligibility = eligibility
+        self.remedy = remedy or (eligibility.remedy if eligibility is not None else None)
+
+
+class NotEligibleError(FineTuneGuardError):
+    """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why."""
+
+
+class FineTuningClosedError(NotEligibleError):
+    """The last date of the policy has passed: nobody can create fine-tuning jobs any more."""
+
+
+class InferenceWindowExpiredError(NotEligibleError):
+    """The latest inference known for the organization is older than the policy's window."""
+
+
+class NoInferenceRecordedError(NotEligibleError):
+    """No inference of the organization is known, and nothing that could be asked told of one."""
+
+
+class NeverFineTunedError(NotEligibleError):
+    """No trace of earlier fine-tuning was found, which the policy requires since May 7, 2026."""
+
+
+class FineTuningRefusedError(NotEligibleError, openai.PermissionDeniedError):
+    """The API itself refused the job with 403 ``training_not_available``.
+
+    It carries what every ``openai.PermissionDeniedError`` carries. When a remembered refusal
+    answers, without a new request, ``response`` is rebuilt from what was remembered and
+    ``remembered`` is true.
+    """
+
+    remembered: bool
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        response: Any,
+        body: object | None,
+        eligibility: Eligibility | None = None,
+        remedy: str | None = None,
+        remembered: bool = False,
+    ) -> None:
+        openai.PermissionDeniedError.__init__(self, message, response=response, body=body)
+        self.eligibility = eligibility
+        self.remedy = remedy or (eligibility.remedy if eligibility is not None else None)
+        self.remembered = remembered
+
+
+class KeepAliveError(FineTuneGuardError):
+    """No candidate model answered the keep-alive inference.
+
+    Attributes:
+        attempts: For each model that was tried, why it did not answer.
+    """
+
+    attempts: Mapping[str, str]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: Mapping[str, str] | None = None,
+        eligibility: Eligibility | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, eligibility=eligibility, remedy=remedy)
+        self.attempts = dict(attempts or {})
+
+
+class StoreError(FineTuneGuardError):
+    """A history could not be read or written; the cause is chained."""
+
+
+class GuardConfigError(FineTuneGuardError, ValueError):
+    """A configuration value is wrong; the message names the field, the value and what is allowed."""
+
+
+class FineTuneGuardWarning(UserWarning):
+    """Root of the warnings of finetune-guard."""
+
+
+class PolicyBoundaryWarning(FineTuneGuardWarning):
+    """A date of the policy is being crossed somewhere on Earth; the API decides, not the guard."""
+
+
+class HistoryUnavailableWarning(FineTuneGuardWarning):
+    """The history can't be read or written; calls go through without its knowledge."""

@@ -1,0 +1,93 @@
+"""The contract of every place where histories live."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from finetune_guard.history import Activity, Evidence, History
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to do something alone for a limited time.
+
+    Attributes:
+        name: What it is the right to do.
+        token: What tells this holder from every other; it is not a secret.
+    """
+
+    name: str
+    token: str
+
+
+class Store(ABC):
+    """Where the histories of organizations live.
+
+    Stores are synchronous, may be used from any thread and stay usable in a child after ``fork``.
+    Opening one is cheap and touches nothing: a folder, file or connection comes with the first
+    call that needs it, and a read alone never creates one.
+    Whatever goes wrong inside ends as a ``StoreError`` that is chained to its cause.
+    A store knows no client, no policy and no clock; a lease's time is the machine's own.
+
+    Attributes:
+        location: Where it is, for people; it never shows a password.
+    """
+
+    location: str
+
+    @abstractmethod
+    def evidence(self, organization: str) -> Evidence:
+        """Return the summary of an organization's history, empty when it has none.
+
+        It costs one read, however long the history is.
+        """
+
+    @abstractmethod
+    def history(self, organization: str) -> History:
+        """Return all that is remembered about an organization, empty when there is nothing."""
+
+    @abstractmethod
+    def organizations(self) -> tuple[str, ...]:
+        """Return the names of all histories, sorted."""
+
+    @abstractmethod
+    def record(self, organization: str, activities: Iterable[Activity]) -> None:
+        """Add inferences to an organization's history: all of them or, on an error, none.
+
+        Times only ever move forward and counts add up, also when several processes record at once.
+        """
+
+    @abstractmethod
+    def note(self, evidence: Evidence) -> None:
+        """Merge ``evidence`` into the history of its organization."""
+
+    @abstractmethod
+    def organization_of(self, alias: str) -> str | None:
+        """Return the organization that ``alias`` was last linked to, or None."""
+
+    @abstractmethod
+    def link(self, alias: str, organization: str) -> None:
+        """Remember that ``alias`` stands for ``organization``.
+
+        A history that was kept under the alias, for want of a better name, is merged into the
+        organization's and is gone afterwards. Linking an alias anew moves it, and only it.
+        """
+
+    @abstractmethod
+    def salt(self) -> bytes:
+        """Return the random bytes, the same for everyone who uses this store, that keys are hashed with."""
+
+    @abstractmethod
+    def lease(self, name: str, ttl: timedelta) -> Lease | None:
+        """Return the right to do ``name`` alone until released or for ``ttl``; None when someone has it."""
+
+    @abstractmethod
+    def release(self, lease: Lease) -> None:
+        """Give ``lease`` back; nothing happens when its time has passed and another holds it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections; the next call opens them again."""
