@@ -1,0 +1,64 @@
+"""Who may create fine-tuning jobs: the policy as the provider enforces it. Pure.
+
+This is written anew, not shared with the guard's own decision, so that each can prove the other
+wrong. Where the provider's pages leave something open, the simulator does this:
+
+* A date takes effect at one instant, 00:00 UTC unless the simulator was told otherwise.
+* "In the past 60 days" holds while less than 60 days have gone by since the latest inference.
+* A new inference re-opens a window that has lapsed.
+* Every successful inference counts, whatever its size; checkpoints of a job count as models.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from typing import Union
+
+from finetune_guard.policy import AccessPolicy, Phase, Requirement
+
+Rollover = Union[tzinfo, timedelta]
+"""When a published date takes effect: at 00:00 in a time zone, or so long after 00:00 UTC."""
+
+
+def takes_effect(day: date, rollover: Rollover) -> datetime:
+    """Return the instant (UTC) from which on ``day`` holds."""
+    zone = rollover if isinstance(rollover, tzinfo) else timezone.utc
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(timezone.utc)
+    return midnight + rollover if isinstance(rollover, timedelta) else midnight
+
+
+def phase_at(policy: AccessPolicy, now: datetime, rollover: Rollover) -> Phase:
+    """Return the one phase that the provider applies at ``now``."""
+    begun = (
+        phase
+        for phase in reversed(policy.phases)
+        if phase.starts_on is None or takes_effect(phase.starts_on, rollover) <= now
+    )
+    return next(begun)
+
+
+def may_create_jobs(
+    policy: AccessPolicy,
+    now: datetime,
+    *,
+    fine_tuned_before: bool,
+    last_inference: datetime | None,
+    rollover: Rollover = timezone.utc,
+) -> bool:
+    """Whether an organization may create a fine-tuning job at ``now``.
+
+    Args:
+        policy: The provider's dated rules.
+        now: The server's time.
+        fine_tuned_before: Whether the organization has run fine-tuning earlier.
+        last_inference: Its latest successful inference on a fine-tuned model.
+        rollover: When a published date takes effect.
+    """
+    phase = phase_at(policy, now, rollover)
+    if phase.requirement is Requirement.CLOSED:
+        return False
+    if phase.requirement is Requirement.EARLIER_FINE_TUNING:
+        return fine_tuned_before
+    if phase.window is not None:
+        return last_inference is not None and now - last_inference < phase.window
+    return True

@@ -1,0 +1,207 @@
+"""The API as an ASGI application: routes, authentication, faults, headers and the log of calls."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import format_datetime
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from finetune_guard.simulator import (
+    chat,
+    completions,
+    embeddings,
+    files,
+    jobs,
+    model_list,
+    responses,
+    uploads,
+)
+from finetune_guard.simulator.answers import Answer, ApiError
+from finetune_guard.simulator.calls import CallLog, ServedCall
+from finetune_guard.simulator.clock import SimulatedClock
+from finetune_guard.simulator.control import control_routes
+from finetune_guard.simulator.faults import Fault, FaultQueue
+from finetune_guard.simulator.organizations import Account
+from finetune_guard.simulator.provider import Call, Provider
+from finetune_guard.simulator.wire import Connections, Content, WireResponse, read
+
+Endpoint = Callable[[Call], Answer]
+
+ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
+    ("POST", "/v1/chat/completions", chat.create),
+    ("POST", "/v1/responses", responses.create),
+    ("POST", "/v1/completions", completions.create),
+    ("POST", "/v1/embeddings", embeddings.create),
+    ("GET", "/v1/models", model_list.list_all),
+    ("GET", "/v1/models/{model:path}", model_list.retrieve),
+    ("DELETE", "/v1/models/{model:path}", model_list.delete),
+    ("POST", "/v1/files", files.create),
+    ("GET", "/v1/files", files.list_all),
+    ("GET", "/v1/files/{file}", files.retrieve),
+    ("GET", "/v1/files/{file}/content", files.content),
+    ("DELETE", "/v1/files/{file}", files.delete),
+    ("POST", "/v1/uploads", uploads.create),
+    ("POST", "/v1/uploads/{upload}/parts", uploads.add_part),
+    ("POST", "/v1/uploads/{upload}/complete", uploads.complete),
+    ("POST", "/v1/uploads/{upload}/cancel", uploads.cancel),
+    ("POST", "/v1/fine_tuning/jobs", jobs.create),
+    ("GET", "/v1/fine_tuning/jobs", jobs.list_all),
+    ("GET", "/v1/fine_tuning/jobs/{job}", jobs.retrieve),
+    ("POST", "/v1/fine_tuning/jobs/{job}/cancel", jobs.cancel),
+    ("GET", "/v1/fine_tuning/jobs/{job}/events", jobs.events),
+    ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints", jobs.checkpoints),
+)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """All that an answer can depend on.
+
+    Attributes:
+        provider: The organizations, models and rules.
+        clock: The simulated clock.
+        faults: What was asked to go wrong.
+        log: The calls served so far.
+        connections: The open connections.
+        stopping: Set when the server stops, so that nobody goes on waiting.
+        strip_headers: Whether to leave out the ``openai-*`` headers, as some gateways do.
+    """
+
+    provider: Provider
+    clock: SimulatedClock
+    faults: FaultQueue
+    log: CallLog
+    connections: Connections
+    stopping: asyncio.Event
+    strip_headers: bool = False
+
+    async def answer(self, request: Request, endpoint: Endpoint) -> Response:
+        """Answer one request: what goes wrong on demand first, then the endpoint."""
+        content = await read(request)
+        path = request.scope["path"]
+        named = content.body.get("model", request.path_params.get("model"))
+        model = named if isinstance(named, str) else None
+        fault = self.faults.take(request.method, path, model)
+        if fault is not None and fault.delay:
+            await self._pause(fault.delay)
+        now = self.clock()
+        account, answer = self._decide(request, endpoint, content, fault, now)
+        self.log.add(
+            ServedCall(
+                method=request.method,
+                path=path,
+                organization=account.organization.slug if account else None,
+                model=model,
+                status=answer.status,
+                at=now,
+                stream=answer.events is not None,
+            )
+        )
+        headers = {**self._headers(account, now), **answer.headers, **(fault.headers if fault else {})}
+        return WireResponse(answer, headers, self.connections, fault.cut_after if fault else None)
+
+    def _decide(
+        self, request: Request, endpoint: Endpoint, content: Content, fault: Fault | None, now: datetime
+    ) -> tuple[Account | None, Answer]:
+        account = None
+        with self.provider.lock:
+            try:
+                account = self.provider.authenticate(request.headers)
+                if fault is not None and fault.answer is not None:
+                    return account, _spoil(fault.answer, fault)
+                if content.problem is not None:
+                    raise content.problem
+                self.provider.finish_jobs(account, now)
+                call = Call(
+                    provider=self.provider,
+                    account=account,
+                    now=now,
+                    body=content.body,
+                    parts=content.parts,
+                    params=request.path_params,
+                    query=request.query_params,
+                )
+                answer = endpoint(call)
+            except ApiError as error:
+                answer = fault.answer if fault is not None and fault.answer is not None else error.answer
+        return account, _spoil(answer, fault) if fault is not None else answer
+
+    def _headers(self, account: Account | None, now: datetime) -> dict[str, str]:
+        headers = {
+            "date": format_datetime(now, usegmt=True),
+            "x-request-id": f"req_{secrets.token_hex(16)}",
+        }
+        if self.strip_headers:
+            return headers
+        headers |= {"openai-version": "2020-10-01", "openai-processing-ms": "42"}
+        if account is not None:
+            organization = account.organization
+            headers |= {"openai-organization": organization.slug, "openai-project": organization.project}
+        return headers
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+
+def _spoil(answer: Answer, fault: Fault) -> Answer:
+    if not fault.malformed:
+        return answer
+    if answer.events is not None:
+        return replace(answer, events=(*answer.events[:1], b'data: {"object": "chat.comp\n\n'))
+    body = answer.chunks[0]
+    return replace(answer, body=None, raw=body[: len(body) // 2], kind=answer.media_type)
+
+
+def _nowhere(error: HTTPException) -> Endpoint:
+    def endpoint(call: Call) -> Answer:
+        raise ApiError(error.status_code, error.detail)
+
+    return endpoint
+
+
+def build(desk: Desk) -> ASGIApp:
+    """Return the application."""
+
+    def served(endpoint: Endpoint) -> Callable[[Request], object]:
+        async def serve(request: Request) -> Response:
+            return await desk.answer(request, endpoint)
+
+        return serve
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        url = f"{request.method} {request.scope['path']}"
+        said = f"Not allowed ({url})" if error.status_code == 405 else f"Invalid URL ({url})"
+        return await desk.answer(request, _nowhere(HTTPException(error.status_code, said)))
+
+    api = Starlette(
+        routes=[
+            *(Route(path, served(endpoint), methods=[method]) for method, path, endpoint in ENDPOINTS),
+            *control_routes(desk.provider, desk.clock, desk.faults, desk.log),
+        ],
+        exception_handlers={HTTPException: refuse},
+    )
+    api.router.redirect_slashes = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].rstrip("/") or "/"
+        try:
+            await api({**scope, "path": path}, receive, send)
+        except ClientDisconnect:
+            # Nobody is left to answer; uvicorn would log it as our failure.
+            return
+
+    return app

@@ -1,0 +1,168 @@
+"""Faults on request: what a test can ask the simulator to do wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finetune_guard.simulator.answers import TRAINING_NOT_AVAILABLE, Answer, error_body
+
+JOBS = "/v1/fine_tuning/jobs"
+
+
+class Fault(BaseModel):
+    """Something that goes wrong with calls of one path.
+
+    A fault that gives ``status``, ``body``, ``code`` or ``message`` answers in the API's place: the call
+    has no effect, an inference does not count. One that only gives ``delay``, ``headers``,
+    ``cut_after`` or ``malformed`` does that to the real answer: the call has had its effect. One that
+    gives nothing of these answers 500.
+
+    Attributes:
+        path: The path of the calls, with ``/v1``; a ``*`` at the end stands for anything.
+        method: Their HTTP method; ``*`` for any.
+        model: Only calls that name this model.
+        status: The HTTP status to answer with; 500 where another field asks for an error.
+        times: How many calls it hits; None until the faults are cleared.
+        body: The body to answer with: a JSON value, or a string that is sent as it is.
+        headers: Headers to add to the answer.
+        delay: Real seconds to wait before anything else.
+        cut_after: Bytes of a plain body, or events of a stream, after which the connection is cut.
+        malformed: Whether to send JSON that breaks off in the middle, in a complete body.
+        code: ``error.code`` of the answer.
+        message: ``error.message`` of the answer.
+        kind: ``error.type`` of the answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, Field(pattern=r"^(/|\*$)")]
+    method: str = "POST"
+    model: str | None = None
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    times: Annotated[int, Field(ge=1)] | None = 1
+    body: Any = None
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    delay: Annotated[float, Field(ge=0)] = 0.0
+    cut_after: Annotated[int, Field(ge=0)] | None = None
+    malformed: bool = False
+    code: str | None = None
+    message: str | None = None
+    kind: str | None = None
+
+    @model_validator(mode="after")
+    def _malformed_is_the_body(self) -> Fault:
+        if self.malformed and self.body is not None:
+            raise ValueError("malformed breaks the real body: give either malformed or body")
+        return self
+
+    @classmethod
+    def rate_limited(cls, *, retry_after: float = 1.0, path: str = "/v1/*", **fields: Any) -> Fault:
+        """429 ``rate_limit_exceeded`` with a ``Retry-After`` header in seconds."""
+        return cls(
+            path=path,
+            status=429,
+            code="rate_limit_exceeded",
+            kind="requests",
+            message="Rate limit reached for requests.",
+            headers={"retry-after": f"{retry_after:g}", "retry-after-ms": f"{retry_after * 1000:g}"},
+            **{"method": "*", **fields},
+        )
+
+    @classmethod
+    def insufficient_quota(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
+        """429 ``insufficient_quota``: no credit left."""
+        return cls(
+            path=path,
+            status=429,
+            code="insufficient_quota",
+            kind="insufficient_quota",
+            message="You exceeded your current quota, please check your plan and billing details.",
+            **{"method": "*", **fields},
+        )
+
+    @classmethod
+    def billing_hard_limit(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
+        """400 ``billing_hard_limit_reached``."""
+        return cls(
+            path=path,
+            status=400,
+            code="billing_hard_limit_reached",
+            message="Billing hard limit has been reached.",
+            **{"method": "*", **fields},
+        )
+
+    @classmethod
+    def unauthorized(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
+        """401 ``invalid_api_key``."""
+        return cls(
+            path=path,
+            status=401,
+            code="invalid_api_key",
+            message="Incorrect API key provided.",
+            **{"method": "*", **fields},
+        )
+
+    @classmethod
+    def training_not_available(cls, *, path: str = JOBS, **fields: Any) -> Fault:
+        """403 ``training_not_available``: the policy's refusal, whatever the policy says."""
+        return cls(
+            path=path, status=403, code="training_not_available", message=TRAINING_NOT_AVAILABLE, **fields
+        )
+
+    def hits(self, method: str, path: str, model: str | None) -> bool:
+        """Whether the fault is meant for such a call."""
+        if self.method not in {"*", method} or self.model not in {None, model}:
+            return False
+        return path.startswith(self.path[:-1]) if self.path.endswith("*") else path == self.path
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer in the API's place; None when the API is to answer itself."""
+        asked = (self.status, self.body, self.code, self.message, self.kind)
+        if all(value is None for value in asked):
+            if self.delay or self.headers or self.malformed or self.cut_after is not None:
+                return None
+            return Fault(path=self.path, status=500).answer
+        status = self.status or 500
+        if isinstance(self.body, str):
+            return Answer(raw=self.body.encode(), status=status)
+        if self.body is not None or status < 400:
+            return Answer(self.body, status)
+        kind = self.kind or ("server_error" if status >= 500 else "invalid_request_error")
+        message = self.message or f"The simulator was asked to answer {status}."
+        return Answer(error_body(message, code=self.code, kind=kind), status)
+
+
+class FaultQueue:
+    """The faults that were asked for and are not used up. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Fault, int | None]] = []
+
+    def add(self, fault: Fault) -> None:
+        """Ask for ``fault``; earlier ones that hit the same call come first."""
+        with self._lock:
+            self._waiting.append((fault, fault.times))
+
+    def clear(self) -> None:
+        """Forget every fault."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, method: str, path: str, model: str | None) -> Fault | None:
+        """Return the first fault that hits this call and count it as used once."""
+        with self._lock:
+            for position, (fault, left) in enumerate(self._waiting):
+                if not fault.hits(method, path, model):
+                    continue
+                if left == 1:
+                    del self._waiting[position]
+                elif left is not None:
+                    self._waiting[position] = (fault, left - 1)
+                return fault
+            return None

@@ -1,0 +1,79 @@
+"""What the three inference endpoints have in common: checking the request, noting the inference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finetune_guard.models import FineTunedModel
+from finetune_guard.simulator.answers import ApiError, invalid, missing
+from finetune_guard.simulator.provider import Call
+
+_REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
+_COMPLETION_ONLY = ("babbage", "davinci", "curie", "ada")
+
+
+def base_of(model_id: str) -> str:
+    """Return the base of a fine-tuned model, and any other id as it is."""
+    fine_tune = FineTunedModel.parse(model_id)
+    return fine_tune.base if fine_tune else model_id
+
+
+def is_reasoning(model_id: str) -> bool:
+    """Whether a model thinks before it answers, and therefore refuses ``max_tokens``."""
+    return base_of(model_id).startswith(_REASONING)
+
+
+def only_completes(model_id: str) -> bool:
+    """Whether a model answers on ``/completions`` and not in chats."""
+    return base_of(model_id).startswith(_COMPLETION_ONLY)
+
+
+def requested_model(call: Call) -> str:
+    """Return the served id of the model that the body names.
+
+    Raises:
+        ApiError: 400 without a model, 404 for one that is not there.
+    """
+    model = call.body.get("model")
+    if not isinstance(model, str) or not model:
+        raise ApiError(400, "you must provide a model parameter")
+    return call.provider.find_model(call.account, model, call.now)
+
+
+def required(call: Call, name: str) -> Any:
+    """Return a parameter that must be there.
+
+    Raises:
+        ApiError: 400; it is not.
+    """
+    value = call.body.get(name)
+    if value is None:
+        raise missing(name)
+    return value
+
+
+def count(call: Call, name: str, *, least: int) -> int | None:
+    """Return a whole-number parameter, None when it is left out.
+
+    Raises:
+        ApiError: 400; it is no integer, or less than ``least``.
+    """
+    value = call.body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise invalid(name, "expected an integer")
+    if value < least:
+        raise ApiError(
+            400,
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {least}, but got {value} "
+            "instead.",
+            code="integer_below_min_value",
+            param=name,
+        )
+    return value
+
+
+def note(call: Call, model: str) -> None:
+    """Remember the inference; this is what opens the organization's window again."""
+    call.provider.note_inference(call.account, model, call.now)

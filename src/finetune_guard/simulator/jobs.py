@@ -1,0 +1,225 @@
+"""``/fine_tuning/jobs``: where the policy is enforced."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from finetune_guard.models import FineTunedModel
+from finetune_guard.simulator import canned
+from finetune_guard.simulator.answers import (
+    Answer,
+    ApiError,
+    invalid,
+    missing,
+    model_not_available,
+    training_not_available,
+)
+from finetune_guard.simulator.inference import base_of
+from finetune_guard.simulator.organizations import Job, random_id
+from finetune_guard.simulator.paging import page
+from finetune_guard.simulator.provider import Call
+
+METHODS = ("supervised", "dpo", "reinforcement")
+LONGEST_SUFFIX = 64
+_AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
+
+
+def create(call: Call) -> Answer:
+    """Create a job, if the policy allows this organization to.
+
+    The order of the checks is not published. Here: the parameters' presence, the policy, the
+    model, the files.
+    """
+    model, training_file = call.body.get("model"), call.body.get("training_file")
+    for name, value in (("model", model), ("training_file", training_file)):
+        if not isinstance(value, str) or not value:
+            raise missing(name)
+    if not call.provider.may_create_jobs(call.account, call.now):
+        raise training_not_available()
+    model = _tunable(call, str(model))
+    job = Job(
+        id=random_id("ftjob-"),
+        base=model,
+        training_file=_file(call, "training_file"),
+        validation_file=_file(call, "validation_file") if call.body.get("validation_file") else None,
+        suffix=_suffix(call),
+        seed=call.body.get("seed") or secrets.randbelow(2**31),
+        method=_method(call),
+        metadata=call.body.get("metadata"),
+        created_at=call.now,
+        tokens=canned.tokens_in(call.account.files[str(training_file)].content.decode(errors="replace")),
+    )
+    call.account.jobs[job.id] = job
+    call.account.fine_tuned_before = True
+    return Answer(_body(call, job))
+
+
+def list_all(call: Call) -> Answer:
+    """List the organization's jobs, the newest first. The policy does not stop it."""
+    jobs = [_body(call, job) for job in reversed(call.account.jobs.values())]
+    return page(jobs, call.query, default=20, most=100)
+
+
+def retrieve(call: Call) -> Answer:
+    """Show one job."""
+    return Answer(_body(call, _find(call)))
+
+
+def cancel(call: Call) -> Answer:
+    """Cancel a job that has not ended."""
+    job = _find(call)
+    if job.cancelled_at is not None or job.finished_at is not None:
+        raise ApiError(400, f"Job has already {_status(call, job)}.", code="invalid_job_state")
+    job.cancelled_at = call.now
+    return Answer(_body(call, job))
+
+
+def events(call: Call) -> Answer:
+    """List what has happened to a job so far, the newest first."""
+    job = _find(call)
+    duration = call.provider.settings.job_duration
+    told = [
+        (job.created_at, f"Created fine-tuning job: {job.id}"),
+        (job.created_at, f"Validating training file: {job.training_file}"),
+        (job.created_at + _validation(duration), "Fine-tuning job started"),
+    ]
+    end = job.cancelled_at or job.finished_at
+    happened = [(at, text) for at, text in told if at <= call.now and (end is None or at <= end)]
+    if job.cancelled_at is not None:
+        happened.append((job.cancelled_at, "The job was cancelled"))
+    if job.finished_at is not None:
+        happened.append((job.finished_at, f"New fine-tuned model created: {job.fine_tuned_model}"))
+        happened.append((job.finished_at, "The job has successfully completed"))
+    listed = [
+        {
+            "object": "fine_tuning.job.event",
+            "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
+            "created_at": int(at.timestamp()),
+            "level": "info",
+            "message": text,
+            "data": None,
+            "type": "message",
+        }
+        for number, (at, text) in enumerate(happened)
+    ]
+    return page(listed[::-1], call.query, default=20, most=100)
+
+
+def checkpoints(call: Call) -> Answer:
+    """List the checkpoint models of a job."""
+    job = _find(call)
+    listed = []
+    if job.checkpoint is not None and job.finished_at is not None:
+        fine_tune = FineTunedModel.parse(job.checkpoint)
+        step = fine_tune.step if fine_tune and fine_tune.step else 0
+        listed.append(
+            {
+                "object": "fine_tuning.job.checkpoint",
+                "id": f"ftckpt_{job.id.removeprefix('ftjob-')}",
+                "created_at": int(job.finished_at.timestamp()),
+                "fine_tuned_model_checkpoint": job.checkpoint,
+                "fine_tuning_job_id": job.id,
+                "metrics": {"step": step, "train_loss": 0.1, "train_mean_token_accuracy": 0.9},
+                "step_number": step,
+            }
+        )
+    return page(listed, call.query, default=10, most=100)
+
+
+def _tunable(call: Call, model: str) -> str:
+    base = base_of(model)
+    if not call.provider.tunable(base) or (base != model and model not in call.account.models):
+        raise model_not_available(model)
+    return call.provider.find_model(call.account, model, call.now)
+
+
+def _file(call: Call, name: str) -> str:
+    file_id = str(call.body[name])
+    stored = call.account.files.get(file_id)
+    if stored is None:
+        raise ApiError(400, f"invalid {name}: {file_id}", code="invalid_file", param=name)
+    if stored.purpose != "fine-tune":
+        raise ApiError(
+            400, f"invalid {name}: the purpose of {file_id} is not fine-tune", code="invalid_file", param=name
+        )
+    return file_id
+
+
+def _suffix(call: Call) -> str | None:
+    suffix = call.body.get("suffix")
+    if suffix is None:
+        return None
+    if not isinstance(suffix, str) or not 0 < len(suffix) <= LONGEST_SUFFIX or ":" in suffix:
+        raise invalid("suffix", f"expected 1 to {LONGEST_SUFFIX} characters without a colon")
+    return suffix.strip().lower().replace(" ", "-")
+
+
+def _method(call: Call) -> dict[str, Any]:
+    given = call.body.get("method") or {"type": "supervised"}
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind not in METHODS:
+        raise invalid("method.type", f"expected one of {', '.join(METHODS)}")
+    settings = dict(given.get(kind) or {})
+    if kind == "reinforcement" and "grader" not in settings:
+        raise missing("method.reinforcement.grader")
+    asked = settings.get("hyperparameters") or call.body.get("hyperparameters") or {}
+    return {"type": kind, kind: {**settings, "hyperparameters": {**_AUTO, **asked}}}
+
+
+def _find(call: Call) -> Job:
+    job = call.account.jobs.get(call.params["job"])
+    if job is None:
+        raise ApiError(
+            404,
+            f"Could not find fine tune: {call.params['job']}",
+            code="fine_tune_not_found",
+            param="fine_tune_id",
+        )
+    return job
+
+
+def _validation(duration: timedelta) -> timedelta:
+    return duration / 10
+
+
+def _status(call: Call, job: Job) -> str:
+    if job.cancelled_at is not None:
+        return "cancelled"
+    if job.finished_at is not None:
+        return "succeeded"
+    begun = job.created_at + _validation(call.provider.settings.job_duration)
+    return "validating_files" if call.now < begun else "running"
+
+
+def _body(call: Call, job: Job) -> dict[str, Any]:
+    status = _status(call, job)
+    ended = job.finished_at or job.cancelled_at
+    due = job.created_at + call.provider.settings.job_duration
+    return {
+        "object": "fine_tuning.job",
+        "id": job.id,
+        "model": job.base,
+        "created_at": int(job.created_at.timestamp()),
+        "finished_at": _seconds(ended),
+        "fine_tuned_model": job.fine_tuned_model,
+        "organization_id": call.account.organization.id,
+        "result_files": [],
+        "status": status,
+        "validation_file": job.validation_file,
+        "training_file": job.training_file,
+        "hyperparameters": job.method[job.method["type"]]["hyperparameters"],
+        "trained_tokens": job.tokens if status == "succeeded" else None,
+        "error": None,
+        "user_provided_suffix": job.suffix,
+        "seed": job.seed,
+        "estimated_finish": _seconds(due) if status == "running" else None,
+        "integrations": [],
+        "metadata": job.metadata,
+        "method": job.method,
+    }
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return int(at.timestamp()) if at is not None else None

@@ -1,0 +1,52 @@
+"""``/models``: what an organization can use, and when it ends."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from finetune_guard.simulator.answers import Answer, ApiError, model_not_found
+from finetune_guard.simulator.provider import ALIASES, Call
+
+_BASES_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
+
+
+def list_all(call: Call) -> Answer:
+    """List the base models that are alive and the organization's own."""
+    alive = [
+        model_id
+        for model_id in (*call.provider.base_models(), *call.account.models)
+        if not call.provider.is_shut_down(model_id, call.now)
+    ]
+    return Answer({"object": "list", "data": [_body(call, model_id) for model_id in alive]})
+
+
+def retrieve(call: Call) -> Answer:
+    """Show one model."""
+    model_id = call.params["model"]
+    call.provider.find_model(call.account, model_id, call.now)
+    return Answer(_body(call, model_id))
+
+
+def delete(call: Call) -> Answer:
+    """Delete a fine-tuned model of the organization."""
+    model_id = call.params["model"]
+    if call.account.models.pop(model_id, None) is None:
+        if model_id in call.provider.base_models():
+            raise ApiError(403, "You have insufficient permissions for this operation.")
+        raise model_not_found(model_id)
+    return Answer({"id": model_id, "object": "model", "deleted": True})
+
+
+def _body(call: Call, model_id: str) -> dict[str, Any]:
+    owned = call.account.models.get(model_id)
+    body: dict[str, Any] = {
+        "id": model_id,
+        "object": "model",
+        "created": int(owned.created_at.timestamp()) if owned else _BASES_CREATED,
+        "owned_by": call.account.organization.slug if owned else "system",
+    }
+    if owned is None or call.provider.settings.fine_tunes_carry_shutdown_date:
+        day = call.provider.settings.catalog.shutdown_of(ALIASES.get(model_id, model_id))
+        body["shutdown_date"] = day.isoformat() if day else None
+    return body

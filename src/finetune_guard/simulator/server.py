@@ -1,0 +1,271 @@
+"""The simulator: a real HTTP server on this machine, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from finetune_guard.models import FineTunedModel, ModelCatalog, published_catalog
+from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.simulator.access import Rollover
+from finetune_guard.simulator.app import Desk, build
+from finetune_guard.simulator.calls import CallLog, ServedCall
+from finetune_guard.simulator.clock import SimulatedClock
+from finetune_guard.simulator.faults import Fault, FaultQueue
+from finetune_guard.simulator.organizations import Account, Organization
+from finetune_guard.simulator.provider import Provider, Settings
+from finetune_guard.simulator.wire import Connections
+
+DEFAULT_SLUG = "acme-28gund"
+DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
+# A pooled connection must not be closed under a client that pauses in a debugger.
+_KEEP_ALIVE_SECONDS = 600
+
+
+class Simulator:
+    """An HTTP server that behaves as OpenAI's API does under the wind-down policy.
+
+    It enforces the policy for each organization at the creation of fine-tuning jobs, by the
+    simulated clock; a context manager, or ``start`` and ``stop``. It keeps training files in
+    memory, and no prompt, completion or unknown key anywhere. Every method is thread-safe.
+
+    Args:
+        clock: The simulated clock; one that stands at the real time when left out.
+        policy: The rules to enforce.
+        port: The TCP port; 0 for any free one. A second ``start`` uses the first one's port again.
+        interface: The address to listen on.
+        rollover: When a published date takes effect: at 00:00 in a time zone, or a time span after
+            00:00 UTC of that date.
+        job_duration: How long a fine-tuning job takes, in simulated time.
+        strip_headers: Whether to leave out the ``openai-*`` response headers, as some gateways do.
+        models: Fine-tuned models that the default organization owns: their ids, or base models.
+        catalog: The base models and their shutdown dates.
+        fine_tunes_carry_shutdown_date: Whether ``GET /models`` tells the date of fine-tunes too;
+            whether OpenAI's does is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: SimulatedClock | None = None,
+        policy: AccessPolicy = OPENAI_SELF_SERVE,
+        port: int = 0,
+        interface: str = "127.0.0.1",
+        rollover: Rollover = timezone.utc,
+        job_duration: timedelta = timedelta(minutes=30),
+        strip_headers: bool = False,
+        models: Iterable[str] = (),
+        catalog: ModelCatalog | None = None,
+        fine_tunes_carry_shutdown_date: bool = False,
+    ) -> None:
+        self.clock = clock if clock is not None else SimulatedClock()
+        self._interface = interface
+        self._port = port
+        self._strip_headers = strip_headers
+        self._provider = Provider(
+            self.clock,
+            Settings(
+                policy,
+                catalog if catalog is not None else published_catalog(),
+                rollover,
+                job_duration,
+                fine_tunes_carry_shutdown_date,
+            ),
+        )
+        self._faults = FaultQueue()
+        self._log = CallLog()
+        self._running: _Running | None = None
+        self._default = self.add_organization(
+            slug=DEFAULT_SLUG, api_key=DEFAULT_API_KEY, fine_tuned_before=True, models=models
+        )
+
+    def start(self) -> Simulator:
+        """Begin to serve and return the simulator itself, ready for calls.
+
+        Raises:
+            OSError: The port can't be had.
+            RuntimeError: It serves already.
+        """
+        if self._running is not None:
+            raise RuntimeError("the simulator serves already")
+        listener = socket.create_server((self._interface, self._port))
+        self._port = listener.getsockname()[1]
+        self._running = _Running(self, listener)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and cut what is under way; nothing happens when it does not serve."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.stop()
+
+    def __enter__(self) -> Simulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The TCP port; 0 as long as none was given or taken."""
+        return self._port
+
+    @property
+    def host(self) -> str:
+        """Where it listens, ``ADDRESS:PORT``."""
+        reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(self._interface, self._interface)  # noqa: S104 # to reach it, not to listen
+        return f"{reachable}:{self._port}"
+
+    @property
+    def base_url(self) -> str:
+        """What to pass to a client as ``base_url``."""
+        return f"http://{self.host}/v1"
+
+    def organization(self) -> Organization:
+        """Return the organization that is there from the start; it has fine-tuned before."""
+        return self._default
+
+    def add_organization(
+        self, *, slug: str, api_key: str, fine_tuned_before: bool = False, models: Iterable[str] = ()
+    ) -> Organization:
+        """Add an organization with a key of its own.
+
+        Args:
+            slug: Its name in response headers.
+            api_key: The key that it calls with.
+            fine_tuned_before: Whether it has run fine-tuning earlier; true in any case with ``models``.
+            models: Fine-tuned models that it owns: their ids, or base models to make ids for.
+
+        Raises:
+            ValueError: The slug or the key is empty or taken.
+        """
+        with self._provider.lock:
+            account = self._provider.open_account(slug, api_key, fine_tuned_before=fine_tuned_before)
+            for model in models:
+                self._add_model(account, model, "", None)
+            return account.organization
+
+    def add_model(
+        self,
+        organization: Organization | None = None,
+        *,
+        base: str = "gpt-4o-mini-2024-07-18",
+        suffix: str = "",
+        created_at: datetime | None = None,
+    ) -> str:
+        """Give an organization a fine-tuned model, as if from an earlier job, and return its id.
+
+        Args:
+            organization: Whose; the default organization's when left out.
+            base: The base model, or the whole id of the fine-tuned model, in any form.
+            suffix: The suffix in the id; only with a base model.
+            created_at: When it was made; the clock's time when left out.
+        """
+        with self._provider.lock:
+            return self._add_model(self._account(organization), base, suffix, created_at)
+
+    def _add_model(self, account: Account, base: str, suffix: str, created_at: datetime | None) -> str:
+        made = created_at if created_at is not None else self.clock()
+        if FineTunedModel.parse(base) is not None:
+            return account.own(base, made).id
+        return account.add_model(base, suffix, made).id
+
+    def last_inference(self, organization: Organization | None = None) -> datetime | None:
+        """Return when the server last saw an inference on a fine-tuned model; None for never."""
+        with self._provider.lock:
+            return self._account(organization).last_inference
+
+    def _account(self, organization: Organization | None) -> Account:
+        return self._provider.accounts[(organization or self._default).slug]
+
+    @property
+    def calls(self) -> tuple[ServedCall, ...]:
+        """The API calls served so far, in order, without those under ``/_simulator``."""
+        return self._log.calls
+
+    def clear_calls(self) -> None:
+        """Forget the calls served so far."""
+        self._log.clear()
+
+    def fault(self, fault: Fault) -> None:
+        """Ask for something to go wrong; of several that fit a call, the earliest comes first."""
+        self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Let everything go right again."""
+        self._faults.clear()
+
+    def _desk(self, connections: Connections, stopping: asyncio.Event) -> Desk:
+        return Desk(
+            self._provider,
+            self.clock,
+            self._faults,
+            self._log,
+            connections,
+            stopping,
+            self._strip_headers,
+        )
+
+
+class _Running:
+    """The thread that serves, with its own event loop."""
+
+    def __init__(self, simulator: Simulator, listener: socket.socket) -> None:
+        self._simulator = simulator
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listener)), name="finetune-guard-simulator", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        assert self._loop is not None
+        assert self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    async def _serve(self, listener: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = stopping = asyncio.Event()
+        connections = Connections()
+        protocol = connections.protocol()
+        config = Config(
+            build(self._simulator._desk(connections, stopping)),
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        config.load()
+        state = ServerState()
+        # uvicorn's own server wakes ten times a second and takes 0.1 s and more to stop; its
+        # protocol alone does neither.
+        server = await self._loop.create_server(
+            lambda: protocol(config=config, server_state=state, app_state={}), sock=listener
+        )
+        self._ready.set()
+        await stopping.wait()
+        server.close()
+        connections.abort_all()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        while state.connections:
+            await asyncio.sleep(0)
+        await server.wait_closed()
