@@ -1,0 +1,204 @@
+"""The one connection a process has to the database of a folder, and everything that may befall it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from finetune_guard.errors import StoreError
+from finetune_guard.stores import faults, folder
+from finetune_guard.stores.names import key
+from finetune_guard.stores.rows import SCHEMA_VERSION
+from finetune_guard.stores.set_aside import set_aside
+
+if TYPE_CHECKING:
+    from finetune_guard.stores.plain_cache import PlainCache
+
+_T = TypeVar("_T")
+_SCHEMA = key("schema")
+_FORK_SECONDS = 1.0
+
+
+class Database:
+    """The database in a folder: opened when it is needed, anew when it was replaced under us.
+
+    Args:
+        path: The folder, with all links resolved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path
+        self._lock = threading.RLock()
+        self._cache: PlainCache | None = None
+        self._file: tuple[int, int] | None = None
+        self._size = 0
+        self._read_only = False
+
+    def read(self, doing: str, work: Callable[[PlainCache], _T], empty: _T, patience: timedelta) -> _T:
+        """Return what ``work`` finds, or ``empty`` where no database is yet; none is made."""
+
+        def once() -> _T:
+            with self._lock:
+                cache = self._opened(writing=False)
+                if cache is None:
+                    return empty
+                try:
+                    return work(cache)
+                finally:
+                    if self._read_only:  # it doesn't see what changes
+                        self._drop()
+
+        return self._attempt(doing, once, patience)
+
+    def write(self, doing: str, work: Callable[[PlainCache], _T], patience: timedelta) -> _T:
+        """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
+
+        def once() -> _T:
+            with self._lock:
+                cache = self._opened(writing=True)
+                assert cache is not None
+                cache.begin_journal()
+                with cache.transact():
+                    return work(cache)
+
+        return self._attempt(doing, once, patience)
+
+    def close(self) -> None:
+        """Let go of the files; the next call opens them again."""
+        with self._lock:
+            self._drop()
+
+    def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
+        try:
+            try:
+                return self._recovering(once)
+            except Exception as exc:
+                if not faults.is_contended(exc):
+                    raise
+            import tenacity  # noqa: PLC0415 (needed in this rare case only)
+
+            # The lock is free between two attempts, so other threads read meanwhile.
+            return tenacity.Retrying(
+                stop=tenacity.stop_after_delay(patience.total_seconds()),
+                wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.25),
+                retry=tenacity.retry_if_exception(faults.is_contended),
+                reraise=True,
+            ).wraps(lambda: self._recovering(once))()
+        except StoreError:
+            raise
+        except Exception as exc:
+            remedy = faults.remedy(exc)
+            raise StoreError(
+                f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}. {remedy}", remedy=remedy
+            ) from exc
+
+    def _recovering(self, once: Callable[[], _T]) -> _T:
+        try:
+            return self._dropping(once)
+        except sqlite3.Error as exc:
+            if faults.is_contended(exc) or isinstance(exc, sqlite3.ProgrammingError):
+                raise
+        # It may have been the connection alone, to a file that was replaced or cut under it.
+        try:
+            return self._dropping(once)
+        except sqlite3.DatabaseError as exc:
+            if not faults.is_damaged(exc) or self._read_only:
+                raise
+            set_aside(self._folder, exc)
+        return self._dropping(once)
+
+    def _dropping(self, once: Callable[[], _T]) -> _T:
+        try:
+            return once()
+        except sqlite3.Error as exc:
+            if not faults.is_contended(exc):
+                self.close()
+            raise
+
+    def _opened(self, *, writing: bool) -> PlainCache | None:
+        path = self._folder / folder.DATABASE
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            self._drop()
+            if not writing:
+                return None
+            folder.make(self._folder)
+            folder.check(self._folder)
+            folder.make_database(self._folder)
+            found = path.stat()
+        if (found.st_dev, found.st_ino) != self._file or found.st_size < self._size:
+            self._drop()
+        self._file, self._size = (found.st_dev, found.st_ino), found.st_size
+        if self._cache is None:
+            self._cache = self._open(writing=writing)
+        return self._cache
+
+    def _open(self, *, writing: bool) -> PlainCache | None:
+        from finetune_guard.stores.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
+
+        folder.check(self._folder)
+        log = self._folder / f"{folder.DATABASE}-wal"
+        self._read_only = not os.access(self._folder, os.W_OK) and not log.exists()
+        cache = PlainCache(self._folder, read_only=self._read_only)
+        try:
+            tables = cache.tables()
+            if not tables and not writing:
+                cache.close()
+                return None
+            if not tables:
+                self._create(cache)
+            self._check_schema(cache)
+        except BaseException:
+            cache.close()
+            raise
+        return cache
+
+    def _create(self, cache: PlainCache) -> None:
+        cache.begin_journal()
+        with cache.transact():
+            if not cache.tables():  # else another process was faster
+                cache.create()
+                cache.set(_SCHEMA, SCHEMA_VERSION)
+
+    def _check_schema(self, cache: PlainCache) -> None:
+        version = cache.get(_SCHEMA) if {"Cache", "Settings"} <= cache.tables() else None
+        if version == SCHEMA_VERSION:
+            return
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            remedy = "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder."
+            raise StoreError(
+                f"The history in {str(self._folder)!r} was not used: a newer finetune-guard wrote it (form "
+                f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed. {remedy}",
+                remedy=remedy,
+            )
+        remedy = "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away."
+        raise StoreError(
+            f"The history in {str(self._folder)!r} was not used: the cache.db there is not one of "
+            f"finetune-guard's. Nothing was changed. {remedy}",
+            remedy=remedy,
+        )
+
+    def _drop(self) -> None:
+        if self._cache is not None:
+            cache, self._cache = self._cache, None
+            self._size = 0
+            cache.close()
+
+
+_databases: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def database_in(location: str) -> Database:
+    """Return the database in the folder ``location``, the same one for every name of that folder."""
+    folder.check_link(Path(location))
+    path = Path(location).resolve()
+    with _lock:
+        return _databases.setdefault(str(path), Database(path))

@@ -1,0 +1,239 @@
+"""Histories in a folder, shared by every process that is told the same one."""
+# ruff: noqa: D102 (Store documents what every store does)
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.stores import rows
+from finetune_guard.stores.database import Database, database_in
+from finetune_guard.stores.names import checked, key, parts, prefix
+from finetune_guard.stores.store import Lease, Store
+
+if TYPE_CHECKING:
+    from finetune_guard.stores.plain_cache import PlainCache
+
+READ_PATIENCE = timedelta(seconds=2)
+WRITE_PATIENCE = timedelta(seconds=10)
+
+
+class DiskStore(Store):
+    """Histories in an SQLite database, by way of diskcache, in a folder on a local disk.
+
+    A summary has a row of its own, beside one for each model and one for each day. Nothing is pickled.
+    Every ``DiskStore`` of a process that means the same folder shares one connection.
+
+    Args:
+        folder: Where; it is created, for its owner alone, by the first call that writes.
+        read_patience: How long a call that reads waits for a lock of another process.
+        write_patience: How long a call that writes does.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        read_patience: timedelta = READ_PATIENCE,
+        write_patience: timedelta = WRITE_PATIENCE,
+    ) -> None:
+        self.location = os.path.abspath(folder)  # noqa: PTH100 (unlike Path.absolute, it resolves ..)
+        self._read_patience = read_patience
+        self._write_patience = write_patience
+        self._database: Database | None = None
+
+    def evidence(self, organization: str) -> Evidence:
+        row = key("evidence", organization)
+        empty = Evidence(organization=organization)
+        return self._opened.read(
+            "read what is known about an organization",
+            lambda cache: _evidence(cache, row, organization),
+            empty,
+            self._read_patience,
+        )
+
+    def history(self, organization: str) -> History:
+        checked(organization)
+        empty = History(evidence=Evidence(organization=organization))
+        return self._opened.read(
+            "read a history", lambda cache: _history(cache, organization), empty, self._read_patience
+        )
+
+    def organizations(self) -> tuple[str, ...]:
+        def names(cache: PlainCache) -> tuple[str, ...]:
+            return tuple(sorted(parts(row)[1] for row in cache.keys(prefix("evidence"))))
+
+        return self._opened.read("list the histories", names, (), self._read_patience)
+
+    def record(self, organization: str, activities: Iterable[Activity]) -> None:
+        activities = tuple(activities)
+        for name in (organization, *(activity.inference.model for activity in activities)):
+            checked(name)
+        if activities:
+            self._opened.write(
+                "record inferences",
+                lambda cache: _record(cache, organization, activities),
+                self._write_patience,
+            )
+
+    def note(self, evidence: Evidence) -> None:
+        row = key("evidence", evidence.organization)
+
+        def merge(cache: PlainCache) -> None:
+            known = _evidence(cache, row, evidence.organization)
+            cache.set(row, rows.evidence_text(known.merged(evidence)))
+
+        self._opened.write("note what is known about an organization", merge, self._write_patience)
+
+    def organization_of(self, alias: str) -> str | None:
+        row = key("alias", alias)
+
+        def find(cache: PlainCache) -> str | None:
+            value = cache.get(row)
+            return rows.text_from(value) if value is not None else None
+
+        return self._opened.read("look up an alias", find, None, self._read_patience)
+
+    def link(self, alias: str, organization: str) -> None:
+        row = key("alias", alias)
+        checked(organization)
+
+        def move(cache: PlainCache) -> None:
+            if alias != organization and cache.get(key("evidence", alias)) is not None:
+                merged = _history(cache, organization).merged(_history(cache, alias))
+                _write(cache, merged)
+                for kind in ("model", "day"):
+                    for old in tuple(cache.keys(prefix(kind, alias))):
+                        cache.delete(old)
+                cache.delete(key("evidence", alias))
+            cache.set(row, rows.plain_text(organization))
+
+        self._opened.write("link an alias", move, self._write_patience)
+
+    def salt(self, *, create: bool) -> bytes | None:
+        row = key("salt")
+
+        def find(cache: PlainCache) -> bytes | None:
+            value = cache.get(row)
+            return rows.salt_from(value) if value is not None else None
+
+        def find_or_make(cache: PlainCache) -> bytes:
+            salt = find(cache)
+            if salt is None:
+                salt = secrets.token_bytes(32)
+                cache.set(row, rows.plain_text(salt.hex()))
+            return salt
+
+        known = self._opened.read("read the salt", find, None, self._read_patience)
+        if known is not None or not create:
+            return known
+        return self._opened.write("make a salt", find_or_make, self._write_patience)
+
+    def lease(self, name: str, ttl: timedelta) -> Lease | None:
+        if ttl <= timedelta(0):
+            raise StoreError(f"A lease for {ttl} was refused: its time must be longer than zero.")
+        row = key("lease", name)
+
+        def take(cache: PlainCache) -> Lease | None:
+            now = time.time()
+            for held in tuple(cache.scan(prefix("lease"))):
+                if not rows.lease_from(held[1]).holds_at(now):
+                    cache.delete(held[0])
+            if cache.get(row) is not None:
+                return None
+            lease = Lease(name=name, token=secrets.token_hex(16))
+            until = now + ttl.total_seconds()
+            cache.set(row, rows.lease_text(rows.HeldLease(token=lease.token, since=now, until=until)))
+            return lease
+
+        return self._opened.write("take a lease", take, self._write_patience)
+
+    def release(self, lease: Lease) -> None:
+        row = key("lease", lease.name)
+
+        def give_back(cache: PlainCache) -> None:
+            value = cache.get(row)
+            if value is not None and rows.lease_from(value).token == lease.token:
+                cache.delete(row)
+
+        self._opened.write("give a lease back", give_back, self._write_patience)
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    @property
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = database_in(self.location)
+        return self._database
+
+
+def _evidence(cache: PlainCache, row: str, organization: str) -> Evidence:
+    value = cache.get(row)
+    if value is None:
+        return Evidence(organization=organization)
+    return rows.evidence_from(value, organization)
+
+
+def _model(cache: PlainCache, organization: str, model: str) -> dict[str, Inference]:
+    value = cache.get(key("model", organization, model))
+    return {} if value is None else {model: rows.inference_from(value, organization, model)}
+
+
+def _day(cache: PlainCache, organization: str, day: date) -> dict[date, dict[Source, int]]:
+    value = cache.get(key("day", organization, day.isoformat()))
+    return {} if value is None else {day: rows.counts_from(value)}
+
+
+def _history(cache: PlainCache, organization: str) -> History:
+    models = {}
+    for row, value in cache.scan(prefix("model", organization)):
+        model = parts(row)[2]
+        models[model] = rows.inference_from(value, organization, model)
+    return History(
+        evidence=_evidence(cache, key("evidence", organization), organization),
+        models=models,
+        daily={
+            rows.day_from(parts(row)[2]): rows.counts_from(value)
+            for row, value in cache.scan(prefix("day", organization))
+        },
+    )
+
+
+def _record(cache: PlainCache, organization: str, activities: Iterable[Activity]) -> None:
+    # Each activity is added to the part of the history that it touches, not to the whole.
+    evidence = _evidence(cache, key("evidence", organization), organization)
+    models: dict[str, Inference] = {}
+    daily: dict[date, dict[Source, int]] = {}
+    for activity in activities:
+        model = activity.inference.model
+        if model not in models:
+            models.update(_model(cache, organization, model))
+        for day in activity.counts:
+            if day not in daily:
+                daily.update(_day(cache, organization, day))
+        part = History(
+            evidence=evidence,
+            models={model: models[model]} if model in models else {},
+            daily={day: daily[day] for day in activity.counts if day in daily},
+        ).recorded(activity)
+        evidence = part.evidence
+        models.update(part.models)
+        daily.update({day: dict(counts) for day, counts in part.daily.items()})
+    _write(cache, History(evidence=evidence, models=models, daily=daily))
+
+
+def _write(cache: PlainCache, history: History) -> None:
+    name = history.organization
+    cache.set(key("evidence", name), rows.evidence_text(history.evidence))
+    for model, inference in history.models.items():
+        cache.set(key("model", name, model), rows.inference_text(inference))
+    for day, counts in history.daily.items():
+        cache.set(key("day", name, day.isoformat()), rows.counts_text(dict(counts)))

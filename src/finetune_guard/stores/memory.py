@@ -1,0 +1,140 @@
+"""Histories that live as long as the process: nothing is written anywhere."""
+# ruff: noqa: D102 (Store documents what every store does)
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.stores.names import checked
+from finetune_guard.stores.store import Lease, Store
+
+
+class MemoryStore(Store):
+    """Histories in dictionaries, under a lock.
+
+    A child after ``fork`` starts with what its parent knew; from then on the two are apart.
+    """
+
+    location = "memory"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._evidence: dict[str, Evidence] = {}
+        self._models: dict[str, dict[str, Inference]] = {}
+        self._daily: dict[str, dict[date, dict[Source, int]]] = {}
+        self._aliases: dict[str, str] = {}
+        self._leases: dict[str, tuple[Lease, float]] = {}
+        self._salt: bytes | None = None
+        _living.add(self)
+
+    def evidence(self, organization: str) -> Evidence:
+        with self._lock:
+            return self._evidence_of(checked(organization))
+
+    def history(self, organization: str) -> History:
+        with self._lock:
+            return self._history_of(checked(organization))
+
+    def organizations(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(sorted(self._evidence))
+
+    def record(self, organization: str, activities: Iterable[Activity]) -> None:
+        activities = tuple(activities)
+        for name in (organization, *(activity.inference.model for activity in activities)):
+            checked(name)
+        with self._lock:
+            for activity in activities:
+                self._add(organization, activity)
+
+    def note(self, evidence: Evidence) -> None:
+        with self._lock:
+            name = checked(evidence.organization)
+            self._evidence[name] = self._evidence_of(name).merged(evidence)
+
+    def organization_of(self, alias: str) -> str | None:
+        with self._lock:
+            return self._aliases.get(checked(alias))
+
+    def link(self, alias: str, organization: str) -> None:
+        with self._lock:
+            self._aliases[checked(alias)] = checked(organization)
+            if alias != organization and alias in self._evidence:
+                merged = self._history_of(organization).merged(self._history_of(alias))
+                self._models[organization] = dict(merged.models)
+                self._daily[organization] = {day: dict(counts) for day, counts in merged.daily.items()}
+                self._evidence[organization] = merged.evidence
+                for rows in (self._evidence, self._models, self._daily):
+                    rows.pop(alias, None)
+
+    def salt(self, *, create: bool) -> bytes | None:
+        with self._lock:
+            if self._salt is None and create:
+                self._salt = secrets.token_bytes(32)
+            return self._salt
+
+    def lease(self, name: str, ttl: timedelta) -> Lease | None:
+        if ttl <= timedelta(0):
+            raise StoreError(f"A lease for {ttl} was refused: its time must be longer than zero.")
+        now = time.monotonic()
+        with self._lock:
+            self._leases = {kept: held for kept, held in self._leases.items() if held[1] > now}
+            if checked(name) in self._leases:
+                return None
+            lease = Lease(name=name, token=secrets.token_hex(16))
+            self._leases[name] = lease, now + ttl.total_seconds()
+            return lease
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            held = self._leases.get(lease.name)
+            if held is not None and held[0] == lease:
+                del self._leases[lease.name]
+
+    def close(self) -> None:
+        """Do nothing: what is remembered stays until the store itself is gone."""
+
+    def _evidence_of(self, organization: str) -> Evidence:
+        return self._evidence.get(organization) or Evidence(organization=organization)
+
+    def _history_of(self, organization: str) -> History:
+        return History(
+            evidence=self._evidence_of(organization),
+            models=self._models.get(organization, {}),
+            daily=self._daily.get(organization, {}),
+        )
+
+    def _add(self, organization: str, activity: Activity) -> None:
+        # Only the part that changes: a history of thousands of models is not copied for one inference.
+        models = self._models.setdefault(organization, {})
+        daily = self._daily.setdefault(organization, {})
+        model = activity.inference.model
+        part = History(
+            evidence=self._evidence_of(organization),
+            models={model: models[model]} if model in models else {},
+            daily={day: daily[day] for day in activity.counts if day in daily},
+        ).recorded(activity)
+        models.update(part.models)
+        daily.update({day: dict(counts) for day, counts in part.daily.items()})
+        self._evidence[organization] = part.evidence
+
+
+_living: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+
+
+def _remake_locks() -> None:
+    # Another thread of the parent may have held one at the moment of the fork.
+    for store in _living:
+        store._lock = threading.Lock()  # noqa: SLF001 (the same module's own)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_remake_locks)

@@ -1,0 +1,63 @@
+"""From a location, as people write it, to a store."""
+
+from __future__ import annotations
+
+import os
+
+from finetune_guard.errors import StoreError
+from finetune_guard.stores.store import Store
+
+_ALLOWED = (
+    '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
+    "or a folder such as ./guard, ~/guard or /var/lib/guard"
+)
+
+
+def open_store(location: str | os.PathLike[str] | Store) -> Store:
+    """Return the store at ``location``; nothing is read or written before its first use.
+
+    Args:
+        location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with
+            ``.`` or ``~``), or a store, which is returned as it is.
+
+    Raises:
+        StoreError: No store can be meant by ``location``; the message names what is allowed.
+    """
+    if isinstance(location, Store):
+        return location
+    text = os.fspath(location)
+    if text == "memory":
+        from finetune_guard.stores.memory import MemoryStore  # noqa: PLC0415 (only what is used is imported)
+
+        return MemoryStore()
+    from finetune_guard.stores.disk import DiskStore  # noqa: PLC0415 (only what is used is imported)
+
+    return DiskStore(_folder(text, is_path=not isinstance(location, str)))
+
+
+def _folder(text: str, *, is_path: bool) -> str:
+    if text == "disk":
+        import platformdirs  # noqa: PLC0415 (only what is used is imported)
+
+        return platformdirs.user_state_dir("finetune-guard", appauthor=False)
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.lower() in {"redis", "rediss", "valkey", "valkeys", "unix"}:
+        raise StoreError(
+            f"A store at {scheme}:// can't be opened: this release of finetune-guard keeps histories in "
+            f"memory or on disk only. Allowed are {_ALLOWED}.",
+            remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
+        )
+    looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
+    folder = os.path.expanduser(text)  # noqa: PTH111 (unlike Path.expanduser, it leaves an unknown user be)
+    if separator or "\0" in text or not looks_like_path or folder.startswith("~"):
+        shown = text if len(text) <= 80 else text[:80] + "..."  # noqa: PLR2004 (a line's worth)
+        raise StoreError(
+            f"{_without_password(shown)!r} is not a store. Allowed are {_ALLOWED}.",
+            remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
+        )
+    return folder
+
+
+def _without_password(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
