@@ -12,11 +12,10 @@ wrong. Where the provider's pages leave something open, the simulator does this:
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from typing import Union
 
 from finetune_guard.policy import AccessPolicy, Phase, Requirement
 
-Rollover = Union[tzinfo, timedelta]
+Rollover = tzinfo | timedelta
 """When a published date takes effect: at 00:00 in a time zone, or so long after 00:00 UTC."""
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +30,7 @@ from finetune_guard.simulator import (
 from finetune_guard.simulator.answers import Answer, ApiError
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
-from finetune_guard.simulator.control import control_routes
+from finetune_guard.simulator.control import PREFIX, Control
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.organizations import Account
 from finetune_guard.simulator.provider import Call, Provider
@@ -165,9 +166,9 @@ def _spoil(answer: Answer, fault: Fault) -> Answer:
     return replace(answer, body=None, raw=body[: len(body) // 2], kind=answer.media_type)
 
 
-def _nowhere(error: HTTPException) -> Endpoint:
-    def endpoint(call: Call) -> Answer:
-        raise ApiError(error.status_code, error.detail)
+def _refusing(status: int, message: str) -> Endpoint:
+    def endpoint(_: Call) -> Answer:
+        raise ApiError(status, message)
 
     return endpoint
 
@@ -183,14 +184,17 @@ def build(desk: Desk) -> ASGIApp:
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        url = f"{request.method} {request.scope['path']}"
-        said = f"Not allowed ({url})" if error.status_code == 405 else f"Invalid URL ({url})"
-        return await desk.answer(request, _nowhere(HTTPException(error.status_code, said)))
+        path = request.scope["path"]
+        if path.startswith(PREFIX):
+            return JSONResponse({"error": error.detail}, error.status_code)
+        known = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        message = f"{'Not allowed to use this method' if known else 'Invalid URL'} ({request.method} {path})"
+        return await desk.answer(request, _refusing(error.status_code, message))
 
     api = Starlette(
         routes=[
             *(Route(path, served(endpoint), methods=[method]) for method, path, endpoint in ENDPOINTS),
-            *control_routes(desk.provider, desk.clock, desk.faults, desk.log),
+            *Control(desk.provider, desk.clock, desk.faults, desk.log).routes,
         ],
         exception_handlers={HTTPException: refuse},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from finetune_guard.simulator import canned
@@ -12,6 +13,7 @@ from finetune_guard.simulator.inference import (
     is_reasoning,
     note,
     only_completes,
+    option,
     requested_model,
     required,
 )
@@ -19,32 +21,45 @@ from finetune_guard.simulator.organizations import random_id
 from finetune_guard.simulator.provider import Call
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What the model says: words, or the arguments of a function that it was told to call."""
+
+    tokens: list[str]
+    finish: str
+    function: str | None
+
+    @property
+    def message(self) -> dict[str, Any]:
+        text = "".join(self.tokens)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        if self.function is None:
+            return message
+        return {**message, "content": None, "tool_calls": [_tool_call(self.function, text)]}
+
+    @property
+    def deltas(self) -> Iterator[dict[str, Any]]:
+        begun = {"role": "assistant", "content": "", "refusal": None}
+        if self.function is None:
+            yield begun
+            for token in self.tokens:
+                yield {"content": token}
+            return
+        yield {**begun, "content": None, "tool_calls": [{"index": 0, **_tool_call(self.function, "")}]}
+        for token in self.tokens:
+            yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+
+
 def create(call: Call) -> Answer:
     """Answer a chat."""
     most = count(call, "max_completion_tokens", least=1)
     older = count(call, "max_tokens", least=1)
     choices = count(call, "n", least=1) or 1
+    with_usage = bool(option(call, "stream_options").get("include_usage"))
     model = requested_model(call)
     messages = required(call, "messages")
-    if only_completes(model):
-        raise ApiError(
-            404,
-            "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
-            "Did you mean to use v1/completions?",
-            param="model",
-        )
-    if older is not None and is_reasoning(model):
-        raise ApiError(
-            400,
-            "Unsupported parameter: 'max_tokens' is not supported with this model. "
-            "Use 'max_completion_tokens' instead.",
-            code="unsupported_parameter",
-            param="max_tokens",
-        )
-    tokens, whole = canned.pieces(
-        canned.text_for(call.body.get("response_format")), most if most is not None else older
-    )
-    finish = "stop" if whole else "length"
+    _check_model(model, older)
+    said = _said(call, most if most is not None else older)
     note(call, model)
     head = {
         "id": random_id("chatcmpl-"),
@@ -53,49 +68,68 @@ def create(call: Call) -> Answer:
         "service_tier": "default",
         "system_fingerprint": "fp_simulated",
     }
-    usage = _usage(canned.tokens_in(messages), len(tokens) * choices)
+    usage = _usage(canned.tokens_in(messages), len(said.tokens) * choices)
     if call.body.get("stream"):
-        with_usage = bool((call.body.get("stream_options") or {}).get("include_usage"))
-        chunks = _chunks(head, tokens, finish, choices, usage if with_usage else None)
+        chunks = _chunks(head, said, choices, usage if with_usage else None)
         return Answer(events=(*(event(chunk) for chunk in chunks), DONE))
-    return Answer(
-        {
-            **head,
-            "object": "chat.completion",
-            "choices": [
-                {
-                    "index": index,
-                    "message": {
-                        "role": "assistant",
-                        "content": "".join(tokens),
-                        "refusal": None,
-                        "annotations": [],
-                    },
-                    "logprobs": None,
-                    "finish_reason": finish,
-                }
-                for index in range(choices)
-            ],
-            "usage": usage,
-        }
-    )
+    answered = [
+        {"index": index, "message": said.message, "logprobs": None, "finish_reason": said.finish}
+        for index in range(choices)
+    ]
+    return Answer({**head, "object": "chat.completion", "choices": answered, "usage": usage})
+
+
+def _check_model(model: str, max_tokens: int | None) -> None:
+    if only_completes(model):
+        raise ApiError(
+            404,
+            "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+            "Did you mean to use v1/completions?",
+            param="model",
+        )
+    if max_tokens is not None and is_reasoning(model):
+        raise ApiError(
+            400,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            code="unsupported_parameter",
+            param="max_tokens",
+        )
+
+
+def _said(call: Call, most: int | None) -> _Said:
+    choice = call.body.get("tool_choice")
+    function = canned.forced_function(call.body.get("tools"), choice)
+    if function is None:
+        tokens, whole = canned.pieces(canned.text_for(call.body.get("response_format")), most)
+        return _Said(tokens, "stop" if whole else "length", None)
+    tokens, whole = canned.pieces(canned.arguments_for(function), most)
+    # The API says "stop" when the caller named the function, "tool_calls" when the model picked it.
+    done = "tool_calls" if choice == "required" else "stop"
+    return _Said(tokens, done if whole else "length", str(function.get("name")))
+
+
+def _tool_call(name: str, arguments: str) -> dict[str, Any]:
+    return {
+        "id": random_id("call_"),
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
 
 
 def _chunks(
-    head: dict[str, Any], tokens: list[str], finish: str, choices: int, usage: dict[str, Any] | None
+    head: dict[str, Any], said: _Said, choices: int, usage: dict[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
     def chunk(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         unknown_yet = {"usage": None} if usage else {}
         return {**head, "object": "chat.completion.chunk", "choices": [choice], **unknown_yet}
 
-    for index in range(choices):
-        yield chunk(index, {"role": "assistant", "content": "", "refusal": None})
-    for token in tokens:
+    for delta in said.deltas:
         for index in range(choices):
-            yield chunk(index, {"content": token})
+            yield chunk(index, delta)
     for index in range(choices):
-        yield chunk(index, {}, finish)
+        yield chunk(index, {}, said.finish)
     if usage:
         yield {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
 

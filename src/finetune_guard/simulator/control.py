@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -14,6 +16,9 @@ from finetune_guard.simulator.calls import CallLog
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.provider import Provider
+
+PREFIX = "/_simulator"
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class ClockTurn(BaseModel):
@@ -31,77 +36,88 @@ class ClockTurn(BaseModel):
         return self
 
 
-def control_routes(
-    provider: Provider, clock: SimulatedClock, faults: FaultQueue, log: CallLog
-) -> list[Route]:
-    """Return the routes under ``/_simulator``. They need no key, and show none."""
+@dataclass(frozen=True)
+class Control:
+    """What can be done from outside. No key is needed here, and none is shown."""
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "now": clock().isoformat()})
+    provider: Provider
+    clock: SimulatedClock
+    faults: FaultQueue
+    log: CallLog
 
-    async def show_clock(request: Request) -> Response:
-        return JSONResponse({"now": clock().isoformat()})
+    @property
+    def routes(self) -> list[Route]:
+        """The routes under ``/_simulator``."""
+        return [
+            Route(f"{PREFIX}/health", self.health, methods=["GET"]),
+            Route(f"{PREFIX}/clock", self.show_clock, methods=["GET"]),
+            Route(f"{PREFIX}/clock", self.turn_clock, methods=["POST"]),
+            Route(f"{PREFIX}/calls", self.show_calls, methods=["GET"]),
+            Route(f"{PREFIX}/faults", self.add_fault, methods=["POST"]),
+            Route(f"{PREFIX}/faults", self.clear_faults, methods=["DELETE"]),
+            Route(f"{PREFIX}/organizations", self.show_organizations, methods=["GET"]),
+        ]
 
-    async def turn_clock(request: Request) -> Response:
+    async def health(self, _: Request) -> Response:
+        """Say that the simulator answers, and what time it is there."""
+        return JSONResponse({"status": "ok", "now": self.clock().isoformat()})
+
+    async def show_clock(self, _: Request) -> Response:
+        """Tell the simulated time."""
+        return JSONResponse({"now": self.clock().isoformat()})
+
+    async def turn_clock(self, request: Request) -> Response:
+        """Turn the clock and tell the new time."""
         turn = await _parsed(request, ClockTurn)
-        if isinstance(turn, Response):
-            return turn
-        if turn.now is not None:
-            clock.set(turn.now)
-        elif turn.advance_seconds is not None:
-            clock.advance(timedelta(seconds=turn.advance_seconds))
-        return await show_clock(request)
+        try:
+            if turn.now is not None:
+                self.clock.set(turn.now)
+            elif turn.advance_seconds is not None:
+                self.clock.advance(timedelta(seconds=turn.advance_seconds))
+        except (OverflowError, ValueError) as error:
+            raise HTTPException(400, "the clock can't be turned that far") from error
+        return await self.show_clock(request)
 
-    async def show_calls(request: Request) -> Response:
-        return JSONResponse([call.model_dump(mode="json") for call in log.calls])
+    async def show_calls(self, _: Request) -> Response:
+        """List the calls served so far."""
+        return JSONResponse([call.model_dump(mode="json") for call in self.log.calls])
 
-    async def add_fault(request: Request) -> Response:
+    async def add_fault(self, request: Request) -> Response:
+        """Ask for something to go wrong."""
         fault = await _parsed(request, Fault)
-        if isinstance(fault, Response):
-            return fault
-        faults.add(fault)
+        self.faults.add(fault)
         return JSONResponse(fault.model_dump(mode="json"), 201)
 
-    async def clear_faults(request: Request) -> Response:
-        faults.clear()
+    async def clear_faults(self, _: Request) -> Response:
+        """Let everything go right again."""
+        self.faults.clear()
         return Response(status_code=204)
 
-    async def show_organizations(request: Request) -> Response:
-        with provider.lock:
-            now = clock()
-            for account in provider.accounts.values():
-                provider.finish_jobs(account, now)
-            shown = [
-                {
-                    "slug": account.organization.slug,
-                    "id": account.organization.id,
-                    "models": list(account.models),
-                    "fine_tuned_before": account.fine_tuned_before,
-                    "last_inference": _iso(account.last_inference),
-                    "may_create_jobs": provider.may_create_jobs(account, now),
-                }
-                for account in provider.accounts.values()
-            ]
+    async def show_organizations(self, _: Request) -> Response:
+        """List the organizations, and what the server believes of them."""
+        with self.provider.lock:
+            now = self.clock()
+            shown = []
+            for account in self.provider.accounts.values():
+                self.provider.finish_jobs(account, now)
+                last = account.last_inference
+                shown.append(
+                    {
+                        "slug": account.organization.slug,
+                        "id": account.organization.id,
+                        "models": list(account.models),
+                        "fine_tuned_before": account.fine_tuned_before,
+                        "last_inference": last.isoformat() if last else None,
+                        "may_create_jobs": self.provider.may_create_jobs(account, now),
+                    }
+                )
         return JSONResponse(shown)
 
-    return [
-        Route("/_simulator/health", health, methods=["GET"]),
-        Route("/_simulator/clock", show_clock, methods=["GET"]),
-        Route("/_simulator/clock", turn_clock, methods=["POST"]),
-        Route("/_simulator/calls", show_calls, methods=["GET"]),
-        Route("/_simulator/faults", add_fault, methods=["POST"]),
-        Route("/_simulator/faults", clear_faults, methods=["DELETE"]),
-        Route("/_simulator/organizations", show_organizations, methods=["GET"]),
-    ]
 
-
-async def _parsed(request: Request, model: type[Any]) -> Any:
+async def _parsed(request: Request, model: type[_Model]) -> _Model:
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        return JSONResponse({"error": problems}, 400)
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None
+        said = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems)
+        raise HTTPException(400, said) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -130,9 +131,11 @@ class Fault(BaseModel):
         status = self.status or 500
         if isinstance(self.body, str):
             return Answer(raw=self.body.encode(), status=status)
-        if self.body is not None or status < 400:
+        if self.body is not None or status < HTTPStatus.BAD_REQUEST:
             return Answer(self.body, status)
-        kind = self.kind or ("server_error" if status >= 500 else "invalid_request_error")
+        kind = self.kind or (
+            "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+        )
         message = self.message or f"The simulator was asked to answer {status}."
         return Answer(error_body(message, code=self.code, kind=kind), status)
 

@@ -40,7 +40,7 @@ def serve(
     clock = SimulatedClock(now, running=speed != 0, speed=speed or 1.0)
     interrupted = threading.Event()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         interrupted.set()
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

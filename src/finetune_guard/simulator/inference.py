@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from finetune_guard.models import FineTunedModel
@@ -49,6 +50,20 @@ def required(call: Call, name: str) -> Any:
     value = call.body.get(name)
     if value is None:
         raise missing(name)
+    return value
+
+
+def option(call: Call, name: str) -> Mapping[str, Any]:
+    """Return a parameter that is an object, an empty one when it is left out.
+
+    Raises:
+        ApiError: 400; it is something else.
+    """
+    value = call.body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(name, "expected an object")
     return value
 
 

@@ -16,7 +16,7 @@ from finetune_guard.simulator.answers import (
     model_not_available,
     training_not_available,
 )
-from finetune_guard.simulator.inference import base_of
+from finetune_guard.simulator.inference import base_of, count, option
 from finetune_guard.simulator.organizations import Job, random_id
 from finetune_guard.simulator.paging import page
 from finetune_guard.simulator.provider import Call
@@ -45,9 +45,9 @@ def create(call: Call) -> Answer:
         training_file=_file(call, "training_file"),
         validation_file=_file(call, "validation_file") if call.body.get("validation_file") else None,
         suffix=_suffix(call),
-        seed=call.body.get("seed") or secrets.randbelow(2**31),
+        seed=count(call, "seed", least=0) or secrets.randbelow(2**31),
         method=_method(call),
-        metadata=call.body.get("metadata"),
+        metadata=dict(option(call, "metadata")) or None,
         created_at=call.now,
         tokens=canned.tokens_in(call.account.files[str(training_file)].content.decode(errors="replace")),
     )
@@ -157,14 +157,18 @@ def _suffix(call: Call) -> str | None:
 
 
 def _method(call: Call) -> dict[str, Any]:
-    given = call.body.get("method") or {"type": "supervised"}
-    kind = given.get("type") if isinstance(given, dict) else None
+    given = option(call, "method") or {"type": "supervised"}
+    kind = given.get("type")
     if kind not in METHODS:
         raise invalid("method.type", f"expected one of {', '.join(METHODS)}")
-    settings = dict(given.get(kind) or {})
+    settings = given.get(kind) or {}
+    if not isinstance(settings, dict):
+        raise invalid(f"method.{kind}", "expected an object")
     if kind == "reinforcement" and "grader" not in settings:
         raise missing("method.reinforcement.grader")
-    asked = settings.get("hyperparameters") or call.body.get("hyperparameters") or {}
+    asked = settings.get("hyperparameters") or option(call, "hyperparameters")
+    if not isinstance(asked, dict):
+        raise invalid(f"method.{kind}.hyperparameters", "expected an object")
     return {"type": kind, kind: {**settings, "hyperparameters": {**_AUTO, **asked}}}
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from uvicorn import Config
-from uvicorn.server import ServerState
+from starlette.types import ASGIApp
 
 from finetune_guard.models import FineTunedModel, ModelCatalog, published_catalog
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
@@ -21,12 +20,14 @@ from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.organizations import Account, Organization
 from finetune_guard.simulator.provider import Provider, Settings
+from finetune_guard.simulator.serving import ServingThread
 from finetune_guard.simulator.wire import Connections
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
-# A pooled connection must not be closed under a client that pauses in a debugger.
-_KEEP_ALIVE_SECONDS = 600
 
 
 class Simulator:
@@ -81,32 +82,34 @@ class Simulator:
         )
         self._faults = FaultQueue()
         self._log = CallLog()
-        self._running: _Running | None = None
+        self._serving: ServingThread | None = None
         self._default = self.add_organization(
             slug=DEFAULT_SLUG, api_key=DEFAULT_API_KEY, fine_tuned_before=True, models=models
         )
 
-    def start(self) -> Simulator:
+    def start(self) -> Self:
         """Begin to serve and return the simulator itself, ready for calls.
 
         Raises:
             OSError: The port can't be had.
             RuntimeError: It serves already.
         """
-        if self._running is not None:
+        if self._serving is not None:
             raise RuntimeError("the simulator serves already")
         listener = socket.create_server((self._interface, self._port))
         self._port = listener.getsockname()[1]
-        self._running = _Running(self, listener)
+        serving = ServingThread(self._application, listener)
+        serving.start()
+        self._serving = serving
         return self
 
     def stop(self) -> None:
         """Stop serving and cut what is under way; nothing happens when it does not serve."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.stop()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.stop()
 
-    def __enter__(self) -> Simulator:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -204,8 +207,8 @@ class Simulator:
         """Let everything go right again."""
         self._faults.clear()
 
-    def _desk(self, connections: Connections, stopping: asyncio.Event) -> Desk:
-        return Desk(
+    def _application(self, connections: Connections, stopping: asyncio.Event) -> ASGIApp:
+        desk = Desk(
             self._provider,
             self.clock,
             self._faults,
@@ -214,58 +217,4 @@ class Simulator:
             stopping,
             self._strip_headers,
         )
-
-
-class _Running:
-    """The thread that serves, with its own event loop."""
-
-    def __init__(self, simulator: Simulator, listener: socket.socket) -> None:
-        self._simulator = simulator
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listener)), name="finetune-guard-simulator", daemon=True
-        )
-        self._thread.start()
-        self._ready.wait()
-
-    def stop(self) -> None:
-        assert self._loop is not None
-        assert self._stopping is not None
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-
-    async def _serve(self, listener: socket.socket) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = stopping = asyncio.Event()
-        connections = Connections()
-        protocol = connections.protocol()
-        config = Config(
-            build(self._simulator._desk(connections, stopping)),
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        )
-        config.load()
-        state = ServerState()
-        # uvicorn's own server wakes ten times a second and takes 0.1 s and more to stop; its
-        # protocol alone does neither.
-        server = await self._loop.create_server(
-            lambda: protocol(config=config, server_state=state, app_state={}), sock=listener
-        )
-        self._ready.set()
-        await stopping.wait()
-        server.close()
-        connections.abort_all()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
-        while state.connections:
-            await asyncio.sleep(0)
-        await server.wait_closed()
+        return build(desk)

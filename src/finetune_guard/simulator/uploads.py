@@ -41,9 +41,9 @@ def complete(call: Call) -> Answer:
     """Put the parts together, in the order asked for."""
     upload = _pending(call)
     part_ids = required(call, "part_ids")
-    if not isinstance(part_ids, list) or any(part_id not in upload.parts for part_id in part_ids):
+    if not isinstance(part_ids, list) or any(str(part_id) not in upload.parts for part_id in part_ids):
         raise ApiError(400, "Invalid 'part_ids': no such part.", param="part_ids")
-    content = b"".join(upload.parts[part_id] for part_id in part_ids)
+    content = b"".join(upload.parts[str(part_id)] for part_id in part_ids)
     if len(content) != upload.size:
         raise ApiError(400, f"Expected {upload.size} bytes, got {len(content)}.")
     upload.file = store(call, upload.name, upload.purpose, content)
