@@ -49,7 +49,8 @@ class Database:
                 if cache is None:
                     return empty
                 try:
-                    return work(cache)
+                    with cache.snapshot():
+                        return work(cache)
                 finally:
                     if self._read_only:  # it doesn't see what changes
                         self._drop()
@@ -102,7 +103,7 @@ class Database:
         try:
             return self._dropping(once)
         except sqlite3.Error as exc:
-            if faults.is_contended(exc) or isinstance(exc, sqlite3.ProgrammingError):
+            if faults.is_contended(exc) or faults.is_endless(exc):
                 raise
         # It may have been the connection alone, to a file that was replaced or cut under it.
         try:
@@ -125,6 +126,9 @@ class Database:
         path = self._folder / folder.DATABASE
         try:
             found = path.stat()
+        except NotADirectoryError:
+            folder.check(self._folder)
+            raise
         except FileNotFoundError:
             self._drop()
             if not writing:
@@ -191,14 +195,69 @@ class Database:
             self._size = 0
             cache.close()
 
+    def before_fork(self) -> bool:
+        """Close the connection and keep everyone out, since a child must not inherit an open one.
+
+        Returns:
+            Whether ``after_fork`` must let them in again.
+        """
+        if not self._lock.acquire(timeout=_FORK_SECONDS):
+            return False
+        if self._cache is not None and not self._cache.busy:
+            self._drop()
+        return True
+
+    def after_fork(self) -> None:
+        """Let everyone in again, in the parent."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew, in the child."""
+        self._lock = threading.RLock()
+        if self._cache is not None:
+            _inherited.append(self._cache.abandon())
+            self._cache = None
+        self._file, self._size = None, 0
+
 
 _databases: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+_held = threading.local()
+# Connections that a child inherited although they were in use: kept, since closing one in the child
+# would roll back, in the file they share, what the parent is writing.
+_inherited: list[object] = []
 
 
 def database_in(location: str) -> Database:
     """Return the database in the folder ``location``, the same one for every name of that folder."""
-    folder.check_link(Path(location))
-    path = Path(location).resolve()
+    try:
+        folder.check_link(Path(location))
+        path = Path(location).resolve()
+    except (OSError, RuntimeError, ValueError) as exc:
+        remedy = faults.remedy(exc)
+        raise StoreError(
+            f"{location!r} can't be the folder of a history: {faults.summary(exc)}. {remedy}", remedy=remedy
+        ) from exc
     with _lock:
         return _databases.setdefault(str(path), Database(path))
+
+
+def _before_fork() -> None:
+    _held.databases = [database for database in tuple(_databases.values()) if database.before_fork()]
+
+
+def _after_fork() -> None:
+    for database in _held.__dict__.pop("databases", ()):
+        database.after_fork()
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 (another thread of the parent may have held it)
+    _lock = threading.Lock()
+    _held.__dict__.clear()
+    for database in tuple(_databases.values()):
+        database.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

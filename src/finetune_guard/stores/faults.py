@@ -26,15 +26,20 @@ def is_contended(fault: BaseException) -> bool:
     )
 
 
+def is_endless(fault: BaseException) -> bool:
+    """Tell whether a statement was cut off because it took too long."""
+    return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("interrupted",))
+
+
 def is_damaged(fault: BaseException) -> bool:
     """Tell whether the file itself seems to be no sound database."""
     return isinstance(fault, sqlite3.DatabaseError) and _says(fault, _DAMAGED)
 
 
 def summary(fault: BaseException) -> str:
-    """Return why it failed, in one line that quotes nothing but the system's own words."""
+    """Return why it failed, in one printable line: SQLite's words may quote what is in the file."""
     if isinstance(fault, (sqlite3.Error, UnreadableRowError, BusyError)):
-        return str(fault)
+        return "".join(letter if letter.isprintable() else "?" for letter in str(fault)[:200])
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror
     return type(fault).__name__

@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +60,14 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         self._disk = PlainDisk(self._directory)
         for name, value in _SETTINGS.items():
             setattr(self, name, value)
-        self._deadline = 0.0
-        self._connection: sqlite3.Connection | None = _connect(folder / diskcache.core.DBNAME, read_only)
-        self._connection.set_progress_handler(self._overdue, 100_000)
+        self._deadline = time.monotonic() + STATEMENT_SECONDS
+        connection = _connect(folder / diskcache.core.DBNAME, read_only)
+        self._connection: sqlite3.Connection | None = connection
+        # Also when nobody calls close(): at the latest when the interpreter ends.
+        self._closing = weakref.finalize(self, connection.close)
+        # By a weak reference, since SQLite would keep this object alive.
+        overdue = weakref.WeakMethod(self._overdue)
+        connection.set_progress_handler(lambda: (method := overdue()) is None or method(), 100_000)
         try:
             for pragma in _PRAGMAS:
                 self._sql(f"PRAGMA {pragma}").close()
@@ -118,13 +124,29 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         """Close the connection, undoing a transaction that was not committed."""
         if self._creating or self._connection is None:
             return
-        connection, self._connection, self._txn_id = self._connection, None, None
-        connection.close()
+        self._connection, self._txn_id = None, None
+        self._closing()
 
     def abandon(self) -> sqlite3.Connection | None:
         """Give the connection away unclosed: after a fork, closing it would undo what the parent does."""
+        self._closing.detach()
         connection, self._connection = self._connection, None
         return connection
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._txn_id is not None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside be of one moment, whatever other processes write meanwhile."""
+        self._con.execute("BEGIN").close()
+        try:
+            yield
+        finally:
+            if self._connection is not None:
+                self._connection.rollback()
 
     _creating = False
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_guard.stores.faults import BusyError, is_damaged
+from finetune_guard.stores.faults import BusyError, is_damaged, summary
 from finetune_guard.stores.folder import DATABASE
 
 KEPT = 5
@@ -44,7 +44,7 @@ def set_aside(folder: Path, fault: BaseException) -> None:
             "The history in %r was damaged (%s). It was set aside as %s, and a new one is begun: what was "
             "known is learnt anew from the next inferences.",
             str(folder),
-            fault,
+            summary(fault),
             name,
         )
         _forget_oldest(folder)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from finetune_guard.history import Activity, Inference, Source
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.store import Store
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a store of one kind is.
+
+    Attributes:
+        open: Opens a store there; each time a new object where stores of that kind are shared.
+        location: What another process opens it by; None when it can't.
+    """
+
+    open: Callable[[], Store]
+    location: str | None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "guard"
+
+
+@pytest.fixture
+def disk(folder: Path) -> Iterator[DiskStore]:
+    store = DiskStore(folder, read_patience=timedelta(seconds=0.3), write_patience=timedelta(seconds=0.3))
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["memory", "disk"])
+def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Place(open=lambda: memory, location=None)
+        return
+    opened: list[Store] = []
+
+    def open_another() -> Store:
+        opened.append(DiskStore(folder))
+        return opened[-1]
+
+    yield Place(open=open_another, location=str(folder))
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(place: Place) -> Store:
+    return place.open()
+
+
+@pytest.fixture
+def activity() -> Callable[..., Activity]:
+    def make(
+        model: str = "ft:gpt-4o-mini:acme::1",
+        *,
+        at: datetime = NOW,
+        count: int = 1,
+        source: Source = Source.OBSERVED,
+    ) -> Activity:
+        return Activity(
+            inference=Inference(organization="whoever", model=model, at=at, source=source),
+            counts={at.date(): count} if count else {},
+        )
+
+    return make

@@ -1,0 +1,342 @@
+"""What every store promises, sentence by sentence, from a single thread."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Evidence, History, Inference, Refusal, Source
+from finetune_guard.stores.store import Lease
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+
+
+def of_acme(**changes):
+    return Inference(**{"organization": "acme", "model": MODEL, "at": NOW, **changes})
+
+
+def test_an_unknown_organization_has_an_empty_history(store):
+    """Asking about an organization that nothing is known of is no error."""
+    assert Evidence(organization="acme") == store.evidence("acme")
+    assert History(evidence=Evidence(organization="acme")) == store.history("acme")
+    assert () == store.organizations()
+    assert store.organization_of("key:1") is None
+
+
+def test_a_recorded_inference_is_remembered(store, activity):
+    """What is recorded is in the summary, under its model and on its day, under the organization's name."""
+    store.record("acme", [activity(count=3)])
+
+    expected = Evidence(organization="acme", last_inference=of_acme(), fine_tuned_by=NOW)
+    assert expected == store.evidence("acme")
+    assert (
+        History(evidence=expected, models={MODEL: of_acme()}, daily={NOW.date(): {Source.OBSERVED: 3}})
+    ) == store.history("acme")
+    assert ("acme",) == store.organizations()
+
+
+def test_every_store_object_at_a_place_sees_the_same(place, activity):
+    """Another client of the same place, opened before or after, knows what the first one recorded."""
+    early = place.open()
+    place.open().record("acme", [activity()])
+
+    assert of_acme() == early.evidence("acme").last_inference == place.open().evidence("acme").last_inference
+
+
+def test_time_only_moves_forward(store, activity):
+    """An older inference that is recorded later counts, but does not hide the newer one."""
+    store.record("acme", [activity()])
+    store.record("acme", [activity(at=NOW - 2 * DAY), activity("ft:other:acme::2", at=NOW - DAY)])
+
+    history = store.history("acme")
+    assert of_acme() == history.last_inference == history.models[MODEL]
+    assert NOW - DAY == history.models["ft:other:acme::2"].at
+    assert NOW - 2 * DAY == history.evidence.fine_tuned_by
+    assert {NOW.date(), (NOW - DAY).date(), (NOW - 2 * DAY).date()} == set(history.daily)
+
+
+def test_counts_add_up(store, activity):
+    """Counts of the same day and source are added; those of different sources are kept apart."""
+    store.record("acme", [activity(count=2), activity(count=3), activity("ft:other:acme::2", count=4)])
+    store.record("acme", [activity(count=1), activity(count=7, source=Source.KEEP_ALIVE)])
+
+    expected = {NOW.date(): {Source.OBSERVED: 10, Source.KEEP_ALIVE: 7}}
+    assert expected == store.history("acme").daily
+
+
+def test_an_activity_may_span_days(store, activity):
+    """The counts of one activity may be of several days, with or without that of its inference."""
+    several = activity().model_copy(update={"counts": {NOW.date(): 1, (NOW - DAY).date(): 2}})
+    store.record("acme", [several, activity("ft:uncounted:acme::3", count=0)])
+
+    history = store.history("acme")
+    assert {NOW.date(): {Source.OBSERVED: 1}, (NOW - DAY).date(): {Source.OBSERVED: 2}} == history.daily
+    assert {MODEL, "ft:uncounted:acme::3"} == set(history.models)
+
+
+def test_recording_nothing_changes_nothing(store):
+    """An empty record makes no history."""
+    store.record("acme", [])
+
+    assert () == store.organizations()
+
+
+def test_recording_is_all_or_nothing(store, activity):
+    """When one of several inferences can't be kept, none of them is."""
+    with pytest.raises(StoreError, match="600 characters"):
+        store.record("acme", [activity(), activity("m" * 600)])
+
+    assert () == store.organizations()
+
+
+def test_recording_takes_any_iterable_and_leaves_its_errors_alone(store, activity):
+    """A generator that fails half-way leaves the history as it was, and its own error comes through."""
+
+    def failing():
+        yield activity()
+        raise LookupError("the caller's own")
+
+    with pytest.raises(LookupError, match="the caller's own"):
+        store.record("acme", failing())
+    assert () == store.organizations()
+
+    store.record("acme", (each for each in [activity()]))
+    assert ("acme",) == store.organizations()
+
+
+def test_organizations_are_apart_and_sorted(store, activity):
+    """One organization's inferences are never another's, even when one's name begins with the other's."""
+    for name in ("b", "acme", "acme-2", "a"):
+        store.record(name, [activity(f"ft:x:{name}::1")])
+
+    assert ("a", "acme", "acme-2", "b") == store.organizations()
+    assert {"ft:x:acme::1"} == set(store.history("acme").models)
+
+
+def test_noted_evidence_is_merged(store, activity):
+    """A refusal, a search without result and earlier fine-tuning are remembered beside the inferences."""
+    refusal = Refusal(at=NOW, code="training_not_available", message="no")
+    store.record("acme", [activity()])
+    store.note(Evidence(organization="acme", refusal=refusal, fine_tuned_by=NOW - 9 * DAY))
+    store.note(Evidence(organization="acme", no_trace_at=NOW))
+    store.note(
+        Evidence(
+            organization="acme", refusal=refusal.model_copy(update={"at": NOW - DAY}), no_trace_at=NOW - DAY
+        )
+    )
+
+    assert (
+        Evidence(
+            organization="acme",
+            last_inference=of_acme(),
+            fine_tuned_by=NOW - 9 * DAY,
+            no_trace_at=NOW,
+            refusal=refusal,
+        )
+    ) == store.evidence("acme")
+
+
+def test_noting_twice_is_the_same_as_once(store):
+    """The same facts may arrive any number of times."""
+    evidence = Evidence(organization="acme", last_inference=of_acme(), fine_tuned_by=NOW)
+    store.note(evidence)
+    store.note(evidence)
+
+    assert evidence == store.evidence("acme")
+    assert ("acme",) == store.organizations()
+
+
+def test_an_alias_is_remembered_and_can_move(store):
+    """The latest link of an alias holds; other aliases stay where they are."""
+    store.link("key:1", "acme")
+    store.link("key:2", "acme")
+    store.link("key:1", "umbrella")
+
+    assert "umbrella" == store.organization_of("key:1")
+    assert "acme" == store.organization_of("key:2")
+    assert store.organization_of("acme") is None
+    assert () == store.organizations()
+
+
+def test_linking_merges_what_was_kept_under_the_alias(store, activity):
+    """A history kept under a key becomes the organization's; a day's count is the larger, not the sum."""
+    store.record("key:1", [activity(count=5), activity("ft:old:acme::0", at=NOW - 3 * DAY)])
+    store.record("acme", [activity("ft:other:acme::2", at=NOW - DAY), activity(at=NOW - HOUR, count=3)])
+    store.record("key:12", [activity("ft:not:this::1")])
+
+    store.link("key:1", "acme")
+
+    history = store.history("acme")
+    assert of_acme() == history.last_inference == history.models[MODEL]
+    assert {MODEL, "ft:old:acme::0", "ft:other:acme::2"} == set(history.models)
+    assert {"acme"} == {inference.organization for inference in history.models.values()}
+    assert {Source.OBSERVED: 5} == history.daily[NOW.date()]
+    assert ("acme", "key:12") == store.organizations()
+    assert History(evidence=Evidence(organization="key:1")) == store.history("key:1")
+
+
+def test_linking_twice_is_the_same_as_once(store, activity):
+    """Every client may link what it learns from each response."""
+    store.record("key:1", [activity(count=5)])
+    store.link("key:1", "acme")
+    before = store.history("acme")
+    store.link("key:1", "acme")
+
+    assert before == store.history("acme")
+
+
+def test_linking_a_name_to_itself_keeps_its_history(store, activity):
+    """An alias that is the organization's own name does no harm."""
+    store.record("acme", [activity()])
+    store.link("acme", "acme")
+
+    assert of_acme() == store.evidence("acme").last_inference
+    assert "acme" == store.organization_of("acme")
+
+
+def test_moving_an_alias_leaves_the_organizations_history(store, activity):
+    """What was merged once stays with the organization when the alias moves on."""
+    store.record("key:1", [activity()])
+    store.link("key:1", "acme")
+    store.link("key:1", "umbrella")
+
+    assert of_acme() == store.evidence("acme").last_inference
+    assert store.evidence("umbrella").last_inference is None
+
+
+def test_the_salt_is_made_once_and_only_when_asked_for(place):
+    """Everyone at a place hashes with the same bytes; looking for them makes none."""
+    first, second = place.open(), place.open()
+
+    assert first.salt(create=False) is None
+    salt = first.salt(create=True)
+    assert salt is not None
+    assert 32 == len(salt)
+    assert salt == second.salt(create=True) == second.salt(create=False) == first.salt(create=True)
+
+
+def test_one_holder_has_a_lease(place):
+    """While someone has a lease nobody else gets it; other names are free."""
+    first, second = place.open(), place.open()
+    lease = first.lease("keep-alive:acme", HOUR)
+
+    assert lease is not None
+    assert "keep-alive:acme" == lease.name
+    assert second.lease("keep-alive:acme", HOUR) is None
+    assert first.lease("keep-alive:acme", HOUR) is None
+    assert second.lease("keep-alive:umbrella", HOUR) is not None
+
+
+def test_a_released_lease_is_free(place):
+    """After its holder gave it back the next one gets it, with a token of its own."""
+    first, second = place.open(), place.open()
+    lease = first.lease("keep-alive", HOUR)
+    first.release(lease)
+    other = second.lease("keep-alive", HOUR)
+
+    assert other is not None
+    assert lease.token != other.token
+
+
+def test_only_its_holder_gives_a_lease_back(store):
+    """A lease released twice, or by one whose time has passed, takes nothing from the present holder."""
+    old = store.lease("keep-alive", HOUR)
+    store.release(old)
+    held = store.lease("keep-alive", HOUR)
+    store.release(old)
+    store.release(Lease(name="keep-alive", token="guessed"))
+    store.release(Lease(name="never taken", token="guessed"))
+
+    assert store.lease("keep-alive", HOUR) is None
+    store.release(held)
+    assert store.lease("keep-alive", HOUR) is not None
+
+
+def test_a_lease_ends_with_its_time(store):
+    """A holder that died keeps nobody waiting longer than the lease's time."""
+    lease = store.lease("keep-alive", timedelta(microseconds=1))
+    taken = None
+    while taken is None:
+        taken = store.lease("keep-alive", HOUR)
+
+    store.release(lease)
+    assert store.lease("keep-alive", HOUR) is None
+
+
+@pytest.mark.parametrize("ttl", [timedelta(0), -HOUR])
+def test_a_lease_without_time_is_refused(store, ttl):
+    """A lease that would be over at once is a mistake of the caller, and said to be one."""
+    with pytest.raises(StoreError, match="longer than zero"):
+        store.lease("keep-alive", ttl)
+
+
+def test_a_closed_store_opens_again(store, activity):
+    """close() lets go of files and connections, not of what is remembered; it may be called at any time."""
+    store.close()
+    store.record("acme", [activity()])
+    store.close()
+    store.close()
+
+    assert of_acme() == store.evidence("acme").last_inference
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../..", 'a"b', "a,b", "a:b", "\0", "a\nb", "ü", "😀", "key*", "%", "x" * 512]
+)
+def test_any_name_is_a_name(store, activity, name):
+    """Whatever characters an organization, a model or an alias has, it comes back as it was."""
+    store.record(name, [activity(name)])
+    store.link("to " + name[:500], name)
+    lease = store.lease(name, HOUR)
+
+    assert name == store.evidence(name).last_inference.model
+    assert [name] == list(store.history(name).models)
+    assert (name,) == store.organizations()
+    assert name == store.organization_of("to " + name[:500])
+    assert lease is not None
+    assert name == lease.name
+
+
+@pytest.mark.parametrize("name", ["x" * 513, "\ud800"], ids=["long", "no text"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store, name, activity: store.evidence(name),
+        lambda store, name, activity: store.history(name),
+        lambda store, name, activity: store.record(name, [activity()]),
+        lambda store, name, activity: store.record("acme", [activity(name)]),
+        lambda store, name, activity: store.note(Evidence(organization=name)),
+        lambda store, name, activity: store.organization_of(name),
+        lambda store, name, activity: store.link(name, "acme"),
+        lambda store, name, activity: store.link("key:1", name),
+        lambda store, name, activity: store.lease(name, HOUR),
+    ],
+    ids=[
+        "evidence",
+        "history",
+        "record",
+        "model",
+        "note",
+        "organization_of",
+        "alias",
+        "organization",
+        "lease",
+    ],
+)
+def test_a_name_that_cannot_be_kept_is_refused(store, activity, call, name):
+    """A name that is too long, or no text, ends as a StoreError that says so, and changes nothing."""
+    with pytest.raises(StoreError, match="refused"):
+        call(store, name, activity)
+    assert () == store.organizations()
+    assert store.organization_of("key:1") is None
+
+
+def test_a_location_is_shown(store):
+    """Every store says where it is."""
+    assert store.location
+    assert isinstance(store.location, str)
