@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -42,7 +43,20 @@ def disk(folder: Path) -> Iterator[DiskStore]:
 
 @pytest.fixture(params=["memory", "disk"])
 def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
-    if request.param == "memory":
+    with place_of(request.param, folder) as found:
+        yield found
+
+
+@pytest.fixture(params=["disk"])
+def shared_place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+    """A place that other processes can open, too."""
+    with place_of(request.param, folder) as found:
+        yield found
+
+
+@contextmanager
+def place_of(kind: str, folder: Path) -> Iterator[Place]:
+    if kind == "memory":
         memory = MemoryStore()
         yield Place(open=lambda: memory, location=None)
         return

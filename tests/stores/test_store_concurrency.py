@@ -1,0 +1,216 @@
+"""What holds when threads, processes and forks use one store at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from store_workers import look, record_for_ever, record_many, take_leases, take_salt
+
+from finetune_guard.history import Source
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+METHODS = [method for method in ("spawn", "fork") if method in multiprocessing.get_all_start_methods()]
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+def run(context, target, arguments):
+    """Run ``target`` in a process for each of ``arguments``; return what they put into their results."""
+    results = context.Queue()
+    processes = [context.Process(target=target, args=(*each, results)) for each in arguments]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+    results.close()
+    results.join_thread()
+    return found
+
+
+def child(work):
+    """Run ``work`` in a forked child; return whether it came back true."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if work() else 2
+        finally:
+            os._exit(code)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_threads_record_without_loss(place, activity):
+    """64 threads, each with its own store object or sharing one, lose no count."""
+    shared = place.open()
+
+    def work(thread):
+        store = shared if thread % 2 else place.open()
+        for _ in range(5):
+            store.record("acme", [activity(f"ft:own:acme::{thread}"), activity("ft:common:acme::c")])
+            assert store.evidence("acme").last_inference is not None
+
+    with ThreadPoolExecutor(64) as threads:
+        list(threads.map(work, range(64)))
+
+    history = place.open().history("acme")
+    assert 65 == len(history.models)
+    assert {NOW.date(): {Source.OBSERVED: 640}} == history.daily
+
+
+def test_one_thread_has_a_lease(place):
+    """Of many threads at the same moment one gets the lease."""
+    stores = [place.open() for _ in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        leases = list(threads.map(lambda store: store.lease("keep-alive", HOUR), stores))
+
+    assert 1 == sum(lease is not None for lease in leases)
+
+
+def test_closing_disturbs_nobody(place, activity):
+    """A client that closes the store leaves those of the other clients in the process working."""
+    stop = threading.Event()
+    store = place.open()
+
+    def close_often():
+        other = place.open()
+        while not stop.is_set():
+            other.close()
+            stop.wait(0.001)
+
+    with ThreadPoolExecutor(1) as thread:
+        closing = thread.submit(close_often)
+        try:
+            for _ in range(30):
+                store.record("acme", [activity()])
+                assert store.evidence("acme").last_inference is not None
+        finally:
+            stop.set()
+        closing.result()
+    assert {Source.OBSERVED: 30} == store.history("acme").daily[NOW.date()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_processes_record_without_loss(shared_place, method):
+    """Processes that begin at once, on a store that doesn't exist yet, lose no count and raise nothing."""
+    context = multiprocessing.get_context(method)
+    errors = run(context, record_many, [(shared_place.location, worker, 25) for worker in range(4)])
+
+    history = shared_place.open().history("acme")
+    assert [None] * 4 == errors
+    assert {Source.OBSERVED: 4 * 25 * 2} == history.daily[NOW.date()]
+    assert NOW + timedelta(seconds=24, microseconds=3) == history.last_inference.at
+    assert 5 == len(history.models)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_process_has_a_lease(shared_place, method):
+    """Of processes that race for leases exactly one gets each."""
+    context = multiprocessing.get_context(method)
+    names = [f"keep-alive:{number}" for number in range(10)]
+    start = context.Barrier(4)
+    taken = run(context, take_leases, [(shared_place.location, names, start)] * 4)
+
+    assert sorted(names) == sorted(name for of_one in taken for name in of_one)
+
+
+def test_processes_share_one_salt(shared_place):
+    """Processes that begin at once hash keys alike."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(4)
+
+    assert 1 == len(set(run(context, take_salt, [(shared_place.location, start)] * 4)))
+
+
+def test_another_process_reads_what_was_recorded(shared_place, activity):
+    """What one process recorded, and still has open, another one reads."""
+    store = shared_place.open()
+    store.record("acme", [activity()])
+    context = multiprocessing.get_context("spawn")
+
+    (found,) = run(context, look, [(shared_place.location, context.Barrier(1))])
+    assert store.evidence("acme").last_inference == found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_a_killed_process_leaves_a_sound_history(shared_place):
+    """A process that is killed while it writes corrupts nothing: what it had recorded is there."""
+    context = multiprocessing.get_context("spawn")
+    for _ in range(3):
+        started = context.Event()
+        process = context.Process(target=record_for_ever, args=(shared_place.location, started))
+        process.start()
+        assert started.wait(timeout=60)
+        process.kill()
+        process.join()
+        process.close()
+
+    history = shared_place.open().history("acme")
+    assert history.last_inference == history.models["ft:common:acme::c"]
+    assert history.daily[NOW.date()][Source.OBSERVED] >= 3
+
+
+@needs_fork
+def test_parent_and_child_go_on_after_a_fork(place, store, activity):
+    """A store that was open before a fork works in the child and in the parent, and neither loses a thing."""
+    store.record("acme", [activity()])
+
+    def in_child():
+        store.record("acme", [activity("ft:child:acme::1")])
+        return len(store.history("acme").models) == 2
+
+    assert child(in_child)
+    store.record("acme", [activity("ft:parent:acme::1")])
+    models = set(place.open().history("acme").models)
+    assert {"ft:gpt-4o-mini:acme::1", "ft:parent:acme::1"} == models - {"ft:child:acme::1"}
+    assert (place.location is not None) == ("ft:child:acme::1" in models)
+
+
+@needs_fork
+def test_a_fork_while_other_threads_write(place, store, activity):
+    """A child that is forked while threads of its parent are in the midst of writing is not stuck."""
+    stop = threading.Event()
+
+    def write():
+        count = 0
+        while not stop.is_set():
+            store.record("acme", [activity()])
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as threads:
+        written = [threads.submit(write) for _ in range(3)]
+        try:
+            children = [
+                child(lambda: store.record("other", [activity()]) is None and bool(store.organizations()))
+                for _ in range(8)
+            ]
+        finally:
+            stop.set()
+        counted = sum(each.result() for each in written)
+
+    assert [True] * 8 == children
+    assert counted == place.open().history("acme").daily[NOW.date()][Source.OBSERVED]
+    if place.location is not None:
+        assert {Source.OBSERVED: 8} == place.open().history("other").daily[NOW.date()]
+
+
+@needs_fork
+def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
+    """A child that is forked in the midst of a write, by the thread that writes, does not undo it."""
+
+    def forking(cache):
+        cache.set("half", "written")
+        assert child(lambda: disk.evidence("acme").last_inference is not None)
+        cache.set("wholly", "written")
+
+    disk.record("acme", [activity()])
+    disk._opened.write("fork", forking, timedelta(seconds=1))
+
+    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
+    assert ("written", "written") == both
