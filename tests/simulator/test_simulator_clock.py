@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.simulator import SimulatedClock
+
+NEW_YEAR = datetime(2027, 1, 1, tzinfo=timezone.utc)
+
+
+def test_stands_still():
+    """A clock that nobody turns says the same time for ever."""
+    clock = SimulatedClock(NEW_YEAR)
+
+    assert NEW_YEAR == clock() == clock()
+
+
+def test_can_be_turned_both_ways():
+    """The clock goes where it is set, and on or back by a time span."""
+    clock = SimulatedClock(NEW_YEAR)
+
+    assert NEW_YEAR + timedelta(days=3) == clock.advance(timedelta(days=3))
+    assert NEW_YEAR + timedelta(days=2) == clock.advance(timedelta(days=-1))
+
+    clock.set(NEW_YEAR)
+
+    assert clock() == NEW_YEAR
+
+
+def test_speaks_utc():
+    """Whatever zone it is set in, the clock answers in UTC."""
+    clock = SimulatedClock(datetime(2027, 1, 1, 14, tzinfo=timezone(timedelta(hours=14))))
+
+    assert clock() == NEW_YEAR
+    assert timezone.utc is clock().tzinfo
+
+
+@pytest.mark.parametrize("turn", [SimulatedClock, lambda naive: SimulatedClock().set(naive)])
+def test_refuses_times_without_a_zone(turn):
+    """A naive datetime is an error at once, not a wrong day later."""
+    with pytest.raises(ValueError, match="time zone"):
+        turn(datetime(2027, 1, 1))  # noqa: DTZ001
+
+
+def test_begins_at_the_real_time():
+    """Without a time to begin with, the clock shows the real one."""
+    before = datetime.now(timezone.utc)
+
+    assert before <= SimulatedClock()() <= datetime.now(timezone.utc)
+
+
+def test_a_running_clock_ticks_on(monkeypatch):
+    """A running clock moves on with real time, as fast as asked, from wherever it was set."""
+    elapsed = [0.0]
+    monkeypatch.setattr("finetune_guard.simulator.clock.time.monotonic", lambda: elapsed[0])
+    clock = SimulatedClock(NEW_YEAR, running=True, speed=60)
+    elapsed[0] = 2.0
+
+    assert NEW_YEAR + timedelta(minutes=2) == clock()
+
+    clock.advance(timedelta(days=1))
+    elapsed[0] = 3.0
+
+    assert NEW_YEAR + timedelta(days=1, minutes=3) == clock()
+
+
+@pytest.mark.parametrize("speed", [0, -1])
+def test_refuses_a_speed_that_is_none(speed):
+    """A speed of zero or less is refused, with the way to stop the clock."""
+    with pytest.raises(ValueError, match="running=False"):
+        SimulatedClock(running=True, speed=speed)
+
+
+def test_threads_can_turn_it_together():
+    """No turn of the clock is lost when several threads turn it."""
+    clock = SimulatedClock(NEW_YEAR)
+
+    def turn():
+        for _ in range(200):
+            clock.advance(timedelta(seconds=1))
+
+    threads = [threading.Thread(target=turn) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert NEW_YEAR + timedelta(seconds=800) == clock()

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import openai
+import pytest
+from pydantic import ValidationError
+
+from finetune_guard.simulator import Fault
+
+BASE = "gpt-4o-mini-2024-07-18"
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture
+def chat(client, model):
+    def create(**options):
+        return client.chat.completions.create(**{"model": model, "messages": MESSAGES, **options})
+
+    return create
+
+
+def test_a_status(sim, chat):
+    """A call answers with the status asked for, once, has no effect, and then all is well."""
+    sim.fault(Fault(path=CHAT, method="POST", status=503, code="overloaded", message="later"))
+
+    with pytest.raises(openai.InternalServerError, match="later") as caught:
+        chat()
+    assert (caught.value.status_code, caught.value.code) == (503, "overloaded")
+    assert sim.last_inference() is None
+    assert chat().id
+
+
+def test_an_error_is_the_default(sim, chat):
+    """A fault that says nothing more is a 500."""
+    sim.fault(Fault(path=CHAT))
+
+    with pytest.raises(openai.InternalServerError):
+        chat()
+
+
+def test_times(sim, chat):
+    """A fault comes as often as asked, or until it is cleared."""
+    sim.fault(Fault(path=CHAT, status=500, times=2))
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError):
+            chat()
+    assert chat().id
+
+    sim.fault(Fault(path=CHAT, status=500, times=None))
+    for _ in range(3):
+        with pytest.raises(openai.InternalServerError):
+            chat()
+    sim.clear_faults()
+    assert chat().id
+
+
+def test_faults_wait_for_their_own_calls(sim, client, chat, model):
+    """A fault hits only calls of its path, method and model; a ``*`` ends a path."""
+    sim.fault(Fault(path="/v1/models*", method="GET", status=500, times=None))
+    sim.fault(Fault(path=CHAT, model=model, status=500, times=None))
+    sim.fault(Fault(path="/v1/files", status=500, times=None))
+
+    assert chat(model=BASE).id
+    assert client.responses.create(model=model, input="hello").id
+    assert list(client.files.list()) == []
+    for broken in (chat, client.models.list, lambda: client.models.retrieve(BASE)):
+        with pytest.raises(openai.InternalServerError):
+            broken()
+
+
+def test_any_method(sim, client):
+    """The method ``*`` is any."""
+    sim.fault(Fault(path="*", method="*", status=500))
+
+    with pytest.raises(openai.InternalServerError):
+        client.models.list()
+
+
+def test_retries_get_past_a_fault(sim, connect, model):
+    """A client that retries gets its answer, and the log shows each attempt."""
+    sim.fault(Fault.rate_limited(retry_after=0.001))
+
+    assert connect(sim, max_retries=1).chat.completions.create(model=model, messages=MESSAGES).id
+    assert [call.status for call in sim.calls] == [429, 200]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "expected"),
+    [
+        (Fault.rate_limited(), openai.RateLimitError, (429, "rate_limit_exceeded")),
+        (Fault.insufficient_quota(), openai.RateLimitError, (429, "insufficient_quota")),
+        (Fault.billing_hard_limit(), openai.BadRequestError, (400, "billing_hard_limit_reached")),
+        (Fault.unauthorized(), openai.AuthenticationError, (401, "invalid_api_key")),
+        (
+            Fault.training_not_available(path=CHAT),
+            openai.PermissionDeniedError,
+            (403, "training_not_available"),
+        ),
+    ],
+)
+def test_well_known_faults(sim, chat, fault, kind, expected):
+    """The well known failures have the API's own status and code."""
+    sim.fault(fault)
+
+    with pytest.raises(kind) as caught:
+        chat()
+
+    assert expected == (caught.value.status_code, caught.value.code)
+
+
+def test_a_rate_limit_says_when_to_come_back(sim, chat):
+    """A rate limit carries ``Retry-After`` in seconds."""
+    sim.fault(Fault.rate_limited(retry_after=7))
+
+    with pytest.raises(openai.RateLimitError) as caught:
+        chat()
+
+    assert caught.value.response.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.training_not_available(), Fault.insufficient_quota(path="/v1/fine_tuning/jobs")]
+)
+def test_job_faults_create_no_job(sim, client, model, training_file, fault):
+    """A job that was made to fail does not exist."""
+    client.chat.completions.create(model=model, messages=MESSAGES)
+    sim.fault(fault)
+
+    with pytest.raises(openai.APIStatusError):
+        client.fine_tuning.jobs.create(model=BASE, training_file=training_file)
+
+    assert list(client.fine_tuning.jobs.list()) == []
+
+
+def test_a_body_of_ones_own(sim, client, chat):
+    """A fault can answer with any body, a JSON value or plain text."""
+    sim.fault(Fault(path=CHAT, status=502, body="<html>Bad gateway</html>"))
+    with pytest.raises(openai.InternalServerError) as caught:
+        chat()
+    assert caught.value.response.text == "<html>Bad gateway</html>"
+
+    sim.fault(Fault(path="/v1/models", method="GET", status=200, body={"object": "list", "data": []}))
+    assert list(client.models.list()) == []
+
+
+def test_headers(sim, client, model):
+    """A fault can add headers to the real answer."""
+    sim.fault(Fault(path=CHAT, headers={"openai-organization": "somebody-else", "date": "yesterday"}))
+
+    raw = client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES)
+
+    assert raw.headers["openai-organization"] == "somebody-else"
+    assert raw.headers.get_list("date") == ["yesterday"]
+    assert raw.parse().id
+
+
+def test_a_delay_is_felt(sim, connect, model):
+    """A slow answer runs into the caller's timeout; the inference counts once the answer is made."""
+    sim.fault(Fault(path=CHAT, delay=60))
+
+    with pytest.raises(openai.APITimeoutError):
+        connect(sim, timeout=0.05).chat.completions.create(model=model, messages=MESSAGES)
+
+
+def test_malformed_json(sim, client, model):
+    """A malformed answer is a 200 with a complete body that is no JSON."""
+    sim.fault(Fault(path=CHAT, malformed=True))
+
+    raw = client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES)
+
+    assert raw.status_code == 200
+    with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
+        raw.parse()
+
+
+def test_a_malformed_stream(sim, chat):
+    """A malformed stream begins well and then sends an event that is no JSON."""
+    sim.fault(Fault(path=CHAT, malformed=True))
+    stream = chat(stream=True)
+
+    assert next(stream).id
+    with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
+        next(stream)
+    stream.close()
+
+
+@pytest.mark.parametrize("cut_after", [0, 1, 40])
+def test_a_cut_body(sim, chat, cut_after):
+    """A cut connection is a failed call, though the server counts the inference."""
+    sim.fault(Fault(path=CHAT, cut_after=cut_after))
+
+    with pytest.raises(openai.APIConnectionError):
+        chat()
+
+    assert sim.last_inference() is not None
+    assert chat().id
+
+
+@pytest.mark.parametrize("cut_after", [0, 3])
+def test_a_cut_stream(sim, chat, cut_after):
+    """A cut stream breaks off after so many events, and not as if it were over."""
+    sim.fault(Fault(path=CHAT, cut_after=cut_after))
+    seen = []
+
+    with pytest.raises(Exception) as caught:  # noqa: B017, PT011, PT012 # the loop is what breaks; of what type depends on the SDK
+        for chunk in chat(stream=True):
+            seen.append(chunk)  # noqa: PERF402 # what came before the cut is wanted
+
+    assert type(caught.value).__name__ in {"RemoteProtocolError", "APIConnectionError"}
+    assert len(seen) == cut_after
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"path": "chat/completions"},
+        {"path": CHAT, "status": 99},
+        {"path": CHAT, "times": 0},
+        {"path": CHAT, "delay": -1},
+        {"path": CHAT, "cut_after": -1},
+        {"path": CHAT, "malformed": True, "body": {}},
+        {"path": CHAT, "unknown": 1},
+    ],
+)
+def test_misuse_is_refused(fields):
+    """A fault that could never work is refused when it is made."""
+    with pytest.raises(ValidationError):
+        Fault(**fields)
+
+
+def test_faults_come_before_the_key(sim, connect, model):
+    """A fault hits calls with a wrong key as well, as a gateway's would."""
+    sim.fault(Fault(path=CHAT, status=503))
+
+    with pytest.raises(openai.InternalServerError):
+        connect(sim, api_key="sk-wrong").chat.completions.create(model=model, messages=MESSAGES)
+
+    assert sim.calls[-1].organization is None

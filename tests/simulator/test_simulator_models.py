@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import openai
+import pytest
+
+from finetune_guard.models import FineTunedModel
+from finetune_guard.simulator import Simulator
+
+BASE = "gpt-4o-mini-2024-07-18"
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+def test_base_models_tell_their_end(client):
+    """Base models carry their shutdown date, or null where none is announced."""
+    assert client.models.retrieve(BASE).to_dict()["shutdown_date"] == "2027-01-14"
+    assert client.models.retrieve("gpt-6-luna").to_dict()["shutdown_date"] is None
+
+
+def test_own_models_are_listed(sim, client, model):
+    """An organization sees its own fine-tunes beside the base models, and nobody else's."""
+    other = sim.add_organization(slug="globex-77", api_key="sk-simulated-globex", models=[BASE])
+    theirs = sim.add_model(other)
+
+    listed = {item.id: item for item in client.models.list()}
+
+    assert {BASE, model} <= set(listed)
+    assert theirs not in listed
+    assert listed[model].owned_by == "acme-28gund"
+    assert "shutdown_date" not in listed[model].to_dict()
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve(theirs)
+
+
+def test_fine_tunes_can_tell_their_end(clock, connect):
+    """A simulator can be told to give fine-tunes a shutdown date as well."""
+    with Simulator(clock=clock, fine_tunes_carry_shutdown_date=True, models=[BASE]) as telling:
+        *_, own = connect(telling).models.list()
+
+        assert own.to_dict()["shutdown_date"] == "2027-01-14"
+
+
+def test_ids_are_of_the_real_form(sim):
+    """Model ids name their base, the organization and the suffix."""
+    parsed = FineTunedModel.parse(sim.add_model(base=BASE, suffix="support-bot"))
+
+    assert (parsed.base, parsed.organization, parsed.suffix) == (BASE, "acme", "support-bot")
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [
+        "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8",
+        "ft:gpt-4.1-2025-04-14:personal:sharp-pluck:CZtsdFlR:ckpt-step-16",
+        "ft:o4-mini-2025-04-16:acme:user-goals:CfOWayPc",
+    ],
+)
+def test_models_of_any_id_form_answer(sim, client, model_id):
+    """An organization can be given a model by its whole id, and it is served under that id."""
+    assert model_id == sim.add_model(base=model_id)
+
+    assert model_id == client.chat.completions.create(model=model_id, messages=MESSAGES).model
+    assert model_id == client.models.retrieve(model_id).id
+
+
+def test_deleting_a_model(client, model):
+    """A deleted model is gone; base models can't be deleted."""
+    assert client.models.delete(model).deleted is True
+
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve(model)
+    with pytest.raises(openai.NotFoundError):
+        client.models.delete(model)
+    with pytest.raises(openai.PermissionDeniedError):
+        client.models.delete(BASE)
+
+
+def test_unknown_models_are_not_found(client):
+    """A model that does not exist is a 404 with the real text and code."""
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="ft:nothing", messages=MESSAGES)
+
+    assert caught.value.code == "model_not_found"
+    assert "does not exist or you do not have access to it" in str(caught.value)
+
+
+def test_models_die_on_their_day(clock, client, model):
+    """On its shutdown day a model, and every fine-tune of it, is deprecated, and no longer listed."""
+    clock.set(datetime(2027, 1, 13, 23, 59, 59, tzinfo=timezone.utc))
+    assert client.chat.completions.create(model=model, messages=MESSAGES).id
+
+    clock.set(datetime(2027, 1, 14, tzinfo=timezone.utc))
+    for gone in (BASE, model):
+        with pytest.raises(openai.NotFoundError, match="has been deprecated, learn more here") as caught:
+            client.chat.completions.create(model=gone, messages=MESSAGES)
+        assert caught.value.code == "model_not_found"
+    assert not {BASE, model} & {item.id for item in client.models.list()}
