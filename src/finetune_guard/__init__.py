@@ -1,1 +1,68 @@
-"""A drop-in wrapper around the OpenAI client that knows whether fine-tuning jobs may still be created."""
+"""A drop-in wrapper around the OpenAI client that knows whether fine-tuning jobs may still be created.
+
+    from finetune_guard import OpenAI  # instead of: from openai import OpenAI
+
+Nothing else in the program changes. ``client.guard`` tells what is known and does what can be done.
+"""
+
+from finetune_guard.client import AsyncClient, AsyncOpenAI, Client, OpenAI
+from finetune_guard.config import GuardConfig
+from finetune_guard.eligibility import Eligibility, Reason, Verdict
+from finetune_guard.errors import (
+    FineTuneGuardError,
+    FineTuneGuardWarning,
+    FineTuningClosedError,
+    FineTuningRefusedError,
+    GuardConfigError,
+    HistoryUnavailableWarning,
+    InferenceWindowExpiredError,
+    KeepAliveError,
+    NeverFineTunedError,
+    NoInferenceRecordedError,
+    NotEligibleError,
+    PolicyBoundaryWarning,
+    StoreError,
+)
+from finetune_guard.existing import guard
+from finetune_guard.history import Coverage, History, Inference, Source
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome
+from finetune_guard.models import FineTunedModel
+from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
+from finetune_guard.stores.store import Store
+
+__all__ = [
+    "OPENAI_SELF_SERVE",
+    "AccessPolicy",
+    "AsyncClient",
+    "AsyncOpenAI",
+    "Client",
+    "Coverage",
+    "Eligibility",
+    "FineTuneGuardError",
+    "FineTuneGuardWarning",
+    "FineTunedModel",
+    "FineTuningClosedError",
+    "FineTuningRefusedError",
+    "GuardConfig",
+    "GuardConfigError",
+    "History",
+    "HistoryUnavailableWarning",
+    "Inference",
+    "InferenceWindowExpiredError",
+    "KeepAlive",
+    "KeepAliveError",
+    "KeepAliveOutcome",
+    "NeverFineTunedError",
+    "NoInferenceRecordedError",
+    "NotEligibleError",
+    "OpenAI",
+    "Phase",
+    "PolicyBoundaryWarning",
+    "Reason",
+    "Requirement",
+    "Source",
+    "Store",
+    "StoreError",
+    "Verdict",
+    "guard",
+]

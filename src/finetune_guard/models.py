@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict
 MAX_MODEL_ID_LENGTH = 512
 """Longer ids are not looked at: no published form comes near it, and nothing unbounded is kept."""
 
+EXAMPLE_ID = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+"""What a fine-tuned model's id looks like, for messages."""
+
 
 class ModelForm(str, Enum):
     """The shapes that the id of a fine-tuned model can have."""

@@ -1,0 +1,79 @@
+"""Carrying out what was decided about a call: the error, the warning, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import openai
+
+from finetune_guard.api_errors import is_refusal
+from finetune_guard.calls import GuardedCall, JobCreation
+from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.errors import FineTuneGuardWarning, FineTuningRefusedError
+from finetune_guard.gate import must_stop, stopping_error, stopping_message, warning
+from finetune_guard.guard import Admission, Guard
+
+_NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
+
+
+def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> FineTuneGuardWarning | None:
+    """Let ``call`` through, with the warning that goes with it, or stop it.
+
+    Raises:
+        NotEligibleError: The call is stopped.
+    """
+    eligibility = admission.eligibility
+    if not must_stop(call, eligibility, guard.config.on_unknown):
+        return warning(call, eligibility)
+    if eligibility.reason is Reason.REFUSED:
+        raise _remembered_refusal(call, eligibility, guard, client)
+    raise stopping_error(call, eligibility, guard.policy, admission.failure) from admission.failure
+
+
+def is_refused_creation(call: GuardedCall, error: openai.PermissionDeniedError) -> bool:
+    """Whether ``error`` is the API's refusal, by its policy, of the job that ``call`` creates."""
+    return isinstance(call, JobCreation) and is_refusal(error)
+
+
+def refusal_error(error: openai.PermissionDeniedError, guard: Guard) -> FineTuningRefusedError:
+    """Remember the API's refusal and return it as an error that says what is known beside it."""
+    eligibility = guard.refused(error)
+    message = stopping_message(JobCreation(None), eligibility, guard.policy)
+    return FineTuningRefusedError(message, response=error.response, body=error.body, eligibility=eligibility)
+
+
+def warn_caller(warning: FineTuneGuardWarning | None) -> None:
+    """Issue ``warning`` for the line of the program that made the call."""
+    if warning is None:
+        return
+    level, frame = 1, sys._getframe()  # noqa: SLF001 -- the only way to count frames before Python 3.12
+    while frame.f_back is not None and _is_not_the_caller(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
+
+
+def _is_not_the_caller(module: str) -> bool:
+    return module.partition(".")[0] in _NOT_THE_CALLER
+
+
+def _remembered_refusal(
+    call: GuardedCall, eligibility: Eligibility, guard: Guard, client: Any
+) -> FineTuningRefusedError:
+    """Return a refusal that was given before, with its response rebuilt for whoever looks at it."""
+    refusal = eligibility.refusal
+    assert refusal is not None
+    body = {
+        "message": refusal.message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": refusal.code,
+    }
+    request = client._client.build_request("POST", client._prepare_url("/fine_tuning/jobs"))  # noqa: SLF001
+    http_library = sys.modules[type(request).__module__.partition(".")[0]]
+    response = http_library.Response(403, json={"error": body}, request=request)
+    message = stopping_message(call, eligibility, guard.policy)
+    return FineTuningRefusedError(
+        message, response=response, body=body, eligibility=eligibility, remembered=True
+    )

@@ -1,0 +1,74 @@
+"""What the API's errors mean, told from status and code and never from their wording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import openai
+
+TRAINING_NOT_AVAILABLE = "training_not_available"
+"""The code of the policy's refusal; it comes with status 403."""
+
+_NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+def error_code(error: openai.APIError) -> str | None:
+    """Return the API's error code; the body holds it bare or inside ``error``, by SDK release."""
+    if error.code:
+        return error.code
+    body = error.body
+    if isinstance(body, Mapping):
+        inner = body.get("error")
+        code = inner.get("code") if isinstance(inner, Mapping) else body.get("code")
+        return code if isinstance(code, str) else None
+    return None
+
+
+def error_message(error: openai.APIError) -> str:
+    """Return the API's own explanation, on one line and at most 500 characters long."""
+    body = error.body
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    message = inner.get("message") if isinstance(inner, Mapping) else None
+    return " ".join(message.split())[:500] if isinstance(message, str) else ""
+
+
+def is_refusal(error: openai.APIError) -> bool:
+    """Whether the API refused a job by its policy: neither quota nor permission nor an untunable model."""
+    return isinstance(error, openai.PermissionDeniedError) and error_code(error) == TRAINING_NOT_AVAILABLE
+
+
+def concerns_model(error: openai.APIError) -> bool:
+    """Whether another model might well answer where this one gave ``error``."""
+    kinds = (
+        openai.BadRequestError,
+        openai.NotFoundError,
+        openai.PermissionDeniedError,
+        openai.UnprocessableEntityError,
+    )
+    return isinstance(error, kinds) and error_code(error) not in _NO_MONEY
+
+
+def is_transient(error: openai.APIError) -> bool:
+    """Whether the same request might succeed a little later."""
+    if isinstance(error, openai.RateLimitError):
+        return error_code(error) not in _NO_MONEY
+    return isinstance(
+        error, (openai.APIConnectionError, openai.InternalServerError, openai.ConflictError)
+    ) or (isinstance(error, openai.APIStatusError) and error.status_code == 408)  # noqa: PLR2004 -- the status itself
+
+
+def in_short(error: openai.APIError) -> str:
+    """Return status and code: what may be shown, since the API's wording can hold parts of a key."""
+    if isinstance(error, openai.APIStatusError):
+        return " ".join(part for part in (str(error.status_code), error_code(error)) if part)
+    return "no answer in time" if isinstance(error, openai.APITimeoutError) else "no connection"
+
+
+def retry_after(error: openai.APIError) -> float:
+    """Return how many seconds the API asks to wait; 0.0 when it doesn't say."""
+    if not isinstance(error, openai.APIStatusError):
+        return 0.0
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0

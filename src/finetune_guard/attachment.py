@@ -1,0 +1,127 @@
+"""What ties a client to its guard: shared by the client and all its copies, and free of logic of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import anyio.to_thread
+import openai
+
+from finetune_guard.calls import InferenceCall, JobCreation, RequestOptions, TrainingUpload, classify
+from finetune_guard.config import GuardConfig
+from finetune_guard.errors import GuardConfigError
+from finetune_guard.guard import Guard
+from finetune_guard.identity import Credentials
+from finetune_guard.validation import shown
+
+logger = logging.getLogger("finetune_guard")
+
+
+class Url(Protocol):
+    """The part of an httpx or httpx2 URL that is looked at."""
+
+    @property
+    def host(self) -> str:
+        """The name or address."""
+        ...
+
+    @property
+    def port(self) -> int | None:
+        """The port, when it isn't the scheme's own."""
+        ...
+
+
+class Response(Protocol):
+    """The part of an httpx or httpx2 response that is looked at; never its body."""
+
+    headers: Any
+    request: Any
+
+
+class Attachment:
+    """The guard of a client, or the reason why it has none.
+
+    A wrong value in the environment doesn't keep a client from being made, nor an inference from going
+    through: it is logged at once and raised as soon as the guard is asked for a decision.
+    """
+
+    def __init__(self, given: GuardConfig | None) -> None:
+        self._engine: Guard | None = None
+        self._error: GuardConfigError | None = None
+        self._complained = False
+        if given is not None and not isinstance(given, GuardConfig):
+            raise GuardConfigError(f"guard is {shown(given)}: a GuardConfig is required")
+        try:
+            self._engine = Guard(given if given is not None else GuardConfig())
+        except GuardConfigError as error:
+            if given is not None:
+                raise
+            self._error = error
+            logger.error("finetune-guard is not at work: %s", error)  # noqa: TRY400 -- the message is all there is to say
+
+    @property
+    def engine(self) -> Guard:
+        """The guard itself.
+
+        Raises:
+            GuardConfigError: The environment holds a wrong value.
+        """
+        if self._engine is None:
+            raise self._error or GuardConfigError("finetune-guard is not configured")
+        return self._engine
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the environment holds a wrong value, so that there is no guard."""
+        return self._engine is None
+
+    def applies_to(self, client: object, url: Url) -> bool:
+        """Whether the policy holds for calls of ``client`` to ``url``."""
+        if self._engine is None or isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI)):
+            return False
+        return self._engine.applies_to(url.host, url.port)
+
+    def call(self, options: RequestOptions) -> JobCreation | TrainingUpload | None:
+        """Return what is to be decided before a request is sent; None for most requests."""
+        try:
+            call = classify(options)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+            return None
+        return call if isinstance(call, (JobCreation, TrainingUpload)) else None
+
+    def observe(self, client: object, options: RequestOptions, response: Response) -> None:
+        """Note a successful call, if it is one to note. Never fails and never reads a body."""
+        try:
+            call = classify(options)
+            if isinstance(call, (InferenceCall, JobCreation)) and self.applies_to(
+                client, response.request.url
+            ):
+                self.engine.observe(call, response.headers, response.request.headers)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+
+    def flush(self, timeout: float) -> bool:
+        """Write what was seen; return whether that succeeded within ``timeout`` seconds."""
+        return self._engine is None or self._engine.recorder.flush(timeout)
+
+    async def flush_async(self, timeout: float) -> bool:  # noqa: ASYNC109 -- the thread's, which can't be cancelled
+        """Do as ``flush`` does, in a worker thread."""
+        if self._engine is None or not self._engine.recorder.has_unwritten:
+            return True
+        return await anyio.to_thread.run_sync(self.flush, timeout)
+
+    def complain(self, error: Exception) -> None:
+        """Log a failure of our own parts, once."""
+        if not self._complained:
+            self._complained = True
+            logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+
+
+def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:
+    """Return what a request will be sent with; later headers win, whatever their case."""
+    sent = {name.lower(): value for each in headers for name, value in each.items() if isinstance(value, str)}
+    key = f"Bearer {api_key}" if isinstance(api_key, str) and api_key else ""
+    return Credentials(sent.get("authorization", key), sent.get("openai-organization") or None)

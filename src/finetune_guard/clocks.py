@@ -1,0 +1,41 @@
+"""The only places where the time is read, and how far a server's word about it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import TypeAlias
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Returns the current time as an aware datetime."""
+
+_EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
+_MOST_AHEAD = timedelta(days=1)
+
+
+def system_clock() -> datetime:
+    """Return the machine's time in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def answered_at(date_header: str | None, now: datetime) -> datetime:
+    """Return when a response was given: the server's ``Date`` when it is sane, else ``now``.
+
+    A ``Date`` before 2020, or more than a day ahead of ``now``, is not sane. One that lies behind is
+    believed: evidence then is older than it might be, never newer.
+    """
+    date = _parsed(date_header[:64]) if date_header is not None else None
+    if date is None or date < _EARLIEST or date - now > _MOST_AHEAD:
+        return now
+    return date
+
+
+@lru_cache(maxsize=16)
+def _parsed(date_header: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(date_header)
+        return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

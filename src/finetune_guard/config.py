@@ -1,0 +1,155 @@
+"""How a guard is configured: defaults < environment < constructor. Every default stands here, once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ImportString,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from finetune_guard.clocks import system_clock
+from finetune_guard.errors import StoreError
+from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.stores.open import open_store
+from finetune_guard.stores.store import Store
+from finetune_guard.validation import config_error
+
+ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
+
+Origin = Literal["default", "environment", "constructor"]
+
+
+def _switch(value: object) -> object:
+    """``on``, ``off``, a duration or JSON, as written in the environment, for a KeepAlive."""
+    if not isinstance(value, str):
+        return value
+    written = value.strip()
+    if written.lower() in ("on", "true", "1", "yes"):
+        return KeepAlive()
+    if written.lower() in ("off", "false", "0", "no", "none"):
+        return None
+    return _json(written) if written.startswith("{") else {"renew_within": written}
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("valid JSON is required") from None
+
+
+def _listed(value: object) -> object:
+    """Hosts separated by commas, or a sequence of them."""
+    if isinstance(value, str):
+        return tuple(host.strip() for host in value.split(",") if host.strip())
+    return value
+
+
+class GuardConfig(BaseSettings):
+    """How a guard works. Each field can also be set by ``FINETUNE_GUARD_<FIELD>``.
+
+    Attributes:
+        store: Where histories live: ``"disk"`` (the user's state folder), a folder, ``"memory"``
+            (shared by the clients that share this configuration), or a ``Store``.
+        policy: The provider's rules; in the environment as JSON.
+        hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
+            without a port; in the environment separated by commas.
+        on_unknown: Whether a job whose eligibility can't be known is stopped or left to the API.
+        keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
+            the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
+        check_uploads: Whether uploads for fine-tuning are stopped as well when no job could follow.
+        enabled: False leaves every call alone and records nothing.
+        clock: Returns the current time, aware; in the environment as ``module:function``.
+
+    Raises:
+        GuardConfigError: A value is not allowed; it names the field, the value and what is.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        validate_default=False,
+    )
+
+    store: str | os.PathLike[str] | Store = "disk"
+    policy: Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)] = OPENAI_SELF_SERVE
+    hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(tuple)] = ()
+    on_unknown: Literal["raise", "allow"] = "raise"
+    keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
+    check_uploads: bool = True
+    enabled: bool = True
+    clock: Annotated[ImportString[Callable[[], Any]], NoDecode, Field(repr=False)] = system_clock
+
+    _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
+    _opened: Store | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                variables = {name: variable(name) for name in type(self).model_fields if name not in values}
+                raise config_error(
+                    "GuardConfig", error, fields=type(self).model_fields, variables=variables
+                ) from None
+            self._constructed_with = frozenset(values)
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _store_is_one(cls, store: object) -> object:
+        if not isinstance(store, (str, os.PathLike, Store)):
+            raise ValueError('"disk", "memory", a folder or a Store is required')  # noqa: TRY004 -- for pydantic
+        try:
+            open_store(store)
+        except StoreError as error:
+            raise ValueError(str(error)) from None
+        return store
+
+    @field_validator("keep_alive")
+    @classmethod
+    def _renewal_fits_the_window(cls, keep_alive: KeepAlive | None, info: ValidationInfo) -> KeepAlive | None:
+        policy = info.data.get("policy")
+        window = policy.window if policy is not None else None
+        if keep_alive is not None and window is not None and keep_alive.renew_within >= window:
+            raise ValueError(f"renew_within must be shorter than the policy's window of {window.days} days")
+        return keep_alive
+
+    def open_store(self) -> Store:
+        """Return the store that ``store`` names, the same one at every call."""
+        if self._opened is None:
+            self._opened = open_store(self.store)
+        return self._opened
+
+    def origins(self) -> dict[str, Origin]:
+        """Return, for each field, where its value came from."""
+        return {
+            name: "constructor"
+            if name in self._constructed_with
+            else "environment"
+            if name in self.model_fields_set
+            else "default"
+            for name in type(self).model_fields
+        }
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return ENVIRONMENT_PREFIX + field.upper()

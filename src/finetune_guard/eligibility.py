@@ -1,0 +1,214 @@
+"""Whether an organization may create fine-tuning jobs at a given moment.
+
+The rules, in the order in which they are asked:
+
+1. A phase without a requirement lets everybody create jobs.
+2. From the policy's last date on nobody can.
+3. A refusal by the API stands until an inference later than it is known.
+4. Where earlier fine-tuning is required, any trace of it suffices. A search that found no trace is
+   not proof that there is none: a key sees its own project only.
+5. Where a recent inference is required, the organization is eligible while
+   ``now - last_inference < window``. An inference dated after ``now`` counts as one of ``now``.
+6. While a date of the policy is being crossed somewhere on Earth, both phases are asked. If they
+   agree, that is the answer; if not, nobody but the API knows.
+
+What can't be known is ``unknown``, never a guess. No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from enum import Enum
+
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+from finetune_guard.history import Coverage, Evidence, Inference, Refusal
+from finetune_guard.identity import is_slug
+from finetune_guard.policy import AccessPolicy, Phase, Requirement, UtcDatetime, aware_utc
+
+
+class Verdict(str, Enum):
+    """May jobs be created?"""
+
+    ELIGIBLE = "eligible"
+    INELIGIBLE = "ineligible"
+    UNKNOWN = "unknown"
+
+
+class Reason(str, Enum):
+    """Why a verdict is what it is."""
+
+    NO_REQUIREMENT = "no_requirement"
+    EARLIER_FINE_TUNING = "earlier_fine_tuning"
+    RECENT_INFERENCE = "recent_inference"
+    WINDOW_EXPIRED = "window_expired"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    NO_INFERENCE_RECORDED = "no_inference_recorded"
+    NEVER_FINE_TUNED = "never_fine_tuned"
+    POLICY_BOUNDARY = "policy_boundary"
+    HISTORY_UNAVAILABLE = "history_unavailable"
+    NOT_GUARDED = "not_guarded"
+
+
+_VERDICTS = {
+    Reason.NO_REQUIREMENT: Verdict.ELIGIBLE,
+    Reason.EARLIER_FINE_TUNING: Verdict.ELIGIBLE,
+    Reason.RECENT_INFERENCE: Verdict.ELIGIBLE,
+    Reason.WINDOW_EXPIRED: Verdict.INELIGIBLE,
+    Reason.CLOSED: Verdict.INELIGIBLE,
+    Reason.REFUSED: Verdict.INELIGIBLE,
+    Reason.NO_INFERENCE_RECORDED: Verdict.UNKNOWN,
+    Reason.NEVER_FINE_TUNED: Verdict.UNKNOWN,
+    Reason.POLICY_BOUNDARY: Verdict.UNKNOWN,
+    Reason.HISTORY_UNAVAILABLE: Verdict.UNKNOWN,
+    Reason.NOT_GUARDED: Verdict.UNKNOWN,
+}
+
+_REMEDIES = {
+    Reason.WINDOW_EXPIRED: "Run an inference on a fine-tuned model now: client.guard.keep_alive(), or "
+    "GuardConfig(keep_alive=KeepAlive()) to have one sent before a job is created. Whether that opens a "
+    "lapsed window again is not published; the API will tell. If another program ran one since, note it "
+    "with client.guard.record(model, at=...).",
+    Reason.NO_INFERENCE_RECORDED: "Run an inference on a fine-tuned model (client.guard.keep_alive() sends "
+    "the smallest one), note one that another program ran with client.guard.record(model, at=...), or let "
+    'the API decide with GuardConfig(on_unknown="allow").',
+    Reason.NEVER_FINE_TUNED: "This key sees neither a fine-tuned model nor a fine-tuning job. If the "
+    "organization has them in another project, use a key of that project, or let the API decide with "
+    'GuardConfig(on_unknown="allow").',
+    Reason.REFUSED: "The API's word stands until an inference on a fine-tuned model later than its refusal "
+    "is known. client.guard.keep_alive(force=True) sends one; whether that opens the window again is not "
+    "published.",
+    Reason.CLOSED: "No job can be created any more. Fine-tuned models go on answering until their base model "
+    "is shut down: plan the move to another model before that day.",
+    Reason.POLICY_BOUNDARY: "Create the job now if it matters: the API decides, and its answer may change "
+    "within hours.",
+    Reason.HISTORY_UNAVAILABLE: "Mend the store, or name another with GuardConfig(store=...) or "
+    "FINETUNE_GUARD_STORE. Until then the API decides.",
+    Reason.NOT_GUARDED: "Name the host in GuardConfig(hosts=...) if the policy holds behind it.",
+}
+
+
+class Eligibility(BaseModel):
+    """The answer for one organization at one moment, and what it rests on.
+
+    Attributes:
+        verdict: May jobs be created?
+        reason: Why the verdict is what it is.
+        organization: The organization's slug; None when it isn't known yet.
+        phase: The phase of the policy that holds; in the band of a date, the earlier one.
+        last_inference: The latest inference known.
+        window_closes_at: When the window will close, in UTC; None when it isn't open or none is required.
+        window_closed_at: When it closed, in UTC; None when it is open or none is required.
+        remaining: Time until the window closes.
+        creation_ends_on: The published day from which on nobody can create jobs.
+        coverage: Whose inferences are known: only this history's clients', or the organization's.
+        refusal: The API's latest refusal, when that is what decides.
+        checked_at: The moment the answer is for, in UTC.
+        remedy: What to do now; None when there is nothing to do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Verdict
+    reason: Reason
+    organization: str | None = None
+    phase: Phase
+    last_inference: Inference | None = None
+    window_closes_at: UtcDatetime | None = None
+    window_closed_at: UtcDatetime | None = None
+    remaining: timedelta | None = None
+    creation_ends_on: date | None = None
+    coverage: Coverage = Coverage.LOCAL
+    refusal: Refusal | None = None
+    checked_at: UtcDatetime
+    remedy: str | None = None
+
+    @field_serializer("remaining", when_used="json-unless-none")
+    def _remaining_in_seconds(self, remaining: timedelta) -> float:
+        return remaining.total_seconds()
+
+
+def decide(policy: AccessPolicy, evidence: Evidence, now: datetime) -> Eligibility:
+    """Return whether the organization of ``evidence`` may create jobs at ``now``.
+
+    Args:
+        policy: The rules.
+        evidence: What is known of the organization.
+        now: The moment to decide for, with a time zone.
+
+    Raises:
+        ValueError: ``now`` has no time zone.
+    """
+    now = aware_utc(now)
+    phases = policy.phases_at(now)
+    reasons = [_reason(phase, evidence, now) for phase in phases]
+    verdicts = [_VERDICTS[reason] for reason in reasons]
+    agreed = verdicts[0] is verdicts[-1] or verdicts[0] is Verdict.UNKNOWN
+    reason = reasons[0] if agreed else Reason.POLICY_BOUNDARY
+    return explained(policy, evidence, now, reason)
+
+
+def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: Reason) -> Eligibility:
+    """Return the eligibility that ``reason`` means, with everything that is known beside it."""
+    phases = policy.phases_at(now)
+    closes = _window_closes_at(phases, evidence, now)
+    is_open = closes is not None and now < closes
+    return Eligibility(
+        verdict=_VERDICTS[reason],
+        reason=reason,
+        organization=evidence.organization if is_slug(evidence.organization) else None,
+        phase=phases[0],
+        last_inference=evidence.last_inference,
+        window_closes_at=closes if is_open else None,
+        window_closed_at=None if is_open else closes,
+        remaining=closes - now if closes is not None and is_open else None,
+        creation_ends_on=policy.closing.starts_on if policy.closing is not None else None,
+        refusal=evidence.refusal if reason is Reason.REFUSED else None,
+        checked_at=now,
+        remedy=_REMEDIES.get(reason),
+    )
+
+
+def _reason(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
+    if phase.requirement is Requirement.CLOSED:
+        return Reason.CLOSED
+    if _refusal_stands(evidence, now):
+        return Reason.REFUSED
+    if phase.requirement is Requirement.NONE:
+        return Reason.NO_REQUIREMENT
+    if phase.requirement is Requirement.EARLIER_FINE_TUNING:
+        return Reason.EARLIER_FINE_TUNING if _has_fine_tuned(evidence) else _nothing_known(evidence)
+    last = _effective(evidence.last_inference, now)
+    if last is None:
+        return _nothing_known(evidence)
+    window = phase.window or timedelta(0)
+    return Reason.RECENT_INFERENCE if now - last < window else Reason.WINDOW_EXPIRED
+
+
+def _refusal_stands(evidence: Evidence, now: datetime) -> bool:
+    if evidence.refusal is None:
+        return False
+    last = _effective(evidence.last_inference, now)
+    return last is None or evidence.refusal.at >= last
+
+
+def _has_fine_tuned(evidence: Evidence) -> bool:
+    return evidence.fine_tuned_by is not None or evidence.last_inference is not None
+
+
+def _nothing_known(evidence: Evidence) -> Reason:
+    if evidence.no_trace_at is not None and not _has_fine_tuned(evidence):
+        return Reason.NEVER_FINE_TUNED
+    return Reason.NO_INFERENCE_RECORDED
+
+
+def _effective(inference: Inference | None, now: datetime) -> datetime | None:
+    """The time an inference counts from; a clock that was ahead doesn't make it later than now."""
+    return min(inference.at, now) if inference is not None else None
+
+
+def _window_closes_at(phases: tuple[Phase, ...], evidence: Evidence, now: datetime) -> datetime | None:
+    window = next((phase.window for phase in phases if phase.window is not None), None)
+    last = _effective(evidence.last_inference, now)
+    return last + window if last is not None and window is not None else None

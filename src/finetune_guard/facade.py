@@ -1,0 +1,187 @@
+"""``client.guard``: what a program can ask and do about its organization's eligibility."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from finetune_guard.eligibility import Eligibility
+from finetune_guard.errors import StoreError
+from finetune_guard.flows import Flow
+from finetune_guard.guard import Guard
+from finetune_guard.history import History
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
+    from finetune_guard.guarded import AsyncGuarded, Guarded, SyncGuarded
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds that ``flush`` waits when it isn't told."""
+
+
+class _Facade:
+    """What both flavours have in common."""
+
+    def __init__(self, client: Guarded) -> None:
+        self._client = client
+
+    @property
+    def active(self) -> bool:
+        """Whether the policy applies to this client's host."""
+        return self._client._guard_is_active()  # noqa: SLF001 -- the client's other half
+
+    @property
+    def config(self) -> GuardConfig:
+        """The configuration in force.
+
+        Raises:
+            GuardConfigError: The environment holds a wrong value.
+        """
+        return self._engine.config
+
+    @property
+    def _engine(self) -> Guard:
+        return self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+
+    def _check(self, refresh: bool) -> Flow[Eligibility]:
+        if not self.active:
+            return self._engine.not_guarded()
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        return (yield from self._engine.check(credentials, refresh=refresh))
+
+    def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
+        if not self.active:
+            return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
+        keep_alive = self._engine.config.keep_alive or KeepAlive()
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        return (yield from self._engine.keep_alive(credentials, keep_alive, force=force, model=model))
+
+    def _record(self, model: str, at: datetime | None) -> None:
+        self._engine.record(self._client._guard_credentials(), model, at)  # noqa: SLF001
+
+    def _history(self) -> History:
+        return self._engine.history(self._client._guard_credentials())  # noqa: SLF001
+
+    def _flush(self, timeout: float) -> None:
+        recorder = self._engine.recorder
+        if not recorder.flush(timeout):
+            raise StoreError(
+                f"Not everything could be written to {recorder.store.location} within {timeout:g} s; it is "
+                "kept in memory and tried again.",
+                remedy="Wait longer, or look into the log for the store's error.",
+            )
+
+
+class ClientGuard(_Facade):
+    """The guard of a sync client."""
+
+    _client: SyncGuarded
+
+    def check(self, *, refresh: bool = False) -> Eligibility:
+        """Return whether jobs can be created; never creates one, never sends an inference.
+
+        Args:
+            refresh: Ask the API first whose the key is and what it has fine-tuned
+                (``GET /models``, ``GET /fine_tuning/jobs``).
+        """
+        return self._client._guard_drive(self._check(refresh))  # noqa: SLF001
+
+    def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
+        """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
+
+        Args:
+            force: Send it even when it isn't due.
+            model: The one model to send it to; by default the one used last, then others.
+
+        Raises:
+            KeepAliveError: No model answered; it says why, model by model.
+            GuardConfigError: ``model`` isn't a fine-tuned model's id.
+        """
+        return self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+
+    def record(self, model: str, *, at: datetime | None = None) -> None:
+        """Note an inference that went another way: a WebSocket, another program.
+
+        Args:
+            model: The fine-tuned model's id.
+            at: When it was answered, with a time zone; now by default.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
+        """
+        self._record(model, at)
+
+    def history(self) -> History:
+        """Return all that is remembered about this client's organization.
+
+        Raises:
+            StoreError: The history can't be read.
+        """
+        return self._history()
+
+    def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
+        """Wait until everything noted is stored, at most ``timeout`` seconds.
+
+        Raises:
+            StoreError: It could not be stored in that time; it is kept and tried again.
+        """
+        self._flush(timeout)
+
+
+class AsyncClientGuard(_Facade):
+    """The guard of an async client; no store ever blocks its event loop."""
+
+    _client: AsyncGuarded
+
+    async def check(self, *, refresh: bool = False) -> Eligibility:
+        """Return whether jobs can be created; never creates one, never sends an inference.
+
+        Args:
+            refresh: Ask the API first whose the key is and what it has fine-tuned
+                (``GET /models``, ``GET /fine_tuning/jobs``).
+        """
+        return await self._client._guard_drive(self._check(refresh))  # noqa: SLF001
+
+    async def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
+        """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
+
+        Args:
+            force: Send it even when it isn't due.
+            model: The one model to send it to; by default the one used last, then others.
+
+        Raises:
+            KeepAliveError: No model answered; it says why, model by model.
+            GuardConfigError: ``model`` isn't a fine-tuned model's id.
+        """
+        return await self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+
+    async def record(self, model: str, *, at: datetime | None = None) -> None:
+        """Note an inference that went another way: a WebSocket, another program.
+
+        Args:
+            model: The fine-tuned model's id.
+            at: When it was answered, with a time zone; now by default.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
+        """
+        await anyio.to_thread.run_sync(self._record, model, at)
+
+    async def history(self) -> History:
+        """Return all that is remembered about this client's organization.
+
+        Raises:
+            StoreError: The history can't be read.
+        """
+        return await anyio.to_thread.run_sync(self._history)
+
+    async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 -- the sync guard's twin
+        """Wait until everything noted is stored, at most ``timeout`` seconds.
+
+        Raises:
+            StoreError: It could not be stored in that time; it is kept and tried again.
+        """
+        await anyio.to_thread.run_sync(self._flush, timeout)

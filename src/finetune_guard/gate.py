@@ -1,0 +1,137 @@
+"""From an eligibility to what happens to a call: it goes through, with a warning, or is stopped.
+
+An error's text answers four questions: what was stopped, by which rule, on what evidence, and what
+to do now. No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from finetune_guard.calls import GuardedCall, JobCreation
+from finetune_guard.eligibility import Eligibility, Reason, Verdict
+from finetune_guard.errors import (
+    FineTuneGuardWarning,
+    FineTuningClosedError,
+    HistoryUnavailableWarning,
+    InferenceWindowExpiredError,
+    KeepAliveError,
+    NeverFineTunedError,
+    NoInferenceRecordedError,
+    NotEligibleError,
+    PolicyBoundaryWarning,
+)
+from finetune_guard.history import Coverage
+from finetune_guard.policy import AccessPolicy
+
+_ERRORS: dict[Reason, type[NotEligibleError]] = {
+    Reason.CLOSED: FineTuningClosedError,
+    Reason.WINDOW_EXPIRED: InferenceWindowExpiredError,
+    Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
+    Reason.NEVER_FINE_TUNED: NeverFineTunedError,
+}
+
+
+def must_stop(call: GuardedCall, eligibility: Eligibility, on_unknown: Literal["raise", "allow"]) -> bool:
+    """Whether ``call`` is stopped.
+
+    A sure ``ineligible`` stops jobs and uploads. What is unknown stops jobs only, and only where
+    ``on_unknown`` says so; never when a date is being crossed or our own history is out of order.
+    """
+    if eligibility.verdict is Verdict.INELIGIBLE:
+        return True
+    undecided = eligibility.reason in (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED)
+    return undecided and isinstance(call, JobCreation) and on_unknown == "raise"
+
+
+def stopping_error(
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: KeepAliveError | None
+) -> NotEligibleError:
+    """Return the error for a stopped call; a refusal of the API itself is built elsewhere."""
+    return _ERRORS[eligibility.reason](
+        stopping_message(call, eligibility, policy, failure), eligibility=eligibility
+    )
+
+
+def stopping_message(
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: KeepAliveError | None = None
+) -> str:
+    """Return what a stopped call's error says."""
+    what = (
+        "fine-tuning job was not created"
+        if isinstance(call, JobCreation)
+        else "training file was not uploaded"
+    )
+    lines = [f"The {what}: {cause(eligibility)}.", f"Rule: {rule(eligibility, policy)}"]
+    lines.append(f"Evidence: {evidence(eligibility)}.")
+    if failure is not None:
+        lines.append(f"Keep-alive: {failure}")
+    if eligibility.remedy is not None:
+        lines.append(f"What to do: {eligibility.remedy}")
+    return "\n".join(lines)
+
+
+def warning(call: GuardedCall, eligibility: Eligibility) -> FineTuneGuardWarning | None:
+    """Return the warning that goes with a call that goes through; None for most."""
+    if not isinstance(call, JobCreation):
+        return None
+    if eligibility.reason is Reason.POLICY_BOUNDARY:
+        return PolicyBoundaryWarning(f"The API decides about this fine-tuning job: {cause(eligibility)}.")
+    if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
+        return HistoryUnavailableWarning(
+            f"The API decides about this fine-tuning job: {cause(eligibility)}. {eligibility.remedy}"
+        )
+    return None
+
+
+def cause(eligibility: Eligibility) -> str:
+    """Return why the verdict is what it is, as a clause without its full stop."""
+    who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
+    closes, closed = moment(eligibility.window_closes_at), moment(eligibility.window_closed_at)
+    refused = moment(eligibility.refusal.at if eligibility.refusal is not None else None)
+    return {
+        Reason.NO_REQUIREMENT: "no rule restricts the creation of fine-tuning jobs yet",
+        Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
+        Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is open "
+        f"until {closes}",
+        Reason.WINDOW_EXPIRED: f"the latest known inference of {who} on a fine-tuned model is too old, and "
+        f"the window closed on {closed}",
+        Reason.CLOSED: f"since {eligibility.creation_ends_on} nobody can create fine-tuning jobs any more",
+        Reason.REFUSED: f"the API itself refused a job of {who} on {refused}",
+        Reason.NO_INFERENCE_RECORDED: f"no inference of {who} on a fine-tuned model is known",
+        Reason.NEVER_FINE_TUNED: f"no trace of earlier fine-tuning of {who} was found",
+        Reason.POLICY_BOUNDARY: "a date of the policy is being crossed, whose hour and time zone are not "
+        "published",
+        Reason.HISTORY_UNAVAILABLE: "the history of inferences can't be read",
+        Reason.NOT_GUARDED: "the policy is not known to hold behind this client's host",
+    }[eligibility.reason]
+
+
+def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
+    """Return the rule that decides, in the provider's words, with its date and source."""
+    phase = eligibility.phase
+    if phase.starts_on is None:
+        return f"none of {policy.name} holds yet."
+    return f"since {phase.starts_on}: “{phase.rule}” ({policy.source})"
+
+
+def evidence(eligibility: Eligibility) -> str:
+    """Return what the verdict rests on, as a clause without its full stop."""
+    last = eligibility.last_inference
+    known = (
+        f"the latest inference known was on {last.model} at {moment(last.at)} ({last.source.value})"
+        if last is not None
+        else "no inference is known"
+    )
+    if eligibility.refusal is not None:
+        refusal = eligibility.refusal
+        known += f"; at {moment(refusal.at)} the API answered 403 {refusal.code}: “{refusal.message}”"
+    if eligibility.coverage is Coverage.LOCAL:
+        return f"{known}; only clients that share this history were seen, not the whole organization"
+    return f"{known}; the whole organization's usage was read"
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time to the minute, as people read it."""
+    return at.strftime("%Y-%m-%d %H:%M UTC") if at is not None else "an unknown day"

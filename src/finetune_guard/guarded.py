@@ -1,0 +1,170 @@
+"""The two doors: what happens around ``request`` and ``_process_response`` of a client, sync and async.
+
+Nothing else of the SDK is touched but ``copy``, which hands the guard on, and ``close``, which lets
+the history be written. Both classes are mixed into a client's own class, before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import openai
+
+from finetune_guard.admission import admit, is_refused_creation, refusal_error, warn_caller
+from finetune_guard.attachment import Attachment, credentials
+from finetune_guard.calls import GuardedCall
+from finetune_guard.drivers import drive, drive_async
+from finetune_guard.facade import AsyncClientGuard, ClientGuard
+from finetune_guard.flows import ApiCall, Flow, Reply, T
+from finetune_guard.identity import Credentials
+from finetune_guard.own_calls import given_headers, own_request, own_url, reply_from
+from finetune_guard.signatures import show_parent_parameters
+
+if TYPE_CHECKING:
+    from openai._base_client import AsyncAPIClient, SyncAPIClient
+
+    class _SyncBase(SyncAPIClient): ...
+
+    class _AsyncBase(AsyncAPIClient): ...
+else:
+    _SyncBase = _AsyncBase = object
+
+FLUSH_TIMEOUT = 2.0
+"""Seconds that closing a client waits at most for the history to be written."""
+
+_inherited: ContextVar[Attachment | None] = ContextVar("finetune_guard_inherited", default=None)
+"""The guard of a client that ``copy`` makes.
+
+It is no argument of the constructor, since a subclass's own constructor need not know of it.
+"""
+
+
+class Guarded:
+    """What both flavours have in common."""
+
+    _finetune_guard: Attachment
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if any(Guarded in base.__bases__ for base in cls.__bases__):  # the class that joins door and client
+            show_parent_parameters(cls)
+
+    def __init__(self, *args: Any, guard: Any = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        inherited = _inherited.get()
+        self._finetune_guard = inherited if guard is None and inherited is not None else Attachment(guard)
+
+    def copy(self, *, guard: Any = None, **options: Any) -> Any:
+        """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""
+        token = _inherited.set(self._finetune_guard if guard is None else Attachment(guard))
+        try:
+            return super().copy(**options)  # type: ignore[misc]
+        finally:
+            _inherited.reset(token)
+
+    with_options = copy
+
+    def _guard_credentials(self, headers: Mapping[str, object] | None = None) -> Credentials:
+        client: Any = self
+        return credentials(client.api_key, client.default_headers, headers or {})
+
+    def _guard_is_active(self) -> bool:
+        client: Any = self
+        return self._finetune_guard.engine is not None and self._finetune_guard.applies_to(
+            self, client.base_url
+        )
+
+    def _guarded_call(self, options: Any) -> GuardedCall | None:
+        """What is to be decided before ``options`` are sent; None for most requests."""
+        attachment, client = self._finetune_guard, self
+        call = attachment.call(options)
+        if call is None:
+            return None
+        url = own_url(client, options.url)
+        return call if attachment.is_broken or attachment.applies_to(client, url) else None
+
+
+class SyncGuarded(Guarded, _SyncBase):
+    """The doors of a sync client."""
+
+    @property
+    def guard(self) -> ClientGuard:
+        """What can be asked and done about the organization's eligibility."""
+        return ClientGuard(self)
+
+    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Decide about jobs and uploads for them, then do what the SDK does."""
+        call = self._guarded_call(options)
+        if call is None:
+            return super().request(cast_to, options, *args, **kwargs)
+        guard, headers = self._finetune_guard.engine, given_headers(options)
+        flow = guard.authorize(call, self._guard_credentials(headers))
+        warn_caller(admit(call, self._guard_drive(flow, headers), guard, self))
+        try:
+            return super().request(cast_to, options, *args, **kwargs)
+        except openai.PermissionDeniedError as error:
+            if not is_refused_creation(call, error):
+                raise
+            raise refusal_error(error, guard) from error
+
+    def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
+        if cast_to is Reply:
+            return reply_from(response, self._finetune_guard.engine)
+        self._finetune_guard.observe(self, options, response)
+        return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+
+    def close(self) -> None:
+        """Let what was seen be written, then close the HTTP client."""
+        self._finetune_guard.flush(FLUSH_TIMEOUT)
+        super().close()
+
+    def _guard_drive(self, flow: Flow[T], headers: Mapping[str, str] | None = None) -> T:
+        return drive(flow, partial(self._guard_ask, headers=headers or {}))
+
+    def _guard_ask(self, call: ApiCall, headers: Mapping[str, str]) -> Reply:
+        return super().request(Reply, own_request(call, headers))
+
+
+class AsyncGuarded(Guarded, _AsyncBase):
+    """The doors of an async client."""
+
+    @property
+    def guard(self) -> AsyncClientGuard:
+        """What can be asked and done about the organization's eligibility."""
+        return AsyncClientGuard(self)
+
+    async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Decide about jobs and uploads for them, then do what the SDK does."""
+        call = self._guarded_call(options)
+        if call is None:
+            return await super().request(cast_to, options, *args, **kwargs)
+        guard, headers = self._finetune_guard.engine, given_headers(options)
+        flow = guard.authorize(call, self._guard_credentials(headers))
+        warn_caller(admit(call, await self._guard_drive(flow, headers), guard, self))
+        try:
+            return await super().request(cast_to, options, *args, **kwargs)
+        except openai.PermissionDeniedError as error:
+            if not is_refused_creation(call, error):
+                raise
+            raise await anyio.to_thread.run_sync(refusal_error, error, guard) from error
+
+    async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
+        if cast_to is Reply:
+            return reply_from(response, self._finetune_guard.engine)
+        self._finetune_guard.observe(self, options, response)
+        return await super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+
+    async def close(self) -> None:
+        """Let what was seen be written, then close the HTTP client."""
+        await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
+        await super().close()
+
+    async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, str] | None = None) -> T:
+        return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
+
+    async def _guard_ask(self, call: ApiCall, headers: Mapping[str, str]) -> Reply:
+        return await super().request(Reply, own_request(call, headers))

@@ -1,0 +1,16 @@
+"""Which hosts a policy speaks of."""
+
+from __future__ import annotations
+
+
+def matches(pattern: str, host: str, port: int | None) -> bool:
+    """Whether ``host`` is meant by ``pattern``: a name, ``*.`` before one, with or without a port."""
+    name, _, wanted_port = pattern.lower().strip().rpartition(":")
+    if not wanted_port.isdigit():
+        name, wanted_port = pattern.lower().strip(), ""
+    if wanted_port and int(wanted_port) != port:
+        return False
+    host = host.lower().rstrip(".")
+    if name.startswith("*."):
+        return host.endswith(name[1:]) and len(host) > len(name) - 1
+    return host == name.strip("[]")

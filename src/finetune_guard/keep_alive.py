@@ -1,0 +1,277 @@
+"""Keeping the window open: when an inference is due, on which model, and how the smallest one is sent.
+
+``is_due``, ``candidates`` and ``smallest_call`` are pure; ``send`` is a flow.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import openai
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from finetune_guard.api_errors import concerns_model, in_short, is_transient, retry_after
+from finetune_guard.discovery import Discovery, discover
+from finetune_guard.durations import Duration
+from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.errors import KeepAliveError
+from finetune_guard.flows import ApiCall, Flow, Pause, Reply, T
+from finetune_guard.history import History
+from finetune_guard.models import EXAMPLE_ID, FineTunedModel, ModelCatalog
+from finetune_guard.policy import UtcDatetime
+from finetune_guard.validation import config_error
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+_MOST_CANDIDATES = 10
+_NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED)
+
+
+class KeepAlive(BaseModel):
+    """When and how a minimal inference is sent to stay inside the policy's window.
+
+    It is sent before a job is created, never in the background, and costs a few tokens.
+
+    Attributes:
+        renew_within: Renew when the window closes within this time; also ``"14d"`` or ISO 8601 text.
+        model: The fine-tuned model to prefer; by default the one used last.
+        deadline: The longest time that all tries together may take.
+
+    Raises:
+        GuardConfigError: A value is not allowed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    renew_within: Duration = timedelta(days=14)
+    model: str | None = None
+    deadline: Duration = timedelta(seconds=60)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise config_error("KeepAlive", error, fields=type(self).model_fields) from None
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_fine_tuned(cls, model: str | None) -> str | None:
+        if model is not None and FineTunedModel.parse(model) is None:
+            raise ValueError(f"a fine-tuned model's id is required, such as {EXAMPLE_ID}")
+        return model
+
+
+class NotSent(str, Enum):
+    """Why a keep-alive was not sent."""
+
+    NOT_DUE = "not_due"
+    RENEWED_BY_ANOTHER = "renewed_by_another"
+    ANOTHER_IS_SENDING = "another_is_sending"
+    CREATION_CLOSED = "creation_closed"
+    NOT_GUARDED = "not_guarded"
+
+
+class KeepAliveOutcome(BaseModel):
+    """What came of a keep-alive.
+
+    Attributes:
+        sent: Whether an inference was sent and answered.
+        model: The model that answered.
+        at: When it answered, in UTC.
+        reason: Why nothing was sent; None when something was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sent: bool
+    model: str | None = None
+    at: UtcDatetime | None = None
+    reason: NotSent | None = None
+
+
+def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
+    """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
+
+    Where the API has refused, nothing is sent without being asked for: it would cost money at every
+    try, and whether it helps is not published.
+    """
+    if eligibility.reason in _NEVER_AUTOMATIC:
+        return False
+    if eligibility.reason in (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING):
+        return False
+    return eligibility.remaining is None or eligibility.remaining <= keep_alive.renew_within
+
+
+def candidates(
+    history: History, preferred: str | None, catalog: ModelCatalog, today: date
+) -> tuple[str, ...]:
+    """Return the models to try: the preferred one, then those used last, without those shut down."""
+    used = sorted(history.models.values(), key=lambda inference: inference.at, reverse=True)
+    ids = [preferred] if preferred is not None else []
+    return live([*ids, *(inference.model for inference in used)], catalog, today)
+
+
+def live(models: Iterable[str], catalog: ModelCatalog, today: date) -> tuple[str, ...]:
+    """Return the first ten of ``models`` that aren't known to be shut down, each once."""
+    return tuple(model for model in dict.fromkeys(models) if not catalog.is_shut_down(model, today))[
+        :_MOST_CANDIDATES
+    ]
+
+
+def smallest_call(model: str, timeout: timedelta) -> ApiCall:
+    """Return the cheapest request that is an inference on ``model``: one token in, one token out.
+
+    ``max_completion_tokens`` is what every chat model takes; reasoning models refuse ``max_tokens``.
+    """
+    return ApiCall(
+        method="post",
+        path="/chat/completions",
+        json={
+            "model": model,
+            "messages": [{"role": "user", "content": "."}],
+            "max_completion_tokens": 1,
+        },
+        timeout=timeout,
+        retry=False,
+    )
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A keep-alive that was answered.
+
+    Attributes:
+        model: The model that answered.
+        reply: Its answer.
+        discovery: What the API was asked for on the way; None when that wasn't needed.
+    """
+
+    model: str
+    reply: Reply
+    discovery: Discovery | None
+
+
+class _NothingLeftError(Exception):
+    """Every candidate has been tried."""
+
+
+def send(
+    known: Iterable[str], *, deadline: timedelta, find_more: Callable[[Discovery], Iterable[str]] | None
+) -> Flow[Sent]:
+    """Send the smallest inference to the first model that answers it.
+
+    A model that answers 400, 403, 404 or 422 is left for the next one at once. After a rate limit, a
+    server error or a lost connection the next try waits, with jitter and at least as long as the API
+    asks for. When no candidate is left, the API is asked for more.
+
+    Args:
+        known: The candidates, the best first.
+        deadline: The longest time that all tries together may take.
+        find_more: Picks further candidates from what the API knows; None to try only ``known``.
+
+    Raises:
+        KeepAliveError: No model answered; it says why, model by model.
+    """
+    waiting = deque(known)
+    failures: dict[str, str] = {}
+    discovery: Discovery | None = None
+    last: openai.APIError | None = None
+
+    def attempt() -> Flow[Sent]:
+        nonlocal discovery, last
+        if not waiting and find_more is not None and discovery is None:
+            discovery = yield from discover()
+            waiting.extend(model for model in find_more(discovery) if model not in failures)
+        if not waiting:
+            raise _NothingLeftError
+        model = waiting.popleft()
+        try:
+            reply = yield smallest_call(model, deadline)
+        except openai.APIError as error:
+            last, failures[model] = error, in_short(error)
+            if is_transient(error):
+                waiting.append(model)
+            raise
+        assert reply is not None
+        return Sent(model, reply, discovery)
+
+    try:
+        return (yield from _retried(attempt, deadline))
+    except (_NothingLeftError, openai.APIError) as error:
+        raise _failed(failures, discovery) from (last or error)
+
+
+def _failed(failures: dict[str, str], discovery: Discovery | None) -> KeepAliveError:
+    if failures:
+        tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
+        message = f"The keep-alive inference was not answered by any model. Tried {tried}."
+        remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
+    elif discovery is not None and not discovery.complete:
+        message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
+        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
+    else:
+        message = "No fine-tuned model that is still alive was found for a keep-alive."
+        remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."
+    return KeepAliveError(f"{message} {remedy}", attempts=failures, remedy=remedy)
+
+
+def _retried(attempt: Callable[[], Flow[T]], deadline: timedelta) -> Flow[T]:
+    """Drive ``attempt`` by tenacity's rules; the waiting is left to whoever drives the flow."""
+    from tenacity import (  # noqa: PLC0415 -- needed by few programs, and not free to import
+        DoAttempt,
+        DoSleep,
+        RetryCallState,
+        Retrying,
+        retry_if_exception,
+        stop_before_delay,
+    )
+
+    retrying = Retrying(
+        reraise=True,
+        retry=retry_if_exception(_is_worth_another_try),
+        stop=stop_before_delay(deadline),
+        wait=_wait(),
+    )
+    state = RetryCallState(retrying, fn=None, args=(), kwargs={})
+    retrying.begin()
+    while True:
+        step = retrying.iter(retry_state=state)
+        if isinstance(step, DoAttempt):
+            try:
+                result = yield from attempt()
+            except (_NothingLeftError, openai.APIError):
+                state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+            else:
+                state.set_result(result)
+        elif isinstance(step, DoSleep):
+            state.prepare_for_next_attempt()
+            yield Pause(timedelta(seconds=step))
+        else:
+            return step  # type: ignore[no-any-return]
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, openai.APIError) and (concerns_model(error) or is_transient(error))
+
+
+def _wait() -> Callable[[RetryCallState], float]:
+    from tenacity import wait_random_exponential  # noqa: PLC0415 -- as above
+
+    backoff = wait_random_exponential(multiplier=0.5, max=8)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if not isinstance(error, openai.APIError) or concerns_model(error):
+            return 0.0
+        return max(retry_after(error), backoff(state))
+
+    return wait

@@ -1,0 +1,65 @@
+"""The guard's own requests in the SDK's terms, and their answers in ours.
+
+They go through the SDK's ``request`` with ``Reply`` as the type to cast to, by which the door out
+tells them from the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai._models import FinalRequestOptions
+
+from finetune_guard.clocks import answered_at
+from finetune_guard.flows import ApiCall, Reply
+from finetune_guard.guard import Guard, sent_with
+from finetune_guard.identity import organization_slug
+
+_WHOSE = ("authorization", "openai-organization", "openai-project")
+
+
+def own_request(call: ApiCall, headers: Mapping[str, str]) -> FinalRequestOptions:
+    """Return the SDK's options for ``call``, sent with the ``headers`` that say on whose behalf."""
+    optional: dict[str, Any] = {}
+    if call.json is not None:
+        optional["json_data"] = dict(call.json)
+    if call.timeout is not None:
+        optional["timeout"] = call.timeout.total_seconds()
+    if not call.retry:
+        optional["max_retries"] = 0
+    return FinalRequestOptions.construct(
+        method=call.method, url=call.path, params=dict(call.query), headers=dict(headers), **optional
+    )
+
+
+def given_headers(options: Any) -> dict[str, str]:
+    """Return the headers of a user's request that say on whose behalf it is made."""
+    headers = options.headers if isinstance(options.headers, Mapping) else {}
+    return {
+        name: value for name, value in headers.items() if isinstance(value, str) and name.lower() in _WHOSE
+    }
+
+
+def own_url(client: Any, url: str) -> Any:
+    """Return host and port that a request to ``url`` goes to: its own if it is absolute."""
+    if "://" not in url:
+        return client.base_url
+    parts = urlsplit(url)
+    return SimpleNamespace(host=parts.hostname or "", port=parts.port)
+
+
+def reply_from(response: Any, guard: Guard) -> Reply:
+    """Return what a flow may know of ``response``; the SDK has read its body already."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return Reply(
+        body=body,
+        organization=organization_slug(response.headers.get("openai-organization")),
+        credentials=sent_with(response.request.headers),
+        at=answered_at(response.headers.get("date"), guard.now()),
+    )

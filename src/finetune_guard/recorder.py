@@ -1,0 +1,137 @@
+"""Recording that never stands in a caller's way.
+
+What is to be remembered is noted in memory, which costs a dictionary look-up, and written by one
+daemon thread for each store: a model's first inference at once, later ones at most once a minute,
+their counts adding up meanwhile. What a store refuses is kept and tried again. Memory is bounded by
+the number of models.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from datetime import datetime
+
+from finetune_guard.history import Evidence, History, Source
+from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.notes import Stream, Subject
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.store import Store
+from finetune_guard.writer import Writer
+
+_MOST_NAMES = 1_000
+
+
+class Recorder:
+    """Notes what one store is to remember, and reads it together with what isn't written yet."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.leases = MemoryStore()
+        self._names: dict[Credentials, str] = {}
+        self._writer = Writer(store)
+        weakref.finalize(self, self._writer.finish).atexit = False
+
+    @staticmethod
+    def of(store: Store) -> Recorder:
+        """Return the recorder of ``store``: one for a place, however many clients use it."""
+        key: object = id(store) if isinstance(store, MemoryStore) else (type(store), store.location)
+        with _registry_lock:
+            recorder = _recorders.get(key)
+            if recorder is None:
+                recorder = _recorders[key] = Recorder(store)
+            return recorder
+
+    def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
+        """Note one inference. Costs no I/O and can't fail for a store's sake."""
+        if subject.organization is not None:
+            self._name(subject.credentials, subject.organization)
+        self._writer.note(subject, Stream(model, source), at)
+
+    def learn(self, subject: Subject, evidence: Evidence) -> None:
+        """Note evidence about the subject's organization."""
+        self._writer.learn(subject, evidence)
+
+    def name(self, subject: Subject) -> None:
+        """Remember in this process which organization the credentials belong to."""
+        if subject.organization is not None:
+            self._name(subject.credentials, subject.organization)
+
+    def organization(self, credentials: Credentials) -> str | None:
+        """Return the slug of the organization that the credentials belong to; None if it isn't known.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        known = self._names.get(credentials)
+        if known is None:
+            salt = self.store.salt(create=False)
+            known = self.store.organization_of(credentials.alias(salt)) if salt is not None else None
+            if known is not None:
+                self._name(credentials, known)
+        return known
+
+    def evidence(self, credentials: Credentials) -> Evidence:
+        """Return the evidence about the credentials' organization, what isn't written yet included.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        evidence = self.store.evidence(self._history_name(credentials))
+        for notes in self._writer.unwritten(self._names.get(credentials), credentials):
+            evidence = notes.added_to(evidence)
+        return evidence
+
+    def unwritten_evidence(self, credentials: Credentials) -> Evidence:
+        """Return what is known without the store: for when it can't be read."""
+        name = self._names.get(credentials)
+        evidence = Evidence(organization=name or UNNAMED)
+        for notes in self._writer.unwritten(name, credentials):
+            evidence = notes.added_to(evidence)
+        return evidence
+
+    def history(self, credentials: Credentials) -> History:
+        """Return the history of the credentials' organization, what isn't written yet included.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        history = self.store.history(self._history_name(credentials))
+        for notes in self._writer.unwritten(self._names.get(credentials), credentials):
+            history = notes.added_to_history(history)
+        return history
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether something waits to be written."""
+        return self._writer.has_unwritten
+
+    def flush(self, timeout: float) -> bool:
+        """Write everything now; return whether that succeeded within ``timeout`` seconds."""
+        return self._writer.flush(timeout)
+
+    def _history_name(self, credentials: Credentials) -> str:
+        slug = self.organization(credentials)
+        if slug is not None:
+            return slug
+        salt = self.store.salt(create=False)
+        return credentials.alias(salt) if salt is not None else UNNAMED
+
+    def _name(self, credentials: Credentials, organization: str) -> None:
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()
+        self._names[credentials] = organization
+
+
+_registry_lock = threading.Lock()
+_recorders: weakref.WeakValueDictionary[object, Recorder] = weakref.WeakValueDictionary()
+
+
+def _remake_lock() -> None:
+    global _registry_lock  # noqa: PLW0603 -- another thread of the parent may have held it
+    _registry_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_remake_lock)

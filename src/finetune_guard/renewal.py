@@ -1,0 +1,147 @@
+"""One keep-alive for an organization and a window, however many threads and processes want it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from typing_extensions import Self
+
+from finetune_guard.discovery import Discovery
+from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.errors import StoreError
+from finetune_guard.flows import Flow, Pause
+from finetune_guard.history import Evidence, History, Source
+from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, candidates, is_due, live, send
+from finetune_guard.models import published_catalog
+from finetune_guard.notes import Subject
+from finetune_guard.recorder import Recorder
+from finetune_guard.stores.store import Lease, Store
+
+logger = logging.getLogger("finetune_guard")
+
+FLUSH_TIMEOUT = 5.0
+"""Seconds to wait at most for the history to be written before others may act on it."""
+
+_POLL = timedelta(milliseconds=100)
+_MARGIN = timedelta(seconds=30)
+
+
+def learn_from(recorder: Recorder, found: Discovery) -> None:
+    """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
+    if found.reply is None:
+        return
+    evidence = Evidence(
+        organization=UNNAMED,
+        fine_tuned_by=found.fine_tuned_by,
+        no_trace_at=found.reply.at if found.is_empty else None,
+    )
+    if evidence.fine_tuned_by is not None or evidence.no_trace_at is not None:
+        recorder.learn(Subject(found.reply.organization, found.reply.credentials), evidence)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A keep-alive that is sent alone.
+
+    Attributes:
+        recorder: Where the inference is noted and leases are kept.
+        keep_alive: When it is due, and how long it may take.
+        decide: Tells the eligibility by what is known at the moment.
+        now: Tells the time.
+    """
+
+    recorder: Recorder
+    keep_alive: KeepAlive
+    decide: Callable[[Credentials], Eligibility]
+    now: Callable[[], datetime]
+
+    def run(self, credentials: Credentials, *, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
+        """Send the keep-alive unless it isn't due or someone else has just sent it.
+
+        Raises:
+            KeepAliveError: No model answered.
+        """
+        reason = self._reason_not_to(credentials, force=force)
+        if reason is not None:
+            return KeepAliveOutcome(sent=False, reason=reason)
+        name = f"keep-alive/{self.decide(credentials).organization or UNNAMED}"
+        with _Turn(self.recorder, name, self.keep_alive.deadline + _MARGIN) as turn:
+            waited = timedelta(0)
+            while not turn.taken():
+                if waited >= self.keep_alive.deadline:
+                    return KeepAliveOutcome(sent=False, reason=NotSent.ANOTHER_IS_SENDING)
+                yield Pause(_POLL)
+                waited += _POLL
+            if self._reason_not_to(credentials, force=force) is not None:
+                return KeepAliveOutcome(sent=False, reason=NotSent.RENEWED_BY_ANOTHER)
+            return (yield from self._send(credentials, model))
+
+    def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
+        eligibility = self.decide(credentials)
+        if eligibility.reason is Reason.CLOSED and not force:
+            return NotSent.CREATION_CLOSED
+        return None if force or is_due(self.keep_alive, eligibility) else NotSent.NOT_DUE
+
+    def _send(self, credentials: Credentials, model: str | None) -> Flow[KeepAliveOutcome]:
+        catalog, today = published_catalog(), self.now().date()
+
+        def find_more(found: Discovery) -> tuple[str, ...]:
+            learn_from(self.recorder, found)
+            return live(found.models, catalog, today)
+
+        if model is not None:
+            sent = yield from send([model], deadline=self.keep_alive.deadline, find_more=None)
+        else:
+            known = candidates(self._history(credentials), self.keep_alive.model, catalog, today)
+            sent = yield from send(known, deadline=self.keep_alive.deadline, find_more=find_more)
+        subject = Subject(sent.reply.organization, sent.reply.credentials)
+        self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, sent.reply.at)
+        self.recorder.flush(FLUSH_TIMEOUT)  # before the turn ends: who comes next must see it
+        return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
+
+    def _history(self, credentials: Credentials) -> History:
+        try:
+            return self.recorder.history(credentials)
+        except StoreError:
+            return History(evidence=self.recorder.unwritten_evidence(credentials))
+
+
+class _Turn:
+    """The right to send: among this process's threads first, then among all users of the store."""
+
+    def __init__(self, recorder: Recorder, name: str, ttl: timedelta) -> None:
+        self._stores: list[Store] = [recorder.leases, recorder.store]
+        self._name = name
+        self._ttl = ttl
+        self._held: list[tuple[Store, Lease]] = []
+
+    def taken(self) -> bool:
+        """Try to take the turn; return whether that succeeded."""
+        while self._stores:
+            store = self._stores[0]
+            try:
+                lease = store.lease(self._name, self._ttl)
+            except StoreError as error:
+                # A broken store must not stop a keep-alive: the turn is then this process's alone.
+                logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
+                self._stores.pop(0)
+                continue
+            if lease is None:
+                return False
+            self._held.append((store, lease))
+            self._stores.pop(0)
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for store, lease in reversed(self._held):
+            try:
+                store.release(lease)
+            except StoreError as error:
+                logger.warning("finetune-guard can't end its turn; it ends by itself in time: %s", error)

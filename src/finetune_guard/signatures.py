@@ -1,0 +1,37 @@
+"""Giving a guarded class the constructor and ``copy`` whose signatures show the parent's parameters."""
+
+from __future__ import annotations
+
+from inspect import Parameter, Signature, signature
+from typing import Any
+
+_GUARD = Parameter("guard", Parameter.KEYWORD_ONLY, default=None)
+
+
+def show_parent_parameters(cls: type[Any]) -> None:
+    """Let ``help``, editors and ``inspect`` see what the SDK's release takes, and ``guard`` beside it."""
+
+    def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807 -- it becomes one
+        super(cls, self).__init__(*args, **options)
+
+    def copy(self: Any, *args: Any, **options: Any) -> Any:
+        return super(cls, self).copy(*args, **options)
+
+    methods: dict[str, Any] = {"__init__": __init__, "copy": copy}
+    for name, method in methods.items():
+        original = getattr(cls.__bases__[-1], name)
+        method.__doc__ = original.__doc__
+        method.__qualname__ = f"{cls.__qualname__}.{name}"
+        method.__module__ = cls.__module__
+        method.__signature__ = _with_guard(original)
+        setattr(cls, name, method)
+    cls.with_options = copy
+
+
+def _with_guard(original: Any) -> Signature:
+    """The signature of ``original`` with ``guard`` among its keywords."""
+    shown = signature(original)
+    parameters = list(shown.parameters.values())
+    kinds = [parameter.kind for parameter in parameters]
+    place = kinds.index(Parameter.VAR_KEYWORD) if Parameter.VAR_KEYWORD in kinds else len(parameters)
+    return shown.replace(parameters=[*parameters[:place], _GUARD, *parameters[place:]])

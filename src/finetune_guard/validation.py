@@ -1,0 +1,53 @@
+"""One wording for wrong values: which field, which value, what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune_guard.errors import GuardConfigError
+
+_USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
+_MAX_SHOWN = 120
+
+
+def config_error(
+    owner: str,
+    error: ValidationError,
+    *,
+    fields: Mapping[str, Any],
+    variables: Mapping[str, str] | None = None,
+) -> GuardConfigError:
+    """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed.
+
+    Args:
+        owner: The class that was given the values.
+        error: What pydantic found.
+        fields: The names that exist, shown when an unknown one was given.
+        variables: For values that came from the environment, the variable of each field.
+    """
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function-"))
+        origin = (variables or {}).get(name.split(".")[0])
+        where = f"{owner}.{name}" if name else owner
+        where += f" (from {origin})" if origin else ""
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where} does not exist; allowed: {', '.join(sorted(fields))}")
+        else:
+            lines.append(f"{where} is {shown(problem['input'])}: {_allowed(problem['msg'])}")
+    return GuardConfigError("\n".join(lines))
+
+
+def shown(value: object) -> str:
+    """Return ``value`` for a message: short, on one line, and without the credentials of a URL."""
+    text = repr(_USERINFO.sub("***@", value) if isinstance(value, str) else value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _allowed(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]

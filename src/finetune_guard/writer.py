@@ -1,0 +1,248 @@
+"""The thread that writes notes to a store, throttled, and keeps what the store refuses."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from datetime import datetime
+
+from finetune_guard.history import Evidence
+from finetune_guard.identity import Credentials
+from finetune_guard.notes import Notes, Stream, Subject
+from finetune_guard.stores.store import Store
+
+logger = logging.getLogger("finetune_guard")
+
+WRITE_INTERVAL = 60.0
+"""Seconds between two writes of the same model."""
+
+_LONGEST_BACKOFF = 60.0
+_EXIT_TIMEOUT = 3.0
+_MOST_LINKS = 1_000
+
+
+class Writer:
+    """The thread that writes, and what it shares; it outlives its recorder until all is written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._written_at: dict[tuple[Subject, Stream], float] = {}
+        self._linked: dict[Credentials, str] = {}
+        self._finishing = False
+        self.reset()
+        _writers.add(self)
+
+    def reset(self) -> None:
+        """Begin anew. After ``fork`` what the parent had noted is the parent's to write."""
+        # Re-entrant: a garbage collection inside the lock may finish this very writer.
+        self._changed = threading.Condition(threading.RLock())
+        self._pending: dict[Subject, Notes] = {}
+        self._writing: dict[Subject, Notes] = {}
+        self._thread: threading.Thread | None = None
+        self._hurry = False
+        self._rounds = 0
+        self._failures = 0
+        self._not_before = 0.0
+
+    def note(self, subject: Subject, stream: Stream, at: datetime) -> None:
+        """Note one inference; no I/O happens here."""
+        with self._changed:
+            notes = self._pending.get(subject)
+            if notes is None:
+                notes = self._pending[subject] = Notes()
+            if notes.add(stream, at, at.date()):
+                self._wake()
+
+    def learn(self, subject: Subject, evidence: Evidence) -> None:
+        """Note evidence; no I/O happens here."""
+        with self._changed:
+            self._pending.setdefault(subject, Notes()).learn(evidence)
+            self._wake()
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._pending or self._writing)
+
+    def unwritten(self, organization: str | None, credentials: Credentials) -> list[Notes]:
+        """Return copies of the notes about an organization, or about credentials without a name."""
+        found = []
+        with self._changed:
+            for subject, notes in [*self._pending.items(), *self._writing.items()]:
+                named = organization is not None and subject.organization == organization
+                if named or (subject.credentials == credentials and subject.organization is None):
+                    copy = Notes()
+                    copy.take(notes)
+                    found.append(copy)
+        return found
+
+    def flush(self, timeout: float) -> bool:
+        """Write everything now; return whether that succeeded within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            if not self.has_unwritten:
+                return True
+            tried_after = self._rounds + bool(self._writing)
+            self._hurry, self._not_before = True, 0.0
+            self._wake()
+            while self._pending or self._writing:
+                if self._thread is None:  # none can be started any more: the interpreter is ending
+                    self._round()
+                    return not self._pending
+                left = deadline - time.monotonic()
+                if left <= 0 or (self._failures and self._rounds > tried_after):
+                    return False
+                self._changed.wait(left)
+            self._hurry = False
+            return True
+
+    def finish(self) -> None:
+        """Let the thread end once all is written: the recorder is gone."""
+        with self._changed:
+            self._finishing = True
+            self._changed.notify_all()
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="finetune-guard-recorder", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # what was noted stays, and the next note tries again
+            self._thread = thread
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not (self._finishing and not self._pending):
+                wait = self._seconds_until_due()
+                if wait is None or wait > 0:
+                    self._changed.wait(wait)
+                else:
+                    self._round()
+            self._thread = None
+
+    def _round(self) -> None:
+        """Write what is due; the lock is held on entry and exit, and not while writing."""
+        due = self._writing = self._take_due()
+        self._changed.release()
+        try:
+            unwritten = self._write(due)
+        finally:
+            self._changed.acquire()
+        for subject, notes in unwritten.items():
+            self._pending.setdefault(subject, Notes()).take(notes)
+        self._writing = {}
+        self._rounds += 1
+        self._hurry = self._hurry and bool(self._pending) and not unwritten
+        self._changed.notify_all()
+
+    def _seconds_until_due(self) -> float | None:
+        """Seconds until something is due, zero or less when it is; None when there is nothing."""
+        now = time.monotonic()
+        waits = [
+            0.0 if self._hurry or notes.evidence is not None else self._due_at(subject, stream) - now
+            for subject, notes in self._pending.items()
+            for stream in notes.tallies or (None,)
+        ]
+        return max(min(waits), self._not_before - now) if waits else None
+
+    def _due_at(self, subject: Subject, stream: Stream | None) -> float:
+        if stream is None:
+            return 0.0
+        written_at = self._written_at.get((subject, stream))
+        return written_at + WRITE_INTERVAL if written_at is not None else 0.0
+
+    def _take_due(self) -> dict[Subject, Notes]:
+        now = time.monotonic()
+        due = {}
+        for subject, notes in list(self._pending.items()):
+            streams = {s for s in notes.tallies if self._hurry or self._due_at(subject, s) <= now}
+            if streams or notes.evidence is not None:
+                due[subject] = notes.split(streams)
+            if not notes:
+                del self._pending[subject]
+        return due
+
+    def _write(self, due: dict[Subject, Notes]) -> dict[Subject, Notes]:
+        """Write ``due`` subject by subject; return what the store refused."""
+        unwritten: dict[Subject, Notes] = {}
+        problem: Exception | None = None
+        for subject, notes in due.items():
+            error = self._attempt(subject, notes)
+            if error is not None:
+                unwritten[subject], problem = notes, error
+        now = time.monotonic()
+        fresh = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
+        fresh |= {
+            (s, stream): now for s, notes in due.items() if s not in unwritten for stream in notes.tallies
+        }
+        self._written_at = fresh
+        self._account(problem, now)
+        return unwritten
+
+    def _attempt(self, subject: Subject, notes: Notes) -> Exception | None:
+        try:
+            self._write_one(subject, notes)
+        except Exception as error:  # noqa: BLE001 -- whatever a store does, this thread lives on
+            return error
+        return None
+
+    def _write_one(self, subject: Subject, notes: Notes) -> None:
+        salt = self._store.salt(create=True)
+        assert salt is not None
+        alias = subject.credentials.alias(salt)
+        if subject.organization is None:
+            name = self._store.organization_of(alias) or alias
+        else:
+            name = subject.organization
+            if self._linked.get(subject.credentials) != name:
+                self._store.link(alias, name)
+                if len(self._linked) >= _MOST_LINKS:
+                    self._linked.clear()
+                self._linked[subject.credentials] = name
+        # Evidence first: it may be written twice if what follows fails, counts must not be.
+        if notes.evidence is not None:
+            self._store.note(notes.evidence.model_copy(update={"organization": name}))
+        self._store.record(name, notes.activities(name))
+
+    def _account(self, problem: Exception | None, now: float) -> None:
+        """Log the first failure and the recovery from it, and put off the next try."""
+        if problem is not None:
+            if not self._failures:
+                logger.warning(
+                    "finetune-guard can't write the history at %s; calls go on, and what was seen is kept in "
+                    "memory and tried again: %s",
+                    self._store.location,
+                    problem,
+                )
+            self._failures += 1
+            longest = min(_LONGEST_BACKOFF, 2.0 ** min(self._failures, 10))
+            self._not_before = now + random.uniform(0.5, 1.0) * longest  # noqa: S311 -- jitter
+        elif self._failures:
+            logger.info("finetune-guard writes the history at %s again.", self._store.location)
+            self._failures, self._not_before = 0, 0.0
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def _flush_at_exit() -> None:
+    deadline = time.monotonic() + _EXIT_TIMEOUT
+    for writer in list(_writers):
+        writer.flush(max(0.0, deadline - time.monotonic()))
+
+
+def _reset_in_child() -> None:
+    for writer in list(_writers):
+        writer.reset()
+
+
+atexit.register(_flush_at_exit)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_reset_in_child)
