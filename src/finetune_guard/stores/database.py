@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from finetune_guard.errors import StoreError
 from finetune_guard.stores import faults, folder
 from finetune_guard.stores.names import key
+from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.rows import SCHEMA_VERSION
 from finetune_guard.stores.set_aside import set_aside
 
@@ -94,10 +95,8 @@ class Database:
         except StoreError:
             raise
         except Exception as exc:
-            remedy = faults.remedy(exc)
-            raise StoreError(
-                f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}. {remedy}", remedy=remedy
-            ) from exc
+            what = f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}."
+            raise refusal(what, faults.remedy(exc)) from exc
 
     def _recovering(self, once: Callable[[], _T]) -> _T:
         try:
@@ -145,11 +144,22 @@ class Database:
         return self._cache
 
     def _open(self, *, writing: bool) -> PlainCache | None:
+        folder.check(self._folder)
+        self._read_only = False
+        try:
+            return self._connect(writing=writing)
+        except sqlite3.OperationalError as exc:
+            log = self._folder / f"{folder.DATABASE}-wal"
+            if writing or faults.is_contended(exc) or (log.exists() and log.stat().st_size):
+                raise
+        # A read-only folder and a full disk have no room for the index of SQLite's log. Without a log
+        # there is nothing to index, and the file can be read as it is.
+        self._read_only = True
+        return self._connect(writing=False)
+
+    def _connect(self, *, writing: bool) -> PlainCache | None:
         from finetune_guard.stores.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
 
-        folder.check(self._folder)
-        log = self._folder / f"{folder.DATABASE}-wal"
-        self._read_only = not os.access(self._folder, os.W_OK) and not log.exists()
         cache = PlainCache(self._folder, read_only=self._read_only)
         try:
             tables = cache.tables()
@@ -176,17 +186,15 @@ class Database:
         if version == SCHEMA_VERSION:
             return
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            remedy = "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder."
-            raise StoreError(
+            raise refusal(
                 f"The history in {str(self._folder)!r} was not used: a newer finetune-guard wrote it (form "
-                f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed. {remedy}",
-                remedy=remedy,
+                f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
+                "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder.",
             )
-        remedy = "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away."
-        raise StoreError(
+        raise refusal(
             f"The history in {str(self._folder)!r} was not used: the cache.db there is not one of "
-            f"finetune-guard's. Nothing was changed. {remedy}",
-            remedy=remedy,
+            f"finetune-guard's. Nothing was changed.",
+            "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away.",
         )
 
     def _drop(self) -> None:
@@ -234,10 +242,8 @@ def database_in(location: str) -> Database:
         folder.check_link(Path(location))
         path = Path(location).resolve()
     except (OSError, RuntimeError, ValueError) as exc:
-        remedy = faults.remedy(exc)
-        raise StoreError(
-            f"{location!r} can't be the folder of a history: {faults.summary(exc)}. {remedy}", remedy=remedy
-        ) from exc
+        what = f"{location!r} can't be the folder of a history: {faults.summary(exc)}."
+        raise refusal(what, faults.remedy(exc)) from exc
     with _lock:
         return _databases.setdefault(str(path), Database(path))
 

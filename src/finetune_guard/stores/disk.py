@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from finetune_guard.errors import StoreError
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.stores import rows
 from finetune_guard.stores.database import Database, database_in
 from finetune_guard.stores.names import checked, key, parts, prefix
+from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.store import Lease, Store
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class DiskStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
-            raise StoreError(f"A lease for {ttl} was refused: its time must be longer than zero.")
+            raise refusal(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
         row = key("lease", name)
 
         def take(cache: PlainCache) -> Lease | None:

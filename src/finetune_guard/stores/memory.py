@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Iterable
 from datetime import date, timedelta
 
-from finetune_guard.errors import StoreError
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.stores.names import checked
+from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.store import Lease, Store
 
 
@@ -83,7 +83,7 @@ class MemoryStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
-            raise StoreError(f"A lease for {ttl} was refused: its time must be longer than zero.")
+            raise refusal(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
         now = time.monotonic()
         with self._lock:
             self._leases = {kept: held for kept, held in self._leases.items() if held[1] > now}

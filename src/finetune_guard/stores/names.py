@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from finetune_guard.errors import StoreError
+from finetune_guard.stores.refusal import refusal
 
 MAX_NAME_LENGTH = 512
 """Characters that the name of an organization, alias, model or lease may have at most."""
@@ -17,17 +17,17 @@ def checked(name: str) -> str:
         StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be written down.
     """
     if len(name) > MAX_NAME_LENGTH:
-        raise StoreError(
+        raise refusal(
             f"A name of {len(name)} characters, {name[:40]!r}..., was refused: a store keeps names of at "
             f"most {MAX_NAME_LENGTH} characters.",
-            remedy="Use the organization's or the model's id as the API gives it.",
+            "Use the organization's or the model's id as the API gives it.",
         )
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as exc:
-        raise StoreError(
+        raise refusal(
             f"The name {name[:40]!a} was refused: it has characters that can't be encoded as UTF-8.",
-            remedy="Use the organization's or the model's id as the API gives it.",
+            "Use the organization's or the model's id as the API gives it.",
         ) from exc
     return name
 

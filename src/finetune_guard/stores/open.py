@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from finetune_guard.errors import StoreError
+from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.store import Store
 
 _ALLOWED = (
@@ -26,34 +26,40 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     if isinstance(location, Store):
         return location
     text = os.fspath(location)
-    if text == "memory":
+    if location == "memory":
         from finetune_guard.stores.memory import MemoryStore  # noqa: PLC0415 (only what is used is imported)
 
         return MemoryStore()
-    from finetune_guard.stores.disk import DiskStore  # noqa: PLC0415 (only what is used is imported)
+    folder = _folder(text, is_keyword=location == "disk", is_path=not isinstance(location, str))
+    try:
+        from finetune_guard.stores.disk import DiskStore  # noqa: PLC0415 (only what is used is imported)
+    except ImportError as exc:
+        raise refusal(
+            f"A store on disk can't be opened: {exc}.",
+            "Use a Python that was built with SQLite, or set FINETUNE_GUARD_STORE to memory.",
+        ) from exc
+    return DiskStore(folder)
 
-    return DiskStore(_folder(text, is_path=not isinstance(location, str)))
 
-
-def _folder(text: str, *, is_path: bool) -> str:
-    if text == "disk":
+def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
+    if is_keyword:
         import platformdirs  # noqa: PLC0415 (only what is used is imported)
 
         return platformdirs.user_state_dir("finetune-guard", appauthor=False)
     scheme, separator, _ = text.partition("://")
     if separator and scheme.lower() in {"redis", "rediss", "valkey", "valkeys", "unix"}:
-        raise StoreError(
+        raise refusal(
             f"A store at {scheme}:// can't be opened: this release of finetune-guard keeps histories in "
-            f"memory or on disk only. Allowed are {_ALLOWED}.",
-            remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
+            f"memory or on disk only.",
+            f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
     folder = os.path.expanduser(text)  # noqa: PTH111 (unlike Path.expanduser, it leaves an unknown user be)
     if separator or "\0" in text or not looks_like_path or folder.startswith("~"):
         shown = text if len(text) <= 80 else text[:80] + "..."  # noqa: PLR2004 (a line's worth)
-        raise StoreError(
-            f"{_without_password(shown)!r} is not a store. Allowed are {_ALLOWED}.",
-            remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
+        raise refusal(
+            f"{_without_password(shown)!r} is not a store.",
+            f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
     return folder
 

@@ -1,0 +1,348 @@
+"""What happens to a stored history when its file, its disk or its neighbours misbehave."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.set_aside import KEPT
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+
+
+@pytest.fixture
+def filled(disk, activity):
+    disk.record("acme", [activity()])
+    disk.close()
+    return disk
+
+
+@pytest.fixture
+def damaged(filled, folder):
+    (folder / "cache.db").write_bytes(b"garbage" * 1000)
+    return filled
+
+
+def tamper(folder, statement, *values):
+    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
+        connection.execute(statement, values)
+
+
+def aside(folder):
+    return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
+
+
+def overwrite(path):
+    path.write_bytes(b"garbage" * 1000)
+
+
+def overwrite_after_the_header(path):
+    content = bytearray(path.read_bytes())
+    content[100:] = b"\xff" * (len(content) - 100)
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("damage", [overwrite, overwrite_after_the_header, cut])
+@pytest.mark.parametrize("still_open", [False, True])
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, still_open, first):  # noqa: PLR0917
+    """A file that is no sound database any more is kept under another name, and a new history begins."""
+    if still_open:
+        filled.evidence("acme")
+    damage(folder / "cache.db")
+    content = (folder / "cache.db").read_bytes()
+
+    with caplog.at_level(logging.WARNING, "finetune_guard.stores"):
+        if first == "read":
+            filled.evidence("acme")
+        filled.record("umbrella", [activity("ft:new:umbrella::1")])
+
+    assert "umbrella" in filled.organizations()
+    assert "ft:new:umbrella::1" == filled.evidence("umbrella").last_inference.model
+    (record,) = caplog.records
+    assert str(folder) in record.getMessage()
+    assert content in [path.read_bytes() for path in aside(folder)]
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+def test_an_emptied_history_begins_anew(filled, folder, activity):
+    """A file that was cut to nothing is a new one; there is nothing to set aside."""
+    filled.evidence("acme")
+    (folder / "cache.db").write_bytes(b"")
+
+    filled.record("umbrella", [activity()])
+    filled.close()
+    assert ("umbrella",) == filled.organizations()
+    assert [] == aside(folder)
+
+
+@pytest.mark.parametrize("names", [["cache.db"], ["cache.db", "cache.db-wal", "cache.db-shm"]])
+def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, names):
+    """After someone deleted the files nothing is written to where nobody would find it."""
+    filled.evidence("acme")
+    for name in names:
+        (folder / name).unlink()
+
+    assert () == filled.organizations()
+    filled.record("umbrella", [activity()])
+    with closing(sqlite3.connect(folder / "cache.db")) as other:
+        assert 4 == other.execute("SELECT count(*) FROM Cache").fetchone()[0]
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_folder_deleted_under_us_is_made_again(filled, folder, activity):
+    """So it is with the whole folder."""
+    filled.evidence("acme")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+    assert () == filled.organizations()
+    filled.record("umbrella", [activity()])
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_history_replaced_under_us_is_read(filled, folder, tmp_path, activity):
+    """A backup that is moved into place is what counts from then on."""
+    with closing(DiskStore(tmp_path / "backup")) as backup:
+        backup.record("umbrella", [activity()])
+    filled.evidence("acme")
+    (tmp_path / "backup" / "cache.db").replace(folder / "cache.db")
+
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_few_damaged_histories_are_kept(filled, folder, activity):
+    """Of many damaged files the latest few stay, so that they can't fill the disk."""
+    for number in range(KEPT + 3):
+        (folder / "cache.db").write_bytes(b"garbage %d" % number * 100)
+        filled.record("acme", [activity()])
+        filled.close()
+
+    assert {b"garbage %d" % number * 100 for number in range(3, KEPT + 3)} == {
+        path.read_bytes() for path in aside(folder)
+    }
+
+
+def _record_once(location, activity, start, results):
+    with closing(DiskStore(location)) as store:
+        start.wait()
+        try:
+            store.record("acme", [activity])
+            results.put(None)
+        except StoreError as exc:
+            results.put(str(exc))
+
+
+def test_processes_agree_on_setting_aside(damaged, folder, activity):
+    """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(4), context.SimpleQueue()
+    processes = [
+        context.Process(target=_record_once, args=(str(folder), activity(), start, results)) for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    errors = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+
+    assert [None] * 4 == errors
+    assert 1 == len(aside(folder))
+    assert 4 == sum(damaged.history("acme").daily[NOW.date()].values())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
+def test_setting_aside_waits_a_bounded_time(damaged, folder, activity):
+    """When another process never finishes setting it aside, the error says so."""
+    import fcntl  # noqa: PLC0415 (not on Windows)
+
+    with (folder / "set-aside.lock").open("w") as lock:
+        (folder / "set-aside.lock").chmod(0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="another process is setting"):
+            damaged.record("acme", [activity()])
+    assert [] == aside(folder)
+    damaged.record("acme", [activity()])
+
+
+def test_a_newer_history_is_left_alone(filled, folder, activity):
+    """What a later release wrote is neither read nor changed; the error says to upgrade."""
+    tamper(folder, "UPDATE Cache SET value = 2 WHERE key = ?", '["schema"]')
+    before = (folder / "cache.db").read_bytes()
+
+    for call in (lambda: filled.evidence("acme"), lambda: filled.record("acme", [activity()])):
+        with pytest.raises(StoreError, match="Upgrade finetune-guard") as caught:
+            call()
+        assert str(folder) in str(caught.value)
+    filled.close()
+    assert before == (folder / "cache.db").read_bytes()
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", "one", 1.5])
+def test_an_unknown_form_is_left_alone(filled, folder, version):
+    """A form that never was is not read either."""
+    tamper(folder, "UPDATE Cache SET value = ? WHERE key = ?", version, '["schema"]')
+
+    with pytest.raises(StoreError, match="not one of finetune-guard's"):
+        filled.evidence("acme")
+
+
+@pytest.mark.parametrize("table", ["Cache", "Notes"])
+def test_another_programs_database_is_left_alone(disk, folder, activity, table):
+    """A cache.db that some other program keeps in that folder is not written to."""
+    folder.mkdir(parents=True, mode=0o700)
+    with closing(sqlite3.connect(folder / "cache.db")) as connection:
+        connection.execute(f"CREATE TABLE {table} (key, value)")
+    before = (folder / "cache.db").read_bytes()
+
+    for call in (lambda: disk.evidence("acme"), lambda: disk.record("acme", [activity()])):
+        with pytest.raises(StoreError, match="not one of finetune-guard's"):
+            call()
+    assert before == (folder / "cache.db").read_bytes()
+
+
+@pytest.fixture
+def locked(filled, folder):
+    """Another process that keeps the database locked until its input ends."""
+    program = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('BEGIN EXCLUSIVE')\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+        "connection.execute('COMMIT')\n"
+        "connection.close()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder / "cache.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert b"locked\n" == process.stdout.readline()
+        yield process
+        process.stdin.close()
+
+
+def test_reading_does_not_wait_for_a_lock(locked, filled):
+    """While another process keeps the database locked a decision is made all the same, from the start."""
+    assert MODEL == filled.evidence("acme").last_inference.model
+    assert {MODEL} == set(filled.history("acme").models)
+
+
+def test_writing_waits_for_a_lock_a_bounded_time(locked, filled, activity):
+    """A lock that isn't given back ends as an error that says what it was, and nothing is half-written."""
+    with pytest.raises(StoreError, match="database is locked") as caught:
+        filled.record("acme", [activity("ft:new:acme::2")])
+    assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+    assert {MODEL} == set(filled.history("acme").models)
+
+
+def test_writing_goes_on_when_the_lock_is_given_back(locked, filled, folder, activity):
+    """A lock that is given back in time is not noticed."""
+    with closing(DiskStore(folder, write_patience=timedelta(seconds=60))) as patient:
+        with pytest.raises(StoreError):
+            filled.record("acme", [activity("ft:new:acme::2")])
+        locked.stdin.close()
+        patient.record("acme", [activity("ft:new:acme::3")])
+    assert {MODEL, "ft:new:acme::3"} == set(filled.history("acme").models)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("limit", [0, 5_000, 40_000, 100_000])
+def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
+    """What doesn't fit is refused as a whole, and what was there before is still there, and is read."""
+    program = (
+        "import resource, sys\n"
+        "from datetime import datetime, timezone\n"
+        "from finetune_guard.errors import StoreError\n"
+        "from finetune_guard.history import Activity, Inference\n"
+        "from finetune_guard.stores.disk import DiskStore\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))\n"
+        "at = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)\n"
+        "store = DiskStore(sys.argv[1])\n"
+        "models = [f'ft:full:acme::{number:0400}' for number in range(1000)]\n"
+        "inferences = [Inference(organization='acme', model=model, at=at) for model in models]\n"
+        "try:\n"
+        "    store.record('acme', [Activity(inference=inference) for inference in inferences])\n"
+        "except StoreError as exc:\n"
+        "    sys.stderr.write(str(exc))\n"
+        "    sys.exit(len(store.history('acme').models))\n"
+    )
+    with closing(DiskStore(folder)) as store:
+        if existing:
+            store.record("acme", [activity()])
+    outcome = subprocess.run(
+        [sys.executable, "-B", "-W", "error", "-c", program, str(folder), str(limit)],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert "Make room on that disk" in outcome.stderr
+    assert int(existing) == outcome.returncode
+    with closing(DiskStore(folder)) as store:
+        assert int(existing) == len(store.history("acme").models)
+        store.record("acme", [activity("ft:new:acme::2")])
+        assert int(existing) + 1 == len(store.history("acme").models)
+    assert [] == aside(folder)
+
+
+def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
+    """A lease that was taken while the clock was a year ahead does not bar everyone for a year."""
+    clock = [NOW.timestamp() + 365 * 86_400]
+    monkeypatch.setattr("finetune_guard.stores.disk.time.time", lambda: clock[0])
+    assert disk.lease("keep-alive", HOUR) is not None
+
+    clock[0] = NOW.timestamp()
+    assert disk.lease("keep-alive", HOUR) is not None
+    clock[0] -= 60
+    assert disk.lease("keep-alive", HOUR) is None
+    clock[0] += 60 + 3600
+    assert disk.lease("keep-alive", HOUR) is not None
+
+
+def test_a_store_used_while_the_interpreter_ends_opens_again(filled, activity):
+    """What is flushed at exit, after connections were closed, is still written."""
+    filled.evidence("acme")
+    filled._opened._cache._closing()
+
+    filled.record("acme", [activity("ft:last:acme::1")])
+    assert {MODEL, "ft:last:acme::1"} == set(filled.history("acme").models)
+
+
+def test_a_store_nobody_closed_warns_of_nothing(folder):
+    """A program that just ends leaves neither a warning nor a file beside the database."""
+    program = (
+        "import sys\n"
+        "from finetune_guard.stores.disk import DiskStore\n"
+        "store = DiskStore(sys.argv[1])\n"
+        "store.salt(create=True)\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ("", "") == (outcome.stdout, outcome.stderr)
+    assert ["cache.db"] == [path.name for path in folder.iterdir()]

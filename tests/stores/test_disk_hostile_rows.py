@@ -1,0 +1,326 @@
+"""What a database that someone tampered with can't do: run code, read, write or delete other files."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Evidence
+from finetune_guard.stores.names import key
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+
+EVIDENCE = key("evidence", "acme")
+ALIAS = key("alias", "key:1")
+LEASE = key("lease", "keep-alive")
+
+READS = {
+    EVIDENCE: lambda store: store.evidence("acme"),
+    key("model", "acme", MODEL): lambda store: store.history("acme"),
+    key("day", "acme", "2026-11-22"): lambda store: store.history("acme"),
+    ALIAS: lambda store: store.organization_of("key:1"),
+    key("salt"): lambda store: store.salt(create=True),
+    LEASE: lambda store: store.lease("keep-alive", HOUR),
+    key("schema"): lambda store: store.evidence("acme"),
+}
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    return tmp_path / "executed"
+
+
+@pytest.fixture
+def precious(tmp_path):
+    path = tmp_path / "precious.txt"
+    path.write_text('1:"acme"')
+    return path
+
+
+@pytest.fixture
+def filled(disk, activity):
+    disk.record("acme", [activity()])
+    disk.link("key:1", "acme")
+    disk.salt(create=True)
+    disk.lease("keep-alive", HOUR)
+    disk.close()
+    return disk
+
+
+def tamper(folder, statement, *values):
+    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
+        connection.execute(statement, values)
+
+
+def plant(folder, row, *, raw=1, mode=1, filename=None, value=None):
+    tamper(folder, "DELETE FROM Cache WHERE key = ?", row)
+    tamper(
+        folder,
+        "INSERT INTO Cache (key, raw, mode, filename, value, store_time) VALUES (?, ?, ?, ?, ?, 0)",
+        *(row, raw, mode, filename, value),
+    )
+
+
+def refused(call, store, says):
+    with pytest.raises(StoreError, match=says) as caught:
+        call(store)
+    assert caught.value.remedy
+    assert caught.value.remedy in str(caught.value)
+    assert store.location in str(caught.value)
+
+
+@pytest.mark.parametrize("row", READS)
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_planted_pickle_is_not_executed(filled, folder, marker, row, mode):
+    """A pickle in place of a value, whatever kind of value it claims to be, is refused and never loaded."""
+    plant(folder, row, mode=mode, value=pickle.dumps(Bomb(marker)))
+
+    refused(READS[row], filled, "someone else")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("raw", [0, None, 2, "1x"])
+def test_a_planted_pickle_as_a_key_is_not_executed(filled, folder, marker, raw):
+    """A pickle in place of a key is never loaded, whether it is met while listing or not at all."""
+    plant(folder, pickle.dumps(Bomb(marker)), raw=raw, value="1:{}")
+    plant(folder, pickle.dumps(Bomb(marker), protocol=0).decode(), raw=raw, value="1:{}")
+    plant(folder, '["evidence","a"]', raw=raw, value=pickle.dumps(Bomb(marker)))
+
+    refused(lambda store: store.organizations(), filled, "key that is not plain text")
+    filled.history("acme")
+    filled.link("acme", "other")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("row", READS)
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_planted_file_name_is_not_followed(filled, folder, precious, row, mode):
+    """A row that names a file outside is refused; the file is neither read nor deleted."""
+    for name in ("../../precious.txt", str(precious)):
+        plant(folder, row, mode=mode, filename=name, value=None if mode > 1 else '1:"acme"')
+        refused(READS[row], filled, "points to a file")
+    assert precious.exists()
+
+
+def test_overwriting_and_deleting_rows_leaves_the_files_they_name(filled, folder, precious, activity):
+    """Rows that are replaced, merged away or out of date take no file with them."""
+    filled.record("key:2", [activity()])
+    filled.close()
+    for row in (ALIAS, key("model", "key:2", MODEL), key("day", "key:2", "2026-11-22")):
+        tamper(folder, "UPDATE Cache SET filename = ? WHERE key = ?", "../../precious.txt", row)
+
+    filled.link("key:1", "umbrella")
+    refused(lambda store: store.link("key:2", "acme"), filled, "points to a file")
+    assert precious.exists()
+    assert filled.organization_of("key:1") == "umbrella"
+
+
+def test_rows_out_of_date_are_not_there(filled, folder, precious):
+    """A time of expiry that someone planted hides a row; it makes nothing be deleted."""
+    tamper(folder, "UPDATE Cache SET expire_time = 1, filename = ?", "../../precious.txt")
+
+    with pytest.raises(StoreError, match="not one of finetune-guard's"):
+        filled.evidence("acme")
+    assert precious.exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "1:",
+        "1:{",
+        "1:null",
+        "1:[]",
+        "nonsense",
+        "0:{}",
+        '1:{"organization":"umbrella"}',
+        '1:{"organization":"acme","surplus":1}',
+        '1:{"organization":"acme","fine_tuned_by":"2026-02-30T00:00:00Z"}',
+        '1:{"organization":"acme","fine_tuned_by":"2026-02-28T00:00:00"}',
+        '1:{"organization":"acme","fine_tuned_by":"9999-12-31T23:59:59-12:00"}',
+        '1:{"organization":"acme","refusal":{"at":1e400,"code":"x"}}',
+        "1:" + "[" * 100_000,
+        "1:" + "9" * 100_000,
+        7,
+        float("inf"),
+    ],
+    ids=lambda value: f"{value!s:.60}",
+)
+def test_nonsense_in_a_row_is_no_evidence(filled, folder, value):
+    """A summary that isn't one, or has impossible dates, is an error that says what to do, not a guess."""
+    plant(folder, EVIDENCE, value=value)
+
+    refused(lambda store: store.evidence("acme"), filled, "Move cache.db out")
+    refused(lambda store: store.note(Evidence(organization="acme")), filled, "Move cache.db out")
+
+
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        (
+            key("model", "acme", MODEL),
+            '1:{"organization":"acme","model":"other","at":"2026-11-22T00:00:00Z"}',
+        ),
+        (key("model", "acme", MODEL), '1:{"organization":"acme","model":"x","at":"yesterday"}'),
+        (key("day", "acme", "2026-11-22"), '1:{"observed":-1}'),
+        (key("day", "acme", "2026-11-22"), '1:{"guessed":1}'),
+        (key("day", "acme", "2026-13-45"), '1:{"observed":1}'),
+        (key("day", "acme", "today"), '1:{"observed":1}'),
+        (ALIAS, "1:{}"),
+        (key("salt"), '1:"not hexadecimal"'),
+        (LEASE, '1:{"token":"x"}'),
+    ],
+)
+def test_nonsense_elsewhere_is_an_error_as_well(filled, folder, row, value):
+    """Every kind of row is read with the same distrust."""
+    plant(folder, row, value=value)
+
+    call = READS.get(row, lambda store: store.history("acme"))
+    refused(call, filled, "Move cache.db out")
+
+
+@pytest.mark.parametrize("row", ['["evidence",', '["evidence",7]', '["evidence","a"', '["evidence",{"a":1}]'])
+def test_nonsense_in_a_key_is_an_error(filled, folder, row):
+    """A key that was never written ends the listing with an error."""
+    plant(folder, row, value="1:{}")
+
+    refused(lambda store: store.organizations(), filled, "Could not list the histories")
+
+
+def test_text_that_is_no_text_is_an_error(filled, folder):
+    """Bytes that aren't UTF-8 where text should be are an error like any other."""
+    tamper(folder, "UPDATE Cache SET value = CAST(x'ff3a' AS TEXT) WHERE key = ?", EVIDENCE)
+
+    refused(lambda store: store.evidence("acme"), filled, "UTF-8")
+
+
+def test_a_huge_row_is_not_loaded(filled, folder):
+    """A row of 100 MB ends as an error."""
+    plant(folder, EVIDENCE, value="1:" + " " * 100_000_000)
+
+    refused(lambda store: store.evidence("acme"), filled, "Could not read")
+
+
+def test_a_huge_row_is_not_written(disk):
+    """What finetune-guard itself would store stays below a mebibyte a row."""
+    with pytest.raises(StoreError, match="1048576 bytes"):
+        disk._opened.write("write", lambda cache: cache.set("k", "ü" * 600_000), HOUR)
+
+
+@pytest.mark.parametrize("value", [b"bytes", None, [], {"a": 1}, True])
+def test_only_text_and_numbers_are_written(disk, value):
+    """There is no way to make the store pickle something."""
+    with pytest.raises(StoreError) as caught:
+        disk._opened.write("write", lambda cache: cache.set("k", value), HOUR)
+    assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(StoreError):
+        disk._opened.write("write", lambda cache: cache.set(("k", 1), "v"), HOUR)
+    with pytest.raises(StoreError):
+        disk._opened.write("write", lambda cache: cache.set("k", io.StringIO("v"), read=True), HOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_directory", "{outside}"),
+        ("directory", "{outside}"),
+        ("_timeout", 1e9),
+        ("get", "no method"),
+        ("_disk", None),
+        ("disk_fetch", "no method"),
+        ("disk__directory", "{outside}"),
+        ("disk_min_file_size", 0),
+        ("disk_surplus", 1),
+        ("eviction_policy", "least-recently-stored"),
+        ("eviction_policy", "no such policy"),
+        ("cull_limit", 1_000_000),
+        ("size_limit", 1),
+        ("statistics", 1),
+        ("tag_index", 1),
+        ("count", "many"),
+        ("sqlite_journal_mode", "off"),
+        ("sqlite_mmap_size", 2**40),
+        ("sqlite_temp_store_directory", "'{outside}'"),
+        ("sqlite_writable_schema", 1),
+        ("sqlite_user_version; DROP TABLE Cache", 1),
+        (b"bytes", b"bytes"),
+        (5, 5),
+    ],
+    ids=str,
+)
+def test_tampered_settings_are_not_obeyed(filled, tmp_path, activity, name, value):
+    """What the file says about how to treat it is ignored: nothing is evicted, moved or written elsewhere."""
+    folder = tmp_path / "state" / "guard"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if isinstance(value, str):
+        value = value.format(outside=outside)
+    tamper(folder, "INSERT OR REPLACE INTO Settings VALUES (?, ?)", name, value)
+
+    for number in range(20):
+        filled.record("acme", [activity(f"ft:new:acme::{number}")])
+    filled.close()
+
+    assert 21 == len(filled.history("acme").models)
+    assert [] == list(outside.iterdir())
+    assert {"cache.db", "cache.db-shm", "cache.db-wal"} == {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN SELECT load_extension('/tmp/evil.so'); END",
+        "CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN UPDATE Cache SET filename = '../x'; END",
+        "CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN SELECT RAISE(ABORT, 'forged\nline'); END",
+    ],
+)
+def test_planted_triggers_harm_nothing_else(filled, folder, precious, activity, statement):
+    """Code in the schema ends in an error of one printable line at most, and reaches no other file."""
+    tamper(folder, statement)
+
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:  # noqa: PT012 (the first write may go through)
+            filled.record("acme", [activity("ft:new:acme::2")])
+            filled.history("acme")
+        assert str(caught.value).isprintable()
+    assert precious.exists()
+
+
+def test_a_planted_view_does_not_run_for_ever(filled, folder, monkeypatch):
+    """A table that was replaced by an endless query is refused."""
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+    tamper(folder, "ALTER TABLE Cache RENAME TO Old")
+    tamper(folder, f"CREATE VIEW Cache AS {endless}")
+
+    refused(lambda store: store.evidence("acme"), filled, "not one of finetune-guard's")
+
+
+def test_an_endless_statement_is_cut_off(filled, folder, monkeypatch, activity):
+    """A planted trigger that never ends costs a bounded time."""
+    monkeypatch.setattr("finetune_guard.stores.plain_cache.STATEMENT_SECONDS", 0.2)
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    tamper(folder, "CREATE TABLE Sink (x)")
+    tamper(folder, f"CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN INSERT INTO Sink {endless}; END")
+
+    refused(lambda store: store.record("acme", [activity("ft:new:acme::2")]), filled, "interrupted")
+    assert {MODEL} == set(filled.history("acme").models)

@@ -1,0 +1,152 @@
+"""From what people write to a store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.open import open_store
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def test_disk_is_the_users_state_folder():
+    """Without a folder of one's own, histories are where the platform keeps the state of programs."""
+    store = open_store("disk")
+
+    assert isinstance(store, DiskStore)
+    assert platformdirs.user_state_dir("finetune-guard", appauthor=False) == store.location
+
+
+def test_memory_is_a_new_one_each_time():
+    """Two memory stores share nothing."""
+    one, other = open_store("memory"), open_store("memory")
+
+    assert isinstance(one, MemoryStore)
+    assert "memory" == one.location
+    assert one is not other
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, lambda: DiskStore("guard")])
+def test_a_store_is_returned_as_it_is(kind):
+    """Whoever has a store of one's own passes it on."""
+    store = kind()
+
+    assert store is open_store(store)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("./guard", "{here}/guard"),
+        (".", "{here}"),
+        ("..", "{here}/.."),
+        (".guard", "{here}/.guard"),
+        ("state/guard", "{here}/state/guard"),
+        ("{here}/a b/$HOME/ü", "{here}/a b/$HOME/ü"),
+        ("~", "{here}/home"),
+        ("~/guard", "{here}/home/guard"),
+        (Path("guard"), "{here}/guard"),
+        (Path("disk"), "{here}/disk"),
+    ],
+    ids=str,
+)
+def test_a_folder_is_a_folder(tmp_path, location, expected):
+    """A folder may be absolute, relative to where the program runs, or in the home folder."""
+    if isinstance(location, str):
+        location = location.format(here=tmp_path)
+
+    store = open_store(location)
+
+    assert isinstance(store, DiskStore)
+    assert os.path.normpath(expected.format(here=tmp_path)) == store.location
+
+
+def test_a_folder_stays_where_it_was_when_the_program_moves(tmp_path, activity, monkeypatch):
+    """A relative folder means the one of when the store was opened; a $ in its name means itself."""
+    store = open_store("./$HOME/~guard")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    store.record("acme", [activity()])
+    store.close()
+
+    assert (tmp_path / "$HOME" / "~guard" / "cache.db").is_file()
+    assert [] == list((tmp_path / "other").iterdir())
+
+
+def test_opening_and_reading_touch_nothing(tmp_path):
+    """Until something is to be remembered there is no folder and no file."""
+    for location in ("disk", "memory", "./guard"):
+        store = open_store(location)
+        store.evidence("acme")
+        store.history("acme")
+        store.organizations()
+        store.organization_of("key:1")
+        store.salt(create=False)
+        store.close()
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "redis://localhost",
+        "rediss://user:secret@host/0",
+        "valkey://host",
+        "unix:///run/redis.sock",
+        "REDIS://h",
+    ],
+)
+def test_a_server_is_not_yet_a_store(location):
+    """The message says that this release can't, what can be used, and no password."""
+    with pytest.raises(StoreError, match="this release") as caught:
+        open_store(location)
+    assert "secret" not in str(caught.value)
+    assert '"memory"' in str(caught.value)
+    assert caught.value.remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "guard",
+        "Disk",
+        "none",
+        "http://user:secret@host/x",
+        "file:///tmp/x",
+        "a\0/b",
+        "~nobody-here/x",
+        "x" * 999,
+    ],
+)
+def test_anything_else_is_refused(location):
+    """A value that can't be meant is named, with what is allowed."""
+    with pytest.raises(StoreError, match="is not a store") as caught:
+        open_store(location)
+    assert "secret" not in str(caught.value)
+    assert '"disk"' in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_python_without_sqlite_says_so(monkeypatch):
+    """Where SQLite is missing, the error names what to use instead."""
+    monkeypatch.delitem(sys.modules, "finetune_guard.stores.disk", raising=False)
+    monkeypatch.setitem(sys.modules, "finetune_guard.stores.database", None)
+
+    with pytest.raises(StoreError, match="FINETUNE_GUARD_STORE to memory"):
+        open_store("disk")
