@@ -61,7 +61,7 @@ def cut(path):
 @pytest.mark.parametrize("damage", [overwrite, overwrite_after_the_header, cut])
 @pytest.mark.parametrize("still_open", [False, True])
 @pytest.mark.parametrize("first", ["read", "write"])
-def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, still_open, first):  # noqa: PLR0917
+def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, still_open, first):
     """A file that is no sound database any more is kept under another name, and a new history begins."""
     if still_open:
         filled.evidence("acme")
@@ -171,7 +171,7 @@ def test_processes_agree_on_setting_aside(damaged, folder, activity):
 @pytest.mark.skipif(os.name != "posix", reason="the lock is POSIX's")
 def test_setting_aside_waits_a_bounded_time(damaged, folder, activity):
     """When another process never finishes setting it aside, the error says so."""
-    import fcntl  # noqa: PLC0415 (not on Windows)
+    import fcntl
 
     with (folder / "set-aside.lock").open("w") as lock:
         (folder / "set-aside.lock").chmod(0o600)

@@ -299,7 +299,7 @@ def test_planted_triggers_harm_nothing_else(filled, folder, precious, activity, 
     tamper(folder, statement)
 
     for _ in range(2):
-        with pytest.raises(StoreError) as caught:  # noqa: PT012 (the first write may go through)
+        with pytest.raises(StoreError) as caught:
             filled.record("acme", [activity("ft:new:acme::2")])
             filled.history("acme")
         assert str(caught.value).isprintable()

@@ -1,0 +1,149 @@
+"""What every store makes of any facts, under any names, in any order."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.names import key, parts, prefix
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+
+any_name = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+few_names = st.sampled_from(["a", "b", "a,b", '["a', "c"])
+moments = st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours))
+inferences = st.builds(
+    Inference,
+    organization=st.just("whoever"),
+    model=st.sampled_from(["ft:x", "ft:y", "ft:z"]),
+    at=moments,
+    source=st.sampled_from(Source),
+)
+activities = st.builds(
+    Activity,
+    inference=inferences,
+    counts=st.dictionaries(moments.map(datetime.date), st.integers(0, 5), max_size=3),
+)
+refusals = st.builds(Refusal, at=moments, code=st.just("x"), message=any_name)
+evidences = st.builds(
+    Evidence,
+    organization=few_names,
+    fine_tuned_by=st.none() | moments,
+    no_trace_at=st.none() | moments,
+    refusal=st.none() | refusals,
+)
+steps = st.one_of(
+    st.tuples(st.just("record"), few_names, st.lists(activities, min_size=1, max_size=3)),
+    st.tuples(st.just("note"), evidences),
+    st.tuples(st.just("link"), few_names, few_names),
+    st.tuples(st.just("close")),
+)
+
+
+@contextmanager
+def opened(kind):
+    if kind == "memory":
+        yield MemoryStore()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store = DiskStore(folder)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+class Pure:
+    """What a store should remember, by the rules of the history alone."""
+
+    def __init__(self):
+        self.histories = {}
+        self.aliases = {}
+
+    def of(self, name):
+        return self.histories.get(name, History(evidence=Evidence(organization=name)))
+
+    def record(self, name, many):
+        for each in many:
+            self.histories[name] = self.of(name).recorded(each)
+
+    def note(self, evidence):
+        noted = History(evidence=evidence)
+        self.histories[evidence.organization] = self.of(evidence.organization).merged(noted)
+
+    def link(self, alias, organization):
+        self.aliases[alias] = organization
+        if alias != organization and alias in self.histories:
+            self.histories[organization] = self.of(organization).merged(self.histories.pop(alias))
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+@settings(max_examples=60, deadline=None)
+@given(many=st.lists(steps, max_size=8))
+def test_a_store_remembers_what_the_rules_say(kind, many):
+    """Whatever is recorded, noted and linked, a store has what the pure rules make of it, and no more."""
+    pure = Pure()
+    with opened(kind) as store:
+        for name, *arguments in many:
+            getattr(store, name)(*arguments)
+            getattr(pure, name)(*arguments)
+
+        assert tuple(sorted(pure.histories)) == store.organizations()
+        for name in ["a", "b", "a,b", '["a', "c"]:
+            assert pure.of(name) == store.history(name)
+            assert pure.of(name).evidence == store.evidence(name)
+            assert pure.aliases.get(name) == store.organization_of(name)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+@settings(max_examples=40, deadline=None)
+@given(many=st.lists(activities, min_size=1, max_size=4), data=st.data())
+def test_no_order_of_recording_changes_what_is_known(kind, many, data):
+    """Late, repeated or shuffled writes leave the same evidence as orderly ones."""
+    shuffled = data.draw(st.permutations(many))
+    with opened(kind) as store:
+        store.record("in order", many)
+        for each in shuffled:
+            store.record("shuffled", [each])
+
+        one, other = store.history("in order"), store.history("shuffled")
+        assert one.daily == other.daily
+        renamed = other.evidence.model_dump_json().replace("shuffled", "in order")
+        assert one.evidence == Evidence.model_validate_json(renamed)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+@settings(max_examples=60, deadline=None)
+@given(organization=any_name, model=any_name, alias=any_name, day=moments)
+def test_every_name_comes_back_as_it_was(kind, organization, model, alias, day):
+    """Organizations, models and aliases may have any Unicode name."""
+    inference = Inference(organization=organization, model=model, at=day)
+    with opened(kind) as store:
+        store.record(organization, [Activity(inference=inference, counts={day.date(): 1})])
+        store.link("alias of " + alias, organization)
+
+        assert {model: inference} == store.history(organization).models
+        assert inference == store.evidence(organization).last_inference
+        assert (organization,) == store.organizations()
+        assert organization == store.organization_of("alias of " + alias)
+
+
+@given(one=st.lists(any_name, max_size=3), other=st.lists(any_name, max_size=3))
+def test_no_two_lists_of_names_share_a_key(one, other):
+    """A key says which names it was made of, and a prefix is one of its own names' keys only."""
+    assert ("kind", *one) == parts(key("kind", *one))
+    assert (one == other) == (key("kind", *one) == key("kind", *other))
+    begins = key("kind", *other).startswith(prefix("kind", *one))
+    assert begins == (len(other) > len(one) and other[: len(one)] == one)
+    assert key("kind", *one).isascii()
