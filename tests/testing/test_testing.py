@@ -1,0 +1,140 @@
+"""What programs can rely on in their own tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+import finetune_guard.simulator
+import finetune_guard.testing
+from finetune_guard import GuardConfigError
+from finetune_guard.testing import Fault, SimulatedClock, Simulator, simulator_clock, simulator_environment
+
+NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def simulator():
+    with Simulator(clock=SimulatedClock(NOW)) as simulator:
+        yield simulator
+
+
+def run(program, environment=None, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments, "-c", program],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_offers_the_simulator_its_clock_and_its_faults():
+    """The simulator's public classes can be imported from where a test looks for them."""
+    assert finetune_guard.simulator.Simulator is Simulator
+    assert finetune_guard.simulator.SimulatedClock is SimulatedClock
+    assert finetune_guard.simulator.Fault is Fault
+
+
+def test_names_what_it_does_not_have():
+    """A misspelt name is an AttributeError, as with any module."""
+    with pytest.raises(AttributeError, match=r"'finetune_guard\.testing' has no attribute 'Simulater'"):
+        _ = finetune_guard.testing.Simulater
+
+
+def test_imports_neither_pytest_nor_the_simulator():
+    """A program that only reads the simulator's clock needs neither pytest nor the extra."""
+    finished = run(
+        "import sys\n"
+        "import finetune_guard.testing\n"
+        "print([name for name in ('pytest', 'starlette', 'uvicorn') if name in sys.modules])"
+    )
+
+    assert (finished.stdout, finished.returncode) == ("[]\n", 0), finished.stderr
+
+
+def test_clock_tells_the_simulators_time(simulator, monkeypatch):
+    """The clock follows the simulator's, also through a base URL of any path."""
+    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+    before = simulator_clock()
+
+    simulator.clock.advance(timedelta(days=61))
+
+    assert (NOW, NOW + timedelta(days=61)) == (before, simulator_clock())
+
+
+def test_clock_needs_no_proxy(simulator, monkeypatch):
+    """A proxy in the environment is not asked for what is on this machine."""
+    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert simulator_clock() == NOW
+
+
+@pytest.mark.parametrize("base_url", [None, "", "api", "ftp://127.0.0.1/v1"])
+def test_clock_says_which_variable_it_needs(base_url, monkeypatch):
+    """Without a usable OPENAI_BASE_URL the error names the variable."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    if base_url is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+
+    with pytest.raises(GuardConfigError, match=f"OPENAI_BASE_URL is '{base_url or ''}'"):
+        simulator_clock()
+
+
+def test_clock_says_where_no_simulator_answers(simulator, monkeypatch):
+    """When the simulator is gone, the error names its address."""
+    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+    simulator.stop()
+
+    with pytest.raises(ConnectionError, match=f"http://{simulator.host}/_simulator/clock"):
+        simulator_clock()
+
+
+def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simulator, tmp_path):
+    """A program in another process is guarded by the simulated policy at the simulated time."""
+    model = simulator.add_model()
+    environment = simulator_environment(simulator, tmp_path / "history")
+    finished = run(
+        "from finetune_guard import OpenAI\n"
+        "with OpenAI() as client:\n"
+        f"    client.chat.completions.create(model={model!r}, messages=[])\n"
+        "    print(client.guard.active, client.guard.check().window_closes_at)\n",
+        environment,
+    )
+
+    assert (finished.stdout, finished.returncode) == ("True 2026-09-30 12:00:00+00:00\n", 0), finished.stderr
+
+
+def test_fixtures_come_with_one_line_of_conftest(tmp_path):
+    """``pytest_plugins = ["finetune_guard.testing"]`` is all that a test-suite needs."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["finetune_guard.testing"]\n')
+    (tmp_path / "test_program.py").write_text(
+        "from datetime import timedelta\n"
+        "import pytest\n"
+        "from finetune_guard import InferenceWindowExpiredError, OpenAI\n"
+        "def test_program(finetune_guard_simulator, finetune_guard_clock):\n"
+        "    model = finetune_guard_simulator.add_model()\n"
+        "    with OpenAI() as client:\n"
+        "        client.chat.completions.create(model=model, messages=[])\n"
+        "    finetune_guard_clock.advance(timedelta(days=61))\n"
+        "    with OpenAI() as client, pytest.raises(InferenceWindowExpiredError):\n"
+        "        client.fine_tuning.jobs.create(model='gpt-4o-mini-2024-07-18', training_file='file-1')\n"
+    )
+    environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "1 passed" in finished.stdout, finished.stdout + finished.stderr
