@@ -24,12 +24,14 @@ class Discovery:
         fine_tuned_by: A moment at which fine-tuning had certainly happened; None without a trace.
         complete: Whether all that was asked for was answered and read to its end.
         reply: The last answer, which names the organization; None when nothing was answered.
+        failure: The first error of the API; None when all was answered.
     """
 
     models: tuple[str, ...]
     fine_tuned_by: datetime | None
     complete: bool
     reply: Reply | None
+    failure: openai.APIError | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -50,7 +52,13 @@ def discover() -> Flow[Discovery]:
     newest_first = sorted(
         found.created, key=lambda model: (_is_checkpoint(model), -found.created[model], model)
     )
-    return Discovery(tuple(newest_first), found.fine_tuned_by(), found.complete, found.reply)
+    return Discovery(
+        models=tuple(newest_first),
+        fine_tuned_by=found.fine_tuned_by(),
+        complete=found.complete,
+        reply=found.reply,
+        failure=found.failure,
+    )
 
 
 @dataclass
@@ -59,6 +67,12 @@ class _Found:
     traces: list[int] = field(default_factory=list)
     complete: bool = True
     reply: Reply | None = None
+    failure: openai.APIError | None = None
+
+    def fail(self, error: openai.APIError) -> None:
+        """Note that the API answered with an error, so that the answer isn't complete."""
+        self.complete = False
+        self.failure = self.failure or error
 
     def note(self, model: object, created: object) -> None:
         """Note a trace of fine-tuning and, where it has one, the model that came of it."""
@@ -86,8 +100,8 @@ class _Found:
 def _read_models(found: _Found) -> Flow[None]:
     try:
         found.reply = yield ApiCall("get", "/models")
-    except openai.APIError:
-        found.complete = False
+    except openai.APIError as error:
+        found.fail(error)
         return
     found.complete = _is_list(found.reply)
     for row in _rows(found.reply):
@@ -100,8 +114,8 @@ def _read_jobs(found: _Found) -> Flow[None]:
     for _ in range(_MOST_JOB_PAGES):
         try:
             page = yield ApiCall("get", "/fine_tuning/jobs", query={"limit": 100, **after})
-        except openai.APIError:
-            found.complete = False
+        except openai.APIError as error:
+            found.fail(error)
             return
         found.reply = page
         found.complete = found.complete and _is_list(page)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import openai
 
-from finetune_guard.api_errors import error_code, error_message
+from finetune_guard.api_errors import error_code, error_message, in_short
 from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation
 from finetune_guard.clocks import answered_at, system_clock
 from finetune_guard.config import GuardConfig
@@ -24,7 +24,7 @@ from finetune_guard.flows import Flow
 from finetune_guard.history import Evidence, History, Inference, Refusal, Source
 from finetune_guard.hosts import matches
 from finetune_guard.identity import UNNAMED, Credentials, organization_slug
-from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, is_due
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
 from finetune_guard.models import EXAMPLE_ID, FineTunedModel
 from finetune_guard.notes import Subject
 from finetune_guard.policy import aware_utc
@@ -199,11 +199,29 @@ class Guard:
             KeepAliveError: No model answered.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
+        renewal = self._renewal(keep_alive, model)
+        credentials = yield from self._identify(credentials, again=False)
+        return (yield from renewal.run(credentials, force=force, model=model))
+
+    def plan(
+        self,
+        credentials: Credentials,
+        keep_alive: KeepAlive,
+        *,
+        force: bool = False,
+        model: str | None = None,
+    ) -> KeepAlivePlan:
+        """Return what ``keep_alive`` would do, by what is known now; nothing is sent and nothing asked.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id.
+        """
+        return self._renewal(keep_alive, model).plan(credentials, force=force, model=model)
+
+    def _renewal(self, keep_alive: KeepAlive, model: str | None) -> Renewal:
         if model is not None and FineTunedModel.parse(model) is None:
             raise GuardConfigError(_not_fine_tuned("keep_alive", model))
-        credentials = yield from self._identify(credentials, again=False)
-        renewal = Renewal(self.recorder, keep_alive, self.decide, self.now)
-        return (yield from renewal.run(credentials, force=force, model=model))
+        return Renewal(self.recorder, keep_alive, self.decide, self.now)
 
     def _identify(self, credentials: Credentials, *, again: bool) -> Flow[Credentials]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
@@ -214,6 +232,11 @@ class Guard:
             return credentials
         found = yield from discover()
         if found.reply is None:
+            if again and found.failure is not None:
+                logger.warning(
+                    "The API did not answer (%s); what is said rests on the history alone.",
+                    in_short(found.failure),
+                )
             return credentials
         subject = Subject(found.reply.organization, found.reply.credentials)
         if len(self._asked) >= _MOST_ASKED:

@@ -98,6 +98,25 @@ class KeepAliveOutcome(BaseModel):
     reason: NotSent | None = None
 
 
+class KeepAlivePlan(BaseModel):
+    """What a keep-alive would do, by what is known without asking the API.
+
+    Attributes:
+        due: Whether one would be sent.
+        model: The model that it would be sent to first; None when none is known, so that the API would
+            be asked for one.
+        reason: Why none would be sent; None when one would.
+        eligibility: The decision behind it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    due: bool
+    model: str | None = None
+    reason: NotSent | None = None
+    eligibility: Eligibility
+
+
 def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
 

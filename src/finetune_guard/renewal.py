@@ -15,7 +15,16 @@ from finetune_guard.errors import StoreError
 from finetune_guard.flows import Flow, Pause
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials
-from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, candidates, is_due, live, send
+from finetune_guard.keep_alive import (
+    KeepAlive,
+    KeepAliveOutcome,
+    KeepAlivePlan,
+    NotSent,
+    candidates,
+    is_due,
+    live,
+    send,
+)
 from finetune_guard.models import published_catalog
 from finetune_guard.notes import Subject
 from finetune_guard.recorder import Recorder
@@ -59,6 +68,15 @@ class Renewal:
     decide: Callable[[Credentials], Eligibility]
     now: Callable[[], datetime]
 
+    def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
+        """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
+        eligibility = self.decide(credentials)
+        reason = self._reason_not_to(credentials, force=force)
+        if reason is not None:
+            return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
+        first = (model,) if model is not None else self._known(credentials)
+        return KeepAlivePlan(due=True, model=next(iter(first), None), eligibility=eligibility)
+
     def run(self, credentials: Credentials, *, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
         """Send the keep-alive unless it isn't due or someone else has just sent it.
 
@@ -96,12 +114,16 @@ class Renewal:
         if model is not None:
             sent = yield from send([model], deadline=self.keep_alive.deadline, find_more=None)
         else:
-            known = candidates(self._history(credentials), self.keep_alive.model, catalog, today)
+            known = self._known(credentials)
             sent = yield from send(known, deadline=self.keep_alive.deadline, find_more=find_more)
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, sent.reply.at)
         self.recorder.flush(FLUSH_TIMEOUT)  # before the turn ends: who comes next must see it
         return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
+
+    def _known(self, credentials: Credentials) -> tuple[str, ...]:
+        history = self._history(credentials)
+        return candidates(history, self.keep_alive.model, published_catalog(), self.now().date())
 
     def _history(self, credentials: Credentials) -> History:
         try:
