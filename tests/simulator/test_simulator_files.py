@@ -23,10 +23,10 @@ def test_a_file_comes_back(client):
 def test_files_are_listed_in_pages(client):
     """All files are found however small the pages, the newest first; a purpose narrows them down."""
     ids = [client.files.create(file=(f"{n}.jsonl", DATA), purpose="fine-tune").id for n in range(5)]
-    other = client.files.create(file=("notes.txt", b"notes"), purpose="user_data").id
+    other = client.files.create(file=("notes.txt", b"notes"), purpose="assistants").id
 
     assert [other, *reversed(ids)] == [file.id for file in client.files.list(limit=2)]
-    assert [other] == [file.id for file in client.files.list(purpose="user_data")]
+    assert [other] == [file.id for file in client.files.list(purpose="assistants")]
 
 
 @pytest.mark.parametrize("content", [DATA, DATA * 3, PREFERENCE, b"\n" + DATA])
@@ -73,16 +73,20 @@ def test_an_upload_in_parts_becomes_a_file(client):
     assert client.files.content(done.file.id).read() == DATA
 
 
-def test_the_chunked_upload_helper(client, tmp_path):
+def test_the_chunked_upload_helper(client):
     """The SDK's own helper for large files works."""
-    path = tmp_path / "t.jsonl"
-    path.write_bytes(DATA * 10)
+    data = DATA * 10
 
     done = client.uploads.upload_file_chunked(
-        file=path, mime_type="application/jsonl", purpose="fine-tune", part_size=200
+        file=data,
+        filename="t.jsonl",
+        bytes=len(data),
+        mime_type="application/jsonl",
+        purpose="fine-tune",
+        part_size=200,
     )
 
-    assert client.files.content(done.file.id).read() == DATA * 10
+    assert client.files.content(done.file.id).read() == data
 
 
 def test_an_upload_can_be_cancelled(client):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_guard.simulator.answers import invalid
 from finetune_guard.simulator.instances import instance_of
 
 TEXT = "This is a simulated answer."
@@ -26,15 +27,19 @@ def pieces(text: str, most: int | None) -> tuple[list[str], bool]:
     return tokens[:most], most is None or len(tokens) <= most
 
 
-def text_for(response_format: Any) -> str:
-    """Return what a model says under a ``response_format`` (chat) or ``text.format`` (responses)."""
+def text_for(response_format: Any, param: str) -> str:
+    """Return what a model says under a ``response_format`` (chat) or ``text.format`` (responses).
+
+    Raises:
+        ApiError: 400; the format's schema can't be understood.
+    """
     kind = response_format.get("type") if isinstance(response_format, Mapping) else None
     if kind == "json_object":
         return json.dumps({"answer": TEXT})
     if kind == "json_schema":
         holder = response_format.get("json_schema", response_format)
         schema = holder.get("schema") if isinstance(holder, Mapping) else None
-        return json.dumps(instance_of(schema or {}))
+        return _fitting(schema or {}, param)
     return TEXT
 
 
@@ -44,19 +49,30 @@ def forced_function(tools: Any, choice: Any) -> Mapping[str, Any] | None:
     Chat wraps a function in a ``function`` object and responses do not; both are understood. A
     model that may choose talks instead.
     """
-    functions = [
+    wrapped = [
         tool.get("function", tool)
         for tool in (tools if isinstance(tools, list) else ())
         if isinstance(tool, Mapping) and tool.get("type") == "function"
     ]
+    functions = [function for function in wrapped if isinstance(function, Mapping)]
     if choice == "required":
         return functions[0] if functions else None
-    if not isinstance(choice, Mapping):
-        return None
-    name = choice.get("function", choice).get("name")
-    return next((function for function in functions if function.get("name") == name), None)
+    named = choice.get("function", choice) if isinstance(choice, Mapping) else None
+    name = named.get("name") if isinstance(named, Mapping) else None
+    return next((function for function in functions if name and function.get("name") == name), None)
 
 
 def arguments_for(function: Mapping[str, Any]) -> str:
-    """Return the arguments of a call of ``function``, as JSON."""
-    return json.dumps(instance_of(function.get("parameters") or {"type": "object"}))
+    """Return the arguments of a call of ``function``, as JSON.
+
+    Raises:
+        ApiError: 400; the function's schema can't be understood.
+    """
+    return _fitting(function.get("parameters") or {"type": "object"}, "tools")
+
+
+def _fitting(schema: Any, param: str) -> str:
+    try:
+        return json.dumps(instance_of(schema))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise invalid(param, "the schema can't be understood") from None

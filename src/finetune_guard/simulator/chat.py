@@ -20,6 +20,8 @@ from finetune_guard.simulator.inference import (
 from finetune_guard.simulator.organizations import random_id
 from finetune_guard.simulator.provider import Call
 
+MOST_CHOICES = 128
+
 
 @dataclass(frozen=True)
 class _Said:
@@ -54,7 +56,7 @@ def create(call: Call) -> Answer:
     """Answer a chat."""
     most = count(call, "max_completion_tokens", least=1)
     older = count(call, "max_tokens", least=1)
-    choices = count(call, "n", least=1) or 1
+    choices = count(call, "n", least=1, most=MOST_CHOICES) or 1
     with_usage = bool(option(call, "stream_options").get("include_usage"))
     model = requested_model(call)
     messages = required(call, "messages")
@@ -101,7 +103,9 @@ def _said(call: Call, most: int | None) -> _Said:
     choice = call.body.get("tool_choice")
     function = canned.forced_function(call.body.get("tools"), choice)
     if function is None:
-        tokens, whole = canned.pieces(canned.text_for(call.body.get("response_format")), most)
+        tokens, whole = canned.pieces(
+            canned.text_for(call.body.get("response_format"), "response_format"), most
+        )
         return _Said(tokens, "stop" if whole else "length", None)
     tokens, whole = canned.pieces(canned.arguments_for(function), most)
     # The API says "stop" when the caller named the function, "tool_calls" when the model picked it.

@@ -11,11 +11,12 @@ from finetune_guard.simulator.inference import count, requested_model, required
 from finetune_guard.simulator.provider import Call
 
 DEFAULT_DIMENSIONS = 8
+MOST_DIMENSIONS = 3072
 
 
 def create(call: Call) -> Answer:
     """Answer each input with the same unit vector."""
-    dimensions = count(call, "dimensions", least=1) or DEFAULT_DIMENSIONS
+    dimensions = count(call, "dimensions", least=1, most=MOST_DIMENSIONS) or DEFAULT_DIMENSIONS
     model = requested_model(call)
     given = required(call, "input")
     inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]

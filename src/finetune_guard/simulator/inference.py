@@ -67,23 +67,26 @@ def option(call: Call, name: str) -> Mapping[str, Any]:
     return value
 
 
-def count(call: Call, name: str, *, least: int) -> int | None:
+def count(call: Call, name: str, *, least: int, most: int = 2**63 - 1) -> int | None:
     """Return a whole-number parameter, None when it is left out.
 
     Raises:
-        ApiError: 400; it is no integer, or less than ``least``.
+        ApiError: 400; it is no integer, less than ``least`` or more than ``most``.
     """
     value = call.body.get(name)
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise invalid(name, "expected an integer")
-    if value < least:
+    if not least <= value <= most:
+        which, sign, bound = (
+            ("below minimum", ">=", least) if value < least else ("above maximum", "<=", most)
+        )
         raise ApiError(
             400,
-            f"Invalid '{name}': integer below minimum value. Expected a value >= {least}, but got {value} "
+            f"Invalid '{name}': integer {which} value. Expected a value {sign} {bound}, but got {value} "
             "instead.",
-            code="integer_below_min_value",
+            code=f"integer_{'below_min' if value < least else 'above_max'}_value",
             param=name,
         )
     return value

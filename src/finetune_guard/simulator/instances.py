@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import Any
 
 _DEEPEST = 12
+_LONGEST = 10_000  # a schema that asks for more gets an invalid value, not all of the memory
 _RECURSION_SUSPECTED = 3
 _BY_FORMAT = {
     "date-time": "2026-01-01T00:00:00Z",
@@ -76,10 +77,12 @@ class _Maker:
             return {name: self.make(properties.get(name, {}), depth + 1) for name in needed}
         if kind == "array":
             fixed = [self.make(item, depth + 1) for item in schema.get("prefixItems", ())]
-            return fixed or [self.make(schema.get("items"), depth + 1)] * int(schema.get("minItems", 0))
+            return fixed or [self.make(schema.get("items"), depth + 1)] * min(
+                int(schema.get("minItems", 0)), _LONGEST
+            )
         if kind == "string":
             text = _BY_FORMAT.get(str(schema.get("format")), "simulated")
-            return text.ljust(int(schema.get("minLength", 0)), "x")[: schema.get("maxLength")]
+            return text.ljust(min(int(schema.get("minLength", 0)), _LONGEST), "x")[: schema.get("maxLength")]
         if kind in {"integer", "number"}:
             return _number(schema, whole=kind == "integer")
         return False if kind == "boolean" else None

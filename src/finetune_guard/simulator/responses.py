@@ -35,7 +35,7 @@ def create(call: Call) -> Answer:
             404, f"The model `{model}` is not supported in the v1/responses endpoint.", param="model"
         )
     function = canned.forced_function(call.body.get("tools"), call.body.get("tool_choice"))
-    words = canned.arguments_for(function) if function else canned.text_for(text_format)
+    words = canned.arguments_for(function) if function else canned.text_for(text_format, "text.format")
     tokens, whole = canned.pieces(words, most)
     status = "completed" if whole else "incomplete"
     item: _Message | _FunctionCall = (
