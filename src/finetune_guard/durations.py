@@ -19,8 +19,8 @@ def _read(value: object) -> object:
     if isinstance(value, str):
         if match := _WRITTEN.fullmatch(value.strip().lower()):
             return timedelta(**{_UNITS[match[2]]: float(match[1])})
-        if value.strip().upper().startswith("P"):
-            return value
+        if value.strip()[:1] in ("P", "p"):
+            return value.strip().upper()
     raise ValueError(_ALLOWED)
 
 
