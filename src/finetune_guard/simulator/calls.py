@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -32,12 +33,15 @@ class ServedCall(BaseModel):
     stream: bool
 
 
+MOST_CALLS = 100_000
+
+
 class CallLog:
-    """The served calls, in order. Thread-safe."""
+    """The latest served calls, in order; so many that only a server of days forgets. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: list[ServedCall] = []
+        self._calls: deque[ServedCall] = deque(maxlen=MOST_CALLS)
 
     def add(self, call: ServedCall) -> None:
         """Note one call."""

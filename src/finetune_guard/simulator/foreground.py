@@ -24,6 +24,8 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; prints nothing.
 
+    Whoever reaches the address can turn the clock and ask for faults: ``/_simulator`` needs no key.
+
     Args:
         host: The address to listen on.
         port: The TCP port; 0 for any free one.
