@@ -104,7 +104,7 @@ class Writer:
     def finish(self) -> None:
         """Let the thread end once all is written: the recorder is gone."""
         with self._changed:
-            self._finishing = True
+            self._finishing = self._hurry = True
             self._changed.notify_all()
 
     def _wake(self) -> None:

@@ -1,0 +1,243 @@
+"""Recording: off the caller's thread, throttled, and not lossy."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Evidence, Source
+from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.notes import Subject
+from finetune_guard.recorder import Recorder
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+OTHER = "ft:gpt-4o-mini-2024-07-18:acme::Other"
+NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+KEY = Credentials("Bearer sk-test-secret")
+ACME = Subject("acme-28gund", KEY)
+
+
+class WatchedStore(MemoryStore):
+    """A memory store whose writes can be counted, awaited and made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self.writes = 0
+        self.written = threading.Semaphore(0)
+
+    def record(self, organization, activities):
+        if self.broken:
+            raise StoreError("the disk is full")
+        super().record(organization, activities)
+        self.writes += 1
+        self.written.release()
+
+    def evidence(self, organization):
+        if self.broken:
+            raise StoreError("the disk is full")
+        return super().evidence(organization)
+
+
+def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at: datetime = NOON) -> None:
+    recorder.note(subject, model, Source.OBSERVED, at)
+
+
+def test_the_first_inference_of_a_model_is_written_at_once():
+    """Nobody has to flush or close for the first inference to be stored."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    assert NOON == store.history("acme-28gund").models[MODEL].at
+
+
+def test_later_inferences_wait_and_add_up():
+    """A thousand calls of a model within a minute cost one more write, and none is lost."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    for second in range(1, 1001):
+        note(recorder, at=NOON + timedelta(seconds=second / 1000))
+    assert 1 == store.writes
+    assert recorder.flush(30)
+    assert 2 == store.writes
+    history = store.history("acme-28gund")
+    assert NOON + timedelta(seconds=1) == history.models[MODEL].at
+    assert {Source.OBSERVED: 1001} == history.daily[NOON.date()]
+
+
+def test_another_model_does_not_wait_for_the_first():
+    """The minute is each model's own."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    note(recorder, model=OTHER)
+    assert store.written.acquire(timeout=30)
+    assert {MODEL, OTHER} == set(store.history("acme-28gund").models)
+
+
+def test_what_a_store_refuses_is_kept_and_written_later(caplog):
+    """While the store fails, decisions know what was seen; when it works again, it has all of it."""
+    store = WatchedStore()
+    store.broken = True
+    recorder = Recorder.of(store)
+    with caplog.at_level(logging.INFO, "finetune_guard"):
+        for _ in range(3):
+            note(recorder)
+            assert not recorder.flush(30)
+        assert NOON == recorder.unwritten_evidence(KEY).last_inference.at
+        with pytest.raises(StoreError):
+            recorder.evidence(KEY)
+        store.broken = False
+        assert recorder.flush(30)
+    assert {Source.OBSERVED: 3} == store.history("acme-28gund").daily[NOON.date()]
+    levels = [record.levelname for record in caplog.records]
+    assert ["WARNING", "INFO"] == levels
+    assert "the disk is full" in caplog.records[0].getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_nothing_to_write_is_written_in_no_time():
+    """Flushing without anything noted succeeds, starts no thread and touches no store."""
+    recorder = Recorder.of(WatchedStore())
+    assert recorder.flush(0)
+    assert not recorder.has_unwritten
+
+
+def test_evidence_is_written_with_the_name_of_its_organization():
+    """A refusal or a trace of fine-tuning ends in the organization's own history."""
+    recorder = Recorder.of(MemoryStore())
+    recorder.name(ACME)
+    recorder.learn(ACME, Evidence(organization=UNNAMED, fine_tuned_by=NOON))
+    assert NOON == recorder.evidence(KEY).fine_tuned_by
+    assert recorder.flush(30)
+    assert NOON == recorder.store.evidence("acme-28gund").fine_tuned_by
+
+
+def test_a_key_without_a_name_gets_one_later():
+    """What was seen before the API named the organization is in its history afterwards."""
+    recorder = Recorder.of(MemoryStore())
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    assert 1 == len(recorder.history(KEY).models)
+    assert recorder.organization(KEY) is None
+    note(recorder, model=OTHER)
+    assert recorder.flush(30)
+    assert {MODEL, OTHER} == set(recorder.store.history("acme-28gund").models)
+    assert ("acme-28gund",) == recorder.store.organizations()
+
+
+def test_two_organizations_are_not_mixed():
+    """Each key's history holds its own organization's inferences only."""
+    recorder = Recorder.of(MemoryStore())
+    other = Credentials("Bearer sk-other")
+    note(recorder)
+    note(recorder, Subject("globex-77", other), OTHER)
+    assert ({MODEL}, {OTHER}) == (set(recorder.history(KEY).models), set(recorder.history(other).models))
+    assert recorder.flush(30)
+    assert ({MODEL}, {OTHER}) == (set(recorder.history(KEY).models), set(recorder.history(other).models))
+
+
+def test_a_key_is_known_again_in_a_new_process(tmp_path):
+    """The store's aliases tell whose a key is without asking the API; the key itself isn't stored."""
+    first = Recorder(DiskStore(tmp_path / "guard"))
+    note(first)
+    assert first.flush(30)
+    again = Recorder(DiskStore(tmp_path / "guard"))
+    assert "acme-28gund" == again.organization(KEY)
+    assert again.organization(Credentials("Bearer sk-other")) is None
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "guard").rglob("*") if path.is_file())
+    assert b"secret" not in stored
+
+
+def test_clients_of_one_place_share_its_recorder(tmp_path):
+    """Two stores in one folder have one writer; two memories have two."""
+    here = Recorder.of(DiskStore(tmp_path / "guard"))
+    assert here is Recorder.of(DiskStore(tmp_path / "guard"))
+    assert here is not Recorder.of(DiskStore(tmp_path / "other"))
+    assert Recorder.of(MemoryStore()) is not Recorder.of(MemoryStore())
+
+
+def test_many_keys_do_not_grow_memory_without_end():
+    """Tokens that change all the time are forgotten again."""
+    recorder = Recorder.of(MemoryStore())
+    for number in range(3_000):
+        recorder.name(Subject("acme-28gund", Credentials(f"Bearer {number}")))
+    assert len(recorder._names) <= 1_000
+
+
+def test_the_thread_ends_when_the_recorder_is_gone():
+    """A dropped client leaves no thread behind, and what it noted is written first."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    note(recorder, at=NOON + timedelta(seconds=5))
+    thread = recorder._writer._thread
+    del recorder
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOON.date()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_after_a_fork_each_process_writes_its_own(tmp_path):
+    """The parent's unwritten notes are written once, by the parent; the child can record too."""
+    recorder = Recorder.of(DiskStore(tmp_path / "guard"))
+    note(recorder)
+    assert recorder.flush(30)
+    note(recorder)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            unwritten = recorder.has_unwritten
+            note(recorder, model=OTHER)
+            status = 0 if recorder.flush(30) and not unwritten else 2
+        finally:
+            os._exit(status)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert recorder.flush(30)
+    history = recorder.history(KEY)
+    assert {MODEL, OTHER} == set(history.models)
+    assert {Source.OBSERVED: 3} == history.daily[NOON.date()]
+
+
+AT_EXIT = """
+import sys
+from datetime import datetime, timezone
+from finetune_guard.history import Source
+from finetune_guard.identity import Credentials
+from finetune_guard.notes import Subject
+from finetune_guard.recorder import Recorder
+from finetune_guard.stores.disk import DiskStore
+
+recorder = Recorder.of(DiskStore(sys.argv[1]))
+for _ in range(100):
+    recorder.note(
+        Subject("acme-28gund", Credentials("Bearer sk-test")), sys.argv[2], Source.OBSERVED,
+        datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+    )
+"""
+
+
+def test_what_is_noted_is_written_at_exit(tmp_path):
+    """A program that just ends loses nothing."""
+    folder = tmp_path / "guard"
+    subprocess.run([sys.executable, "-c", AT_EXIT, str(folder), MODEL], check=True)
+    assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOON.date()]
