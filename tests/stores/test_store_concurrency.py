@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -212,5 +213,36 @@ def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
     disk.record("acme", [activity()])
     disk._opened.write("fork", forking, timedelta(seconds=1))
 
+    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
+    assert ("written", "written") == both
+
+
+@needs_fork
+def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
+    """A fork does not wait for long, and the child does not end the transaction that it interrupted."""
+    monkeypatch.setattr("finetune_guard.stores.database._FORK_SECONDS", 0.05)
+    disk.record("acme", [activity()])
+    writing, forked = threading.Event(), threading.Event()
+
+    def stuck(cache):
+        cache.set("half", "written")
+        writing.set()
+        forked.wait()
+        cache.set("wholly", "written")
+
+    with ThreadPoolExecutor(1) as thread:
+        write = thread.submit(disk._opened.write, "wait", stuck, HOUR)
+        writing.wait()
+        went_well = child(
+            lambda: (
+                disk.evidence("acme").last_inference is not None
+                and disk.close() is None
+                and gc.collect() >= 0
+            )
+        )
+        forked.set()
+        write.result()
+
+    assert went_well
     both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
     assert ("written", "written") == both

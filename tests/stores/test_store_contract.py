@@ -8,7 +8,6 @@ import pytest
 
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Inference, Refusal, Source
-from finetune_guard.stores.store import Lease
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -218,61 +217,6 @@ def test_the_salt_is_made_once_and_only_when_asked_for(place):
     assert salt is not None
     assert 32 == len(salt)
     assert salt == second.salt(create=True) == second.salt(create=False) == first.salt(create=True)
-
-
-def test_one_holder_has_a_lease(place):
-    """While someone has a lease nobody else gets it; other names are free."""
-    first, second = place.open(), place.open()
-    lease = first.lease("keep-alive:acme", HOUR)
-
-    assert lease is not None
-    assert "keep-alive:acme" == lease.name
-    assert second.lease("keep-alive:acme", HOUR) is None
-    assert first.lease("keep-alive:acme", HOUR) is None
-    assert second.lease("keep-alive:umbrella", HOUR) is not None
-
-
-def test_a_released_lease_is_free(place):
-    """After its holder gave it back the next one gets it, with a token of its own."""
-    first, second = place.open(), place.open()
-    lease = first.lease("keep-alive", HOUR)
-    first.release(lease)
-    other = second.lease("keep-alive", HOUR)
-
-    assert other is not None
-    assert lease.token != other.token
-
-
-def test_only_its_holder_gives_a_lease_back(store):
-    """A lease released twice, or by one whose time has passed, takes nothing from the present holder."""
-    old = store.lease("keep-alive", HOUR)
-    store.release(old)
-    held = store.lease("keep-alive", HOUR)
-    store.release(old)
-    store.release(Lease(name="keep-alive", token="guessed"))
-    store.release(Lease(name="never taken", token="guessed"))
-
-    assert store.lease("keep-alive", HOUR) is None
-    store.release(held)
-    assert store.lease("keep-alive", HOUR) is not None
-
-
-def test_a_lease_ends_with_its_time(store):
-    """A holder that died keeps nobody waiting longer than the lease's time."""
-    lease = store.lease("keep-alive", timedelta(microseconds=1))
-    taken = None
-    while taken is None:
-        taken = store.lease("keep-alive", HOUR)
-
-    store.release(lease)
-    assert store.lease("keep-alive", HOUR) is None
-
-
-@pytest.mark.parametrize("ttl", [timedelta(0), -HOUR])
-def test_a_lease_without_time_is_refused(store, ttl):
-    """A lease that would be over at once is a mistake of the caller, and said to be one."""
-    with pytest.raises(StoreError, match="longer than zero"):
-        store.lease("keep-alive", ttl)
 
 
 def test_a_closed_store_opens_again(store, activity):

@@ -136,7 +136,8 @@ class Database:
             folder.check(self._folder)
             folder.make_database(self._folder)
             found = path.stat()
-        if (found.st_dev, found.st_ino) != self._file or found.st_size < self._size:
+        replaced = (found.st_dev, found.st_ino) != self._file or found.st_size < self._size
+        if replaced or (self._cache is not None and not self._cache.in_place()):
             self._drop()
         self._file, self._size = (found.st_dev, found.st_ino), found.st_size
         if self._cache is None:

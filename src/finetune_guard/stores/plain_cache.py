@@ -21,6 +21,7 @@ from typing import Any
 
 import diskcache  # type: ignore[import-untyped]  # it has no annotations
 
+from finetune_guard.stores.log_files import LogFiles
 from finetune_guard.stores.plain_disk import MAX_TEXT_BYTES, PlainDisk
 
 BUSY_SECONDS = 0.05
@@ -52,6 +53,8 @@ _PRAGMAS = (
 class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
     """A cache of text and plain numbers in ``folder``; it must exist and have been checked."""
 
+    _creating = False
+
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         # Not diskcache's own constructor: see above. These are all the attributes it would set.
         self._directory = str(folder)
@@ -63,8 +66,9 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         self._deadline = time.monotonic() + STATEMENT_SECONDS
         connection = _connect(folder / diskcache.core.DBNAME, read_only)
         self._connection: sqlite3.Connection | None = connection
+        self._log_files = LogFiles(folder / diskcache.core.DBNAME)
         # Also when nobody calls close(): at the latest when the interpreter ends.
-        self._closing = weakref.finalize(self, connection.close)
+        self._closing = weakref.finalize(self, _close, connection, self._log_files)
         # By a weak reference, since SQLite would keep this object alive.
         overdue = weakref.WeakMethod(self._overdue)
         connection.set_progress_handler(lambda: (method := overdue()) is None or method(), 100_000)
@@ -74,6 +78,10 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         except BaseException:
             self.close()
             raise
+
+    def in_place(self) -> bool:
+        """Tell whether the files beside the database are still the ones this connection has open."""
+        return self._log_files.unchanged()
 
     def tables(self) -> frozenset[str]:
         """Return the names of the tables in the file."""
@@ -148,8 +156,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             if self._connection is not None:
                 self._connection.rollback()
 
-    _creating = False
-
     @property
     def _con(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -185,6 +191,11 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
     def _overdue(self) -> bool:
         return time.monotonic() > self._deadline
+
+
+def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
+    log_files.unchanged()  # closing reads the index, too
+    connection.close()
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:

@@ -1,0 +1,172 @@
+"""What happens to a stored history when its file is damaged, deleted or replaced."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.set_aside import KEPT
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+
+
+@pytest.fixture
+def filled(disk, activity):
+    disk.record("acme", [activity()])
+    disk.close()
+    return disk
+
+
+@pytest.fixture
+def damaged(filled, folder):
+    (folder / "cache.db").write_bytes(b"garbage" * 1000)
+    return filled
+
+
+def aside(folder):
+    return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
+
+
+def overwrite(path):
+    path.write_bytes(b"garbage" * 1000)
+
+
+def overwrite_after_the_header(path):
+    content = bytearray(path.read_bytes())
+    content[100:] = b"\xff" * (len(content) - 100)
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize("damage", [overwrite, overwrite_after_the_header, cut])
+@pytest.mark.parametrize("still_open", [False, True])
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, still_open, first):
+    """A file that is no sound database any more is kept under another name, and a new history begins."""
+    if still_open:
+        filled.evidence("acme")
+    damage(folder / "cache.db")
+    content = (folder / "cache.db").read_bytes()
+
+    with caplog.at_level(logging.WARNING, "finetune_guard.stores"):
+        if first == "read":
+            filled.evidence("acme")
+        filled.record("umbrella", [activity("ft:new:umbrella::1")])
+
+    assert "umbrella" in filled.organizations()
+    assert "ft:new:umbrella::1" == filled.evidence("umbrella").last_inference.model
+    (record,) = caplog.records
+    assert str(folder) in record.getMessage()
+    assert content in [path.read_bytes() for path in aside(folder)]
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+def test_an_emptied_history_begins_anew(filled, folder, activity):
+    """A file that was cut to nothing is a new one; there is nothing to set aside."""
+    filled.evidence("acme")
+    (folder / "cache.db").write_bytes(b"")
+
+    filled.record("umbrella", [activity()])
+    filled.close()
+    assert ("umbrella",) == filled.organizations()
+    assert [] == aside(folder)
+
+
+@pytest.mark.parametrize("names", [["cache.db"], ["cache.db", "cache.db-wal", "cache.db-shm"]])
+def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, names):
+    """After someone deleted the files nothing is written to where nobody would find it."""
+    filled.evidence("acme")
+    for name in names:
+        (folder / name).unlink()
+
+    assert () == filled.organizations()
+    filled.record("umbrella", [activity()])
+    with closing(sqlite3.connect(folder / "cache.db")) as other:
+        assert 4 == other.execute("SELECT count(*) FROM Cache").fetchone()[0]
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_folder_deleted_under_us_is_made_again(filled, folder, activity):
+    """So it is with the whole folder."""
+    filled.evidence("acme")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+    assert () == filled.organizations()
+    filled.record("umbrella", [activity()])
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_history_replaced_under_us_is_read(filled, folder, tmp_path, activity):
+    """A backup that is moved into place is what counts from then on."""
+    with closing(DiskStore(tmp_path / "backup")) as backup:
+        backup.record("umbrella", [activity()])
+    filled.evidence("acme")
+    (tmp_path / "backup" / "cache.db").replace(folder / "cache.db")
+
+    assert ("umbrella",) == filled.organizations()
+
+
+def test_a_few_damaged_histories_are_kept(filled, folder, activity):
+    """Of many damaged files the latest few stay, so that they can't fill the disk."""
+    for number in range(KEPT + 3):
+        (folder / "cache.db").write_bytes(b"garbage %d" % number * 100)
+        filled.record("acme", [activity()])
+        filled.close()
+
+    assert {b"garbage %d" % number * 100 for number in range(3, KEPT + 3)} == {
+        path.read_bytes() for path in aside(folder)
+    }
+
+
+def _record_once(location, activity, start, results):
+    with closing(DiskStore(location)) as store:
+        start.wait()
+        try:
+            store.record("acme", [activity])
+            results.put(None)
+        except StoreError as exc:
+            results.put(str(exc))
+
+
+def test_processes_agree_on_setting_aside(damaged, folder, activity):
+    """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(4), context.SimpleQueue()
+    processes = [
+        context.Process(target=_record_once, args=(str(folder), activity(), start, results)) for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    errors = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+
+    assert [None] * 4 == errors
+    assert 1 == len(aside(folder))
+    assert 4 == sum(damaged.history("acme").daily[NOW.date()].values())
+
+
+def test_setting_aside_waits_a_bounded_time(damaged, folder, activity):
+    """When another process never finishes setting it aside, the error says so."""
+    fcntl = pytest.importorskip("fcntl")
+    with (folder / "set-aside.lock").open("w") as lock:
+        (folder / "set-aside.lock").chmod(0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="another process is setting"):
+            damaged.record("acme", [activity()])
+    assert [] == aside(folder)
+    damaged.record("acme", [activity()])

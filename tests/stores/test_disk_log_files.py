@@ -1,0 +1,80 @@
+"""What happens when the files beside a stored history are cut, overwritten or deleted while it is open."""
+
+from __future__ import annotations
+
+import multiprocessing
+from contextlib import closing
+from datetime import datetime, timezone
+
+import pytest
+
+from finetune_guard.history import Source
+from finetune_guard.stores.disk import DiskStore
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+ALL = ("cache.db", "cache.db-shm", "cache.db-wal")
+
+pytestmark = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="files in use can't be changed here"
+)
+
+
+def harm(folder, names, content):
+    for name in names:
+        if content is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_bytes(content)
+
+
+def after_harm(folder, activity, names, content, then):
+    """Use a store while its files are harmed, in a process that SIGBUS could end; return its exit code."""
+
+    def work():
+        store = DiskStore(folder)
+        store.record("acme", [activity()])
+        store.evidence("acme")
+        harm(folder, names, content)
+        for step in then:
+            {
+                "evidence": lambda: store.evidence("acme"),
+                "record": lambda: store.record("acme", [activity()]),
+                "close": store.close,
+            }[step]()
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+@pytest.mark.parametrize("names", [("cache.db-shm",), ("cache.db-wal",), ALL[1:], ALL], ids=" ".join)
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage" * 1000, b"garbage" * 10_000, None], ids=["cut", "short", "long", "deleted"]
+)
+@pytest.mark.parametrize(
+    "then",
+    [("evidence", "record", "evidence"), ("record", "close"), ("close", "record"), ("close",)],
+    ids=" ".join,
+)
+def test_the_process_lives_on(folder, activity, names, content, then):
+    """Cut, overwritten or deleted files end nobody's program, raise nothing, and leave a usable store."""
+    assert 0 == after_harm(folder, activity, names, content, then)
+    with closing(DiskStore(folder)) as store:
+        store.record("umbrella", [activity()])
+        assert "umbrella" in store.organizations()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"garbage" * 10_000, None])
+def test_a_lost_index_costs_nothing(folder, activity, content):
+    """The index of the log is made anew from the log: what was recorded is still there."""
+    assert 0 == after_harm(folder, activity, ["cache.db-shm"], content, ["record", "close"])
+    with closing(DiskStore(folder)) as store:
+        assert {NOW.date(): {Source.OBSERVED: 2}} == store.history("acme").daily
+
+
+def test_a_deleted_log_costs_nothing(folder, activity):
+    """What is in a log that is deleted is still written to the database."""
+    assert 0 == after_harm(folder, activity, ["cache.db-wal"], None, ["record", "close"])
+    with closing(DiskStore(folder)) as store:
+        assert {NOW.date(): {Source.OBSERVED: 2}} == store.history("acme").daily
