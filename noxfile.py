@@ -1,0 +1,148 @@
+"""All checks of the project; ``uv run nox`` runs them, ``uv run nox --list`` names them.
+
+The tests run against the built wheel, so that what is published is what was tested.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = (
+    False  # the versions that are here are tested, and the others named
+)
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+MAIN_PYTHON = "3.11"
+OLDEST_PYTHON = PYTHONS[0]
+OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
+"""Releases of the SDK besides the oldest, which ``lowest`` tests, and the locked one, as in ``tests``."""
+
+TOUCHED_BY_OPENAI = ("tests/clients", "tests/cli", "tests/core", "tests/examples", "tests/testing")
+"""The tests that go through the SDK; stores and simulator don't know it."""
+
+
+def _switch_pyenv_on() -> None:
+    """Let pyenv's shims answer for every version that it has, not just for the selected one."""
+    pyenv = shutil.which("pyenv")
+    if pyenv is not None and "PYENV_VERSION" not in os.environ:
+        listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
+        os.environ["PYENV_VERSION"] = ":".join(listed.stdout.split())
+
+
+_switch_pyenv_on()
+
+
+@functools.cache
+def _wheel() -> str:
+    """Build the wheel, once for all sessions."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="finetune-guard-wheel-"))
+    subprocess.run(["uv", "build", "--quiet", "--wheel", "--out-dir", str(folder)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    return str(wheel)
+
+
+def _install_locked(session: nox.Session, *groups: str, editable: bool = False) -> None:
+    """Install the locked dependencies and ``groups``; the package itself as the wheel or from the sources."""
+    session.run_install(
+        "uv",
+        "sync",
+        "--locked",
+        "--quiet",
+        "--no-default-groups",
+        *(f"--group={group}" for group in groups),
+        *([] if editable else ["--no-install-project"]),
+        f"--python={session.virtualenv.location}",
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
+    )
+    if not editable:
+        session.install("--no-deps", "--reinstall-package=finetune-guard", _wheel())
+
+
+def _pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest on all cores; what is given after ``--`` replaces ``arguments``."""
+    session.run("pytest", "-n", "auto", *(session.posargs or arguments))
+
+
+def _present(*folders: str) -> list[str]:
+    return [folder for folder in folders if pathlib.Path(folder).is_dir()]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and the import contracts."""
+    _install_locked(session, "lint", editable=True)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types: the sources, and what users' type checkers make of the public names."""
+    _install_locked(session, "test", "typing", editable=True)
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Hold the branch coverage of the modules that decide at 100 %, by tests/core alone."""
+    _install_locked(session, "test", editable=True)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-q", "tests/core")
+    session.run("coverage", "report")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run all tests with the locked dependencies."""
+    _install_locked(session, "test")
+    _pytest(session)
+
+
+@nox.session(python=OLDEST_PYTHON)
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest release of each dependency that pyproject.toml allows."""
+    requirements = nox.project.load_toml("pyproject.toml")
+    session.install(
+        "--resolution=lowest-direct",
+        f"{_wheel()}[simulator]",
+        *(
+            requirement
+            for requirement in requirements["dependency-groups"]["test"]
+            if not requirement.startswith("finetune-guard")
+        ),
+    )
+    _pytest(session, *_present(*TOUCHED_BY_OPENAI, "tests/stores", "tests/simulator"))
+
+
+@nox.session(python=MAIN_PYTHON)
+@nox.parametrize("openai", OPENAI_MILESTONES)
+def openai(session: nox.Session, openai: str) -> None:
+    """Run the tests that go through the SDK with other releases of it than the locked one."""
+    _install_locked(session, "test")
+    locked = _version(session, "openai")
+    if openai == "newest":
+        session.install("--upgrade", "openai")
+        if _version(session, "openai") == locked:
+            session.skip(f"openai {locked} is the newest release, and what the session 'tests' runs with")
+    else:
+        session.install(f"openai=={openai}")
+    _pytest(session, *_present(*TOUCHED_BY_OPENAI))
+
+
+def _version(session: nox.Session, package: str) -> str:
+    paths = pathlib.Path(session.virtualenv.location).glob("lib/python*/site-packages")
+    found = importlib.metadata.distributions(name=package, path=[str(path) for path in paths])
+    return next(iter(found)).version

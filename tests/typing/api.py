@@ -1,0 +1,166 @@
+"""What type checkers make of the public names. This file is checked, and never run.
+
+``assert_type`` holds what users' programs see. A line with an ignore comment must be an error: mypy and
+pyright both report an ignore that isn't needed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.fine_tuning import FineTuningJob
+from typing_extensions import assert_type
+
+import finetune_guard
+from finetune_guard import (
+    OPENAI_SELF_SERVE,
+    AccessPolicy,
+    AsyncOpenAI,
+    Coverage,
+    Eligibility,
+    FineTunedModel,
+    FineTuneGuardError,
+    FineTuningRefusedError,
+    GuardConfig,
+    GuardConfigError,
+    History,
+    InferenceWindowExpiredError,
+    KeepAlive,
+    KeepAliveError,
+    KeepAliveOutcome,
+    NotEligibleError,
+    OpenAI,
+    Phase,
+    Reason,
+    Requirement,
+    Store,
+    Verdict,
+    guard,
+)
+from finetune_guard.testing import SimulatedClock, Simulator, simulator_clock
+
+# A client is the SDK's, with what the SDK takes, and the guard.
+client = OpenAI(
+    api_key="sk-…",
+    organization=None,
+    base_url="http://127.0.0.1:8000/v1",
+    timeout=5.0,
+    max_retries=0,
+    default_headers={"X-Team": "search"},
+    guard=GuardConfig(),
+)
+sdk_client: openai.OpenAI = client
+sdk_async_client: openai.AsyncOpenAI = AsyncOpenAI(guard=GuardConfig(), max_retries=1)
+OpenAI()
+OpenAI(guard=None)
+assert_type(finetune_guard.Client(), OpenAI)
+assert_type(finetune_guard.AsyncClient(), AsyncOpenAI)
+
+# What it doesn't take is rejected, as with the SDK's own client.
+OpenAI(api_keys="sk-…")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+OpenAI("sk-…")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
+OpenAI(max_retries="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+OpenAI(guard={"store": "memory"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+AsyncOpenAI(keep_alive=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+# Calls return what the SDK's return.
+assert_type(client.chat.completions.create(model="ft:…", messages=[]), ChatCompletion)
+assert_type(
+    client.chat.completions.create(model="ft:…", messages=[], stream=True), openai.Stream[ChatCompletionChunk]
+)
+assert_type(
+    client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-…"), FineTuningJob
+)
+with client as entered:
+    assert_type(entered, OpenAI)
+assert_type(client.with_options(timeout=1.0), OpenAI)
+assert_type(client.copy(max_retries=2), OpenAI)
+
+# The guard of a client.
+assert_type(client.guard.active, bool)
+assert_type(client.guard.config, GuardConfig)
+assert_type(client.guard.check(refresh=True), Eligibility)
+assert_type(client.guard.keep_alive(force=True, model="ft:…"), KeepAliveOutcome)
+assert_type(client.guard.history(), History)
+client.guard.record("ft:…", at=datetime.now(timezone.utc))
+client.guard.flush(timeout=1.0)
+
+
+async def use_async_client() -> None:
+    """The same with ``await``."""
+    async_client = AsyncOpenAI()
+    assert_type(await async_client.chat.completions.create(model="ft:…", messages=[]), ChatCompletion)
+    assert_type(await async_client.guard.check(), Eligibility)
+    assert_type(await async_client.guard.keep_alive(), KeepAliveOutcome)
+    assert_type(await async_client.guard.history(), History)
+    assert_type(async_client.guard.active, bool)
+    await async_client.guard.record("ft:…")
+    await async_client.guard.flush()
+    assert_type(async_client.with_options(timeout=1.0), AsyncOpenAI)
+
+
+# A guarded client that existed already keeps its type.
+assert_type(guard(openai.OpenAI()), openai.OpenAI)
+assert_type(guard(openai.AsyncAzureOpenAI(), GuardConfig(store="memory")), openai.AsyncAzureOpenAI)
+guard("sk-…")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+
+# Configuration.
+GuardConfig(
+    store=Path("history"),
+    policy=OPENAI_SELF_SERVE,
+    hosts=["gateway.example.com"],
+    on_unknown="allow",
+    keep_alive=KeepAlive(renew_within=timedelta(days=14), model="ft:…", deadline=timedelta(seconds=30)),
+    check_uploads=False,
+    enabled=True,
+    clock=simulator_clock,
+)
+GuardConfig(clock=SimulatedClock())
+GuardConfig(on_unknown="ask")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+GuardConfig(stores="memory")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+GuardConfig().store = "memory"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+assert_type(GuardConfig().policy, AccessPolicy)
+assert_type(GuardConfig().keep_alive, "KeepAlive | None")
+assert_type(GuardConfig().open_store(), Store)
+
+# A decision.
+eligibility = client.guard.check()
+assert_type(eligibility.verdict, Verdict)
+assert_type(eligibility.reason, Reason)
+assert_type(eligibility.phase, Phase)
+assert_type(eligibility.phase.requirement, Requirement)
+assert_type(eligibility.organization, "str | None")
+assert_type(eligibility.last_inference, "finetune_guard.Inference | None")
+assert_type(eligibility.window_closes_at, "datetime | None")
+assert_type(eligibility.window_closed_at, "datetime | None")
+assert_type(eligibility.remaining, "timedelta | None")
+assert_type(eligibility.coverage, Coverage)
+assert_type(eligibility.checked_at, datetime)
+assert_type(eligibility.remedy, "str | None")
+assert_type(FineTunedModel.parse("ft:…"), "FineTunedModel | None")
+
+# Errors are the SDK's errors too.
+try:
+    client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-…")
+except InferenceWindowExpiredError as expired:
+    assert_type(expired.eligibility, "Eligibility | None")
+    not_eligible: NotEligibleError = expired
+    of_the_sdk: openai.OpenAIError = expired
+except FineTuningRefusedError as refused:
+    denied: openai.PermissionDeniedError = refused
+    assert_type(refused.remembered, bool)
+    assert_type(refused.remedy, "str | None")
+except KeepAliveError as failed:
+    ours: FineTuneGuardError = failed
+    for model, why in failed.attempts.items():
+        assert_type(model, str)
+        assert_type(why, str)
+except GuardConfigError as wrong:
+    also: ValueError = wrong
+
+with Simulator(clock=SimulatedClock()) as simulator:
+    assert_type(simulator.base_url, str)
+    assert_type(simulator.clock.advance(timedelta(days=61)), datetime)
