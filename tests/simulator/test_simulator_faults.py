@@ -162,6 +162,13 @@ def test_a_delay_is_felt(sim, connect, model):
         connect(sim, timeout=0.05).chat.completions.create(model=model, messages=MESSAGES)
 
 
+def test_a_slow_answer_is_an_answer(sim, chat):
+    """A delay that the caller waits out ends with the real answer."""
+    sim.fault(Fault(path=CHAT, delay=0.01))
+
+    assert chat().id
+
+
 def test_malformed_json(sim, client, model):
     """A malformed answer is a 200 with a complete body that is no JSON."""
     sim.fault(Fault(path=CHAT, malformed=True))

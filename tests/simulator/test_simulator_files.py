@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import openai
 import pytest
 
@@ -111,3 +113,31 @@ def test_an_incomplete_upload_is_refused(client):
         client.uploads.complete(upload.id, part_ids=[part.id])
     with pytest.raises(openai.BadRequestError):
         client.uploads.complete(upload.id, part_ids=["part_unknown"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/files", {"purpose": "fine-tune"}),
+        ("/uploads", {"filename": "t.jsonl", "purpose": "fine-tune"}),
+        ("/uploads", {"bytes": 3, "purpose": "fine-tune"}),
+        ("/uploads", {"bytes": 3, "filename": "t.jsonl"}),
+    ],
+)
+def test_what_an_upload_needs(client, path, body):
+    """An upload without its file, size, name or purpose is a 400 that says so."""
+    with pytest.raises(openai.BadRequestError, match="Missing required parameter"):
+        client.post(path, body=body, cast_to=object)
+
+
+def test_uploads_expire(clock, client):
+    """An upload that is not completed within an hour is over; one that never was is not found."""
+    upload = client.uploads.create(
+        bytes=9, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
+    )
+    clock.advance(timedelta(hours=1))
+
+    with pytest.raises(openai.BadRequestError, match="expired"):
+        client.uploads.parts.create(upload.id, data=b"x")
+    with pytest.raises(openai.NotFoundError):
+        client.uploads.parts.create("upload_unknown", data=b"x")

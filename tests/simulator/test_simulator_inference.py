@@ -167,6 +167,16 @@ def test_embeddings(sim, connect, client):
         ),
         ("/chat/completions", {"model": BASE, "messages": MESSAGES, "n": "two"}, "n"),
         ("/chat/completions", {"model": BASE, "messages": MESSAGES, "stream_options": 1}, "stream_options"),
+        ("/chat/completions", {"model": BASE, "messages": MESSAGES, "n": 129}, "n"),
+        (
+            "/chat/completions",
+            {
+                "model": BASE,
+                "messages": MESSAGES,
+                "response_format": {"type": "json_schema", "json_schema": {"schema": {"anyOf": [3]}}},
+            },
+            "response_format",
+        ),
         ("/responses", {"model": BASE}, "input"),
         ("/responses", {"model": BASE, "input": "x", "max_output_tokens": 15}, "max_output_tokens"),
         (

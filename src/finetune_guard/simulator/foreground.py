@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import FrameType
 
@@ -20,6 +20,7 @@ def serve(
     now: datetime | None = None,
     speed: float = 1.0,
     policy: AccessPolicy = OPENAI_SELF_SERVE,
+    models: Iterable[str] = (),
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; prints nothing.
@@ -32,6 +33,7 @@ def serve(
         now: The simulated time to begin with; the real time when left out.
         speed: Simulated seconds for one real second; 0 for a clock that only moves when turned.
         policy: The rules to enforce.
+        models: Fine-tuned models that the default organization owns: their ids, or base models.
         on_ready: Called once with the base URL when calls are answered.
 
     Raises:
@@ -47,7 +49,7 @@ def serve(
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Simulator(clock=clock, policy=policy, port=port, interface=host) as simulator:
+        with Simulator(clock=clock, policy=policy, port=port, interface=host, models=models) as simulator:
             if on_ready is not None:
                 on_ready(simulator.base_url)
             # Waiting without an end can't be interrupted on Windows.
