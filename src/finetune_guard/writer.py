@@ -22,7 +22,7 @@ WRITE_INTERVAL = 60.0
 """Seconds between two writes of the same model."""
 
 _LONGEST_BACKOFF = 60.0
-_EXIT_TIMEOUT = 3.0
+_EXIT_TIMEOUT = 5.0
 _MOST_LINKS = 1_000
 
 
@@ -81,6 +81,16 @@ class Writer:
                     found.append(copy)
         return found
 
+    def rest(self, timeout: float) -> int | None:
+        """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
+
+        Who reads the store and then the notes has missed nothing, and counted nothing twice, if the
+        number is the same before and after. It is None when a write is still under way.
+        """
+        with self._changed:
+            resting = self._changed.wait_for(lambda: not self._writing, timeout)
+            return self._rounds if resting else None
+
     def flush(self, timeout: float) -> bool:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
@@ -130,6 +140,7 @@ class Writer:
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
         due = self._writing = self._take_due()
+        self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
             unwritten = self._write(due)
@@ -139,7 +150,6 @@ class Writer:
             self._pending.setdefault(subject, Notes()).take(notes)
         self._writing = {}
         self._rounds += 1
-        self._hurry = self._hurry and bool(self._pending) and not unwritten
         self._changed.notify_all()
 
     def _seconds_until_due(self) -> float | None:
@@ -150,7 +160,7 @@ class Writer:
             for subject, notes in self._pending.items()
             for stream in notes.tallies or (None,)
         ]
-        return max(min(waits), self._not_before - now) if waits else None
+        return max(min(waits), 0.0 if self._hurry else self._not_before - now) if waits else None
 
     def _due_at(self, subject: Subject, stream: Stream | None) -> float:
         if stream is None:
