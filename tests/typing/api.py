@@ -1,6 +1,6 @@
 """What type checkers make of the public names. This file is checked, and never run.
 
-``assert_type`` holds what users' programs see. A line with an ignore comment must be an error: mypy and
+``assert_type`` holds what users' programs see. A line with an ignore comment must be an error there: mypy and
 pyright both report an ignore that isn't needed.
 """
 
@@ -121,7 +121,7 @@ GuardConfig(
 GuardConfig(clock=SimulatedClock())
 GuardConfig(on_unknown="ask")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 GuardConfig(stores="memory")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-GuardConfig().store = "memory"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+KeepAlive().model = "ft:…"  # type: ignore[misc]
 assert_type(GuardConfig().policy, AccessPolicy)
 assert_type(GuardConfig().keep_alive, "KeepAlive | None")
 assert_type(GuardConfig().open_store(), Store)
