@@ -77,8 +77,13 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def salt(self) -> bytes:
-        """Return the random bytes, the same for everyone who uses this store, that keys are hashed with."""
+    def salt(self, *, create: bool) -> bytes | None:
+        """Return the random bytes, the same for everyone who uses this store, that keys are hashed with.
+
+        Args:
+            create: Whether to make them when there are none; without, None is returned and nothing
+                is written.
+        """
 
     @abstractmethod
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
