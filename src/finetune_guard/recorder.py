@@ -21,6 +21,8 @@ from finetune_guard.stores.store import Store
 from finetune_guard.writer import Writer
 
 _MOST_NAMES = 1_000
+_MOST_READS = 5
+_REST_TIMEOUT = 1.0
 
 
 class Recorder:
@@ -78,8 +80,11 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        evidence = self.store.evidence(self._history_name(credentials))
-        for notes in self._writer.unwritten(self._names.get(credentials), credentials):
+        name = self._history_name(credentials)
+        # The notes first: what is written in between is then seen twice, which changes nothing, not never.
+        unwritten = self._writer.unwritten(self._names.get(credentials), credentials)
+        evidence = self.store.evidence(name)
+        for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
 
@@ -97,8 +102,14 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        history = self.store.history(self._history_name(credentials))
-        for notes in self._writer.unwritten(self._names.get(credentials), credentials):
+        name = self._history_name(credentials)
+        for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
+            written = self._writer.rest(_REST_TIMEOUT)
+            history = self.store.history(name)
+            unwritten = self._writer.unwritten(self._names.get(credentials), credentials)
+            if written is not None and written == self._writer.rest(0.0):
+                break
+        for notes in unwritten:
             history = notes.added_to_history(history)
         return history
 
