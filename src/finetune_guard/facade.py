@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio.to_thread
 
 from finetune_guard.eligibility import Eligibility
 from finetune_guard.errors import StoreError
-from finetune_guard.flows import Flow
+from finetune_guard.flows import Flow, T
 from finetune_guard.guard import Guard
 from finetune_guard.history import History
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
 
 if TYPE_CHECKING:
+    from finetune_guard.attachment import Attachment
     from finetune_guard.config import GuardConfig
-    from finetune_guard.guarded import AsyncGuarded, Guarded, SyncGuarded
+    from finetune_guard.identity import Credentials
 
 FLUSH_TIMEOUT = 10.0
 """Seconds that ``flush`` waits when it isn't told."""
 
 
+class _Client(Protocol):
+    """The client's other half, as far as it is spoken to from here."""
+
+    _finetune_guard: Attachment
+
+    def _guard_is_active(self) -> bool: ...
+
+    def _guard_credentials(self) -> Credentials: ...
+
+
+class _SyncClient(_Client, Protocol):
+    def _guard_drive(self, flow: Flow[T]) -> T: ...
+
+
+class _AsyncClient(_Client, Protocol):
+    async def _guard_drive(self, flow: Flow[T]) -> T: ...
+
+
 class _Facade:
     """What both flavours have in common."""
 
-    def __init__(self, client: Guarded) -> None:
+    def __init__(self, client: _Client) -> None:
         self._client = client
 
     @property
@@ -78,7 +97,7 @@ class _Facade:
 class ClientGuard(_Facade):
     """The guard of a sync client."""
 
-    _client: SyncGuarded
+    _client: _SyncClient
 
     def check(self, *, refresh: bool = False) -> Eligibility:
         """Return whether jobs can be created; never creates one, never sends an inference.
@@ -134,7 +153,7 @@ class ClientGuard(_Facade):
 class AsyncClientGuard(_Facade):
     """The guard of an async client; no store ever blocks its event loop."""
 
-    _client: AsyncGuarded
+    _client: _AsyncClient
 
     async def check(self, *, refresh: bool = False) -> Eligibility:
         """Return whether jobs can be created; never creates one, never sends an inference.
