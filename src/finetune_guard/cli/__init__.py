@@ -1,0 +1,13 @@
+"""The command line. No rule stands here: what is true is asked of the core, and drawn or printed."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run ``finetune-guard`` with the arguments of the process."""
+    from finetune_guard.cli.app import app  # noqa: PLC0415 -- the package is imported for its parts, too
+
+    app(prog_name="finetune-guard")
+
+
+__all__ = ["main"]

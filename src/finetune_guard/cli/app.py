@@ -1,0 +1,75 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from finetune_guard.cli.check import check
+from finetune_guard.cli.config import config
+from finetune_guard.cli.demo import demo
+from finetune_guard.cli.failures import reported
+from finetune_guard.cli.history import history
+from finetune_guard.cli.keep_alive import keep_alive
+from finetune_guard.cli.options import Debug, wants_debug
+from finetune_guard.cli.output import make_printable
+from finetune_guard.cli.simulator import simulator
+from finetune_guard.cli.status import status
+
+
+class Commands(TyperGroup):
+    """The group of all commands: every failure ends here as a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        make_printable()
+        with reported(lambda: wants_debug(ctx)):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Whether fine-tuning jobs can still be created, until when, and what to do about it.",
+    epilog="The client is made from OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and FINETUNE_GUARD_*.",
+)
+
+
+def _print_version(value: bool) -> None:
+    if not value:
+        return
+    import platform  # noqa: PLC0415 -- for this alone
+    from importlib.metadata import version  # noqa: PLC0415 -- for this alone
+
+    typer.echo(
+        f"finetune-guard {version('finetune-guard')} (openai {version('openai')}, "
+        f"Python {platform.python_version()}, {sys.platform})"
+    )
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the versions.", callback=_print_version, is_eager=True),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Take the options that stand before a command's name."""
+
+
+app.command("status")(status)
+app.command("check")(check)
+app.command("keep-alive")(keep_alive)
+app.command("history")(history)
+app.command("config")(config)
+app.command("simulator")(simulator)
+app.command("demo")(demo)

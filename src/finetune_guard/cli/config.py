@@ -1,0 +1,152 @@
+"""``finetune-guard config``: what is in force, and where each value came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from difflib import get_close_matches
+
+import typer
+
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.options import Debug, Json
+from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
+from finetune_guard.errors import StoreError
+from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.policy import AccessPolicy
+from finetune_guard.validation import shown
+
+
+def config(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+    """Show every setting, its value and where it came from; never a key or a password.
+
+    Nothing is asked of the API, and no key is needed.
+    """
+    unknown = _unknown_variables()
+    try:
+        connection = connect(needs_key=False)
+    except Exception:
+        _complain(unknown)  # a typo may well be why the value that counts is wrong
+        raise
+    organizations, problem = _stored(connection)
+    if as_json:
+        typer.echo(json.dumps(_as_json(connection, organizations, problem, unknown)))
+        return
+    _draw(connection, organizations, problem)
+    _complain(unknown)
+
+
+def _draw(connection: Connection, organizations: int | None, problem: str | None) -> None:
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
+
+    screen = render.Screen()
+    origins = connection.config.origins()
+    rows = [
+        (
+            name,
+            _in_words(getattr(connection.config, name)),
+            variable(name) if origin == "environment" else origin,
+        )
+        for name, origin in origins.items()
+    ]
+    screen.print(render.listing(("Setting", "Value", "From"), rows))
+    screen.print()
+    host = connection.host or "none"
+    contents = problem or ("nothing yet" if not organizations else f"{organizations} organization(s)")
+    screen.print(
+        render.facts(
+            [
+                ("Store", f"{connection.config.open_store().location} ({contents})"),
+                ("Host", host),
+                ("Guard", connection.inactive_because or f"active for {host}"),
+                ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
+            ]
+        )
+    )
+    if connection.forgets is not None:
+        screen.print(connection.forgets)
+
+
+def _as_json(
+    connection: Connection,
+    organizations: int | None,
+    problem: str | None,
+    unknown: dict[str, str | None],
+) -> dict[str, object]:
+    return {
+        "settings": {
+            name: {
+                "value": _plain(getattr(connection.config, name)),
+                "from": origin,
+                "variable": variable(name),
+            }
+            for name, origin in connection.config.origins().items()
+        },
+        "store": {
+            "location": connection.config.open_store().location,
+            "organizations": organizations,
+            "problem": problem,
+        },
+        "host": connection.host,
+        "active": connection.guard.active,
+        "inactive_because": connection.inactive_because,
+        "api_key_set": _has_key(),
+        "unknown_variables": unknown,
+    }
+
+
+def _has_key() -> bool:
+    return bool(os.environ.get("OPENAI_API_KEY", "").strip())
+
+
+def _stored(connection: Connection) -> tuple[int | None, str | None]:
+    try:
+        return len(connection.config.open_store().organizations()), None
+    except StoreError as error:
+        return None, str(error)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, KeepAlive):
+        settings = ", ".join(f"{name} {_in_words(setting)}" for name, setting in value if setting is not None)
+        return f"on: {settings}"
+    if value is None:
+        return "off"
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return ", ".join(plain) or "none"
+    return str(plain)
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON can hold it, without the credentials of a URL."""
+    if isinstance(value, AccessPolicy):
+        return value.name
+    if isinstance(value, KeepAlive):
+        return value.model_dump(mode="json")
+    if isinstance(value, (list, tuple)):
+        return [str(each) for each in value]
+    if callable(value):
+        return f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
+    if isinstance(value, str):
+        return shown(value)[1:-1]
+    return value if isinstance(value, bool) or value is None else str(value)
+
+
+def _unknown_variables() -> dict[str, str | None]:
+    """Variables that look like settings and are none, each with the one that was probably meant."""
+    known = [variable(name) for name in GuardConfig.model_fields]
+    found = sorted(name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX))
+    return {
+        name: next(iter(get_close_matches(name.upper(), known, n=1)), None)
+        for name in found
+        if name.upper() not in known
+    }
+
+
+def _complain(unknown: dict[str, str | None]) -> None:
+    for name, meant in unknown.items():
+        hint = f"; did you mean {meant}?" if meant is not None else "."
+        typer.echo(f"Note: {name} is not a setting and has no effect{hint}", err=True)

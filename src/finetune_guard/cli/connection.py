@@ -1,0 +1,98 @@
+"""The guarded client that a command works with, made from the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import openai
+
+from finetune_guard.cli.failures import SetupError
+from finetune_guard.client import OpenAI
+from finetune_guard.config import GuardConfig, variable
+from finetune_guard.facade import ClientGuard
+from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan
+
+_NO_KEY = (
+    "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
+    "as well, as for any program that uses the OpenAI client."
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client from the environment, and its guard.
+
+    Attributes:
+        client: The client; no request has been made with it.
+        config: The configuration in force.
+    """
+
+    client: OpenAI
+    config: GuardConfig
+
+    @property
+    def guard(self) -> ClientGuard:
+        """What can be asked and done."""
+        return self.client.guard
+
+    @property
+    def host(self) -> str:
+        """The host that calls go to, with the port where the URL names one; empty when it names none."""
+        url = self.client.base_url
+        return f"{url.host}:{url.port}" if url.port is not None else url.host
+
+    @property
+    def inactive_because(self) -> str | None:
+        """Why the guard doesn't work for this host and what to set; None when it works."""
+        if self.guard.active:
+            return None
+        if not self.config.enabled:
+            return f"The guard is switched off: unset {variable('enabled')}, or set it to true."
+        if not self.host:
+            return "OPENAI_BASE_URL names no host: a URL such as https://api.openai.com/v1 is required."
+        named = ",".join((*self.config.hosts, self.host))
+        return f"If the policy holds behind {self.host}, name it: {variable('hosts')}={named}"
+
+    @property
+    def forgets(self) -> str | None:
+        """Why nothing can be known from here, if histories don't outlive their processes."""
+        if self.config.store != "memory":
+            return None
+        return (
+            f"{variable('store')} is memory: a history then ends with the program that made it, and nothing "
+            "of it can be seen from here."
+        )
+
+    def plan(self, *, force: bool, model: str | None) -> KeepAlivePlan:
+        """Return what a keep-alive would do; nothing is sent."""
+        keep_alive = self.config.keep_alive or KeepAlive()
+        engine, credentials = self.guard._engine, self.client._guard_credentials()  # type: ignore[attr-defined]  # noqa: SLF001 -- the stub shows users' part only
+        plan: KeepAlivePlan = engine.plan(credentials, keep_alive, force=force, model=model)
+        return plan
+
+
+def connect(*, needs_key: bool = True) -> Connection:
+    """Return a connection as ``finetune_guard.OpenAI()`` makes it from the environment.
+
+    Args:
+        needs_key: Whether a key is needed; without, one that opens nothing is made up.
+
+    Raises:
+        SetupError: No key is set, or the SDK finds something else wrong in the environment.
+        GuardConfigError: A ``FINETUNE_GUARD_`` variable has a wrong value.
+    """
+    config = GuardConfig()
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if needs_key and not key:
+        raise SetupError(_NO_KEY)
+    try:
+        client = OpenAI(api_key=key or "not set", guard=config)
+    except openai.OpenAIError as error:
+        raise SetupError(f"The OpenAI client can't be made from the environment: {error}") from error
+    except Exception as error:  # its wording may show a password, and its class depends on the SDK's release
+        raise SetupError(
+            "The OpenAI client can't be made from the environment: look at OPENAI_BASE_URL and the other "
+            "OPENAI_ variables."
+        ) from error
+    return Connection(client, config)

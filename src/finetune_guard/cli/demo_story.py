@@ -1,0 +1,249 @@
+"""The demo's story, step by step. What is printed as a result is what the call returned or raised."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from finetune_guard.cli.demo_stage import Stage, example
+from finetune_guard.cli.narrator import Narrator
+from finetune_guard.client import OpenAI
+from finetune_guard.eligibility import Eligibility
+from finetune_guard.errors import FineTuneGuardWarning, NotEligibleError
+from finetune_guard.gate import cause, moment
+from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.simulator import ServedCall
+
+BASE_MODEL = "gpt-4o-mini-2024-07-18"
+PARCELS = tuple(range(4701, 4713))
+QUESTION = "Where is my parcel {number}?"
+ANSWER = "Parcel {number} is on its way. I am glad to help."
+
+CREATE_JOB = f'client.fine_tuning.jobs.create(model="{BASE_MODEL}", ...)'
+UPLOAD = 'client.files.create(file=..., purpose="fine-tune")'
+CHECK = "client.guard.check()"
+
+_KINDS = {
+    "evidence": "the organization's summary, which decisions rest on",
+    "model": "a model's latest inference",
+    "day": "a day's counts",
+    "alias": "a key's salted hash, and whose it is",
+    "salt": "the random bytes that keys are hashed with",
+    "schema": "the form that all rows have",
+}
+
+
+def tell(stage: Stage, narrator: Narrator) -> None:
+    """Tell the whole story."""
+    narrator.opening(
+        "finetune-guard, from the first fine-tune to the last day",
+        "Nothing here needs a key or the network. A simulator answers on this machine as the API does under "
+        "the policy, and its clock can be turned. Each result below is that of a real call.",
+    )
+    client = stage.client()
+    _beginning(stage, narrator, client)
+    _first_inference(stage, narrator, client)
+    model = _fine_tuning(stage, narrator, client)
+    _unmodified_program(stage, narrator, client, model)
+    file_id = _past_day_60(stage, narrator, client)
+    _kept_open(stage, narrator, file_id)
+    _last_days(stage, narrator, client, model, file_id)
+    _on_disk(stage, narrator, client)
+
+
+def _beginning(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
+    narrator.step(
+        "An organization of which nothing is known",
+        "It has fine-tuned before and owns one model. The client is ours; the history is an empty folder.",
+    )
+    narrator.did(
+        "simulator",
+        f"answers at {stage.simulator.base_url}",
+        f"the time there: {stage.time}",
+        f"the model: {stage.model}",
+    )
+    narrator.did(CHECK, _verdict(client.guard.check()), f"calls that reached the server: {len(stage.calls)}")
+
+
+def _first_inference(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
+    narrator.step(
+        "One ordinary call, and the window is known",
+        "A call of a fine-tuned model is noted as it is answered. Nothing is added to it.",
+    )
+    reply = client.chat.completions.create(
+        model=stage.model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[0])}]
+    )
+    narrator.did(f'client.chat.completions.create(model="{stage.model}", ...)', _content(reply))
+    narrator.did(CHECK, _verdict(client.guard.check()))
+
+
+def _fine_tuning(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
+    narrator.step("Upload, fine-tune, wait", "The guard has decided before each call; nothing is in the way.")
+    lines = [json.dumps(_example(number)) for number in PARCELS]
+    stage.training_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    file = client.files.create(file=stage.training_file, purpose="fine-tune")
+    narrator.did(UPLOAD, f"{file.id}: {len(lines)} examples, {file.bytes} bytes")
+    job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file.id, suffix="parcels")
+    narrator.did(CREATE_JOB, f"{job.id}: {job.status}")
+    now = stage.turn(stage.clock() + timedelta(minutes=40))
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    narrator.did(
+        f'client.fine_tuning.jobs.retrieve("{job.id}"), at {now}', f"{job.status}: {job.fine_tuned_model}"
+    )
+    return str(job.fine_tuned_model)
+
+
+def _unmodified_program(stage: Stage, narrator: Narrator, client: OpenAI, model: str) -> None:
+    narrator.step(
+        "The new model, in another program",
+        "A program in a process of its own, which differs from one for plain openai by its import line:",
+    )
+    program = example()
+    imports = next(
+        line for line in program.read_text(encoding="utf-8").splitlines() if "finetune_guard" in line
+    )
+    narrator.did(f"grep finetune_guard {program.name}", imports)
+    narrator.did(f"python {program.name} {model}", stage.run_example(model))
+    last = client.guard.check().last_inference
+    seen = f"{last.model} at {moment(last.at)}" if last is not None else "none"
+    narrator.did(f"{CHECK}.last_inference, in this process", seen)
+
+
+def _past_day_60(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
+    narrator.step(
+        "63 days without an inference",
+        "The API would take the file and refuse the job. The guard says so before anything is sent.",
+    )
+    now = stage.turn(stage.clock() + timedelta(days=63))
+    narrator.did(f"{CHECK}, at {now}", _verdict(client.guard.check()))
+    before = len(stage.calls)
+    narrator.stopped(UPLOAD, _refusal(lambda: _upload(stage, client)))
+    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
+
+    narrator.step(
+        "Keep-alive, and the job goes through", "One token in, one token out, and only when asked for."
+    )
+    outcome = client.guard.keep_alive()
+    narrator.did(
+        "client.guard.keep_alive()", f"sent={outcome.sent} to {outcome.model} at {moment(outcome.at)}"
+    )
+    narrator.did(CHECK, _verdict(client.guard.check()))
+    file_id = _upload(stage, client)
+    narrator.did(UPLOAD, file_id)
+    narrator.did(CREATE_JOB, _created(client, file_id))
+    narrator.remark(
+        "The simulator lets a new inference open a lapsed window again. Whether OpenAI's API does is not "
+        "published. So it is better never to let it lapse:"
+    )
+    return file_id
+
+
+def _kept_open(stage: Stage, narrator: Narrator, file_id: str) -> None:
+    narrator.step(
+        "The same, without thinking of it",
+        "With a keep-alive policy a job that is created near the window's end renews it first.",
+    )
+    client = stage.client(KeepAlive(renew_within=timedelta(days=14)))
+    closes = client.guard.check().window_closes_at
+    now = stage.turn((closes or stage.clock()) - timedelta(days=10))
+    narrator.did('client = OpenAI(guard=GuardConfig(keep_alive=KeepAlive(renew_within="14d")))')
+    narrator.did(f"{CHECK}, at {now}", _verdict(client.guard.check()))
+    before = len(stage.calls)
+    narrator.did(CREATE_JOB, _created(client, file_id))
+    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
+    narrator.did(CHECK, _verdict(client.guard.check()))
+
+
+def _last_days(stage: Stage, narrator: Narrator, client: OpenAI, model: str, file_id: str) -> None:
+    narrator.step(
+        "January 6 begins somewhere on Earth",
+        "The published date has no hour and no time zone. While it is being crossed the API decides.",
+    )
+    stage.turn(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FineTuneGuardWarning)
+        created = _created(client, file_id)
+    said = [f"{type(each.message).__name__}: {each.message}" for each in caught]
+    narrator.did(f"{CREATE_JOB}, at {stage.time}", created, *said)
+
+    narrator.step(
+        "After January 6", "No job for anyone. Models go on answering until their base is shut down."
+    )
+    stage.turn(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))
+    before = len(stage.calls)
+    narrator.stopped(f"{CREATE_JOB}, at {stage.time}", _refusal(lambda: _created(client, file_id)))
+    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
+    reply = client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[1])}]
+    )
+    narrator.did(f'client.chat.completions.create(model="{model}", ...)', _content(reply))
+
+
+def _on_disk(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
+    narrator.step("What is on disk", "Plain rows for the owner alone: no key, no prompt, no answer.")
+    client.guard.flush()
+    narrator.did("ls", *(f"{mode}  {size:>7} bytes  {name}" for name, mode, size in stage.files()))
+    rows = stage.rows()
+    narrator.did(
+        "the rows of cache.db", *(f"{rows[kind]:>3}  {_KINDS.get(kind, kind)}" for kind in sorted(rows))
+    )
+    history = client.guard.history()
+    counted = sum(count for sources in history.daily.values() for count in sources.values())
+    narrator.did(
+        "client.guard.history()",
+        f"{history.organization}: {len(history.models)} models, {counted} inferences on "
+        f"{len(history.daily)} days",
+    )
+    searched = {
+        "the API key": stage.simulator.organization().api_key,
+        "the prompts": QUESTION.partition("{")[0],
+        "the training data": ANSWER.partition("}")[2].strip(),
+        "the answers": "simulated answer",
+        "the organization's name, to show that the search works": history.organization,
+    }
+    found = {what: stage.occurrences(text) for what, text in searched.items()}
+    narrator.did(
+        "search in all of these files", *(f"{count:>3} times  {what}" for what, count in found.items())
+    )
+
+
+def _verdict(eligibility: Eligibility) -> str:
+    return f"{eligibility.verdict.value}: {cause(eligibility)}"
+
+
+def _example(number: int) -> dict[str, object]:
+    return {
+        "messages": [
+            {"role": "user", "content": QUESTION.format(number=number)},
+            {"role": "assistant", "content": ANSWER.format(number=number)},
+        ]
+    }
+
+
+def _upload(stage: Stage, client: OpenAI) -> str:
+    return client.files.create(file=stage.training_file, purpose="fine-tune").id
+
+
+def _created(client: OpenAI, file_id: str) -> str:
+    job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file_id)
+    return f"{job.id}: {job.status}"
+
+
+def _content(reply: object) -> str:
+    return str(reply.choices[0].message.content)  # type: ignore[attr-defined]
+
+
+def _refusal(call: Callable[[], object]) -> NotEligibleError:
+    try:
+        call()
+    except NotEligibleError as error:
+        return error
+    raise RuntimeError("the guard let a call through that it should have stopped")
+
+
+def _reached(calls: tuple[ServedCall, ...]) -> list[str]:
+    if not calls:
+        return ["nothing reached the server"]
+    return [f"{call.method} {call.path} {call.model or ''} -> {call.status}" for call in calls]

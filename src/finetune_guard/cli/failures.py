@@ -1,0 +1,107 @@
+"""How a command fails: one clear message on stderr, the right exit code, and no traceback by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import openai
+import typer
+
+from finetune_guard.api_errors import in_short
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
+
+
+class SetupError(Exception):
+    """Something that a command needs is missing or wrong; the message says what to set."""
+
+
+@contextmanager
+def reported(debug: Callable[[], bool]) -> Iterator[None]:
+    """Turn every exception inside into a message on stderr and an exit code.
+
+    What the core logs as a warning is shown on stderr, too: it tells what an answer could not rest on.
+
+    Args:
+        debug: Whether tracebacks are wanted, asked when something failed.
+
+    Raises:
+        typer.Exit: Something failed.
+    """
+    handler = _OnStderr(level=logging.WARNING)
+    logger = logging.getLogger("finetune_guard")
+    logger.addHandler(handler)
+    try:
+        yield
+        _flush()
+    except typer.Exit:
+        _flush()
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        _discard_output()
+        raise typer.Exit(ExitCode.OK) from None
+    except Exception as error:
+        code = _code_of(error)
+        if code is None:  # not ours: the command line's own parser reports what it can't read
+            raise
+        if debug():
+            traceback.print_exception(error)
+        typer.echo(f"Error: {_message_of(error)}", err=True)
+        raise typer.Exit(code) from None
+    finally:
+        logger.removeHandler(handler)
+
+
+def _code_of(error: Exception) -> ExitCode | None:
+    if hasattr(error, "exit_code"):
+        return None
+    return ExitCode.SETUP if isinstance(error, (SetupError, GuardConfigError)) else ExitCode.FAILURE
+
+
+def _message_of(error: Exception) -> str:
+    if isinstance(error, KeepAliveError):
+        return _attempts(error)
+    if isinstance(error, (SetupError, FineTuneGuardError)):
+        return str(error)
+    if isinstance(error, openai.APIError):  # its own wording can hold parts of a key
+        return f"The API did not do what was asked: {in_short(error)}."
+    reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+    return f"finetune-guard failed with {type(error).__name__}{reason}. --debug shows where."
+
+
+def _attempts(error: KeepAliveError) -> str:
+    if not error.attempts:
+        return str(error)
+    lines = ["The keep-alive was not answered by any model."]
+    lines += [f"  {model}: {why}" for model, why in error.attempts.items()]
+    return "\n".join([*lines, "Name a model that answers with --model."])
+
+
+def _flush() -> None:
+    """Write what is buffered while a broken pipe can still be told from a failure."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    """Let nothing more be written to a pipe that nobody reads, not even when the interpreter ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # no file at all, as in a test
+        return
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"Note: {record.getMessage()}", err=True)

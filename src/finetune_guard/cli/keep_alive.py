@@ -1,0 +1,79 @@
+"""``finetune-guard keep-alive``: the smallest inference, when it is due."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.options import Debug, Json
+from finetune_guard.gate import cause, moment
+from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan, NotSent
+
+_NOT_SENT = {
+    NotSent.NOT_DUE: "it is not due",
+    NotSent.RENEWED_BY_ANOTHER: "another thread or process has just sent one",
+    NotSent.ANOTHER_IS_SENDING: "another thread or process is sending one; whether it succeeds is not known",
+    NotSent.CREATION_CLOSED: "creation is closed, so that no inference can help",
+    NotSent.NOT_GUARDED: "the policy is not known to hold behind this host",
+}
+
+
+def keep_alive(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say whether one is due and where it would go first.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Send one even when it is not due.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="The one fine-tuned model to use; by default the one used last.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """Send the smallest inference if the window closes soon, has closed, or is not known to be open.
+
+    Exit codes: 0 sent or not needed, 1 no model answered, 2 no key, a wrong setting, or a host that the
+    policy does not speak of.
+    """
+    connection = connect()
+    if connection.inactive_because is not None:
+        raise SetupError(f"No keep-alive is sent to {connection.host}. {connection.inactive_because}")
+    if dry_run:
+        plan = connection.plan(force=force, model=model)
+        typer.echo(plan.model_dump_json() if as_json else _planned(connection, plan, force=force))
+        return
+    outcome = connection.guard.keep_alive(force=force, model=model)
+    if as_json:
+        typer.echo(outcome.model_dump_json())
+    elif outcome.sent:
+        eligibility = connection.guard.check()
+        typer.echo(f"Sent: {outcome.model} answered at {moment(outcome.at)}.")
+        typer.echo(f"Now {eligibility.verdict.value}: {cause(eligibility)}.")
+    elif outcome.reason is not None:
+        eligibility = connection.guard.check()
+        typer.echo(f"Not sent: {_NOT_SENT[outcome.reason]}.")
+        typer.echo(f"Now {eligibility.verdict.value}: {cause(eligibility)}.")
+    connection.client.close()
+
+
+def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:
+    days = (connection.config.keep_alive or KeepAlive()).renew_within.days
+    if plan.reason is not None:
+        return f"Not due: {_why_not(plan, days)}. Nothing was sent."
+    first = (
+        f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"
+    )
+    why = cause(plan.eligibility)
+    if plan.eligibility.remaining is not None:
+        why = "it was asked for with --force" if force else f"the window closes within {days} days"
+    return f"Due: {why}. It would go {first}. Nothing was sent."
+
+
+def _why_not(plan: KeepAlivePlan, days: int) -> str:
+    closes = plan.eligibility.window_closes_at
+    if plan.reason is NotSent.NOT_DUE and closes is not None:
+        return f"the window is open until {moment(closes)}, and one is due {days} days before"
+    return cause(plan.eligibility)

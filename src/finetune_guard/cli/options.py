@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def _remember_debug(context: typer.Context, value: bool) -> bool:
+    if value:
+        context.ensure_object(dict)["debug"] = True
+    return value
+
+
+def wants_debug(context: typer.Context) -> bool:
+    """Whether ``--debug`` was given, before or after the command's name."""
+    return isinstance(context.obj, dict) and bool(context.obj.get("debug"))
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show tracebacks.", callback=_remember_debug, is_eager=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+Refresh = Annotated[
+    bool,
+    typer.Option(
+        "--refresh",
+        help="Ask the API first whose the key is and what it has fine-tuned "
+        "(GET /models, GET /fine_tuning/jobs).",
+    ),
+]

@@ -1,0 +1,145 @@
+"""Drawing: how facts look on a terminal, and in a pipe, where nothing is wrapped or coloured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from finetune_guard.cli.timeline import Mark, Moment, distance
+from finetune_guard.eligibility import Verdict
+from finetune_guard.gate import moment as to_the_minute
+from finetune_guard.history import Source
+
+UNWRAPPED = 10_000
+"""The width of a pipe: a line is as long as what it says, so that grep finds it."""
+
+_WIDEST_DRAWING = 100
+_BARS = "▁▂▃▄▅▆▇█"
+_VERDICT_STYLES = {
+    Verdict.ELIGIBLE: "bold green",
+    Verdict.INELIGIBLE: "bold red",
+    Verdict.UNKNOWN: "bold yellow",
+}
+_MARKS = {
+    Mark.PHASE: ("┼", "cyan"),
+    Mark.SHUTDOWN: ("■", "magenta"),
+    Mark.LAST_INFERENCE: ("●", "green"),
+    Mark.WINDOW_END: ("○", "yellow"),
+    Mark.TODAY: ("▼", "bold"),
+}
+_IN_WORDS = {
+    Source.OBSERVED: "seen in a program's call",
+    Source.KEEP_ALIVE: "sent as a keep-alive",
+    Source.USAGE_API: "read from the Usage API",
+    Source.BATCH: "read from a batch",
+    Source.IMPORTED: "noted by hand or imported",
+}
+
+
+class Screen(Console):
+    """Standard output: the terminal's width and colours, or neither in a pipe."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = UNWRAPPED
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Leave it to whoever runs the command, where it is no failure."""
+        raise BrokenPipeError
+
+    @property
+    def drawing_width(self) -> int:
+        """How many columns a drawing takes."""
+        return min(self.width, _WIDEST_DRAWING)
+
+
+def headline(verdict: Verdict, why: str) -> Text:
+    """Return the verdict and its reason."""
+    return Text.assemble((verdict.value.upper(), _VERDICT_STYLES[verdict]), f"  {_sentence(why)}.")
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return named facts, one below the other."""
+    table = _grid()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return table
+
+
+def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return a table without lines, which stays readable when it is cut, paged or searched."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, Table]:
+    """Return the axis with a mark at each moment, and what the marks mean."""
+    legend = _grid()
+    legend.add_column(no_wrap=True)
+    legend.add_column(no_wrap=True)
+    legend.add_column(overflow="fold")
+    legend.add_column(no_wrap=True, style="dim")
+    for moment in line:
+        sign, style = _MARKS[moment.mark]
+        emphasis = "bold" if moment.mark is Mark.TODAY else ""
+        when = moment.day.isoformat() if moment.day is not None else to_the_minute(moment.at)
+        legend.add_row(
+            Text(sign, style), Text(when, emphasis), Text(moment.text, emphasis), distance(moment, now)
+        )
+    return _axis(line, width), legend
+
+
+def _axis(line: Sequence[Moment], width: int) -> Text:
+    first, last = line[0].at, line[-1].at
+    span = (last - first) or timedelta(days=1)
+
+    def column(at: datetime) -> int:
+        return round((at - first) / span * (width - 1))
+
+    cells = [("─", "dim")] * width
+    window = [moment.at for moment in line if moment.mark in (Mark.LAST_INFERENCE, Mark.WINDOW_END)]
+    if len(window) > 1:
+        for index in range(column(window[0]), column(window[1])):
+            cells[index] = ("━", "green")
+    for mark, cell in _MARKS.items():  # the later ones stand on top where two share a column
+        for moment in line:
+            if moment.mark is mark:
+                cells[column(moment.at)] = cell
+    return Text.assemble(*cells)
+
+
+def sparkline(counts: Sequence[int]) -> Text:
+    """Return one bar for each count, the highest for the largest; a dot for none."""
+    most = max(counts, default=0) or 1
+    return Text("".join(_BARS[(count * len(_BARS) - 1) // most] if count else "·" for count in counts))
+
+
+def source_in_words(source: Source) -> str:
+    """Return how an inference came to be known."""
+    return _IN_WORDS[source]
+
+
+def days_up_to(last: date, number: int) -> list[date]:
+    """Return ``number`` days, the last of them ``last``."""
+    return [last - timedelta(days=back) for back in reversed(range(number))]
+
+
+def _grid() -> Table:
+    return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _sentence(clause: str) -> str:
+    return clause[:1].upper() + clause[1:]

@@ -1,0 +1,110 @@
+"""``finetune-guard simulator``: the API's behaviour on this machine, for any program."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.options import Debug
+from finetune_guard.models import EXAMPLE_ID
+
+_MISSING = "The simulator needs an extra: pip install 'finetune-guard[simulator]'"
+
+
+def need_simulator() -> None:
+    """Make sure that the simulator's own dependencies are installed.
+
+    Raises:
+        SetupError: They are not.
+    """
+    try:
+        import finetune_guard.simulator  # noqa: F401, PLC0415 -- an extra
+    except ImportError as error:
+        raise SetupError(_MISSING) from error
+
+
+def simulator(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The TCP port; 0 for any free one.")] = 8400,
+    now: Annotated[
+        str | None,
+        typer.Option(help="The simulated time to begin with, such as 2026-08-03 or 2026-08-03T09:00Z."),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Simulated seconds for a real one; 0 for a clock that stands still.")
+    ] = 1.0,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A fine-tuned model that the organization owns; repeatable.")
+    ] = None,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """Run the simulator until Ctrl-C, and say how to point a program at it.
+
+    It is a real HTTP server that answers as the API does under the policy. Nothing leaves this machine.
+    """
+    start = _time(now)
+    need_simulator()
+    from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
+
+    models = tuple(model or (EXAMPLE_ID,))
+    with tempfile.TemporaryDirectory(prefix="finetune-guard-simulator-") as folder:
+
+        def on_ready(base_url: str) -> None:
+            typer.echo(_instructions(base_url, models, Path(folder) / "history"))
+
+        try:
+            serve(host=host, port=port, now=start, speed=speed, models=models, on_ready=on_ready)
+        except OSError as error:
+            raise SetupError(
+                f"The simulator can't listen on {host}:{port}: {error.strerror or error}. "
+                "Name another address with --host and --port; --port 0 takes any free one."
+            ) from error
+        typer.echo("Stopped.")
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        raise SetupError(
+            f"--now is {text!r}: a day or a time in ISO 8601 is required, such as 2026-08-03 or "
+            "2026-08-03T09:00Z"
+        ) from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
+
+
+def _instructions(base_url: str, models: tuple[str, ...], store: Path) -> str:
+    from finetune_guard.simulator.server import DEFAULT_API_KEY  # noqa: PLC0415 -- an extra
+
+    root = base_url.removesuffix("/v1")
+    place = root.removeprefix("http://")
+    listed = "\n".join(f"    {model}" for model in models)
+    return f"""The simulator answers at {base_url}
+
+Point a program at it:
+
+    export OPENAI_BASE_URL={base_url}
+    export OPENAI_API_KEY={DEFAULT_API_KEY}
+    export FINETUNE_GUARD_HOSTS={place}
+    export FINETUNE_GUARD_STORE={store}
+    export FINETUNE_GUARD_CLOCK=finetune_guard.testing:simulator_clock
+
+The organization's fine-tuned models:
+
+{listed}
+
+Look at the clock, turn it on by 61 days, and see what was called:
+
+    curl {root}/_simulator/clock
+    curl -d '{{"advance_seconds": 5270400}}' {root}/_simulator/clock
+    curl {root}/_simulator/calls
+
+The key opens the simulator only. The history is removed when the simulator stops. Ctrl-C stops it."""
