@@ -77,11 +77,11 @@ def classify(options: RequestOptions) -> JobCreation | TrainingUpload | Inferenc
 
 def _path(url: str) -> str:
     """The path below the API's root: ``/chat/completions`` for every way to write it."""
-    if "://" in url:
-        rest = url.split("://", 1)[1]
-        url = rest[rest.find("/") :] if "/" in rest else "/"
-        url = url.removeprefix("/v1")
     path = url.split("?", 1)[0].split("#", 1)[0]
+    if "://" in path:
+        path = path.split("://", 1)[1].partition("/")[2]
+        root, version, rest = f"/{path}".partition("/v1/")  # a gateway's root may be longer than that
+        path = rest if version else root
     return "/" + path.strip("/")
 
 

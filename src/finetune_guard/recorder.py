@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials
@@ -19,6 +21,8 @@ from finetune_guard.notes import Stream, Subject
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.store import Store
 from finetune_guard.writer import Writer
+
+_T = TypeVar("_T")
 
 _MOST_NAMES = 1_000
 _MOST_READS = 5
@@ -80,10 +84,9 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        name = self._history_name(credentials)
         # The notes first: what is written in between is then seen twice, which changes nothing, not never.
-        unwritten = self._writer.unwritten(self._names.get(credentials), credentials)
-        evidence = self.store.evidence(name)
+        unwritten = self._writer.unwritten(self.organization(credentials), credentials)
+        evidence = self._read(self.store.evidence, credentials)
         for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
@@ -102,11 +105,10 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        name = self._history_name(credentials)
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
-            history = self.store.history(name)
-            unwritten = self._writer.unwritten(self._names.get(credentials), credentials)
+            history = self._read(self.store.history, credentials)
+            unwritten = self._writer.unwritten(self.organization(credentials), credentials)
             if written is not None and written == self._writer.rest(0.0):
                 break
         for notes in unwritten:
@@ -121,6 +123,15 @@ class Recorder:
     def flush(self, timeout: float) -> bool:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         return self._writer.flush(timeout)
+
+    def _read(self, read: Callable[[str], _T], credentials: Credentials) -> _T:
+        """Read what is kept for the credentials; once more when it got another name meanwhile."""
+        for _ in range(_MOST_READS):
+            name = self._history_name(credentials)
+            found = read(name)
+            if name == self._history_name(credentials):
+                break
+        return found
 
     def _history_name(self, credentials: Credentials) -> str:
         slug = self.organization(credentials)
