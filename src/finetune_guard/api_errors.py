@@ -25,11 +25,14 @@ def error_code(error: openai.APIError) -> str | None:
 
 
 def error_message(error: openai.APIError) -> str:
-    """Return the API's own explanation, on one line and at most 500 characters long."""
+    """Return the API's own explanation, printable, on one line and at most 500 characters long."""
     body = error.body
     inner = body.get("error", body) if isinstance(body, Mapping) else None
     message = inner.get("message") if isinstance(inner, Mapping) else None
-    return " ".join(message.split())[:500] if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    one_line = "".join(letter if letter.isprintable() else " " for letter in message[:2_000])
+    return " ".join(one_line.split())[:500]
 
 
 def is_refusal(error: openai.APIError) -> bool:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diskcache  # type: ignore[import-untyped]  # it has no annotations
+import diskcache
 
 from finetune_guard.stores.log_files import LogFiles
 from finetune_guard.stores.plain_disk import MAX_TEXT_BYTES, PlainDisk

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import diskcache  # type: ignore[import-untyped]  # it has no annotations
+import diskcache
 
 from finetune_guard.stores.refusal import refusal
 
