@@ -1,4 +1,4 @@
-"""The pytest fixtures of ``finetune_guard.testing``; imported by pytest only."""
+"""The pytest fixtures of ``finetune_guard.testing``; imported by pytest only (PYTEST_DONT_REWRITE)."""
 
 from __future__ import annotations
 

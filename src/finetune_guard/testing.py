@@ -7,6 +7,9 @@ With pytest, one line in ``conftest.py`` brings the fixtures::
 ``finetune_guard_simulator`` serves the API on this machine and points the environment to it, so that the
 code under test runs unmodified; ``finetune_guard_clock`` is its clock. Neither pytest nor the simulator's
 own dependencies are imported before they are used.
+
+PYTEST_DONT_REWRITE: without this word pytest warns when the module was imported before it, as in a
+``conftest.py`` that takes a name from here.
 """
 
 from __future__ import annotations

@@ -113,10 +113,13 @@ def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simu
 
 def test_fixtures_come_with_one_line_of_conftest(tmp_path):
     """``pytest_plugins = ["finetune_guard.testing"]`` is all that a test-suite needs."""
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["finetune_guard.testing"]\n')
+    (tmp_path / "conftest.py").write_text(
+        'from finetune_guard.testing import SimulatedClock\npytest_plugins = ["finetune_guard.testing"]\n'
+    )
     (tmp_path / "test_program.py").write_text(
         "from datetime import timedelta\n"
         "import pytest\n"
+        "from finetune_guard.testing import Fault\n"
         "from finetune_guard import InferenceWindowExpiredError, OpenAI\n"
         "def test_program(finetune_guard_simulator, finetune_guard_clock):\n"
         "    model = finetune_guard_simulator.add_model()\n"
@@ -128,7 +131,7 @@ def test_fixtures_come_with_one_line_of_conftest(tmp_path):
     )
     environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, **environment},
         capture_output=True,

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune_guard.fixtures import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
+from finetune_guard.testing import simulator_environment
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture
+def simulator(finetune_guard_simulator):  # noqa: F811 -- pytest's way
+    return finetune_guard_simulator
+
+
+@pytest.fixture
+def model(simulator):
+    """A fine-tuned model that the organization has, and has not asked anything yet."""
+    return simulator.add_model(suffix="support-bot")
+
+
+@pytest.fixture
+def training_file(simulator, plain_client):
+    """A training file that is uploaded already."""
+    line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    return plain_client.files.create(purpose="fine-tune", file=("examples.jsonl", line * 10)).id
+
+
+@pytest.fixture
+def plain_client(simulator):
+    import openai  # noqa: PLC0415 -- after the environment is set
+
+    with openai.OpenAI(max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def run_example(simulator, tmp_path):
+    """Runs an example as people do: in a process of its own, unmodified."""
+
+    def run(name, *arguments, returncode=0):
+        environment = simulator_environment(simulator, tmp_path / "finetune-guard")
+        finished = subprocess.run(
+            [sys.executable, str(EXAMPLES / name), *arguments],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert returncode == finished.returncode, finished.stdout + finished.stderr
+        return finished
+
+    return run

@@ -1,0 +1,170 @@
+"""Each example runs as it stands, and does what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from conftest import EXAMPLES
+
+from finetune_guard.testing import Fault
+
+PAST_THE_WINDOW = timedelta(days=61)
+
+
+def paths(simulator):
+    return [f"{call.method} {call.path}" for call in simulator.calls]
+
+
+def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):
+    """Only the import differs from a program for plain openai; the guard works all the same."""
+    training_data = tmp_path / "examples.jsonl"
+    training_data.write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 10)
+    answer = run_example("drop_in.py", model).stdout
+    job = run_example("drop_in.py", str(training_data)).stdout
+    simulator.clock.advance(PAST_THE_WINDOW)
+
+    stopped = run_example("drop_in.py", str(training_data), returncode=1).stderr
+
+    assert answer
+    assert job.startswith("ftjob-")
+    assert "InferenceWindowExpiredError: The training file was not uploaded" in stopped
+
+
+def test_async_client_remembers_what_it_streams(run_example, simulator, model):
+    """Streamed answers count: the window is open for 60 days from now."""
+    finished = run_example("async_client.py", model)
+
+    *answers, verdict = finished.stdout.splitlines()
+    assert (3, "eligible: recent_inference until 2026-09-30 12:00:00+00:00") == (len(answers), verdict)
+    assert [True] * 3 == [call.stream for call in simulator.calls]
+
+
+def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
+    run_example, simulator, model, training_file
+):
+    """One inference goes first, and the job goes through."""
+    run_example("async_client.py", model)
+    simulator.clock.advance(PAST_THE_WINDOW)
+    simulator.clear_calls()
+
+    finished = run_example("keep_alive.py", training_file)
+
+    assert "before: window_expired\njob: validating_files\nafter: recent_inference\n" == finished.stdout, (
+        finished.stderr
+    )
+    assert ["POST /v1/chat/completions", "POST /v1/fine_tuning/jobs"] == paths(simulator)
+
+
+def test_keep_alive_renews_the_window_once(run_example, simulator, model):
+    """A scheduled task can run as often as it likes: what isn't due isn't sent."""
+    first = run_example("keep_alive.py").stdout
+    second = run_example("keep_alive.py").stdout
+
+    assert (f"sent to {model}\n", "not sent: NotSent.NOT_DUE\n") == (first, second)
+    assert 1 == paths(simulator).count("POST /v1/chat/completions")
+
+
+def test_keep_alive_names_what_did_not_answer(run_example, simulator):
+    """Without a fine-tuned model there is nothing to send to, and the remedy says so."""
+    finished = run_example("keep_alive.py", returncode=1)
+
+    assert "Name one with keep_alive(model=...)" in finished.stderr
+
+
+def test_handling_errors_creates_a_job(run_example, model, training_file):
+    """Nothing is in the way of an eligible organization."""
+    run_example("drop_in.py", model)
+
+    assert "Created: validating_files\n" == run_example("handling_errors.py", training_file).stdout
+
+
+def test_handling_errors_of_a_closed_window(run_example, simulator, model, training_file):
+    """The model that was used last and the remedy are at hand, and nothing was sent."""
+    run_example("drop_in.py", model)
+    simulator.clock.advance(PAST_THE_WINDOW)
+    simulator.clear_calls()
+
+    finished = run_example("handling_errors.py", training_file, returncode=3)
+
+    assert f"The window closed. The latest inference known: {model}" == finished.stdout.splitlines()[0]
+    assert [] == [call for call in paths(simulator) if call.startswith("POST")]
+
+
+def test_handling_errors_without_a_history(run_example, model, training_file):
+    """What is unknown stops the job, with an exit code of its own."""
+    finished = run_example("handling_errors.py", training_file, returncode=4)
+
+    assert finished.stdout.startswith("No inference is known.")
+
+
+def test_handling_errors_of_a_refusal(run_example, simulator, model, training_file):
+    """The API's word is remembered: the second attempt sends no job."""
+    run_example("drop_in.py", model)
+    simulator.fault(Fault.training_not_available())
+    first = run_example("handling_errors.py", training_file, returncode=5).stdout
+    second = run_example("handling_errors.py", training_file, returncode=5).stdout
+
+    assert (
+        "The API refused: training_not_available\n",
+        "The API refused before: training_not_available\n",
+    ) == (first, second)
+    assert 1 == paths(simulator).count("POST /v1/fine_tuning/jobs")
+
+
+def test_handling_errors_after_the_last_date(run_example, simulator, training_file):
+    """From January 6, 2027 on nothing is sent any more."""
+    simulator.clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+
+    finished = run_example("handling_errors.py", training_file, returncode=6)
+
+    assert "since 2027-01-06 nobody can create fine-tuning jobs any more" in finished.stdout
+
+
+def test_handling_errors_of_other_kinds(run_example, simulator, model, training_file):
+    """A lack of quota is no matter of the rules and arrives as the SDK's own error."""
+    run_example("drop_in.py", model)
+    simulator.fault(Fault.billing_hard_limit())
+
+    finished = run_example("handling_errors.py", training_file, returncode=1)
+
+    assert finished.stdout.startswith("BadRequestError: ")
+
+
+def test_existing_client_is_guarded_and_azures_is_not(run_example, model):
+    """A client of any class can be guarded; where the policy doesn't hold, the guard is inactive."""
+    finished = run_example("existing_client.py", model)
+
+    assert [
+        "same class of client: True OpenAI",
+        "same connections: True",
+        "eligible until: 2026-09-30 12:00:00+00:00",
+        "active for Azure: False",
+    ] == finished.stdout.splitlines()
+    assert "finetune-guard is inactive for this AzureOpenAI" in finished.stderr
+
+
+@pytest.mark.parametrize("name", ["testing_your_code.py"])
+def test_testing_your_code_is_a_test_suite(name, tmp_path):
+    """The example of a test-suite passes without a key, and without this test's environment."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name)],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert "3 passed" in finished.stdout, finished.stdout + finished.stderr
+
+
+def test_every_example_is_run_here():
+    """No example stands untested."""
+    told = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/test_*.py"))
+
+    assert [] == [path.name for path in EXAMPLES.glob("*.py") if path.name not in told]
