@@ -49,22 +49,22 @@ def _draw(connection: Connection, organizations: int | None, problem: str | None
         )
         for name, origin in origins.items()
     ]
-    screen.print(render.listing(("Setting", "Value", "From"), rows))
-    screen.print()
     host = connection.host or "none"
-    contents = problem or ("nothing yet" if not organizations else f"{organizations} organization(s)")
-    screen.print(
-        render.facts(
-            [
-                ("Store", f"{connection.config.open_store().location} ({contents})"),
-                ("Host", host),
-                ("Guard", connection.inactive_because or f"active for {host}"),
-                ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
-            ]
-        )
-    )
-    if connection.forgets is not None:
-        screen.print(connection.forgets)
+    contents = problem or _counted(organizations or 0)
+    rest = [
+        ("Store", connection.config.open_store().location),
+        ("In it", " ".join(filter(None, (contents, connection.forgets)))),
+        ("Host", host),
+        ("Guard", connection.inactive_because or f"active for {host}"),
+        ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
+    ]
+    screen.draw(render.listing(("Setting", "Value", "From"), rows), "", render.facts(rest))
+
+
+def _counted(organizations: int) -> str:
+    if organizations == 0:
+        return "nothing yet"
+    return "the history of one organization" if organizations == 1 else f"{organizations} histories"
 
 
 def _as_json(

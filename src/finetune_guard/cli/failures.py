@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ import typer
 from finetune_guard.api_errors import in_short
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
+
+
+_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+_USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
 
 
 class SetupError(Exception):
@@ -52,8 +57,8 @@ def reported(debug: Callable[[], bool]) -> Iterator[None]:
         if code is None:  # not ours: the command line's own parser reports what it can't read
             raise
         if debug():
-            traceback.print_exception(error)
-        typer.echo(f"Error: {_message_of(error)}", err=True)
+            _tell("".join(traceback.format_exception(error)))
+        _tell(f"Error: {_message_of(error)}")
         raise typer.Exit(code) from None
     finally:
         logger.removeHandler(handler)
@@ -104,4 +109,12 @@ def _discard_output() -> None:
 
 class _OnStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"Note: {record.getMessage()}", err=True)
+        _tell(f"Note: {record.getMessage()}")
+
+
+def _tell(text: str) -> None:
+    """Print on stderr, without the keys and passwords that a foreign message may have taken along."""
+    for name in _SECRETS:
+        secret = os.environ.get(name, "").strip()
+        text = text.replace(secret, "***") if secret else text
+    typer.echo(_USERINFO.sub("***@", text), err=True)

@@ -49,8 +49,6 @@ def _draw(remembered: History, today: date) -> None:
 
     screen, catalog = render.Screen(), published_catalog()
     name = remembered.organization if is_slug(remembered.organization) else "not known yet for this key"
-    screen.print(f"Organization: {name}")
-    screen.print()
     newest_first = sorted(remembered.models.values(), key=lambda inference: inference.at, reverse=True)
     rows = [
         (
@@ -61,17 +59,21 @@ def _draw(remembered: History, today: date) -> None:
         )
         for inference in newest_first
     ]
-    screen.print(render.listing(("Model", "Latest inference", "Source", "Shut down on"), rows))
-    screen.print()
     days = render.days_up_to(today, _DAYS)
     counts = [sum(remembered.daily.get(day, {}).values()) for day in days]
     sources: Counter[str] = Counter()
     for counted in remembered.daily.values():
         sources.update({source.value: count for source, count in counted.items()})
-    screen.print(f"Inferences counted on each of the past {_DAYS} days, {days[0]} to {days[-1]}:")
-    screen.print(render.sparkline(counts))
-    screen.print(f"Most on one day: {max(counts)}. On these days: {sum(counts)}. Ever: {_in_words(sources)}.")
-    screen.print("Shutdown days are the published ones, give or take a day.")
+    screen.draw(
+        f"Organization: {name}",
+        "",
+        *render.entries(("Model", "Latest inference", "Source", "Shutdown"), rows, screen.width),
+        "",
+        f"Inferences counted on each of the past {_DAYS} days, {days[0]} to {days[-1]}:",
+        render.sparkline(counts),
+        f"Most on one day: {max(counts)}. On these days: {sum(counts)}. Ever: {_in_words(sources)}.",
+        "Shutdown days are the published ones, give or take a day.",
+    )
 
 
 def _in_words(sources: Counter[str]) -> str:

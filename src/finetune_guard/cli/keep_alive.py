@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -60,20 +61,22 @@ def keep_alive(
 
 
 def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:
-    days = (connection.config.keep_alive or KeepAlive()).renew_within.days
+    renew_within = (connection.config.keep_alive or KeepAlive()).renew_within
     if plan.reason is not None:
-        return f"Not due: {_why_not(plan, days)}. Nothing was sent."
+        return f"Not due: {_why_not(plan, renew_within)}. Nothing was sent."
     first = (
         f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"
     )
     why = cause(plan.eligibility)
     if plan.eligibility.remaining is not None:
-        why = "it was asked for with --force" if force else f"the window closes within {days} days"
+        closes = f"the window closes on {moment(plan.eligibility.window_closes_at)}"
+        why = f"it was asked for with --force, and {closes}" if force else closes
     return f"Due: {why}. It would go {first}. Nothing was sent."
 
 
-def _why_not(plan: KeepAlivePlan, days: int) -> str:
+def _why_not(plan: KeepAlivePlan, renew_within: timedelta) -> str:
     closes = plan.eligibility.window_closes_at
     if plan.reason is NotSent.NOT_DUE and closes is not None:
-        return f"the window is open until {moment(closes)}, and one is due {days} days before"
+        since = moment(closes - renew_within)
+        return f"the window is open until {moment(closes)}, and one is due from {since} on"
     return cause(plan.eligibility)

@@ -19,26 +19,26 @@ class Narrator:
 
     def opening(self, title: str, text: str) -> None:
         """Say what is going to be told."""
-        self._screen.print(Text(title, "bold"))
-        self._screen.print(text)
+        self._screen.draw(Text(title, "bold"))
+        self._screen.draw(text)
 
     def step(self, title: str, text: str) -> None:
         """Begin a step and say what it is about."""
         self._step += 1
-        self._screen.print()
-        self._screen.print(Text.assemble((f"{self._step:>2}  ", "bold cyan"), (title, "bold")))
+        self._screen.draw("")
+        self._screen.draw(Text.assemble((f"{self._step:>2}  ", "bold cyan"), (title, "bold")))
         self._indented(Text(text, "dim"))
 
     def did(self, call: str, *results: str) -> None:
         """Show a call and what came of it."""
-        self._screen.print()
+        self._screen.draw("")
         self._indented(Text.assemble(("> ", "cyan"), (call, "cyan")))
         for result in results:
             self._indented(Text(result), deeper=2)
 
     def stopped(self, call: str, error: Exception) -> None:
         """Show a call and the error that it raised, as a program sees it."""
-        self._screen.print()
+        self._screen.draw("")
         self._indented(Text.assemble(("> ", "cyan"), (call, "cyan")))
         self._indented(Text.assemble((type(error).__name__, "bold red"), ":"), deeper=2)
         for line in str(error).splitlines():
@@ -46,13 +46,13 @@ class Narrator:
 
     def remark(self, text: str) -> None:
         """Say what has to be said beside a result."""
-        self._screen.print()
+        self._screen.draw("")
         self._indented(Text(text, "italic"))
 
     def end(self, text: str) -> None:
         """Close the story."""
-        self._screen.print()
-        self._screen.print(text)
+        self._screen.draw("")
+        self._screen.draw(text)
 
     def _indented(self, text: Text, *, deeper: int = 0) -> None:
-        self._screen.print(Padding.indent(text, _INDENT + deeper))
+        self._screen.draw(Padding.indent(text, _INDENT + deeper))

@@ -31,6 +31,7 @@ _IN_ASCII = str.maketrans(
         "█": "@",
         "✓": "+",
         "→": ">",
+        "±": "+/-",
     }
 )
 _HANDLER = "finetune_guard.cli"

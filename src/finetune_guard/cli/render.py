@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import NoReturn
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -47,8 +46,19 @@ class Screen(Console):
 
     def __init__(self) -> None:
         super().__init__(markup=False, emoji=False, highlight=False)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
+        if not self.is_terminal:
             self.width = UNWRAPPED
+
+    def draw(self, *parts: RenderableType) -> None:
+        """Print parts one below the other; in a pipe without the blanks that fill a table's cells."""
+        for part in parts:
+            if self.is_terminal:
+                self.print(part)
+                continue
+            with self.capture() as drawn:
+                self.print(part)
+            for line in drawn.get().splitlines():
+                self.out(line.rstrip())
 
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to whoever runs the command, where it is no failure."""
@@ -83,6 +93,20 @@ def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[RenderableType]:
+    """Return a table or, where it is too wide, each row's name above the rest of it: names stay whole."""
+    table = listing(headings, rows)
+    widest = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    if widest <= width:
+        return [table]
+    stacked: list[RenderableType] = []
+    for name, *rest in rows:
+        stacked.append(Text(name, "bold"))
+        told = (f"{heading.lower()} {cell}" for heading, cell in zip(headings[1:], rest, strict=True))
+        stacked.append(Text(f"  {', '.join(told)}"))
+    return stacked
 
 
 def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, Table]:

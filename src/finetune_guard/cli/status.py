@@ -56,16 +56,12 @@ def _draw(connection: Connection, eligibility: Eligibility) -> None:
         ("Rule", rule(eligibility, policy)),
     ]
     if following is not None:
-        hour = "" if following.day is None else " (the hour and the time zone are not published)"
+        hour = " (the hour and the time zone are not published)" if following.over is not None else ""
         when = str(following.day) if following.day is not None else moment(following.at)
         rows.append(("Next date", f"{when}, {distance(following, now)}: {following.text}{hour}"))
     rows.append(("What to do", _what_to_do(connection, eligibility)))
-    screen.print(render.headline(eligibility.verdict, cause(eligibility)))
-    screen.print()
-    screen.print(axis)
-    screen.print(legend)
-    screen.print()
-    screen.print(render.facts(rows))
+    headline = render.headline(eligibility.verdict, cause(eligibility))
+    screen.draw(headline, "", axis, legend, "", render.facts(rows))
 
 
 def _last_inference(eligibility: Eligibility) -> str:
@@ -78,11 +74,14 @@ def _last_inference(eligibility: Eligibility) -> str:
 
 
 def _what_to_do(connection: Connection, eligibility: Eligibility) -> str:
-    advice = [eligibility.remedy or "Nothing now."]
     if connection.inactive_because is not None:
         advice = [connection.inactive_because]
     elif eligibility.reason in _COMMANDS:
-        advice.append(f"On the command line: {_COMMANDS[eligibility.reason]}.")
+        advice = [eligibility.remedy or "", f"On the command line: {_COMMANDS[eligibility.reason]}."]
+    elif eligibility.remaining is not None and connection.plan(force=False, model=None).due:
+        advice = [eligibility.remedy or "", "The window closes soon: finetune-guard keep-alive renews it."]
+    else:
+        advice = [eligibility.remedy or "Nothing now."]
     if connection.forgets is not None:
         advice.append(connection.forgets)
-    return " ".join(advice)
+    return " ".join(filter(None, advice))
