@@ -72,6 +72,10 @@ class Stage:
         self._clients.append(client)
         return client
 
+    def advance(self, by: timedelta) -> str:
+        """Turn the clock on and return the new time as it is shown."""
+        return moment(self.clock.advance(by))
+
     def turn(self, to: datetime) -> str:
         """Turn the clock and return the new time as it is shown."""
         self.clock.set(to)

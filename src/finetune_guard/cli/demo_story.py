@@ -59,7 +59,7 @@ def _beginning(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
         "It has fine-tuned before and owns one model. The client is ours; the history is an empty folder.",
     )
     narrator.did(
-        "simulator",
+        "Simulator(clock=clock).start()",
         f"answers at {stage.simulator.base_url}",
         f"the time there: {stage.time}",
         f"the model: {stage.model}",
@@ -75,7 +75,7 @@ def _first_inference(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
     reply = client.chat.completions.create(
         model=stage.model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[0])}]
     )
-    narrator.did(f'client.chat.completions.create(model="{stage.model}", ...)', _content(reply))
+    narrator.did("client.chat.completions.create(model=pilot, ...)", _content(reply))
     narrator.did(CHECK, _verdict(client.guard.check()))
 
 
@@ -87,11 +87,9 @@ def _fine_tuning(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
     narrator.did(UPLOAD, f"{file.id}: {len(lines)} examples, {file.bytes} bytes")
     job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file.id, suffix="parcels")
     narrator.did(CREATE_JOB, f"{job.id}: {job.status}")
-    now = stage.turn(stage.clock() + timedelta(minutes=40))
+    narrator.did("clock.advance(timedelta(minutes=40))", stage.advance(timedelta(minutes=40)))
     job = client.fine_tuning.jobs.retrieve(job.id)
-    narrator.did(
-        f'client.fine_tuning.jobs.retrieve("{job.id}"), at {now}', f"{job.status}: {job.fine_tuned_model}"
-    )
+    narrator.did("client.fine_tuning.jobs.retrieve(job.id)", f"{job.status}: {job.fine_tuned_model}")
     return str(job.fine_tuned_model)
 
 
@@ -116,8 +114,8 @@ def _past_day_60(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
         "63 days without an inference",
         "The API would take the file and refuse the job. The guard says so before anything is sent.",
     )
-    now = stage.turn(stage.clock() + timedelta(days=63))
-    narrator.did(f"{CHECK}, at {now}", _verdict(client.guard.check()))
+    narrator.did("clock.advance(timedelta(days=63))", stage.advance(timedelta(days=63)))
+    narrator.did(CHECK, _verdict(client.guard.check()))
     before = len(stage.calls)
     narrator.stopped(UPLOAD, _refusal(lambda: _upload(stage, client)))
     narrator.did("simulator.calls", *_reached(stage.calls[before:]))
@@ -127,7 +125,7 @@ def _past_day_60(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
     )
     outcome = client.guard.keep_alive()
     narrator.did(
-        "client.guard.keep_alive()", f"sent={outcome.sent} to {outcome.model} at {moment(outcome.at)}"
+        "client.guard.keep_alive()", f"sent={outcome.sent} at {moment(outcome.at)}", f"to {outcome.model}"
     )
     narrator.did(CHECK, _verdict(client.guard.check()))
     file_id = _upload(stage, client)
@@ -146,10 +144,9 @@ def _kept_open(stage: Stage, narrator: Narrator, file_id: str) -> None:
         "With a keep-alive policy a job that is created near the window's end renews it first.",
     )
     client = stage.client(KeepAlive(renew_within=timedelta(days=14)))
-    closes = client.guard.check().window_closes_at
-    now = stage.turn((closes or stage.clock()) - timedelta(days=10))
-    narrator.did('client = OpenAI(guard=GuardConfig(keep_alive=KeepAlive(renew_within="14d")))')
-    narrator.did(f"{CHECK}, at {now}", _verdict(client.guard.check()))
+    narrator.did('OpenAI(guard=GuardConfig(keep_alive=KeepAlive(renew_within="14d")))')
+    narrator.did("clock.advance(timedelta(days=50))", stage.advance(timedelta(days=50)))
+    narrator.did(CHECK, _verdict(client.guard.check()))
     before = len(stage.calls)
     narrator.did(CREATE_JOB, _created(client, file_id))
     narrator.did("simulator.calls", *_reached(stage.calls[before:]))
@@ -161,24 +158,26 @@ def _last_days(stage: Stage, narrator: Narrator, client: OpenAI, model: str, fil
         "January 6 begins somewhere on Earth",
         "The published date has no hour and no time zone. While it is being crossed the API decides.",
     )
-    stage.turn(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))
+    now = stage.turn(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))
+    narrator.did("clock.set(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))", now)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FineTuneGuardWarning)
         created = _created(client, file_id)
     said = [f"{type(each.message).__name__}: {each.message}" for each in caught]
-    narrator.did(f"{CREATE_JOB}, at {stage.time}", created, *said)
+    narrator.did(CREATE_JOB, created, *said)
 
     narrator.step(
         "After January 6", "No job for anyone. Models go on answering until their base is shut down."
     )
-    stage.turn(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))
+    now = stage.turn(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))
+    narrator.did("clock.set(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))", now)
     before = len(stage.calls)
-    narrator.stopped(f"{CREATE_JOB}, at {stage.time}", _refusal(lambda: _created(client, file_id)))
+    narrator.stopped(CREATE_JOB, _refusal(lambda: _created(client, file_id)))
     narrator.did("simulator.calls", *_reached(stage.calls[before:]))
     reply = client.chat.completions.create(
         model=model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[1])}]
     )
-    narrator.did(f'client.chat.completions.create(model="{model}", ...)', _content(reply))
+    narrator.did("client.chat.completions.create(model=parcels, ...)", _content(reply))
 
 
 def _on_disk(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
@@ -246,4 +245,4 @@ def _refusal(call: Callable[[], object]) -> NotEligibleError:
 def _reached(calls: tuple[ServedCall, ...]) -> list[str]:
     if not calls:
         return ["nothing reached the server"]
-    return [f"{call.method} {call.path} {call.model or ''} -> {call.status}" for call in calls]
+    return [f"{call.method} {call.path} -> {call.status}" for call in calls]

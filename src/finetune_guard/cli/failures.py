@@ -17,7 +17,6 @@ from finetune_guard.api_errors import in_short
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
 
-
 _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
 _USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
 
