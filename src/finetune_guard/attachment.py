@@ -79,9 +79,16 @@ class Attachment:
 
     def applies_to(self, client: object, url: Url) -> bool:
         """Whether the policy holds for calls of ``client`` to ``url``."""
-        if self._engine is None or isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI)):
+        if self._engine is None or _is_azure(client):
             return False
         return self._engine.applies_to(url.host, url.port)
+
+    def decides(self, client: object, url: Url) -> bool:
+        """Whether a job that ``client`` creates at ``url`` is decided about.
+
+        With a wrong value in the environment nobody can say which hosts are meant, so that all are.
+        """
+        return not _is_azure(client) if self.is_broken else self.applies_to(client, url)
 
     def call(self, options: RequestOptions) -> JobCreation | TrainingUpload | None:
         """Return what is to be decided before a request is sent; None for most requests."""
@@ -90,7 +97,10 @@ class Attachment:
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
             return None
-        return call if isinstance(call, (JobCreation, TrainingUpload)) else None
+        if isinstance(call, TrainingUpload):
+            checked = self._engine is not None and self._engine.config.check_uploads
+            return call if checked else None
+        return call if isinstance(call, JobCreation) else None
 
     def observe(self, client: object, options: RequestOptions, response: Response) -> None:
         """Note a successful call, if it is one to note. Never fails and never reads a body."""
@@ -122,6 +132,15 @@ class Attachment:
 
 def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:
     """Return what a request will be sent with; later headers win, whatever their case."""
-    sent = {name.lower(): value for each in headers for name, value in each.items() if isinstance(value, str)}
+    # A value that is no text is the SDK's way to leave a header out.
+    sent = {name.lower(): value for each in headers for name, value in each.items()}
     key = f"Bearer {api_key}" if isinstance(api_key, str) and api_key else ""
-    return Credentials(sent.get("authorization", key), sent.get("openai-organization") or None)
+    authorization, organization = sent.get("authorization", key), sent.get("openai-organization")
+    return Credentials(
+        authorization if isinstance(authorization, str) else "",
+        organization if isinstance(organization, str) and organization else None,
+    )
+
+
+def _is_azure(client: object) -> bool:
+    return isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI))

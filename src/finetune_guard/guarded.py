@@ -85,7 +85,7 @@ class Guarded:
         if call is None:
             return None
         url = own_url(client, options.url)
-        return call if attachment.is_broken or attachment.applies_to(client, url) else None
+        return call if attachment.decides(client, url) else None
 
 
 class SyncGuarded(Guarded, _SyncBase):
@@ -122,10 +122,10 @@ class SyncGuarded(Guarded, _SyncBase):
         self._finetune_guard.flush(FLUSH_TIMEOUT)
         super().close()
 
-    def _guard_drive(self, flow: Flow[T], headers: Mapping[str, str] | None = None) -> T:
+    def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return drive(flow, partial(self._guard_ask, headers=headers or {}))
 
-    def _guard_ask(self, call: ApiCall, headers: Mapping[str, str]) -> Reply:
+    def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
         return super().request(Reply, own_request(call, headers))
 
 
@@ -163,8 +163,8 @@ class AsyncGuarded(Guarded, _AsyncBase):
         await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
         await super().close()
 
-    async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, str] | None = None) -> T:
+    async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
 
-    async def _guard_ask(self, call: ApiCall, headers: Mapping[str, str]) -> Reply:
+    async def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
         return await super().request(Reply, own_request(call, headers))

@@ -21,7 +21,7 @@ from finetune_guard.identity import organization_slug
 _WHOSE = ("authorization", "openai-organization", "openai-project")
 
 
-def own_request(call: ApiCall, headers: Mapping[str, str]) -> FinalRequestOptions:
+def own_request(call: ApiCall, headers: Mapping[str, Any]) -> FinalRequestOptions:
     """Return the SDK's options for ``call``, sent with the ``headers`` that say on whose behalf."""
     optional: dict[str, Any] = {}
     if call.json is not None:
@@ -35,12 +35,10 @@ def own_request(call: ApiCall, headers: Mapping[str, str]) -> FinalRequestOption
     )
 
 
-def given_headers(options: Any) -> dict[str, str]:
-    """Return the headers of a user's request that say on whose behalf it is made."""
+def given_headers(options: Any) -> dict[str, Any]:
+    """Return the headers of a user's request that say on whose behalf it is made, or that leave that out."""
     headers = options.headers if isinstance(options.headers, Mapping) else {}
-    return {
-        name: value for name, value in headers.items() if isinstance(value, str) and name.lower() in _WHOSE
-    }
+    return {name: value for name, value in headers.items() if name.lower() in _WHOSE}
 
 
 def own_url(client: Any, url: str) -> Any:
