@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +12,6 @@ from openai._resource import AsyncAPIResource, SyncAPIResource
 from finetune_guard.attachment import Attachment
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.guarded import AsyncGuarded, Guarded, SyncGuarded
-from finetune_guard.validation import shown
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("finetune_guard")
 
 _Client = TypeVar("_Client", bound="SyncAPIClient | AsyncAPIClient")
+
+_DOORS = ("request", "_process_response", "copy", "with_options", "close")
 
 
 def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
@@ -42,11 +42,11 @@ def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
         return _reclassed(client, type(client), Attachment(config))
     if not isinstance(client, (SyncAPIClient, AsyncAPIClient)):
         raise GuardConfigError(
-            f"guard(client) is {shown(client)}: an openai.OpenAI or openai.AsyncOpenAI is required, or a "
+            f"guard(client) is {_kind_of(client)}: an openai.OpenAI or openai.AsyncOpenAI is required, or a "
             "client of a subclass"
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Attachment(config))
-    if not guarded._guard_is_active():  # noqa: SLF001 -- its other half
+    if not guarded._finetune_guard.is_broken and not guarded._guard_is_active():  # noqa: SLF001 -- its other half
         logger.warning(
             "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "
             "unguarded.",
@@ -54,6 +54,11 @@ def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
             client.base_url.host,
         )
     return guarded  # type: ignore[no-any-return]
+
+
+def _kind_of(value: object) -> str:
+    """What ``value`` is, and not the value itself: it may well be a key."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
 _guarded_classes: weakref.WeakKeyDictionary[type[Any], type[Any]] = weakref.WeakKeyDictionary()
@@ -75,14 +80,32 @@ def _reclassed(client: Any, cls: type[Any], attachment: Attachment) -> Any:
     A subclass's constructor can take anything, so none is called: all state is carried over as it is,
     but for the resources, which must speak through the copy.
     """
-    guarded = copy.copy(client)
-    guarded.__class__ = cls
-    for name, value in list(vars(guarded).items()):
+    guarded = object.__new__(cls)  # not by assigning __class__: two bases are another layout than one
+    guarded.__dict__.update(vars(client))
+    for name, value in vars(client).items():
         if isinstance(value, (SyncAPIResource, AsyncAPIResource)) or name.startswith(
             ("with_raw_", "with_streaming_")
         ):
             del guarded.__dict__[name]  # a cached property makes it anew
             if not hasattr(type(guarded), name):
                 setattr(guarded, name, type(value)(guarded))
+    _open_doors(guarded)
     guarded._finetune_guard = attachment  # noqa: SLF001 -- its other half
     return guarded
+
+
+def _open_doors(guarded: Any) -> None:
+    """Remove what was put in the place of a door, since it leads through the client that was copied.
+
+    So do tools that instrument one client by replacing its ``request``.
+    """
+    walled_up = [name for name in vars(guarded) if name in _DOORS]
+    for name in walled_up:
+        del guarded.__dict__[name]
+    if walled_up:
+        logger.warning(
+            "%s of this %s had been replaced, by an instrumentation perhaps; the guarded client has the "
+            "class's own. Guard a client before it is instrumented, not after.",
+            " and ".join(walled_up),
+            type(guarded).__name__,
+        )
