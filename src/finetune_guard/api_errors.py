@@ -9,6 +9,9 @@ import openai
 TRAINING_NOT_AVAILABLE = "training_not_available"
 """The code of the policy's refusal; it comes with status 403."""
 
+INVALID_API_KEY = "invalid_api_key"
+"""The code of a key that the API doesn't know; it comes with status 401."""
+
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -38,6 +41,11 @@ def error_message(error: openai.APIError) -> str:
 def is_refusal(error: openai.APIError) -> bool:
     """Whether the API refused a job by its policy: neither quota nor permission nor an untunable model."""
     return isinstance(error, openai.PermissionDeniedError) and error_code(error) == TRAINING_NOT_AVAILABLE
+
+
+def is_wrong_key(error: openai.APIError) -> bool:
+    """Whether the API doesn't know the key; one that may merely not do everything is another matter."""
+    return isinstance(error, openai.AuthenticationError) and error_code(error) == INVALID_API_KEY
 
 
 def concerns_model(error: openai.APIError) -> bool:

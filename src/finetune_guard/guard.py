@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import openai
 
-from finetune_guard.api_errors import error_code, error_message, in_short
+from finetune_guard.api_errors import error_code, error_message, in_short, is_wrong_key
 from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation
 from finetune_guard.clocks import answered_at, system_clock
 from finetune_guard.config import GuardConfig
@@ -119,7 +119,7 @@ class Guard:
         now = self.now()
         try:
             moment = aware_utc(at) if at is not None else now
-        except (AttributeError, ValueError):
+        except (AttributeError, OverflowError, ValueError):
             raise GuardConfigError(
                 f"record(at=...) is {shown(at)}: a datetime with a time zone is required"
             ) from None
@@ -166,11 +166,14 @@ class Guard:
 
         An upload alone asks the API for nothing, unless the window is known to have lapsed and a
         keep-alive may open it.
+
+        Raises:
+            openai.AuthenticationError: The API had to be asked and doesn't know the key.
         """
         creates = isinstance(call, JobCreation)
         eligibility = self.decide(credentials)
         if creates and eligibility.reason in _ASKABLE:
-            credentials = yield from self._identify(credentials, again=False)
+            credentials = yield from self._identify(credentials, again=False, wrong_key_ends_it=True)
             eligibility = self.decide(credentials)
         keep_alive = self.config.keep_alive
         lapsed = eligibility.verdict is Verdict.INELIGIBLE
@@ -223,14 +226,22 @@ class Guard:
             raise GuardConfigError(_not_fine_tuned("keep_alive", model))
         return Renewal(self.recorder, keep_alive, self.decide, self.now)
 
-    def _identify(self, credentials: Credentials, *, again: bool) -> Flow[Credentials]:
+    def _identify(
+        self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False
+    ) -> Flow[Credentials]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 
         Returns the credentials as they were really sent: a callable key is known only then.
+
+        Raises:
+            openai.AuthenticationError: The API doesn't know the key, and ``wrong_key_ends_it``: the
+                user's own call can only end so too.
         """
         if not again and (credentials in self._asked or self._organization(credentials) is not None):
             return credentials
         found = yield from discover()
+        if wrong_key_ends_it and found.failure is not None and is_wrong_key(found.failure):
+            raise found.failure
         if found.reply is None:
             if again and found.failure is not None:
                 logger.warning(
