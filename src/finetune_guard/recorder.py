@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
+from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials
 from finetune_guard.notes import Stream, Subject
@@ -72,8 +73,8 @@ class Recorder:
         """
         known = self._names.get(credentials)
         if known is None:
-            salt = self.store.salt(create=False)
-            known = self.store.organization_of(credentials.alias(salt)) if salt is not None else None
+            salt = self._salt()
+            known = self._ask(self.store.organization_of, credentials.alias(salt)) if salt is not None else None
             if known is not None:
                 self._name(credentials, known)
         return known
@@ -128,16 +129,31 @@ class Recorder:
         """Read what is kept for the credentials; once more when it got another name meanwhile."""
         for _ in range(_MOST_READS):
             name = self._history_name(credentials)
-            found = read(name)
+            found = self._ask(read, name)
             if name == self._history_name(credentials):
                 break
         return found
+
+    def _salt(self) -> bytes | None:
+        return self._ask(lambda _: self.store.salt(create=False), "")
+
+    def _ask(self, read: Callable[[str], _T], name: str) -> _T:
+        """Read from the store; whatever goes wrong in it ends as a StoreError, also in a user's own."""
+        try:
+            return read(name)
+        except StoreError:
+            raise
+        except Exception as exc:
+            raise StoreError(
+                f"The history at {self.store.location} can't be read: {type(exc).__name__}.",
+                remedy="Look at the error that this one is chained to.",
+            ) from exc
 
     def _history_name(self, credentials: Credentials) -> str:
         slug = self.organization(credentials)
         if slug is not None:
             return slug
-        salt = self.store.salt(create=False)
+        salt = self._salt()
         return credentials.alias(salt) if salt is not None else UNNAMED
 
     def _name(self, credentials: Credentials, organization: str) -> None:

@@ -147,7 +147,7 @@ class _Turn:
             store = self._stores[0]
             try:
                 lease = store.lease(self._name, self._ttl)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
                 # A broken store must not stop a keep-alive: the turn is then this process's alone.
                 logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
                 self._stores.pop(0)
@@ -165,5 +165,5 @@ class _Turn:
         for store, lease in reversed(self._held):
             try:
                 store.release(lease)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 -- as above
                 logger.warning("finetune-guard can't end its turn; it ends by itself in time: %s", error)
