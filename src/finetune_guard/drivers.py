@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,21 +16,22 @@ from finetune_guard.flows import ApiCall, Flow, Pause, Reply, T
 
 def drive(flow: Flow[T], ask: Callable[[ApiCall], Reply]) -> T:
     """Run ``flow`` to its end in the caller's thread; ``ask`` makes its API calls."""
-    step = _advance(flow, None)
+    steps = _Steps(flow)
+    step = steps.send(None)
     try:
         while not isinstance(step, _Done):
             if isinstance(step, Pause):
                 time.sleep(step.duration.total_seconds())
-                step = _advance(flow, None)
+                step = steps.send(None)
                 continue
             try:
                 reply = ask(step)
             except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = _throw(flow, error)
+                step = steps.throw(error)
             else:
-                step = _advance(flow, reply)
+                step = steps.send(reply)
     finally:
-        flow.close()
+        steps.close()
     return step.value
 
 
@@ -38,22 +40,23 @@ async def drive_async(flow: Flow[T], ask: Callable[[ApiCall], Awaitable[Reply]])
 
     So no store ever blocks the event loop. A cancellation ends the flow there as well.
     """
+    steps = _Steps(flow)
     try:
-        step = await anyio.to_thread.run_sync(_advance, flow, None)
+        step = await anyio.to_thread.run_sync(steps.send, None)
         while not isinstance(step, _Done):
             if isinstance(step, Pause):
                 await anyio.sleep(step.duration.total_seconds())
-                step = await anyio.to_thread.run_sync(_advance, flow, None)
+                step = await anyio.to_thread.run_sync(steps.send, None)
                 continue
             try:
                 reply = await ask(step)
             except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = await anyio.to_thread.run_sync(_throw, flow, error)
+                step = await anyio.to_thread.run_sync(steps.throw, error)
             else:
-                step = await anyio.to_thread.run_sync(_advance, flow, reply)
+                step = await anyio.to_thread.run_sync(steps.send, reply)
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(flow.close)
+            await anyio.to_thread.run_sync(steps.close)
     return step.value
 
 
@@ -64,15 +67,31 @@ class _Done(Generic[T]):
     value: T
 
 
-def _advance(flow: Flow[T], reply: Reply | None) -> ApiCall | Pause | _Done[T]:
-    try:
-        return flow.send(reply)
-    except StopIteration as stop:
-        return _Done(stop.value)
+class _Steps(Generic[T]):
+    """The steps of a flow, one at a time.
 
+    When a task is cancelled the step that it waited for goes on in its thread; the flow can be closed,
+    and let go of what it holds, only after that.
+    """
 
-def _throw(flow: Flow[T], error: Exception) -> ApiCall | Pause | _Done[T]:
-    try:
-        return flow.throw(error)
-    except StopIteration as stop:
-        return _Done(stop.value)
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self._one_at_a_time = threading.Lock()
+
+    def send(self, reply: Reply | None) -> ApiCall | Pause | _Done[T]:
+        with self._one_at_a_time:
+            try:
+                return self._flow.send(reply)
+            except StopIteration as stop:
+                return _Done(stop.value)
+
+    def throw(self, error: Exception) -> ApiCall | Pause | _Done[T]:
+        with self._one_at_a_time:
+            try:
+                return self._flow.throw(error)
+            except StopIteration as stop:
+                return _Done(stop.value)
+
+    def close(self) -> None:
+        with self._one_at_a_time:
+            self._flow.close()
