@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
 
+import certifi
 import pytest
 import respx
 from both_ways import ASYNC, HTTP, SYNC, done
@@ -17,6 +19,18 @@ START = datetime(2026, 8, 1, tzinfo=timezone.utc)
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_certificates(tmp_path_factory):
+    """Lets each client load one certificate, not the hundreds that nothing here is checked with."""
+    end = "-----END CERTIFICATE-----\n"
+    certificate = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
+    one = tmp_path_factory.mktemp("certificates") / "one.pem"
+    one.write_text(certificate, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(one))
+        yield
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
@@ -128,10 +142,10 @@ def infer(model):
 
 @pytest.fixture
 def posts(sim):
-    """Counts the calls that the simulated API has served on a path."""
+    """Counts the POST requests that the simulated API has served on a path."""
 
     def count(path):
-        return sum(call.path == f"/v1{path}" for call in sim.calls)
+        return sum((call.method, call.path) == ("POST", f"/v1{path}") for call in sim.calls)
 
     return count
 
