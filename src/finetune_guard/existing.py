@@ -90,7 +90,7 @@ def _reclassed(client: Any, cls: type[Any], attachment: Attachment) -> Any:
             if not hasattr(type(guarded), name):
                 setattr(guarded, name, type(value)(guarded))
     _open_doors(guarded)
-    guarded._finetune_guard = attachment  # noqa: SLF001 -- its other half
+    guarded._finetune_guard = attachment
     return guarded
 
 

@@ -1,0 +1,240 @@
+"""How programs use their framework with a guarded client: each function is such a program.
+
+A program runs at least one inference on ``bench.model`` each way that its framework knows: sync, async,
+streamed, structured. It skips itself where the framework isn't installed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+import openai
+import pytest
+from bench import MESSAGES, Bench, Parcel
+
+import finetune_guard
+
+PROMPT = MESSAGES[0]["content"]
+
+
+async def instructor_structured(bench: Bench):
+    """Instructor's ``from_openai`` returns models, streams partial ones, and validates, on both halves."""
+    instructor = pytest.importorskip("instructor")
+    for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA):
+        asked = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
+        sync = instructor.from_openai(bench.client(), mode=mode)
+        assert isinstance(sync.chat.completions.create(**asked), Parcel)
+        assert list(sync.chat.completions.create_partial(**asked))
+        both_ways = instructor.from_openai(bench.async_client(), mode=mode)
+        assert isinstance(await both_ways.chat.completions.create(**asked), Parcel)
+        assert [part async for part in both_ways.chat.completions.create_partial(**asked)]
+
+
+async def langchain_chat(bench: Bench):
+    """``ChatOpenAI`` takes guarded clients for its two halves: invoke, stream, batch, structured output."""
+    langchain = pytest.importorskip("langchain_openai")
+    sync, both_ways = bench.client(), bench.async_client()
+    for api in ({}, {"use_responses_api": True}):
+        chat = langchain.ChatOpenAI(
+            model=bench.model,
+            root_client=sync,
+            client=sync.chat.completions,
+            root_async_client=both_ways,
+            async_client=both_ways.chat.completions,
+            **api,
+        )
+        await _use_langchain(chat)
+
+
+async def langchain_made_the_client(bench: Bench):
+    """The clients that ``ChatOpenAI`` makes can be guarded afterwards."""
+    langchain = pytest.importorskip("langchain_openai")
+    chat = langchain.ChatOpenAI(model=bench.model)
+    chat.root_client = finetune_guard.guard(chat.root_client, bench.config)
+    chat.client = chat.root_client.chat.completions
+    chat.root_async_client = finetune_guard.guard(chat.root_async_client, bench.config)
+    chat.async_client = chat.root_async_client.chat.completions
+    await _use_langchain(chat)
+
+
+async def _use_langchain(chat):
+    assert chat.invoke(PROMPT).text
+    assert [part.text for part in chat.stream(PROMPT)]
+    assert len(chat.batch([PROMPT, PROMPT])) == 2
+    assert isinstance(chat.with_structured_output(Parcel).invoke(PROMPT), Parcel)
+    assert (await chat.ainvoke(PROMPT)).text
+    assert [part.text async for part in chat.astream(PROMPT)]
+    assert isinstance(await chat.with_structured_output(Parcel).ainvoke(PROMPT), Parcel)
+
+
+async def openai_agents(bench: Bench):
+    """A guarded client as the Agents SDK's default runs agents on both APIs, streamed and structured."""
+    agents = pytest.importorskip("agents")
+    agents.set_tracing_disabled(disabled=True)
+    agents.set_default_openai_client(bench.async_client(), use_for_tracing=False)
+    for api in ("responses", "chat_completions"):
+        agents.set_default_openai_api(api)
+        agent = agents.Agent(name="Support", instructions="Be short.", model=bench.model)
+        assert (await agents.Runner.run(agent, PROMPT)).final_output
+        streamed = agents.Runner.run_streamed(agent, PROMPT)
+        assert [event.type async for event in streamed.stream_events()]
+        agent = agents.Agent(name="Support", model=bench.model, output_type=Parcel)
+        assert isinstance((await agents.Runner.run(agent, PROMPT)).final_output, Parcel)
+
+
+async def pydantic_ai(bench: Bench):
+    """A provider around a guarded client runs agents on both APIs, streamed and structured."""
+    ai = pytest.importorskip("pydantic_ai")
+    models = pytest.importorskip("pydantic_ai.models.openai")
+    providers = pytest.importorskip("pydantic_ai.providers.openai")
+    for kind in (models.OpenAIChatModel, models.OpenAIResponsesModel):
+        model = kind(bench.model, provider=providers.OpenAIProvider(openai_client=bench.async_client()))
+        assert (await ai.Agent(model).run(PROMPT)).output
+        async with ai.Agent(model).run_stream(PROMPT) as streamed:
+            assert [text async for text in streamed.stream_text()]
+        structured = ai.Agent(model, output_type=Parcel)
+        assert isinstance((await structured.run(PROMPT)).output, Parcel)
+
+
+async def llama_index(bench: Bench):
+    """LlamaIndex's ``OpenAI`` takes guarded clients for its two halves: complete, chat, stream."""
+    pytest.importorskip("llama_index.llms.openai")
+    llms = sys.modules["llama_index.llms.openai"]
+    core = pytest.importorskip("llama_index.core.llms")
+    llm = llms.OpenAI(
+        model=bench.model, openai_client=bench.client(), async_openai_client=bench.async_client()
+    )
+    chat = [core.ChatMessage(role="user", content=PROMPT)]
+    assert llm.complete(PROMPT).text
+    assert llm.chat(chat).message.content
+    assert [part.delta for part in llm.stream_chat(chat)]
+    assert isinstance(llm.as_structured_llm(Parcel).complete(PROMPT).raw, Parcel)
+    assert (await llm.acomplete(PROMPT)).text
+    assert [part.delta async for part in await llm.astream_chat(chat)]
+
+
+async def litellm_completion(bench: Bench):
+    """``litellm.completion`` and ``acompletion`` go through the guarded client that they are given."""
+    litellm = pytest.importorskip("litellm")
+    asked = {"model": f"openai/{bench.model}", "messages": MESSAGES}
+    sync, both_ways = bench.client(), bench.async_client()
+    assert litellm.completion(**asked, client=sync).choices
+    assert list(litellm.completion(**asked, client=sync, stream=True))
+    assert litellm.completion(**asked, client=sync, response_format=Parcel).choices
+    assert (await litellm.acompletion(**asked, client=both_ways)).choices
+    assert [part async for part in await litellm.acompletion(**asked, client=both_ways, stream=True)]
+
+
+async def langfuse_drop_in(bench: Bench):
+    """Langfuse's own drop-in can be guarded, and observes guarded clients as it does the SDK's."""
+    pytest.importorskip("langfuse.openai")
+    langfuse = sys.modules["langfuse.openai"]
+    theirs = finetune_guard.guard(langfuse.OpenAI(max_retries=0), bench.config)
+    theirs_async = finetune_guard.guard(langfuse.AsyncOpenAI(max_retries=0), bench.config)
+    for client in (theirs, theirs_async, bench.client(), bench.async_client()):
+        await use_sdk(client, bench.model)
+        await _done(client.chat.completions.create(model=bench.model, messages=MESSAGES, name="support"))
+
+
+async def logfire_instrumented(bench: Bench):
+    """A guarded client that Logfire instruments is guarded still, and makes a span for each call."""
+    logfire = pytest.importorskip("logfire")
+    spans = _spans(logfire)
+    client, both_ways = bench.client(), bench.async_client()
+    logfire.instrument_openai(client)
+    logfire.instrument_openai(both_ways)
+    await use_sdk(client, bench.model)
+    await use_sdk(both_ways, bench.model)
+    assert len(spans.get_finished_spans()) >= bench.served
+    outcome = client.guard.keep_alive(force=True)
+    assert outcome.sent
+
+
+async def logfire_before_guard(bench: Bench):
+    """Guarding a client that Logfire has instrumented already guards it all the same."""
+    logfire = pytest.importorskip("logfire")
+    _spans(logfire)
+    for bare in (openai.OpenAI(max_retries=0), openai.AsyncOpenAI(max_retries=0)):
+        logfire.instrument_openai(bare)
+        await use_sdk(finetune_guard.guard(bare, bench.config), bench.model)
+
+
+def _spans(logfire):
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    spans = memory.InMemorySpanExporter()
+    logfire.configure(
+        send_to_logfire=False,
+        console=False,
+        additional_span_processors=[export.SimpleSpanProcessor(spans)],
+    )
+    return spans
+
+
+async def openinference_instrumented(bench: Bench):
+    """OpenInference's instrumentation sees the calls of guarded clients, their keep-alives included."""
+    await _instrumented(bench, pytest.importorskip("openinference.instrumentation.openai"))
+
+
+async def opentelemetry_instrumented(bench: Bench):
+    """OpenTelemetry's instrumentation sees the calls of guarded clients."""
+    await _instrumented(bench, pytest.importorskip("opentelemetry.instrumentation.openai"))
+
+
+async def _instrumented(bench: Bench, instrumentation):
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    trace = pytest.importorskip("opentelemetry.sdk.trace")
+    spans, provider = memory.InMemorySpanExporter(), trace.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(spans))
+    instrumentor = instrumentation.OpenAIInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        await use_sdk(bench.client(), bench.model)
+        await use_sdk(bench.async_client(), bench.model)
+        await use_sdk(finetune_guard.guard(openai.OpenAI(max_retries=0), bench.config), bench.model)
+        assert len(spans.get_finished_spans()) >= bench.served
+        assert bench.client().guard.keep_alive(force=True).sent
+        assert (await bench.async_client().guard.keep_alive(force=True)).sent
+    finally:
+        instrumentor.uninstrument()
+
+
+async def use_sdk(client, model):
+    """Runs an inference on ``model`` in each of the SDK's own ways."""
+    chat = {"model": model, "messages": MESSAGES}
+    assert (await _done(client.chat.completions.create(**chat))).choices
+    assert await _listed(await _done(client.chat.completions.create(**chat, stream=True)))
+    assert (await _done(client.responses.create(model=model, input=PROMPT))).output_text
+    assert await _listed(await _done(client.responses.create(model=model, input=PROMPT, stream=True)))
+    raw = await _done(client.chat.completions.with_raw_response.create(**chat))
+    assert raw.parse().choices
+    parsed = await _done(client.responses.parse(model=model, input=PROMPT, text_format=Parcel))
+    assert isinstance(parsed.output_parsed, Parcel)
+
+
+async def _done(value):
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _listed(stream):
+    # An instrumentation's streams have the methods of both kinds.
+    stream_class = getattr(stream, "__wrapped__", stream)
+    return [part async for part in stream] if hasattr(stream_class, "__aiter__") else list(stream)
+
+
+PROGRAMS = (
+    instructor_structured,
+    langchain_chat,
+    langchain_made_the_client,
+    langfuse_drop_in,
+    litellm_completion,
+    llama_index,
+    logfire_before_guard,
+    logfire_instrumented,
+    openai_agents,
+    openinference_instrumented,
+    opentelemetry_instrumented,
+    pydantic_ai,
+)

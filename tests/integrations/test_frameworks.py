@@ -1,0 +1,23 @@
+"""Other people's frameworks on guarded clients, over real HTTP; each only where it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from frameworks import PROGRAMS
+
+# What frameworks warn of is theirs; a warning of ours would be a surprise to their users.
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.filterwarnings("error::finetune_guard.FineTuneGuardWarning"),
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_framework_works_and_its_inferences_are_remembered(bench, program):
+    """A framework works on a guarded client as on the SDK's, and no inference is missed or counted twice."""
+    asyncio.run(program(bench))
+    assert bench.served > 0
+    assert bench.remembered == bench.served
+    assert bench.last == bench.model
