@@ -10,8 +10,7 @@ import pytest
 from finetune_guard.fixtures import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
 from finetune_guard.testing import simulator_environment
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
-from conftest import EXAMPLES
 
 from finetune_guard.testing import Fault
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 PAST_THE_WINDOW = timedelta(days=61)
 
 

@@ -10,13 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import finetune_guard
 from finetune_guard import FineTuneGuardError, GuardConfig
 from finetune_guard.config import variable
 from finetune_guard.testing import Fault
 
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASE = "gpt-4o-mini-2024-07-18"
 

@@ -1,0 +1,61 @@
+"""The names that programs may rely on."""
+
+from __future__ import annotations
+
+import finetune_guard
+
+NAMES = [
+    "OPENAI_SELF_SERVE",
+    "AccessPolicy",
+    "AsyncClient",
+    "AsyncOpenAI",
+    "Client",
+    "Coverage",
+    "Eligibility",
+    "FineTuneGuardError",
+    "FineTuneGuardWarning",
+    "FineTunedModel",
+    "FineTuningClosedError",
+    "FineTuningRefusedError",
+    "GuardConfig",
+    "GuardConfigError",
+    "History",
+    "HistoryUnavailableWarning",
+    "Inference",
+    "InferenceWindowExpiredError",
+    "KeepAlive",
+    "KeepAliveError",
+    "KeepAliveOutcome",
+    "NeverFineTunedError",
+    "NoInferenceRecordedError",
+    "NotEligibleError",
+    "OpenAI",
+    "Phase",
+    "PolicyBoundaryWarning",
+    "Reason",
+    "Requirement",
+    "Source",
+    "Store",
+    "StoreError",
+    "Verdict",
+    "guard",
+]
+
+
+def test_public_names_are_these():
+    """No public name comes or goes unnoticed."""
+    assert sorted(NAMES) == sorted(finetune_guard.__all__)
+
+
+def test_public_names_are_sorted():
+    """Constants, then classes, then functions, each in order, as Ruff sorts them."""
+    constants = [name for name in finetune_guard.__all__ if name.isupper()]
+    classes = [name for name in finetune_guard.__all__ if name[0].isupper() and not name.isupper()]
+    functions = [name for name in finetune_guard.__all__ if name[0].islower()]
+
+    assert finetune_guard.__all__ == [*sorted(constants), *sorted(classes), *sorted(functions)]
+
+
+def test_every_public_name_is_there():
+    """A star import works."""
+    assert [] == [name for name in finetune_guard.__all__ if not hasattr(finetune_guard, name)]
