@@ -25,7 +25,9 @@ def told(seen):
 
 def served(sim):
     """The calls that the API has answered since the last look."""
-    calls = [(call.method, ID.sub(r"\1-id", call.path), call.model, call.status, call.stream) for call in sim.calls]
+    calls = [
+        (call.method, ID.sub(r"\1-id", call.path), call.model, call.status, call.stream) for call in sim.calls
+    ]
     sim.clear_calls()
     return calls
 

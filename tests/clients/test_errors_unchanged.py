@@ -147,9 +147,7 @@ async def test_retries_are_the_sdks_own(sim, connect, connect_bare, model):
     for each in (connect_bare(max_retries=2), connect(max_retries=2)):
         sim.clear_calls()
         for _ in range(2):
-            sim.fault(
-                Fault(path=CHAT, status=500, headers={"retry-after-ms": "1", "x-should-retry": "true"})
-            )
+            sim.fault(Fault(path=CHAT, status=500, headers={"retry-after-ms": "1", "x-should-retry": "true"}))
         await chat(each, model)
         seen.append([call.status for call in sim.calls])
     assert [[500, 500, 200]] * 2 == seen

@@ -32,9 +32,7 @@ async def create(client):
 
 
 async def create_raw(client):
-    return await done(
-        client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x")
-    )
+    return await done(client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x"))
 
 
 async def create_streamed(client):

@@ -34,7 +34,9 @@ async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model,
     assert [model] == list((await done(client.guard.history())).models)
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4o", "ft", "my-ft:model", "ft:", "soft-launch", "", None])
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-mini", "gpt-4o", "ft", "my-ft:model", "ft:", "soft-launch", "", None]
+)
 async def test_base_models_are_not_remembered(connect, sim, model):
     """Only a fine-tuned model keeps the window open."""
     client = connect()

@@ -87,8 +87,6 @@ async def test_a_purpose_in_extra_body_counts(lapsed, sim):
     """What ``extra_body`` says wins, as it does on the wire."""
     with pytest.raises(InferenceWindowExpiredError):
         await done(
-            lapsed.files.create(
-                purpose="batch", file=Untouchable(DATA), extra_body={"purpose": "fine-tune"}
-            )
+            lapsed.files.create(purpose="batch", file=Untouchable(DATA), extra_body={"purpose": "fine-tune"})
         )
     assert () == sim.calls

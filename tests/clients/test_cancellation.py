@@ -1,0 +1,102 @@
+"""A task that is cancelled in the middle of a decision leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import anyio
+import pytest
+from both_ways import ASYNC
+from conftest import BASE
+
+from finetune_guard import KeepAlive
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+
+
+class HeldUp(MemoryStore):
+    """A store whose leases take until someone lets them pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.let_pass = threading.Event(), threading.Event()
+
+    def lease(self, name, ttl):
+        self.reached.set()
+        assert self.let_pass.wait(10)
+        return super().lease(name, ttl)
+
+
+@pytest.fixture
+async def connect_async(sim, configured, model):
+    """Makes async clients that keep the window open."""
+    clients = []
+
+    def make(**config):
+        guard = configured(keep_alive=KeepAlive(), **config)
+        key = sim.organization().api_key
+        clients.append(ASYNC.guarded(base_url=sim.base_url, api_key=key, guard=guard, max_retries=0))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+def creation(client):
+    return asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def test_a_keep_alive_under_way_frees_its_lease(connect_async, sim, store):
+    """Cancelled while the API takes its time, the right to send is given back at once."""
+    client = connect_async()
+    sim.fault(Fault(path=CHAT, delay=30))
+    task = creation(client)
+    while not store.organizations():  # the organization is known: the keep-alive comes next
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await client.guard.keep_alive(force=True)).sent
+
+
+async def test_a_step_in_a_thread_is_waited_for(connect_async):
+    """Cancelled while a thread asks the store for a lease, it is given back when the thread has it."""
+    store = HeldUp()
+    client = connect_async(store=store)
+    task = creation(client)
+    while not store.reached.is_set():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.sleep(0.05)
+    store.let_pass.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await client.guard.keep_alive()).sent
+
+
+async def test_anyios_cancellation_does_the_same(connect_async, sim):
+    """A timeout of anyio's leaves nothing behind either."""
+    client = connect_async()
+    sim.fault(Fault(path=CHAT, delay=30))
+    with anyio.move_on_after(0.5) as scope:
+        await client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    assert scope.cancelled_caught
+    assert (await client.guard.keep_alive()).sent
+
+
+async def test_a_cancelled_inference_is_none(connect_async, sim, model):
+    """An inference that was given up before its answer is not remembered."""
+    client = connect_async()
+    sim.fault(Fault(path=CHAT, delay=30))
+    chat = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(chat, timedelta(milliseconds=200).total_seconds())
+    assert {} == (await client.guard.history()).models
