@@ -61,16 +61,19 @@ def _kind_of(value: object) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
-_guarded_classes: weakref.WeakKeyDictionary[type[Any], type[Any]] = weakref.WeakKeyDictionary()
+# Both ends are weak: a guarded class holds its base, so a strong one would keep both for ever.
+_guarded_classes: weakref.WeakKeyDictionary[type[Any], weakref.ref[type[Any]]] = weakref.WeakKeyDictionary()
 
 
 def _guarded_class(cls: type[Any]) -> type[Any]:
     """The guarded subclass of ``cls``: of the same name, since the User-Agent is made of it."""
-    known = _guarded_classes.get(cls)
+    reference = _guarded_classes.get(cls)
+    known = reference() if reference is not None else None
     if known is None:
         door = SyncGuarded if issubclass(cls, SyncAPIClient) else AsyncGuarded
         namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        known = _guarded_classes[cls] = type(cls.__name__, (door, cls), namespace)
+        known = type(cls.__name__, (door, cls), namespace)
+        _guarded_classes[cls] = weakref.ref(known)
     return known
 
 

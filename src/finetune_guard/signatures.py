@@ -24,6 +24,9 @@ def show_parent_parameters(cls: type[Any]) -> None:
         method.__qualname__ = f"{cls.__qualname__}.{name}"
         method.__module__ = cls.__module__
         method.__signature__ = _with_guard(original)
+        # What resolves type hints looks at these, and resolves names where the original was written.
+        method.__annotations__ = {**original.__annotations__, "guard": Any}
+        method.__wrapped__ = original
         setattr(cls, name, method)
     cls.with_options = copy
 
