@@ -9,7 +9,7 @@ import typer
 
 def _remember_debug(context: typer.Context, value: bool) -> bool:
     if value:
-        context.ensure_object(dict)["debug"] = True
+        context.find_root().ensure_object(dict)["debug"] = True
     return value
 
 

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime, timezone
+
+import pytest
+from cli_facts import API_KEY, BASE
+from typer.testing import CliRunner
+
+import finetune_guard
+from finetune_guard.cli.app import app
+from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.testing import simulator_environment
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock(datetime(2026, 8, 3, 9, tzinfo=timezone.utc))
+
+
+@pytest.fixture
+def sim(clock):
+    with Simulator(clock=clock) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def organization(sim):
+    return sim.add_organization(slug="acme-cli", api_key=API_KEY, fine_tuned_before=True)
+
+
+@pytest.fixture
+def model(sim, organization):
+    return sim.add_model(organization, base=BASE, suffix="support-bot")
+
+
+@pytest.fixture
+def environment(sim, organization, tmp_path, monkeypatch):
+    """The environment of an ordinary program that uses the simulator, and nothing else of ours."""
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "FINETUNE_GUARD_")) or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    for name, value in simulator_environment(sim, tmp_path / "history").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPENAI_API_KEY", API_KEY)
+    return monkeypatch
+
+
+@pytest.fixture
+def run(environment):
+    """Runs a command in this process; whatever it prints, the key is never part of it."""
+
+    def run_command(*arguments, **options):
+        result = CliRunner().invoke(app, [*arguments], **options)
+        assert API_KEY not in result.output
+        return result
+
+    return run_command
+
+
+@pytest.fixture
+def start(environment):
+    """Starts a command in a process of its own."""
+    started = []
+
+    def start_command(*arguments, **options):
+        defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+        command = [sys.executable, "-m", "finetune_guard.cli", *arguments]
+        process = subprocess.Popen(command, **{**defaults, **options})
+        started.append(process)
+        return process
+
+    yield start_command
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def ask(environment):
+    """Calls a fine-tuned model as a program does, and lets the history be written."""
+
+    def ask_model(model):
+        with finetune_guard.OpenAI() as client:
+            client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+
+    return ask_model

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cli_facts import EXAMPLE
+
+from finetune_guard import Eligibility, Reason, Verdict
+
+
+def test_an_open_window_is_exit_0_and_one_line(run, ask, model):
+    """A script can go on when `check` exits 0; its one line names the organization and the last moment."""
+    ask(model)
+    result = run("check")
+    assert 0 == result.exit_code
+    assert (
+        "eligible: organization acme-cli ran an inference on a fine-tuned model, and the window is open "
+        "until 2026-10-02 09:00 UTC.\n" == result.stdout
+    )
+    assert "" == result.stderr
+
+
+def test_a_lapsed_window_is_exit_3(run, ask, model, clock):
+    """A script can tell a window that has closed from every other outcome."""
+    ask(model)
+    clock.advance(timedelta(days=60))
+    result = run("check")
+    assert 3 == result.exit_code
+    assert result.stdout.startswith("ineligible: ")
+    assert "2026-10-02 09:00 UTC" in result.stdout
+
+
+def test_the_policys_end_is_exit_3(run, clock):
+    """After January 6, 2027, the answer is a sure no, whatever is known."""
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    result = run("check")
+    assert 3 == result.exit_code
+    assert "2027-01-06" in result.stdout
+
+
+def test_what_is_not_known_is_exit_4(run):
+    """Unknown is neither yes nor no, and has an exit code of its own."""
+    result = run("check")
+    assert 4 == result.exit_code
+    assert result.stdout.startswith("unknown: ")
+
+
+def test_nothing_is_asked_of_the_api(run, ask, model, sim):
+    """Without --refresh, no check makes a request."""
+    ask(model)
+    sim.clear_calls()
+    for command in ("check", "status", "history", "config"):
+        run(command)
+    run("keep-alive", "--dry-run")
+    assert () == sim.calls
+
+
+def test_a_process_of_its_own_finds_the_history_of_its_key(start, model, sim):
+    """One program calls the model; later another finds the organization by the key alone, offline."""
+    subprocess.run([sys.executable, EXAMPLE, model], check=True, capture_output=True)
+    sim.clear_calls()
+    process = start("check")
+    out, err = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert out.startswith("eligible: organization acme-cli ")
+    assert "" == err
+    assert () == sim.calls
+
+
+def test_refresh_asks_whose_the_key_is(run, sim, model):
+    """With --refresh the API names the organization, and the next check knows it without asking."""
+    result = run("check", "--refresh")
+    assert 4 == result.exit_code
+    assert "no inference of organization acme-cli" in result.stdout
+    assert ["/v1/models"] == [call.path for call in sim.calls]
+    assert "no inference of organization acme-cli" in run("check").stdout
+    assert 1 == len(sim.calls)
+
+
+def test_refresh_says_when_the_api_does_not_answer(run, environment):
+    """An answer that rests on the history alone, although more was asked for, says so."""
+    environment.setenv("OPENAI_API_KEY", "sk-of-nobody-else")
+    result = run("check", "--refresh")
+    assert 4 == result.exit_code
+    assert "401 invalid_api_key" in result.stderr
+    assert "sk-of-nobody-else" not in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_json_is_the_eligibility(run, ask, model, command):
+    """Programs read the same object that `client.guard.check()` returns."""
+    ask(model)
+    result = run(command, "--json")
+    eligibility = Eligibility.model_validate_json(result.stdout)
+    assert Verdict.ELIGIBLE is eligibility.verdict
+    assert model == eligibility.last_inference.model
+    assert "acme-cli" == eligibility.organization
+    assert 0 == result.exit_code
+
+
+def test_json_has_the_exit_code_too(run):
+    """The exit code says the same with --json as without."""
+    result = run("check", "--json")
+    assert 4 == result.exit_code
+    assert Reason.NO_INFERENCE_RECORDED is Eligibility.model_validate_json(result.stdout).reason
+
+
+def test_an_unguarded_host_is_unknown_and_says_how_to_name_it(run, environment, sim):
+    """Behind a host that the policy doesn't speak of nothing is claimed; the line says what to set."""
+    environment.setenv("FINETUNE_GUARD_HOSTS", "")
+    result = run("check")
+    assert 4 == result.exit_code
+    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stdout
+    assert 1 == len(result.stdout.splitlines())
+
+
+def test_a_guard_that_is_off_says_so(run, environment):
+    """Who has switched the guard off is reminded of it, not sent looking at hosts."""
+    environment.setenv("FINETUNE_GUARD_ENABLED", "false")
+    result = run("check")
+    assert 4 == result.exit_code
+    assert "FINETUNE_GUARD_ENABLED" in result.stdout
+
+
+def test_a_memory_store_is_explained(run, environment):
+    """A history in another program's memory can't be seen; that is said, not taken for an empty one."""
+    environment.setenv("FINETUNE_GUARD_STORE", "memory")
+    assert "memory" in run("check").stderr
+    assert "memory" in run("status").stdout
+    assert "memory" in run("history").stdout

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from finetune_guard import GuardConfig
+
+
+def settings(output):
+    """Name → (value, origin) of the table."""
+    rows = (re.split("  +", line) for line in output.splitlines())
+    return {row[0]: tuple(row[1:]) for row in rows if row[0] in GuardConfig.model_fields}
+
+
+def test_every_setting_with_its_origin(run, environment, tmp_path):
+    """Each field is listed with its value and the variable it came from, or as a default."""
+    environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "21d")
+    listed = settings(run("config").stdout)
+    assert list(GuardConfig.model_fields) == list(listed)
+    assert (str(tmp_path / "history"), "FINETUNE_GUARD_STORE") == listed["store"]
+    assert ("OpenAI self-serve fine-tuning", "default") == listed["policy"]
+    assert ("raise", "default") == listed["on_unknown"]
+    assert "21 days" in listed["keep_alive"][0]
+    assert "FINETUNE_GUARD_KEEP_ALIVE" == listed["keep_alive"][1]
+    assert ("finetune_guard.testing:simulator_clock", "FINETUNE_GUARD_CLOCK") == listed["clock"]
+    assert ("on", "default") == listed["enabled"]
+
+
+def test_no_key_is_needed(run, environment):
+    """The set-up can be looked at before there is a key; that there is none is said."""
+    environment.delenv("OPENAI_API_KEY")
+    result = run("config")
+    assert 0 == result.exit_code
+    assert "not set: OPENAI_API_KEY is empty" in result.stdout
+
+
+def test_where_histories_are(run, ask, model, tmp_path):
+    """The store's place is told, and whether something is in it."""
+    assert "nothing yet" in run("config").stdout
+    ask(model)
+    output = run("config").stdout
+    assert str(tmp_path / "history") in output
+    assert "the history of one organization" in output
+
+
+def test_the_default_store_is_the_users_state_folder(run, environment, tmp_path):
+    """Without a setting histories are kept in the platform's state folder; looking makes none."""
+    environment.delenv("FINETUNE_GUARD_STORE")
+    environment.setenv("HOME", str(tmp_path))
+    environment.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told = json.loads(run("config", "--json").stdout)
+    assert "default" == told["settings"]["store"]["from"]
+    assert told["store"]["location"].endswith("finetune-guard")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_whether_the_guard_is_active(run, environment, sim):
+    """It is told for the host that calls really go to."""
+    assert f"active for {sim.host}" in run("config").stdout
+    environment.delenv("OPENAI_BASE_URL")
+    environment.delenv("FINETUNE_GUARD_CLOCK")
+    assert "active for api.openai.com" in run("config").stdout
+    environment.setenv("OPENAI_BASE_URL", "https://gateway.example:8443/v1")
+    assert f"FINETUNE_GUARD_HOSTS={sim.host},gateway.example:8443" in run("config").stdout
+    environment.setenv("OPENAI_BASE_URL", "gateway")
+    assert "OPENAI_BASE_URL names no host" in run("config").stdout
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("FINETUNE_GUARD_STROE", "FINETUNE_GUARD_STORE"),
+        ("FINETUNE_GUARD_KEEPALIVE", "FINETUNE_GUARD_KEEP_ALIVE"),
+        ("FINETUNE_GUARD_HOST", "FINETUNE_GUARD_HOSTS"),
+    ],
+)
+def test_typos_are_pointed_out(run, environment, typo, meant):
+    """A variable that looks like a setting and is none is shown with the one probably meant."""
+    environment.setenv(typo, "anything")
+    assert f"{typo} is not a setting and has no effect; did you mean {meant}?" in run("config").stderr
+    assert {typo: meant} == json.loads(run("config", "--json").stdout)["unknown_variables"]
+
+
+def test_typos_are_pointed_out_beside_a_wrong_value(run, environment):
+    """Also when another setting is wrong, so that both can be mended at once."""
+    environment.setenv("FINETUNE_GUARD_STROE", "/tmp/x")
+    environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    result = run("config")
+    assert 2 == result.exit_code
+    assert "FINETUNE_GUARD_STROE" in result.stderr
+    assert "FINETUNE_GUARD_ON_UNKNOWN" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--debug"]])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPENAI_BASE_URL", "https://user:hunter2@gateway.example:8443/v1"),
+        ("FINETUNE_GUARD_STORE", "redis://user:hunter2@example:6379/0"),
+        ("FINETUNE_GUARD_STORE", "nonsense://user:hunter2@example:6379/0"),
+        ("FINETUNE_GUARD_CLOCK", "https://user:hunter2@example"),
+    ],
+)
+def test_passwords_are_not_shown(run, environment, variable, value, arguments):
+    """Whether right or wrong, a URL's password is no part of what is printed."""
+    environment.setenv(variable, value)
+    assert "hunter2" not in run("config", *arguments).output
+
+
+def test_json_has_the_same_facts(run, sim):
+    """Programs read settings, place, host and whether a key is there, never the key."""
+    told = json.loads(run("config", "--json").stdout)
+    assert set(GuardConfig.model_fields) == set(told["settings"])
+    assert {"value": [sim.host], "from": "environment", "variable": "FINETUNE_GUARD_HOSTS"} == told[
+        "settings"
+    ]["hosts"]
+    assert told["active"]
+    assert told["api_key_set"]
+    assert sim.host == told["host"]
+    assert 0 == told["store"]["organizations"]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from finetune_guard.cli.demo_stage import example
+
+STEPS = [
+    "An organization of which nothing is known",
+    "One ordinary call, and the window is known",
+    "Upload, fine-tune, wait",
+    "The new model, in another program",
+    "63 days without an inference",
+    "Keep-alive, and the job goes through",
+    "The same, without thinking of it",
+    "January 6 begins somewhere on Earth",
+    "After January 6",
+    "What is on disk",
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The demo's story, told once by a process that has neither a key nor any other of our variables."""
+    import subprocess  # noqa: PLC0415 -- for this alone
+    import sys  # noqa: PLC0415
+
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "FINETUNE_"))}
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_guard.cli", "demo"],
+        env={
+            **own,
+            "TMPDIR": str(folder),
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=100,
+        cwd=folder,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [] == list(folder.iterdir())
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def steps(told):
+    """The text of each step by its title."""
+    parts = re.split(r"^ ?(\d+)  (.+)$", told, flags=re.MULTILINE)
+    assert [str(number) for number in range(1, len(STEPS) + 1)] == parts[1::3]
+    return dict(zip(parts[2::3], parts[3::3], strict=True))
+
+
+def results(step):
+    """Each call of a step with what came of it."""
+    found = re.findall(r"^    > (.+)\n((?:      .*\n)*)", step, re.MULTILINE)
+    return [(call, [line.strip() for line in lines.splitlines()]) for call, lines in found]
+
+
+def test_it_tells_every_step(steps):
+    """The whole main job is told, in its order."""
+    assert STEPS == list(steps)
+
+
+def test_nothing_is_known_at_first(steps):
+    """The story begins with an honest unknown, and without a request."""
+    assert ["unknown: no inference of this organization on a fine-tuned model is known"] == results(
+        steps[STEPS[0]]
+    )[1][1][:1]
+    assert "calls that reached the server: 0" in steps[STEPS[0]]
+
+
+def test_the_first_inference_opens_the_window(steps):
+    """One call makes the organization eligible for sixty days."""
+    assert "eligible: organization acme-28gund" in steps[STEPS[1]]
+    assert "until 2026-10-02 09:00 UTC" in steps[STEPS[1]]
+
+
+def test_a_model_is_made_and_used_by_the_example(steps):
+    """The job succeeds, and another process that imports ours uses the model; this one sees it."""
+    model = re.search(r"succeeded: (ft:gpt-4o-mini-2024-07-18:acme:parcels:\w+)", steps[STEPS[2]])[1]
+    told = dict(results(steps[STEPS[3]]))
+    assert ["from finetune_guard import OpenAI  # instead of: from openai import OpenAI"] == told[
+        "grep finetune_guard drop_in.py"
+    ]
+    assert ["This is a simulated answer."] == told[f"python drop_in.py {model}"]
+    assert [f"{model} at 2026-08-03 09:40 UTC"] == told[
+        "client.guard.check().last_inference, in this process"
+    ]
+
+
+def test_a_lapsed_window_is_refused_before_the_upload(steps):
+    """On day 63 the upload is stopped with the rule, the evidence and the way out; nothing is sent."""
+    told = results(steps[STEPS[4]])
+    assert told[1][1][0].startswith("ineligible: ")
+    assert "InferenceWindowExpiredError:" == told[2][1][0]
+    for part in ("Rule: since 2026-07-02", "Evidence: ", "What to do: "):
+        assert part in steps[STEPS[4]]
+    assert ("simulator.calls", ["nothing reached the server"]) == told[3]
+
+
+def test_a_keep_alive_opens_it_in_the_simulator(steps):
+    """The keep-alive is sent, the job goes through, and what is not published is called so."""
+    step = steps[STEPS[5]]
+    assert "sent=True at 2026-10-05 09:40 UTC" in step
+    assert "until 2026-12-04 09:40 UTC" in step
+    assert re.search(r"ftjob-\w+: validating_files", step)
+    assert "not published" in step
+
+
+def test_a_policy_keeps_it_open(steps):
+    """With KeepAlive the inference goes first and the job follows, by itself."""
+    told = dict(results(steps[STEPS[6]]))
+    assert ["POST /v1/chat/completions -> 200", "POST /v1/fine_tuning/jobs -> 200"] == told["simulator.calls"]
+    assert "until 2027-01-23 09:40 UTC" in told["client.guard.check()"][0]
+
+
+def test_january_6(steps):
+    """The day itself is left to the API with a warning; the day after is closed, but models answer."""
+    crossed, after = steps[STEPS[7]], steps[STEPS[8]]
+    assert re.search(r"ftjob-\w+: validating_files\n +PolicyBoundaryWarning: ", crossed)
+    assert "FineTuningClosedError:" in after
+    assert "nothing reached the server" in after
+    assert ["This is a simulated answer."] == results(after)[-1][1]
+
+
+def test_what_is_on_disk(steps):
+    """Only the owner can read it, and neither key nor words are in it; the search is shown to work."""
+    step = steps[STEPS[9]]
+    if os.name == "posix":
+        assert re.search(r"drwx------ +\d+ bytes  history/$", step, re.MULTILINE)
+        assert re.search(r"-rw------- +\d+ bytes  history/cache.db$", step, re.MULTILINE)
+        assert not re.search(r"^ +.(?!rw)....[rwx]", step)
+    for what in ("the API key", "the prompts", "the training data", "the answers"):
+        assert re.search(rf"^ +0 times  {what}$", step, re.MULTILINE)
+    assert re.search(r"^ +[1-9]\d* times  the organization's name", step, re.MULTILINE)
+    assert "acme-28gund: 2 models, 5 inferences on 4 days" in step
+
+
+def test_it_can_be_kept_and_ignores_the_users_settings(run, environment, tmp_path):
+    """--keep leaves the folder to look at; wrong settings and other keys of the user don't matter."""
+    environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    environment.setenv("OPENAI_ORG_ID", "org-of-the-user")
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("COLUMNS", "80")
+    environment.setattr(tempfile, "tempdir", str(tmp_path))
+    result = run("demo", "--keep")
+    output = re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    assert 0 == result.exit_code
+    assert 80 >= max(cell_len(line.rstrip()) for line in output.splitlines())
+    (kept,) = tmp_path.glob("finetune-guard-demo-*")
+    assert kept.name in output.replace("\n", "")
+    assert (kept / "history" / "cache.db").is_file()
+    assert "perhaps" == os.environ["FINETUNE_GUARD_ON_UNKNOWN"]
+
+
+def test_the_example_is_the_one_in_the_checkout():
+    """What the demo runs is the example program itself, not a copy made for it."""
+    assert (Path(__file__).parents[2] / "examples" / "drop_in.py").read_text() == example().read_text()

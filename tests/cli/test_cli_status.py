@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from cli_facts import BASE
+
+
+def legend(output):
+    """The timeline's lines by their dates."""
+    return dict(re.findall(r"^\S  (\d{4}-\d\d-\d\d(?: \d\d:\d\d UTC)?)  +(.*)$", output, re.MULTILINE))
+
+
+def facts(output):
+    """The named facts of a status that isn't wrapped."""
+    return dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", output, re.MULTILINE))
+
+
+def test_an_open_window(run, ask, model, clock):
+    """The verdict, the dates of the policy with today among them, the evidence, and what comes next."""
+    ask(model)
+    clock.advance(timedelta(days=10))
+    result = run("status")
+    assert 0 == result.exit_code
+    assert result.stdout.startswith("ELIGIBLE  Organization acme-cli ran an inference")
+    dates = legend(result.stdout)
+    assert [
+        "2026-05-07",
+        "2026-07-02",
+        "2026-08-03 09:00 UTC",
+        "2026-08-13 09:00 UTC",
+        "2026-10-02 09:00 UTC",
+        "2027-01-06",
+        "2027-01-14",
+    ] == list(dates)
+    assert "today" == dates["2026-08-13 09:00 UTC"]
+    assert dates["2026-10-02 09:00 UTC"].endswith("in 50 days")
+    assert dates["2026-07-02"].endswith("42 days ago")
+    told = facts(result.stdout)
+    assert f"2026-08-03 09:00 UTC on {model}, seen in a program's call" == told["Last inference"]
+    assert "2026-10-02 09:00 UTC, in 50 days: the window closes" == told["Next date"]
+    assert "Nothing now." == told["What to do"]
+    assert "Only programs that share this history were seen." in told["Coverage"]
+
+
+def test_a_window_that_closes_soon(run, ask, model, clock):
+    """When a keep-alive is due the status says so before the window closes."""
+    ask(model)
+    clock.advance(timedelta(days=50))
+    assert "finetune-guard keep-alive" in facts(run("status").stdout)["What to do"]
+
+
+def test_a_lapsed_window(run, ask, model, clock):
+    """What can be done is said, and that its success is not published."""
+    ask(model)
+    clock.advance(timedelta(days=61))
+    told = facts(run("status").stdout)
+    assert "finetune-guard keep-alive" in told["What to do"]
+    assert "not published" in told["What to do"]
+    assert told["Next date"].startswith("2027-01-06, in ")
+    assert "the hour and the time zone are not published" in told["Next date"]
+
+
+def test_nothing_known(run):
+    """Unknown is called unknown, and the organization is not guessed."""
+    result = run("status")
+    assert 0 == result.exit_code
+    assert result.stdout.startswith("UNKNOWN  ")
+    told = facts(result.stdout)
+    assert "not known yet for this key" == told["Organization"]
+    assert "none is known" == told["Last inference"]
+    assert "finetune-guard check --refresh" in told["What to do"]
+
+
+@pytest.mark.parametrize("hour", [10, 18, 23])
+def test_the_day_that_is_being_crossed(run, ask, model, clock, hour):
+    """While January 6 has begun somewhere on Earth, the status says that it is being crossed."""
+    clock.set(datetime(2026, 12, 20, tzinfo=timezone.utc))
+    ask(model)
+    clock.set(datetime(2027, 1, 5, hour, tzinfo=timezone.utc))
+    result = run("status")
+    assert result.stdout.startswith("UNKNOWN  A date of the policy is being crossed")
+    assert legend(result.stdout)["2027-01-06"].endswith("being crossed")
+    assert facts(result.stdout)["Next date"].startswith("2027-01-06, being crossed")
+
+
+def test_after_the_end(run, ask, model, clock):
+    """After the last date the next one is that on which the model itself ends."""
+    ask(model)
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    result = run("status")
+    assert result.stdout.startswith("INELIGIBLE  Since 2027-01-06 nobody")
+    assert facts(result.stdout)["Next date"].startswith("2027-01-14, in 6 days")
+
+
+def test_after_everything(run, ask, model, clock):
+    """When every known date has passed none is promised."""
+    ask(model)
+    clock.set(datetime(2027, 3, 1, tzinfo=timezone.utc))
+    assert "Next date" not in facts(run("status").stdout)
+
+
+def test_a_refusal_is_told(run, ask, model, sim, clock):
+    """After the API's own refusal the status quotes nothing but facts and names the way on."""
+    import finetune_guard  # noqa: PLC0415 -- the environment comes first
+    from finetune_guard.simulator import Fault  # noqa: PLC0415
+
+    ask(model)
+    sim.fault(Fault.training_not_available())
+    with finetune_guard.OpenAI() as client, pytest.raises(finetune_guard.FineTuningRefusedError):
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    result = run("status")
+    assert result.stdout.startswith("INELIGIBLE  The API itself refused a job of organization acme-cli")
+    assert "finetune-guard keep-alive --force" in result.stdout
+    assert 3 == run("check").exit_code
+
+
+def test_refresh_names_the_organization(run, model):
+    """--refresh asks the API whose the key is."""
+    assert "acme-cli" == facts(run("status", "--refresh").stdout)["Organization"]
+
+
+def test_an_unguarded_host(run, environment, sim):
+    """The status of a host that the policy doesn't speak of says how to name it."""
+    environment.delenv("FINETUNE_GUARD_HOSTS")
+    result = run("status")
+    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in facts(result.stdout)["What to do"]

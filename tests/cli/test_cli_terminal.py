@@ -1,0 +1,168 @@
+"""How output looks: in a terminal of 80 columns, in a pipe, without colours, in plain ASCII."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from rich.cells import cell_len
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals and signals")
+
+
+def without_escapes(text):
+    return ESCAPE.sub("", text)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", ["status", "history", "config"])
+def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, command, width):
+    """Tables, the timeline and texts fit the width that there is."""
+    ask(model)
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("COLUMNS", str(width))
+    output = run(command).stdout
+    assert ESCAPE.search(output)
+    assert width >= max(cell_len(line.rstrip()) for line in without_escapes(output).splitlines())
+
+
+def test_names_stay_whole_in_a_narrow_terminal(run, environment, ask, model):
+    """A model's id can be copied from 80 columns."""
+    ask(model)
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("COLUMNS", "80")
+    assert model in without_escapes(run("history").stdout).splitlines()
+
+
+@POSIX_ONLY
+def test_a_real_terminal(start, ask, model):
+    """In a terminal of 80 columns there are colours, and no line runs over."""
+    import fcntl  # noqa: PLC0415 -- POSIX only
+    import struct  # noqa: PLC0415
+    import termios  # noqa: PLC0415
+
+    ask(model)
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    process = start("status", stdin=theirs, stdout=theirs, env={**os.environ, "TERM": "xterm-256color"})
+    os.close(theirs)
+    read = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux: the other side was closed
+            break
+        if not part:
+            break
+        read += part
+    os.close(ours)
+    assert 0 == process.wait(timeout=60)
+    output = read.decode()
+    assert ESCAPE.search(output)
+    assert "ELIGIBLE" in output
+    assert 80 >= max(cell_len(line.rstrip()) for line in without_escapes(output).splitlines())
+
+
+@pytest.mark.parametrize("command", ["status", "history", "config"])
+def test_a_pipe_has_no_colours_and_no_wrapped_lines(run, ask, model, command):
+    """What is one fact is one line, without escapes or trailing blanks, so that grep and cut work."""
+    ask(model)
+    output = run(command).stdout
+    assert not ESCAPE.search(output)
+    assert [line.rstrip() for line in output.splitlines()] == output.splitlines()
+    if command == "status":
+        assert re.search(
+            r"^Rule +since 2026-07-02: .*#update-to-openais-self-serve-fine-tuning\)$", output, re.MULTILINE
+        )
+
+
+def test_no_color_is_respected(run, environment, ask, model):
+    """With NO_COLOR there is no colour, also where a terminal would show it."""
+    ask(model)
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("NO_COLOR", "1")
+    codes = set(re.findall(r"\x1b\[([0-9;]*)m", run("status").stdout))
+    assert codes <= {"0", "1", "2", "3"}  # reset, bold, dim, italic
+
+
+@pytest.mark.parametrize("command", ["status", "history", "config", "check"])
+def test_ascii_is_enough(start, ask, model, command):
+    """Where only ASCII can be printed, every sign has a plain counterpart and nothing fails."""
+    ask(model)
+    process = start(command, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    out, err = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert out.isascii()
+    assert "?" not in out
+    assert "" == err
+
+
+@POSIX_ONLY
+def test_a_broken_pipe_is_silent(start, ask, model):
+    """`finetune-guard history | head -0` is no error and prints none."""
+    ask(model)
+    for command in ("history", "check"):
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = start(command, stdout=writing)
+        os.close(writing)
+        _, err = process.communicate(timeout=60)
+        assert (0, "") == (process.returncode, err)
+
+
+@POSIX_ONLY
+def test_interrupting_is_exit_130(start, environment, model):
+    """Ctrl-C ends a command that waits for the API, without a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        environment.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
+        environment.setenv("FINETUNE_GUARD_HOSTS", host)
+        environment.delenv("FINETUNE_GUARD_CLOCK")
+        process = start("keep-alive", "--model", model, "--force")
+        connection, _ = server.accept()  # and never answer
+        with connection:
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert 130 == process.returncode
+    assert "" == err
+
+
+def test_version(run):
+    """--version names what a bug report needs."""
+    result = run("--version")
+    assert 0 == result.exit_code
+    assert result.stdout.startswith(
+        f"finetune-guard {version('finetune-guard')} (openai {version('openai')}, "
+    )
+
+
+def test_help_names_every_command(run):
+    """--help lists what there is, and each command explains itself."""
+    commands = ["status", "check", "keep-alive", "history", "config", "simulator", "demo"]
+    output = run("--help").stdout
+    for command in commands:
+        assert command in output
+        assert 0 == run(command, "--help").exit_code
+
+
+def test_importing_and_checking_need_no_drawing(environment):
+    """The line for scripts is printed without loading what only drawings need, or the simulator."""
+    code = (
+        "import sys\n"
+        "from finetune_guard.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sorted({'rich', 'starlette', 'uvicorn', 'tenacity'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "check"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ["4", "[]"] == done.stdout.splitlines()[1:]
