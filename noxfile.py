@@ -35,9 +35,12 @@ UNTOUCHED_BY_OPENAI = ("tests/simulator", "tests/stores")
 def _switch_pyenv_on() -> None:
     """Let pyenv's shims answer for every version that it has, not just for the selected one."""
     pyenv = shutil.which("pyenv")
-    if pyenv is not None and "PYENV_VERSION" not in os.environ:
-        listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
-        os.environ["PYENV_VERSION"] = ":".join(listed.stdout.split())
+    if pyenv is None:
+        return
+    listed = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False)
+    selected = os.environ.get("PYENV_VERSION", "").split(":")  # a shim that started this has set it
+    every = dict.fromkeys([*selected, *listed.stdout.split()])
+    os.environ["PYENV_VERSION"] = ":".join(filter(None, every))
 
 
 _switch_pyenv_on()
