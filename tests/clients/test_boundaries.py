@@ -29,13 +29,16 @@ async def test_inside_the_band_the_api_decides(way, client, infer, clock, now, p
     """On January 6 a job is posted, with a warning for the line of the program that asked for it."""
     clock.set(now)
     await infer(client)
+
+    async def create_here():
+        creation = client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+        return await creation if way.is_async else creation
+
     with (
         pytest.warns(PolicyBoundaryWarning, match="API decides") as caught,
         pytest.raises((openai.BadRequestError, openai.PermissionDeniedError)),
     ):
-        creation = client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
-        if way.is_async:
-            await creation
+        await create_here()
     assert [__file__] == [warning.filename for warning in caught]
     assert 1 == posts("/fine_tuning/jobs")
 

@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 
 import anyio
+import anyio.to_thread
 import pytest
 from both_ways import ASYNC
 from conftest import BASE
@@ -18,6 +19,19 @@ from finetune_guard.stores.memory import MemoryStore
 pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
+
+
+class Watched(MemoryStore):
+    """A store that tells when a lease is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def lease(self, name, ttl):
+        lease = super().lease(name, ttl)
+        self.reached.set()
+        return lease
 
 
 class HeldUp(MemoryStore):
@@ -53,18 +67,18 @@ def creation(client):
     return asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
 
 
-async def test_a_keep_alive_under_way_frees_its_lease(connect_async, sim, store):
+async def test_a_keep_alive_under_way_frees_its_lease(connect_async, sim):
     """Cancelled while the API takes its time, the right to send is given back at once."""
-    client = connect_async()
+    store = Watched()
+    client = connect_async(store=store)
     sim.fault(Fault(path=CHAT, delay=30))
     task = creation(client)
-    while not store.organizations():  # the organization is known: the keep-alive comes next
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await anyio.to_thread.run_sync(store.reached.wait, 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await client.guard.keep_alive(force=True)).sent
+    sim.clear_faults()
+    assert (await client.guard.keep_alive()).sent
 
 
 async def test_a_step_in_a_thread_is_waited_for(connect_async):
@@ -72,10 +86,9 @@ async def test_a_step_in_a_thread_is_waited_for(connect_async):
     store = HeldUp()
     client = connect_async(store=store)
     task = creation(client)
-    while not store.reached.is_set():
-        await asyncio.sleep(0.01)
+    await anyio.to_thread.run_sync(store.reached.wait, 10)
     task.cancel()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # the task hears of it
     store.let_pass.set()
     with pytest.raises(asyncio.CancelledError):
         await task

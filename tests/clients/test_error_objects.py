@@ -85,7 +85,7 @@ def test_a_refusal_is_both():
 
 def test_a_configuration_error_is_a_value_error():
     """Frameworks that catch ``ValueError`` for wrong settings catch ours."""
-    with pytest.raises(ValueError, match="GuardConfig.on_unknown"):
+    with pytest.raises(ValueError, match=r"GuardConfig\.on_unknown"):
         finetune_guard.GuardConfig(on_unknown="maybe")
 
 

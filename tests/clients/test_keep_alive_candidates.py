@@ -149,7 +149,7 @@ async def test_what_no_retry_can_mend_ends_it(connect, three, called, sim, fault
 
 
 async def test_the_error_names_every_model_and_no_secret(client, three, sim, model):
-    """The error tells model by model why it didn't answer, and never quotes the API, which may quote a key."""
+    """The error tells why each model didn't answer, and never quotes the API, which may quote a key."""
     key = sim.organization().api_key
     sim.fault(Fault(path=CHAT, status=404, code="model_not_found", message=f"not for {key}", times=None))
     with pytest.raises(KeepAliveError) as caught:

@@ -63,17 +63,22 @@ async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
     assert not ours.remembered
 
 
-@pytest.mark.parametrize("way_to_create", ["with_raw_response", "with_streaming_response"])
-async def test_it_is_typed_whatever_way_the_job_was_asked_for(may, sim, way_to_create):
+async def create_raw(client):
+    await done(client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x"))
+
+
+async def create_streamed(client):
+    creating = client.fine_tuning.jobs.with_streaming_response.create(model=BASE, training_file="file-x")
+    async with entered(creating):
+        pass
+
+
+@pytest.mark.parametrize("creating", [create_raw, create_streamed], ids=lambda creating: creating.__name__)
+async def test_it_is_typed_whatever_way_the_job_was_asked_for(may, sim, creating):
     """Raw and streamed creations are refused with the same error."""
     sim.fault(Fault.training_not_available())
-    creating = getattr(may.fine_tuning.jobs, way_to_create).create
     with pytest.raises(FineTuningRefusedError):
-        if way_to_create == "with_raw_response":
-            await done(creating(model=BASE, training_file="file-x"))
-        else:
-            async with entered(creating(model=BASE, training_file="file-x")):
-                pass
+        await creating(may)
 
 
 async def test_it_says_what_is_known(may, sim):
@@ -104,7 +109,7 @@ async def test_it_stops_uploads_too(may, sim, posts):
     """After a refusal no training file is uploaded."""
     sim.fault(Fault.training_not_available())
     await refused(may)
-    with pytest.raises(FineTuningRefusedError, match="^The training file was not uploaded"):
+    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded"):
         await done(may.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
     assert 0 == posts("/files")
 

@@ -47,7 +47,7 @@ async def lapsed(client, infer, clock, sim):
 @by_every_way
 async def test_it_is_stopped_before_a_byte_is_read(lapsed, sim, upload):
     """When no job can be created the file isn't even read."""
-    with pytest.raises(InferenceWindowExpiredError, match="^The training file was not uploaded: "):
+    with pytest.raises(InferenceWindowExpiredError, match=r"^The training file was not uploaded: "):
         await done(upload(lapsed, "fine-tune", Untouchable(DATA)))
     assert () == sim.calls
 
