@@ -83,11 +83,11 @@ def connect(*, needs_key: bool = True) -> Connection:
         GuardConfigError: A ``FINETUNE_GUARD_`` variable has a wrong value.
     """
     config = GuardConfig()
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if needs_key and not key:
+    has_key = bool(os.environ.get("OPENAI_API_KEY", "").strip())
+    if needs_key and not has_key:
         raise SetupError(_NO_KEY)
     try:
-        client = OpenAI(api_key=key or "not set", guard=config)
+        client = OpenAI(guard=config) if has_key else OpenAI(api_key="not set", guard=config)
     except openai.OpenAIError as error:
         raise SetupError(f"The OpenAI client can't be made from the environment: {error}") from error
     except Exception as error:  # its wording may show a password, and its class depends on the SDK's release

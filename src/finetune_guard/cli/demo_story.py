@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
+from openai.types.chat import ChatCompletion
+
 from finetune_guard.cli.demo_stage import Stage, example
 from finetune_guard.cli.narrator import Narrator
 from finetune_guard.client import OpenAI
@@ -230,8 +232,8 @@ def _created(client: OpenAI, file_id: str) -> str:
     return f"{job.id}: {job.status}"
 
 
-def _content(reply: object) -> str:
-    return str(reply.choices[0].message.content)  # type: ignore[attr-defined]
+def _content(reply: ChatCompletion) -> str:
+    return str(reply.choices[0].message.content)
 
 
 def _refusal(call: Callable[[], object]) -> NotEligibleError:

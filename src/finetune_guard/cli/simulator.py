@@ -53,7 +53,9 @@ def simulator(
     from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
 
     models = tuple(model or (EXAMPLE_ID,))
-    with tempfile.TemporaryDirectory(prefix="finetune-guard-simulator-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="finetune-guard-simulator-", ignore_cleanup_errors=True
+    ) as folder:
 
         def on_ready(base_url: str) -> None:
             typer.echo(_instructions(base_url, models, Path(folder) / "history"))

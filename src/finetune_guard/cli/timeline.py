@@ -74,7 +74,7 @@ def coming(line: tuple[Moment, ...], now: datetime) -> Moment | None:
 def required(phase: Phase) -> str:
     """Return what a phase asks of an organization, in a few words."""
     if phase.requirement is Requirement.EARLIER_FINE_TUNING:
-        return "only who has fine-tuned before"
+        return "only for those who fine-tuned before"
     if phase.requirement is Requirement.RECENT_INFERENCE:
         days = phase.window.days if phase.window is not None else 0
         return f"only with inference in the past {days} days"
