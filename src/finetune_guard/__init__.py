@@ -5,8 +5,9 @@
 Nothing else in the program changes. ``client.guard`` tells what is known and does what can be done.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from finetune_guard.client import AsyncClient, AsyncOpenAI, Client, OpenAI
-from finetune_guard.config import GuardConfig
 from finetune_guard.eligibility import Eligibility, Reason, Verdict
 from finetune_guard.errors import (
     FineTuneGuardError,
@@ -29,6 +30,9 @@ from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome
 from finetune_guard.models import FineTunedModel
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.stores.store import Store
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
 
 __all__ = [
     "OPENAI_SELF_SERVE",
@@ -66,3 +70,17 @@ __all__ = [
     "Verdict",
     "guard",
 ]
+
+if not TYPE_CHECKING:  # a checker would take every name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        """Import what is costly when it is asked for: pydantic-settings takes longer than all the rest."""
+        if name != "GuardConfig":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from finetune_guard.config import GuardConfig  # noqa: PLC0415 -- this is the point
+
+        globals()[name] = GuardConfig
+        return GuardConfig
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

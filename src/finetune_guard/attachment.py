@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
 import openai
 
 from finetune_guard.calls import InferenceCall, JobCreation, RequestOptions, TrainingUpload, classify
-from finetune_guard.config import GuardConfig
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.validation import shown
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
 
 logger = logging.getLogger("finetune_guard")
 
@@ -48,6 +50,8 @@ class Attachment:
     """
 
     def __init__(self, given: GuardConfig | None) -> None:
+        from finetune_guard.config import GuardConfig  # noqa: PLC0415 -- costly, and a client is its first need
+
         self._engine: Guard | None = None
         self._error: GuardConfigError | None = None
         self._complained = False

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import openai
 
 from finetune_guard.api_errors import error_code, error_message, in_short, is_wrong_key
 from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation
 from finetune_guard.clocks import answered_at, system_clock
-from finetune_guard.config import GuardConfig
 from finetune_guard.discovery import discover
 from finetune_guard.eligibility import Eligibility, Reason, Verdict, decide, explained
 from finetune_guard.errors import GuardConfigError, KeepAliveError, StoreError
@@ -31,6 +31,9 @@ from finetune_guard.policy import aware_utc
 from finetune_guard.recorder import Recorder
 from finetune_guard.renewal import Renewal, learn_from
 from finetune_guard.validation import shown
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
 
 logger = logging.getLogger("finetune_guard")
 
