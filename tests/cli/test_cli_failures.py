@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import openai
 import pytest
+import typer
 from cli_facts import API_KEY
+
+from finetune_guard.cli.failures import reported
 
 FACTS = ["check", "status", "history", "keep-alive"]
 
@@ -102,3 +106,26 @@ def test_secrets_are_not_in_tracebacks(run, environment):
     assert "Traceback" in result.stderr
     assert "hunter2" not in result.output
     assert API_KEY not in result.output
+
+
+def test_an_unforeseen_failure_is_one_line(capsys):
+    """Also a bug of ours ends with exit 1 and one line that says how to see more."""
+    with pytest.raises(typer.Exit) as caught, reported(lambda: False):
+        raise ValueError("of no use to anyone")
+    assert 1 == caught.value.exit_code
+    assert (
+        "",
+        "Error: finetune-guard failed with ValueError. --debug shows where.\n",
+    ) == capsys.readouterr()
+
+
+def test_the_apis_own_words_are_not_repeated(sim, environment, capsys):
+    """An error of the API is told by status and code: its wording can hold parts of a key."""
+    with (
+        pytest.raises(typer.Exit) as caught,
+        reported(lambda: False),
+        openai.OpenAI(api_key="sk-wrong-and-secret") as client,
+    ):
+        client.models.list()
+    assert 1 == caught.value.exit_code
+    assert "Error: The API did not do what was asked: 401 invalid_api_key.\n" == capsys.readouterr().err
