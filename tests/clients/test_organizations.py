@@ -74,11 +74,12 @@ async def test_extra_headers_change_the_organization(client, infer, sim):
 
 async def test_an_organization_that_is_left_out_is_left_out(connect, infer, sim):
     """The SDK's ``Omit`` takes the organization out of a request, and out of its judgement."""
-    from openai import Omit  # noqa: PLC0415 -- old releases have it elsewhere
-
+    if not hasattr(openai, "Omit"):
+        pytest.skip("this release of openai has no Omit")
+    left_out = {"OpenAI-Organization": openai.Omit()}
     client = connect(organization=sim.organization().id)
-    await infer(client, extra_headers={"OpenAI-Organization": Omit()})
-    assert await may_create(client, extra_headers={"OpenAI-Organization": Omit()})
+    await infer(client, extra_headers=left_out)
+    assert await may_create(client, extra_headers=left_out)
 
 
 async def test_two_keys_of_one_organization_share_its_history(way, closing, wire, clock, store):
