@@ -74,7 +74,9 @@ class Recorder:
         known = self._names.get(credentials)
         if known is None:
             salt = self._salt()
-            known = self._ask(self.store.organization_of, credentials.alias(salt)) if salt is not None else None
+            known = (
+                self._ask(self.store.organization_of, credentials.alias(salt)) if salt is not None else None
+            )
             if known is not None:
                 self._name(credentials, known)
         return known
