@@ -1,0 +1,76 @@
+"""What tools that look into classes and clients find: as on the SDK's own."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import typing
+import weakref
+
+import openai
+import pytest
+from bench import MESSAGES
+
+import finetune_guard
+from finetune_guard import GuardConfig
+
+
+@pytest.mark.parametrize("half", ["OpenAI", "AsyncOpenAI"])
+@pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
+def test_type_hints_are_the_parents(half, method):
+    """Frameworks that fill in a constructor by its type hints find every parameter of the SDK's release."""
+    theirs = typing.get_type_hints(getattr(getattr(openai, half), method))
+    ours = typing.get_type_hints(getattr(getattr(finetune_guard, half), method))
+    assert ours.pop("guard") is not None
+    assert ours == theirs
+
+
+def test_mixins_work_on_either_side(bench):
+    """A class of one's own can mix the client with others, before it or after it."""
+
+    class Tenant:
+        def __init__(self, *args, tenant=None, **options):
+            super().__init__(*args, **options)
+            self.tenant = tenant
+
+    class Before(Tenant, finetune_guard.OpenAI): ...
+
+    class After(finetune_guard.OpenAI, Tenant): ...
+
+    client = Before(tenant="acme", guard=bench.config)
+    assert client.tenant == "acme"
+    for each in (client, client.copy(), After(guard=bench.config)):
+        each.chat.completions.create(model=bench.model, messages=MESSAGES)
+    assert bench.remembered == bench.served == 3
+
+
+def test_guarded_classes_are_let_go():
+    """Guarding clients of classes made at run time holds no memory once they are gone."""
+
+    class OfOneRequest(openai.OpenAI): ...
+
+    kept = weakref.ref(OfOneRequest)
+    guarded = finetune_guard.guard(OfOneRequest(api_key="sk-x"), GuardConfig(store="memory"))
+    assert isinstance(guarded, OfOneRequest)
+    del OfOneRequest, guarded
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_client_whose_request_was_replaced_is_guarded_all_the_same(bench, caplog):
+    """Guarding a client after it was instrumented guards it, and says that the order was wrong."""
+    client, seen = openai.OpenAI(max_retries=0), []
+    original = client.request
+
+    def instrumented(*args, **options):
+        seen.append(args)
+        return original(*args, **options)
+
+    client.request = instrumented
+    with caplog.at_level(logging.WARNING, "finetune_guard"):
+        guarded = finetune_guard.guard(client, bench.config)
+    assert "before it is instrumented" in caplog.text
+    guarded.chat.completions.create(model=bench.model, messages=MESSAGES)
+    assert (bench.remembered, seen) == (1, [])
+    client.models.list()
+    assert len(seen) == 1
