@@ -113,15 +113,13 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=OLDEST_PYTHON)
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest release of each dependency that pyproject.toml allows."""
-    requirements = nox.project.load_toml("pyproject.toml")
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    _install_locked(session, "test")
     session.install(
+        "--upgrade",
         "--resolution=lowest-direct",
-        f"{_wheel()}[simulator]",
-        *(
-            requirement
-            for requirement in requirements["dependency-groups"]["test"]
-            if not requirement.startswith("finetune-guard")
-        ),
+        *project["dependencies"],
+        *project["optional-dependencies"]["simulator"],
     )
     _pytest(session)
 

@@ -32,7 +32,10 @@ def renew(client: OpenAI) -> None:
         for model, why in error.attempts.items():
             print(f"{model}: {why}", file=sys.stderr)
         sys.exit(str(error.remedy))
-    print(f"sent to {outcome.model}" if outcome.sent else f"not sent: {outcome.reason}")
+    if outcome.reason is None:
+        print("sent to", outcome.model)
+    else:
+        print("not sent:", outcome.reason.value)
 
 
 if __name__ == "__main__":

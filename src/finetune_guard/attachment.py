@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio.to_thread
 import openai
 
-from finetune_guard.calls import InferenceCall, JobCreation, RequestOptions, TrainingUpload, classify
+from finetune_guard.calls import JobCreation, RequestOptions, TrainingUpload, classify
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
@@ -55,6 +55,7 @@ class Attachment:
         self._engine: Guard | None = None
         self._error: GuardConfigError | None = None
         self._complained = False
+        self._told_inactive = False
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(f"guard is {shown(given)}: a GuardConfig is required")
         try:
@@ -110,10 +111,12 @@ class Attachment:
         """Note a successful call, if it is one to note. Never fails and never reads a body."""
         try:
             call = classify(options)
-            if isinstance(call, (InferenceCall, JobCreation)) and self.applies_to(
-                client, response.request.url
-            ):
-                self.engine.observe(call, response.headers, response.request.headers)
+            if call is None or isinstance(call, TrainingUpload) or self._engine is None:
+                return
+            if self.applies_to(client, response.request.url):
+                self._engine.observe(call, response.headers, response.request.headers)
+            elif self._engine.config.enabled:
+                self._tell_inactive(response.request.url)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
 
@@ -126,6 +129,15 @@ class Attachment:
         if self._engine is None or not self._engine.recorder.has_unwritten:
             return True
         return await anyio.to_thread.run_sync(self.flush, timeout)
+
+    def _tell_inactive(self, url: Url) -> None:
+        if not self._told_inactive:
+            self._told_inactive = True
+            logger.info(
+                "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
+                "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
+                url.host,
+            )
 
     def complain(self, error: Exception) -> None:
         """Log a failure of our own parts, once."""

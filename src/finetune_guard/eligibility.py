@@ -18,16 +18,16 @@ What can't be known is ``unknown``, never a guess. No I/O and no clock here.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from enum import Enum
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from finetune_guard.history import Coverage, Evidence, Inference, Refusal
 from finetune_guard.identity import is_slug
 from finetune_guard.policy import AccessPolicy, Phase, Requirement, UtcDatetime, aware_utc
+from finetune_guard.words import Word
 
 
-class Verdict(str, Enum):
+class Verdict(Word):
     """May jobs be created?"""
 
     ELIGIBLE = "eligible"
@@ -35,7 +35,7 @@ class Verdict(str, Enum):
     UNKNOWN = "unknown"
 
 
-class Reason(str, Enum):
+class Reason(Word):
     """Why a verdict is what it is."""
 
     NO_REQUIREMENT = "no_requirement"

@@ -111,6 +111,9 @@ class ClientGuard(_Facade):
     def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
         """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
 
+        Where the API has refused a job, creation is closed, or the history can't be read, it is sent only
+        by force: it may not help, or be the second one.
+
         Args:
             force: Send it even when it isn't due.
             model: The one model to send it to; by default the one used last, then others.
@@ -166,6 +169,9 @@ class AsyncClientGuard(_Facade):
 
     async def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
         """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
+
+        Where the API has refused a job, creation is closed, or the history can't be read, it is sent only
+        by force: it may not help, or be the second one.
 
         Args:
             force: Send it even when it isn't due.

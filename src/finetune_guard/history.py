@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from enum import Enum
 from typing import TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from finetune_guard.policy import UtcDatetime
+from finetune_guard.words import Word
 
 
-class Source(str, Enum):
+class Source(Word):
     """How an inference came to be known."""
 
     OBSERVED = "observed"
@@ -26,7 +26,7 @@ class Source(str, Enum):
     IMPORTED = "imported"
 
 
-class Coverage(str, Enum):
+class Coverage(Word):
     """Whose inferences a history knows of."""
 
     LOCAL = "local"

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -26,6 +25,7 @@ from finetune_guard.history import History
 from finetune_guard.models import EXAMPLE_ID, FineTunedModel, ModelCatalog
 from finetune_guard.policy import UtcDatetime
 from finetune_guard.validation import config_error
+from finetune_guard.words import Word
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -70,13 +70,15 @@ class KeepAlive(BaseModel):
         return model
 
 
-class NotSent(str, Enum):
+class NotSent(Word):
     """Why a keep-alive was not sent."""
 
     NOT_DUE = "not_due"
     RENEWED_BY_ANOTHER = "renewed_by_another"
     ANOTHER_IS_SENDING = "another_is_sending"
     CREATION_CLOSED = "creation_closed"
+    REFUSED = "refused"
+    HISTORY_UNAVAILABLE = "history_unavailable"
     NOT_GUARDED = "not_guarded"
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from enum import Enum
 from functools import lru_cache
 from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
+
+from finetune_guard.words import Word
 
 MAX_MODEL_ID_LENGTH = 512
 """Longer ids are not looked at: no published form comes near it, and nothing unbounded is kept."""
@@ -21,7 +22,7 @@ EXAMPLE_ID = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 """What a fine-tuned model's id looks like, for messages."""
 
 
-class ModelForm(str, Enum):
+class ModelForm(Word):
     """The shapes that the id of a fine-tuned model can have."""
 
     FINE_TUNE = "fine_tune"

@@ -10,11 +10,12 @@ No I/O and no clock here: ``now`` is always an argument, an aware datetime.
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
-from enum import Enum
 from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from finetune_guard.words import Word
 
 DEPRECATIONS_PAGE = (
     "https://developers.openai.com/api/docs/deprecations#update-to-openais-self-serve-fine-tuning"
@@ -35,7 +36,7 @@ UtcDatetime = Annotated[datetime, AfterValidator(aware_utc)]
 """An aware datetime, turned to UTC on validation."""
 
 
-class Requirement(str, Enum):
+class Requirement(Word):
     """What an organization must fulfil to create fine-tuning jobs during a phase."""
 
     NONE = "none"

@@ -19,6 +19,7 @@ from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials
 from finetune_guard.notes import Stream, Subject
+from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.store import Store
 from finetune_guard.writer import Writer
@@ -42,8 +43,8 @@ class Recorder:
 
     @staticmethod
     def of(store: Store) -> Recorder:
-        """Return the recorder of ``store``: one for a place, however many clients use it."""
-        key: object = id(store) if isinstance(store, MemoryStore) else (type(store), store.location)
+        """Return the recorder of ``store``: one for a folder, however many clients use it."""
+        key: object = store.location if isinstance(store, DiskStore) else id(store)
         with _registry_lock:
             recorder = _recorders.get(key)
             if recorder is None:

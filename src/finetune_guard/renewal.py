@@ -37,6 +37,11 @@ FLUSH_TIMEOUT = 5.0
 
 _POLL = timedelta(milliseconds=100)
 _MARGIN = timedelta(seconds=30)
+_NEVER_UNFORCED = {
+    Reason.CLOSED: NotSent.CREATION_CLOSED,
+    Reason.REFUSED: NotSent.REFUSED,
+    Reason.HISTORY_UNAVAILABLE: NotSent.HISTORY_UNAVAILABLE,
+}
 
 
 def learn_from(recorder: Recorder, found: Discovery) -> None:
@@ -100,9 +105,9 @@ class Renewal:
 
     def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
         eligibility = self.decide(credentials)
-        if eligibility.reason is Reason.CLOSED and not force:
-            return NotSent.CREATION_CLOSED
-        return None if force or is_due(self.keep_alive, eligibility) else NotSent.NOT_DUE
+        if force or is_due(self.keep_alive, eligibility):
+            return None
+        return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
     def _send(self, credentials: Credentials, model: str | None) -> Flow[KeepAliveOutcome]:
         catalog, today = published_catalog(), self.now().date()

@@ -39,7 +39,9 @@ def made(kind):
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize(
-    "again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=str
+    "again",
+    [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))],
+    ids=["copied", "copied deeply", "pickled"],
 )
 def test_a_copy_is_the_same(kind, again):
     """Copied, or sent to another process, an error tells what it told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from datetime import datetime, timedelta, timezone
 
@@ -192,6 +193,16 @@ async def test_an_inactive_guard_does_nothing(connect, infer, posts, clock, conf
     assert not client.guard.active
     assert {} == (await done(client.guard.history())).models
     assert 1 == posts(JOBS)
+
+
+async def test_an_unnamed_host_is_told_once_in_the_log(connect, infer, caplog):
+    """A program behind a gateway learns from its log why the guard does nothing, without a warning."""
+    client = connect(config={"hosts": []})
+    with caplog.at_level(logging.INFO, "finetune_guard"):
+        await infer(client)
+        await infer(client.with_options(timeout=3))
+    (record,) = [record for record in caplog.records if "inactive" in record.getMessage()]
+    assert ("INFO", True) == (record.levelname, "FINETUNE_GUARD_HOSTS" in record.getMessage())
 
 
 async def test_a_wrong_key_is_the_apis_matter(connect, bare):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from both_ways import done
 
-from finetune_guard import GuardConfigError, KeepAlive, KeepAliveError, Source
+from finetune_guard import FineTuningRefusedError, GuardConfigError, KeepAlive, KeepAliveError, Source
 from finetune_guard.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +52,17 @@ async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
     outcome = await done(client.guard.keep_alive())
     assert (False, "creation_closed") == (outcome.sent, outcome.reason.value)
     assert 0 == posts(CHAT)
+    assert (await done(client.guard.keep_alive(force=True))).sent
+
+
+async def test_after_a_refusal_it_takes_force(client, sim, infer, posts):
+    """Where the API has refused, an inference may not help, so it is sent by force only."""
+    await infer(client)
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+    outcome = await done(client.guard.keep_alive())
+    assert (False, "refused", 1) == (outcome.sent, outcome.reason, posts(CHAT))
     assert (await done(client.guard.keep_alive(force=True))).sent
 
 

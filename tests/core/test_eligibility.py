@@ -161,6 +161,14 @@ def test_an_eligibility_survives_json():
     )
 
 
+def test_words_read_as_their_values():
+    """A verdict or a reason in a sentence is its plain word, on every release of Python."""
+    assert (
+        "eligible because of recent_inference" == f"{Verdict.ELIGIBLE} because of {Reason.RECENT_INFERENCE}"
+    )
+    assert Verdict.UNKNOWN == "unknown"
+
+
 def test_a_naive_time_is_refused():
     """No time zone is guessed for the moment of a decision."""
     with pytest.raises(ValueError, match="time zone"):

@@ -171,6 +171,11 @@ def test_clients_of_one_place_share_its_recorder(tmp_path):
     assert Recorder.of(MemoryStore()) is not Recorder.of(MemoryStore())
 
 
+def test_stores_of_ones_own_are_not_mixed_up():
+    """Two stores of a program's own are two, whatever they say about where they are."""
+    assert Recorder.of(WatchedStore()) is not Recorder.of(WatchedStore())
+
+
 def test_many_keys_do_not_grow_memory_without_end():
     """Tokens that change all the time are forgotten again."""
     recorder = Recorder.of(MemoryStore())

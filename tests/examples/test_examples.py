@@ -65,7 +65,7 @@ def test_keep_alive_renews_the_window_once(run_example, simulator, model):
     first = run_example("keep_alive.py").stdout
     second = run_example("keep_alive.py").stdout
 
-    assert (f"sent to {model}\n", "not sent: NotSent.NOT_DUE\n") == (first, second)
+    assert (f"sent to {model}\n", "not sent: not_due\n") == (first, second)
     assert 1 == paths(simulator).count("POST /v1/chat/completions")
 
 

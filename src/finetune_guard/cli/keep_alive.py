@@ -18,6 +18,8 @@ _NOT_SENT = {
     NotSent.RENEWED_BY_ANOTHER: "another thread or process has just sent one",
     NotSent.ANOTHER_IS_SENDING: "another thread or process is sending one; whether it succeeds is not known",
     NotSent.CREATION_CLOSED: "creation is closed, so that no inference can help",
+    NotSent.REFUSED: "the API has refused a job since; whether an inference helps is not published (--force)",
+    NotSent.HISTORY_UNAVAILABLE: "the history can't be read, so that it may be the second one (--force)",
     NotSent.NOT_GUARDED: "the policy is not known to hold behind this host",
 }
 

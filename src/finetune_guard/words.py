@@ -1,0 +1,12 @@
+"""Enumerations whose members are words: they read the same in text, JSON and comparisons."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Word(str, Enum):
+    """A member is its value, also in an f-string, which releases of Python else disagree about."""
+
+    def __str__(self) -> str:
+        return str(self.value)
