@@ -7,7 +7,6 @@ Nothing else in the program changes. ``client.guard`` tells what is known and do
 
 from typing import TYPE_CHECKING, Any
 
-from finetune_guard.client import AsyncClient, AsyncOpenAI, Client, OpenAI
 from finetune_guard.eligibility import Eligibility, Reason, Verdict
 from finetune_guard.errors import (
     FineTuneGuardError,
@@ -24,11 +23,12 @@ from finetune_guard.errors import (
     PolicyBoundaryWarning,
     StoreError,
 )
-from finetune_guard.existing import guard
 from finetune_guard.history import Coverage, History, Inference, Source
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome
 from finetune_guard.models import FineTunedModel
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
+from finetune_guard.sdk.client import AsyncClient, AsyncOpenAI, Client, OpenAI
+from finetune_guard.sdk.existing import guard
 from finetune_guard.stores.store import Store
 
 if TYPE_CHECKING:

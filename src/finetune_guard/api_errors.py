@@ -19,19 +19,13 @@ def error_code(error: openai.APIError) -> str | None:
     """Return the API's error code; the body holds it bare or inside ``error``, by SDK release."""
     if error.code:
         return error.code
-    body = error.body
-    if isinstance(body, Mapping):
-        inner = body.get("error")
-        code = inner.get("code") if isinstance(inner, Mapping) else body.get("code")
-        return code if isinstance(code, str) else None
-    return None
+    code = _details(error).get("code")
+    return code if isinstance(code, str) else None
 
 
 def error_message(error: openai.APIError) -> str:
     """Return the API's own explanation, printable, on one line and at most 500 characters long."""
-    body = error.body
-    inner = body.get("error", body) if isinstance(body, Mapping) else None
-    message = inner.get("message") if isinstance(inner, Mapping) else None
+    message = _details(error).get("message")
     if not isinstance(message, str):
         return ""
     one_line = "".join(letter if letter.isprintable() else " " for letter in message[:2_000])
@@ -83,3 +77,9 @@ def retry_after(error: openai.APIError) -> float:
         return max(0.0, float(error.response.headers.get("retry-after", "0")))
     except ValueError:
         return 0.0
+
+
+def _details(error: openai.APIError) -> Mapping[str, object]:
+    body = error.body
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}

@@ -26,9 +26,9 @@ from finetune_guard.hosts import matches
 from finetune_guard.identity import UNNAMED, Credentials, organization_slug
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
 from finetune_guard.models import EXAMPLE_ID, FineTunedModel
-from finetune_guard.notes import Subject
 from finetune_guard.policy import aware_utc
-from finetune_guard.recorder import Recorder
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
 from finetune_guard.renewal import Renewal, learn_from
 from finetune_guard.validation import shown
 

@@ -26,8 +26,8 @@ from finetune_guard.keep_alive import (
     send,
 )
 from finetune_guard.models import published_catalog
-from finetune_guard.notes import Subject
-from finetune_guard.recorder import Recorder
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.store import Lease, Store
 
 logger = logging.getLogger("finetune_guard")

@@ -51,7 +51,7 @@ def test_the_stub_has_the_newest_constructors_parameters(half):
     """Type checkers see the parameters of the newest release, and ``guard``."""
     if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
         pytest.skip("the stub describes a newer release of openai")
-    stub = Path(finetune_guard.__file__).with_name("client.pyi")
+    stub = Path(finetune_guard.__file__).with_name("sdk") / "client.pyi"
     (constructor,) = (
         method
         for cls in ast.parse(stub.read_text(encoding="utf-8")).body

@@ -14,6 +14,7 @@ from finetune_guard.api_errors import (
     in_short,
     is_refusal,
     is_transient,
+    is_wrong_key,
     retry_after,
 )
 
@@ -61,6 +62,12 @@ def test_the_apis_words_are_made_safe_to_show_and_store():
     assert message.isprintable()
 
 
+@pytest.mark.parametrize("body", [None, "<html>", {}, {"message": 7}, {"error": "no"}])
+def test_where_the_api_says_nothing_nothing_is_made_up(body):
+    """A body without words of the API's gives none."""
+    assert error_message(denied(body)) == ""
+
+
 @pytest.mark.parametrize(
     ("problem", "model", "passing", "short"),
     [
@@ -82,6 +89,19 @@ def test_the_apis_words_are_made_safe_to_show_and_store():
 def test_what_another_model_or_time_may_help_against(problem, model, passing, short):
     """Each error is told by status and code: another model may answer, or a later try, or neither."""
     assert (model, passing, short) == (concerns_model(problem), is_transient(problem), in_short(problem))
+
+
+@pytest.mark.parametrize(
+    ("problem", "wrong"),
+    [
+        (error(401, "invalid_api_key"), True),
+        (error(401, "insufficient_permissions"), False),
+        (error(403, "invalid_api_key"), False),
+    ],
+)
+def test_a_key_that_may_not_is_not_a_wrong_key(problem, wrong):
+    """Only the API's own code for an unknown key says that the key is wrong."""
+    assert wrong is is_wrong_key(problem)
 
 
 @pytest.mark.parametrize(

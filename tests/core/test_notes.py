@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 
 from finetune_guard.history import Evidence, History, Source
-from finetune_guard.notes import Notes, Stream
+from finetune_guard.recording.notes import Notes, Stream
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
 SEEN, SENT = Stream(MODEL, Source.OBSERVED), Stream(MODEL, Source.KEEP_ALIVE)

@@ -15,8 +15,8 @@ import pytest
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, Source
 from finetune_guard.identity import UNNAMED, Credentials
-from finetune_guard.notes import Subject
-from finetune_guard.recorder import Recorder
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 
@@ -228,8 +228,8 @@ import sys
 from datetime import datetime, timezone
 from finetune_guard.history import Source
 from finetune_guard.identity import Credentials
-from finetune_guard.notes import Subject
-from finetune_guard.recorder import Recorder
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk import DiskStore
 
 recorder = Recorder.of(DiskStore(sys.argv[1]))

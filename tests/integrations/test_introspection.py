@@ -73,4 +73,5 @@ def test_a_client_whose_request_was_replaced_is_guarded_all_the_same(bench, capl
     guarded.chat.completions.create(model=bench.model, messages=MESSAGES)
     assert (bench.remembered, seen) == (1, [])
     client.models.list()
+    client.close()  # and with it the connections, which both share
     assert len(seen) == 1

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import openai
 
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.client import OpenAI
 from finetune_guard.config import GuardConfig, variable
-from finetune_guard.facade import ClientGuard
 from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan
+from finetune_guard.sdk.client import OpenAI
+from finetune_guard.sdk.facade import ClientGuard
 
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing_extensions import Self
 
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.client import OpenAI
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig
 from finetune_guard.gate import moment
 from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.sdk.client import OpenAI
 from finetune_guard.simulator import ServedCall, SimulatedClock, Simulator
 from finetune_guard.stores.names import parts
 from finetune_guard.testing import simulator_environment

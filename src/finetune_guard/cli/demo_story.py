@@ -11,11 +11,11 @@ from openai.types.chat import ChatCompletion
 
 from finetune_guard.cli.demo_stage import Stage, example
 from finetune_guard.cli.narrator import Narrator
-from finetune_guard.client import OpenAI
 from finetune_guard.eligibility import Eligibility
 from finetune_guard.errors import FineTuneGuardWarning, NotEligibleError
 from finetune_guard.gate import cause, moment
 from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.sdk.client import OpenAI
 from finetune_guard.simulator import ServedCall
 
 BASE_MODEL = "gpt-4o-mini-2024-07-18"

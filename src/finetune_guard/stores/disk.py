@@ -48,6 +48,10 @@ class DiskStore(Store):
         self._write_patience = write_patience
         self._database: Database | None = None
 
+    @property
+    def place(self) -> str:
+        return self.location
+
     def evidence(self, organization: str) -> Evidence:
         row = key("evidence", organization)
         empty = Evidence(organization=organization)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -37,6 +37,11 @@ class Store(ABC):
     """
 
     location: str
+
+    @property
+    def place(self) -> Hashable:
+        """What tells the place from every other; stores that mean the same place have the same."""
+        return id(self)
 
     @abstractmethod
     def evidence(self, organization: str) -> Evidence:

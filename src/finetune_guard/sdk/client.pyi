@@ -10,7 +10,7 @@ from openai import NotGiven, Timeout
 from openai._client import DataResidency, WorkloadIdentity, X509WorkloadIdentity, _Provider
 
 from finetune_guard.config import GuardConfig
-from finetune_guard.facade import AsyncClientGuard, ClientGuard
+from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
 
 class OpenAI(openai.OpenAI):
     def __init__(

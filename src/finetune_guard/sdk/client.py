@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import openai
 
-from finetune_guard.guarded import AsyncGuarded, SyncGuarded
+from finetune_guard.sdk.guarded import AsyncGuarded, SyncGuarded
 
 
 class OpenAI(SyncGuarded, openai.OpenAI):

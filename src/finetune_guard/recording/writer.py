@@ -13,7 +13,7 @@ from datetime import datetime
 
 from finetune_guard.history import Evidence
 from finetune_guard.identity import Credentials
-from finetune_guard.notes import Notes, Stream, Subject
+from finetune_guard.recording.notes import Notes, Stream, Subject
 from finetune_guard.stores.store import Store
 
 logger = logging.getLogger("finetune_guard")

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 import openai
 
-from finetune_guard.admission import admit, is_refused_creation, refusal_error, warn_caller
-from finetune_guard.attachment import Attachment, credentials
 from finetune_guard.calls import GuardedCall
-from finetune_guard.drivers import drive, drive_async
-from finetune_guard.facade import AsyncClientGuard, ClientGuard
 from finetune_guard.flows import ApiCall, Flow, Reply, T
 from finetune_guard.identity import Credentials
-from finetune_guard.own_calls import given_headers, own_request, own_url, reply_from
-from finetune_guard.signatures import show_parent_parameters
+from finetune_guard.sdk.admission import admit, is_refused_creation, refusal_error, warn_caller
+from finetune_guard.sdk.attachment import Attachment, credentials
+from finetune_guard.sdk.drivers import drive, drive_async
+from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
+from finetune_guard.sdk.own_calls import given_headers, own_request, own_url, reply_from
+from finetune_guard.sdk.signatures import show_parent_parameters
 
 if TYPE_CHECKING:
     from openai._base_client import AsyncAPIClient, SyncAPIClient

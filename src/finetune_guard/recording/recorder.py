@@ -11,18 +11,17 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import TypeVar
 
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials
-from finetune_guard.notes import Stream, Subject
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.recording.notes import Stream, Subject
+from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.store import Store
-from finetune_guard.writer import Writer
 
 _T = TypeVar("_T")
 
@@ -43,12 +42,11 @@ class Recorder:
 
     @staticmethod
     def of(store: Store) -> Recorder:
-        """Return the recorder of ``store``: one for a folder, however many clients use it."""
-        key: object = store.location if isinstance(store, DiskStore) else id(store)
+        """Return the recorder of ``store``: one for a place, however many clients use it."""
         with _registry_lock:
-            recorder = _recorders.get(key)
+            recorder = _recorders.get(store.place)
             if recorder is None:
-                recorder = _recorders[key] = Recorder(store)
+                recorder = _recorders[store.place] = Recorder(store)
             return recorder
 
     def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
@@ -166,7 +164,7 @@ class Recorder:
 
 
 _registry_lock = threading.Lock()
-_recorders: weakref.WeakValueDictionary[object, Recorder] = weakref.WeakValueDictionary()
+_recorders: weakref.WeakValueDictionary[Hashable, Recorder] = weakref.WeakValueDictionary()
 
 
 def _remake_lock() -> None:

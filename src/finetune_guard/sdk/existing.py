@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._resource import AsyncAPIResource, SyncAPIResource
 
-from finetune_guard.attachment import Attachment
 from finetune_guard.errors import GuardConfigError
-from finetune_guard.guarded import AsyncGuarded, Guarded, SyncGuarded
+from finetune_guard.sdk.attachment import Attachment
+from finetune_guard.sdk.guarded import AsyncGuarded, Guarded, SyncGuarded
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig

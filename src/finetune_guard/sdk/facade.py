@@ -15,9 +15,9 @@ from finetune_guard.history import History
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
 
 if TYPE_CHECKING:
-    from finetune_guard.attachment import Attachment
     from finetune_guard.config import GuardConfig
     from finetune_guard.identity import Credentials
+    from finetune_guard.sdk.attachment import Attachment
 
 FLUSH_TIMEOUT = 10.0
 """Seconds that ``flush`` waits when it isn't told."""

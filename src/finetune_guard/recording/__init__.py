@@ -1,0 +1,1 @@
+"""Remembering what was seen, off the caller's thread."""
