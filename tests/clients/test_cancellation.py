@@ -113,3 +113,29 @@ async def test_a_cancelled_inference_is_none(connect_async, sim, model):
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(chat, timedelta(milliseconds=200).total_seconds())
     assert {} == (await client.guard.history()).models
+
+
+class Unwritable(MemoryStore):
+    """A store whose writes take until someone lets them pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.let_pass = threading.Event(), threading.Event()
+
+    def record(self, organization, activities):
+        self.reached.set()
+        assert self.let_pass.wait(10)
+        super().record(organization, activities)
+
+
+async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, model):
+    """As with the SDK's client, what closes it in a cancelled scope leaves no connection open."""
+    store = Unwritable()
+    client = connect_async(store=store)
+    await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
+    await anyio.to_thread.run_sync(store.reached.wait, 10)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await client.close()
+    store.let_pass.set()
+    assert client.is_closed()

@@ -55,7 +55,7 @@ class Writer:
             notes = self._pending.get(subject)
             if notes is None:
                 notes = self._pending[subject] = Notes()
-            if notes.add(stream, at, at.date()):
+            if notes.add(stream, at, at.date()) or self._thread is None:
                 self._wake()
 
     def learn(self, subject: Subject, evidence: Evidence) -> None:
@@ -92,7 +92,7 @@ class Writer:
             return self._rounds if resting else None
 
     def flush(self, timeout: float) -> bool:
-        """Write everything now; return whether that succeeded within ``timeout`` seconds."""
+        """Write all that is noted by now; return whether that succeeded within ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             if not self.has_unwritten:
@@ -104,8 +104,10 @@ class Writer:
                 if self._thread is None:  # none can be started any more: the interpreter is ending
                     self._round()
                     return not self._pending
+                if self._rounds > tried_after:  # what is still pending was refused, or noted since
+                    return not self._failures
                 left = deadline - time.monotonic()
-                if left <= 0 or (self._failures and self._rounds > tried_after):
+                if left <= 0:
                     return False
                 self._changed.wait(left)
             self._hurry = False

@@ -119,8 +119,10 @@ class SyncGuarded(Guarded, _SyncBase):
 
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
-        self._finetune_guard.flush(FLUSH_TIMEOUT)
-        super().close()
+        try:
+            self._finetune_guard.flush(FLUSH_TIMEOUT)
+        finally:
+            super().close()
 
     def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return drive(flow, partial(self._guard_ask, headers=headers or {}))
@@ -160,8 +162,10 @@ class AsyncGuarded(Guarded, _AsyncBase):
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
-        await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
-        await super().close()
+        try:
+            await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
+        finally:
+            await super().close()
 
     async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
