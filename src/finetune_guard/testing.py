@@ -14,6 +14,7 @@ PYTEST_DONT_REWRITE: without this word pytest warns when the module was imported
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.request
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.policy import aware_utc
+from finetune_guard.validation import shown
 
 if TYPE_CHECKING:
     from finetune_guard.simulator import Fault, SimulatedClock, Simulator
@@ -61,15 +63,16 @@ def simulator_clock() -> datetime:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise GuardConfigError(
-            f"OPENAI_BASE_URL is {base_url!r}: the simulator's base URL is required, since the clock "
+            f"OPENAI_BASE_URL is {shown(base_url)}: the simulator's base URL is required, since the clock "
             "finetune_guard.testing:simulator_clock asks the simulator for the time"
         )
-    url = f"{parts.scheme}://{parts.netloc}/_simulator/clock"
+    address = parts.netloc.rpartition("@")[2]  # without a user and a password, which belong in no message
+    url = f"{parts.scheme}://{address}/_simulator/clock"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy can't reach this machine
     try:
         with direct.open(url, timeout=CLOCK_TIMEOUT.total_seconds()) as response:
             return aware_utc(datetime.fromisoformat(json.load(response)["now"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise ConnectionError(f"no simulator tells the time at {url}: {error}") from error
 
 

@@ -96,6 +96,37 @@ def test_clock_says_where_no_simulator_answers(simulator, monkeypatch):
         simulator_clock()
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_clock_repeats_no_password(answers, simulator, monkeypatch):
+    """A user and a password in OPENAI_BASE_URL are neither needed nor shown."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://somebody:hunter2@{simulator.host}/v1")
+    if answers:
+        assert simulator_clock() == NOW
+        return
+    simulator.stop()
+
+    with pytest.raises(ConnectionError) as caught:
+        simulator_clock()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_base_url_is_told_without_its_password(monkeypatch):
+    """So is a URL that is no HTTP URL."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "ftp://somebody:hunter2@127.0.0.1/v1")
+
+    with pytest.raises(GuardConfigError, match=r"ftp://\*\*\*@127\.0\.0\.1/v1") as caught:
+        simulator_clock()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_clock_says_that_something_else_answers(monkeypatch):
+    """A base URL that no request can be made of is an error of the same kind."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:port/v1")
+
+    with pytest.raises(ConnectionError, match="no simulator tells the time at"):
+        simulator_clock()
+
+
 def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simulator, tmp_path):
     """A program in another process is guarded by the simulated policy at the simulated time."""
     model = simulator.add_model()
