@@ -85,7 +85,8 @@ _REMEDIES = {
     "within hours.",
     Reason.HISTORY_UNAVAILABLE: "Mend the store, or name another with GuardConfig(store=...) or "
     "FINETUNE_GUARD_STORE. Until then the API decides.",
-    Reason.NOT_GUARDED: "Name the host in GuardConfig(hosts=...) if the policy holds behind it.",
+    Reason.NOT_GUARDED: "Name the host in GuardConfig(hosts=...) if the policy holds behind it. Azure has "
+    "other rules: its clients are never guarded.",
 }
 
 

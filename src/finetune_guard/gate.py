@@ -104,7 +104,8 @@ def cause(eligibility: Eligibility) -> str:
         Reason.POLICY_BOUNDARY: "a date of the policy is being crossed, whose hour and time zone are not "
         "published",
         Reason.HISTORY_UNAVAILABLE: "the history of inferences can't be read",
-        Reason.NOT_GUARDED: "the policy is not known to hold behind this client's host",
+        Reason.NOT_GUARDED: "the guard is switched off, or the policy is not known to hold behind this "
+        "client's host",
     }[eligibility.reason]
 
 

@@ -56,6 +56,9 @@ class Admission:
     failure: KeepAliveError | None = None
 
 
+_SWITCH_ON = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or give GuardConfig(enabled=True)."
+
+
 class Guard:
     """Policy, history and clock of one configuration."""
 
@@ -153,8 +156,9 @@ class Guard:
         return eligibility
 
     def not_guarded(self) -> Eligibility:
-        """Return the eligibility of a client whose host the policy doesn't speak of."""
-        return explained(self.policy, Evidence(organization=UNNAMED), self.now(), Reason.NOT_GUARDED)
+        """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
+        eligibility = explained(self.policy, Evidence(organization=UNNAMED), self.now(), Reason.NOT_GUARDED)
+        return eligibility if self.config.enabled else eligibility.model_copy(update={"remedy": _SWITCH_ON})
 
     def check(self, credentials: Credentials, *, refresh: bool) -> Flow[Eligibility]:
         """Decide; with ``refresh`` ask the API first whose the key is and what it has fine-tuned."""

@@ -121,7 +121,9 @@ def test_a_guard_that_is_off_says_so(run, environment):
     environment.setenv("FINETUNE_GUARD_ENABLED", "false")
     result = run("check")
     assert 4 == result.exit_code
+    assert "the guard is switched off" in result.stdout
     assert "FINETUNE_GUARD_ENABLED" in result.stdout
+    assert "FINETUNE_GUARD_HOSTS" not in result.stdout
 
 
 def test_a_memory_store_is_explained(run, environment):

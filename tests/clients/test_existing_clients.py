@@ -149,6 +149,16 @@ async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
     assert "the policy doesn't speak of localhost" in caplog.text
 
 
+async def test_a_guard_that_is_off_is_not_blamed_on_the_host(way, closing, caplog):
+    """Who has switched the guard off is told so, and nothing of hosts; that isn't worth a warning."""
+    client = guard(closing(way.bare(api_key="sk-test")), GuardConfig(store="memory", enabled=False))
+    eligibility = await done(client.guard.check())
+    assert "not_guarded" == eligibility.reason.value
+    assert "GuardConfig(enabled=True)" in eligibility.remedy
+    assert "host" not in eligibility.remedy
+    assert "" == caplog.text
+
+
 @pytest.mark.parametrize(
     "wrong",
     [None, "sk-secret", openai.OpenAI, object(), finetune_guard, openai],

@@ -46,7 +46,8 @@ def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
             "client of a subclass"
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Attachment(config))
-    if not guarded._finetune_guard.is_broken and not guarded._guard_is_active():  # noqa: SLF001 -- its other half
+    theirs = guarded._finetune_guard  # noqa: SLF001 -- its other half
+    if not theirs.is_broken and theirs.engine.config.enabled and not guarded._guard_is_active():  # noqa: SLF001 -- too
         logger.warning(
             "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "
             "unguarded.",
