@@ -153,6 +153,13 @@ def test_help_names_every_command(run):
         assert 0 == run(command, "--help").exit_code
 
 
+def test_help_fills_its_lines(run, environment):
+    """A paragraph of the help breaks where the terminal's width wants it, not in the middle of a line."""
+    environment.setenv("COLUMNS", "80")
+    output = run("check", "--help").stdout
+    assert "1 failure. Without --refresh nothing is asked of the API." in output
+
+
 def test_importing_and_checking_need_no_drawing(environment):
     """The line for scripts is printed without loading what only drawings need, or the simulator."""
     code = (
