@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -21,11 +21,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune_guard.clocks import system_clock
 from finetune_guard.errors import StoreError
+from finetune_guard.hosts import is_pattern
 from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.store import Store
-from finetune_guard.validation import config_error
+from finetune_guard.validation import config_error, shown
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
 
@@ -34,6 +35,8 @@ Origin = Literal["default", "environment", "constructor"]
 
 def _switch(value: object) -> object:
     """``on``, ``off``, a duration or JSON, as written in the environment, for a KeepAlive."""
+    if value is not None and not isinstance(value, (str, Mapping, KeepAlive)):
+        raise ValueError('a KeepAlive, "on", "off" or a renew_within such as "14d" is required')
     if not isinstance(value, str):
         return value
     written = value.strip()
@@ -58,6 +61,16 @@ def _listed(value: object) -> object:
     if isinstance(value, str):
         return tuple(host.strip() for host in value.split(",") if host.strip())
     return value
+
+
+def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+    for host in hosts:
+        if not is_pattern(host):
+            raise ValueError(
+                f"{shown(host)} is no host: a name, *. before one, or an address is required, with or "
+                "without a port, such as gateway.acme.com or 127.0.0.1:8400"
+            )
+    return tuple(hosts)
 
 
 class GuardConfig(BaseSettings):
@@ -91,7 +104,7 @@ class GuardConfig(BaseSettings):
 
     store: str | os.PathLike[str] | Store = "disk"
     policy: Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)] = OPENAI_SELF_SERVE
-    hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(tuple)] = ()
+    hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
     on_unknown: Literal["raise", "allow"] = "raise"
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
     check_uploads: bool = True

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.IGNORECASE)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether ``text`` can mean a host: neither a URL nor a bare ``*``."""
+    return _PATTERN.fullmatch(text.strip()) is not None
+
 
 def matches(pattern: str, host: str, port: int | None) -> bool:
     """Whether ``host`` is meant by ``pattern``: a name, ``*.`` before one, with or without a port."""

@@ -50,4 +50,5 @@ def shown(value: object) -> str:
 
 def _allowed(message: str) -> str:
     message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    rest = message.partition(" ")[0][1:]
+    return message[:1].lower() + message[1:] if rest == rest.lower() else message  # KeepAlive stays a name

@@ -79,7 +79,12 @@ def test_every_field_has_a_variable(monkeypatch, variable, value, field, expecte
     [
         ("ON_UNKNOWN", "maybe", "is 'maybe': input should be 'raise' or 'allow'"),
         ("ENABLED", "perhaps", "is 'perhaps': input should be a valid boolean"),
-        ("KEEP_ALIVE", "soon", "a timedelta longer than zero, or text such as 14d"),
+        ("HOSTS", "https://u:pw@gw.acme.example/v1", "'https://***@gw.acme.example/v1' is no host: a name"),
+        (
+            "KEEP_ALIVE",
+            "soon",
+            "KeepAlive.renew_within is 'soon': a timedelta longer than zero, or text such as 14d",
+        ),
         ("KEEP_ALIVE", "{", "is '{': valid JSON is required"),
         ("KEEP_ALIVE", "60d", "renew_within must be shorter than the policy's window of 60 days"),
         ("POLICY", "openai", "is 'openai': valid JSON is required"),
@@ -105,7 +110,10 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
         ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder or a Store is required'),
         ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),
-        ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: "),
+        ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: a KeepAlive, "),
+        ({"keep_alive": True}, 'GuardConfig.keep_alive is True: a KeepAlive, "on", "off" or a renew_within'),
+        ({"hosts": ["https://gw.acme.example/v1"]}, "GuardConfig.hosts is "),
+        ({"hosts": "*"}, "GuardConfig.hosts is '*': '*' is no host: a name, *. before one, "),
     ],
 )
 def test_a_wrong_argument_is_named(wrong, told):

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.clocks import answered_at, system_clock
 from finetune_guard.durations import Duration
-from finetune_guard.hosts import matches
+from finetune_guard.hosts import is_pattern, matches
 from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_slug
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
@@ -86,6 +86,28 @@ def test_the_unnamed_history_is_no_organization():
 def test_hosts(pattern, host, port, expected):
     """A pattern is a whole name, or subdomains of one, with or without a port."""
     assert expected is matches(pattern, host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gateway.acme.com", True),
+        (" *.acme.com ", True),
+        ("127.0.0.1:8400", True),
+        ("[::1]:8400", True),
+        ("localhost", True),
+        ("https://gateway.acme.com/v1", False),
+        ("gateway.acme.com/v1", False),
+        ("user:secret@gateway.acme.com", False),
+        ("*", False),
+        ("api.*.com", False),
+        ("gateway.acme.com:", False),
+        ("", False),
+    ],
+)
+def test_what_can_mean_a_host(text, expected):
+    """A URL would never match a host, and a bare star would match any: neither is taken."""
+    assert expected is is_pattern(text)
 
 
 @pytest.mark.parametrize(
