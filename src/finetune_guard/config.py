@@ -15,6 +15,8 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -54,6 +56,16 @@ def _json(value: object) -> object:
         return json.loads(value)
     except ValueError:
         raise ValueError("valid JSON is required") from None
+
+
+def _imported(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Let a module fail in whatever way while it is imported."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a module can fail in any way
+        raise ValueError(f"a function that can be imported is required: {error!r}") from None
 
 
 def _listed(value: object) -> object:
@@ -109,7 +121,9 @@ class GuardConfig(BaseSettings):
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
     check_uploads: bool = True
     enabled: bool = True
-    clock: Annotated[ImportString[Callable[[], Any]], NoDecode, Field(repr=False)] = system_clock
+    clock: Annotated[
+        ImportString[Callable[[], Any]], NoDecode, WrapValidator(_imported), Field(repr=False)
+    ] = system_clock
 
     _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
     _opened: Store | None = PrivateAttr(default=None)
@@ -133,7 +147,7 @@ class GuardConfig(BaseSettings):
             raise ValueError('"disk", "memory", a folder or a Store is required')  # noqa: TRY004 -- for pydantic
         try:
             open_store(store)
-        except StoreError as error:
+        except (StoreError, OSError) as error:  # a relative folder needs a working folder that exists
             raise ValueError(str(error)) from None
         return store
 

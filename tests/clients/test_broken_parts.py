@@ -141,6 +141,39 @@ async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, mon
         await done(client.guard.check())
 
 
+async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
+    """A module that raises while it is imported is named; inferences go through."""
+    (tmp_path / "failing_clock.py").write_text("raise RuntimeError('no such zone')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FINETUNE_GUARD_CLOCK", "failing_clock:now")
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_CLOCK.*no such zone"):
+        await create(client)
+
+
+async def test_a_folder_that_is_gone_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
+    """A history beside a program whose working folder was deleted keeps no inference back."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("FINETUNE_GUARD_STORE", "./history")
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_STORE.*No such file"):
+        await create(client)
+
+
+async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, closing, model, monkeypatch):
+    """Whatever it does to us, it is told when a job is created, and inferences go through."""
+    monkeypatch.setenv("FINETUNE_GUARD_POLICY", "[" * 100_000)
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match="RecursionError"):
+        await create(client)
+
+
 async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bare, infer, monkeypatch):
     """``guard(client)`` takes the client; jobs are stopped as above."""
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")

@@ -60,11 +60,11 @@ class Attachment:
             raise GuardConfigError(f"guard is {shown(given)}: a GuardConfig is required")
         try:
             self._engine = Guard(given if given is not None else GuardConfig())
-        except GuardConfigError as error:
+        except Exception as error:
             if given is not None:
                 raise
-            self._error = error
-            logger.error("finetune-guard is not at work: %s", error)  # noqa: TRY400 -- the message is all there is to say
+            self._error = _config_error(error)
+            logger.error("finetune-guard is not at work: %s", self._error)  # noqa: TRY400 -- the message is all there is to say
 
     @property
     def engine(self) -> Guard:
@@ -156,6 +156,15 @@ def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:
         authorization if isinstance(authorization, str) else "",
         organization if isinstance(organization, str) and organization else None,
     )
+
+
+def _config_error(error: Exception) -> GuardConfigError:
+    """Return ``error`` as one of the configuration, whatever it was that the environment led to."""
+    if isinstance(error, GuardConfigError):
+        return error
+    wrapped = GuardConfigError(f"what the environment and the defaults say can't be used: {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _is_azure(client: object) -> bool:
