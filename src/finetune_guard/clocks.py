@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,12 @@ _MOST_AHEAD = timedelta(days=1)
 def system_clock() -> datetime:
     """Return the machine's time in UTC."""
     return datetime.now(timezone.utc)
+
+
+def countdown(duration: timedelta) -> Callable[[], timedelta]:
+    """Return a function that tells how much of ``duration`` is left, whatever becomes of the clock."""
+    ends = time.monotonic() + duration.total_seconds()
+    return lambda: timedelta(seconds=ends - time.monotonic())
 
 
 def answered_at(date_header: str | None, now: datetime) -> datetime:

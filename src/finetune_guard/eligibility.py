@@ -8,7 +8,7 @@ The rules, in the order in which they are asked:
 4. Where earlier fine-tuning is required, any trace of it suffices. A search that found no trace is
    not proof that there is none: a key sees its own project only.
 5. Where a recent inference is required, the organization is eligible while
-   ``now - last_inference < window``. An inference dated after ``now`` counts as one of ``now``.
+   ``now - last_inference < window``; an inference dated after ``now`` counts as one of ``now`` here.
 6. While a date of the policy is being crossed somewhere on Earth, both phases are asked. If they
    agree, that is the answer; if not, nobody but the API knows.
 
@@ -174,7 +174,7 @@ def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: R
 def _reason(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
     if phase.requirement is Requirement.CLOSED:
         return Reason.CLOSED
-    if _refusal_stands(evidence, now):
+    if _refusal_stands(evidence):
         return Reason.REFUSED
     if phase.requirement is Requirement.NONE:
         return Reason.NO_REQUIREMENT
@@ -187,11 +187,11 @@ def _reason(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
     return Reason.RECENT_INFERENCE if now - last < window else Reason.WINDOW_EXPIRED
 
 
-def _refusal_stands(evidence: Evidence, now: datetime) -> bool:
+def _refusal_stands(evidence: Evidence) -> bool:
+    """Whether no inference is later. Both times are the API's as a rule, so that ours doesn't matter."""
     if evidence.refusal is None:
         return False
-    last = _effective(evidence.last_inference, now)
-    return last is None or evidence.refusal.at >= last
+    return evidence.last_inference is None or evidence.refusal.at >= evidence.last_inference.at
 
 
 def _has_fine_tuned(evidence: Evidence) -> bool:

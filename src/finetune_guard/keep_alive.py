@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -143,9 +144,8 @@ def candidates(
 
 def live(models: Iterable[str], catalog: ModelCatalog, today: date) -> tuple[str, ...]:
     """Return the first ten of ``models`` that aren't known to be shut down, each once."""
-    return tuple(model for model in dict.fromkeys(models) if not catalog.is_shut_down(model, today))[
-        :_MOST_CANDIDATES
-    ]
+    alive = (model for model in dict.fromkeys(models) if not catalog.is_shut_down(model, today))
+    return tuple(islice(alive, _MOST_CANDIDATES))
 
 
 def smallest_call(model: str, timeout: timedelta) -> ApiCall:
@@ -186,7 +186,10 @@ class _NothingLeftError(Exception):
 
 
 def send(
-    known: Iterable[str], *, deadline: timedelta, find_more: Callable[[Discovery], Iterable[str]] | None
+    known: Iterable[str],
+    *,
+    left: Callable[[], timedelta],
+    find_more: Callable[[Discovery], Iterable[str]] | None,
 ) -> Flow[Sent]:
     """Send the smallest inference to the first model that answers it.
 
@@ -196,7 +199,7 @@ def send(
 
     Args:
         known: The candidates, the best first.
-        deadline: The longest time that all tries together may take.
+        left: Tells how much is left of the time that all tries together may take.
         find_more: Picks further candidates from what the API knows; None to try only ``known``.
 
     Raises:
@@ -215,8 +218,12 @@ def send(
         if not waiting:
             raise _NothingLeftError
         model = waiting.popleft()
+        timeout = left()
+        if timeout <= timedelta(0):  # others may take their turn soon after
+            failures.setdefault(model, "no time was left")
+            raise _NothingLeftError
         try:
-            reply = yield smallest_call(model, deadline)
+            reply = yield smallest_call(model, timeout)
         except openai.APIError as error:
             last, failures[model] = error, in_short(error)
             if is_transient(error):
@@ -226,7 +233,7 @@ def send(
         return Sent(model, reply, discovery)
 
     try:
-        return (yield from _retried(attempt, deadline))
+        return (yield from _retried(attempt, left()))
     except (_NothingLeftError, openai.APIError) as error:
         raise _failed(failures, discovery) from (last or error)
 

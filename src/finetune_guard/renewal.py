@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from typing_extensions import Self
 
+from finetune_guard.clocks import countdown
 from finetune_guard.discovery import Discovery
 from finetune_guard.eligibility import Eligibility, Reason
 from finetune_guard.errors import StoreError
@@ -37,6 +38,7 @@ FLUSH_TIMEOUT = 5.0
 
 _POLL = timedelta(milliseconds=100)
 _MARGIN = timedelta(seconds=30)
+_INSTANT = timedelta(microseconds=1)
 _NEVER_UNFORCED = {
     Reason.CLOSED: NotSent.CREATION_CLOSED,
     Reason.REFUSED: NotSent.REFUSED,
@@ -111,18 +113,22 @@ class Renewal:
 
     def _send(self, credentials: Credentials, model: str | None) -> Flow[KeepAliveOutcome]:
         catalog, today = published_catalog(), self.now().date()
+        left = countdown(self.keep_alive.deadline)
+        refusal = self.decide(credentials).refusal
 
         def find_more(found: Discovery) -> tuple[str, ...]:
             learn_from(self.recorder, found)
             return live(found.models, catalog, today)
 
         if model is not None:
-            sent = yield from send([model], deadline=self.keep_alive.deadline, find_more=None)
+            sent = yield from send([model], left=left, find_more=None)
         else:
             known = self._known(credentials)
-            sent = yield from send(known, deadline=self.keep_alive.deadline, find_more=find_more)
+            sent = yield from send(known, left=left, find_more=find_more)
         subject = Subject(sent.reply.organization, sent.reply.credentials)
-        self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, sent.reply.at)
+        # What was known before it was sent is older than its answer, though dates have whole seconds.
+        at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
+        self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
         self.recorder.flush(FLUSH_TIMEOUT)  # before the turn ends: who comes next must see it
         return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
 

@@ -132,6 +132,16 @@ async def test_a_newer_inference_reopens_the_question(may, infer, clock, sim, po
     assert 2 == posts(JOBS)
 
 
+async def test_a_keep_alive_by_force_reopens_the_question_at_once(may, sim, posts):
+    """One sent in the second of the refusal counts as later: dates have whole seconds, the order is known."""
+    sim.fault(Fault.training_not_available())
+    await refused(may)
+    assert (await done(may.guard.keep_alive(force=True))).sent
+    with pytest.raises(openai.BadRequestError):
+        await create(may)
+    assert 2 == posts(JOBS)
+
+
 async def test_no_keep_alive_follows_it_unasked(connect, infer, sim, posts, clock):
     """Sending more inferences after a refusal would cost money for nothing known."""
     client = connect(config={"keep_alive": "on"})

@@ -71,6 +71,12 @@ REFUSAL = Refusal(at=utc(2026, 9, 1), code="training_not_available")
             Verdict.ELIGIBLE,
             Reason.RECENT_INFERENCE,
         ),
+        (
+            utc(2026, 8, 31, 23, 55),  # the API's clock is ahead of ours
+            known(utc(2026, 9, 1, 0, 1), refusal=REFUSAL),
+            Verdict.ELIGIBLE,
+            Reason.RECENT_INFERENCE,
+        ),
         (utc(2026, 4, 1), known(refusal=REFUSAL), Verdict.INELIGIBLE, Reason.REFUSED),
         (utc(2027, 2, 1), known(utc(2027, 1, 31)), Verdict.INELIGIBLE, Reason.CLOSED),
         (utc(2027, 2, 1), known(refusal=REFUSAL), Verdict.INELIGIBLE, Reason.CLOSED),

@@ -96,7 +96,7 @@ def asked(calls) -> list[str]:
 
 def test_the_first_model_that_answers_is_enough():
     """One call, no waiting, and nothing else is asked."""
-    sent, calls, pauses = run(send([A, B], deadline=DEADLINE, find_more=None), reply({}))
+    sent, calls, pauses = run(send([A, B], left=lambda: DEADLINE, find_more=None), reply({}))
     assert (A, NOW, None) == (sent.model, sent.reply.at, sent.discovery)
     assert ([A], []) == (asked(calls), pauses)
 
@@ -105,7 +105,9 @@ def test_the_first_model_that_answers_is_enough():
 def test_a_model_that_does_not_answer_is_left_for_the_next_at_once(status):
     """A model that is gone or not allowed costs one call and no waiting."""
     sent, calls, pauses = run(
-        send([A, B], deadline=DEADLINE, find_more=None), error(status, "model_not_found"), reply({})
+        send([A, B], left=lambda: DEADLINE, find_more=None),
+        error(status, "model_not_found"),
+        reply({}),
     )
     assert (B, [A, B]) == (sent.model, asked(calls))
     assert [timedelta(0)] == pauses
@@ -114,7 +116,7 @@ def test_a_model_that_does_not_answer_is_left_for_the_next_at_once(status):
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_what_may_pass_is_tried_again_after_a_pause(status):
     """Rate limits and server errors are waited out, and the same model is asked again."""
-    sent, calls, pauses = run(send([A], deadline=DEADLINE, find_more=None), error(status), reply({}))
+    sent, calls, pauses = run(send([A], left=lambda: DEADLINE, find_more=None), error(status), reply({}))
     assert (A, [A, A]) == (sent.model, asked(calls))
     assert 1 == len(pauses)
 
@@ -122,14 +124,17 @@ def test_what_may_pass_is_tried_again_after_a_pause(status):
 def test_retry_after_is_respected():
     """The API's own waiting time is never undercut."""
     limited = error(429, retry_after="20")
-    _, _, pauses = run(send([A], deadline=DEADLINE, find_more=None), limited, reply({}))
+    _, _, pauses = run(send([A], left=lambda: DEADLINE, find_more=None), limited, reply({}))
     assert [timedelta(seconds=20)] <= pauses
 
 
 def test_a_waiting_time_beyond_the_deadline_ends_it():
     """What the API asks to wait for longer than the deadline isn't waited for."""
     with pytest.raises(KeepAliveError, match="429") as caught:
-        run(send([A], deadline=DEADLINE, find_more=None), error(429, retry_after="3600"))
+        run(
+            send([A], left=lambda: DEADLINE, find_more=None),
+            error(429, retry_after="3600"),
+        )
     assert {A: "429"} == caught.value.attempts
 
 
@@ -144,7 +149,7 @@ def test_a_waiting_time_beyond_the_deadline_ends_it():
 def test_what_no_model_can_answer_is_not_tried_again(refusal):
     """A wrong key or no money ends it at the first model."""
     with pytest.raises(KeepAliveError) as caught:
-        run(send([A, B], deadline=DEADLINE, find_more=None), refusal)
+        run(send([A, B], left=lambda: DEADLINE, find_more=None), refusal)
     assert [A] == list(caught.value.attempts)
     assert refusal is caught.value.__cause__
 
@@ -153,7 +158,10 @@ def test_when_no_candidate_is_left_the_api_is_asked_for_more():
     """Models that the API tells of come after those known, and none is tried twice."""
     listed = reply({"data": [{"id": model, "created": 1_750_000_000} for model in (A, B)]})
     sent, calls, _ = run(
-        send([A], deadline=DEADLINE, find_more=lambda found: found.models), error(404), listed, reply({})
+        send([A], left=lambda: DEADLINE, find_more=lambda found: found.models),
+        error(404),
+        listed,
+        reply({}),
     )
     assert (B, [A, "/models", B]) == (sent.model, asked(calls))
     assert (A, B) == sent.discovery.models
@@ -162,7 +170,11 @@ def test_when_no_candidate_is_left_the_api_is_asked_for_more():
 def test_an_error_tells_model_by_model_and_no_secret():
     """Each model's status and code is told; the API's own wording, which can hold parts of a key, is not."""
     with pytest.raises(KeepAliveError) as caught:
-        run(send([A, B], deadline=DEADLINE, find_more=None), error(404, "model_not_found"), error(403))
+        run(
+            send([A, B], left=lambda: DEADLINE, find_more=None),
+            error(404, "model_not_found"),
+            error(403),
+        )
     assert {A: "404 model_not_found", B: "403"} == caught.value.attempts
     assert "secret" not in str(caught.value)
     assert f"{A}: 404 model_not_found; {B}: 403" in str(caught.value)
@@ -175,7 +187,7 @@ def test_an_error_tells_model_by_model_and_no_secret():
 )
 def test_no_candidate_at_all(models, told):
     """Without any model it says whether there are none or the API would not tell."""
-    flow = send([], deadline=DEADLINE, find_more=lambda found: found.models)
+    flow = send([], left=lambda: DEADLINE, find_more=lambda found: found.models)
     with pytest.raises(KeepAliveError, match=told):
         run(flow, models, reply({"data": [], "has_more": False}))
 
