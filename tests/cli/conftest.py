@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import finetune_guard
 from finetune_guard.cli.app import app
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
+
+# Older releases of click would mix what goes to stderr into stdout.
+MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+RUNNER = CliRunner(**MIXED)
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ def run(environment):
     """Runs a command in this process; whatever it prints, the key is never part of it."""
 
     def run_command(*arguments, **options):
-        result = CliRunner().invoke(app, [*arguments], **options)
+        result = RUNNER.invoke(app, [*arguments], **options)
         assert API_KEY not in result.output
         return result
 

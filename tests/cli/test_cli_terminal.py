@@ -166,7 +166,7 @@ def test_importing_and_checking_need_no_drawing(environment):
         "import sys\n"
         "from finetune_guard.cli import main\n"
         "try: main()\n"
-        "except SystemExit as end: print(end.code)\n"
+        "except SystemExit as end: print(int(end.code))\n"
         "print(sorted({'rich', 'starlette', 'uvicorn', 'tenacity'} & set(sys.modules)))\n"
     )
     done = subprocess.run(

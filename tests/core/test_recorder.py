@@ -246,3 +246,31 @@ def test_what_is_noted_is_written_at_exit(tmp_path):
     folder = tmp_path / "guard"
     subprocess.run([sys.executable, "-c", AT_EXIT, str(folder), MODEL], check=True)
     assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOON.date()]
+
+
+AT_ANY_MOMENT = """
+import sys, time
+from datetime import datetime, timezone
+from finetune_guard.history import Source
+from finetune_guard.identity import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.disk import DiskStore
+
+recorder = Recorder.of(DiskStore(sys.argv[1]))
+for number in range(5):
+    recorder.note(
+        Subject("acme-28gund", Credentials("Bearer sk-test")), f"{sys.argv[2]}{number}", Source.OBSERVED,
+        datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+    )
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.004, 0.006, 0.01])
+def test_a_program_may_end_at_any_moment(tmp_path, pause):
+    """Ending in the middle of a write neither crashes the interpreter nor loses what was noted."""
+    folder = tmp_path / "guard"
+    ended = subprocess.run([sys.executable, "-c", AT_ANY_MOMENT, str(folder), MODEL, str(pause)], check=False)
+    assert 0 == ended.returncode
+    assert 5 == len(DiskStore(folder).history("acme-28gund").models)

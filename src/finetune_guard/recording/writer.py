@@ -34,6 +34,7 @@ class Writer:
         self._written_at: dict[tuple[Subject, Stream], float] = {}
         self._linked: dict[Credentials, str] = {}
         self._finishing = False
+        self._ending = False
         self.reset()
         _writers.add(self)
 
@@ -119,8 +120,23 @@ class Writer:
             self._finishing = self._hurry = True
             self._changed.notify_all()
 
+    def end(self, timeout: float) -> None:
+        """Write everything and end the thread, at most ``timeout`` seconds long: the interpreter ends.
+
+        A thread that is inside SQLite while the interpreter takes its objects apart crashes the process.
+        """
+        deadline = time.monotonic() + timeout
+        self.flush(timeout)
+        with self._changed:
+            self._ending = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            self._store.close()
+
     def _wake(self) -> None:
-        if self._thread is None:
+        if self._thread is None and not self._ending:
             thread = threading.Thread(target=self._run, name="finetune-guard-recorder", daemon=True)
             try:
                 thread.start()
@@ -131,7 +147,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._finishing and not self._pending):
+            while not (self._ending or (self._finishing and not self._pending)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -244,10 +260,10 @@ class Writer:
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-def _flush_at_exit() -> None:
+def _end_at_exit() -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
     for writer in list(_writers):
-        writer.flush(max(0.0, deadline - time.monotonic()))
+        writer.end(max(0.0, deadline - time.monotonic()))
 
 
 def _reset_in_child() -> None:
@@ -255,6 +271,6 @@ def _reset_in_child() -> None:
         writer.reset()
 
 
-atexit.register(_flush_at_exit)
+atexit.register(_end_at_exit)
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_reset_in_child)

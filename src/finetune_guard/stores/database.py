@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sqlite3
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SCHEMA = key("schema")
 _FORK_SECONDS = 1.0
+_EXIT_SECONDS = 1.0
 
 
 class Database:
@@ -204,6 +206,14 @@ class Database:
             self._size = 0
             cache.close()
 
+    def close_at_exit(self) -> None:
+        """Let go of the files unless a thread is at work on them: then nothing may be pulled from under it."""
+        if self._lock.acquire(timeout=_EXIT_SECONDS):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
     def before_fork(self) -> bool:
         """Close the connection and keep everyone out, since a child must not inherit an open one.
 
@@ -249,6 +259,11 @@ def database_in(location: str) -> Database:
         return _databases.setdefault(str(path), Database(path))
 
 
+def _close_at_exit() -> None:
+    for database in tuple(_databases.values()):
+        database.close_at_exit()
+
+
 def _before_fork() -> None:
     _held.databases = [database for database in tuple(_databases.values()) if database.before_fork()]
 
@@ -266,5 +281,6 @@ def _after_fork_in_child() -> None:
         database.after_fork_in_child()
 
 
+atexit.register(_close_at_exit)
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -67,8 +67,10 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         connection = _connect(folder / diskcache.core.DBNAME, read_only)
         self._connection: sqlite3.Connection | None = connection
         self._log_files = LogFiles(folder / diskcache.core.DBNAME)
-        # Also when nobody calls close(): at the latest when the interpreter ends.
+        # Also when nobody calls close(). Not when the interpreter ends, since another thread may be in the
+        # middle of a statement then: whoever holds the lock around this object closes it.
         self._closing = weakref.finalize(self, _close, connection, self._log_files)
+        self._closing.atexit = False
         # By a weak reference, since SQLite would keep this object alive.
         overdue = weakref.WeakMethod(self._overdue)
         connection.set_progress_handler(lambda: (method := overdue()) is None or method(), 100_000)
