@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import timedelta
 
 import openai
 import pytest
 from both_ways import done
-from conftest import BASE, MESSAGES
 
+from conftest import BASE, MESSAGES
 from finetune_guard import GuardConfig, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
 
@@ -48,6 +49,20 @@ async def test_a_copy_with_another_key_is_another_organization(client, infer, ot
     await infer(client)
     assert await may_create(client)
     assert not await may_create(client.with_options(api_key=other.api_key))
+
+
+async def test_callable_keys_are_told_apart_before_the_first_request(way, connect, other, sim, model):
+    """What is noted with one is no evidence for another, and is still known once the key was used."""
+    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
+        pytest.skip("this release of openai takes no callable key")
+    client = connect(api_key=way.returning(sim.organization().api_key))
+    stranger = connect(api_key=way.returning(other.api_key))
+    await done(client.guard.record(model))
+    assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
+    for each in (client, stranger):
+        await done(each.models.list())
+    assert "recent_inference" == (await done(client.guard.check())).reason.value
+    assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
 
 
 async def test_extra_headers_change_the_key(client, infer, other):

@@ -34,10 +34,14 @@ class _Client(Protocol):
 
 
 class _SyncClient(_Client, Protocol):
+    def _guard_learn_key(self) -> None: ...
+
     def _guard_drive(self, flow: Flow[T]) -> T: ...
 
 
 class _AsyncClient(_Client, Protocol):
+    async def _guard_learn_key(self) -> None: ...
+
     async def _guard_drive(self, flow: Flow[T]) -> T: ...
 
 
@@ -106,6 +110,7 @@ class ClientGuard(_Facade):
             refresh: Ask the API first whose the key is and what it has fine-tuned
                 (``GET /models``, ``GET /fine_tuning/jobs``).
         """
+        self._client._guard_learn_key()  # noqa: SLF001
         return self._client._guard_drive(self._check(refresh))  # noqa: SLF001
 
     def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
@@ -122,6 +127,7 @@ class ClientGuard(_Facade):
             KeepAliveError: No model answered; it says why, model by model.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
+        self._client._guard_learn_key()  # noqa: SLF001
         return self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
 
     def record(self, model: str, *, at: datetime | None = None) -> None:
@@ -134,6 +140,7 @@ class ClientGuard(_Facade):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
+        self._client._guard_learn_key()  # noqa: SLF001
         self._record(model, at)
 
     def history(self) -> History:
@@ -142,6 +149,7 @@ class ClientGuard(_Facade):
         Raises:
             StoreError: The history can't be read.
         """
+        self._client._guard_learn_key()  # noqa: SLF001
         return self._history()
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
@@ -165,6 +173,7 @@ class AsyncClientGuard(_Facade):
             refresh: Ask the API first whose the key is and what it has fine-tuned
                 (``GET /models``, ``GET /fine_tuning/jobs``).
         """
+        await self._client._guard_learn_key()  # noqa: SLF001
         return await self._client._guard_drive(self._check(refresh))  # noqa: SLF001
 
     async def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
@@ -181,6 +190,7 @@ class AsyncClientGuard(_Facade):
             KeepAliveError: No model answered; it says why, model by model.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
+        await self._client._guard_learn_key()  # noqa: SLF001
         return await self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
 
     async def record(self, model: str, *, at: datetime | None = None) -> None:
@@ -193,6 +203,7 @@ class AsyncClientGuard(_Facade):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
+        await self._client._guard_learn_key()  # noqa: SLF001
         await anyio.to_thread.run_sync(self._record, model, at)
 
     async def history(self) -> History:
@@ -201,6 +212,7 @@ class AsyncClientGuard(_Facade):
         Raises:
             StoreError: The history can't be read.
         """
+        await self._client._guard_learn_key()  # noqa: SLF001
         return await anyio.to_thread.run_sync(self._history)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 -- the sync guard's twin

@@ -27,9 +27,11 @@ from finetune_guard.sdk.signatures import show_parent_parameters
 if TYPE_CHECKING:
     from openai._base_client import AsyncAPIClient, SyncAPIClient
 
-    class _SyncBase(SyncAPIClient): ...
+    class _SyncBase(SyncAPIClient):
+        def _refresh_api_key(self) -> Any: ...
 
-    class _AsyncBase(AsyncAPIClient): ...
+    class _AsyncBase(AsyncAPIClient):
+        async def _refresh_api_key(self) -> Any: ...
 else:
     _SyncBase = _AsyncBase = object
 
@@ -78,6 +80,11 @@ class Guarded:
             self, client.base_url
         )
 
+    def _guard_lacks_key(self) -> bool:
+        """Whether the key is a function that no request has asked yet: all such would count as one key."""
+        client: Any = self
+        return not client.api_key and hasattr(client, "_refresh_api_key") and self._guard_is_active()
+
     def _guarded_call(self, options: Any) -> GuardedCall | None:
         """What is to be decided before ``options`` are sent; None for most requests."""
         attachment, client = self._finetune_guard, self
@@ -124,6 +131,10 @@ class SyncGuarded(Guarded, _SyncBase):
         finally:
             super().close()
 
+    def _guard_learn_key(self) -> None:
+        if self._guard_lacks_key():
+            self._refresh_api_key()
+
     def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return drive(flow, partial(self._guard_ask, headers=headers or {}))
 
@@ -166,6 +177,10 @@ class AsyncGuarded(Guarded, _AsyncBase):
             await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
         finally:
             await super().close()
+
+    async def _guard_learn_key(self) -> None:
+        if self._guard_lacks_key():
+            await self._refresh_api_key()
 
     async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
