@@ -118,6 +118,11 @@ def test_a_broken_pipe_is_silent(start, ask, model):
 
 
 @POSIX_ONLY
+def heed_interrupts():
+    """A program that a script starts in the background begins with Ctrl-C ignored; a person's doesn't."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupting_is_exit_130(start, environment, model):
     """Ctrl-C ends a command that waits for the API, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -126,7 +131,7 @@ def test_interrupting_is_exit_130(start, environment, model):
         environment.setenv("OPENAI_BASE_URL", f"http://{host}/v1")
         environment.setenv("FINETUNE_GUARD_HOSTS", host)
         environment.delenv("FINETUNE_GUARD_CLOCK")
-        process = start("keep-alive", "--model", model, "--force")
+        process = start("keep-alive", "--model", model, "--force", preexec_fn=heed_interrupts)
         connection, _ = server.accept()  # and never answer
         with connection:
             process.send_signal(signal.SIGINT)

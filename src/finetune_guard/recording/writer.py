@@ -25,6 +25,9 @@ _LONGEST_BACKOFF = 60.0
 _EXIT_TIMEOUT = 5.0
 _MOST_LINKS = 1_000
 
+# Of its own, since a program that has seeded the shared one counts on its order.
+_jitter = random.Random()  # noqa: S311 -- no secret
+
 
 class Writer:
     """The thread that writes, and what it shares; it outlives its recorder until all is written."""
@@ -251,7 +254,7 @@ class Writer:
                 )
             self._failures += 1
             longest = min(_LONGEST_BACKOFF, 2.0 ** min(self._failures, 10))
-            self._not_before = now + random.uniform(0.5, 1.0) * longest  # noqa: S311 -- jitter
+            self._not_before = now + _jitter.uniform(0.5, 1.0) * longest
         elif self._failures:
             logger.info("finetune-guard writes the history at %s again.", self._store.location)
             self._failures, self._not_before = 0, 0.0

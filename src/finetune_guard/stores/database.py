@@ -207,7 +207,7 @@ class Database:
             cache.close()
 
     def close_at_exit(self) -> None:
-        """Let go of the files unless a thread is at work on them: then nothing may be pulled from under it."""
+        """Let go of the files, unless a thread is at work on them: nothing is pulled from under it."""
         if self._lock.acquire(timeout=_EXIT_SECONDS):
             try:
                 self._drop()
