@@ -140,6 +140,16 @@ def test_a_key_without_a_name_gets_one_later():
     assert ("acme-28gund",) == recorder.store.organizations()
 
 
+def test_a_name_that_is_learnt_hides_nothing():
+    """What was kept for a key without a name still counts while its name is known but not yet written."""
+    recorder = Recorder.of(MemoryStore())
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    recorder.name(ACME)
+    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert "acme-28gund" == recorder.evidence(KEY).organization
+
+
 def test_two_organizations_are_not_mixed():
     """Each key's history holds its own organization's inferences only."""
     recorder = Recorder.of(MemoryStore())

@@ -88,7 +88,11 @@ class Recorder:
         """
         # The notes first: what is written in between is then seen twice, which changes nothing, not never.
         unwritten = self._writer.unwritten(self.organization(credentials), credentials)
+        salt = self._salt()
+        unnamed = self._ask(self.store.evidence, credentials.alias(salt)) if salt is not None else None
         evidence = self._read(self.store.evidence, credentials)
+        if unnamed is not None:  # kept before the name was known, and not yet linked to it
+            evidence = evidence.merged(unnamed)
         for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
