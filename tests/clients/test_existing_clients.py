@@ -7,9 +7,9 @@ import logging
 import openai
 import pytest
 from both_ways import ASYNC, SYNC, done, listed
-from conftest import BASE, MESSAGES
 
 import finetune_guard
+from conftest import BASE, MESSAGES
 from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError, guard
 
 pytestmark = pytest.mark.anyio
