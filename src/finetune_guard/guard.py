@@ -21,7 +21,7 @@ from finetune_guard.discovery import discover
 from finetune_guard.eligibility import Eligibility, Reason, Verdict, decide, explained
 from finetune_guard.errors import GuardConfigError, KeepAliveError, StoreError
 from finetune_guard.flows import Flow
-from finetune_guard.history import Evidence, History, Inference, Refusal, Source
+from finetune_guard.history import Evidence, History, Refusal, Source
 from finetune_guard.hosts import matches
 from finetune_guard.identity import UNNAMED, Credentials, organization_slug
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
@@ -114,7 +114,7 @@ class Guard:
             self.policy, evidence.model_copy(update={"refusal": refusal}), self.now(), Reason.REFUSED
         )
 
-    def record(self, credentials: Credentials, model: str, at: datetime | None) -> Inference:
+    def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
         """Note an inference that went another way.
 
         Raises:
@@ -131,10 +131,9 @@ class Guard:
             ) from None
         if moment - now > timedelta(days=1):
             raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
-        source = Source.OBSERVED if at is None else Source.IMPORTED
-        organization = self._organization(credentials)
-        self.recorder.note(Subject(organization, credentials), model, source, moment)
-        return Inference(organization=organization or UNNAMED, model=model, at=moment, source=source)
+        if self.config.enabled:
+            source = Source.OBSERVED if at is None else Source.IMPORTED
+            self.recorder.note(Subject(self._organization(credentials), credentials), model, source, moment)
 
     # What is known.
 

@@ -131,3 +131,10 @@ async def test_every_method_is_awaited_or_none(way, client):
     assert (methods if way is ASYNC else set()) == asynchronous
     assert client.guard.active
     assert client.guard.config.clock() == START
+
+
+async def test_switched_off_nothing_is_recorded(connect):
+    """``enabled=False`` remembers nothing, also of what a program tells."""
+    client = connect(config={"enabled": False})
+    await done(client.guard.record(MODEL))
+    assert {} == (await done(client.guard.history())).models

@@ -174,5 +174,5 @@ def test_requirements_are_those_of_the_package():
 
     assert 'requires-python = ">=3.10"' in project
     assert "Python 3.10 or newer" in README
-    assert '"openai>=1.66"' in project
-    assert "openai 1.66 to the newest" in README
+    assert '"openai>=1.55.3"' in project
+    assert "openai 1.55.3 to the newest" in README

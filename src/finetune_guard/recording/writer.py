@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import random
@@ -203,7 +204,7 @@ class Writer:
     def _write(self, due: dict[Subject, Notes]) -> dict[Subject, Notes]:
         """Write ``due`` subject by subject; return what the store refused."""
         unwritten: dict[Subject, Notes] = {}
-        problem: Exception | None = None
+        problem: BaseException | None = None
         for subject, notes in due.items():
             error = self._attempt(subject, notes)
             if error is not None:
@@ -214,13 +215,14 @@ class Writer:
             (s, stream): now for s, notes in due.items() if s not in unwritten for stream in notes.tallies
         }
         self._written_at = fresh
-        self._account(problem, now)
+        with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+            self._account(problem, now)
         return unwritten
 
-    def _attempt(self, subject: Subject, notes: Notes) -> Exception | None:
+    def _attempt(self, subject: Subject, notes: Notes) -> BaseException | None:
         try:
             self._write_one(subject, notes)
-        except Exception as error:  # noqa: BLE001 -- whatever a store does, this thread lives on
+        except BaseException as error:  # noqa: BLE001 -- whatever a store does, this thread lives on
             return error
         return None
 
@@ -242,22 +244,22 @@ class Writer:
             self._store.note(notes.evidence.model_copy(update={"organization": name}))
         self._store.record(name, notes.activities(name))
 
-    def _account(self, problem: Exception | None, now: float) -> None:
-        """Log the first failure and the recovery from it, and put off the next try."""
+    def _account(self, problem: BaseException | None, now: float) -> None:
+        """Put off the next try after a failure; log the first one, and the recovery."""
+        before, self._failures = self._failures, self._failures + 1 if problem is not None else 0
         if problem is not None:
-            if not self._failures:
+            longest = min(_LONGEST_BACKOFF, 2.0 ** min(self._failures, 10))
+            self._not_before = now + _jitter.uniform(0.5, 1.0) * longest
+            if not before:
                 logger.warning(
                     "finetune-guard can't write the history at %s; calls go on, and what was seen is kept in "
                     "memory and tried again: %s",
                     self._store.location,
                     problem,
                 )
-            self._failures += 1
-            longest = min(_LONGEST_BACKOFF, 2.0 ** min(self._failures, 10))
-            self._not_before = now + _jitter.uniform(0.5, 1.0) * longest
-        elif self._failures:
+        elif before:
+            self._not_before = 0.0
             logger.info("finetune-guard writes the history at %s again.", self._store.location)
-            self._failures, self._not_before = 0, 0.0
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()

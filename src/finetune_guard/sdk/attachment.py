@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anyio.to_thread
 import openai
 
 from finetune_guard.calls import JobCreation, RequestOptions, TrainingUpload, classify
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
+from finetune_guard.sdk.threads import in_thread
 from finetune_guard.validation import shown
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ class Attachment:
         """Write what was seen; return whether that succeeded within ``timeout`` seconds."""
         return self._engine is None or self._engine.recorder.flush(timeout)
 
-    async def flush_async(self, timeout: float) -> bool:  # noqa: ASYNC109 -- the thread's, which can't be cancelled
+    async def flush_async(self, timeout: float) -> bool:
         """Do as ``flush`` does, in a worker thread."""
         if self._engine is None or not self._engine.recorder.has_unwritten:
             return True
-        return await anyio.to_thread.run_sync(self.flush, timeout)
+        return await in_thread(self.flush, timeout)
 
     def _tell_inactive(self, url: Url) -> None:
         if not self._told_inactive:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Generic
 
 import anyio
-import anyio.to_thread
 
 from finetune_guard.flows import ApiCall, Flow, Pause, Reply, T
+from finetune_guard.sdk.threads import in_thread
 
 
 def drive(flow: Flow[T], ask: Callable[[ApiCall], Reply]) -> T:
@@ -42,21 +42,21 @@ async def drive_async(flow: Flow[T], ask: Callable[[ApiCall], Awaitable[Reply]])
     """
     steps = _Steps(flow)
     try:
-        step = await anyio.to_thread.run_sync(steps.send, None)
+        step = await in_thread(steps.send, None)
         while not isinstance(step, _Done):
             if isinstance(step, Pause):
                 await anyio.sleep(step.duration.total_seconds())
-                step = await anyio.to_thread.run_sync(steps.send, None)
+                step = await in_thread(steps.send, None)
                 continue
             try:
                 reply = await ask(step)
             except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = await anyio.to_thread.run_sync(steps.throw, error)
+                step = await in_thread(steps.throw, error)
             else:
-                step = await anyio.to_thread.run_sync(steps.send, reply)
+                step = await in_thread(steps.send, reply)
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(steps.close)
+            await in_thread(steps.close)
     return step.value
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-import anyio.to_thread
-
 from finetune_guard.eligibility import Eligibility
 from finetune_guard.errors import StoreError
 from finetune_guard.flows import Flow, T
 from finetune_guard.guard import Guard
 from finetune_guard.history import History
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+from finetune_guard.sdk.threads import in_thread
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -204,7 +203,7 @@ class AsyncClientGuard(_Facade):
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
         await self._client._guard_learn_key()  # noqa: SLF001
-        await anyio.to_thread.run_sync(self._record, model, at)
+        await in_thread(self._record, model, at)
 
     async def history(self) -> History:
         """Return all that is remembered about this client's organization.
@@ -213,12 +212,12 @@ class AsyncClientGuard(_Facade):
             StoreError: The history can't be read.
         """
         await self._client._guard_learn_key()  # noqa: SLF001
-        return await anyio.to_thread.run_sync(self._history)
+        return await in_thread(self._history)
 
-    async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 -- the sync guard's twin
+    async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Wait until everything noted is stored, at most ``timeout`` seconds.
 
         Raises:
             StoreError: It could not be stored in that time; it is kept and tried again.
         """
-        await anyio.to_thread.run_sync(self._flush, timeout)
+        await in_thread(self._flush, timeout)

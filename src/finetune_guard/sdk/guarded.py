@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
 import openai
 
 from finetune_guard.calls import GuardedCall
@@ -23,6 +22,7 @@ from finetune_guard.sdk.drivers import drive, drive_async
 from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
 from finetune_guard.sdk.own_calls import given_headers, own_request, own_url, reply_from
 from finetune_guard.sdk.signatures import show_parent_parameters
+from finetune_guard.sdk.threads import in_thread
 
 if TYPE_CHECKING:
     from openai._base_client import AsyncAPIClient, SyncAPIClient
@@ -163,7 +163,7 @@ class AsyncGuarded(Guarded, _AsyncBase):
         except openai.PermissionDeniedError as error:
             if not is_refused_creation(call, error):
                 raise
-            raise await anyio.to_thread.run_sync(refusal_error, error, guard) from error
+            raise await in_thread(refusal_error, error, guard) from error
 
     async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
         if cast_to is Reply:
