@@ -48,6 +48,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 
 
+def kind_of(value: object) -> str:
+    """Return what ``value`` is, and not the value itself: it may well be a key."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
 def _allowed(message: str) -> str:
     message = message.removeprefix("Value error, ")
     rest = message.partition(" ")[0][1:]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from both_ways import done
-
 from conftest import MESSAGES
+
 from finetune_guard.stores.names import key
 
 pytestmark = pytest.mark.anyio

@@ -9,8 +9,8 @@ from datetime import datetime
 import openai
 import pytest
 from both_ways import done, listed
-
 from conftest import BASE, MESSAGES
+
 from finetune_guard import (
     GuardConfigError,
     HistoryUnavailableWarning,

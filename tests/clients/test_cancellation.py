@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 from both_ways import ASYNC
-
 from conftest import BASE
+
 from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore

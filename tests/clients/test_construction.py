@@ -73,7 +73,7 @@ def test_the_stub_has_the_newest_constructors_parameters(half):
 )
 def test_guard_must_be_a_configuration(half, wrong):
     """Anything else is an error at once, which names the argument and what is required."""
-    with pytest.raises(GuardConfigError, match=r"guard is .*: a GuardConfig is required"):
+    with pytest.raises(GuardConfigError, match=r"configuration is .*: a GuardConfig is required"):
         half.guarded(api_key="sk-test", guard=wrong)
 
 

@@ -82,7 +82,7 @@ async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
 
 async def test_a_copys_guard_must_be_a_configuration(client):
     """Anything else is an error at once."""
-    with pytest.raises(GuardConfigError, match="guard is True: a GuardConfig is required"):
+    with pytest.raises(GuardConfigError, match="configuration is of type bool: a GuardConfig"):
         client.with_options(guard=True)
 
 

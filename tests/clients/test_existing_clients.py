@@ -7,9 +7,9 @@ import logging
 import openai
 import pytest
 from both_ways import ASYNC, SYNC, done, listed
+from conftest import BASE, MESSAGES
 
 import finetune_guard
-from conftest import BASE, MESSAGES
 from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError, guard
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,7 @@ def test_only_a_client_can_be_guarded(wrong):
 
 async def test_the_configuration_must_be_one(bare):
     """A wrong configuration is an error at once."""
-    with pytest.raises(GuardConfigError, match="guard is 'memory': a GuardConfig is required"):
+    with pytest.raises(GuardConfigError, match="configuration is of type str: a GuardConfig"):
         guard(bare, "memory")
 
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import openai
 import pytest
 from both_ways import done
-
 from conftest import BASE, MESSAGES
+
 from finetune_guard import GuardConfig, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import openai
 import pytest
 from both_ways import done, entered
-
 from conftest import BASE
+
 from finetune_guard import FineTuneGuardError, FineTuningRefusedError, NotEligibleError, Verdict
 from finetune_guard.simulator import Fault
 

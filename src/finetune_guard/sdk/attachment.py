@@ -13,7 +13,7 @@ from finetune_guard.errors import GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.sdk.threads import in_thread
-from finetune_guard.validation import shown
+from finetune_guard.validation import kind_of
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -57,7 +57,9 @@ class Attachment:
         self._complained = False
         self._told_inactive = False
         if given is not None and not isinstance(given, GuardConfig):
-            raise GuardConfigError(f"guard is {shown(given)}: a GuardConfig is required")
+            raise GuardConfigError(
+                f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
+            )
         try:
             self._engine = Guard(given if given is not None else GuardConfig())
         except Exception as error:

@@ -12,6 +12,7 @@ from openai._resource import AsyncAPIResource, SyncAPIResource
 from finetune_guard.errors import GuardConfigError
 from finetune_guard.sdk.attachment import Attachment
 from finetune_guard.sdk.guarded import AsyncGuarded, Guarded, SyncGuarded
+from finetune_guard.validation import kind_of
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -42,7 +43,7 @@ def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
         return _reclassed(client, type(client), Attachment(config))
     if not isinstance(client, (SyncAPIClient, AsyncAPIClient)):
         raise GuardConfigError(
-            f"guard(client) is {_kind_of(client)}: an openai.OpenAI or openai.AsyncOpenAI is required, or a "
+            f"guard(client) is {kind_of(client)}: an openai.OpenAI or openai.AsyncOpenAI is required, or a "
             "client of a subclass"
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Attachment(config))
@@ -55,11 +56,6 @@ def guard(client: _Client, config: GuardConfig | None = None) -> _Client:
             client.base_url.host,
         )
     return guarded  # type: ignore[no-any-return]
-
-
-def _kind_of(value: object) -> str:
-    """What ``value`` is, and not the value itself: it may well be a key."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 
 # Both ends are weak: a guarded class holds its base, so a strong one would keep both for ever.
