@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
+from finetune_guard.cli.connection import connections_closed
 from finetune_guard.cli.demo import demo
 from finetune_guard.cli.failures import reported
 from finetune_guard.cli.history import history
@@ -26,7 +27,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         make_printable()
-        with reported(lambda: wants_debug(ctx)):
+        with reported(lambda: wants_debug(ctx)), connections_closed():
             return super().invoke(ctx)
 
 

@@ -18,8 +18,6 @@ def check(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fal
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    if refresh:
-        connection.client.close()  # what was learnt is kept for the next command
     inactive = connection.inactive_because
     if as_json:
         typer.echo(eligibility.model_dump_json())

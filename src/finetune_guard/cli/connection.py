@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import openai
@@ -72,6 +75,20 @@ class Connection:
         return plan
 
 
+_open: ContextVar[ExitStack | None] = ContextVar("finetune_guard_connections", default=None)
+
+
+@contextmanager
+def connections_closed() -> Iterator[None]:
+    """Close what ``connect`` opens inside, however it ends; what was learnt is then stored."""
+    with ExitStack() as stack:
+        token = _open.set(stack)
+        try:
+            yield
+        finally:
+            _open.reset(token)
+
+
 def connect(*, needs_key: bool = True) -> Connection:
     """Return a connection as ``finetune_guard.OpenAI()`` makes it from the environment.
 
@@ -95,4 +112,7 @@ def connect(*, needs_key: bool = True) -> Connection:
             "The OpenAI client can't be made from the environment: look at OPENAI_BASE_URL and the other "
             "OPENAI_ variables."
         ) from error
+    stack = _open.get()
+    if stack is not None:
+        stack.callback(client.close)
     return Connection(client, config)

@@ -59,7 +59,6 @@ def keep_alive(
         eligibility = connection.guard.check()
         typer.echo(f"Not sent: {_NOT_SENT[outcome.reason]}.")
         typer.echo(f"Now {eligibility.verdict.value}: {cause(eligibility)}.")
-    connection.client.close()
 
 
 def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:

@@ -32,8 +32,6 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    if refresh:
-        connection.client.close()  # what was learnt is kept for the next command
     if as_json:
         typer.echo(eligibility.model_dump_json())
     else:
