@@ -132,10 +132,12 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
     def close(self) -> None:
         """Close the connection, undoing a transaction that was not committed."""
-        if self._creating or self._connection is None:
+        connection = self._connection
+        if self._creating or connection is None:
             return
         self._connection, self._txn_id = None, None
-        self._closing()
+        self._closing.detach()  # it would do nothing any more once the interpreter is ending
+        _close(connection, self._log_files)
 
     def abandon(self) -> sqlite3.Connection | None:
         """Give the connection away unclosed: after a fork, closing it would undo what the parent does."""
