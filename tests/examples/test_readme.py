@@ -66,7 +66,9 @@ def test_programs_run_as_they_stand(lapsed, training_file):
 def test_first_program_says_what_can_be_done(lapsed, capsys):
     """When no model answers the keep-alive, what is printed answers the four questions."""
     lapsed.fault(Fault(path="/v1/chat/completions", status=404, code="model_not_found", times=None))
-    exec(compile(blocks("python")[0], "README.md, first", "exec"), {})
+    names = {}
+    exec(compile(blocks("python")[0], "README.md, first", "exec"), names)
+    names["client"].close()
 
     printed = capsys.readouterr().out.splitlines()
     beginnings = [
