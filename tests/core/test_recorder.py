@@ -284,3 +284,34 @@ def test_a_program_may_end_at_any_moment(tmp_path, pause):
     ended = subprocess.run([sys.executable, "-c", AT_ANY_MOMENT, str(folder), MODEL, str(pause)], check=False)
     assert 0 == ended.returncode
     assert 5 == len(DiskStore(folder).history("acme-28gund").models)
+
+
+WITH_A_BROKEN_STORE = """
+from datetime import datetime, timezone
+from finetune_guard import Store
+from finetune_guard.history import Source
+from finetune_guard.identity import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+
+def fail(*arguments, **options):
+    raise RuntimeError("no")
+
+methods = {name: fail for name in Store.__abstractmethods__}
+store = type("Broken", (Store,), {"location": "nowhere", **methods})()
+Recorder.of(store).note(
+    Subject("acme-28gund", Credentials("Bearer sk-test")), "ft:gpt-4o:acme::A", Source.OBSERVED,
+    datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+)
+"""
+
+
+def test_a_broken_store_does_not_disturb_a_programs_end():
+    """Whatever a store does as the program ends, there is one line in the log and no traceback."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITH_A_BROKEN_STORE], check=False, capture_output=True, text=True
+    )
+    assert 0 == ended.returncode
+    assert ["finetune-guard can't write the history at nowhere;"] == [
+        line.partition("; ")[0] + ";" for line in ended.stderr.splitlines()
+    ]

@@ -137,7 +137,8 @@ class Writer:
             self._changed.notify_all()
         if thread is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
-            self._store.close()
+            with contextlib.suppress(Exception):  # a store of the program's own can fail in any way
+                self._store.close()
 
     def _wake(self) -> None:
         if self._thread is None and not self._ending:

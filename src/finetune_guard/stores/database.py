@@ -119,9 +119,20 @@ class Database:
         try:
             return once()
         except sqlite3.Error as exc:
-            if not faults.is_contended(exc):
-                self.close()
+            if faults.is_contended(exc):
+                raise
+            self.close()
+            if faults.is_unopenable(exc) and self._was_replaced():
+                raise faults.BusyError("another process has just replaced the database") from exc
             raise
+
+    def _was_replaced(self) -> bool:
+        """Whether the file is no longer the one that was found there."""
+        try:
+            found = (self._folder / folder.DATABASE).stat()
+        except FileNotFoundError:
+            return True
+        return (found.st_dev, found.st_ino) != self._file
 
     def _opened(self, *, writing: bool) -> PlainCache | None:
         path = self._folder / folder.DATABASE

@@ -26,6 +26,11 @@ def is_contended(fault: BaseException) -> bool:
     )
 
 
+def is_unopenable(fault: BaseException) -> bool:
+    """Tell whether the file could not be opened at all."""
+    return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("unable to open",))
+
+
 def is_endless(fault: BaseException) -> bool:
     """Tell whether a statement was cut off because it took too long."""
     return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("interrupted",))
