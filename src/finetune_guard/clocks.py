@@ -7,10 +7,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TypeAlias
-
-Clock: TypeAlias = Callable[[], datetime]
-"""Returns the current time as an aware datetime."""
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _MOST_AHEAD = timedelta(days=1)

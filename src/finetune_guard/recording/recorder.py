@@ -51,8 +51,7 @@ class Recorder:
 
     def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
         """Note one inference. Costs no I/O and can't fail for a store's sake."""
-        if subject.organization is not None:
-            self._name(subject.credentials, subject.organization)
+        self.name(subject)
         self._writer.note(subject, Stream(model, source), at)
 
     def learn(self, subject: Subject, evidence: Evidence) -> None:
