@@ -8,14 +8,22 @@ openai.OpenAIError
     │   ├── NoInferenceRecordedError
     │   ├── NeverFineTunedError
     │   └── FineTuningRefusedError      (also an openai.PermissionDeniedError)
+    ├── ModelLifetimeError
+    │   ├── BaseModelShutDownError
+    │   ├── ShortLivedModelError
+    │   └── FineTunedModelShutDownError (also an openai.NotFoundError)
     ├── KeepAliveError
+    ├── UsageSyncError
+    │   └── UnreadableUsageError
     ├── StoreError
     └── GuardConfigError                (also a ValueError)
 
 UserWarning
 └── FineTuneGuardWarning
     ├── PolicyBoundaryWarning
-    └── HistoryUnavailableWarning
+    ├── HistoryUnavailableWarning
+    ├── ShortLivedModelWarning
+    └── ModelSunsetWarning
 """
 
 from __future__ import annotations
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from finetune_guard.eligibility import Eligibility
+    from finetune_guard.lifetimes import Shutdown
 
 
 class FineTuneGuardError(openai.OpenAIError):
@@ -97,6 +106,55 @@ class FineTuningRefusedError(NotEligibleError, openai.PermissionDeniedError):
         self.remembered = remembered
 
 
+class ModelLifetimeError(FineTuneGuardError):
+    """A model is gone, or would be too soon.
+
+    Attributes:
+        model: The model that the call named.
+        shutdown: When it ends and where that date comes from; that of its fine-tunes where a job was to
+            be created from a base that is still alive.
+    """
+
+    model: str
+    shutdown: Shutdown
+
+    def __init__(self, message: str, *, model: str, shutdown: Shutdown, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.model = model
+        self.shutdown = shutdown
+
+
+class BaseModelShutDownError(ModelLifetimeError):
+    """The model that a fine-tuning job was to start from is shut down already."""
+
+
+class ShortLivedModelError(ModelLifetimeError):
+    """A fine-tune of this base would live less than ``GuardConfig.min_model_lifetime``."""
+
+
+class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
+    """The API answered 404 for a fine-tuned model whose published last day has come.
+
+    It carries what every ``openai.NotFoundError`` carries.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        response: Any,
+        body: object | None,
+        model: str,
+        shutdown: Shutdown,
+        remedy: str | None = None,
+    ) -> None:
+        openai.NotFoundError.__init__(self, message, response=response, body=body)
+        self.eligibility = None
+        self.remedy = remedy
+        self.model = model
+        self.shutdown = shutdown
+
+
 class KeepAliveError(FineTuneGuardError):
     """No candidate model answered the keep-alive inference.
 
@@ -118,6 +176,14 @@ class KeepAliveError(FineTuneGuardError):
         self.attempts = dict(attempts or {})
 
 
+class UsageSyncError(FineTuneGuardError):
+    """Nothing of the organization's usage could be read; the API's error, if any, is chained."""
+
+
+class UnreadableUsageError(UsageSyncError):
+    """The API's answer is not a page of usage as it is documented."""
+
+
 class StoreError(FineTuneGuardError):
     """A history could not be read or written; the cause is chained."""
 
@@ -136,3 +202,11 @@ class PolicyBoundaryWarning(FineTuneGuardWarning):
 
 class HistoryUnavailableWarning(FineTuneGuardWarning):
     """The history can't be read or written; calls go through without its knowledge."""
+
+
+class ShortLivedModelWarning(FineTuneGuardWarning):
+    """A fine-tune of this base will live less than ``GuardConfig.warn_below_lifetime``."""
+
+
+class ModelSunsetWarning(FineTuneGuardWarning):
+    """A fine-tuned model in use ends within 30 days."""

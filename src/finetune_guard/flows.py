@@ -28,6 +28,7 @@ class ApiCall:
         json: The body; None for no body.
         timeout: The longest time to wait for an answer; None for the client's own.
         retry: Whether the SDK retries by its own rules; a flow that retries by itself says no.
+        key: The key it is made with; None for the client's own.
     """
 
     method: str
@@ -36,6 +37,7 @@ class ApiCall:
     json: Mapping[str, object] | None = None
     timeout: timedelta | None = None
     retry: bool = True
+    key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
