@@ -194,6 +194,8 @@ def test_the_control_endpoints(sim, http, clock, client, model):
         {
             "slug": "acme-28gund",
             "id": sim.organization().id,
+            "projects": [sim.organization().project],
+            "has_admin_key": False,
             "models": [model],
             "fine_tuned_before": True,
             "last_inference": "2026-09-01T00:01:30+00:00",

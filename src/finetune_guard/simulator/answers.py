@@ -78,6 +78,14 @@ def training_not_available() -> ApiError:
     return ApiError(403, TRAINING_NOT_AVAILABLE, code="training_not_available")
 
 
+def forbidden(missing_scope: str | None = None) -> ApiError:
+    """A key of the wrong kind; ``missing_scope`` is what a key that may would have."""
+    refused = "You have insufficient permissions for this operation."
+    if missing_scope is None:
+        return ApiError(403, refused)
+    return ApiError(403, f"{refused} Missing scopes: {missing_scope}.", code="missing_scope")
+
+
 def model_not_found(model: str) -> ApiError:
     """No such model, or none that this organization can see."""
     return ApiError(

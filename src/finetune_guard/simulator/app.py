@@ -26,14 +26,14 @@ from finetune_guard.simulator import (
     model_list,
     responses,
     uploads,
+    usage,
 )
 from finetune_guard.simulator.answers import Answer, ApiError
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.control import PREFIX, Control
 from finetune_guard.simulator.faults import Fault, FaultQueue
-from finetune_guard.simulator.organizations import Account
-from finetune_guard.simulator.provider import Call, Provider
+from finetune_guard.simulator.provider import Call, Caller, Provider
 from finetune_guard.simulator.wire import Connections, Content, WireResponse, read
 
 Endpoint = Callable[[Call], Answer]
@@ -61,6 +61,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/fine_tuning/jobs/{job}/cancel", jobs.cancel),
     ("GET", "/v1/fine_tuning/jobs/{job}/events", jobs.events),
     ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints", jobs.checkpoints),
+    ("GET", "/v1/organization/usage/completions", usage.completions),
 )
 
 
@@ -96,36 +97,38 @@ class Desk:
         if fault is not None and fault.delay:
             await self._pause(fault.delay)
         now = self.clock()
-        account, answer = self._decide(request, endpoint, content, fault, now)
+        caller, answer = self._decide(request, endpoint, content, fault, now)
         self.log.add(
             ServedCall(
                 method=request.method,
                 path=path,
-                organization=account.organization.slug if account else None,
+                organization=caller.account.organization.slug if caller else None,
                 model=model,
                 status=answer.status,
                 at=now,
                 stream=answer.events is not None,
             )
         )
-        headers = {**self._headers(account, now), **answer.headers, **(fault.headers if fault else {})}
+        headers = {**self._headers(caller, now), **answer.headers, **(fault.headers if fault else {})}
         return WireResponse(answer, headers, self.connections, fault.cut_after if fault else None)
 
     def _decide(
         self, request: Request, endpoint: Endpoint, content: Content, fault: Fault | None, now: datetime
-    ) -> tuple[Account | None, Answer]:
-        account = None
+    ) -> tuple[Caller | None, Answer]:
+        caller = None
         with self.provider.lock:
             try:
-                account = self.provider.authenticate(request.headers)
+                caller = self.provider.authenticate(request.headers)
                 if fault is not None and fault.answer is not None:
-                    return account, _spoil(fault.answer, fault)
+                    return caller, _spoil(fault.answer, fault)
                 if content.problem is not None:
                     raise content.problem
-                self.provider.finish_jobs(account, now)
+                project = caller.project_for(request.scope["path"])
+                self.provider.finish_jobs(caller.account, now)
                 call = Call(
                     provider=self.provider,
-                    account=account,
+                    account=caller.account,
+                    project=project,
                     now=now,
                     body=content.body,
                     parts=content.parts,
@@ -135,9 +138,9 @@ class Desk:
                 answer = endpoint(call)
             except ApiError as error:
                 answer = fault.answer if fault is not None and fault.answer is not None else error.answer
-        return account, _spoil(answer, fault) if fault is not None else answer
+        return caller, _spoil(answer, fault) if fault is not None else answer
 
-    def _headers(self, account: Account | None, now: datetime) -> dict[str, str]:
+    def _headers(self, caller: Caller | None, now: datetime) -> dict[str, str]:
         headers = {
             "date": format_datetime(now, usegmt=True),
             "x-request-id": f"req_{secrets.token_hex(16)}",
@@ -145,9 +148,10 @@ class Desk:
         if self.strip_headers:
             return headers
         headers |= {"openai-version": "2020-10-01", "openai-processing-ms": "42"}
-        if account is not None:
-            organization = account.organization
-            headers |= {"openai-organization": organization.slug, "openai-project": organization.project}
+        if caller is not None:
+            headers["openai-organization"] = caller.account.organization.slug
+            if caller.project is not None:
+                headers["openai-project"] = caller.project
         return headers
 
     async def _pause(self, seconds: float) -> None:

@@ -62,7 +62,8 @@ def create(call: Call) -> Answer:
     messages = required(call, "messages")
     _check_model(model, older)
     said = _said(call, most if most is not None else older)
-    note(call, model)
+    sent, received = canned.tokens_in(messages), len(said.tokens) * choices
+    note(call, model, sent, received)
     head = {
         "id": random_id("chatcmpl-"),
         "created": call.timestamp,
@@ -70,7 +71,7 @@ def create(call: Call) -> Answer:
         "service_tier": "default",
         "system_fingerprint": "fp_simulated",
     }
-    usage = _usage(canned.tokens_in(messages), len(said.tokens) * choices)
+    usage = _usage(sent, received)
     if call.body.get("stream"):
         chunks = _chunks(head, said, choices, usage if with_usage else None)
         return Answer(events=(*(event(chunk) for chunk in chunks), DONE))

@@ -27,7 +27,8 @@ def create(call: Call) -> Answer:
         )
     tokens, whole = canned.pieces(canned.TEXT, most)
     finish = "stop" if whole else "length"
-    note(call, model)
+    used = canned.tokens_in(prompt)
+    note(call, model, used, len(tokens))
     head = {
         "id": random_id("cmpl-"),
         "object": "text_completion",
@@ -38,7 +39,6 @@ def create(call: Call) -> Answer:
         last = len(tokens) - 1
         parts = [_choice(token, finish if at == last else None) for at, token in enumerate(tokens)]
         return Answer(events=(*(event({**head, "choices": [part]}) for part in parts), DONE))
-    used = canned.tokens_in(prompt)
     usage = {
         "prompt_tokens": used,
         "completion_tokens": len(tokens),

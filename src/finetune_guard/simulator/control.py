@@ -105,6 +105,8 @@ class Control:
                     {
                         "slug": account.organization.slug,
                         "id": account.organization.id,
+                        "projects": list(account.projects),
+                        "has_admin_key": account.organization.admin_key is not None,
                         "models": list(account.models),
                         "fine_tuned_before": account.fine_tuned_before,
                         "last_inference": last.isoformat() if last else None,

@@ -92,6 +92,9 @@ def count(call: Call, name: str, *, least: int, most: int = 2**63 - 1) -> int | 
     return value
 
 
-def note(call: Call, model: str) -> None:
-    """Remember the inference; this is what opens the organization's window again."""
+def note(call: Call, model: str, input_tokens: int, output_tokens: int) -> None:
+    """Count the inference; one on a fine-tuned model opens the organization's window again."""
+    call.account.usage.add(
+        model, call.project, call.now, tokens=(input_tokens, output_tokens), batch=call.batch
+    )
     call.provider.note_inference(call.account, model, call.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from finetune_guard.simulator.answers import Answer, ApiError, model_not_found
+from finetune_guard.simulator.answers import Answer, forbidden, model_not_found
 from finetune_guard.simulator.provider import ALIASES, Call
 
 _BASES_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
@@ -33,7 +33,7 @@ def delete(call: Call) -> Answer:
     model_id = call.params["model"]
     if call.account.models.pop(model_id, None) is None:
         if model_id in call.provider.base_models():
-            raise ApiError(403, "You have insufficient permissions for this operation.")
+            raise forbidden()
         raise model_not_found(model_id)
     return Answer({"id": model_id, "object": "model", "deleted": True})
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from finetune_guard.simulator.ledger import Ledger
+
 _LETTERS = string.ascii_letters + string.digits
 
 
@@ -23,14 +25,16 @@ class Organization:
     Attributes:
         slug: The name in response headers, such as ``acme-28gund``.
         id: The name in job bodies and in the ``OpenAI-Organization`` request header, ``org-…``.
-        project: The id of its only project, ``proj_…``.
-        api_key: The one key that it can be called with.
+        project: The id of its first project, ``proj_…``.
+        api_key: The key of that project.
+        admin_key: The key that reads the organization's usage and nothing else; None for no such key.
     """
 
     slug: str
     id: str
     project: str
     api_key: str = field(repr=False)
+    admin_key: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -112,7 +116,9 @@ class Account:
 
     organization: Organization
     fine_tuned_before: bool
+    projects: list[str] = field(default_factory=list)
     last_inference: datetime | None = None
+    usage: Ledger = field(default_factory=Ledger)
     models: dict[str, OwnedModel] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
     uploads: dict[str, PendingUpload] = field(default_factory=dict)

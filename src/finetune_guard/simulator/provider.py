@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from starlette.datastructures import QueryParams
+
 from finetune_guard.models import FineTunedModel, ModelCatalog
 from finetune_guard.policy import AccessPolicy
 from finetune_guard.simulator.access import Rollover, may_create_jobs, takes_effect
-from finetune_guard.simulator.answers import ApiError, model_deprecated, model_not_found
+from finetune_guard.simulator.answers import ApiError, forbidden, model_deprecated, model_not_found
 from finetune_guard.simulator.organizations import Account, Organization, random_id
 
+ADMIN_PATHS = "/v1/organization/"
 UNDATED_MODELS = ("gpt-6-luna", "text-embedding-3-small", "text-embedding-3-large")
 ALIASES = {
     "gpt-4o": "gpt-4o-2024-08-06",
@@ -35,6 +38,8 @@ class Settings:
         catalog: Its base models with their shutdown dates.
         rollover: When a published date takes effect.
         job_duration: How long a fine-tuning job takes, in simulated time.
+        batch_duration: How long a batch takes, in simulated time.
+        usage_lag: How long it takes until a request shows in the usage.
         fine_tunes_carry_shutdown_date: Whether ``GET /models`` tells the date of fine-tunes too.
     """
 
@@ -42,7 +47,36 @@ class Settings:
     catalog: ModelCatalog
     rollover: Rollover
     job_duration: timedelta
+    batch_duration: timedelta
+    usage_lag: timedelta
     fine_tunes_carry_shutdown_date: bool = False
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose key a request carries.
+
+    Attributes:
+        account: The organization's.
+        project: The project of the key; None for an admin key, which belongs to no project.
+    """
+
+    account: Account
+    project: str | None
+
+    def project_for(self, path: str) -> str:
+        """Return the project that a call of ``path`` is accounted to, none for an admin key's.
+
+        Raises:
+            ApiError: 403; a key of this kind may not call it.
+        """
+        if path.startswith(ADMIN_PATHS):
+            if self.project is not None:
+                raise forbidden("api.usage.read")
+            return ""
+        if self.project is None:
+            raise forbidden()
+        return self.project
 
 
 @dataclass
@@ -53,24 +87,49 @@ class Provider:
     settings: Settings
     accounts: dict[str, Account] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    _callers: dict[str, Caller] = field(default_factory=dict, repr=False)
 
-    def open_account(self, slug: str, api_key: str, *, fine_tuned_before: bool) -> Account:
-        """Add an organization.
+    def open_account(
+        self, slug: str, api_key: str, *, fine_tuned_before: bool, admin_key: str | None = None
+    ) -> Account:
+        """Add an organization with one project.
 
         Raises:
-            ValueError: The slug or the key is taken, or empty.
+            ValueError: The slug or a key is taken, or empty.
         """
-        if not slug or not api_key:
-            raise ValueError("slug and api_key must not be empty")
-        taken = [account.organization for account in self.accounts.values()]
-        if any(slug == other.slug or api_key == other.api_key for other in taken):
-            raise ValueError(f"slug {slug!r} or its api_key is taken by another organization")
-        organization = Organization(slug, random_id("org-"), random_id("proj_"), api_key)
-        account = self.accounts[slug] = Account(organization, fine_tuned_before)
+        if not slug or slug in self.accounts:
+            raise ValueError(f"slug {slug!r} is {'taken by another organization' if slug else 'empty'}")
+        self._check_keys(api_key=api_key, admin_key=admin_key)
+        project = random_id("proj_")
+        organization = Organization(slug, random_id("org-"), project, api_key, admin_key)
+        account = self.accounts[slug] = Account(organization, fine_tuned_before, [project])
+        self._callers[api_key] = Caller(account, project)
+        if admin_key is not None:
+            self._callers[admin_key] = Caller(account, None)
         return account
 
-    def authenticate(self, headers: Mapping[str, str]) -> Account:
-        """Return the account that the request's key belongs to.
+    def open_project(self, account: Account, api_key: str) -> str:
+        """Add a project with a key of its own to an organization, and return its id.
+
+        Raises:
+            ValueError: The key is taken, or empty.
+        """
+        self._check_keys(api_key=api_key)
+        project = random_id("proj_")
+        account.projects.append(project)
+        self._callers[api_key] = Caller(account, project)
+        return project
+
+    def _check_keys(self, **keys: str | None) -> None:
+        given = {name: key for name, key in keys.items() if key is not None}
+        for name, key in given.items():
+            if not key:
+                raise ValueError(f"{name} must not be empty")
+            if key in self._callers or list(given.values()).count(key) > 1:
+                raise ValueError(f"{name} is taken: a key has one use")
+
+    def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """Return whose key the request carries.
 
         Raises:
             ApiError: 401, without the key in its message.
@@ -79,18 +138,18 @@ class Provider:
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
             raise ApiError(401, "You didn't provide an API key.", code="invalid_api_key")
-        for account in self.accounts.values():
-            organization = account.organization
-            if key == organization.api_key:
-                named = headers.get("openai-organization")
-                if named and named not in {organization.id, organization.slug}:
-                    raise ApiError(
-                        401,
-                        "OpenAI-Organization header should match organization for API key",
-                        code="mismatched_organization",
-                    )
-                return account
-        raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+        caller = self._callers.get(key)
+        if caller is None:
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+        organization = caller.account.organization
+        named = headers.get("openai-organization")
+        if named and named not in {organization.id, organization.slug}:
+            raise ApiError(
+                401,
+                "OpenAI-Organization header should match organization for API key",
+                code="mismatched_organization",
+            )
+        return caller
 
     def is_shut_down(self, model_id: str, now: datetime) -> bool:
         """Whether a model's published shutdown date has come."""
@@ -153,20 +212,24 @@ class Call:
     Attributes:
         provider: The provider; its lock is held.
         account: Whose call it is.
+        project: The project that it is accounted to; empty for an admin key's.
         now: The simulated time, one for the whole call.
         body: The JSON object or the form's text fields.
         parts: The form's files, each with its name and content.
         params: The parts of the path.
         query: The query parameters.
+        batch: Whether it is a request of a batch.
     """
 
     provider: Provider
     account: Account
+    project: str
     now: datetime
     body: Mapping[str, Any]
     parts: Mapping[str, tuple[str, bytes]]
     params: Mapping[str, str]
-    query: Mapping[str, str]
+    query: QueryParams
+    batch: bool = False
 
     @property
     def timestamp(self) -> int:

@@ -43,14 +43,15 @@ def create(call: Call) -> Answer:
         if function
         else _Message(tokens, status, random_id("msg_"))
     )
-    note(call, model)
+    sent = canned.tokens_in(prompt)
+    note(call, model, sent, len(tokens))
     begun = _begun(call, model, text_format)
     ended = {
         **begun,
         "status": status,
         "incomplete_details": None if whole else {"reason": "max_output_tokens"},
         "output": [item.body],
-        "usage": _usage(canned.tokens_in(prompt), len(tokens)),
+        "usage": _usage(sent, len(tokens)),
     }
     if not call.body.get("stream"):
         return Answer(ended)

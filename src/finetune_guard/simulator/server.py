@@ -30,12 +30,16 @@ DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
 
 
+COMPLETION_WINDOW = timedelta(hours=24)
+
+
 class Simulator:
     """An HTTP server that behaves as OpenAI's API does under the wind-down policy.
 
     It enforces the policy for each organization at the creation of fine-tuning jobs, by the
-    simulated clock; a context manager, or ``start`` and ``stop``. It keeps training files in
-    memory, and no prompt, completion or unknown key anywhere. Every method is thread-safe.
+    simulated clock; a context manager, or ``start`` and ``stop``. It keeps files, those of batches
+    included, in memory, and no other prompt or completion and no unknown key anywhere. Every method
+    is thread-safe.
 
     Args:
         clock: The simulated clock; one that stands at the real time when left out.
@@ -45,11 +49,18 @@ class Simulator:
         rollover: When a published date takes effect: at 00:00 in a time zone, or a time span after
             00:00 UTC of that date.
         job_duration: How long a fine-tuning job takes, in simulated time.
+        batch_duration: How long a batch takes, in simulated time; at most its completion window, 24 hours.
+        usage_lag: How long it takes until a request shows in the organization's usage; how long it
+            takes at OpenAI is unknown.
         strip_headers: Whether to leave out the ``openai-*`` response headers, as some gateways do.
         models: Fine-tuned models that the default organization owns: their ids, or base models.
+        admin_key: The default organization's admin key; it has none when left out.
         catalog: The base models and their shutdown dates.
         fine_tunes_carry_shutdown_date: Whether ``GET /models`` tells the date of fine-tunes too;
             whether OpenAI's does is unknown.
+
+    Raises:
+        ValueError: ``batch_duration`` or ``usage_lag`` can't be, or ``admin_key`` is empty or taken.
     """
 
     def __init__(
@@ -61,11 +72,18 @@ class Simulator:
         interface: str = "127.0.0.1",
         rollover: Rollover = timezone.utc,
         job_duration: timedelta = timedelta(minutes=30),
+        batch_duration: timedelta = timedelta(minutes=10),
+        usage_lag: timedelta = timedelta(0),
         strip_headers: bool = False,
         models: Iterable[str] = (),
+        admin_key: str | None = None,
         catalog: ModelCatalog | None = None,
         fine_tunes_carry_shutdown_date: bool = False,
     ) -> None:
+        if not timedelta(0) <= batch_duration <= COMPLETION_WINDOW:
+            raise ValueError(f"batch_duration must be from 0 to 24 hours, not {batch_duration!r}")
+        if usage_lag < timedelta(0):
+            raise ValueError(f"usage_lag must not be negative: {usage_lag!r}")
         self.clock = clock if clock is not None else SimulatedClock()
         self._interface = interface
         self._port = port
@@ -73,18 +91,24 @@ class Simulator:
         self._provider = Provider(
             self.clock,
             Settings(
-                policy,
-                catalog if catalog is not None else published_catalog(),
-                rollover,
-                job_duration,
-                fine_tunes_carry_shutdown_date,
+                policy=policy,
+                catalog=catalog if catalog is not None else published_catalog(),
+                rollover=rollover,
+                job_duration=job_duration,
+                batch_duration=batch_duration,
+                usage_lag=usage_lag,
+                fine_tunes_carry_shutdown_date=fine_tunes_carry_shutdown_date,
             ),
         )
         self._faults = FaultQueue()
         self._log = CallLog()
         self._serving: ServingThread | None = None
         self._default = self.add_organization(
-            slug=DEFAULT_SLUG, api_key=DEFAULT_API_KEY, fine_tuned_before=True, models=models
+            slug=DEFAULT_SLUG,
+            api_key=DEFAULT_API_KEY,
+            fine_tuned_before=True,
+            models=models,
+            admin_key=admin_key,
         )
 
     def start(self) -> Self:
@@ -138,24 +162,52 @@ class Simulator:
         return self._default
 
     def add_organization(
-        self, *, slug: str, api_key: str, fine_tuned_before: bool = False, models: Iterable[str] = ()
+        self,
+        *,
+        slug: str,
+        api_key: str,
+        fine_tuned_before: bool = False,
+        models: Iterable[str] = (),
+        admin_key: str | None = None,
     ) -> Organization:
-        """Add an organization with a key of its own.
+        """Add an organization with one project.
 
         Args:
             slug: Its name in response headers.
-            api_key: The key that it calls with.
+            api_key: The key that the project calls with.
             fine_tuned_before: Whether it has run fine-tuning earlier; true in any case with ``models``.
             models: Fine-tuned models that it owns: their ids, or base models to make ids for.
+            admin_key: A key that reads the organization's usage and can do nothing else.
 
         Raises:
-            ValueError: The slug or the key is empty or taken.
+            ValueError: The slug or a key is empty or taken.
         """
         with self._provider.lock:
-            account = self._provider.open_account(slug, api_key, fine_tuned_before=fine_tuned_before)
+            account = self._provider.open_account(
+                slug, api_key, fine_tuned_before=fine_tuned_before, admin_key=admin_key
+            )
             for model in models:
                 self._add_model(account, model, "", None)
             return account.organization
+
+    def add_project(self, organization_slug: str, api_key: str) -> str:
+        """Add a project to an organization and return its id, ``proj_…``.
+
+        Calls with its key name it in their answers' ``openai-project`` header and are accounted to it.
+        Models, files, jobs and batches are the whole organization's.
+
+        Args:
+            organization_slug: Whose project it is.
+            api_key: The key that it calls with.
+
+        Raises:
+            ValueError: There is no such organization, or the key is empty or taken.
+        """
+        with self._provider.lock:
+            account = self._provider.accounts.get(organization_slug)
+            if account is None:
+                raise ValueError(f"no organization has the slug {organization_slug!r}")
+            return self._provider.open_project(account, api_key)
 
     def add_model(
         self,

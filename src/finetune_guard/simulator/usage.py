@@ -1,0 +1,205 @@
+"""``GET /organization/usage/completions``: what the organization has used, in buckets of time.
+
+Where one bucket ends and the next begins is a whole width in UTC; the first bucket begins at
+``start_time``, to the minute, and the last one ends at ``end_time`` or now, as in the answers that
+OpenAI shows in its cookbook. Requests are counted by whole minutes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from finetune_guard.simulator.answers import Answer, invalid, missing
+from finetune_guard.simulator.ledger import MINUTE, Tally, Use
+from finetune_guard.simulator.provider import Call
+
+GROUPS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
+_CURSOR = "page_"
+_LONGEST_NUMBER = 12
+
+
+class _Width(NamedTuple):
+    """How long a bucket is, in seconds, and how many of them a page has."""
+
+    seconds: int
+    default: int
+    most: int
+
+
+WIDTHS = {"1m": _Width(MINUTE, 60, 1440), "1h": _Width(3600, 24, 168), "1d": _Width(86_400, 7, 31)}
+
+
+class _Group(NamedTuple):
+    """What the requests of one result have in common; None for what was not asked for."""
+
+    model: str | None
+    project_id: str | None
+    batch: bool | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which requests are asked for, and by what they are grouped."""
+
+    models: frozenset[str]
+    projects: frozenset[str]
+    batch: bool | None
+    nobody: bool
+    groups: frozenset[str]
+
+    def includes(self, use: Use) -> bool:
+        return (
+            not self.nobody
+            and (not self.models or use.model in self.models)
+            and (not self.projects or use.project in self.projects)
+            and self.batch in {None, use.batch}
+        )
+
+    def group_of(self, use: Use) -> _Group:
+        return _Group(
+            use.model if "model" in self.groups else None,
+            use.project if "project_id" in self.groups else None,
+            use.batch if "batch" in self.groups else None,
+        )
+
+
+def completions(call: Call) -> Answer:
+    """Count the successful chats, responses and completions, streams and batches included."""
+    width = WIDTHS.get(call.query.get("bucket_width", "1d"))
+    if width is None:
+        raise invalid("bucket_width", f"expected one of {', '.join(WIDTHS)}")
+    start = _number(call, "start_time")
+    if start is None:
+        raise missing("start_time")
+    end = _number(call, "end_time")
+    if end is None:
+        end = call.timestamp + 1  # what was served in this second is there too
+    elif end <= start:
+        raise invalid("end_time", "expected a time after start_time")
+    first = _page_start(call, start - start % MINUTE, end)
+    spans = _spans(first, end, width, _limit(call, width))
+    after = spans[-1][1] if spans else end
+    results = _results(call, _wanted(call), first, after, width)
+    return Answer(
+        {
+            "object": "page",
+            "data": [
+                {"object": "bucket", "start_time": begin, "end_time": stop, "results": results[begin]}
+                for begin, stop in spans
+            ],
+            "has_more": after < end,
+            "next_page": _cursor(after) if after < end else None,
+        }
+    )
+
+
+def _spans(first: int, end: int, width: _Width, most: int) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    begin = first
+    while begin < end and len(spans) < most:
+        stop = min(begin - begin % width.seconds + width.seconds, end)
+        spans.append((begin, stop))
+        begin = stop
+    return spans
+
+
+def _results(
+    call: Call, wanted: _Wanted, first: int, after: int, width: _Width
+) -> dict[int, list[dict[str, Any]]]:
+    """Return the results of each bucket, by the bucket's beginning."""
+    latest = call.now - call.provider.settings.usage_lag
+    sums: dict[int, dict[_Group, Tally]] = defaultdict(dict)
+    for use, tally in call.account.usage.until(latest):
+        if first <= use.minute < after and wanted.includes(use):
+            begin = max(first, use.minute - use.minute % width.seconds)
+            total = sums[begin].setdefault(wanted.group_of(use), Tally(tally.latest))
+            total.requests += tally.requests
+            total.input_tokens += tally.input_tokens
+            total.output_tokens += tally.output_tokens
+    results: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for begin, groups in sums.items():
+        results[begin] = [_result(group, groups[group]) for group in sorted(groups)]
+    return results
+
+
+def _result(group: _Group, tally: Tally) -> dict[str, Any]:
+    unknown_here = dict.fromkeys(("user_id", "api_key_id", "service_tier"))
+    return {
+        "object": "organization.usage.completions.result",
+        "input_tokens": tally.input_tokens,
+        "output_tokens": tally.output_tokens,
+        "num_model_requests": tally.requests,
+        **group._asdict(),
+        **unknown_here,
+        "input_cached_tokens": 0,
+        "input_audio_tokens": 0,
+        "output_audio_tokens": 0,
+    }
+
+
+def _wanted(call: Call) -> _Wanted:
+    groups = frozenset(_several(call, "group_by"))
+    if not groups <= frozenset(GROUPS):
+        raise invalid("group_by", f"expected some of {', '.join(GROUPS)}")
+    batch = call.query.get("batch")
+    if batch not in {None, "true", "false"}:
+        raise invalid("batch", "expected true or false")
+    return _Wanted(
+        models=frozenset(_several(call, "models")),
+        projects=frozenset(_several(call, "project_ids")),
+        batch=None if batch is None else batch == "true",
+        # Keys and users have no ids here, so nothing was used by any that is named.
+        nobody=any(_several(call, "user_ids")) or any(_several(call, "api_key_ids")),
+        groups=groups,
+    )
+
+
+def _several(call: Call, name: str) -> Iterator[str]:
+    """Yield a list parameter's values: ``name[]=a&name[]=b``, ``name=a&name=b`` or ``name=a,b``."""
+    for text in (*call.query.getlist(f"{name}[]"), *call.query.getlist(name)):
+        yield from filter(None, text.split(","))
+
+
+def _number(call: Call, name: str) -> int | None:
+    text = call.query.get(name)
+    if text is None:
+        return None
+    if not _is_number(text):
+        raise invalid(name, "expected an integer, not negative")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+
+
+def _limit(call: Call, width: _Width) -> int:
+    limit = _number(call, "limit")
+    if limit is None:
+        return width.default
+    if not 1 <= limit <= width.most:
+        raise invalid("limit", f"expected an integer from 1 to {width.most}")
+    return limit
+
+
+def _cursor(begin: int) -> str:
+    return _CURSOR + base64.urlsafe_b64encode(str(begin).encode()).decode()
+
+
+def _page_start(call: Call, start: int, end: int) -> int:
+    """Return where the page begins that the cursor ``page`` asks for, the first page's without one."""
+    cursor = call.query.get("page")
+    if not cursor:
+        return start
+    try:
+        text = base64.urlsafe_b64decode(cursor.removeprefix(_CURSOR)).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    if not _is_number(text) or not start < int(text) < end:
+        raise invalid("page", "no such page of this query")
+    return int(text)
