@@ -9,6 +9,8 @@ The rules, in the order in which they are asked:
    not proof that there is none: a key sees its own project only.
 5. Where a recent inference is required, the organization is eligible while
    ``now - last_inference < window``; an inference dated after ``now`` counts as one of ``now`` here.
+   Where none is known, that is proof only if the whole organization's usage of the window was read,
+   and that less than a day ago.
 6. While a date of the policy is being crossed somewhere on Earth, both phases are asked. If they
    agree, that is the answer; if not, nobody but the API knows.
 
@@ -22,7 +24,7 @@ from datetime import date, datetime, timedelta
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from finetune_guard.history import Coverage, Evidence, Inference, Refusal
-from finetune_guard.identity import is_slug
+from finetune_guard.identity import is_named
 from finetune_guard.policy import AccessPolicy, Phase, Requirement, UtcDatetime, aware_utc
 from finetune_guard.words import Word
 
@@ -42,6 +44,7 @@ class Reason(Word):
     EARLIER_FINE_TUNING = "earlier_fine_tuning"
     RECENT_INFERENCE = "recent_inference"
     WINDOW_EXPIRED = "window_expired"
+    NO_RECENT_INFERENCE = "no_recent_inference"
     CLOSED = "closed"
     REFUSED = "refused"
     NO_INFERENCE_RECORDED = "no_inference_recorded"
@@ -56,6 +59,7 @@ _VERDICTS = {
     Reason.EARLIER_FINE_TUNING: Verdict.ELIGIBLE,
     Reason.RECENT_INFERENCE: Verdict.ELIGIBLE,
     Reason.WINDOW_EXPIRED: Verdict.INELIGIBLE,
+    Reason.NO_RECENT_INFERENCE: Verdict.INELIGIBLE,
     Reason.CLOSED: Verdict.INELIGIBLE,
     Reason.REFUSED: Verdict.INELIGIBLE,
     Reason.NO_INFERENCE_RECORDED: Verdict.UNKNOWN,
@@ -65,14 +69,23 @@ _VERDICTS = {
     Reason.NOT_GUARDED: Verdict.UNKNOWN,
 }
 
-_REMEDIES = {
-    Reason.WINDOW_EXPIRED: "Run an inference on a fine-tuned model now: client.guard.keep_alive(), or "
+FRESH = timedelta(days=1)
+"""How old a reading of the organization's usage may be to prove that there was no inference."""
+
+_RENEW = (
+    "Run an inference on a fine-tuned model now: client.guard.keep_alive(), or "
     "GuardConfig(keep_alive=KeepAlive()) to have one sent before a job is created. Whether that opens a "
-    "lapsed window again is not published; the API will tell. If another program ran one since, note it "
-    "with client.guard.record(model, at=...).",
+    "lapsed window again is not published; the API will tell."
+)
+_REMEDIES = {
+    Reason.WINDOW_EXPIRED: f"{_RENEW} If another program ran one since, client.guard.sync() finds it with an "
+    "admin key, and client.guard.record(model, at=...) notes it without.",
+    Reason.NO_RECENT_INFERENCE: f"{_RENEW} An inference of the past minutes may not be in the usage yet: how "
+    "far it lags is not published. Note it with client.guard.record(model, at=...).",
     Reason.NO_INFERENCE_RECORDED: "Run an inference on a fine-tuned model (client.guard.keep_alive() sends "
-    "the smallest one), note one that another program ran with client.guard.record(model, at=...), or let "
-    'the API decide with GuardConfig(on_unknown="allow").',
+    "the smallest one), read the organization's usage with an admin key (client.guard.sync()), note an "
+    "inference that another program ran with client.guard.record(model, at=...), or let the API decide with "
+    'GuardConfig(on_unknown="allow").',
     Reason.NEVER_FINE_TUNED: "This key sees neither a fine-tuned model nor a fine-tuning job. If the "
     "organization has them in another project, use a key of that project, or let the API decide with "
     'GuardConfig(on_unknown="allow").',
@@ -96,7 +109,8 @@ class Eligibility(BaseModel):
     Attributes:
         verdict: May jobs be created?
         reason: Why the verdict is what it is.
-        organization: The organization's slug; None when it isn't known yet.
+        organization: The organization's slug, or its ``org-`` id where only that is known; None when neither
+            is.
         phase: The phase of the policy that holds; in the band of a date, the earlier one.
         last_inference: The latest inference known.
         window_closes_at: When the window will close, in UTC; None when it isn't open or none is required.
@@ -104,6 +118,8 @@ class Eligibility(BaseModel):
         remaining: Time until the window closes.
         creation_ends_on: The published day from which on nobody can create jobs.
         coverage: Whose inferences are known: only this history's clients', or the organization's.
+        covered_until: Up to when the organization's usage was read, in UTC; after that only this history's
+            clients were seen. None where it was not read for the whole window.
         refusal: The API's latest refusal, when that is what decides.
         checked_at: The moment the answer is for, in UTC.
         remedy: What to do now; None when there is nothing to do.
@@ -121,6 +137,7 @@ class Eligibility(BaseModel):
     remaining: timedelta | None = None
     creation_ends_on: date | None = None
     coverage: Coverage = Coverage.LOCAL
+    covered_until: UtcDatetime | None = None
     refusal: Refusal | None = None
     checked_at: UtcDatetime
     remedy: str | None = None
@@ -155,16 +172,19 @@ def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: R
     phases = policy.phases_at(now)
     closes = _window_closes_at(phases, evidence, now)
     is_open = closes is not None and now < closes
+    covered_until = evidence.usage_read_until(now - (policy.window or timedelta(0)))
     return Eligibility(
         verdict=_VERDICTS[reason],
         reason=reason,
-        organization=evidence.organization if is_slug(evidence.organization) else None,
+        organization=evidence.organization if is_named(evidence.organization) else None,
         phase=phases[0],
         last_inference=evidence.last_inference,
         window_closes_at=closes if is_open else None,
         window_closed_at=None if is_open else closes,
         remaining=closes - now if closes is not None and is_open else None,
         creation_ends_on=policy.closing.starts_on if policy.closing is not None else None,
+        coverage=Coverage.LOCAL if covered_until is None else Coverage.ORGANIZATION,
+        covered_until=covered_until,
         refusal=evidence.refusal if reason is Reason.REFUSED else None,
         checked_at=now,
         remedy=_REMEDIES.get(reason),
@@ -180,11 +200,14 @@ def _reason(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
         return Reason.NO_REQUIREMENT
     if phase.requirement is Requirement.EARLIER_FINE_TUNING:
         return Reason.EARLIER_FINE_TUNING if _has_fine_tuned(evidence) else _nothing_known(evidence)
+    return _recently_used(evidence, phase.window or timedelta(0), now)
+
+
+def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reason:
     last = _effective(evidence.last_inference, now)
-    if last is None:
-        return _nothing_known(evidence)
-    window = phase.window or timedelta(0)
-    return Reason.RECENT_INFERENCE if now - last < window else Reason.WINDOW_EXPIRED
+    if last is not None:
+        return Reason.RECENT_INFERENCE if now - last < window else Reason.WINDOW_EXPIRED
+    return Reason.NO_RECENT_INFERENCE if _nothing_there(evidence, window, now) else _nothing_known(evidence)
 
 
 def _refusal_stands(evidence: Evidence) -> bool:
@@ -202,6 +225,12 @@ def _nothing_known(evidence: Evidence) -> Reason:
     if evidence.no_trace_at is not None and not _has_fine_tuned(evidence):
         return Reason.NEVER_FINE_TUNED
     return Reason.NO_INFERENCE_RECORDED
+
+
+def _nothing_there(evidence: Evidence, window: timedelta, now: datetime) -> bool:
+    """Whether the usage read proves that nobody in the organization ran an inference in the window."""
+    until = evidence.usage_read_until(now - window)
+    return until is not None and now - until < FRESH
 
 
 def _effective(inference: Inference | None, now: datetime) -> datetime | None:

@@ -28,6 +28,7 @@ from finetune_guard.policy import AccessPolicy
 _ERRORS: dict[Reason, type[NotEligibleError]] = {
     Reason.CLOSED: FineTuningClosedError,
     Reason.WINDOW_EXPIRED: InferenceWindowExpiredError,
+    Reason.NO_RECENT_INFERENCE: InferenceWindowExpiredError,
     Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
     Reason.NEVER_FINE_TUNED: NeverFineTunedError,
 }
@@ -97,6 +98,8 @@ def cause(eligibility: Eligibility) -> str:
         f"until {closes}",
         Reason.WINDOW_EXPIRED: f"the latest known inference of {who} on a fine-tuned model is too old, and "
         f"the window closed on {closed}",
+        Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
+        "window",
         Reason.CLOSED: f"since {eligibility.creation_ends_on} nobody can create fine-tuning jobs any more",
         Reason.REFUSED: f"the API itself refused a job of {who} on {refused}",
         Reason.NO_INFERENCE_RECORDED: f"no inference of {who} on a fine-tuned model is known",
@@ -130,7 +133,8 @@ def evidence(eligibility: Eligibility) -> str:
         known += f"; at {moment(refusal.at)} the API answered 403 {refusal.code}: “{refusal.message}”"
     if eligibility.coverage is Coverage.LOCAL:
         return f"{known}; only clients that share this history were seen, not the whole organization"
-    return f"{known}; the whole organization's usage was read"
+    until = moment(eligibility.covered_until)
+    return f"{known}; the whole organization's usage was read up to {until}, and may lag"
 
 
 def moment(at: datetime | None) -> str:

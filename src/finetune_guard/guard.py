@@ -27,7 +27,7 @@ from finetune_guard.identity import UNNAMED, Credentials, organization_slug
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
 from finetune_guard.models import EXAMPLE_ID, FineTunedModel
 from finetune_guard.policy import aware_utc
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.renewal import Renewal, learn_from
 from finetune_guard.validation import shown
@@ -95,7 +95,7 @@ class Guard:
         if isinstance(call, InferenceCall):
             self.recorder.note(subject, call.model, Source.OBSERVED, at)
         else:
-            self.recorder.learn(subject, Evidence(organization=UNNAMED, fine_tuned_by=at))
+            self.recorder.learn(subject, told(fine_tuned_by=at))
 
     def refused(self, error: openai.APIStatusError) -> Eligibility:
         """Remember the API's refusal and return the eligibility that it means."""
@@ -107,8 +107,7 @@ class Guard:
             code=error_code(error) or "",
             message=error_message(error),
         )
-        self.recorder.name(subject)
-        self.recorder.learn(subject, Evidence(organization=UNNAMED, refusal=refusal))
+        self.recorder.learn(subject, told(refusal=refusal))
         evidence, _ = self._evidence(credentials)
         return explained(
             self.policy, evidence.model_copy(update={"refusal": refusal}), self.now(), Reason.REFUSED

@@ -6,11 +6,11 @@ order, or how often, the same facts arrive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finetune_guard.policy import UtcDatetime
 from finetune_guard.words import Word
@@ -67,6 +67,36 @@ class Refusal(_Fact):
     message: str = Field(default="", max_length=500)
 
 
+class Span(_Fact):
+    """A stretch of time whose inferences are known for the whole organization.
+
+    Attributes:
+        start: Its first moment, in UTC.
+        end: The first moment after it.
+    """
+
+    start: UtcDatetime
+    end: UtcDatetime
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Span:
+        if self.start >= self.end:
+            raise ValueError("a span must end after its start")
+        return self
+
+
+def united(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return ``spans`` in order of time, those joined that touch or overlap."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if joined and span.start <= joined[-1].end:
+            end = max(joined[-1].end, span.end)
+            joined[-1] = Span(start=joined[-1].start, end=end)
+        else:
+            joined.append(span)
+    return tuple(joined)
+
+
 class Activity(_Fact):
     """Inferences of one model from one source, added up since they were last written.
 
@@ -118,6 +148,7 @@ class Evidence(_Fact):
         fine_tuned_by: A moment at which fine-tuning had certainly happened already.
         no_trace_at: When a search for earlier fine-tuning last came back empty.
         refusal: The latest refusal of the API.
+        usage_read: The stretches of time for which the organization's usage was read.
     """
 
     organization: str
@@ -125,6 +156,11 @@ class Evidence(_Fact):
     fine_tuned_by: UtcDatetime | None = None
     no_trace_at: UtcDatetime | None = None
     refusal: Refusal | None = None
+    usage_read: tuple[Span, ...] = ()
+
+    def usage_read_until(self, since: datetime) -> datetime | None:
+        """Return up to when the organization's usage is known without a gap from ``since`` on."""
+        return next((span.end for span in self.usage_read if span.start <= since < span.end), None)
 
     def recorded(self, inference: Inference) -> Evidence:
         """Return the evidence with ``inference`` added, which also proves earlier fine-tuning."""
@@ -141,6 +177,7 @@ class Evidence(_Fact):
             fine_tuned_by=_earliest(self.fine_tuned_by, other.fine_tuned_by),
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),
+            usage_read=united((*self.usage_read, *other.usage_read)),
         )
 
 
@@ -185,7 +222,7 @@ class History(_Fact):
         """Return the history of an organization that was known under two names; this name stays.
 
         A day's count is the larger of the two, never their sum: the same inferences may have been
-        counted under both names.
+        counted under both names, and what the API says of a day may be read again later.
         """
         models = dict(self.models)
         for model, inference in other.models.items():

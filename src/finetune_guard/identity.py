@@ -1,7 +1,13 @@
 """Who a request was made for: the names that one organization goes by.
 
-The API names an organization by a slug in the ``openai-organization`` response header. A key, with
-the ``OpenAI-Organization`` header it was sent with, is an alias of it that is learnt from responses.
+* The **slug** that the API names in the ``openai-organization`` response header, such as ``acme-28gund``.
+  It is what a history is called as soon as it is known.
+* The **id**, ``org-…``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. Where a
+  gateway strips the response's headers it is the best name there is.
+* A **key**, with the request header it was sent with: a salted hash of both stands for them.
+* **Projects**, ``proj_…``: parts of one organization.
+
+All but the slug are aliases of it, learnt from responses.
 """
 
 from __future__ import annotations
@@ -11,8 +17,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_ID = re.compile(r"org-[A-Za-z0-9]{1,64}")
+_PROJECT = re.compile(r"proj_[A-Za-z0-9]{1,64}")
+
 ALIAS_PREFIX = "key:"
-"""How a history is named whose organization's slug isn't known yet; no slug has a colon."""
+"""How a history is named whose organization isn't known yet; no slug and no id has a colon."""
 UNNAMED = "key:"
 """The name of no history: nothing at all is known about the credentials."""
 
@@ -45,6 +54,21 @@ def organization_slug(header: str | None) -> str | None:
     return header if header is not None and _SLUG.fullmatch(header) else None
 
 
+def organization_id(value: object) -> str | None:
+    """Return ``value`` if it is the id of an organization, else None."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def project_id(value: object) -> str | None:
+    """Return ``value`` if it is the id of a project, else None."""
+    return value if isinstance(value, str) and _PROJECT.fullmatch(value) else None
+
+
+def is_named(history: str) -> bool:
+    """Whether a history is called by the organization's own name, and not by what stands in for it."""
+    return not history.startswith(ALIAS_PREFIX)
+
+
 def is_slug(name: str) -> bool:
-    """Whether a history's name is the organization's own, and not what stands in for it."""
-    return not name.startswith(ALIAS_PREFIX)
+    """Whether ``name`` is an organization's slug: the name that stands in for no other."""
+    return is_named(name) and organization_id(name) is None

@@ -14,7 +14,7 @@ from finetune_guard.discovery import Discovery
 from finetune_guard.eligibility import Eligibility, Reason
 from finetune_guard.errors import StoreError
 from finetune_guard.flows import Flow, Pause
-from finetune_guard.history import Evidence, History, Source
+from finetune_guard.history import History, Source
 from finetune_guard.identity import UNNAMED, Credentials
 from finetune_guard.keep_alive import (
     KeepAlive,
@@ -27,7 +27,7 @@ from finetune_guard.keep_alive import (
     send,
 )
 from finetune_guard.models import published_catalog
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.store import Lease, Store
 
@@ -50,13 +50,10 @@ def learn_from(recorder: Recorder, found: Discovery) -> None:
     """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
     if found.reply is None:
         return
-    evidence = Evidence(
-        organization=UNNAMED,
-        fine_tuned_by=found.fine_tuned_by,
-        no_trace_at=found.reply.at if found.is_empty else None,
-    )
-    if evidence.fine_tuned_by is not None or evidence.no_trace_at is not None:
-        recorder.learn(Subject(found.reply.organization, found.reply.credentials), evidence)
+    no_trace_at = found.reply.at if found.is_empty else None
+    if found.fine_tuned_by is not None or no_trace_at is not None:
+        subject = Subject(found.reply.organization, found.reply.credentials)
+        recorder.learn(subject, told(fine_tuned_by=found.fine_tuned_by, no_trace_at=no_trace_at))
 
 
 @dataclass(frozen=True)

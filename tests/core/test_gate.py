@@ -44,7 +44,7 @@ def because(reason: Reason):
     return explained(OPENAI_SELF_SERVE, KNOWN, NOW, reason)
 
 
-STOPPED_ALWAYS = {Reason.WINDOW_EXPIRED, Reason.CLOSED, Reason.REFUSED}
+STOPPED_ALWAYS = {Reason.WINDOW_EXPIRED, Reason.NO_RECENT_INFERENCE, Reason.CLOSED, Reason.REFUSED}
 STOPPED_WHEN_ASKED = {Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED}
 
 
@@ -62,6 +62,7 @@ def test_what_is_stopped(reason):
     [
         (Reason.CLOSED, FineTuningClosedError),
         (Reason.WINDOW_EXPIRED, InferenceWindowExpiredError),
+        (Reason.NO_RECENT_INFERENCE, InferenceWindowExpiredError),
         (Reason.NO_INFERENCE_RECORDED, NoInferenceRecordedError),
         (Reason.NEVER_FINE_TUNED, NeverFineTunedError),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from functools import reduce
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,9 @@ from finetune_guard.history import (
     Inference,
     Refusal,
     Source,
+    Span,
     latest,
+    united,
 )
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
@@ -40,6 +42,8 @@ refusals = st.builds(
     Refusal, at=moments, code=st.sampled_from(["a", "b"]), message=st.sampled_from(["", "x"])
 )
 activities = st.builds(Activity, inference=inferences, counts=st.dictionaries(days, counts, max_size=3))
+spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
+spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
 evidences = st.builds(
     Evidence,
     organization=st.just("acme"),
@@ -47,6 +51,7 @@ evidences = st.builds(
     fine_tuned_by=st.none() | moments,
     no_trace_at=st.none() | moments,
     refusal=st.none() | refusals,
+    usage_read=st.lists(spans, max_size=3).map(united),
 )
 histories = st.builds(
     History,
@@ -215,3 +220,33 @@ def test_facts_cannot_be_changed():
     """What is remembered is replaced, never edited."""
     with pytest.raises(ValidationError):
         of_acme().at = NOW + DAY
+
+
+@given(st.lists(spans, max_size=5))
+def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
+    """A moment is covered by the joined stretches when it was by one of them, and gaps stay gaps."""
+    joined = united(many)
+
+    assert list(joined) == sorted(joined, key=lambda span: span.start)
+    assert all(one.end < next_one.start for one, next_one in pairwise(joined))
+    ends = {moment for span in many for moment in (span.start, span.end)}
+    for moment in ends | {end - timedelta(microseconds=1) for end in ends}:
+        covered = [span.start <= moment < span.end for span in many]
+        assert any(covered) == any(span.start <= moment < span.end for span in joined)
+
+
+def test_usage_is_known_up_to_the_end_of_its_stretch():
+    """From a moment on, usage is known as far as it was read without a gap; not at all from outside."""
+    read = (Span(start=NOW - 9 * DAY, end=NOW - 5 * DAY), Span(start=NOW - 3 * DAY, end=NOW))
+    evidence = Evidence(organization="acme", usage_read=read)
+
+    assert NOW - 5 * DAY == evidence.usage_read_until(NOW - 9 * DAY)
+    assert NOW == evidence.usage_read_until(NOW - 2 * DAY)
+    assert evidence.usage_read_until(NOW - 5 * DAY) is None
+    assert evidence.usage_read_until(NOW - 10 * DAY) is None
+
+
+def test_a_stretch_of_time_has_a_length():
+    """A span that ends where it starts, or before, is refused."""
+    with pytest.raises(ValidationError, match="end after its start"):
+        Span(start=NOW, end=NOW)

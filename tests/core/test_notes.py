@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 
 from finetune_guard.history import Evidence, History, Source
-from finetune_guard.recording.notes import Notes, Stream
+from finetune_guard.recording.notes import Notes, Stream, told
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
 SEEN, SENT = Stream(MODEL, Source.OBSERVED), Stream(MODEL, Source.KEEP_ALIVE)
 NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = date(2026, 11, 22)
-EMPTY = Evidence(organization="acme-28gund")
+EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 
 
 def test_inferences_add_up_and_the_latest_time_stays():
@@ -28,7 +28,8 @@ def test_inferences_add_up_and_the_latest_time_stays():
 def test_notes_are_false_when_there_is_nothing_in_them():
     """Only notes with something to write count."""
     assert not Notes()
-    assert Notes(evidence=EMPTY)
+    assert Notes(told=EMPTY)
+    assert Notes(names={"org-1"})
     notes = Notes()
     notes.add(SEEN, NOON, DAY)
     assert notes
@@ -39,32 +40,45 @@ def test_a_part_can_be_taken_out():
     notes = Notes()
     notes.add(SEEN, NOON, DAY)
     notes.add(SENT, NOON, DAY)
-    notes.learn(EMPTY)
+    notes.learn(EMPTY, ["org-1"])
     taken = notes.split([SENT])
-    assert ([SENT], EMPTY) == (list(taken.tallies), taken.evidence)
-    assert ([SEEN], None) == (list(notes.tallies), notes.evidence)
+    assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.told, taken.names)
+    assert ([SEEN], None, set()) == (list(notes.tallies), notes.told, notes.names)
 
 
 def test_what_was_taken_out_can_be_put_back():
     """What a store refused is added to what was noted meanwhile; nothing is lost or doubled."""
     notes, refused = Notes(), Notes()
     refused.add(SEEN, NOON, DAY, 2)
-    refused.learn(EMPTY.model_copy(update={"fine_tuned_by": NOON}))
+    refused.learn(told(fine_tuned_by=NOON), ["org-1"])
     notes.add(SEEN, NOON + timedelta(hours=1), DAY)
-    notes.learn(EMPTY.model_copy(update={"no_trace_at": NOON}))
+    notes.learn(told(no_trace_at=NOON), ["proj_1"])
     notes.take(refused)
     notes.take(Notes())
     (activity,) = notes.activities("acme-28gund")
     assert (NOON + timedelta(hours=1), {DAY: 3}) == (activity.inference.at, activity.counts)
-    assert (NOON, NOON) == (notes.evidence.fine_tuned_by, notes.evidence.no_trace_at)
+    assert (NOON, NOON) == (notes.told.evidence.fine_tuned_by, notes.told.evidence.no_trace_at)
+    assert {"org-1", "proj_1"} == notes.names
 
 
 def test_what_is_noted_counts_in_evidence_and_history_before_it_is_written():
     """A decision and the history see what the store doesn't hold yet."""
     notes = Notes()
     notes.add(SEEN, NOON, DAY)
-    history = notes.added_to_history(History(evidence=EMPTY))
-    assert NOON == notes.added_to(EMPTY).last_inference.at == history.last_inference.at
+    history = notes.added_to_history(EMPTY)
+    assert NOON == notes.added_to(EMPTY.evidence).last_inference.at == history.last_inference.at
     assert {DAY: {Source.OBSERVED: 1}} == history.daily
-    notes.learn(EMPTY.model_copy(update={"no_trace_at": NOON}))
-    assert NOON == notes.added_to(EMPTY).no_trace_at == notes.added_to_history(history).evidence.no_trace_at
+    notes.learn(told(no_trace_at=NOON), ["proj_1"])
+    assert (
+        NOON
+        == notes.added_to(EMPTY.evidence).no_trace_at
+        == notes.added_to_history(history).evidence.no_trace_at
+    )
+
+
+def test_what_was_told_gets_the_name_of_its_organization():
+    """A store is handed what was told under the name that the history has."""
+    notes = Notes()
+    assert notes.told_of("acme-28gund") is None
+    notes.learn(told(fine_tuned_by=NOON))
+    assert Evidence(organization="acme-28gund", fine_tuned_by=NOON) == notes.told_of("acme-28gund").evidence

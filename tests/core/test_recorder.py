@@ -13,9 +13,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, Source
-from finetune_guard.identity import UNNAMED, Credentials
-from finetune_guard.recording.notes import Subject
+from finetune_guard.history import Source
+from finetune_guard.identity import Credentials
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
@@ -120,8 +120,7 @@ def test_nothing_to_write_is_written_in_no_time():
 def test_evidence_is_written_with_the_name_of_its_organization():
     """A refusal or a trace of fine-tuning ends in the organization's own history."""
     recorder = Recorder.of(MemoryStore())
-    recorder.name(ACME)
-    recorder.learn(ACME, Evidence(organization=UNNAMED, fine_tuned_by=NOON))
+    recorder.learn(ACME, told(fine_tuned_by=NOON))
     assert NOON == recorder.evidence(KEY).fine_tuned_by
     assert recorder.flush(30)
     assert NOON == recorder.store.evidence("acme-28gund").fine_tuned_by
@@ -191,7 +190,7 @@ def test_many_keys_do_not_grow_memory_without_end():
     recorder = Recorder.of(MemoryStore())
     for number in range(3_000):
         recorder.name(Subject("acme-28gund", Credentials(f"Bearer {number}")))
-    assert len(recorder._names) <= 1_000
+    assert len(recorder._names._slugs) <= 1_000
 
 
 def test_the_thread_ends_when_the_recorder_is_gone():

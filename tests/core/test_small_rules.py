@@ -12,7 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.clocks import answered_at, system_clock
 from finetune_guard.durations import Duration
 from finetune_guard.hosts import is_pattern, matches
-from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_slug
+from finetune_guard.identity import (
+    UNNAMED,
+    Credentials,
+    is_named,
+    is_slug,
+    organization_id,
+    organization_slug,
+    project_id,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 KEY = "Bearer sk-proj-very-secret"
@@ -33,13 +41,13 @@ def test_an_alias_stands_for_key_and_organization_and_hides_both():
     assert alias not in [other.alias(b"salt") for other in others]
     assert alias != Credentials(KEY, "org-1").alias(b"pepper")
     assert "secret" not in alias
-    assert not is_slug(alias)
+    assert not is_named(alias)
 
 
 @given(st.text(), st.none() | st.text())
 def test_any_text_has_an_alias(authorization, organization):
     """Whatever a header holds, hashing it can't fail."""
-    assert not is_slug(Credentials(authorization, organization).alias(b"s" * 100))
+    assert not is_named(Credentials(authorization, organization).alias(b"s" * 100))
 
 
 @pytest.mark.parametrize("slug", ["acme-28gund", "user-abc123", "a", "A.b_c-9", "x" * 128])
@@ -58,9 +66,32 @@ def test_strange_organization_headers_name_nothing(header):
     assert organization_slug(header) is None
 
 
+@pytest.mark.parametrize(
+    ("value", "expected_id", "expected_project"),
+    [
+        ("org-AbC123", "org-AbC123", None),
+        ("proj_AbC123", None, "proj_AbC123"),
+        ("acme-28gund", None, None),
+        ("org-", None, None),
+        ("org-" + "x" * 65, None, None),
+        ("org-a b", None, None),
+        ("org-a\n", None, None),
+        (None, None, None),
+        (7, None, None),
+    ],
+)
+def test_ids_of_organizations_and_projects_are_told_apart(value, expected_id, expected_project):
+    """Only what looks like the API's own ids is taken for one, and an id is no slug."""
+    assert expected_id == organization_id(value)
+    assert expected_project == project_id(value)
+    if expected_id is not None:
+        assert is_named(expected_id)
+        assert not is_slug(expected_id)
+
+
 def test_the_unnamed_history_is_no_organization():
     """The name for nothing known can't be a slug."""
-    assert not is_slug(UNNAMED)
+    assert not is_named(UNNAMED)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence
+from finetune_guard.history import Evidence, History
 from finetune_guard.stores.names import key
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
@@ -171,7 +171,11 @@ def test_nonsense_in_a_row_is_no_evidence(filled, folder, value):
     plant(folder, EVIDENCE, value=value)
 
     refused(lambda store: store.evidence("acme"), filled, "Move cache.db out")
-    refused(lambda store: store.note(Evidence(organization="acme")), filled, "Move cache.db out")
+    refused(
+        lambda store: store.merge(History(evidence=Evidence(organization="acme"))),
+        filled,
+        "Move cache.db out",
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History, Inference, Refusal, Source
+from finetune_guard.history import Evidence, History, Inference, Refusal, Source, Span
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -17,6 +17,10 @@ MODEL = "ft:gpt-4o-mini:acme::1"
 
 def of_acme(**changes):
     return Inference(**{"organization": "acme", "model": MODEL, "at": NOW, **changes})
+
+
+def told(**facts):
+    return History(evidence=Evidence(organization="acme", **facts))
 
 
 def test_an_unknown_organization_has_an_empty_history(store):
@@ -117,17 +121,13 @@ def test_organizations_are_apart_and_sorted(store, activity):
     assert {"ft:x:acme::1"} == set(store.history("acme").models)
 
 
-def test_noted_evidence_is_merged(store, activity):
+def test_evidence_is_merged(store, activity):
     """A refusal, a search without result and earlier fine-tuning are remembered beside the inferences."""
     refusal = Refusal(at=NOW, code="training_not_available", message="no")
     store.record("acme", [activity()])
-    store.note(Evidence(organization="acme", refusal=refusal, fine_tuned_by=NOW - 9 * DAY))
-    store.note(Evidence(organization="acme", no_trace_at=NOW))
-    store.note(
-        Evidence(
-            organization="acme", refusal=refusal.model_copy(update={"at": NOW - DAY}), no_trace_at=NOW - DAY
-        )
-    )
+    store.merge(told(refusal=refusal, fine_tuned_by=NOW - 9 * DAY))
+    store.merge(told(no_trace_at=NOW))
+    store.merge(told(refusal=refusal.model_copy(update={"at": NOW - DAY}), no_trace_at=NOW - DAY))
 
     assert (
         Evidence(
@@ -140,14 +140,43 @@ def test_noted_evidence_is_merged(store, activity):
     ) == store.evidence("acme")
 
 
-def test_noting_twice_is_the_same_as_once(store):
-    """The same facts may arrive any number of times."""
-    evidence = Evidence(organization="acme", last_inference=of_acme(), fine_tuned_by=NOW)
-    store.note(evidence)
-    store.note(evidence)
+def test_what_is_merged_is_remembered(store, activity):
+    """Models, days and the stretches of usage that were read are kept beside what was recorded."""
+    read = Span(start=NOW - 9 * DAY, end=NOW - DAY)
+    other = of_acme(model="ft:other:acme::2", at=NOW + HOUR, source=Source.USAGE_API)
+    store.record("acme", [activity(count=2)])
+    store.merge(
+        History(
+            evidence=Evidence(organization="acme", last_inference=other, usage_read=(read,)),
+            models={other.model: other, MODEL: of_acme(at=NOW - DAY, source=Source.USAGE_API)},
+            daily={NOW.date(): {Source.USAGE_API: 7}},
+        )
+    )
 
-    assert evidence == store.evidence("acme")
+    history = store.history("acme")
+    assert other == history.last_inference
+    assert {MODEL: of_acme(), other.model: other} == history.models
+    assert {NOW.date(): {Source.OBSERVED: 2, Source.USAGE_API: 7}} == history.daily
+    assert (read,) == history.evidence.usage_read
+
+
+def test_merging_twice_is_the_same_as_once(store, activity):
+    """The same facts may arrive any number of times; counts that are merged do not add up."""
+    store.record("acme", [activity(count=3)])
+    history = store.history("acme")
+    store.merge(history)
+    store.merge(history)
+
+    assert history == store.history("acme")
     assert ("acme",) == store.organizations()
+
+
+def test_merging_is_all_or_nothing(store):
+    """When one of several models can't be kept, nothing of the whole is."""
+    with pytest.raises(StoreError, match="600 characters"):
+        store.merge(told().model_copy(update={"models": {"m" * 600: of_acme(model="m" * 600)}}))
+
+    assert () == store.organizations()
 
 
 def test_an_alias_is_remembered_and_can_move(store):
@@ -159,6 +188,7 @@ def test_an_alias_is_remembered_and_can_move(store):
     assert "umbrella" == store.organization_of("key:1")
     assert "acme" == store.organization_of("key:2")
     assert store.organization_of("acme") is None
+    assert {"key:1": "umbrella", "key:2": "acme"} == store.aliases()
     assert () == store.organizations()
 
 
@@ -254,7 +284,7 @@ def test_any_name_is_a_name(store, activity, name):
         lambda store, name, activity: store.history(name),
         lambda store, name, activity: store.record(name, [activity()]),
         lambda store, name, activity: store.record("acme", [activity(name)]),
-        lambda store, name, activity: store.note(Evidence(organization=name)),
+        lambda store, name, activity: store.merge(History(evidence=Evidence(organization=name))),
         lambda store, name, activity: store.organization_of(name),
         lambda store, name, activity: store.link(name, "acme"),
         lambda store, name, activity: store.link("key:1", name),
@@ -265,7 +295,7 @@ def test_any_name_is_a_name(store, activity, name):
         "history",
         "record",
         "model",
-        "note",
+        "merge",
         "organization_of",
         "alias",
         "organization",

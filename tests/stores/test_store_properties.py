@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source
+from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source, Span, united
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.names import key, parts, prefix
@@ -33,16 +33,27 @@ activities = st.builds(
     counts=st.dictionaries(moments.map(datetime.date), st.integers(0, 5), max_size=3),
 )
 refusals = st.builds(Refusal, at=moments, code=st.just("x"), message=any_name)
+spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
+spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
 evidences = st.builds(
     Evidence,
     organization=few_names,
     fine_tuned_by=st.none() | moments,
     no_trace_at=st.none() | moments,
     refusal=st.none() | refusals,
+    usage_read=st.lists(spans, max_size=2).map(united),
+)
+histories = st.builds(
+    History,
+    evidence=evidences,
+    models=st.lists(inferences, max_size=3).map(lambda many: {each.model: each for each in many}),
+    daily=st.dictionaries(
+        moments.map(datetime.date), st.dictionaries(st.sampled_from(Source), st.integers(0, 5)), max_size=3
+    ),
 )
 steps = st.one_of(
     st.tuples(st.just("record"), few_names, st.lists(activities, min_size=1, max_size=3)),
-    st.tuples(st.just("note"), evidences),
+    st.tuples(st.just("merge"), histories),
     st.tuples(st.just("link"), few_names, few_names),
     st.tuples(st.just("close")),
 )
@@ -75,9 +86,8 @@ class Pure:
         for each in many:
             self.histories[name] = self.of(name).recorded(each)
 
-    def note(self, evidence):
-        noted = History(evidence=evidence)
-        self.histories[evidence.organization] = self.of(evidence.organization).merged(noted)
+    def merge(self, history):
+        self.histories[history.organization] = self.of(history.organization).merged(history)
 
     def link(self, alias, organization):
         self.aliases[alias] = organization

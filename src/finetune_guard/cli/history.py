@@ -45,10 +45,10 @@ def _emptiness(connection: Connection, remembered: History) -> str:
 
 def _draw(remembered: History, today: date) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
-    from finetune_guard.identity import is_slug  # noqa: PLC0415 -- as above
+    from finetune_guard.identity import is_named  # noqa: PLC0415 -- as above
 
     screen, catalog = render.Screen(), published_catalog()
-    name = remembered.organization if is_slug(remembered.organization) else "not known yet for this key"
+    name = remembered.organization if is_named(remembered.organization) else "not known yet for this key"
     newest_first = sorted(remembered.models.values(), key=lambda inference: inference.at, reverse=True)
     rows = [
         (

@@ -1,4 +1,4 @@
-"""What was seen and isn't written yet: inferences added up by model and source, and evidence.
+"""What was seen and isn't written yet: inferences added up by model and source, and what was told.
 
 No I/O and no clock here. Not thread-safe: whoever holds notes guards them.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
-from finetune_guard.identity import Credentials
+from finetune_guard.identity import UNNAMED, Credentials
 
 
 class Subject(NamedTuple):
@@ -33,6 +33,11 @@ class Stream(NamedTuple):
     source: Source
 
 
+def told(**facts: Any) -> History:
+    """Return evidence as notes take it, whatever its organization turns out to be called."""
+    return History(evidence=Evidence(organization=UNNAMED, **facts))
+
+
 @dataclass
 class _Tally:
     at: datetime
@@ -41,10 +46,17 @@ class _Tally:
 
 @dataclass
 class Notes:
-    """Everything about one subject that isn't written yet."""
+    """Everything about one subject that isn't written yet.
+
+    Attributes:
+        tallies: Inferences that were counted one by one.
+        told: What else is known: to be merged, so that hearing it twice is the same as once.
+        names: Ids of the organization and its projects, by the API's own word.
+    """
 
     tallies: dict[Stream, _Tally] = field(default_factory=dict)
-    evidence: Evidence | None = None
+    told: History | None = None
+    names: set[str] = field(default_factory=set)
 
     def add(self, stream: Stream, at: datetime, day: date, count: int = 1) -> bool:
         """Note ``count`` inferences; return whether they are the first of their stream."""
@@ -56,23 +68,29 @@ class Notes:
         tally.counts[day] = tally.counts.get(day, 0) + count
         return False
 
-    def learn(self, evidence: Evidence) -> None:
-        """Note ``evidence``; the organization it names doesn't matter here."""
-        self.evidence = evidence if self.evidence is None else self.evidence.merged(evidence)
+    def learn(self, told: History | None, names: Iterable[str] = ()) -> None:
+        """Note what is ``told``, and further names; which organization it names doesn't matter here."""
+        if told is not None:
+            self.told = told if self.told is None else self.told.merged(told)
+        self.names.update(names)
 
     def take(self, other: Notes) -> None:
         """Note everything that ``other`` holds."""
         for stream, tally in other.tallies.items():
             for day, count in tally.counts.items():
                 self.add(stream, tally.at, day, count)
-        if other.evidence is not None:
-            self.learn(other.evidence)
+        self.learn(other.told, other.names)
 
     def split(self, streams: Iterable[Stream]) -> Notes:
-        """Take ``streams`` and the evidence out of these notes and return them."""
-        taken = Notes({stream: self.tallies.pop(stream) for stream in streams}, self.evidence)
-        self.evidence = None
+        """Take ``streams`` and what was told out of these notes and return them."""
+        taken = Notes({stream: self.tallies.pop(stream) for stream in streams}, self.told, self.names)
+        self.told, self.names = None, set()
         return taken
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether something waits that is not throttled."""
+        return self.told is not None or bool(self.names)
 
     def activities(self, organization: str) -> list[Activity]:
         """Return the inferences as what a store records."""
@@ -86,19 +104,22 @@ class Notes:
             for stream, tally in self.tallies.items()
         ]
 
+    def told_of(self, organization: str) -> History | None:
+        """Return what was told as the part of an organization's history that a store merges."""
+        nothing = History(evidence=Evidence(organization=organization))
+        return nothing.merged(self.told) if self.told is not None else None
+
     def added_to(self, evidence: Evidence) -> Evidence:
         """Return ``evidence`` with what these notes tell."""
         for activity in self.activities(evidence.organization):
             evidence = evidence.recorded(activity.inference)
-        return evidence if self.evidence is None else evidence.merged(self.evidence)
+        return evidence if self.told is None else evidence.merged(self.told.evidence)
 
     def added_to_history(self, history: History) -> History:
         """Return ``history`` with what these notes tell."""
         for activity in self.activities(history.organization):
             history = history.recorded(activity)
-        if self.evidence is None:
-            return history
-        return history.model_copy(update={"evidence": history.evidence.merged(self.evidence)})
+        return history if self.told is None else history.merged(self.told)
 
     def __bool__(self) -> bool:
-        return bool(self.tallies) or self.evidence is not None
+        return bool(self.tallies) or self.is_urgent

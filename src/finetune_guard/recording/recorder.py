@@ -11,21 +11,24 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Source
-from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.identity import UNNAMED, Credentials, is_slug
+from finetune_guard.recording.names import Names
 from finetune_guard.recording.notes import Stream, Subject
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.store import Store
 
 _T = TypeVar("_T")
+_Asked = TypeVar("_Asked")
+_Read = TypeVar("_Read", Evidence, History)
 
-_MOST_NAMES = 1_000
 _MOST_READS = 5
 _REST_TIMEOUT = 1.0
 
@@ -36,8 +39,8 @@ class Recorder:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.leases = MemoryStore()
-        self._names: dict[Credentials, str] = {}
-        self._writer = Writer(store)
+        self._names = Names(store)
+        self._writer = Writer(store, self._names)
         weakref.finalize(self, self._writer.finish).atexit = False
 
     @staticmethod
@@ -54,14 +57,14 @@ class Recorder:
         self.name(subject)
         self._writer.note(subject, Stream(model, source), at)
 
-    def learn(self, subject: Subject, evidence: Evidence) -> None:
-        """Note evidence about the subject's organization."""
-        self._writer.learn(subject, evidence)
+    def learn(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
+        """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
+        self.name(subject)
+        self._writer.learn(subject, told, names)
 
     def name(self, subject: Subject) -> None:
         """Remember in this process which organization the credentials belong to."""
-        if subject.organization is not None:
-            self._name(subject.credentials, subject.organization)
+        self._names.learn(subject)
 
     def organization(self, credentials: Credentials) -> str | None:
         """Return the slug of the organization that the credentials belong to; None if it isn't known.
@@ -69,37 +72,32 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        known = self._names.get(credentials)
-        if known is None:
-            salt = self._salt()
-            known = (
-                self._ask(self.store.organization_of, credentials.alias(salt)) if salt is not None else None
-            )
-            if known is not None:
-                self._name(credentials, known)
-        return known
+        name = self._ask(self._names.history_of, credentials)
+        return name if is_slug(name) else None
 
     def evidence(self, credentials: Credentials) -> Evidence:
         """Return the evidence about the credentials' organization, what isn't written yet included.
+
+        It costs one read of the store once the organization's slug is known and stored.
 
         Raises:
             StoreError: The store can't be read.
         """
         # The notes first: what is written in between is then seen twice, which changes nothing, not never.
-        unwritten = self._writer.unwritten(self.organization(credentials), credentials)
-        salt = self._salt()
-        unnamed = self._ask(self.store.evidence, credentials.alias(salt)) if salt is not None else None
+        unwritten = self._writer.unwritten(self._ask(self._names.history_of, credentials), credentials)
         evidence = self._read(self.store.evidence, credentials)
-        if unnamed is not None:  # kept before the name was known, and not yet linked to it
-            evidence = evidence.merged(unnamed)
+        if not self._names.is_linked(credentials):  # something may be kept from before the name was known
+            alias = self._ask(self._names.alias, credentials)
+            if alias is not None:
+                evidence = evidence.merged(self._ask(self.store.evidence, alias))
         for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
         """Return what is known without the store: for when it can't be read."""
-        name = self._names.get(credentials)
-        evidence = Evidence(organization=name or UNNAMED)
+        name = self._names.known(credentials) or UNNAMED
+        evidence = Evidence(organization=name)
         for notes in self._writer.unwritten(name, credentials):
             evidence = notes.added_to(evidence)
         return evidence
@@ -113,7 +111,7 @@ class Recorder:
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
             history = self._read(self.store.history, credentials)
-            unwritten = self._writer.unwritten(self.organization(credentials), credentials)
+            unwritten = self._writer.unwritten(history.organization, credentials)
             if written is not None and written == self._writer.rest(0.0):
                 break
         for notes in unwritten:
@@ -129,22 +127,21 @@ class Recorder:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         return self._writer.flush(timeout)
 
-    def _read(self, read: Callable[[str], _T], credentials: Credentials) -> _T:
+    def _read(self, read: Callable[[str], _Read], credentials: Credentials) -> _Read:
         """Read what is kept for the credentials; once more when it got another name meanwhile."""
         for _ in range(_MOST_READS):
-            name = self._history_name(credentials)
+            name = self._ask(self._names.history_of, credentials)
             found = self._ask(read, name)
-            if name == self._history_name(credentials):
+            if _is_empty(found) and is_slug(name):
+                self._ask(partial(self._names.moved, credentials), name)
+            if name == self._ask(self._names.history_of, credentials):
                 break
         return found
 
-    def _salt(self) -> bytes | None:
-        return self._ask(lambda _: self.store.salt(create=False), "")
-
-    def _ask(self, read: Callable[[str], _T], name: str) -> _T:
+    def _ask(self, read: Callable[[_Asked], _T], about: _Asked) -> _T:
         """Read from the store; whatever goes wrong in it ends as a StoreError, also in a user's own."""
         try:
-            return read(name)
+            return read(about)
         except StoreError:
             raise
         except Exception as exc:
@@ -153,17 +150,10 @@ class Recorder:
                 remedy="Look at the error that this one is chained to.",
             ) from exc
 
-    def _history_name(self, credentials: Credentials) -> str:
-        slug = self.organization(credentials)
-        if slug is not None:
-            return slug
-        salt = self._salt()
-        return credentials.alias(salt) if salt is not None else UNNAMED
 
-    def _name(self, credentials: Credentials, organization: str) -> None:
-        if len(self._names) >= _MOST_NAMES:
-            self._names.clear()
-        self._names[credentials] = organization
+def _is_empty(found: Evidence | History) -> bool:
+    evidence = found.evidence if isinstance(found, History) else found
+    return evidence == Evidence(organization=evidence.organization)
 
 
 _registry_lock = threading.Lock()

@@ -10,10 +10,12 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Iterable
 from datetime import datetime
 
-from finetune_guard.history import Evidence
+from finetune_guard.history import History
 from finetune_guard.identity import Credentials
+from finetune_guard.recording.names import Names
 from finetune_guard.recording.notes import Notes, Stream, Subject
 from finetune_guard.stores.store import Store
 
@@ -24,7 +26,6 @@ WRITE_INTERVAL = 60.0
 
 _LONGEST_BACKOFF = 60.0
 _EXIT_TIMEOUT = 5.0
-_MOST_LINKS = 1_000
 
 # Of its own, since a program that has seeded the shared one counts on its order.
 _jitter = random.Random()  # noqa: S311 -- no secret
@@ -33,10 +34,10 @@ _jitter = random.Random()  # noqa: S311 -- no secret
 class Writer:
     """The thread that writes, and what it shares; it outlives its recorder until all is written."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, names: Names) -> None:
         self._store = store
+        self._names = names
         self._written_at: dict[tuple[Subject, Stream], float] = {}
-        self._linked: dict[Credentials, str] = {}
         self._finishing = False
         self._ending = False
         self.reset()
@@ -63,10 +64,10 @@ class Writer:
             if notes.add(stream, at, at.date()) or self._thread is None:
                 self._wake()
 
-    def learn(self, subject: Subject, evidence: Evidence) -> None:
-        """Note evidence; no I/O happens here."""
+    def learn(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
+        """Note what was told; no I/O happens here."""
         with self._changed:
-            self._pending.setdefault(subject, Notes()).learn(evidence)
+            self._pending.setdefault(subject, Notes()).learn(told, names)
             self._wake()
 
     @property
@@ -74,13 +75,13 @@ class Writer:
         """Whether something waits to be written."""
         return bool(self._pending or self._writing)
 
-    def unwritten(self, organization: str | None, credentials: Credentials) -> list[Notes]:
+    def unwritten(self, organization: str, credentials: Credentials) -> list[Notes]:
         """Return copies of the notes about an organization, or about credentials without a name."""
         found = []
         with self._changed:
             for subject, notes in [*self._pending.items(), *self._writing.items()]:
-                named = organization is not None and subject.organization == organization
-                if named or (subject.credentials == credentials and subject.organization is None):
+                unnamed = subject.organization is None and subject.credentials == credentials
+                if unnamed or subject.organization == organization:
                     copy = Notes()
                     copy.take(notes)
                     found.append(copy)
@@ -179,7 +180,7 @@ class Writer:
         """Seconds until something is due, zero or less when it is; None when there is nothing."""
         now = time.monotonic()
         waits = [
-            0.0 if self._hurry or notes.evidence is not None else self._due_at(subject, stream) - now
+            0.0 if self._hurry or notes.is_urgent else self._due_at(subject, stream) - now
             for subject, notes in self._pending.items()
             for stream in notes.tallies or (None,)
         ]
@@ -196,7 +197,7 @@ class Writer:
         due = {}
         for subject, notes in list(self._pending.items()):
             streams = {s for s in notes.tallies if self._hurry or self._due_at(subject, s) <= now}
-            if streams or notes.evidence is not None:
+            if streams or notes.is_urgent:
                 due[subject] = notes.split(streams)
             if not notes:
                 del self._pending[subject]
@@ -228,21 +229,11 @@ class Writer:
         return None
 
     def _write_one(self, subject: Subject, notes: Notes) -> None:
-        salt = self._store.salt(create=True)
-        assert salt is not None
-        alias = subject.credentials.alias(salt)
-        if subject.organization is None:
-            name = self._store.organization_of(alias) or alias
-        else:
-            name = subject.organization
-            if self._linked.get(subject.credentials) != name:
-                self._store.link(alias, name)
-                if len(self._linked) >= _MOST_LINKS:
-                    self._linked.clear()
-                self._linked[subject.credentials] = name
-        # Evidence first: it may be written twice if what follows fails, counts must not be.
-        if notes.evidence is not None:
-            self._store.note(notes.evidence.model_copy(update={"organization": name}))
+        name = self._names.write(subject, sorted(notes.names))
+        # What is merged comes first: it may be written twice if what follows fails, counts must not be.
+        told = notes.told_of(name)
+        if told is not None:
+            self._store.merge(told)
         self._store.record(name, notes.activities(name))
 
     def _account(self, problem: BaseException | None, now: float) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -86,14 +86,15 @@ class DiskStore(Store):
                 self._write_patience,
             )
 
-    def note(self, evidence: Evidence) -> None:
-        row = key("evidence", evidence.organization)
+    def merge(self, history: History) -> None:
+        for name in (history.organization, *history.models):
+            checked(name)
 
         def merge(cache: PlainCache) -> None:
-            known = _evidence(cache, row, evidence.organization)
-            cache.set(row, rows.evidence_text(known.merged(evidence)))
+            part = _part(cache, history.organization, history.models, history.daily)
+            _write(cache, part.merged(history))
 
-        self._opened.write("note what is known about an organization", merge, self._write_patience)
+        self._opened.write("merge what is known about an organization", merge, self._write_patience)
 
     def organization_of(self, alias: str) -> str | None:
         row = key("alias", alias)
@@ -103,6 +104,12 @@ class DiskStore(Store):
             return rows.text_from(value) if value is not None else None
 
         return self._opened.read("look up an alias", find, None, self._read_patience)
+
+    def aliases(self) -> dict[str, str]:
+        def linked(cache: PlainCache) -> dict[str, str]:
+            return {parts(row)[1]: rows.text_from(value) for row, value in cache.scan(prefix("alias"))}
+
+        return self._opened.read("list the aliases", linked, {}, self._read_patience)
 
     def link(self, alias: str, organization: str) -> None:
         row = key("alias", alias)
@@ -211,26 +218,33 @@ def _history(cache: PlainCache, organization: str) -> History:
     )
 
 
-def _record(cache: PlainCache, organization: str, activities: Iterable[Activity]) -> None:
-    # Each activity is added to the part of the history that it touches, not to the whole.
-    evidence = _evidence(cache, key("evidence", organization), organization)
-    models: dict[str, Inference] = {}
+def _part(cache: PlainCache, organization: str, models: Iterable[str], days: Iterable[date]) -> History:
+    """The part of a history that a change touches."""
+    known: dict[str, Inference] = {}
     daily: dict[date, dict[Source, int]] = {}
-    for activity in activities:
+    for model in models:
+        known.update(_model(cache, organization, model))
+    for day in days:
+        daily.update(_day(cache, organization, day))
+    evidence = _evidence(cache, key("evidence", organization), organization)
+    return History(evidence=evidence, models=known, daily=daily)
+
+
+def _record(cache: PlainCache, organization: str, activities: Sequence[Activity]) -> None:
+    touched = {activity.inference.model for activity in activities}
+    counted = {day for activity in activities for day in activity.counts}
+    part = _part(cache, organization, touched, counted)
+    evidence, models, daily = part.evidence, dict(part.models), dict(part.daily)
+    for activity in activities:  # each is added to what it touches, not to the whole
         model = activity.inference.model
-        if model not in models:
-            models.update(_model(cache, organization, model))
-        for day in activity.counts:
-            if day not in daily:
-                daily.update(_day(cache, organization, day))
-        part = History(
+        added = History(
             evidence=evidence,
             models={model: models[model]} if model in models else {},
             daily={day: daily[day] for day in activity.counts if day in daily},
         ).recorded(activity)
-        evidence = part.evidence
-        models.update(part.models)
-        daily.update({day: dict(counts) for day, counts in part.daily.items()})
+        evidence = added.evidence
+        models.update(added.models)
+        daily.update(added.daily)
     _write(cache, History(evidence=evidence, models=models, daily=daily))
 
 

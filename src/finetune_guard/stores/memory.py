@@ -53,25 +53,28 @@ class MemoryStore(Store):
             checked(name)
         with self._lock:
             for activity in activities:
-                self._add(organization, activity)
+                touched = self._part_of(organization, (activity.inference.model,), activity.counts)
+                self._keep(touched.recorded(activity))
 
-    def note(self, evidence: Evidence) -> None:
+    def merge(self, history: History) -> None:
+        for name in (history.organization, *history.models):
+            checked(name)
         with self._lock:
-            name = checked(evidence.organization)
-            self._evidence[name] = self._evidence_of(name).merged(evidence)
+            self._keep(self._part_of(history.organization, history.models, history.daily).merged(history))
 
     def organization_of(self, alias: str) -> str | None:
         with self._lock:
             return self._aliases.get(checked(alias))
 
+    def aliases(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._aliases)
+
     def link(self, alias: str, organization: str) -> None:
         with self._lock:
             self._aliases[checked(alias)] = checked(organization)
             if alias != organization and alias in self._evidence:
-                merged = self._history_of(organization).merged(self._history_of(alias))
-                self._models[organization] = dict(merged.models)
-                self._daily[organization] = {day: dict(counts) for day, counts in merged.daily.items()}
-                self._evidence[organization] = merged.evidence
+                self._keep(self._history_of(organization).merged(self._history_of(alias)))
                 for rows in (self._evidence, self._models, self._daily):
                     rows.pop(alias, None)
 
@@ -112,19 +115,20 @@ class MemoryStore(Store):
             daily=self._daily.get(organization, {}),
         )
 
-    def _add(self, organization: str, activity: Activity) -> None:
-        # Only the part that changes: a history of thousands of models is not copied for one inference.
-        models = self._models.setdefault(organization, {})
-        daily = self._daily.setdefault(organization, {})
-        model = activity.inference.model
-        part = History(
+    def _part_of(self, organization: str, models: Iterable[str], days: Iterable[date]) -> History:
+        """The part of a history that a change touches: thousands of models are not copied for one."""
+        known, counted = self._models.get(organization, {}), self._daily.get(organization, {})
+        return History(
             evidence=self._evidence_of(organization),
-            models={model: models[model]} if model in models else {},
-            daily={day: daily[day] for day in activity.counts if day in daily},
-        ).recorded(activity)
-        models.update(part.models)
-        daily.update({day: dict(counts) for day, counts in part.daily.items()})
-        self._evidence[organization] = part.evidence
+            models={model: known[model] for model in models if model in known},
+            daily={day: counted[day] for day in days if day in counted},
+        )
+
+    def _keep(self, part: History) -> None:
+        name = part.organization
+        self._models.setdefault(name, {}).update(part.models)
+        self._daily.setdefault(name, {}).update({day: dict(counts) for day, counts in part.daily.items()})
+        self._evidence[name] = part.evidence
 
 
 _living: weakref.WeakSet[MemoryStore] = weakref.WeakSet()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,12 +66,20 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def note(self, evidence: Evidence) -> None:
-        """Merge ``evidence`` into the history of its organization."""
+    def merge(self, history: History) -> None:
+        """Merge what ``history`` tells into that of its organization, all of it or, on an error, nothing.
+
+        Doing so twice is the same as once: a day's count becomes the larger of the two. It costs no more
+        than what ``history`` holds, however long the other is.
+        """
 
     @abstractmethod
     def organization_of(self, alias: str) -> str | None:
         """Return the organization that ``alias`` was last linked to, or None."""
+
+    @abstractmethod
+    def aliases(self) -> Mapping[str, str]:
+        """Return every alias with what it was last linked to."""
 
     @abstractmethod
     def link(self, alias: str, organization: str) -> None:

@@ -1,0 +1,139 @@
+"""Which history belongs to which credentials, and what else an organization is called.
+
+A history is called by the organization's slug as soon as a response has named it, by its ``org-`` id
+while only that is known, and by a hash of key and request header before. Other names are linked to
+it in the store, and what was kept under them is merged into it.
+
+Only the API's own word joins two slugs: a job whose body and headers name one organization by its id
+and by a new slug. The ``OpenAI-Organization`` header of a request is the program's word, which a
+gateway may ignore; by it an id is linked to a slug, and no two slugs to each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_id
+from finetune_guard.recording.notes import Subject
+from finetune_guard.stores.store import Store
+
+_MOST_KNOWN = 1_000
+_MOST_STEPS = 5
+
+
+class Names:
+    """What one process knows of the names in a store. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._slugs: dict[Credentials, str] = {}
+        self._linked: dict[Credentials, str] = {}
+        self._salt: bytes | None = None
+
+    def learn(self, subject: Subject) -> None:
+        """Remember in this process which organization the credentials belong to. Costs no I/O."""
+        if subject.organization is not None and self._slugs.get(subject.credentials) != subject.organization:
+            _keep(self._slugs, subject.credentials, subject.organization)
+
+    def known(self, credentials: Credentials) -> str | None:
+        """Return the slug of the credentials' organization if this process knows it. Costs no I/O."""
+        return self._slugs.get(credentials)
+
+    def history_of(self, credentials: Credentials) -> str:
+        """Return what the credentials' history is called. Reads the store until a slug is known."""
+        known = self._slugs.get(credentials)
+        if known is not None:
+            return known
+        own_id, alias = organization_id(credentials.organization), self.alias(credentials)
+        name = resolved(self._store, alias) if alias is not None else UNNAMED
+        if name == (alias or UNNAMED) and own_id is not None:
+            name = resolved(self._store, own_id)
+        if is_slug(name):
+            _keep(self._slugs, credentials, name)
+            _keep(self._linked, credentials, name)
+        return name
+
+    def moved(self, credentials: Credentials, slug: str) -> str:
+        """Return what ``slug`` is called now; another process may have learnt that it has a new name."""
+        name = resolved(self._store, slug)
+        if name != slug:
+            _keep(self._slugs, credentials, name)
+        return name
+
+    def alias(self, credentials: Credentials) -> str | None:
+        """Return the name that stands for the credentials themselves; None before anything was written."""
+        if self._salt is None:
+            self._salt = self._store.salt(create=False)
+        return credentials.alias(self._salt) if self._salt is not None else None
+
+    def is_linked(self, credentials: Credentials) -> bool:
+        """Whether the store knows the name too, so that nothing more is kept under the alias."""
+        return self._linked.get(credentials) == self._slugs.get(credentials)
+
+    def write(self, subject: Subject, proven: Iterable[str]) -> str:
+        """Link the names of ``subject`` in the store; return what its history is called.
+
+        Args:
+            subject: The organization's slug, if a response named it, and what the request was sent with.
+            proven: Ids of the organization and its projects, by the API's own word.
+        """
+        salt = self._store.salt(create=True)
+        assert salt is not None
+        if salt != self._salt:  # a new database, perhaps, that knows nothing yet
+            self._salt = salt
+            self._linked.clear()
+        own_id = organization_id(subject.credentials.organization)
+        proven_id = next(filter(None, map(organization_id, proven)), None)
+        name = self._name(subject, subject.credentials.alias(salt), proven_id or own_id)
+        for other in proven:
+            self._join(other, name)
+        return name
+
+    def _name(self, subject: Subject, alias: str, own_id: str | None) -> str:
+        if subject.organization is not None:
+            name = resolved(self._store, subject.organization)
+            if self._linked.get(subject.credentials) != name:
+                self._link(alias, name)
+                if own_id is not None:
+                    self._link(own_id, name)
+                _keep(self._linked, subject.credentials, name)
+            return name
+        name = resolved(self._store, alias)
+        if own_id is None:
+            return name
+        by_id = resolved(self._store, own_id)
+        if is_slug(name) and not is_slug(by_id):
+            self._link(own_id, name)
+            return name
+        self._link(alias, by_id)
+        return by_id
+
+    def _join(self, other: str, name: str) -> None:
+        """Link a name that the API itself has given; join what it was linked to, if that was a slug."""
+        before = self._store.organization_of(other)
+        if organization_id(other) is not None and before is not None and is_slug(before) and is_slug(name):
+            before = resolved(self._store, before)
+            if before != name:
+                self._link(name, name)  # else two names that change places would point at each other
+                self._link(before, name)
+        self._link(other, name)
+
+    def _link(self, alias: str, name: str) -> None:
+        if self._store.organization_of(alias) != name and (alias != name or is_slug(name)):
+            self._store.link(alias, name)
+
+
+def resolved(store: Store, name: str) -> str:
+    """Return what ``name`` stands for in the end; itself if it stands for nothing else."""
+    for _ in range(_MOST_STEPS):
+        further = store.organization_of(name)
+        if further is None or further == name:
+            break
+        name = further
+    return name
+
+
+def _keep(names: dict[Credentials, str], credentials: Credentials, name: str) -> None:
+    if len(names) >= _MOST_KNOWN and credentials not in names:
+        names.clear()
+    names[credentials] = name
