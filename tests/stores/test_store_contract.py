@@ -8,6 +8,7 @@ import pytest
 
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Inference, Refusal, Source, Span
+from finetune_guard.lifetimes import Announced
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -179,6 +180,21 @@ def test_merging_is_all_or_nothing(store):
     assert () == store.organizations()
 
 
+def test_the_apis_latest_word_about_a_models_end_counts(store):
+    """Shutdown dates that the API said are remembered by model; an older word changes nothing."""
+    said = {"a": Announced(day=NOW.date(), seen_at=NOW), "b": Announced(day=None, seen_at=NOW)}
+    assert {} == store.announced()
+    store.announce({})
+    store.announce(said)
+    store.announce({"a": Announced(day=None, seen_at=NOW - DAY)})
+    assert said == store.announced()
+
+    later = Announced(day=(NOW + DAY).date(), seen_at=NOW + HOUR)
+    store.announce({"a": later})
+    assert {**said, "a": later} == store.announced()
+    assert () == store.organizations()
+
+
 def test_an_alias_is_remembered_and_can_move(store):
     """The latest link of an alias holds; other aliases stay where they are."""
     store.link("key:1", "acme")
@@ -285,6 +301,7 @@ def test_any_name_is_a_name(store, activity, name):
         lambda store, name, activity: store.record(name, [activity()]),
         lambda store, name, activity: store.record("acme", [activity(name)]),
         lambda store, name, activity: store.merge(History(evidence=Evidence(organization=name))),
+        lambda store, name, activity: store.announce({name: Announced(day=None, seen_at=NOW)}),
         lambda store, name, activity: store.organization_of(name),
         lambda store, name, activity: store.link(name, "acme"),
         lambda store, name, activity: store.link("key:1", name),
@@ -296,6 +313,7 @@ def test_any_name_is_a_name(store, activity, name):
         "record",
         "model",
         "merge",
+        "announce",
         "organization_of",
         "alias",
         "organization",

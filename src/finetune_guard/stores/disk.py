@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.lifetimes import Announced, merged_announcements
 from finetune_guard.stores import rows
 from finetune_guard.stores.database import Database, database_in
 from finetune_guard.stores.names import checked, key, parts, prefix
@@ -95,6 +96,27 @@ class DiskStore(Store):
             _write(cache, part.merged(history))
 
         self._opened.write("merge what is known about an organization", merge, self._write_patience)
+
+    def announced(self) -> dict[str, Announced]:
+        def said(cache: PlainCache) -> dict[str, Announced]:
+            return {
+                parts(row)[1]: rows.announced_from(value) for row, value in cache.scan(prefix("shutdown"))
+            }
+
+        return self._opened.read("read shutdown dates", said, {}, self._read_patience)
+
+    def announce(self, announced: Mapping[str, Announced]) -> None:
+        keys = {model: key("shutdown", model) for model in announced}
+
+        def merge(cache: PlainCache) -> None:
+            for model, row in keys.items():
+                value = cache.get(row)
+                known = {} if value is None else {model: rows.announced_from(value)}
+                merged = merged_announcements(known, {model: announced[model]})
+                cache.set(row, rows.announced_text(merged[model]))
+
+        if announced:
+            self._opened.write("remember shutdown dates", merge, self._write_patience)
 
     def organization_of(self, alias: str) -> str | None:
         row = key("alias", alias)

@@ -8,10 +8,11 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.lifetimes import Announced, merged_announcements
 from finetune_guard.stores.names import checked
 from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.store import Lease, Store
@@ -31,6 +32,7 @@ class MemoryStore(Store):
         self._models: dict[str, dict[str, Inference]] = {}
         self._daily: dict[str, dict[date, dict[Source, int]]] = {}
         self._aliases: dict[str, str] = {}
+        self._announced: dict[str, Announced] = {}
         self._leases: dict[str, tuple[Lease, float]] = {}
         self._salt: bytes | None = None
         _living.add(self)
@@ -61,6 +63,16 @@ class MemoryStore(Store):
             checked(name)
         with self._lock:
             self._keep(self._part_of(history.organization, history.models, history.daily).merged(history))
+
+    def announced(self) -> dict[str, Announced]:
+        with self._lock:
+            return dict(self._announced)
+
+    def announce(self, announced: Mapping[str, Announced]) -> None:
+        for model in announced:
+            checked(model)
+        with self._lock:
+            self._announced = merged_announcements(self._announced, announced)
 
     def organization_of(self, alias: str) -> str | None:
         with self._lock:

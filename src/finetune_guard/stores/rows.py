@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from finetune_guard.history import Evidence, Inference, Source
+from finetune_guard.lifetimes import Announced
 
 SCHEMA_VERSION = 1
 """The form of keys and rows; a store that says a higher one is left alone."""
@@ -45,6 +46,7 @@ class HeldLease(BaseModel):
 
 _EVIDENCE = TypeAdapter(Evidence)
 _INFERENCE = TypeAdapter(Inference)
+_ANNOUNCED = TypeAdapter(Announced)
 _LEASE = TypeAdapter(HeldLease)
 _COUNTS = TypeAdapter(dict[Source, Annotated[int, Field(ge=0)]])
 _TEXT = TypeAdapter(str)
@@ -97,6 +99,16 @@ def day_from(name: str) -> date:
         return date.fromisoformat(name)
     except ValueError as exc:
         raise UnreadableRowError(f"{name!r:.40} is not a day") from exc
+
+
+def announced_text(announced: Announced) -> str:
+    """Return the row of what the API said about a model's end."""
+    return _TAG + announced.model_dump_json()
+
+
+def announced_from(value: object) -> Announced:
+    """Return what the API said about a model's end."""
+    return _read(_ANNOUNCED, value)
 
 
 def lease_text(lease: HeldLease) -> str:

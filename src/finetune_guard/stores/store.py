@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from finetune_guard.history import Activity, Evidence, History
+from finetune_guard.lifetimes import Announced
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Store(ABC):
         Doing so twice is the same as once: a day's count becomes the larger of the two. It costs no more
         than what ``history`` holds, however long the other is.
         """
+
+    @abstractmethod
+    def announced(self) -> Mapping[str, Announced]:
+        """Return what the API said about shutdown dates, by model."""
+
+    @abstractmethod
+    def announce(self, announced: Mapping[str, Announced]) -> None:
+        """Remember what the API said about shutdown dates; for each model its latest word counts."""
 
     @abstractmethod
     def organization_of(self, alias: str) -> str | None:
