@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finetune_guard.simulator import (
+    batches,
     chat,
     completions,
     embeddings,
@@ -34,6 +35,7 @@ from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.control import PREFIX, Control
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.provider import Call, Caller, Provider
+from finetune_guard.simulator.settling import settle
 from finetune_guard.simulator.wire import Connections, Content, WireResponse, read
 
 Endpoint = Callable[[Call], Answer]
@@ -61,6 +63,10 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/fine_tuning/jobs/{job}/cancel", jobs.cancel),
     ("GET", "/v1/fine_tuning/jobs/{job}/events", jobs.events),
     ("GET", "/v1/fine_tuning/jobs/{job}/checkpoints", jobs.checkpoints),
+    ("POST", "/v1/batches", batches.create),
+    ("GET", "/v1/batches", batches.list_all),
+    ("GET", "/v1/batches/{batch}", batches.retrieve),
+    ("POST", "/v1/batches/{batch}/cancel", batches.cancel),
     ("GET", "/v1/organization/usage/completions", usage.completions),
 )
 
@@ -124,7 +130,7 @@ class Desk:
                 if content.problem is not None:
                     raise content.problem
                 project = caller.project_for(request.scope["path"])
-                self.provider.finish_jobs(caller.account, now)
+                settle(self.provider, caller.account, now)
                 call = Call(
                     provider=self.provider,
                     account=caller.account,

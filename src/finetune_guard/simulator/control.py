@@ -16,6 +16,7 @@ from finetune_guard.simulator.calls import CallLog
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.provider import Provider
+from finetune_guard.simulator.settling import settle
 
 PREFIX = "/_simulator"
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -99,7 +100,7 @@ class Control:
             now = self.clock()
             shown = []
             for account in self.provider.accounts.values():
-                self.provider.finish_jobs(account, now)
+                settle(self.provider, account, now)
                 last = account.last_inference
                 shown.append(
                     {

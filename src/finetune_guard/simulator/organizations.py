@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_guard.simulator.batch_requests import BatchRequest
 from finetune_guard.simulator.ledger import Ledger
 
 _LETTERS = string.ascii_letters + string.digits
@@ -111,6 +113,51 @@ class Job:
 
 
 @dataclass
+class Batch:
+    """Requests that are answered together; its status follows from the time."""
+
+    id: str
+    project: str
+    endpoint: str
+    input_file: str
+    model: str | None
+    requests: tuple[BatchRequest, ...]
+    problems: tuple[dict[str, Any], ...]
+    metadata: dict[str, str] | None
+    created_at: datetime
+    duration: timedelta
+    total: int
+    succeeded: int = 0
+    failed: int = 0
+    tokens: tuple[int, int] = (0, 0)
+    cancelling_at: datetime | None = None
+    completed_at: datetime | None = None
+    output_file: str | None = None
+    error_file: str | None = None
+
+    @property
+    def validation(self) -> timedelta:
+        """How long the file is looked at, and how long it takes to cancel."""
+        return self.duration / 10
+
+    @property
+    def begins_at(self) -> datetime:
+        """When the file has been looked at."""
+        return self.created_at + self.validation
+
+    @property
+    def ends_at(self) -> datetime:
+        """When everything is answered, if nothing comes between."""
+        return self.created_at + self.duration
+
+    def count(self, usage: Mapping[str, int]) -> None:
+        """Add the tokens of one answer; chats and responses have other names for them."""
+        sent = usage.get("input_tokens", usage.get("prompt_tokens", 0))
+        received = usage.get("output_tokens", usage.get("completion_tokens", 0))
+        self.tokens = self.tokens[0] + sent, self.tokens[1] + received
+
+
+@dataclass
 class Account:
     """What the API keeps about one organization."""
 
@@ -123,6 +170,7 @@ class Account:
     files: dict[str, StoredFile] = field(default_factory=dict)
     uploads: dict[str, PendingUpload] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    batches: dict[str, Batch] = field(default_factory=dict)
 
     def add_model(self, base: str, suffix: str, created_at: datetime) -> OwnedModel:
         """Create a fine-tuned model with a new id."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from finetune_guard.models import FineTunedModel, ModelCatalog
+from finetune_guard.models import ModelCatalog
 from finetune_guard.policy import AccessPolicy
 from finetune_guard.simulator.access import Rollover, may_create_jobs, takes_effect
 from finetune_guard.simulator.answers import ApiError, forbidden, model_deprecated, model_not_found
@@ -192,17 +192,6 @@ class Provider:
         """Remember that a fine-tuned model of the organization answered."""
         if model_id in account.models and (account.last_inference is None or account.last_inference < now):
             account.last_inference = now
-
-    def finish_jobs(self, account: Account, now: datetime) -> None:
-        """Let every job whose time has come succeed, and bring its models into being."""
-        for job in account.jobs.values():
-            due = job.created_at + self.settings.job_duration
-            if job.cancelled_at is not None or job.finished_at is not None or now < due:
-                continue
-            parent = FineTunedModel.parse(job.base)
-            model = account.add_model(parent.base if parent else job.base, job.suffix or "", due)
-            job.checkpoint = account.own(f"{model.id}:ckpt-step-10", due).id
-            job.fine_tuned_model, job.finished_at = model.id, due
 
 
 @dataclass(frozen=True)

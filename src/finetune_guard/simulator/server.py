@@ -15,12 +15,14 @@ from finetune_guard.models import FineTunedModel, ModelCatalog, published_catalo
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.access import Rollover
 from finetune_guard.simulator.app import Desk, build
+from finetune_guard.simulator.batches import COMPLETION_WINDOW
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.organizations import Account, Organization
 from finetune_guard.simulator.provider import Provider, Settings
 from finetune_guard.simulator.serving import ServingThread
+from finetune_guard.simulator.settling import settle
 from finetune_guard.simulator.wire import Connections
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
-
-
-COMPLETION_WINDOW = timedelta(hours=24)
 
 
 class Simulator:
@@ -237,7 +236,9 @@ class Simulator:
     def last_inference(self, organization: Organization | None = None) -> datetime | None:
         """Return when the server last saw an inference on a fine-tuned model; None for never."""
         with self._provider.lock:
-            return self._account(organization).last_inference
+            account = self._account(organization)
+            settle(self._provider, account, self.clock())
+            return account.last_inference
 
     def _account(self, organization: Organization | None) -> Account:
         return self._provider.accounts[(organization or self._default).slug]
