@@ -42,6 +42,9 @@ def simulator(
     model: Annotated[
         list[str] | None, typer.Option(help="A fine-tuned model that the organization owns; repeatable.")
     ] = None,
+    admin_key: Annotated[
+        bool, typer.Option("--admin-key", help="Give the organization an admin key, which reads its usage.")
+    ] = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Run the simulator until Ctrl-C, and say how to point a program at it.
@@ -51,17 +54,27 @@ def simulator(
     start = _time(now)
     need_simulator()
     from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
+    from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY  # noqa: PLC0415 -- an extra
 
     models = tuple(model or (EXAMPLE_ID,))
+    key = DEFAULT_ADMIN_KEY if admin_key else None
     with tempfile.TemporaryDirectory(
         prefix="finetune-guard-simulator-", ignore_cleanup_errors=True
     ) as folder:
 
         def on_ready(base_url: str) -> None:
-            typer.echo(_instructions(base_url, models, Path(folder) / "history"))
+            typer.echo(_instructions(base_url, models, Path(folder) / "history", key))
 
         try:
-            serve(host=host, port=port, now=start, speed=speed, models=models, on_ready=on_ready)
+            serve(
+                host=host,
+                port=port,
+                now=start,
+                speed=speed,
+                models=models,
+                admin_key=key,
+                on_ready=on_ready,
+            )
         except OSError as error:
             raise SetupError(
                 f"The simulator can't listen on {host}:{port}: {error.strerror or error}. "
@@ -83,18 +96,20 @@ def _time(text: str | None) -> datetime | None:
     return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
 
 
-def _instructions(base_url: str, models: tuple[str, ...], store: Path) -> str:
+def _instructions(base_url: str, models: tuple[str, ...], store: Path, admin_key: str | None) -> str:
     from finetune_guard.simulator.server import DEFAULT_API_KEY  # noqa: PLC0415 -- an extra
 
     root = base_url.removesuffix("/v1")
     place = root.removeprefix("http://")
+    admin = f"\n    export OPENAI_ADMIN_KEY={admin_key}" if admin_key else ""
     listed = "\n".join(f"    {model}" for model in models)
+    opens = "The keys open" if admin_key else "The key opens"
     return f"""The simulator answers at {base_url}
 
 Point a program at it:
 
     export OPENAI_BASE_URL={base_url}
-    export OPENAI_API_KEY={DEFAULT_API_KEY}
+    export OPENAI_API_KEY={DEFAULT_API_KEY}{admin}
     export FINETUNE_GUARD_HOSTS={place}
     export FINETUNE_GUARD_STORE={store}
     export FINETUNE_GUARD_CLOCK=finetune_guard.testing:simulator_clock
@@ -109,4 +124,4 @@ Look at the clock, turn it on by 61 days, and see what was called:
     curl -d '{{"advance_seconds": 5270400}}' {root}/_simulator/clock
     curl {root}/_simulator/calls
 
-The key opens the simulator only. The history is removed when the simulator stops. Ctrl-C stops it."""
+{opens} the simulator only. The history is removed when the simulator stops. Ctrl-C stops it."""

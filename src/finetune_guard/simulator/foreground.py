@@ -21,6 +21,7 @@ def serve(
     speed: float = 1.0,
     policy: AccessPolicy = OPENAI_SELF_SERVE,
     models: Iterable[str] = (),
+    admin_key: str | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; prints nothing.
@@ -34,12 +35,13 @@ def serve(
         speed: Simulated seconds for one real second; 0 for a clock that only moves when turned.
         policy: The rules to enforce.
         models: Fine-tuned models that the default organization owns: their ids, or base models.
+        admin_key: The default organization's admin key; it has none when left out.
         on_ready: Called once with the base URL when calls are answered.
 
     Raises:
         OSError: The port can't be had.
-        ValueError: ``speed`` is negative, ``now`` has no time zone, or the caller is not the main
-            thread, which alone receives signals.
+        ValueError: ``speed`` is negative, ``now`` has no time zone, ``admin_key`` is empty or taken, or
+            the caller is not the main thread, which alone receives signals.
     """
     clock = SimulatedClock(now, running=speed != 0, speed=speed or 1.0)
     interrupted = threading.Event()
@@ -49,7 +51,9 @@ def serve(
 
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Simulator(clock=clock, policy=policy, port=port, interface=host, models=models) as simulator:
+        with Simulator(
+            clock=clock, policy=policy, port=port, interface=host, models=models, admin_key=admin_key
+        ) as simulator:
             if on_ready is not None:
                 on_ready(simulator.base_url)
             # Waiting without an end can't be interrupted on Windows.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
+DEFAULT_ADMIN_KEY = "sk-simulated-acme-admin"  # neither does this; only there when asked for
 
 
 class Simulator:
