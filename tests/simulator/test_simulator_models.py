@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 
 import openai
 import pytest
 
-from finetune_guard.models import FineTunedModel
+from finetune_guard.models import FineTunedModel, Lifetime, ModelCatalog
 from finetune_guard.simulator import Simulator
 
 BASE = "gpt-4o-mini-2024-07-18"
@@ -96,3 +96,47 @@ def test_models_die_on_their_day(clock, client, model):
             client.chat.completions.create(model=gone, messages=MESSAGES)
         assert caught.value.code == "model_not_found"
     assert not {BASE, model} & {item.id for item in client.models.list()}
+
+
+def test_a_deprecated_model_is_deprecated_everywhere(clock, sim, client):
+    """A fine-tune and its checkpoint answer until their day; then inference and look-up both say why not."""
+    checkpoint = "ft:gpt-4.1-2025-04-14:personal:sharp-pluck:CZtsdFlR:ckpt-step-16"
+    own = [sim.add_model(), sim.add_model(base=checkpoint)]
+    calls = [
+        lambda name: client.chat.completions.create(model=name, messages=MESSAGES),
+        lambda name: client.responses.create(model=name, input="hello"),
+        client.models.retrieve,
+    ]
+    for name in own:
+        for call in calls:
+            call(name)
+    clock.set(datetime(2027, 1, 14, tzinfo=timezone.utc))
+    before = sim.last_inference()
+
+    for name in own:
+        for call in calls:
+            with pytest.raises(openai.NotFoundError, match="has been deprecated") as caught:
+                call(name)
+            assert "model_not_found" == caught.value.code
+    assert before == sim.last_inference()
+
+
+def test_dates_of_ones_own(clock, connect):
+    """A catalog of one's own gives base models and fine-tunes the dates that a test needs."""
+    row = Lifetime(id=BASE, shutdown=date(2026, 8, 3), fine_tunes_shutdown=date(2026, 8, 5))
+    catalog = ModelCatalog(as_of=date(2026, 8, 1), source="https://example.com", base_models=(row,))
+    with Simulator(
+        clock=clock, catalog=catalog, models=[BASE], fine_tunes_carry_shutdown_date=True
+    ) as simulator:
+        client = connect(simulator)
+        dates = {item.id: item.to_dict()["shutdown_date"] for item in client.models.list()}
+        own = next(name for name in dates if name.startswith("ft:"))
+        assert ("2026-08-03", "2026-08-05") == (dates[BASE], dates[own])
+
+        clock.set(datetime(2026, 8, 4, tzinfo=timezone.utc))
+        assert own == client.models.retrieve(own).id
+        with pytest.raises(openai.NotFoundError, match="has been deprecated"):
+            client.models.retrieve(BASE)
+        clock.set(datetime(2026, 8, 5, tzinfo=timezone.utc))
+        with pytest.raises(openai.NotFoundError, match="has been deprecated"):
+            client.models.retrieve(own)
