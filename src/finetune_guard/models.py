@@ -98,8 +98,21 @@ def _parse(model_id: str) -> FineTunedModel | None:
     return None
 
 
-class _Lifetime(BaseModel):
-    """One row of the table of shutdown dates."""
+def base_of(model_id: str) -> str:
+    """Return the base model of a fine-tune, and any other id as it is."""
+    fine_tune = FineTunedModel.parse(model_id)
+    return fine_tune.base if fine_tune is not None else model_id
+
+
+class Lifetime(BaseModel):
+    """One row of the table: a base model that can be fine-tuned, and when it and its fine-tunes end.
+
+    Attributes:
+        id: The whole name of the base model.
+        shutdown: The day on which the base model itself is shut down.
+        fine_tunes_shutdown: The day on which its fine-tunes are.
+        replacement: The model that the provider recommends instead; None where it names none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -110,26 +123,34 @@ class _Lifetime(BaseModel):
 
 
 class ModelCatalog(BaseModel):
-    """The published shutdown dates of base models and of their fine-tunes.
+    """The published shutdown dates of the base models that can be fine-tuned, and of their fine-tunes.
 
     Dates are whole days without a zone and differ by a day between publications: treat each as
     that day give or take one.
+
+    Attributes:
+        as_of: The day on which the table was last compared with its source.
+        source: Where the provider published it.
+        base_models: The rows.
     """
 
     model_config = ConfigDict(frozen=True)
 
     as_of: date
     source: str
-    base_models: tuple[_Lifetime, ...]
+    base_models: tuple[Lifetime, ...]
+
+    def lifetime_of(self, base: str) -> Lifetime | None:
+        """Return the row of a base model, found by its whole name; None when it has none."""
+        return next((row for row in self.base_models if row.id == base), None)
 
     def shutdown_of(self, model_id: str) -> date | None:
         """Return the day ``model_id`` is shut down, a fine-tune's own or a base's; None if unknown."""
-        fine_tune = FineTunedModel.parse(model_id)
-        base = fine_tune.base if fine_tune is not None else model_id
-        for row in self.base_models:
-            if row.id == base:
-                return row.fine_tunes_shutdown if fine_tune is not None else row.shutdown
-        return None
+        base = base_of(model_id)
+        row = self.lifetime_of(base)
+        if row is None:
+            return None
+        return row.shutdown if base == model_id else row.fine_tunes_shutdown
 
     def is_shut_down(self, model_id: str, today: date) -> bool:
         """Whether ``model_id`` is known to be gone: its published day lies more than a day back."""

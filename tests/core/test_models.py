@@ -6,7 +6,13 @@ from datetime import date
 
 import pytest
 
-from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel, ModelForm, published_catalog
+from finetune_guard.models import (
+    MAX_MODEL_ID_LENGTH,
+    FineTunedModel,
+    ModelForm,
+    base_of,
+    published_catalog,
+)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,28 @@ def test_a_model_is_gone_a_day_after_its_date(today, gone):
 def test_a_model_without_a_date_is_not_gone():
     """What isn't in the table isn't guessed at."""
     assert published_catalog().is_shut_down("ft:gpt-9:acme::AbC123xY", date(2030, 1, 1)) is False
+
+
+@pytest.mark.parametrize(
+    ("model_id", "base"),
+    [
+        ("ft:gpt-4-0613:acme::AbC123xY", "gpt-4-0613"),
+        ("ft:gpt-4-0613:acme::AbC123xY:ckpt-step-16", "gpt-4-0613"),
+        ("davinci:ft-acme-2022-12-22-07-26-01", "davinci"),
+        ("gpt-4-0613", "gpt-4-0613"),
+        ("no model\n", "no model\n"),
+    ],
+)
+def test_the_base_of_any_model(model_id, base):
+    """A fine-tune has its base's name in its id; whatever else an id is, it stands for itself."""
+    assert base == base_of(model_id)
+
+
+def test_the_row_of_a_base_model():
+    """A row is found by a base model's whole name only, and has both days and the replacement."""
+    row = published_catalog().lifetime_of("gpt-3.5-turbo-1106")
+    assert row is not None
+    assert (date(2026, 9, 28), date(2026, 10, 23)) == (row.shutdown, row.fine_tunes_shutdown)
+    assert "gpt-5.6-terra" == row.replacement
+    assert published_catalog().lifetime_of("gpt-3.5-turbo") is None
+    assert published_catalog().lifetime_of("ft:gpt-3.5-turbo-1106:acme::AbC123xY") is None
