@@ -87,7 +87,7 @@ class Provider:
     settings: Settings
     accounts: dict[str, Account] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    _callers: dict[str, Caller] = field(default_factory=dict, repr=False)
+    _callers: dict[str, Caller] = field(default_factory=dict, init=False, repr=False)
 
     def open_account(
         self, slug: str, api_key: str, *, fine_tuned_before: bool, admin_key: str | None = None
