@@ -7,8 +7,11 @@ Nothing else in the program changes. ``client.guard`` tells what is known and do
 
 from typing import TYPE_CHECKING, Any
 
+from finetune_guard.base_models import Prospect
 from finetune_guard.eligibility import Eligibility, Reason, Verdict
 from finetune_guard.errors import (
+    BaseModelShutDownError,
+    FineTunedModelShutDownError,
     FineTuneGuardError,
     FineTuneGuardWarning,
     FineTuningClosedError,
@@ -17,19 +20,29 @@ from finetune_guard.errors import (
     HistoryUnavailableWarning,
     InferenceWindowExpiredError,
     KeepAliveError,
+    ModelLifetimeError,
+    ModelSunsetWarning,
     NeverFineTunedError,
     NoInferenceRecordedError,
     NotEligibleError,
     PolicyBoundaryWarning,
+    ShortLivedModelError,
+    ShortLivedModelWarning,
     StoreError,
+    UnreadableUsageError,
+    UsageSyncError,
 )
 from finetune_guard.history import Coverage, History, Inference, Source
+from finetune_guard.inventory import Inventory, ModelRecord
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome
+from finetune_guard.lifetimes import DateSource, Shutdown
 from finetune_guard.models import FineTunedModel
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.sdk.client import AsyncClient, AsyncOpenAI, Client, OpenAI
 from finetune_guard.sdk.existing import guard
 from finetune_guard.stores.store import Store
+from finetune_guard.usage import Precision
+from finetune_guard.usage_sync import SyncProgress, UsageSync
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -39,12 +52,15 @@ __all__ = [
     "AccessPolicy",
     "AsyncClient",
     "AsyncOpenAI",
+    "BaseModelShutDownError",
     "Client",
     "Coverage",
+    "DateSource",
     "Eligibility",
     "FineTuneGuardError",
     "FineTuneGuardWarning",
     "FineTunedModel",
+    "FineTunedModelShutDownError",
     "FineTuningClosedError",
     "FineTuningRefusedError",
     "GuardConfig",
@@ -53,20 +69,33 @@ __all__ = [
     "HistoryUnavailableWarning",
     "Inference",
     "InferenceWindowExpiredError",
+    "Inventory",
     "KeepAlive",
     "KeepAliveError",
     "KeepAliveOutcome",
+    "ModelLifetimeError",
+    "ModelRecord",
+    "ModelSunsetWarning",
     "NeverFineTunedError",
     "NoInferenceRecordedError",
     "NotEligibleError",
     "OpenAI",
     "Phase",
     "PolicyBoundaryWarning",
+    "Precision",
+    "Prospect",
     "Reason",
     "Requirement",
+    "ShortLivedModelError",
+    "ShortLivedModelWarning",
+    "Shutdown",
     "Source",
     "Store",
     "StoreError",
+    "SyncProgress",
+    "UnreadableUsageError",
+    "UsageSync",
+    "UsageSyncError",
     "Verdict",
     "guard",
 ]

@@ -5,15 +5,18 @@ No I/O and no clock here. A body is never read: only what the SDK holds as JSON 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.words import Word
 
 _INFERENCE_PATHS = ("/chat/completions", "/responses", "/completions")
 _JOBS_PATH = "/fine_tuning/jobs"
 _UPLOAD_PATHS = ("/files", "/uploads")
+_RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models)(?:/[^/]+)?")
 
 
 class RequestOptions(Protocol):
@@ -52,18 +55,38 @@ class InferenceCall:
     model: str
 
 
+class RecordKind(Word):
+    """What the API is asked to show."""
+
+    BATCHES = "batches"
+    JOBS = "fine_tuning/jobs"
+    MODELS = "models"
+
+
+@dataclass(frozen=True)
+class RecordsCall:
+    """The API is asked for one or several of its records, which tell what happened elsewhere.
+
+    Attributes:
+        kind: Of what.
+    """
+
+    kind: RecordKind
+
+
 GuardedCall: TypeAlias = JobCreation | TrainingUpload
+Call: TypeAlias = JobCreation | TrainingUpload | InferenceCall | RecordsCall
 
 
-def classify(options: RequestOptions) -> JobCreation | TrainingUpload | InferenceCall | None:
+def classify(options: RequestOptions) -> Call | None:
     """Return what the request is; None when the guard has nothing to do with it.
 
     Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
     elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
-    if options.method.lower() != "post":
-        return None
-    path = _path(options.url)
+    method, path = options.method.lower(), _path(options.url)
+    if method != "post":
+        return _records(path) if method == "get" else None
     if path in _INFERENCE_PATHS:
         model = _field(options, "model")
         return InferenceCall(model) if isinstance(model, str) and FineTunedModel.parse(model) else None
@@ -72,7 +95,12 @@ def classify(options: RequestOptions) -> JobCreation | TrainingUpload | Inferenc
         return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
     if path in _UPLOAD_PATHS and _field(options, "purpose") == "fine-tune":
         return TrainingUpload()
-    return None
+    return RecordsCall(RecordKind.BATCHES) if path == "/batches" else None
+
+
+def _records(path: str) -> RecordsCall | None:
+    records = _RECORDS_PATH.fullmatch(path)
+    return RecordsCall(RecordKind(records[1])) if records else None
 
 
 def _path(url: str) -> str:

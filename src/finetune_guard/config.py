@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
     Field,
     ImportString,
     PrivateAttr,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -22,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune_guard.clocks import system_clock
+from finetune_guard.durations import Duration
 from finetune_guard.errors import StoreError
 from finetune_guard.hosts import is_pattern
 from finetune_guard.keep_alive import KeepAlive
@@ -47,6 +50,17 @@ def _switch(value: object) -> object:
     if written.lower() in ("off", "false", "0", "no", "none"):
         return None
     return _json(written) if written.startswith("{") else {"renew_within": written}
+
+
+def _none(value: object) -> object:
+    """``off``, as written in the environment, for None."""
+    return None if isinstance(value, str) and value.strip().lower() in ("off", "none", "") else value
+
+
+def _key(value: object) -> object:
+    if value is None or (isinstance(value, (str, SecretStr)) and len(value) > 0):
+        return value
+    raise ValueError("text is required")
 
 
 def _json(value: object) -> object:
@@ -97,6 +111,11 @@ class GuardConfig(BaseSettings):
         on_unknown: Whether a job whose eligibility can't be known is stopped or left to the API.
         keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
+        admin_api_key: An admin key of the organization, with which its usage is read; by default the
+            client's own, or that of ``OPENAI_ADMIN_KEY``. It is used for nothing else.
+        warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
+            environment ``off`` or a duration such as ``90d``.
+        min_model_lifetime: Stop a job whose model would live less than this; None for never.
         check_uploads: Whether uploads for fine-tuning are stopped as well when no job could follow.
         enabled: False leaves every call alone and records nothing.
         clock: Returns the current time, aware; in the environment as ``module:function``.
@@ -119,6 +138,9 @@ class GuardConfig(BaseSettings):
     hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
     on_unknown: Literal["raise", "allow"] = "raise"
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
+    admin_api_key: Annotated[SecretStr | None, BeforeValidator(_key)] = None
+    warn_below_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = timedelta(days=90)
+    min_model_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = None
     check_uploads: bool = True
     enabled: bool = True
     clock: Annotated[
@@ -136,7 +158,11 @@ class GuardConfig(BaseSettings):
             except ValidationError as error:
                 variables = {name: variable(name) for name in type(self).model_fields if name not in values}
                 raise config_error(
-                    "GuardConfig", error, fields=type(self).model_fields, variables=variables
+                    "GuardConfig",
+                    error,
+                    fields=type(self).model_fields,
+                    variables=variables,
+                    secrets=("admin_api_key",),
                 ) from None
             self._constructed_with = frozenset(values)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
 
 import openai
 
 from finetune_guard.flows import ApiCall, Flow, Reply
+from finetune_guard.lifetimes import Announced, announcements
+from finetune_guard.lists import cursor, has_more, is_list, rows
 from finetune_guard.models import FineTunedModel
 
 _MOST_JOB_PAGES = 10
@@ -23,6 +24,7 @@ class Discovery:
         models: Ids of fine-tuned models: finished ones before checkpoints, the newest first.
         fine_tuned_by: A moment at which fine-tuning had certainly happened; None without a trace.
         complete: Whether all that was asked for was answered and read to its end.
+        announced: What the API said about shutdown dates.
         reply: The last answer, which names the organization; None when nothing was answered.
         failure: The first error of the API; None when all was answered.
     """
@@ -31,6 +33,7 @@ class Discovery:
     fine_tuned_by: datetime | None
     complete: bool
     reply: Reply | None
+    announced: Mapping[str, Announced] = field(default_factory=dict)
     failure: openai.APIError | None = None
 
     @property
@@ -57,6 +60,7 @@ def discover() -> Flow[Discovery]:
         fine_tuned_by=found.fine_tuned_by(),
         complete=found.complete,
         reply=found.reply,
+        announced=found.announced,
         failure=found.failure,
     )
 
@@ -67,6 +71,7 @@ class _Found:
     traces: list[int] = field(default_factory=list)
     complete: bool = True
     reply: Reply | None = None
+    announced: dict[str, Announced] = field(default_factory=dict)
     failure: openai.APIError | None = None
 
     def fail(self, error: openai.APIError) -> None:
@@ -99,12 +104,14 @@ class _Found:
 
 def _read_models(found: _Found) -> Flow[None]:
     try:
-        found.reply = yield ApiCall("get", "/models")
+        reply = yield ApiCall("get", "/models")
     except openai.APIError as error:
         found.fail(error)
         return
-    found.complete = _is_list(found.reply)
-    for row in _rows(found.reply):
+    assert reply is not None
+    found.reply, found.complete = reply, is_list(reply.body)
+    found.announced = announcements(reply.body, reply.at)
+    for row in rows(reply.body):
         if FineTunedModel.parse(row.get("id")) is not None:
             found.note(row["id"], row.get("created"))
 
@@ -117,27 +124,15 @@ def _read_jobs(found: _Found) -> Flow[None]:
         except openai.APIError as error:
             found.fail(error)
             return
-        found.reply = page
-        found.complete = found.complete and _is_list(page)
-        last = None
-        for row in _rows(page):
+        assert page is not None
+        found.reply, found.complete = page, found.complete and is_list(page.body)
+        for row in rows(page.body):
             found.note(row.get("fine_tuned_model"), row.get("created_at"))
-            last = row.get("id")
-        if not isinstance(last, str) or page is None or page.body.get("has_more") is not True:
+        last = cursor(page.body)
+        if last is None or not has_more(page.body):
             return
         after = {"after": last}
     found.complete = False
-
-
-def _is_list(reply: Reply | None) -> bool:
-    body = reply.body if reply is not None else None
-    return isinstance(body, Mapping) and isinstance(body.get("data"), list)
-
-
-def _rows(reply: Reply | None) -> Iterator[Mapping[str, Any]]:
-    """The objects of a list's page; nothing where the body isn't one."""
-    if reply is not None and _is_list(reply):
-        yield from (row for row in reply.body["data"] if isinstance(row, Mapping))
 
 
 def _is_checkpoint(model: str) -> bool:

@@ -115,11 +115,19 @@ class ModelLifetimeError(FineTuneGuardError):
             be created from a base that is still alive.
     """
 
-    model: str
-    shutdown: Shutdown
+    model: str | None
+    shutdown: Shutdown | None
 
-    def __init__(self, message: str, *, model: str, shutdown: Shutdown, remedy: str | None = None) -> None:
-        super().__init__(message, remedy=remedy)
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str | None = None,
+        shutdown: Shutdown | None = None,
+        eligibility: Eligibility | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, eligibility=eligibility, remedy=remedy)
         self.model = model
         self.shutdown = shutdown
 
@@ -144,12 +152,13 @@ class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
         *,
         response: Any,
         body: object | None,
-        model: str,
-        shutdown: Shutdown,
+        model: str | None = None,
+        shutdown: Shutdown | None = None,
+        eligibility: Eligibility | None = None,
         remedy: str | None = None,
     ) -> None:
         openai.NotFoundError.__init__(self, message, response=response, body=body)
-        self.eligibility = None
+        self.eligibility = eligibility
         self.remedy = remedy
         self.model = model
         self.shutdown = shutdown

@@ -7,7 +7,7 @@ to do now. No I/O and no clock here.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from finetune_guard.calls import GuardedCall, JobCreation
 from finetune_guard.eligibility import Eligibility, Reason, Verdict
@@ -21,9 +21,13 @@ from finetune_guard.errors import (
     NoInferenceRecordedError,
     NotEligibleError,
     PolicyBoundaryWarning,
+    UsageSyncError,
 )
 from finetune_guard.history import Coverage
 from finetune_guard.policy import AccessPolicy
+
+Failure: TypeAlias = KeepAliveError | UsageSyncError
+"""What was tried in order to let a call through, and failed."""
 
 _ERRORS: dict[Reason, type[NotEligibleError]] = {
     Reason.CLOSED: FineTuningClosedError,
@@ -47,7 +51,7 @@ def must_stop(call: GuardedCall, eligibility: Eligibility, on_unknown: Literal["
 
 
 def stopping_error(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: KeepAliveError | None
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: Failure | None
 ) -> NotEligibleError:
     """Return the error for a stopped call; a refusal of the API itself is built elsewhere."""
     return _ERRORS[eligibility.reason](
@@ -56,7 +60,7 @@ def stopping_error(
 
 
 def stopping_message(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: KeepAliveError | None = None
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: Failure | None = None
 ) -> str:
     """Return what a stopped call's error says."""
     what = (
@@ -67,7 +71,7 @@ def stopping_message(
     lines = [f"The {what}: {cause(eligibility)}.", f"Rule: {rule(eligibility, policy)}"]
     lines.append(f"Evidence: {evidence(eligibility)}.")
     if failure is not None:
-        lines.append(f"Keep-alive: {failure}")
+        lines.append(f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}")
     if eligibility.remedy is not None:
         lines.append(f"What to do: {eligibility.remedy}")
     return "\n".join(lines)

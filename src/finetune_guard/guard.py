@@ -7,30 +7,42 @@ API calls is a flow; what doesn't is a plain method. Nothing here knows a client
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import openai
 
-from finetune_guard.api_errors import error_code, error_message, in_short, is_wrong_key
-from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation
-from finetune_guard.clocks import answered_at, system_clock
+from finetune_guard.api_errors import in_short, is_wrong_key
+from finetune_guard.base_models import Prospect
+from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation, RecordsCall
+from finetune_guard.clocks import system_clock
 from finetune_guard.discovery import discover
 from finetune_guard.eligibility import Eligibility, Reason, Verdict, decide, explained
-from finetune_guard.errors import GuardConfigError, KeepAliveError, StoreError
+from finetune_guard.errors import (
+    FineTunedModelShutDownError,
+    FineTuneGuardWarning,
+    GuardConfigError,
+    KeepAliveError,
+    StoreError,
+    UsageSyncError,
+)
 from finetune_guard.flows import Flow
-from finetune_guard.history import Evidence, History, Refusal, Source
+from finetune_guard.history import Evidence, History, Source
 from finetune_guard.hosts import matches
-from finetune_guard.identity import UNNAMED, Credentials, organization_slug
+from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.inventory import Inventory, joined, read_inventory
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
+from finetune_guard.model_ends import ModelEnds
 from finetune_guard.models import EXAMPLE_ID, FineTunedModel
 from finetune_guard.policy import aware_utc
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.renewal import Renewal, learn_from
+from finetune_guard.usage_sync import NO_ADMIN_KEY, Synchronization, SyncProgress, UsageSync
 from finetune_guard.validation import shown
+from finetune_guard.witness import Answer, Witness
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -40,7 +52,15 @@ logger = logging.getLogger("finetune_guard")
 UNREADABLE = "finetune-guard can't read the history at %s; calls go on without it: %s"
 
 _MOST_ASKED = 1_000
-_ASKABLE = (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EXPIRED)
+_ASKABLE = (
+    Reason.NO_INFERENCE_RECORDED,
+    Reason.NEVER_FINE_TUNED,
+    Reason.WINDOW_EXPIRED,
+    Reason.NO_RECENT_INFERENCE,
+)
+_SYNCABLE = (*_ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
+_JUST_READ = timedelta(minutes=1)
+_USUAL_SPAN = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -49,11 +69,13 @@ class Admission:
 
     Attributes:
         eligibility: The decision.
-        failure: Why the keep-alive that was due could not be sent, if so.
+        failure: Why the keep-alive that was due could not be sent, or the usage not be read, if so.
+        warning: What is to be said about the model that a job starts from, if anything.
     """
 
     eligibility: Eligibility
-    failure: KeepAliveError | None = None
+    failure: KeepAliveError | UsageSyncError | None = None
+    warning: FineTuneGuardWarning | None = None
 
 
 _SWITCH_ON = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or give GuardConfig(enabled=True)."
@@ -66,6 +88,8 @@ class Guard:
         self.config = config
         self.policy = config.policy
         self.recorder = Recorder.of(config.open_store())
+        self.ends = ModelEnds(config, self.recorder.store)
+        self._witness = Witness(self.recorder, self.ends)
         self._asked: set[Credentials] = set()
         self._complained: set[str] = set()
 
@@ -87,31 +111,24 @@ class Guard:
     # What is remembered after a call.
 
     def observe(
-        self, call: InferenceCall | JobCreation, response: Mapping[str, str], request: Mapping[str, str]
-    ) -> None:
-        """Note a successful call from the headers of its response and request."""
-        subject = Subject(organization_slug(response.get("openai-organization")), sent_with(request))
-        at = answered_at(response.get("date"), self.now())
-        if isinstance(call, InferenceCall):
-            self.recorder.note(subject, call.model, Source.OBSERVED, at)
-        else:
-            self.recorder.learn(subject, told(fine_tuned_by=at))
+        self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer
+    ) -> FineTuneGuardWarning | None:
+        """Note what a successful call tells; return the warning that is due about its model, if any."""
+        now = self.now()
+        self._witness.observe(call, answer, now)
+        return self.ends.in_use(call.model, now) if isinstance(call, InferenceCall) else None
 
     def refused(self, error: openai.APIStatusError) -> Eligibility:
         """Remember the API's refusal and return the eligibility that it means."""
-        headers = error.response.headers
-        credentials = sent_with(error.response.request.headers)
-        subject = Subject(organization_slug(headers.get("openai-organization")), credentials)
-        refusal = Refusal(
-            at=answered_at(headers.get("date"), self.now()),
-            code=error_code(error) or "",
-            message=error_message(error),
-        )
-        self.recorder.learn(subject, told(refusal=refusal))
-        evidence, _ = self._evidence(credentials)
+        subject, refusal = self._witness.refused(error, self.now())
+        evidence, _ = self._evidence(subject.credentials)
         return explained(
             self.policy, evidence.model_copy(update={"refusal": refusal}), self.now(), Reason.REFUSED
         )
+
+    def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
+        """Return what a 404 for a model whose day has come means; None for any other 404."""
+        return self.ends.gone(error, call.model, self.now())
 
     def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
         """Note an inference that went another way.
@@ -158,40 +175,102 @@ class Guard:
         eligibility = explained(self.policy, Evidence(organization=UNNAMED), self.now(), Reason.NOT_GUARDED)
         return eligibility if self.config.enabled else eligibility.model_copy(update={"remedy": _SWITCH_ON})
 
-    def check(self, credentials: Credentials, *, refresh: bool) -> Flow[Eligibility]:
-        """Decide; with ``refresh`` ask the API first whose the key is and what it has fine-tuned."""
+    def check(
+        self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
+    ) -> Flow[Eligibility]:
+        """Decide; with ``refresh`` ask the API first.
+
+        It is asked whose the key is and what it has fine-tuned, and, where the verdict would not be
+        ``eligible`` and there is an admin key, for the organization's usage.
+        """
         if refresh:
             credentials = yield from self._identify(credentials, again=True)
+            yield from self._sync_if_needed(credentials, admin_key)
         return self.decide(credentials)
+
+    def prospect(self, model: str) -> Prospect:
+        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
+        return self.ends.prospect(model, self.now())
+
+    def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
+        """Ask for every fine-tuned model that the key can see, and add what is remembered.
+
+        Raises:
+            StoreError: ``refresh``, and the shutdown dates can't be written.
+        """
+        found = yield from read_inventory()
+        if found.reply is not None:
+            credentials = found.reply.credentials
+            learn_from(self.recorder, found)
+            self.ends.learn(found.announced)
+            if refresh:
+                self.ends.remember(found.announced)
+        now = self.now()
+        try:
+            history = self.recorder.history(credentials)
+        except StoreError as error:
+            self._complain("read", UNREADABLE, self.recorder.store.location, error)
+            history = History(evidence=self.recorder.unwritten_evidence(credentials))
+        return joined(found, history, self.ends.read(now), now)
+
+    def sync(
+        self,
+        credentials: Credentials,
+        admin_key: str | None,
+        *,
+        days: int | None = None,
+        progress: Callable[[SyncProgress], object] | None = None,
+    ) -> Flow[UsageSync]:
+        """Read the organization's usage into its history.
+
+        Raises:
+            UsageSyncError: There is no admin key, it may not, or nothing could be read.
+        """
+        if admin_key is None:
+            raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
+        credentials = yield from self._identify(credentials, again=False)
+        evidence, _ = self._evidence(credentials)
+        now = self.now()
+        span = timedelta(days=days) if days is not None else self.policy.window or _USUAL_SPAN
+        work = Synchronization(self.recorder, credentials, admin_key, progress)
+        return (yield from work.run(self._organization(credentials), evidence, now - span, now))
 
     # What happens before a call.
 
-    def authorize(self, call: GuardedCall, credentials: Credentials) -> Flow[Admission]:
-        """Decide about a call, after a keep-alive where one is due.
+    def authorize(
+        self, call: GuardedCall, credentials: Credentials, admin_key: str | None = None
+    ) -> Flow[Admission]:
+        """Decide about a call, after reading the usage and sending a keep-alive where these are due.
 
-        An upload alone asks the API for nothing, unless the window is known to have lapsed and a
-        keep-alive may open it.
+        An upload alone asks the API for nothing, unless the window is known to have lapsed and the usage
+        or a keep-alive may say otherwise.
 
         Raises:
             openai.AuthenticationError: The API had to be asked and doesn't know the key.
+            BaseModelShutDownError: The model that a job is to start from is gone.
+            ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
         creates = isinstance(call, JobCreation)
-        eligibility = self.decide(credentials)
+        eligibility, warning, failure = self.decide(credentials), None, None
         if creates and eligibility.reason in _ASKABLE:
             credentials = yield from self._identify(credentials, again=False, wrong_key_ends_it=True)
+        if isinstance(call, JobCreation) and call.model is not None:
+            warning = self.ends.before_job(call.model, self.now())
+        unread = None
+        if creates or eligibility.verdict is Verdict.INELIGIBLE:
+            unread = yield from self._sync_if_needed(credentials, admin_key)
             eligibility = self.decide(credentials)
         keep_alive = self.config.keep_alive
         lapsed = eligibility.verdict is Verdict.INELIGIBLE
-        if keep_alive is None or not (creates or lapsed) or not is_due(keep_alive, eligibility):
-            return Admission(eligibility)
-        failure = None
-        try:
-            yield from self.keep_alive(credentials, keep_alive)
-        except KeepAliveError as error:
-            failure = error
-            if eligibility.verdict is Verdict.ELIGIBLE:
-                logger.warning("The keep-alive failed; jobs can still be created: %s", error)
-        return Admission(self.decide(credentials), failure)
+        if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
+            try:
+                yield from self.keep_alive(credentials, keep_alive)
+            except KeepAliveError as error:
+                failure = error
+                if eligibility.verdict is Verdict.ELIGIBLE:
+                    logger.warning("The keep-alive failed; jobs can still be created: %s", error)
+            eligibility = self.decide(credentials)
+        return Admission(eligibility, failure or unread, warning)
 
     def keep_alive(
         self,
@@ -231,6 +310,24 @@ class Guard:
             raise GuardConfigError(_not_fine_tuned("keep_alive", model))
         return Renewal(self.recorder, keep_alive, self.decide, self.now)
 
+    def _sync_if_needed(self, credentials: Credentials, admin_key: str | None) -> Flow[UsageSyncError | None]:
+        """Read the usage if that may change a verdict that isn't ``eligible``; return why it failed."""
+        eligibility = self.decide(credentials)
+        read_until = eligibility.covered_until
+        just_read = read_until is not None and eligibility.checked_at - read_until < _JUST_READ
+        if admin_key is None or just_read or eligibility.reason not in _SYNCABLE:
+            return None
+        try:
+            done = yield from self.sync(credentials, admin_key)
+        except UsageSyncError as error:
+            logger.warning("The organization's usage could not be read: %s", error)
+            return error
+        if not done.complete:
+            logger.warning(
+                "The organization's usage was read up to %s only: %s", done.covered_until, done.failure
+            )
+        return None
+
     def _identify(
         self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False
     ) -> Flow[Credentials]:
@@ -260,6 +357,7 @@ class Guard:
         self._asked.add(subject.credentials)
         self.recorder.name(subject)
         learn_from(self.recorder, found)
+        self.ends.learn(found.announced)
         return subject.credentials
 
     def _organization(self, credentials: Credentials) -> str | None:
@@ -282,13 +380,6 @@ class Guard:
         if subject not in self._complained:
             self._complained.add(subject)
             logger.warning(message, *details)
-
-
-def sent_with(request_headers: Mapping[str, str]) -> Credentials:
-    """Return what a request was sent with, from its headers."""
-    return Credentials(
-        request_headers.get("authorization") or "", request_headers.get("openai-organization") or None
-    )
 
 
 def _not_fine_tuned(method: str, model: object) -> str:

@@ -16,6 +16,7 @@ from finetune_guard.errors import StoreError
 from finetune_guard.flows import Flow, Pause
 from finetune_guard.history import History, Source
 from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.inventory import Visible
 from finetune_guard.keep_alive import (
     KeepAlive,
     KeepAliveOutcome,
@@ -46,7 +47,7 @@ _NEVER_UNFORCED = {
 }
 
 
-def learn_from(recorder: Recorder, found: Discovery) -> None:
+def learn_from(recorder: Recorder, found: Discovery | Visible) -> None:
     """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
     if found.reply is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ def config_error(
     *,
     fields: Mapping[str, Any],
     variables: Mapping[str, str] | None = None,
+    secrets: Collection[str] = (),
 ) -> GuardConfigError:
     """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed.
 
@@ -28,6 +29,7 @@ def config_error(
         error: What pydantic found.
         fields: The names that exist, shown when an unknown one was given.
         variables: For values that came from the environment, the variable of each field.
+        secrets: The fields whose values are never shown.
     """
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
@@ -38,7 +40,8 @@ def config_error(
         if problem["type"] == "extra_forbidden":
             lines.append(f"{where} does not exist; allowed: {', '.join(sorted(fields))}")
         else:
-            lines.append(f"{where} is {shown(problem['input'])}: {_allowed(problem['msg'])}")
+            value = kind_of(problem["input"]) if name.split(".")[0] in secrets else shown(problem["input"])
+            lines.append(f"{where} is {value}: {_allowed(problem['msg'])}")
     return GuardConfigError("\n".join(lines))
 
 

@@ -126,7 +126,16 @@ async def test_unknown_arguments_are_rejected(client):
 async def test_every_method_is_awaited_or_none(way, client):
     """On an async client all methods are coroutines, on a sync one none is; properties are plain."""
     methods = {name for name in dir(client.guard) if not name.startswith("_")} - {"active", "config"}
-    assert {"check", "keep_alive", "record", "history", "flush"} == methods
+    assert {
+        "check",
+        "flush",
+        "history",
+        "keep_alive",
+        "models",
+        "prospect",
+        "record",
+        "sync",
+    } == methods
     asynchronous = {name for name in methods if inspect.iscoroutinefunction(getattr(client.guard, name))}
     assert (methods if way is ASYNC else set()) == asynchronous
     assert client.guard.active

@@ -172,11 +172,12 @@ async def test_a_client_that_is_dropped_is_collected(way, sim, configured, model
     assert [None, None] == [reference() for reference in gone]
 
 
-async def test_no_file_comes_before_the_first_fine_tuned_inference(connect, infer, model, tmp_path):
+async def test_no_file_comes_before_the_first_trace_of_fine_tuning(connect, sim, infer, model, tmp_path):
     """A client that is made, asked and used with base models leaves no trace on disk."""
     folder = tmp_path / "history"
     client = connect(config={"store": folder})
-    await done(client.models.list())
+    await done(client.models.retrieve("gpt-4o-mini"))
+    await done(client.fine_tuning.jobs.list())
     await infer(client, on="gpt-4o-mini")
     await done(client.guard.check())
     await done(client.guard.flush())

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from finetune_guard.calls import InferenceCall, JobCreation, TrainingUpload, classify
+from finetune_guard.calls import (
+    InferenceCall,
+    JobCreation,
+    RecordKind,
+    RecordsCall,
+    TrainingUpload,
+    classify,
+)
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 BASE = "gpt-4o-mini-2024-07-18"
@@ -45,6 +52,13 @@ def test_an_inference_is_told_however_its_path_is_written(path, written):
         (Options("/files", {"purpose": "fine-tune"}), TrainingUpload()),
         (Options("/uploads", {"purpose": "fine-tune"}), TrainingUpload()),
         (Options("/uploads", {}, extra_json={"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/batches", {}), RecordsCall(RecordKind.BATCHES)),
+        (Options("/batches?limit=2", method="get"), RecordsCall(RecordKind.BATCHES)),
+        (Options("/batches/batch_1", method="get"), RecordsCall(RecordKind.BATCHES)),
+        (Options("/fine_tuning/jobs", method="get"), RecordsCall(RecordKind.JOBS)),
+        (Options("/fine_tuning/jobs/ftjob-1", method="GET"), RecordsCall(RecordKind.JOBS)),
+        (Options("https://api.openai.com/v1/models", method="get"), RecordsCall(RecordKind.MODELS)),
+        (Options(f"/models/{MODEL}", method="get"), RecordsCall(RecordKind.MODELS)),
         (Options("/chat/completions", {"model": BASE}, extra_json={"model": MODEL}), InferenceCall(MODEL)),
     ],
 )
@@ -62,7 +76,10 @@ def test_what_the_guard_has_to_do_with(options, call):
         Options("/chat/completions", b"raw"),
         Options("/chat/completions", {"model": MODEL}, method="get"),
         Options("/embeddings", {"model": MODEL}),
-        Options("/fine_tuning/jobs", method="get"),
+        Options("/fine_tuning/jobs", method="delete"),
+        Options("/fine_tuning/jobs/ftjob-1/events", method="get"),
+        Options("/batches/batch_1/cancel"),
+        Options("/modelsx", method="get"),
         Options("/fine_tuning/jobs/ftjob-1/cancel"),
         Options("/files", {"purpose": "batch"}),
         Options("/files", {}),

@@ -106,7 +106,10 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"on_unkown": "allow"}, "GuardConfig.on_unkown does not exist; allowed: check_uploads, clock,"),
+        (
+            {"on_unkown": "allow"},
+            "GuardConfig.on_unkown does not exist; allowed: admin_api_key, check_uploads, clock,",
+        ),
         ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder or a Store is required'),
         ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from typing import Any
@@ -15,18 +16,20 @@ from finetune_guard.errors import FineTuneGuardWarning, FineTuningRefusedError
 from finetune_guard.gate import must_stop, stopping_error, stopping_message, warning
 from finetune_guard.guard import Admission, Guard
 
+logger = logging.getLogger("finetune_guard")
+
 _NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
 
 
-def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> FineTuneGuardWarning | None:
-    """Let ``call`` through, with the warning that goes with it, or stop it.
+def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> list[FineTuneGuardWarning]:
+    """Let ``call`` through, with the warnings that go with it, or stop it.
 
     Raises:
         NotEligibleError: The call is stopped.
     """
     eligibility = admission.eligibility
     if not must_stop(call, eligibility, guard.config.on_unknown):
-        return warning(call, eligibility)
+        return [each for each in (warning(call, eligibility), admission.warning) if each is not None]
     if eligibility.reason is Reason.REFUSED:
         raise _remembered_refusal(call, eligibility, guard, client)
     raise stopping_error(call, eligibility, guard.policy, admission.failure) from admission.failure
@@ -44,10 +47,16 @@ def refusal_error(error: openai.PermissionDeniedError, guard: Guard) -> FineTuni
     return FineTuningRefusedError(message, response=error.response, body=error.body, eligibility=eligibility)
 
 
-def warn_caller(warning: FineTuneGuardWarning | None) -> None:
+def warn_in_passing(warning: FineTuneGuardWarning) -> None:
+    """Issue ``warning``; where warnings are errors it is logged, since the call has its answer already."""
+    try:
+        warn_caller(warning)
+    except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
+        logger.warning("%s", warning)
+
+
+def warn_caller(warning: FineTuneGuardWarning) -> None:
     """Issue ``warning`` for the line of the program that made the call."""
-    if warning is None:
-        return
     level, frame = 1, sys._getframe()  # noqa: SLF001 -- the only way to count frames before Python 3.12
     while frame.f_back is not None and _is_not_the_caller(frame.f_globals.get("__name__", "")):
         frame, level = frame.f_back, level + 1

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 
-from finetune_guard.calls import JobCreation, RequestOptions, TrainingUpload, classify
-from finetune_guard.errors import GuardConfigError
+from finetune_guard.calls import InferenceCall, JobCreation, RequestOptions, TrainingUpload, classify
+from finetune_guard.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.sdk.threads import in_thread
 from finetune_guard.validation import kind_of
+from finetune_guard.witness import Answer
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -109,18 +111,46 @@ class Attachment:
             return call if checked else None
         return call if isinstance(call, JobCreation) else None
 
-    def observe(self, client: object, options: RequestOptions, response: Response) -> None:
-        """Note a successful call, if it is one to note. Never fails and never reads a body."""
+    def observe(
+        self, client: object, options: RequestOptions, response: Response
+    ) -> FineTuneGuardWarning | None:
+        """Note a successful call, if it is one to note; return the warning about its model, if one is due.
+
+        It never fails, and never reads a body that the SDK hasn't read.
+        """
         try:
             call = classify(options)
             if call is None or isinstance(call, TrainingUpload) or self._engine is None:
-                return
+                return None
             if self.applies_to(client, response.request.url):
-                self._engine.observe(call, response.headers, response.request.headers)
-            elif self._engine.config.enabled:
+                request = response.request
+                answer = Answer(response.headers, request.headers, lambda: _body_if_read(response))
+                return self._engine.observe(call, answer)
+            if self._engine.config.enabled:
                 self._tell_inactive(response.request.url)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
+        return None
+
+    def gone(
+        self, client: object, options: RequestOptions, error: openai.NotFoundError
+    ) -> FineTunedModelShutDownError | None:
+        """Return what a 404 means, if it is for a fine-tuned model whose day has come. Never fails."""
+        try:
+            call = classify(options)
+            if isinstance(call, InferenceCall) and self.applies_to(client, error.response.request.url):
+                return self.engine.gone(error, call)
+        except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(failure)
+        return None
+
+    def admin_key(self, client: Any) -> str | None:
+        """Return the key that the organization's usage is read with; None when there is none."""
+        configured = self.engine.config.admin_api_key
+        if configured is not None:
+            return configured.get_secret_value()
+        own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
+        return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def flush(self, timeout: float) -> bool:
         """Write what was seen; return whether that succeeded within ``timeout`` seconds."""
@@ -146,6 +176,16 @@ class Attachment:
         if not self._complained:
             self._complained = True
             logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+
+
+def _body_if_read(response: Any) -> object:
+    """The JSON body of a response that the SDK has read to its end; None of any other."""
+    if not response.is_stream_consumed:
+        return None
+    try:
+        return response.json()
+    except (RuntimeError, ValueError):  # it was streamed to the program, or is no JSON
+        return None
 
 
 def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:

@@ -16,7 +16,13 @@ import openai
 from finetune_guard.calls import GuardedCall
 from finetune_guard.flows import ApiCall, Flow, Reply, T
 from finetune_guard.identity import Credentials
-from finetune_guard.sdk.admission import admit, is_refused_creation, refusal_error, warn_caller
+from finetune_guard.sdk.admission import (
+    admit,
+    is_refused_creation,
+    refusal_error,
+    warn_caller,
+    warn_in_passing,
+)
 from finetune_guard.sdk.attachment import Attachment, credentials
 from finetune_guard.sdk.drivers import drive, drive_async
 from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
@@ -74,6 +80,9 @@ class Guarded:
         client: Any = self
         return credentials(client.api_key, client.default_headers, headers or {})
 
+    def _guard_admin_key(self) -> str | None:
+        return self._finetune_guard.admin_key(self)
+
     def _guard_is_active(self) -> bool:
         client: Any = self
         return self._finetune_guard.engine is not None and self._finetune_guard.applies_to(
@@ -107,10 +116,18 @@ class SyncGuarded(Guarded, _SyncBase):
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._guarded_call(options)
         if call is None:
-            return super().request(cast_to, options, *args, **kwargs)
+            try:
+                return super().request(cast_to, options, *args, **kwargs)
+            except openai.NotFoundError as error:
+                gone = self._finetune_guard.gone(self, options, error)
+                if gone is None:
+                    raise
+                raise gone from error
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = guard.authorize(call, self._guard_credentials(headers))
-        warn_caller(admit(call, self._guard_drive(flow, headers), guard, self))
+        admin_key = self._finetune_guard.admin_key(self)
+        flow = guard.authorize(call, self._guard_credentials(headers), admin_key)
+        for warning in admit(call, self._guard_drive(flow, headers), guard, self):
+            warn_caller(warning)
         try:
             return super().request(cast_to, options, *args, **kwargs)
         except openai.PermissionDeniedError as error:
@@ -121,7 +138,9 @@ class SyncGuarded(Guarded, _SyncBase):
     def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
         if cast_to is Reply:
             return reply_from(response, self._finetune_guard.engine)
-        self._finetune_guard.observe(self, options, response)
+        warning = self._finetune_guard.observe(self, options, response)
+        if warning is not None:
+            warn_in_passing(warning)
         return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
 
     def close(self) -> None:
@@ -154,10 +173,18 @@ class AsyncGuarded(Guarded, _AsyncBase):
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._guarded_call(options)
         if call is None:
-            return await super().request(cast_to, options, *args, **kwargs)
+            try:
+                return await super().request(cast_to, options, *args, **kwargs)
+            except openai.NotFoundError as error:
+                gone = self._finetune_guard.gone(self, options, error)
+                if gone is None:
+                    raise
+                raise gone from error
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = guard.authorize(call, self._guard_credentials(headers))
-        warn_caller(admit(call, await self._guard_drive(flow, headers), guard, self))
+        admin_key = self._finetune_guard.admin_key(self)
+        flow = guard.authorize(call, self._guard_credentials(headers), admin_key)
+        for warning in admit(call, await self._guard_drive(flow, headers), guard, self):
+            warn_caller(warning)
         try:
             return await super().request(cast_to, options, *args, **kwargs)
         except openai.PermissionDeniedError as error:
@@ -168,7 +195,9 @@ class AsyncGuarded(Guarded, _AsyncBase):
     async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
         if cast_to is Reply:
             return reply_from(response, self._finetune_guard.engine)
-        self._finetune_guard.observe(self, options, response)
+        warning = self._finetune_guard.observe(self, options, response)
+        if warning is not None:
+            warn_in_passing(warning)
         return await super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
 
     async def close(self) -> None:

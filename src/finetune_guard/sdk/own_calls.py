@@ -15,8 +15,9 @@ from openai._models import FinalRequestOptions
 
 from finetune_guard.clocks import answered_at
 from finetune_guard.flows import ApiCall, Reply
-from finetune_guard.guard import Guard, sent_with
+from finetune_guard.guard import Guard
 from finetune_guard.identity import organization_slug
+from finetune_guard.witness import sent_with
 
 _WHOSE = ("authorization", "openai-organization", "openai-project")
 
@@ -30,8 +31,12 @@ def own_request(call: ApiCall, headers: Mapping[str, Any]) -> FinalRequestOption
         optional["timeout"] = call.timeout.total_seconds()
     if not call.retry:
         optional["max_retries"] = 0
+    sent = dict(headers)
+    if call.key is not None:
+        sent = {name: value for name, value in sent.items() if name.lower() != "authorization"}
+        sent["Authorization"] = f"Bearer {call.key}"
     return FinalRequestOptions.construct(
-        method=call.method, url=call.path, params=dict(call.query), headers=dict(headers), **optional
+        method=call.method, url=call.path, params=dict(call.query), headers=sent, **optional
     )
 
 

@@ -1,0 +1,178 @@
+"""Reading the whole organization's usage into its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import openai
+from pydantic import BaseModel, ConfigDict
+
+from finetune_guard.api_errors import in_short
+from finetune_guard.errors import UsageSyncError
+from finetune_guard.flows import Flow, Reply
+from finetune_guard.history import Evidence, History, Inference, Source, Span
+from finetune_guard.identity import UNNAMED, Credentials, project_id
+from finetune_guard.policy import UtcDatetime
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.usage import Precision, UsagePart, UsageRead, as_history, read_usage
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds to wait at most for what was read to be stored."""
+
+_READ_ANEW = timedelta(days=31)
+"""How much is read again although it was read before: usage may lag, and this is one page."""
+
+_GET_A_KEY = (
+    "An owner of the organization can make an admin key. Give it as OPENAI_ADMIN_KEY, as the client's "
+    "admin_api_key, or as GuardConfig(admin_api_key=...)."
+)
+NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {_GET_A_KEY}"
+
+
+class SyncProgress(BaseModel):
+    """How far a sync has come.
+
+    Attributes:
+        days_read: How many days were read.
+        days: How many there are to read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days_read: int
+    days: int
+
+
+class UsageSync(BaseModel):
+    """What came of reading the organization's usage.
+
+    Attributes:
+        organization: The organization's slug; None when no answer named it.
+        start: From when on the usage was asked for, in UTC.
+        end: Up to when it was.
+        covered_until: Up to when it was read without a gap, now and earlier.
+        complete: Whether all of it was read; another sync goes on where this one ended.
+        last_inference: The latest inference in it; None where there was none.
+        precision: How exactly the time of that is known; None where it is told in other words already.
+        models: How many fine-tuned models were run in the part that was read now.
+        projects: The projects that ran them.
+        failure: Why the reading ended early, as status and code; None when it didn't.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    organization: str | None
+    start: UtcDatetime
+    end: UtcDatetime
+    covered_until: UtcDatetime
+    complete: bool
+    last_inference: Inference | None
+    precision: Precision | None
+    models: int
+    projects: tuple[str, ...]
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Synchronization:
+    """One reading of the usage of the credentials' organization.
+
+    Attributes:
+        recorder: What is read goes there, page by page, so that a cut in the middle loses nothing.
+        credentials: Whose history it is.
+        key: The admin key.
+        progress: Told after each page; None for nobody.
+    """
+
+    recorder: Recorder
+    credentials: Credentials
+    key: str
+    progress: Callable[[SyncProgress], object] | None = None
+
+    def run(
+        self, organization: str | None, known: Evidence, start: datetime, end: datetime
+    ) -> Flow[UsageSync]:
+        """Read the usage from ``start`` to ``end``; what is known for long already is not read again.
+
+        Args:
+            organization: The slug of the credentials' organization, if it is known.
+            known: What is known of it.
+            start: The beginning; from the start of its day (UTC) on.
+            end: The end, exclusive.
+
+        Raises:
+            UsageSyncError: Nothing could be read, or the key is that of another organization.
+        """
+        first = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        read_until = known.usage_read_until(first)
+        begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), end)
+        begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+        subject = Subject(organization, self.credentials)
+
+        def learn(part: UsagePart, reply: Reply) -> None:
+            self._check(organization, reply.organization)
+            told = as_history(part, UNNAMED)
+            span = Evidence(organization=UNNAMED, usage_read=(Span(start=part.start, end=part.end),))
+            told = told.merged(History(evidence=span))
+            self.recorder.learn(subject, told, filter(None, map(project_id, part.projects)))
+            if self.progress is not None:
+                self.progress(SyncProgress(days_read=_days(begin, part.end), days=_days(begin, end)))
+
+        read = yield from read_usage(begin, end, key=self.key, learn=learn)
+        if read.failure is not None and read.pages == 0:
+            raise _failed(read.failure) from read.failure
+        newest = self._latest(read, subject)
+        self.recorder.flush(FLUSH_TIMEOUT)
+        return UsageSync(
+            organization=organization or read.organization,
+            start=first,
+            end=read.end,
+            covered_until=max(filter(None, (read.covered_until, read_until))),
+            complete=read.complete,
+            last_inference=newest,
+            precision=read.precision,
+            models=read.models,
+            projects=tuple(sorted(read.projects)),
+            failure=_why(read.failure),
+        )
+
+    def _latest(self, read: UsageRead, subject: Subject) -> Inference | None:
+        """Note the latest inference as exactly as it is known now."""
+        if read.latest is None:
+            return None
+        model, at = read.latest
+        name = subject.organization or UNNAMED
+        latest = Inference(organization=name, model=model, at=at, source=Source.USAGE_API)
+        evidence = Evidence(organization=name, last_inference=latest)
+        self.recorder.learn(subject, History(evidence=evidence, models={model: latest}))
+        return latest
+
+    def _check(self, ours: str | None, theirs: str | None) -> None:
+        if None not in (ours, theirs) and ours != theirs:
+            raise UsageSyncError(
+                f"The admin key belongs to the organization {theirs}, the client's key to {ours}. Nothing of "
+                "its usage was kept.",
+                remedy=f"Use an admin key of {ours}.",
+            )
+
+
+def _days(start: datetime, end: datetime) -> int:
+    return -((start - end) // timedelta(days=1))
+
+
+def _why(failure: openai.APIError | UsageSyncError | None) -> str | None:
+    return in_short(failure) if isinstance(failure, openai.APIError) else str(failure) if failure else None
+
+
+def _failed(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
+    if not isinstance(failure, openai.APIError):
+        return UsageSyncError(str(failure), remedy="Try again later; a gateway in between may be the cause.")
+    said = in_short(failure)
+    if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
+        message = f"The API does not let this key read the organization's usage ({said})."
+        return UsageSyncError(f"{message} {_GET_A_KEY}", remedy=_GET_A_KEY)
+    remedy = "Try again later: what was read before is kept."
+    return UsageSyncError(f"The organization's usage could not be read ({said}). {remedy}", remedy=remedy)

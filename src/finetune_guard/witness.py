@@ -1,0 +1,143 @@
+"""What went over the wire, and has it remembered: calls of models, jobs, refusals, and the API's records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import openai
+from typing_extensions import assert_never
+
+from finetune_guard.api_errors import error_code, error_message
+from finetune_guard.calls import InferenceCall, JobCreation, RecordKind, RecordsCall
+from finetune_guard.clocks import answered_at
+from finetune_guard.history import Evidence, History, Inference, Refusal, Source
+from finetune_guard.identity import UNNAMED, Credentials, organization_slug, project_id
+from finetune_guard.lifetimes import announcements
+from finetune_guard.model_ends import ModelEnds
+from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.records import CompletedBatch, Traces, completed_batches, traces_in_jobs, traces_in_models
+
+_MOST_REMEMBERED = 1_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, as far as it is looked at.
+
+    Attributes:
+        headers: Its headers.
+        request_headers: The headers of the request that it answers.
+        body: Returns its JSON body if the SDK has read that already, else None.
+    """
+
+    headers: Mapping[str, str]
+    request_headers: Mapping[str, str]
+    body: Callable[[], object]
+
+
+class Witness:
+    """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
+
+    def __init__(self, recorder: Recorder, ends: ModelEnds) -> None:
+        self._recorder = recorder
+        self._ends = ends
+        self._introduced: set[Credentials] = set()
+        self._traced: dict[Subject, Traces] = {}
+        self._batches: dict[str, tuple[Subject, date, int]] = {}
+
+    def observe(self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer, now: datetime) -> None:
+        """Note what a successful call tells."""
+        headers, sent = answer.headers, sent_with(answer.request_headers)
+        subject = Subject(organization_slug(headers.get("openai-organization")), sent)
+        at = answered_at(headers.get("date"), now)
+        if isinstance(call, RecordsCall):
+            self._read(call.kind, answer.body(), subject, at)
+            return
+        if sent not in self._introduced:
+            self._introduce(subject, project_id(headers.get("openai-project")))
+        if isinstance(call, InferenceCall):
+            self._recorder.note(subject, call.model, Source.OBSERVED, at)
+        else:
+            job = traces_in_jobs(answer.body(), at)
+            self._recorder.learn(subject, told(fine_tuned_by=at), job.organizations)
+
+    def refused(self, error: openai.APIStatusError, now: datetime) -> tuple[Subject, Refusal]:
+        """Note the API's refusal of a job; return whom it was given to."""
+        headers = error.response.headers
+        credentials = sent_with(error.response.request.headers)
+        subject = Subject(organization_slug(headers.get("openai-organization")), credentials)
+        refusal = Refusal(
+            at=answered_at(headers.get("date"), now),
+            code=error_code(error) or "",
+            message=error_message(error),
+        )
+        self._recorder.learn(subject, told(refusal=refusal))
+        return subject, refusal
+
+    def _introduce(self, subject: Subject, project: str | None) -> None:
+        """Note which project a key belongs to, once."""
+        if len(self._introduced) >= _MOST_REMEMBERED:
+            self._introduced.clear()
+        self._introduced.add(subject.credentials)
+        if project is not None:
+            self._recorder.learn(subject, names=(project,))
+
+    def _read(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
+        if body is None:
+            return
+        if kind is RecordKind.BATCHES:
+            for batch in completed_batches(body, at):
+                self._note_batch(subject, batch)
+        elif kind is RecordKind.JOBS:
+            self._note_traces(subject, traces_in_jobs(body, at))
+        elif kind is RecordKind.MODELS:
+            self._ends.learn(announcements(body, at))
+            self._note_traces(subject, traces_in_models(body, at))
+        else:
+            assert_never(kind)
+
+    def _note_batch(self, subject: Subject, batch: CompletedBatch) -> None:
+        """Note a batch once, however often it is looked at.
+
+        A day's count is merged, not added, so that another process, or this one after a restart, may
+        look at the same batches: it is at least the number of requests in those that were seen together.
+        """
+        if batch.id in self._batches:
+            return
+        if len(self._batches) >= _MOST_REMEMBERED:
+            self._batches.clear()
+        day = batch.at.date()
+        self._batches[batch.id] = subject, day, batch.requests
+        count = sum(n for whose, when, n in self._batches.values() if (whose, when) == (subject, day))
+        inference = Inference(organization=UNNAMED, model=batch.model, at=batch.at, source=Source.BATCH)
+        evidence = Evidence(organization=UNNAMED, last_inference=inference, fine_tuned_by=batch.at)
+        history = History(
+            evidence=evidence, models={batch.model: inference}, daily={day: {Source.BATCH: count}}
+        )
+        self._recorder.learn(subject, history)
+
+    def _note_traces(self, subject: Subject, traces: Traces) -> None:
+        """Note what jobs or models prove, if that is more than was noted before."""
+        before = self._traced.get(subject, Traces())
+        earlier = traces.fine_tuned_by
+        if earlier is not None and before.fine_tuned_by is not None and before.fine_tuned_by <= earlier:
+            earlier = None
+        names = traces.organizations - before.organizations
+        if earlier is None and not names:
+            return
+        if len(self._traced) >= _MOST_REMEMBERED:
+            self._traced.clear()
+        self._traced[subject] = Traces(
+            earlier or before.fine_tuned_by, before.organizations | traces.organizations
+        )
+        self._recorder.learn(subject, told(fine_tuned_by=earlier) if earlier is not None else None, names)
+
+
+def sent_with(request_headers: Mapping[str, str]) -> Credentials:
+    """Return what a request was sent with, from its headers."""
+    return Credentials(
+        request_headers.get("authorization") or "", request_headers.get("openai-organization") or None
+    )
