@@ -1,7 +1,7 @@
-"""The guard: what happens before a job is created, and what is remembered after a call.
+"""The guard: what happens before a job is created, and what is asked of the API on request.
 
-It owns policy, store, recorder and clock, and is shared by a client and all its copies. What needs
-API calls is a flow; what doesn't is a plain method. Nothing here knows a client.
+It is shared by a client and all its copies. Whatever needs API calls is a flow. Nothing here knows a
+client.
 """
 
 from __future__ import annotations
@@ -9,19 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import openai
-
 from finetune_guard.api_errors import in_short, is_wrong_key
-from finetune_guard.base_models import Prospect
-from finetune_guard.calls import GuardedCall, InferenceCall, JobCreation, RecordsCall
-from finetune_guard.clocks import system_clock
+from finetune_guard.calls import GuardedCall, JobCreation
 from finetune_guard.discovery import discover
-from finetune_guard.eligibility import Eligibility, Reason, Verdict, decide, explained
+from finetune_guard.eligibility import Eligibility, Reason, Verdict
 from finetune_guard.errors import (
-    FineTunedModelShutDownError,
     FineTuneGuardWarning,
     GuardConfigError,
     KeepAliveError,
@@ -29,36 +24,23 @@ from finetune_guard.errors import (
     UsageSyncError,
 )
 from finetune_guard.flows import Flow
-from finetune_guard.history import Evidence, History, Source
-from finetune_guard.hosts import matches
-from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.history import History
+from finetune_guard.identity import Credentials
 from finetune_guard.inventory import Inventory, joined, read_inventory
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
-from finetune_guard.model_ends import ModelEnds
-from finetune_guard.models import EXAMPLE_ID, FineTunedModel
-from finetune_guard.policy import aware_utc
+from finetune_guard.knowledge import ASKABLE, UNREADABLE, Knowledge, not_fine_tuned
+from finetune_guard.models import FineTunedModel
 from finetune_guard.recording.notes import Subject
-from finetune_guard.recording.recorder import Recorder
 from finetune_guard.renewal import Renewal, learn_from
 from finetune_guard.usage_sync import NO_ADMIN_KEY, Synchronization, SyncProgress, UsageSync
-from finetune_guard.validation import shown
-from finetune_guard.witness import Answer, Witness
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
 
 logger = logging.getLogger("finetune_guard")
 
-UNREADABLE = "finetune-guard can't read the history at %s; calls go on without it: %s"
-
 _MOST_ASKED = 1_000
-_ASKABLE = (
-    Reason.NO_INFERENCE_RECORDED,
-    Reason.NEVER_FINE_TUNED,
-    Reason.WINDOW_EXPIRED,
-    Reason.NO_RECENT_INFERENCE,
-)
-_SYNCABLE = (*_ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
+_SYNCABLE = (*ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
 _JUST_READ = timedelta(minutes=1)
 _USUAL_SPAN = timedelta(days=60)
 
@@ -78,102 +60,12 @@ class Admission:
     warning: FineTuneGuardWarning | None = None
 
 
-_SWITCH_ON = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or give GuardConfig(enabled=True)."
-
-
-class Guard:
-    """Policy, history and clock of one configuration."""
+class Guard(Knowledge):
+    """What is known, and what is done about it."""
 
     def __init__(self, config: GuardConfig) -> None:
-        self.config = config
-        self.policy = config.policy
-        self.recorder = Recorder.of(config.open_store())
-        self.ends = ModelEnds(config, self.recorder.store)
-        self._witness = Witness(self.recorder, self.ends)
+        super().__init__(config)
         self._asked: set[Credentials] = set()
-        self._complained: set[str] = set()
-
-    def applies_to(self, host: str, port: int | None) -> bool:
-        """Whether the policy holds behind ``host``."""
-        patterns = (*self.policy.hosts, *self.config.hosts)
-        return self.config.enabled and any(matches(pattern, host, port) for pattern in patterns)
-
-    def now(self) -> datetime:
-        """Return the configured clock's time; the machine's when that clock fails."""
-        try:
-            return aware_utc(self.config.clock())
-        except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
-            self._complain(
-                "clock", "The configured clock fails; the machine's time is used instead: %r", error
-            )
-            return system_clock()
-
-    # What is remembered after a call.
-
-    def observe(
-        self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer
-    ) -> FineTuneGuardWarning | None:
-        """Note what a successful call tells; return the warning that is due about its model, if any."""
-        now = self.now()
-        self._witness.observe(call, answer, now)
-        return self.ends.in_use(call.model, now) if isinstance(call, InferenceCall) else None
-
-    def refused(self, error: openai.APIStatusError) -> Eligibility:
-        """Remember the API's refusal and return the eligibility that it means."""
-        subject, refusal = self._witness.refused(error, self.now())
-        evidence, _ = self._evidence(subject.credentials)
-        return explained(
-            self.policy, evidence.model_copy(update={"refusal": refusal}), self.now(), Reason.REFUSED
-        )
-
-    def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
-        """Return what a 404 for a model whose day has come means; None for any other 404."""
-        return self.ends.gone(error, call.model, self.now())
-
-    def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
-        """Note an inference that went another way.
-
-        Raises:
-            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
-        """
-        if FineTunedModel.parse(model) is None:
-            raise GuardConfigError(_not_fine_tuned("record", model))
-        now = self.now()
-        try:
-            moment = aware_utc(at) if at is not None else now
-        except (AttributeError, OverflowError, ValueError):
-            raise GuardConfigError(
-                f"record(at=...) is {shown(at)}: a datetime with a time zone is required"
-            ) from None
-        if moment - now > timedelta(days=1):
-            raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
-        if self.config.enabled:
-            source = Source.OBSERVED if at is None else Source.IMPORTED
-            self.recorder.note(Subject(self._organization(credentials), credentials), model, source, moment)
-
-    # What is known.
-
-    def history(self, credentials: Credentials) -> History:
-        """Return the history of the credentials' organization.
-
-        Raises:
-            StoreError: The store can't be read.
-        """
-        return self.recorder.history(credentials)
-
-    def decide(self, credentials: Credentials) -> Eligibility:
-        """Return the eligibility by what is known now, without asking the API."""
-        now = self.now()
-        evidence, readable = self._evidence(credentials)
-        eligibility = decide(self.policy, evidence, now)
-        if not readable and eligibility.reason in _ASKABLE:
-            return explained(self.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
-        return eligibility
-
-    def not_guarded(self) -> Eligibility:
-        """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
-        eligibility = explained(self.policy, Evidence(organization=UNNAMED), self.now(), Reason.NOT_GUARDED)
-        return eligibility if self.config.enabled else eligibility.model_copy(update={"remedy": _SWITCH_ON})
 
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
@@ -185,12 +77,11 @@ class Guard:
         """
         if refresh:
             credentials = yield from self._identify(credentials, again=True)
-            yield from self._sync_if_needed(credentials, admin_key)
+            eligibility = self.decide(credentials)
+            if not _may_sync(eligibility, admin_key):
+                return eligibility
+            yield from self._sync_quietly(credentials, admin_key)
         return self.decide(credentials)
-
-    def prospect(self, model: str) -> Prospect:
-        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
-        return self.ends.prospect(model, self.now())
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
         """Ask for every fine-tuned model that the key can see, and add what is remembered.
@@ -209,7 +100,7 @@ class Guard:
         try:
             history = self.recorder.history(credentials)
         except StoreError as error:
-            self._complain("read", UNREADABLE, self.recorder.store.location, error)
+            self.complain("read", UNREADABLE, self.recorder.store.location, error)
             history = History(evidence=self.recorder.unwritten_evidence(credentials))
         return joined(found, history, self.ends.read(now), now)
 
@@ -229,11 +120,11 @@ class Guard:
         if admin_key is None:
             raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
         credentials = yield from self._identify(credentials, again=False)
-        evidence, _ = self._evidence(credentials)
+        evidence, _ = self.evidence(credentials)
         now = self.now()
         span = timedelta(days=days) if days is not None else self.policy.window or _USUAL_SPAN
         work = Synchronization(self.recorder, credentials, admin_key, progress)
-        return (yield from work.run(self._organization(credentials), evidence, now - span, now))
+        return (yield from work.run(self.organization_of(credentials), evidence, now - span, now))
 
     # What happens before a call.
 
@@ -251,17 +142,18 @@ class Guard:
             ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
         creates = isinstance(call, JobCreation)
-        eligibility, warning, failure = self.decide(credentials), None, None
-        if creates and eligibility.reason in _ASKABLE:
+        eligibility = self.decide(credentials)
+        if creates and eligibility.reason in ASKABLE:
             credentials = yield from self._identify(credentials, again=False, wrong_key_ends_it=True)
+            eligibility = self.decide(credentials)
+        warning = None
         if isinstance(call, JobCreation) and call.model is not None:
             warning = self.ends.before_job(call.model, self.now())
-        unread = None
-        if creates or eligibility.verdict is Verdict.INELIGIBLE:
-            unread = yield from self._sync_if_needed(credentials, admin_key)
+        failure: KeepAliveError | UsageSyncError | None = None
+        if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
+            failure = yield from self._sync_quietly(credentials, admin_key)
             eligibility = self.decide(credentials)
-        keep_alive = self.config.keep_alive
-        lapsed = eligibility.verdict is Verdict.INELIGIBLE
+        keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
             try:
                 yield from self.keep_alive(credentials, keep_alive)
@@ -270,7 +162,7 @@ class Guard:
                 if eligibility.verdict is Verdict.ELIGIBLE:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", error)
             eligibility = self.decide(credentials)
-        return Admission(eligibility, failure or unread, warning)
+        return Admission(eligibility, failure, warning)
 
     def keep_alive(
         self,
@@ -307,16 +199,11 @@ class Guard:
 
     def _renewal(self, keep_alive: KeepAlive, model: str | None) -> Renewal:
         if model is not None and FineTunedModel.parse(model) is None:
-            raise GuardConfigError(_not_fine_tuned("keep_alive", model))
+            raise GuardConfigError(not_fine_tuned("keep_alive", model))
         return Renewal(self.recorder, keep_alive, self.decide, self.now)
 
-    def _sync_if_needed(self, credentials: Credentials, admin_key: str | None) -> Flow[UsageSyncError | None]:
-        """Read the usage if that may change a verdict that isn't ``eligible``; return why it failed."""
-        eligibility = self.decide(credentials)
-        read_until = eligibility.covered_until
-        just_read = read_until is not None and eligibility.checked_at - read_until < _JUST_READ
-        if admin_key is None or just_read or eligibility.reason not in _SYNCABLE:
-            return None
+    def _sync_quietly(self, credentials: Credentials, admin_key: str | None) -> Flow[UsageSyncError | None]:
+        """Read the usage for a decision, which goes on without it; return why that failed."""
         try:
             done = yield from self.sync(credentials, admin_key)
         except UsageSyncError as error:
@@ -339,7 +226,7 @@ class Guard:
             openai.AuthenticationError: The API doesn't know the key, and ``wrong_key_ends_it``: the
                 user's own call can only end so too.
         """
-        if not again and (credentials in self._asked or self._organization(credentials) is not None):
+        if not again and (credentials in self._asked or self.organization_of(credentials) is not None):
             return credentials
         found = yield from discover()
         if wrong_key_ends_it and found.failure is not None and is_wrong_key(found.failure):
@@ -360,27 +247,9 @@ class Guard:
         self.ends.learn(found.announced)
         return subject.credentials
 
-    def _organization(self, credentials: Credentials) -> str | None:
-        try:
-            return self.recorder.organization(credentials)
-        except StoreError as error:
-            self._complain("read", UNREADABLE, self.recorder.store.location, error)
-            return None
 
-    def _evidence(self, credentials: Credentials) -> tuple[Evidence, bool]:
-        """Return what is known, and whether the store could be read for it."""
-        try:
-            return self.recorder.evidence(credentials), True
-        except StoreError as error:
-            self._complain("read", UNREADABLE, self.recorder.store.location, error)
-            return self.recorder.unwritten_evidence(credentials), False
-
-    def _complain(self, subject: str, message: str, *details: object) -> None:
-        """Log a failure of our own parts, once for each kind."""
-        if subject not in self._complained:
-            self._complained.add(subject)
-            logger.warning(message, *details)
-
-
-def _not_fine_tuned(method: str, model: object) -> str:
-    return f"{method}(model=...) is {shown(model)}: a fine-tuned model's id is required, such as {EXAMPLE_ID}"
+def _may_sync(eligibility: Eligibility, admin_key: str | None) -> bool:
+    """Whether reading the usage is possible, may change the verdict, and wasn't done just now."""
+    read_until = eligibility.covered_until
+    just_read = read_until is not None and eligibility.checked_at - read_until < _JUST_READ
+    return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE
