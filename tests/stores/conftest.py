@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,10 +8,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from redis_server import RedisServer
 
 from finetune_guard.history import Activity, Inference, Source
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.open import open_store
+from finetune_guard.stores.redis import RedisStore
 from finetune_guard.stores.store import Store
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
@@ -41,32 +45,53 @@ def disk(folder: Path) -> Iterator[DiskStore]:
     store.close()
 
 
-@pytest.fixture(params=["memory", "disk"])
-def place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
-    with place_of(request.param, folder) as found:
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The one server of this test process."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """A place of the test's own on the server."""
+    return f"{redis_server.url}?prefix={uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def redis_store(redis_url: str) -> Iterator[RedisStore]:
+    store = RedisStore(redis_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["memory", "disk", "redis"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    with place_of(request) as found:
         yield found
 
 
-@pytest.fixture(params=["disk"])
-def shared_place(request: pytest.FixtureRequest, folder: Path) -> Iterator[Place]:
+@pytest.fixture(params=["disk", "redis"])
+def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A place that other processes can open, too."""
-    with place_of(request.param, folder) as found:
+    with place_of(request) as found:
         yield found
 
 
 @contextmanager
-def place_of(kind: str, folder: Path) -> Iterator[Place]:
-    if kind == "memory":
+def place_of(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "memory":
         memory = MemoryStore()
         yield Place(open=lambda: memory, location=None)
         return
+    location = str(request.getfixturevalue("folder" if request.param == "disk" else "redis_url"))
     opened: list[Store] = []
 
     def open_another() -> Store:
-        opened.append(DiskStore(folder))
+        opened.append(open_store(location))
         return opened[-1]
 
-    yield Place(open=open_another, location=str(folder))
+    yield Place(open=open_another, location=location)
     for store in opened:
         store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
@@ -14,6 +15,7 @@ from finetune_guard.history import Activity, Evidence, History, Inference, Refus
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.names import key, parts, prefix
+from finetune_guard.stores.redis import RedisStore
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
@@ -59,17 +61,26 @@ steps = st.one_of(
 )
 
 
-@contextmanager
-def opened(kind):
-    if kind == "memory":
-        yield MemoryStore()
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        store = DiskStore(folder)
-        try:
-            yield store
-        finally:
-            store.close()
+@pytest.fixture(params=["memory", "disk", "redis"], scope="module")
+def opened(request):
+    """Opens an empty store of a kind, as often as it is asked to."""
+    server = request.getfixturevalue("redis_server") if request.param == "redis" else None
+
+    @contextmanager
+    def opened():
+        with tempfile.TemporaryDirectory() as folder:
+            if request.param == "memory":
+                store = MemoryStore()
+            elif request.param == "disk":
+                store = DiskStore(folder)
+            else:
+                store = RedisStore(f"{server.url}?prefix={uuid.uuid4().hex}")
+            try:
+                yield store
+            finally:
+                store.close()
+
+    return opened
 
 
 class Pure:
@@ -98,13 +109,12 @@ class Pure:
         pass
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
 @settings(max_examples=60, deadline=None)
 @given(many=st.lists(steps, max_size=8))
-def test_a_store_remembers_what_the_rules_say(kind, many):
+def test_a_store_remembers_what_the_rules_say(opened, many):
     """Whatever is recorded, noted and linked, a store has what the pure rules make of it, and no more."""
     pure = Pure()
-    with opened(kind) as store:
+    with opened() as store:
         for name, *arguments in many:
             getattr(store, name)(*arguments)
             getattr(pure, name)(*arguments)
@@ -116,13 +126,12 @@ def test_a_store_remembers_what_the_rules_say(kind, many):
             assert pure.aliases.get(name) == store.organization_of(name)
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
 @settings(max_examples=40, deadline=None)
 @given(many=st.lists(activities, min_size=1, max_size=4), data=st.data())
-def test_no_order_of_recording_changes_what_is_known(kind, many, data):
+def test_no_order_of_recording_changes_what_is_known(opened, many, data):
     """Late, repeated or shuffled writes leave the same evidence as orderly ones."""
     shuffled = data.draw(st.permutations(many))
-    with opened(kind) as store:
+    with opened() as store:
         store.record("in order", many)
         for each in shuffled:
             store.record("shuffled", [each])
@@ -133,13 +142,12 @@ def test_no_order_of_recording_changes_what_is_known(kind, many, data):
         assert one.evidence == Evidence.model_validate_json(renamed)
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
 @settings(max_examples=60, deadline=None)
 @given(organization=any_name, model=any_name, alias=any_name, day=moments)
-def test_every_name_comes_back_as_it_was(kind, organization, model, alias, day):
+def test_every_name_comes_back_as_it_was(opened, organization, model, alias, day):
     """Organizations, models and aliases may have any Unicode name."""
     inference = Inference(organization=organization, model=model, at=day)
-    with opened(kind) as store:
+    with opened() as store:
         store.record(organization, [Activity(inference=inference, counts={day.date(): 1})])
         store.link("alias of " + alias, organization)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+from finetune_guard.stores.redis_url import SCHEMES
 from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.store import Store
 
 _ALLOWED = (
     '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
-    "or a folder such as ./guard, ~/guard or /var/lib/guard"
+    "a folder such as ./guard, ~/guard or /var/lib/guard, or the URL of a server such as redis://host:6379/0"
 )
 
 
@@ -18,10 +19,12 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
 
     Args:
         location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with
-            ``.`` or ``~``), or a store, which is returned as it is.
+            ``.`` or ``~``), the URL of a Redis or Valkey server (``redis://``, ``rediss://``,
+            ``valkey://``, ``valkeys://``, ``unix://``), or a store, which is returned as it is.
 
     Raises:
-        StoreError: No store can be meant by ``location``; the message names what is allowed.
+        StoreError: No store can be meant by ``location``, and the message names what is allowed; or
+            what it needs is not installed.
     """
     if isinstance(location, Store):
         return location
@@ -30,6 +33,10 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
         from finetune_guard.stores.memory import MemoryStore  # noqa: PLC0415 (only what is used is imported)
 
         return MemoryStore()
+    if isinstance(location, str) and _scheme(text) in SCHEMES:
+        from finetune_guard.stores.redis import RedisStore  # noqa: PLC0415 (only what is used is imported)
+
+        return RedisStore(text)
     folder = _folder(text, is_keyword=location == "disk", is_path=not isinstance(location, str))
     try:
         from finetune_guard.stores.disk import DiskStore  # noqa: PLC0415 (only what is used is imported)
@@ -46,24 +53,26 @@ def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
         import platformdirs  # noqa: PLC0415 (only what is used is imported)
 
         return platformdirs.user_state_dir("finetune-guard", appauthor=False)
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme.lower() in {"redis", "rediss", "valkey", "valkeys", "unix"}:
-        raise refusal(
-            f"A store at {scheme}:// can't be opened: this release of finetune-guard keeps histories in "
-            f"memory or on disk only.",
-            f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
-        )
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
     folder = os.path.expanduser(text)  # noqa: PTH111 (unlike Path.expanduser, it leaves an unknown user be)
-    if separator or "\0" in text or not looks_like_path or folder.startswith("~"):
-        shown = text if len(text) <= 80 else text[:80] + "..."  # noqa: PLR2004 (a line's worth)
+    if _scheme(text) is not None or "\0" in text or not looks_like_path or folder.startswith("~"):
+        shown = _without_secrets(text)
+        shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
         raise refusal(
-            f"{_without_password(shown)!r} is not a store.",
+            f"{shown!r} is not a store.",
             f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
     return folder
 
 
-def _without_password(text: str) -> str:
-    scheme, separator, rest = text.partition("://")
-    return f"{scheme}{separator}***@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
+def _scheme(text: str) -> str | None:
+    scheme, separator, _ = text.partition("://")
+    return scheme.lower() if separator else None
+
+
+def _without_secrets(text: str) -> str:
+    """Of a URL only its scheme: a wrong one may have a password anywhere."""
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.isalnum():
+        return f"{scheme}://..."
+    return "...@" + text.rpartition("@")[2] if "@" in text else text

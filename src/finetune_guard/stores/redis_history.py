@@ -1,0 +1,95 @@
+"""How a history is put together from rows on a server, and taken apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, TypeVar
+
+from finetune_guard.history import Activity, Evidence, History
+from finetune_guard.stores import rows
+from finetune_guard.stores.names import key, parts
+from finetune_guard.stores.redis_keys import index_of, names_in
+
+if TYPE_CHECKING:
+    from finetune_guard.stores.redis_rows import Change
+
+_T = TypeVar("_T")
+
+
+def evidence(found: Mapping[str, str], organization: str) -> Evidence:
+    """Return the summary among the rows that were found."""
+    text = found.get(key("evidence", organization))
+    return rows.evidence_from(text, organization) if text is not None else Evidence(organization=organization)
+
+
+def named(found: Mapping[str, str], kind: str, *parents: str, read: Callable[[object], _T]) -> dict[str, _T]:
+    """Return the rows of a table among those that were found, by name."""
+    named = ((parts(row), text) for row, text in found.items())
+    return {names[-1]: read(text) for names, text in named if names[:-1] == (kind, *parents)}
+
+
+def history(found: Mapping[str, str], organization: str) -> History:
+    """Return the history whose rows were found."""
+    texts = named(found, "model", organization, read=str)
+    counted = named(found, "day", organization, read=rows.counts_from)
+    return History(
+        evidence=evidence(found, organization),
+        models={model: rows.inference_from(text, organization, model) for model, text in texts.items()},
+        daily={rows.day_from(day): counts for day, counts in counted.items()},
+    )
+
+
+def _keys(organization: str, models: Iterable[str], days: Iterable[date]) -> list[str]:
+    return [
+        key("evidence", organization),
+        *(key("model", organization, model) for model in models),
+        *(key("day", organization, day.isoformat()) for day in days),
+    ]
+
+
+def part(change: Change, organization: str, models: Iterable[str], days: Iterable[date]) -> History:
+    """Return the part of a history that a change touches."""
+    return history(change.read(*_keys(organization, models, days)), organization)
+
+
+def write(change: Change, history: History) -> None:
+    """Write a part of a history."""
+    name = history.organization
+    change.write(key("evidence", name), rows.evidence_text(history.evidence))
+    for model, inference in history.models.items():
+        change.write(key("model", name, model), rows.inference_text(inference))
+    for day, counts in history.daily.items():
+        change.write(key("day", name, day.isoformat()), rows.counts_text(dict(counts)))
+
+
+def move(change: Change, alias: str, organization: str) -> None:
+    """Merge what is kept under ``alias`` into the organization's history, and remove it there."""
+    indexes = [index_of("model", alias), index_of("day", alias)]
+    found = change.read(*indexes)
+    models = names_in(found.get(indexes[0]))
+    days = [rows.day_from(day) for day in names_in(found.get(indexes[1]))]
+    kept = _keys(alias, models, days)
+    change.read(*kept, *_keys(organization, models, days))
+    write(change, part(change, organization, models, days).merged(part(change, alias, models, days)))
+    for row in kept:
+        change.write(row, None)
+
+
+def record(change: Change, organization: str, activities: Sequence[Activity]) -> None:
+    """Add ``activities`` to a history."""
+    touched = {activity.inference.model for activity in activities}
+    counted = {day for activity in activities for day in activity.counts}
+    known = part(change, organization, touched, counted)
+    summary, models, daily = known.evidence, dict(known.models), dict(known.daily)
+    for activity in activities:  # each is added to what it touches, not to the whole
+        model = activity.inference.model
+        added = History(
+            evidence=summary,
+            models={model: models[model]} if model in models else {},
+            daily={day: daily[day] for day in activity.counts if day in daily},
+        ).recorded(activity)
+        summary = added.evidence
+        models.update(added.models)
+        daily.update(added.daily)
+    write(change, History(evidence=summary, models=models, daily=daily))
