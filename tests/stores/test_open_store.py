@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from finetune_guard.errors import StoreError
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
+from finetune_guard.stores.redis import RedisStore
 
 
 @pytest.fixture(autouse=True)
@@ -102,22 +104,55 @@ def test_opening_and_reading_touch_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "location",
+    ("location", "expected"),
     [
-        "redis://localhost",
-        "rediss://user:secret@host/0",
-        "valkey://host",
-        "unix:///run/redis.sock",
-        "REDIS://h",
+        ("redis://localhost", "redis://localhost:6379/0"),
+        ("rediss://user:secret@host/0", "rediss://host:6379/0"),
+        ("valkey://host", "redis://host:6379/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("REDIS://h", "redis://h:6379/0"),
     ],
 )
-def test_a_server_is_not_yet_a_store(location):
-    """The message says that this release can't, what can be used, and no password."""
-    with pytest.raises(StoreError, match="this release") as caught:
-        open_store(location)
+def test_a_url_is_a_server(location, expected):
+    """Redis and Valkey are opened by URL, without anything being connected; no password is shown."""
+    store = open_store(location)
+
+    assert isinstance(store, RedisStore)
+    assert expected == store.location
+    assert "secret" not in repr(store)
+
+
+def test_what_a_server_needs_is_imported_when_it_is_used():
+    """Whoever keeps histories elsewhere never imports redis-py, and opening a URL does not either."""
+    lines = (
+        "import sys",
+        "from finetune_guard.stores.open import open_store",
+        "open_store('memory'); open_store('disk'); open_store('redis://localhost')",
+        "assert 'redis' not in sys.modules",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_a_missing_redis_py_is_named(monkeypatch):
+    """Without the extra, the error says how to install it, and no password."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    with pytest.raises(StoreError, match=r"pip install 'finetune-guard\[redis\]'") as caught:
+        open_store("redis://user:secret@host/0")
     assert "secret" not in str(caught.value)
-    assert '"memory"' in str(caught.value)
-    assert caught.value.remedy in str(caught.value)
+
+
+def test_a_broken_redis_py_is_named(monkeypatch):
+    """One that is there and can't be imported is an error of the store's first use."""
+    store = open_store("redis://localhost:1")
+    for name in ("redis_rows", "redis_faults"):
+        monkeypatch.delitem(sys.modules, f"finetune_guard.stores.{name}", raising=False)
+        monkeypatch.delattr(f"finetune_guard.stores.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    with pytest.raises(StoreError, match=r"finetune-guard\[redis\]") as caught:
+        store.evidence("acme")
+    assert isinstance(caught.value.__cause__, ImportError)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +163,9 @@ def test_a_server_is_not_yet_a_store(location):
         "Disk",
         "none",
         "http://user:secret@host/x",
+        "http://user:" + "x" * 70 + "secret@host/x",
+        "redsi://host/0?password=secret",
+        "redis:user:secret@host",
         "file:///tmp/x",
         "a\0/b",
         "~nobody-here/x",
