@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.words import Word
 
-_INFERENCE_PATHS = ("/chat/completions", "/responses", "/completions")
-_JOBS_PATH = "/fine_tuning/jobs"
-_UPLOAD_PATHS = ("/files", "/uploads")
+_LONGEST_URL = 2_048
 _RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models)(?:/[^/]+)?")
 
 
@@ -78,29 +77,63 @@ GuardedCall: TypeAlias = JobCreation | TrainingUpload
 Call: TypeAlias = JobCreation | TrainingUpload | InferenceCall | RecordsCall
 
 
+class _Endpoint(Word):
+    INFERENCE = "inference"
+    JOBS = "jobs"
+    UPLOADS = "uploads"
+
+
+_POSTED_TO = {
+    "/chat/completions": _Endpoint.INFERENCE,
+    "/responses": _Endpoint.INFERENCE,
+    "/completions": _Endpoint.INFERENCE,
+    "/fine_tuning/jobs": _Endpoint.JOBS,
+    "/files": _Endpoint.UPLOADS,
+    "/uploads": _Endpoint.UPLOADS,
+}
+
+
 def classify(options: RequestOptions) -> Call | None:
     """Return what the request is; None when the guard has nothing to do with it.
 
     Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
     elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
-    method, path = options.method.lower(), _path(options.url)
-    if method != "post":
-        return _records(path) if method == "get" else None
-    if path in _INFERENCE_PATHS:
+    endpoint = _endpoint(options.method, options.url[:_LONGEST_URL])
+    if endpoint is _Endpoint.INFERENCE:
         model = _field(options, "model")
-        return InferenceCall(model) if isinstance(model, str) and FineTunedModel.parse(model) else None
-    if path == _JOBS_PATH:
+        short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
+        return _inference(model) if short else None
+    return endpoint if isinstance(endpoint, RecordsCall) else _guarded(endpoint, options)
+
+
+def to_decide(options: RequestOptions) -> GuardedCall | None:
+    """Return what ``classify`` does for a request that is decided about, and None for any other."""
+    endpoint = _endpoint(options.method, options.url[:_LONGEST_URL])
+    return _guarded(endpoint, options) if isinstance(endpoint, _Endpoint) else None
+
+
+def _guarded(endpoint: _Endpoint | None, options: RequestOptions) -> GuardedCall | None:
+    if endpoint is _Endpoint.JOBS:
         model = _field(options, "model")
         return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
-    if path in _UPLOAD_PATHS and _field(options, "purpose") == "fine-tune":
+    if endpoint is _Endpoint.UPLOADS and _field(options, "purpose") == "fine-tune":
         return TrainingUpload()
-    return RecordsCall(RecordKind.BATCHES) if path == "/batches" else None
+    return None
 
 
-def _records(path: str) -> RecordsCall | None:
-    records = _RECORDS_PATH.fullmatch(path)
-    return RecordsCall(RecordKind(records[1])) if records else None
+@lru_cache(maxsize=1024)
+def _inference(model: str) -> InferenceCall | None:
+    return InferenceCall(model) if FineTunedModel.parse(model) is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(method: str, url: str) -> _Endpoint | RecordsCall | None:
+    method, path = method.lower(), _path(url)
+    if method == "get" or (method == "post" and path == "/batches"):
+        records = _RECORDS_PATH.fullmatch(path)
+        return RecordsCall(RecordKind(records[1])) if records else None
+    return _POSTED_TO.get(path) if method == "post" else None
 
 
 def _path(url: str) -> str:

@@ -13,10 +13,12 @@ All but the slug are aliases of it, learnt from responses.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_LONGEST_SLUG = 128
 _ID = re.compile(r"org-[A-Za-z0-9]{1,64}")
 _PROJECT = re.compile(r"proj_[A-Za-z0-9]{1,64}")
 
@@ -51,7 +53,12 @@ class Credentials(NamedTuple):
 
 def organization_slug(header: str | None) -> str | None:
     """Return the organization that a response header names, or None when it names none sanely."""
-    return header if header is not None and _SLUG.fullmatch(header) else None
+    return header if header is not None and len(header) <= _LONGEST_SLUG and _is_slug(header) else None
+
+
+@lru_cache(maxsize=256)
+def _is_slug(header: str) -> bool:
+    return _SLUG.fullmatch(header) is not None
 
 
 def organization_id(value: object) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 import openai
 from typing_extensions import assert_never
@@ -23,8 +23,7 @@ from finetune_guard.records import CompletedBatch, Traces, completed_batches, tr
 _MOST_REMEMBERED = 1_000
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A response, as far as it is looked at.
 
     Attributes:
@@ -53,16 +52,15 @@ class Witness:
         headers, sent = answer.headers, sent_with(answer.request_headers)
         subject = Subject(organization_slug(headers.get("openai-organization")), sent)
         at = answered_at(headers.get("date"), now)
-        if isinstance(call, RecordsCall):
-            self._read(call.kind, answer.body(), subject, at)
-            return
-        if sent not in self._introduced:
+        if sent not in self._introduced and not isinstance(call, RecordsCall):
             self._introduce(subject, project_id(headers.get("openai-project")))
         if isinstance(call, InferenceCall):
             self._recorder.note(subject, call.model, Source.OBSERVED, at)
-        else:
+        elif isinstance(call, JobCreation):
             job = traces_in_jobs(answer.body(), at)
             self._recorder.learn(subject, told(fine_tuned_by=at), job.organizations)
+        else:
+            self._read(call.kind, answer.body(), subject, at)
 
     def refused(self, error: openai.APIStatusError, now: datetime) -> tuple[Subject, Refusal]:
         """Note the API's refusal of a job; return whom it was given to."""

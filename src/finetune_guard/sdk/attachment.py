@@ -5,15 +5,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 
-from finetune_guard.calls import InferenceCall, JobCreation, RequestOptions, TrainingUpload, classify
+from finetune_guard.calls import (
+    GuardedCall,
+    InferenceCall,
+    RequestOptions,
+    TrainingUpload,
+    classify,
+    to_decide,
+)
 from finetune_guard.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
 from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
+from finetune_guard.sdk.responses import ANSWER_HEADERS, REQUEST_HEADERS, body_if_read, picked
 from finetune_guard.sdk.threads import in_thread
+from finetune_guard.sdk.urls import own_url
 from finetune_guard.validation import kind_of
 from finetune_guard.witness import Answer
 
@@ -58,6 +68,7 @@ class Attachment:
         self._error: GuardConfigError | None = None
         self._complained = False
         self._told_inactive = False
+        self._last_applied: tuple[object, type[object], bool] | None = None  # a URL object never changes
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(
                 f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
@@ -92,24 +103,37 @@ class Attachment:
             return False
         return self._engine.applies_to(url.host, url.port)
 
-    def decides(self, client: object, url: Url) -> bool:
+    def _applies_at(self, client: Any, url: str) -> bool:
+        """Whether the policy holds for a request of ``client`` to ``url``, relative or absolute."""
+        if "://" in url:
+            return self.applies_to(client, own_url(client, url))
+        base, last = client._base_url, self._last_applied  # noqa: SLF001 -- its property takes a microsecond
+        if last is not None and last[0] is base and last[1] is type(client):
+            return last[2]
+        applies = self.applies_to(client, client.base_url)
+        self._last_applied = base, type(client), applies
+        return applies
+
+    def _decides(self, client: object, url: Url) -> bool:
         """Whether a job that ``client`` creates at ``url`` is decided about.
 
         With a wrong value in the environment nobody can say which hosts are meant, so that all are.
         """
         return not _is_azure(client) if self.is_broken else self.applies_to(client, url)
 
-    def call(self, options: RequestOptions) -> JobCreation | TrainingUpload | None:
+    def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
-            call = classify(options)
+            call = to_decide(options)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
+            return None
+        if call is None or not self._decides(client, own_url(client, options.url)):
             return None
         if isinstance(call, TrainingUpload):
             checked = self._engine is not None and self._engine.config.check_uploads
             return call if checked else None
-        return call if isinstance(call, JobCreation) else None
+        return call
 
     def observe(
         self, client: object, options: RequestOptions, response: Response
@@ -122,12 +146,14 @@ class Attachment:
             call = classify(options)
             if call is None or isinstance(call, TrainingUpload) or self._engine is None:
                 return None
-            if self.applies_to(client, response.request.url):
-                request = response.request
-                answer = Answer(response.headers, request.headers, lambda: _body_if_read(response))
-                return self._engine.observe(call, answer)
+            if self._applies_at(client, options.url):
+                told, sent = response.headers, response.request.headers
+                body = partial(body_if_read, response)
+                return self._engine.observe(
+                    call, Answer(picked(told, ANSWER_HEADERS), picked(sent, REQUEST_HEADERS), body)
+                )
             if self._engine.config.enabled:
-                self._tell_inactive(response.request.url)
+                self._tell_inactive(own_url(client, options.url))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
         return None
@@ -176,16 +202,6 @@ class Attachment:
         if not self._complained:
             self._complained = True
             logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
-
-
-def _body_if_read(response: Any) -> object:
-    """The JSON body of a response that the SDK has read to its end; None of any other."""
-    if not response.is_stream_consumed:
-        return None
-    try:
-        return response.json()
-    except (RuntimeError, ValueError):  # it was streamed to the program, or is no JSON
-        return None
 
 
 def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from finetune_guard.calls import GuardedCall
 from finetune_guard.flows import ApiCall, Flow, Reply, T
 from finetune_guard.identity import Credentials
 from finetune_guard.sdk.admission import (
@@ -26,7 +25,7 @@ from finetune_guard.sdk.admission import (
 from finetune_guard.sdk.attachment import Attachment, credentials
 from finetune_guard.sdk.drivers import drive, drive_async
 from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
-from finetune_guard.sdk.own_calls import given_headers, own_request, own_url, reply_from
+from finetune_guard.sdk.own_calls import given_headers, own_request, reply_from
 from finetune_guard.sdk.signatures import show_parent_parameters
 from finetune_guard.sdk.threads import in_thread
 
@@ -94,15 +93,6 @@ class Guarded:
         client: Any = self
         return not client.api_key and hasattr(client, "_refresh_api_key") and self._guard_is_active()
 
-    def _guarded_call(self, options: Any) -> GuardedCall | None:
-        """What is to be decided before ``options`` are sent; None for most requests."""
-        attachment, client = self._finetune_guard, self
-        call = attachment.call(options)
-        if call is None:
-            return None
-        url = own_url(client, options.url)
-        return call if attachment.decides(client, url) else None
-
 
 class SyncGuarded(Guarded, _SyncBase):
     """The doors of a sync client."""
@@ -114,7 +104,7 @@ class SyncGuarded(Guarded, _SyncBase):
 
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
-        call = self._guarded_call(options)
+        call = self._finetune_guard.call(self, options)
         if call is None:
             try:
                 return super().request(cast_to, options, *args, **kwargs)
@@ -171,7 +161,7 @@ class AsyncGuarded(Guarded, _AsyncBase):
 
     async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
-        call = self._guarded_call(options)
+        call = self._finetune_guard.call(self, options)
         if call is None:
             try:
                 return await super().request(cast_to, options, *args, **kwargs)

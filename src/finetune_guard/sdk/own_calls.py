@@ -7,9 +7,7 @@ tells them from the user's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 from openai._models import FinalRequestOptions
 
@@ -44,14 +42,6 @@ def given_headers(options: Any) -> dict[str, Any]:
     """Return the headers of a user's request that say on whose behalf it is made, or that leave that out."""
     headers = options.headers if isinstance(options.headers, Mapping) else {}
     return {name: value for name, value in headers.items() if name.lower() in _WHOSE}
-
-
-def own_url(client: Any, url: str) -> Any:
-    """Return host and port that a request to ``url`` goes to: its own if it is absolute."""
-    if "://" not in url:
-        return client.base_url
-    parts = urlsplit(url)
-    return SimpleNamespace(host=parts.hostname or "", port=parts.port)
 
 
 def reply_from(response: Any, guard: Guard) -> Reply:

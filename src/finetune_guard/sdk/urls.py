@@ -1,0 +1,15 @@
+"""Where a request goes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def own_url(client: Any, url: str) -> Any:
+    """Return host and port that a request to ``url`` goes to: its own if it is absolute."""
+    if "://" not in url:
+        return client.base_url
+    parts = urlsplit(url)
+    return SimpleNamespace(host=parts.hostname or "", port=parts.port)
