@@ -200,7 +200,7 @@ class Guard(Knowledge):
     def _renewal(self, keep_alive: KeepAlive, model: str | None) -> Renewal:
         if model is not None and FineTunedModel.parse(model) is None:
             raise GuardConfigError(not_fine_tuned("keep_alive", model))
-        return Renewal(self.recorder, keep_alive, self.decide, self.now)
+        return Renewal(self.recorder, keep_alive, self.decide, self.now, lambda: self.ends.read(self.now()))
 
     def _sync_quietly(self, credentials: Credentials, admin_key: str | None) -> Flow[UsageSyncError | None]:
         """Read the usage for a decision, which goes on without it; return why that failed."""

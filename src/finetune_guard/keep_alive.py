@@ -23,7 +23,8 @@ from finetune_guard.eligibility import Eligibility, Reason
 from finetune_guard.errors import KeepAliveError
 from finetune_guard.flows import ApiCall, Flow, Pause, Reply, T
 from finetune_guard.history import History
-from finetune_guard.models import EXAMPLE_ID, FineTunedModel, ModelCatalog
+from finetune_guard.lifetimes import ShutdownDates
+from finetune_guard.models import EXAMPLE_ID, FineTunedModel
 from finetune_guard.policy import UtcDatetime
 from finetune_guard.validation import config_error
 from finetune_guard.words import Word
@@ -133,18 +134,16 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     return eligibility.remaining is None or eligibility.remaining <= keep_alive.renew_within
 
 
-def candidates(
-    history: History, preferred: str | None, catalog: ModelCatalog, today: date
-) -> tuple[str, ...]:
+def candidates(history: History, preferred: str | None, dates: ShutdownDates, today: date) -> tuple[str, ...]:
     """Return the models to try: the preferred one, then those used last, without those shut down."""
     used = sorted(history.models.values(), key=lambda inference: inference.at, reverse=True)
     ids = [preferred] if preferred is not None else []
-    return live([*ids, *(inference.model for inference in used)], catalog, today)
+    return live([*ids, *(inference.model for inference in used)], dates, today)
 
 
-def live(models: Iterable[str], catalog: ModelCatalog, today: date) -> tuple[str, ...]:
+def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
     """Return the first ten of ``models`` that aren't known to be shut down, each once."""
-    alive = (model for model in dict.fromkeys(models) if not catalog.is_shut_down(model, today))
+    alive = (model for model in dict.fromkeys(models) if not dates.is_over(model, today))
     return tuple(islice(alive, _MOST_CANDIDATES))
 
 

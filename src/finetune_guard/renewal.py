@@ -27,7 +27,7 @@ from finetune_guard.keep_alive import (
     live,
     send,
 )
-from finetune_guard.models import published_catalog
+from finetune_guard.lifetimes import ShutdownDates
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.store import Lease, Store
@@ -66,12 +66,14 @@ class Renewal:
         keep_alive: When it is due, and how long it may take.
         decide: Tells the eligibility by what is known at the moment.
         now: Tells the time.
+        dates: Tells when models end, by what is known at the moment.
     """
 
     recorder: Recorder
     keep_alive: KeepAlive
     decide: Callable[[Credentials], Eligibility]
     now: Callable[[], datetime]
+    dates: Callable[[], ShutdownDates]
 
     def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
@@ -110,13 +112,13 @@ class Renewal:
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
     def _send(self, credentials: Credentials, model: str | None) -> Flow[KeepAliveOutcome]:
-        catalog, today = published_catalog(), self.now().date()
+        dates, today = self.dates(), self.now().date()
         left = countdown(self.keep_alive.deadline)
         refusal = self.decide(credentials).refusal
 
         def find_more(found: Discovery) -> tuple[str, ...]:
             learn_from(self.recorder, found)
-            return live(found.models, catalog, today)
+            return live(found.models, dates, today)
 
         if model is not None:
             sent = yield from send([model], left=left, find_more=None)
@@ -132,7 +134,7 @@ class Renewal:
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:
         history = self._history(credentials)
-        return candidates(history, self.keep_alive.model, published_catalog(), self.now().date())
+        return candidates(history, self.keep_alive.model, self.dates(), self.now().date())
 
     def _history(self, credentials: Credentials) -> History:
         try:

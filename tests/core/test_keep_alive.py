@@ -11,6 +11,7 @@ from finetune_guard.eligibility import Reason, decide, explained
 from finetune_guard.errors import GuardConfigError, KeepAliveError
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.keep_alive import KeepAlive, candidates, is_due, live, send, smallest_call
+from finetune_guard.lifetimes import ShutdownDates
 from finetune_guard.models import published_catalog
 from finetune_guard.policy import OPENAI_SELF_SERVE
 
@@ -65,16 +66,16 @@ def test_the_model_used_last_comes_first():
     for day, model in enumerate([C, DEAD, A, B]):
         inference = Inference(organization="acme-28gund", model=model, at=at(day), source=Source.OBSERVED)
         history = history.recorded(Activity(inference=inference))
-    catalog = published_catalog()
-    assert (B, A, C) == candidates(history, None, catalog, TODAY)
-    assert (C, B, A) == candidates(history, C, catalog, TODAY)
-    assert (B, A, DEAD, C) == candidates(history, None, catalog, date(2026, 10, 1))
+    dates = ShutdownDates(published_catalog())
+    assert (B, A, C) == candidates(history, None, dates, TODAY)
+    assert (C, B, A) == candidates(history, C, dates, TODAY)
+    assert (B, A, DEAD, C) == candidates(history, None, dates, date(2026, 10, 1))
 
 
 def test_at_most_ten_models_are_tried():
     """An organization with thousands of models doesn't make a keep-alive endless."""
     models = [f"ft:gpt-4o-mini-2024-07-18:acme::{number}" for number in range(50)]
-    assert tuple(models[:10]) == live(models, published_catalog(), TODAY)
+    assert tuple(models[:10]) == live(models, ShutdownDates(published_catalog()), TODAY)
 
 
 def test_the_smallest_call():
