@@ -152,11 +152,6 @@ class ModelCatalog(BaseModel):
             return None
         return row.shutdown if base == model_id else row.fine_tunes_shutdown
 
-    def is_shut_down(self, model_id: str, today: date) -> bool:
-        """Whether ``model_id`` is known to be gone: its published day lies more than a day back."""
-        day = self.shutdown_of(model_id)
-        return day is not None and (today - day).days > 1
-
 
 @lru_cache(maxsize=1)
 def published_catalog() -> ModelCatalog:

@@ -109,19 +109,6 @@ def test_shutdown_dates_are_those_of_the_whole_name(model_id, day):
 
 
 @pytest.mark.parametrize(
-    ("today", "gone"), [(date(2026, 10, 23), False), (date(2026, 10, 24), False), (date(2026, 10, 25), True)]
-)
-def test_a_model_is_gone_a_day_after_its_date(today, gone):
-    """Published dates differ by a day, so a model counts as gone only when even that has passed."""
-    assert gone is published_catalog().is_shut_down("ft:gpt-4-0613:acme::AbC123xY", today)
-
-
-def test_a_model_without_a_date_is_not_gone():
-    """What isn't in the table isn't guessed at."""
-    assert published_catalog().is_shut_down("ft:gpt-9:acme::AbC123xY", date(2030, 1, 1)) is False
-
-
-@pytest.mark.parametrize(
     ("model_id", "base"),
     [
         ("ft:gpt-4-0613:acme::AbC123xY", "gpt-4-0613"),
