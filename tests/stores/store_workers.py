@@ -84,3 +84,14 @@ def as_nobody(work, results):
         results.put(work())
     except StoreError as exc:
         results.put(str(exc))
+
+
+def hold_lease(location, name, ttl, held, give_back, done):
+    """Take a lease, tell so, and give it back when told to."""
+    store = open_store(location)
+    lease = store.lease(name, ttl)
+    held.set()
+    give_back.wait()
+    store.release(lease)
+    done.set()
+    store.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import redis
 
@@ -89,11 +88,20 @@ def speakable(fault: Exception, secrets: Sequence[str]) -> Exception:
     A server may repeat the command that it does not know, and redis-py the one that failed: the
     password stands in the first, and what was to be written in the second.
     """
-    told = "".join(traceback.format_exception(type(fault), fault, fault.__traceback__))
-    if "caused error: " not in told and not any(secret in told for secret in secrets):
+    told = [str(each) for each in _chain(fault)]
+    if not any("caused error: " in text or any(secret in text for secret in secrets) for text in told):
         return fault
     words = "its text is not repeated" if _tells(fault, secrets) else _without_command(str(fault))
-    return type(fault)(words) if type(fault).__init__ is Exception.__init__ else redis.RedisError(words)
+    try:
+        return type(fault)(words)
+    except Exception:  # noqa: BLE001 (some take their text apart)
+        return redis.RedisError(words)
+
+
+def _chain(fault: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None:
+        yield fault
+        fault = fault.__cause__ or fault.__context__
 
 
 def _tells(fault: BaseException, secrets: Sequence[str]) -> bool:

@@ -1,0 +1,326 @@
+"""What holds when many processes on many hosts use one server, and some of them die or stop in between."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+import pytest
+import redis
+from store_workers import hold_lease, record_many
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.lifetimes import Announced
+from finetune_guard.stores.names import key
+from finetune_guard.stores.redis import RedisStore
+from finetune_guard.stores.redis_rows import Change
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@pytest.fixture
+def round_trips(monkeypatch):
+    """Counts what is sent: whoever waits for an answer before the next command sends twice."""
+    sent = []
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def counting(connection, *arguments, **options):
+        sent.append(arguments)
+        return send(connection, *arguments, **options)
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "send_packed_command", counting)
+
+    def of(work):
+        sent.clear()
+        work()
+        return len(sent)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (lambda store, activity: store.evidence("acme"), 1),
+        (lambda store, activity: store.organization_of("key:1"), 1),
+        (lambda store, activity: store.salt(create=True), 1),
+        (lambda store, activity: store.organizations(), 1),
+        (lambda store, activity: store.history("acme"), 2),
+        (lambda store, activity: store.aliases(), 2),
+        (lambda store, activity: store.announced(), 2),
+        (lambda store, activity: store.link("key:1", "acme"), 1),
+        (lambda store, activity: store.lease("keep-alive", HOUR), 2),
+        (lambda store, activity: store.record("acme", [activity(at=NOW + HOUR)]), 3),
+        (lambda store, activity: store.record("acme", [activity("ft:new")]), 5),
+        (lambda store, activity: store.merge(store.history("acme")), 5),
+    ],
+    ids=[
+        *("evidence", "alias", "salt", "names", "history", "aliases"),
+        *("announced", "link", "lease", "record", "record-new", "merge"),
+    ],
+)
+def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
+    """A decision's reads cost one round trip each, however many models there are; a change a few."""
+    redis_store.merge(
+        History(
+            evidence=Evidence(organization="acme"),
+            models={
+                model: Inference(organization="acme", model=model, at=NOW)
+                for model in (f"ft:x:acme::{number}" for number in range(500))
+            },
+        )
+    )
+    redis_store.record("acme", [activity()])
+    redis_store.link("key:1", "acme")
+    redis_store.salt(create=True)
+    redis_store.announce({"ft:x": Announced(day=None, seen_at=NOW)})
+
+    assert expected == round_trips(lambda: work(redis_store, activity))
+
+
+@pytest.mark.parametrize("scheme", ["redis", "unix"])
+def test_eight_processes_record_at_once(redis_server, redis_url, scheme):
+    """Of eight processes that record on one model at once, each inference counts and the latest one stays."""
+    prefix = redis_url.rpartition("=")[2]
+    location = redis_url if scheme == "redis" else f"unix://{redis_server.socket}?prefix={prefix}"
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=record_many, args=(location, each, 40, results)) for each in range(8)]
+    for process in processes:
+        process.start()
+    errors = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+
+    store = RedisStore(location)
+    history = store.history("acme")
+    store.close()
+    assert [None] * 8 == errors
+    assert {Source.OBSERVED: 8 * 40 * 2} == history.daily[NOW.date()]
+    assert NOW + timedelta(seconds=39, microseconds=7) == history.models["ft:common:acme::c"].at
+    assert history.last_inference.at == history.models["ft:common:acme::c"].at
+    assert 9 == len(history.models)
+
+
+def test_of_two_at_one_instant_the_same_one_counts_in_any_order(redis_store, activity):
+    """Of two inferences at the same microsecond the same one is the latest, whoever wrote last."""
+    both = [activity(source=Source.OBSERVED), activity(source=Source.KEEP_ALIVE)]
+    redis_store.record("one", both)
+    redis_store.record("other", both[::-1])
+
+    one, other = redis_store.evidence("one").last_inference, redis_store.evidence("other").last_inference
+    assert one.source == other.source
+
+
+def test_a_change_in_between_is_not_lost(redis_store, redis_url, activity, monkeypatch):
+    """Whoever wrote between our reading and our writing is read again, and counts."""
+    commit = Change.commit
+    other = RedisStore(redis_url)
+
+    def slowly(change):
+        monkeypatch.setattr(Change, "commit", commit)
+        other.record("acme", [activity(count=5)])
+        commit(change)
+
+    redis_store.record("acme", [activity()])
+    monkeypatch.setattr(Change, "commit", slowly)
+    redis_store.record("acme", [activity()])
+    other.close()
+
+    assert {Source.OBSERVED: 7} == redis_store.history("acme").daily[NOW.date()]
+
+
+def test_linking_races_with_recording(redis_url, activity):
+    """What is recorded under an alias while it is linked ends up with the organization or the alias: once."""
+    stores = [RedisStore(redis_url) for _ in range(4)]
+
+    def record(store):
+        for _ in range(20):
+            store.record("key:1", [activity()])
+
+    def link(store):
+        for _ in range(20):
+            store.link("key:1", "acme")
+
+    with ThreadPoolExecutor(4) as threads:
+        for each in [
+            threads.submit(work, store) for work, store in zip([record, link] * 2, stores, strict=True)
+        ]:
+            each.result()
+    stores[0].link("key:1", "acme")
+
+    assert ("acme",) == stores[0].organizations()
+    assert History(evidence=Evidence(organization="key:1")) == stores[0].history("key:1")
+    assert ["ft:gpt-4o-mini:acme::1"] == list(stores[0].history("acme").models)
+    for store in stores:
+        store.close()
+
+
+def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activity):
+    """A whole history is read as it was at one moment, while others go on adding to it."""
+    stop = threading.Event()
+
+    def grow():
+        store, number = RedisStore(redis_url), 0
+        while not stop.is_set():
+            number += 1
+            model = f"ft:x:acme::{number}"
+            store.record("acme", [activity(model, at=NOW + number * timedelta(microseconds=1))])
+        store.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        growing = thread.submit(grow)
+        try:
+            for _ in range(50):
+                history = redis_store.history("acme")
+                counted = history.daily.get(NOW.date(), {}).get(Source.OBSERVED, 0)
+                assert len(history.models) == counted
+                if history.models:
+                    assert history.last_inference == history.models[f"ft:x:acme::{counted}"]
+        finally:
+            stop.set()
+        growing.result()
+
+
+def test_a_change_that_never_gets_through_is_an_error(redis_store, redis_url, activity, monkeypatch):
+    """Where others change the same rows without end, a write gives up after its time and changes nothing."""
+    monkeypatch.setattr("finetune_guard.stores.redis._PATIENCE", timedelta(seconds=0.3))
+    commit = Change.commit
+    other = RedisStore(redis_url)
+    redis_store.record("acme", [activity()])
+
+    def late(change):
+        with monkeypatch.context() as once:
+            once.setattr(Change, "commit", commit)
+            other.record("acme", [activity()])
+        commit(change)
+
+    monkeypatch.setattr(Change, "commit", late)
+    with pytest.raises(StoreError, match="others went on changing"):
+        redis_store.record("acme", [activity("ft:never")])
+    other.close()
+    assert {"ft:gpt-4o-mini:acme::1"} == set(redis_store.history("acme").models)
+
+
+@needs_fork
+def test_a_child_talks_through_connections_of_its_own(redis_store, redis_server, activity):
+    """After a fork the child connects anew, and its end does not cut its parent's connections."""
+    redis_store.record("acme", [activity()])
+    before = redis_store._rows
+    with redis_server.client() as client:
+        ours = {each["id"] for each in client.client_list()}
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                assert redis_store.evidence("acme").last_inference is not None
+                assert redis_store._rows is not before
+                theirs = {each["id"] for each in redis_store._rows._client.client_list()}
+                code = 0 if theirs - ours else 2
+                redis_store.close()
+            finally:
+                os._exit(code)
+        assert 0 == os.waitpid(pid, 0)[1]
+        assert redis_store.evidence("acme").last_inference is not None
+        assert ours <= {each["id"] for each in client.client_list()}
+    assert redis_store._rows is before
+
+
+@pytest.fixture
+def holder(redis_url):
+    """Another process that holds a lease of half a second, and gives it back when it is told to."""
+    context = multiprocessing.get_context("spawn")
+    held, give_back, done = context.Event(), context.Event(), context.Event()
+    ttl = timedelta(seconds=0.5)
+    process = context.Process(target=hold_lease, args=(redis_url, "keep-alive", ttl, held, give_back, done))
+    process.start()
+    assert held.wait(timeout=60)
+    yield process, give_back, done
+    process.kill()
+    process.join()
+
+
+def wait_for(store):
+    lease = None
+    while lease is None:
+        lease = store.lease("keep-alive", HOUR)
+    return lease
+
+
+def test_the_lease_of_a_killed_holder_is_taken_over(redis_store, holder):
+    """A holder that is killed keeps the others waiting for the lease's time and no longer."""
+    process, _, _ = holder
+    process.kill()
+    process.join()
+
+    assert wait_for(redis_store) is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes can't be paused here")
+def test_a_holder_that_was_paused_takes_nothing_from_the_next(redis_store, holder):
+    """A holder that slept through its lease's end and then gives it back leaves the next one's alone."""
+    process, give_back, done = holder
+    os.kill(process.pid, signal.SIGSTOP)
+    lease = wait_for(redis_store)
+    os.kill(process.pid, signal.SIGCONT)
+    give_back.set()
+    assert done.wait(timeout=60)
+
+    assert redis_store.lease("keep-alive", HOUR) is None
+    redis_store.release(lease)
+    assert redis_store.lease("keep-alive", HOUR) is not None
+
+
+def test_a_lease_that_changes_hands_while_it_is_given_back_is_left_alone(
+    redis_store, redis_url, redis_server, monkeypatch
+):
+    """Even when its time passes between looking and deleting, only one's own lease is deleted."""
+    lease = redis_store.lease("keep-alive", HOUR)
+    commit = Change.commit
+    other = RedisStore(redis_url)
+
+    def paused(change):
+        monkeypatch.setattr(Change, "commit", commit)
+        with redis_server.client() as client:
+            client.delete(f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}")
+        assert other.lease("keep-alive", HOUR) is not None
+        commit(change)
+
+    monkeypatch.setattr(Change, "commit", paused)
+    redis_store.release(lease)
+    assert other.lease("keep-alive", HOUR) is None
+    other.close()
+
+
+def test_a_lease_is_rounded_up_to_what_the_server_can_measure(redis_store, redis_url, redis_server):
+    """A lease lasts at least as long as was asked for, in whole milliseconds."""
+    redis_store.lease("keep-alive", timedelta(minutes=5, microseconds=1))
+    with redis_server.client() as client:
+        left = client.pttl(f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}")
+    assert 290_000 < left <= 300_001
+
+
+def test_many_activities_are_one_change(redis_store, round_trips):
+    """A writer that was away for long writes all it kept with as few round trips."""
+    many = [
+        Activity(
+            inference=Inference(
+                organization="acme", model=f"ft:x:acme::{number % 200}", at=NOW + number * HOUR
+            ),
+            counts={(NOW + number * HOUR).date(): 1},
+        )
+        for number in range(1000)
+    ]
+    redis_store.evidence("acme")
+
+    assert round_trips(lambda: redis_store.record("acme", many)) <= 10
+    history = redis_store.history("acme")
+    assert 200 == len(history.models)
+    assert 1000 == sum(counts[Source.OBSERVED] for counts in history.daily.values())

@@ -1,0 +1,193 @@
+"""What happens when somebody else has written to the server under our keys."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Evidence, History
+from finetune_guard.lifetimes import Announced
+from finetune_guard.stores.names import key
+from finetune_guard.stores.redis_keys import MAX_ROWS, index_of
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+
+ROWS = {
+    key("schema"): lambda store, activity: store.evidence("acme"),
+    key("evidence", "acme"): lambda store, activity: store.evidence("acme"),
+    key("model", "acme", MODEL): lambda store, activity: store.record("acme", [activity()]),
+    key("day", "acme", NOW.date().isoformat()): lambda store, activity: store.record("acme", [activity()]),
+    key("alias", "key:1"): lambda store, activity: store.organization_of("key:1"),
+    key("shutdown", MODEL): lambda store, activity: store.announced(),
+    key("salt"): lambda store, activity: store.salt(create=True),
+    index_of("evidence"): lambda store, activity: store.organizations(),
+    index_of("alias"): lambda store, activity: store.aliases(),
+    index_of("shutdown"): lambda store, activity: store.announced(),
+    index_of("model", "acme"): lambda store, activity: store.history("acme"),
+    index_of("day", "acme"): lambda store, activity: store.link("acme", "umbrella"),
+}
+
+
+class Boom:
+    def __reduce__(self):
+        return (pytest.fail, ("it was unpickled",))
+
+
+@pytest.fixture
+def server(redis_server):
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def prefix(redis_store):
+    return "{" + redis_store.location.rpartition("=")[2] + "}:"
+
+
+@pytest.fixture
+def filled(redis_store, activity):
+    redis_store.record("acme", [activity()])
+    redis_store.link("key:1", "acme")
+    redis_store.announce({MODEL: Announced(day=NOW.date(), seen_at=NOW)})
+    redis_store.salt(create=True)
+    return redis_store
+
+
+def everything(server, prefix):
+    keys = sorted(server.scan_iter(match=f"{prefix}*"))
+    return {name: server.dump(name) for name in keys}
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x",
+        b"\xff\xfe",
+        b"2:{}",
+        b"1:",
+        b"1:null",
+        b"1:[1,2]",
+        b'1:{"organization":"umbrella"}',
+        b"1:" + b"[" * 5000,
+        pickle.dumps(Boom()),
+        b"1:" + b"9" * 6000,
+        b"x" * ((1 << 24) + 1),
+    ],
+    ids=["short", "no-text", "newer", "empty", "null", "list", "other", "deep", "pickle", "number", "huge"],
+)
+def test_a_value_that_was_never_written_there_is_an_error(filled, server, prefix, activity, row, value):
+    """Whatever somebody put in place of a row is not believed, not run and not overwritten."""
+    server.set(prefix + row, value)
+    before = everything(server, prefix)
+
+    with pytest.raises(StoreError) as caught:
+        ROWS[row](filled, activity)
+    assert caught.value.remedy in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert str(caught.value).isprintable()
+    assert before == everything(server, prefix)
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("kind", ["list", "hash", "set", "stream"])
+def test_a_value_of_another_type_is_an_error(filled, server, prefix, activity, row, kind):
+    """A list where a text is expected is said to be one, and is left alone."""
+    name = prefix + row
+    server.delete(name)
+    write = {
+        "list": lambda: server.rpush(name, "x"),
+        "hash": lambda: server.hset(name, "x", "y"),
+        "set": lambda: server.sadd(name, "x"),
+        "stream": lambda: server.xadd(name, {"x": "y"}),
+    }
+    write[kind]()
+    before = everything(server, prefix)
+
+    with pytest.raises(StoreError, match="another name") as caught:
+        ROWS[row](filled, activity)
+    assert caught.value.__cause__ is not None
+    assert before == everything(server, prefix)
+
+
+def test_a_newer_history_is_left_alone(filled, server, prefix, activity):
+    """What a later release wrote is neither read nor changed; the error says to upgrade."""
+    server.set(prefix + key("schema"), "2")
+    lease = filled.lease
+    before = everything(server, prefix)
+
+    for call in (
+        lambda: filled.evidence("acme"),
+        lambda: filled.history("acme"),
+        lambda: filled.record("acme", [activity()]),
+        lambda: filled.link("key:2", "acme"),
+        lambda: filled.salt(create=True),
+        lambda: lease("keep-alive", HOUR),
+    ):
+        with pytest.raises(StoreError, match="Upgrade finetune-guard") as caught:
+            call()
+        assert filled.location in str(caught.value)
+    assert before == everything(server, prefix)
+
+
+def test_a_row_that_vanished_is_missing_and_no_more(filled, server, prefix, activity):
+    """Of a server that removes keys when memory is short, what is left is told, and writing goes on."""
+    server.delete(prefix + key("model", "acme", MODEL))
+    assert {} == filled.history("acme").models
+    server.delete(prefix + key("evidence", "acme"))
+    assert Evidence(organization="acme") == filled.evidence("acme")
+
+    filled.record("acme", [activity()])
+    assert [MODEL] == list(filled.history("acme").models)
+    assert ("acme",) == filled.organizations()
+
+
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_a_lease_without_an_end_is_an_error(filled, server, prefix, kind):
+    """A row that would keep everyone waiting for ever is no lease, and is said to be wrong."""
+    name = prefix + key("lease", "keep-alive")
+    server.set(name, "x") if kind == "string" else server.rpush(name, "x")
+
+    with pytest.raises(StoreError, match="without an end"):
+        filled.lease("keep-alive", HOUR)
+
+
+def test_a_planted_lease_ends_with_its_time(filled, server, prefix):
+    """Whatever text stands in a lease, it is held until it ends, and not given back by others."""
+    server.set(prefix + key("lease", "keep-alive"), b"\x80\x04.", px=200)
+
+    assert filled.lease("keep-alive", HOUR) is None
+    while filled.lease("keep-alive", HOUR) is None:
+        pass
+
+
+def test_more_names_than_can_be_read_are_an_error(filled, server, prefix):
+    """A list that names a million rows is not followed."""
+    names = ",".join(f'"{number}"' for number in range(MAX_ROWS + 1))
+    server.set(prefix + index_of("model", "acme"), f"1:[{names}]")
+
+    with pytest.raises(StoreError, match="list of names"):
+        filled.history("acme")
+
+
+def test_what_could_not_be_read_again_is_not_written(redis_store):
+    """A summary beyond all bounds is refused as a whole, rather than lost to the next reader."""
+    history = History(
+        evidence=Evidence.model_validate(
+            {
+                "organization": "acme",
+                "usage_read": [
+                    {"start": NOW + step * HOUR, "end": NOW + (step + 0.5) * HOUR} for step in range(20_000)
+                ],
+            }
+        )
+    )
+
+    with pytest.raises(StoreError, match="too long"):
+        redis_store.merge(history)
+    assert () == redis_store.organizations()

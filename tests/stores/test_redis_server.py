@@ -1,0 +1,353 @@
+"""How a server is reached, and what is said when it can't be, or says no."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import traceback
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from redis_server import RedisServer, free_port
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Source
+from finetune_guard.stores.redis import RedisStore
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def guarded_server():
+    """A server with a password, and a user who may do what the documentation says suffices."""
+    with RedisServer("--requirepass", "s3cret/@") as server:
+        with server.client(password="s3cret/@") as admin:
+            allowed = "+getrange +set +pttl +del +watch +unwatch +multi +exec +select"
+            rules = f"on >pass:word ~{{finetune-guard}}:* {allowed}".split()
+            admin.execute_command("ACL", "SETUSER", "guard", *rules)
+        yield server
+
+
+@pytest.fixture
+def own_server():
+    """A server that the test may stop."""
+    with RedisServer() as server:
+        yield server
+
+
+@contextmanager
+def opened(url):
+    with closing(RedisStore(url)) as store:
+        yield store
+
+
+def use_everything(store, activity):
+    store.record("key:1", [activity()])
+    store.link("key:1", "acme")
+    assert store.salt(create=True) == store.salt(create=False)
+    assert {"key:1": "acme"} == store.aliases()
+    assert ("acme",) == store.organizations()
+    assert {} == store.announced()
+    assert {Source.OBSERVED: 1} == store.history("acme").daily[NOW.date()]
+    lease = store.lease("keep-alive", HOUR)
+    assert store.lease("keep-alive", HOUR) is None
+    store.release(lease)
+
+
+def calls(store, activity):
+    """Every call of a store that reads or writes."""
+    return [
+        lambda: store.evidence("acme"),
+        lambda: store.history("acme"),
+        store.organizations,
+        lambda: store.record("acme", [activity()]),
+        lambda: store.organization_of("key:1"),
+        lambda: store.link("key:1", "acme"),
+        lambda: store.salt(create=True),
+        lambda: store.lease("keep-alive", HOUR),
+    ]
+
+
+def refused(call, match):
+    with pytest.raises(StoreError, match=match) as caught:
+        call()
+    assert caught.value.__cause__ is not None
+    assert caught.value.remedy in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not any(secret in shown for secret in ("s3cret", "pass:word"))
+    return caught.value
+
+
+def test_a_password_opens_the_server(guarded_server, activity):
+    """A password may have any characters, percent-encoded."""
+    with opened(f"redis://:s3cret%2F%40@127.0.0.1:{guarded_server.port}?prefix=pw") as store:
+        use_everything(store, activity)
+
+
+def test_a_user_needs_few_commands(guarded_server, activity):
+    """The commands that the documentation names suffice, on the keys of the prefix alone; no script runs."""
+    with opened(f"redis://guard:pass%3Aword@127.0.0.1:{guarded_server.port}/4") as store:
+        use_everything(store, activity)
+
+
+def test_a_user_without_rights_is_told_what_to_allow(guarded_server, activity):
+    """A user who may not touch the keys is told so, with the commands that are needed."""
+    url = f"redis://guard:pass%3Aword@127.0.0.1:{guarded_server.port}?prefix=others"
+    with opened(url) as store:
+        for call in calls(store, activity):
+            refused(call, "GETRANGE")
+
+
+@pytest.mark.parametrize("user", ["", ":s3cret-wrong@", "nobody:s3cret@", "s3cret-as-user@"])
+def test_a_wrong_login_is_an_error(guarded_server, activity, user):
+    """Without the right password every call says what to check, and no password."""
+    with opened(f"redis://{user}127.0.0.1:{guarded_server.port}") as store:
+        for call in calls(store, activity):
+            refused(call, "Check the user name and the password")
+
+
+def test_a_password_that_nobody_asked_for_is_an_error(own_server):
+    """A server without a password says that it has none."""
+    with opened(f"redis://:s3cret@127.0.0.1:{own_server.port}") as store:
+        refused(lambda: store.evidence("acme"), "Leave the password out")
+
+
+def test_a_server_that_repeats_the_password_is_not_quoted(activity):
+    """Even what a server says of our own command is not shown when the password is in it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(9999)
+                connection.sendall(b"-ERR unknown command 'AUTH', with args beginning with: 's3cret'\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with opened(f"redis://:s3cret@127.0.0.1:{listener.getsockname()[1]}") as store:
+            refused(lambda: store.evidence("acme"), "Could not read")
+        thread.join()
+
+
+def test_a_socket_file_is_reached(redis_server, activity):
+    """A server on the same machine is reached by its socket, and it is the same server."""
+    with (
+        opened(f"unix://{redis_server.socket}?prefix=by-socket&db=5") as store,
+        opened(f"redis://127.0.0.1:{redis_server.port}/5?prefix=by-socket") as other,
+    ):
+        use_everything(store, activity)
+        assert store.history("acme") == other.history("acme")
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not on PATH")
+    certificate, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(private), "-out", str(certificate), "-days", "2", "-subj", "/CN=elsewhere"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(private))
+    with RedisServer(*files, "--tls-auth-clients", "no", tls=True) as server:
+        yield server, certificate
+
+
+def test_tls_is_spoken_and_checked(tls_server, activity):
+    """A server is believed when its certificate is, and when that is in the name of the host in the URL."""
+    server, certificate = tls_server
+    url = f"127.0.0.1:{server.port}/0?ssl_ca_certs={certificate}"
+    with opened(f"rediss://{url}") as store:
+        use_everything(store, activity)
+    with opened(f"valkeys://127.0.0.1:{server.port}?ssl_cert_reqs=none") as store:
+        assert ("acme",) == store.organizations()
+    with opened(f"rediss://127.0.0.1:{server.port}") as store:
+        refused(lambda: store.evidence("acme"), "certificate")
+    with opened(f"rediss://localhost:{server.port}?ssl_ca_certs={certificate}") as store:
+        refused(lambda: store.evidence("acme"), "certificate")
+    with opened(f"rediss://{url}-missing") as store:
+        refused(lambda: store.evidence("acme"), "Could not read")
+    with opened(f"redis://127.0.0.1:{server.port}") as store:
+        refused(lambda: store.evidence("acme"), "Look whether the server|TLS")
+
+
+def test_databases_and_prefixes_are_apart(redis_server, activity):
+    """Two databases, and two prefixes in one, know nothing of each other, leases and salt included."""
+    base = f"redis://127.0.0.1:{redis_server.port}"
+    urls = [f"{base}/6?prefix=one", f"{base}/6?prefix=one-more", f"{base}/7?prefix=one"]
+    stores = [RedisStore(url) for url in urls]
+    for store in stores:
+        assert () == store.organizations()
+        use_everything(store, activity)
+    assert 3 == len({store.salt(create=False) for store in stores})
+    with redis_server.client(db=6) as client:
+        assert {b"{one}", b"{one-more}"} == {name.partition(b":")[0] for name in client.scan_iter()}
+    for store in stores:
+        store.close()
+
+
+def test_opening_connects_to_nothing(activity):
+    """A store can be opened while its server is down; reading makes no keys."""
+    with RedisServer() as server:
+        server.stop()
+        store = RedisStore(server.url)
+        refused(lambda: store.evidence("acme"), "refused")
+        server.start()
+        for read in (store.evidence, store.history, store.organization_of):
+            read("acme")
+        store.organizations()
+        store.aliases()
+        store.announced()
+        store.salt(create=False)
+        with server.client() as client:
+            assert 0 == client.dbsize()
+        store.close()
+
+
+def test_a_server_that_is_gone_is_told_at_once(own_server, activity):
+    """Every call fails quickly while the server is stopped, and works again when it is back."""
+    with opened(own_server.url) as store:
+        use_everything(store, activity)
+        own_server.stop()
+        begun = time.monotonic()
+        for call in calls(store, activity):
+            refused(call, "Look whether the server runs")
+        assert time.monotonic() - begun < 5
+        own_server.start()
+        store.record("acme", [activity()])
+
+
+def test_a_restarted_empty_server_is_an_empty_history(own_server, activity):
+    """Nothing of the old history is remembered here: not the salt, not the names."""
+    with opened(own_server.url) as store:
+        use_everything(store, activity)
+        salt = store.salt(create=True)
+        own_server.stop()
+        own_server.start()
+
+        assert () == store.organizations()
+        assert store.evidence("acme").last_inference is None
+        assert store.salt(create=False) is None
+        assert salt != store.salt(create=True)
+        use_everything(store, activity)
+
+
+def test_a_server_that_is_stuck_is_left_after_the_timeout(own_server, activity):
+    """A server that accepts and never answers costs the time that the URL allows for each wait."""
+    with opened(f"{own_server.url}?timeout=0.2") as store:
+        store.record("acme", [activity()])
+        own_server.process.send_signal(signal.SIGSTOP)
+        try:
+            for call in calls(store, activity):
+                begun = time.monotonic()
+                refused(call, "Look whether the server")
+                assert time.monotonic() - begun < 5
+        finally:
+            own_server.process.send_signal(signal.SIGCONT)
+        assert store.evidence("acme").last_inference is not None
+
+
+def test_a_connection_that_was_cut_is_made_again(redis_server, redis_store, activity):
+    """A server, or what stands before it, that closes idle connections costs nobody an error."""
+    redis_store.record("acme", [activity()])
+    with redis_server.client() as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    assert redis_store.evidence("acme").last_inference is not None
+    redis_store.record("acme", [activity()])
+
+
+def test_a_full_server_changes_nothing(own_server, activity):
+    """A server without memory refuses a write as a whole; what was recorded can be read."""
+    with opened(own_server.url) as store, own_server.client() as client:
+        store.record("acme", [activity()])
+        client.config_set("maxmemory", 1)
+        error = refused(lambda: store.record("acme", [activity(), activity("ft:x")]), "more memory")
+        assert "ft:x" not in "".join(traceback.format_exception(error.__cause__))
+        refused(lambda: store.salt(create=True), "more memory")
+        refused(lambda: store.lease("keep-alive", HOUR), "more memory")
+        client.config_set("maxmemory", 0)
+        assert {Source.OBSERVED: 1} == store.history("acme").daily[NOW.date()]
+        assert store.salt(create=False) is None
+
+
+def test_a_replica_can_be_read_and_not_written(own_server, activity):
+    """A replica answers reads; a write says to use the primary."""
+    with opened(own_server.url) as store, own_server.client() as client:
+        store.record("acme", [activity()])
+        client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        assert store.evidence("acme").last_inference is not None
+        refused(lambda: store.record("acme", [activity()]), "primary")
+        refused(lambda: store.lease("keep-alive", HOUR), "primary")
+        client.config_set("replica-serve-stale-data", "no")
+        refused(lambda: store.evidence("acme"), "when the server is ready")
+
+
+def test_a_cluster_takes_all_keys_in_one_slot(activity):
+    """A node that has the prefix's slot serves everything; one that has not says which node to use."""
+    with (
+        RedisServer("--cluster-enabled", "yes") as server,
+        server.client() as client,
+        opened(server.url) as store,
+    ):
+        refused(lambda: store.evidence("acme"), "ready")
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        deadline = time.monotonic() + 20
+        while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        use_everything(store, activity)
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "when the server is ready"),
+        (b"-MOVED 1234 10.0.0.1:6379\r\n", "the cluster's node"),
+        (b"-MISCONF Redis is configured to save RDB snapshots\r\n", "server's log"),
+        (b"-SOMETHING new\r\n", "chained to"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "TLS"),
+        (b"$99999999999999999999\r\n", "Could not"),
+        (b"*-5\r\n\0\xff\r\n", "Could not"),
+        (b"", "Look whether the server"),
+    ],
+)
+def test_whatever_a_server_answers_is_an_error_of_the_store(activity, answer, remedy):
+    """A server that is not ready, not the right one or none at all ends as a StoreError with a remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    while asked := connection.recv(9999):
+                        if b"SETINFO" in asked:
+                            connection.sendall(b"+OK\r\n")
+                        elif answer:
+                            connection.sendall(answer * asked.count(b"*"))
+                        else:
+                            break
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            with opened(f"redis://127.0.0.1:{listener.getsockname()[1]}?timeout=0.2") as store:
+                for call in calls(store, activity):
+                    refused(call, remedy)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
