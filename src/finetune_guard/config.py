@@ -57,8 +57,11 @@ def _none(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in ("off", "none", "") else value
 
 
-def _key(value: object) -> object:
-    if value is None or (isinstance(value, (str, SecretStr)) and len(value) > 0):
+def _secret(value: object) -> object:
+    """Text that is never shown."""
+    if isinstance(value, str) and value:
+        return SecretStr(value)
+    if value is None or (isinstance(value, SecretStr) and len(value) > 0):
         return value
     raise ValueError("text is required")
 
@@ -138,7 +141,7 @@ class GuardConfig(BaseSettings):
     hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
     on_unknown: Literal["raise", "allow"] = "raise"
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
-    admin_api_key: Annotated[SecretStr | None, BeforeValidator(_key)] = None
+    admin_api_key: Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)] = None
     warn_below_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = timedelta(days=90)
     min_model_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = None
     check_uploads: bool = True

@@ -80,12 +80,16 @@ def simulator_environment(simulator: Simulator, store: str | os.PathLike[str]) -
     """Return the environment variables with which an unmodified program uses ``simulator``.
 
     Args:
-        simulator: A simulator that serves; its default organization's key is used.
+        simulator: A simulator that serves; its default organization's key is used, and its admin key
+            if it has one.
         store: The folder of the history. ``"memory"`` would give each client one of its own.
     """
+    organization = simulator.organization()
+    admin = {"OPENAI_ADMIN_KEY": organization.admin_key} if organization.admin_key is not None else {}
     return {
+        **admin,
         "OPENAI_BASE_URL": simulator.base_url,
-        "OPENAI_API_KEY": simulator.organization().api_key,
+        "OPENAI_API_KEY": organization.api_key,
         "FINETUNE_GUARD_HOSTS": simulator.host,
         "FINETUNE_GUARD_STORE": os.fspath(store),
         "FINETUNE_GUARD_CLOCK": f"{__name__}:{simulator_clock.__name__}",

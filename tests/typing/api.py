@@ -22,21 +22,26 @@ from finetune_guard import (
     Coverage,
     Eligibility,
     FineTunedModel,
+    FineTunedModelShutDownError,
     FineTuneGuardError,
     FineTuningRefusedError,
     GuardConfig,
     GuardConfigError,
     History,
     InferenceWindowExpiredError,
+    Inventory,
     KeepAlive,
     KeepAliveError,
     KeepAliveOutcome,
     NotEligibleError,
     OpenAI,
     Phase,
+    Prospect,
     Reason,
     Requirement,
     Store,
+    SyncProgress,
+    UsageSync,
     Verdict,
     guard,
 )
@@ -87,6 +92,11 @@ assert_type(client.guard.keep_alive(force=True, model="ft:…"), KeepAliveOutcom
 assert_type(client.guard.history(), History)
 client.guard.record("ft:…", at=datetime.now(timezone.utc))
 client.guard.flush(timeout=1.0)
+seen: list[SyncProgress] = []
+assert_type(client.guard.sync(days=365, progress=seen.append), UsageSync)
+assert_type(client.guard.models(refresh=True), Inventory)
+assert_type(client.guard.models().models[0].shutdown, "finetune_guard.Shutdown | None")
+assert_type(client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
 
 
 async def use_async_client() -> None:
@@ -99,6 +109,9 @@ async def use_async_client() -> None:
     assert_type(async_client.guard.active, bool)
     await async_client.guard.record("ft:…")
     await async_client.guard.flush()
+    assert_type(await async_client.guard.sync(), UsageSync)
+    assert_type(await async_client.guard.models(), Inventory)
+    assert_type(await async_client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
     assert_type(async_client.with_options(timeout=1.0), AsyncOpenAI)
 
 
@@ -114,6 +127,9 @@ GuardConfig(
     hosts=["gateway.example.com"],
     on_unknown="allow",
     keep_alive=KeepAlive(renew_within=timedelta(days=14), model="ft:…", deadline=timedelta(seconds=30)),
+    admin_api_key="sk-admin-…",
+    warn_below_lifetime=timedelta(days=30),
+    min_model_lifetime=None,
     check_uploads=False,
     enabled=True,
     clock=simulator_clock,
@@ -138,6 +154,7 @@ assert_type(eligibility.window_closes_at, "datetime | None")
 assert_type(eligibility.window_closed_at, "datetime | None")
 assert_type(eligibility.remaining, "timedelta | None")
 assert_type(eligibility.coverage, Coverage)
+assert_type(eligibility.covered_until, "datetime | None")
 assert_type(eligibility.checked_at, datetime)
 assert_type(eligibility.remedy, "str | None")
 assert_type(FineTunedModel.parse("ft:…"), "FineTunedModel | None")
@@ -158,6 +175,9 @@ except KeepAliveError as failed:
     for model, why in failed.attempts.items():
         assert_type(model, str)
         assert_type(why, str)
+except FineTunedModelShutDownError as gone:
+    not_found: openai.NotFoundError = gone
+    assert_type(gone.shutdown, "finetune_guard.Shutdown | None")
 except GuardConfigError as wrong:
     also: ValueError = wrong
 

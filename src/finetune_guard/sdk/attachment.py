@@ -174,7 +174,7 @@ class Attachment:
         """Return the key that the organization's usage is read with; None when there is none."""
         configured = self.engine.config.admin_api_key
         if configured is not None:
-            return configured.get_secret_value()
+            return configured if isinstance(configured, str) else configured.get_secret_value()
         own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
