@@ -14,7 +14,7 @@ from finetune_guard.errors import UsageSyncError
 from finetune_guard.flows import Flow, Reply
 from finetune_guard.history import Evidence, History, Inference, Source, Span
 from finetune_guard.identity import UNNAMED, Credentials, project_id
-from finetune_guard.policy import UtcDatetime
+from finetune_guard.policy import OPENAI_SELF_SERVE, UtcDatetime
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.usage import Precision, UsagePart, UsageRead, as_history, read_usage
@@ -85,12 +85,14 @@ class Synchronization:
         credentials: Whose history it is.
         key: The admin key.
         progress: Told after each page; None for nobody.
+        window: How old an inference may be to keep the policy's window open.
     """
 
     recorder: Recorder
     credentials: Credentials
     key: str
     progress: Callable[[SyncProgress], object] | None = None
+    window: timedelta = OPENAI_SELF_SERVE.window or timedelta(days=60)
 
     def run(
         self, organization: str | None, known: Evidence, start: datetime, end: datetime
@@ -115,8 +117,10 @@ class Synchronization:
         def learn(part: UsagePart, reply: Reply) -> None:
             self._check(organization, reply.organization)
             told = as_history(part, UNNAMED)
-            span = Evidence(organization=UNNAMED, usage_read=(Span(start=part.start, end=part.end),))
-            told = told.merged(History(evidence=span))
+            decisive = self._decisive(told.last_inference, end)
+            span = Span(start=part.start, end=part.end)
+            facts = told.evidence.model_copy(update={"last_inference": decisive, "usage_read": (span,)})
+            told = told.model_copy(update={"evidence": facts})
             self.recorder.learn(subject, told, filter(None, map(project_id, part.projects)))
             if self.progress is not None:
                 self.progress(SyncProgress(days_read=_days(begin, part.end), days=_days(begin, end)))
@@ -146,9 +150,18 @@ class Synchronization:
         model, at = read.latest
         name = subject.organization or UNNAMED
         latest = Inference(organization=name, model=model, at=at, source=Source.USAGE_API)
-        evidence = Evidence(organization=name, last_inference=latest)
+        decisive = latest if read.complete else self._decisive(latest, read.end)
+        evidence = Evidence(organization=name, last_inference=decisive)
         self.recorder.learn(subject, History(evidence=evidence, models={model: latest}))
         return latest
+
+    def _decisive(self, last: Inference | None, end: datetime) -> Inference | None:
+        """Return ``last`` if it keeps the window open at ``end``.
+
+        One before the window decides nothing until all is read: it would pass for the latest, and what
+        isn't read yet may tell of a later one.
+        """
+        return last if last is not None and end - last.at < self.window else None
 
     def _check(self, ours: str | None, theirs: str | None) -> None:
         if None not in (ours, theirs) and ours != theirs:
