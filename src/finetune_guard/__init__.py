@@ -29,7 +29,6 @@ from finetune_guard.errors import (
     ShortLivedModelError,
     ShortLivedModelWarning,
     StoreError,
-    UnreadableUsageError,
     UsageSyncError,
 )
 from finetune_guard.history import Coverage, History, Inference, Source
@@ -93,7 +92,6 @@ __all__ = [
     "Store",
     "StoreError",
     "SyncProgress",
-    "UnreadableUsageError",
     "UsageSync",
     "UsageSyncError",
     "Verdict",

@@ -50,7 +50,6 @@ NAMES = [
     "Store",
     "StoreError",
     "SyncProgress",
-    "UnreadableUsageError",
     "UsageSync",
     "UsageSyncError",
     "Verdict",

@@ -144,10 +144,10 @@ def test_table_of_errors_is_complete():
     }
     told = [name.strip("`") for name, *_ in rows("Errors")]
 
-    assert public - {"FineTuneGuardError", "NotEligibleError"} == set(told)
-    assert all(
-        issubclass(getattr(finetune_guard, name), finetune_guard.NotEligibleError) for name in told[:5]
-    )
+    assert public - {"FineTuneGuardError", "NotEligibleError", "ModelLifetimeError"} == set(told)
+    kinds = [getattr(finetune_guard, name) for name in told]
+    assert all(issubclass(kind, finetune_guard.NotEligibleError) for kind in kinds[:5])
+    assert all(issubclass(kind, finetune_guard.ModelLifetimeError) for kind in kinds[5:8])
 
 
 def test_table_of_the_configuration_is_complete(monkeypatch):
