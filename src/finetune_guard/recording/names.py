@@ -4,21 +4,24 @@ A history is called by the organization's slug as soon as a response has named i
 while only that is known, and by a hash of key and request header before. Other names are linked to
 it in the store, and what was kept under them is merged into it.
 
-Only the API's own word joins two slugs: a job whose body and headers name one organization by its id
-and by a new slug. The ``OpenAI-Organization`` header of a request is the program's word, which a
-gateway may ignore; by it an id is linked to a slug, and no two slugs to each other.
+Only the API's own word joins two slugs: jobs whose bodies name one organization by its id while their
+headers name it by one slug and later by another. That an answer named both is kept beside the link. The
+``OpenAI-Organization`` header of a request is the program's word, which a gateway may ignore; by it an
+id is linked to a slug as long as nothing better is known, and no two slugs to each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_id
+from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_id, project_id
 from finetune_guard.recording.notes import Subject
 from finetune_guard.stores.store import Store
 
 _MOST_KNOWN = 1_000
 _MOST_STEPS = 5
+_PROOF = "proof:"
+"""Before an organization's id that the API has named: the slug in the same answer, or itself without one."""
 
 
 class Names:
@@ -46,11 +49,12 @@ class Names:
             return known
         own_id, alias = organization_id(credentials.organization), self.alias(credentials)
         name = resolved(self._store, alias) if alias is not None else UNNAMED
-        if name == (alias or UNNAMED) and own_id is not None:
+        if is_slug(name):
+            _keep(self._linked, credentials, name)
+        elif name == (alias or UNNAMED) and own_id is not None:
             name = resolved(self._store, own_id)
         if is_slug(name):
             _keep(self._slugs, credentials, name)
-            _keep(self._linked, credentials, name)
         return name
 
     def moved(self, credentials: Credentials, slug: str) -> str:
@@ -70,7 +74,7 @@ class Names:
         """Whether the store knows the name too, so that nothing more is kept under the alias."""
         return self._linked.get(credentials) == self._slugs.get(credentials)
 
-    def write(self, subject: Subject, proven: Iterable[str]) -> str:
+    def write(self, subject: Subject, proven: Collection[str]) -> str:
         """Link the names of ``subject`` in the store; return what its history is called.
 
         Args:
@@ -82,25 +86,32 @@ class Names:
         if salt != self._salt:  # a new database, perhaps, that knows nothing yet
             self._salt = salt
             self._linked.clear()
-        own_id = organization_id(subject.credentials.organization)
-        proven_id = next(filter(None, map(organization_id, proven)), None)
-        name = self._name(subject, subject.credentials.alias(salt), proven_id or own_id)
-        for other in proven:
-            self._join(other, name)
+        claimed = organization_id(subject.credentials.organization)
+        ids = set(filter(None, map(organization_id, proven)))
+        # A gateway that shows the jobs of several organizations proves nothing about any.
+        proven_id = ids.pop() if len(ids) == 1 else None
+        name = self._name(subject, subject.credentials.alias(salt), claimed, proven_id)
+        if proven_id is not None and subject.organization is not None:
+            self._join(proven_id, name)
+        for project in filter(None, map(project_id, proven)):
+            self._link(project, name)
         return name
 
-    def _name(self, subject: Subject, alias: str, own_id: str | None) -> str:
+    def _name(self, subject: Subject, alias: str, claimed: str | None, proven: str | None) -> str:
         if subject.organization is not None:
             name = resolved(self._store, subject.organization)
             if self._linked.get(subject.credentials) != name:
                 self._link(alias, name)
-                if own_id is not None:
-                    self._link(own_id, name)
+                if claimed is not None and self._store.organization_of(_PROOF + claimed) is None:
+                    self._link(claimed, name)
                 _keep(self._linked, subject.credentials, name)
             return name
         name = resolved(self._store, alias)
+        own_id = proven or (claimed if not is_slug(name) else None)
         if own_id is None:
             return name
+        if proven is not None:
+            self._prove(proven)
         by_id = resolved(self._store, own_id)
         if is_slug(name) and not is_slug(by_id):
             self._link(own_id, name)
@@ -108,15 +119,23 @@ class Names:
         self._link(alias, by_id)
         return by_id
 
-    def _join(self, other: str, name: str) -> None:
-        """Link a name that the API itself has given; join what it was linked to, if that was a slug."""
-        before = self._store.organization_of(other)
-        if organization_id(other) is not None and before is not None and is_slug(before) and is_slug(name):
+    def _prove(self, own_id: str) -> None:
+        """Take what a request's header said of an id back: the API has named it, without a slug so far."""
+        if self._store.organization_of(_PROOF + own_id) is None:
+            if self._store.organization_of(own_id) is not None:
+                self._store.link(own_id, own_id)
+            self._store.link(_PROOF + own_id, own_id)
+
+    def _join(self, own_id: str, name: str) -> None:
+        """Link an id to the slug that an answer named with it; join the slug that an earlier one named."""
+        before = self._store.organization_of(_PROOF + own_id)
+        if before is not None:
             before = resolved(self._store, before)
             if before != name:
                 self._link(name, name)  # else two names that change places would point at each other
                 self._link(before, name)
-        self._link(other, name)
+        self._link(own_id, name)
+        self._link(_PROOF + own_id, name)
 
     def _link(self, alias: str, name: str) -> None:
         if self._store.organization_of(alias) != name and (alias != name or is_slug(name)):
