@@ -205,6 +205,15 @@ class History(_Fact):
         """The latest inference known, of whatever model."""
         return self.evidence.last_inference
 
+    def inferences_on(self, day: date) -> int:
+        """Return how many inferences ``day`` (UTC) had at least.
+
+        The organization's usage includes what other sources count, so that it is not added to them.
+        """
+        counts = self.daily.get(day, {})
+        usage = counts.get(Source.USAGE_API, 0)
+        return max(usage, sum(counts.values()) - usage)
+
     def recorded(self, activity: Activity) -> History:
         """Return the history with ``activity`` added: times move forward only, counts add up."""
         inference = _renamed(activity.inference, self.organization)

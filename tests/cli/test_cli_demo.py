@@ -18,6 +18,7 @@ STEPS = [
     "63 days without an inference",
     "Keep-alive, and the job goes through",
     "The same, without thinking of it",
+    "A program without the guard",
     "January 6 begins somewhere on Earth",
     "After January 6",
     "What is on disk",
@@ -124,26 +125,38 @@ def test_a_policy_keeps_it_open(steps):
     assert "until 2027-01-23 09:40 UTC" in told["client.guard.check()"][0]
 
 
+def test_the_whole_organization_is_seen(steps):
+    """What a program without the guard ran is found with an admin key, and the models' ends are listed."""
+    told = dict(results(steps[STEPS[7]]))
+    assert (
+        "the latest inference: 2026-12-24 09:40 UTC, as the API's usage has it" in told["client.guard.sync()"]
+    )
+    assert "until 2027-02-22 09:40 UTC" in told["client.guard.check()"][0]
+    assert all(line.endswith(" ends on 2027-01-14") for line in told["client.guard.models()"])
+
+
 def test_january_6(steps):
     """The day itself is left to the API with a warning; the day after is closed, but models answer."""
-    crossed, after = steps[STEPS[7]], steps[STEPS[8]]
+    crossed, after = steps[STEPS[8]], steps[STEPS[9]]
     assert re.search(r"ftjob-\w+: validating_files\n +PolicyBoundaryWarning: ", crossed)
     assert "FineTuningClosedError:" in after
     assert "nothing reached the server" in after
-    assert ["This is a simulated answer."] == results(after)[-1][1]
+    answer, warning = results(after)[-1][1]
+    assert "This is a simulated answer." == answer
+    assert warning.startswith("ModelSunsetWarning: ft:gpt-4o-mini-2024-07-18:acme:parcels:")
 
 
 def test_what_is_on_disk(steps):
     """Only the owner can read it, and neither key nor words are in it; the search is shown to work."""
-    step = steps[STEPS[9]]
+    step = steps[STEPS[10]]
     if os.name == "posix":
         assert re.search(r"drwx------ +\d+ bytes  history/$", step, re.MULTILINE)
         assert re.search(r"-rw------- +\d+ bytes  history/cache.db$", step, re.MULTILINE)
         assert not re.search(r"^ +.(?!rw)....[rwx]", step)
-    for what in ("the API key", "the prompts", "the training data", "the answers"):
+    for what in ("the API key", "the admin key", "the prompts", "the training data", "the answers"):
         assert re.search(rf"^ +0 times  {what}$", step, re.MULTILINE)
     assert re.search(r"^ +[1-9]\d* times  the organization's name", step, re.MULTILINE)
-    assert "acme-28gund: 2 models, 5 inferences on 4 days" in step
+    assert "acme-28gund: 2 models, 6 inferences on 5 days" in step
 
 
 def test_it_can_be_kept_and_ignores_the_users_settings(run, environment, tmp_path):

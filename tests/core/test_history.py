@@ -250,3 +250,17 @@ def test_a_stretch_of_time_has_a_length():
     """A span that ends where it starts, or before, is refused."""
     with pytest.raises(ValidationError, match="end after its start"):
         Span(start=NOW, end=NOW)
+
+
+def test_usage_is_not_added_to_what_was_seen():
+    """The organization's usage includes what its guarded clients ran: a day is counted once."""
+    day = NOW.date()
+    seen = {Source.OBSERVED: 3, Source.KEEP_ALIVE: 1}
+
+    def history(counts):
+        return EMPTY.model_copy(update={"daily": {day: counts}})
+
+    assert 4 == history(seen).inferences_on(day)
+    assert 4 == history({**seen, Source.USAGE_API: 2}).inferences_on(day)
+    assert 9 == history({**seen, Source.USAGE_API: 9}).inferences_on(day)
+    assert 0 == history(seen).inferences_on(day + DAY)

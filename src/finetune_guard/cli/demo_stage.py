@@ -41,7 +41,8 @@ class Stage:
         self.history = folder / "history"
         self.training_file = folder / "examples.jsonl"
         self.clock = SimulatedClock(OPENING)
-        self.simulator = Simulator(clock=self.clock)
+        self.admin_key = "sk-admin-of-the-demo"
+        self.simulator = Simulator(clock=self.clock, admin_key=self.admin_key)
         self.model = self.simulator.add_model(suffix="pilot")
         self._clients: list[OpenAI] = []
         self._environment = _own_environment()
@@ -58,14 +59,28 @@ class Stage:
         self.simulator.stop()
         self._environment.__exit__(None, None, None)
 
-    def client(self, keep_alive: KeepAlive | None = None) -> OpenAI:
-        """Return a guarded client that speaks to the simulator and lives in its time."""
+    @property
+    def api_key(self) -> str:
+        """The organization's API key."""
+        return self.simulator.organization().api_key
+
+    def client(self, keep_alive: KeepAlive | None = None, *, admin: bool = False) -> OpenAI:
+        """Return a guarded client that speaks to the simulator and lives in its time.
+
+        Args:
+            keep_alive: When it keeps the window open; None for never.
+            admin: Whether it has the organization's admin key.
+        """
         config = GuardConfig(
-            store=self.history, hosts=[self.simulator.host], clock=self.clock, keep_alive=keep_alive
+            store=self.history,
+            hosts=[self.simulator.host],
+            clock=self.clock,
+            keep_alive=keep_alive,
+            admin_api_key=self.admin_key if admin else None,
         )
         client = OpenAI(
             base_url=self.simulator.base_url,
-            api_key=self.simulator.organization().api_key,
+            api_key=self.api_key,
             guard=config,
             max_retries=0,
         )

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
-from openai.types.chat import ChatCompletion
+import openai
 
+from finetune_guard.cli.demo_calls import (
+    ANSWER,
+    BASE_MODEL,
+    PARCELS,
+    QUESTION,
+    ask,
+    created,
+    heard,
+    reached,
+    refusal,
+    training_example,
+    upload,
+    verdict,
+)
 from finetune_guard.cli.demo_stage import Stage, example
 from finetune_guard.cli.narrator import Narrator
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.errors import FineTuneGuardWarning, NotEligibleError
-from finetune_guard.gate import cause, moment
+from finetune_guard.gate import moment
 from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.sdk.client import OpenAI
-from finetune_guard.simulator import ServedCall
-
-BASE_MODEL = "gpt-4o-mini-2024-07-18"
-PARCELS = tuple(range(4701, 4713))
-QUESTION = "Where is my parcel {number}?"
-ANSWER = "Parcel {number} is on its way. I am glad to help."
 
 CREATE_JOB = f'client.fine_tuning.jobs.create(model="{BASE_MODEL}", ...)'
 UPLOAD = 'client.files.create(file=..., purpose="fine-tune")'
@@ -31,7 +35,7 @@ _KINDS = {
     "evidence": "the organization's summary, which decisions rest on",
     "model": "a model's latest inference",
     "day": "a day's counts",
-    "alias": "a key's salted hash, and whose it is",
+    "alias": "another name of the organization: a key's salted hash, its id, a project",
     "salt": "the random bytes that keys are hashed with",
     "schema": "the form that all rows have",
 }
@@ -51,6 +55,7 @@ def tell(stage: Stage, narrator: Narrator) -> None:
     _unmodified_program(stage, narrator, client, model)
     file_id = _past_day_60(stage, narrator, client)
     _kept_open(stage, narrator, file_id)
+    _whole_organization(stage, narrator, model)
     _last_days(stage, narrator, client, model, file_id)
     _on_disk(stage, narrator, client)
 
@@ -66,7 +71,7 @@ def _beginning(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
         f"the time there: {stage.time}",
         f"the model: {stage.model}",
     )
-    narrator.did(CHECK, _verdict(client.guard.check()), f"calls that reached the server: {len(stage.calls)}")
+    narrator.did(CHECK, verdict(client.guard.check()), f"calls that reached the server: {len(stage.calls)}")
 
 
 def _first_inference(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
@@ -74,16 +79,14 @@ def _first_inference(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
         "One ordinary call, and the window is known",
         "A call of a fine-tuned model is noted as it is answered. Nothing is added to it.",
     )
-    reply = client.chat.completions.create(
-        model=stage.model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[0])}]
-    )
-    narrator.did("client.chat.completions.create(model=pilot, ...)", _content(reply))
-    narrator.did(CHECK, _verdict(client.guard.check()))
+    answer = ask(client, stage.model, PARCELS[0])
+    narrator.did("client.chat.completions.create(model=pilot, ...)", answer)
+    narrator.did(CHECK, verdict(client.guard.check()))
 
 
 def _fine_tuning(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
     narrator.step("Upload, fine-tune, wait", "The guard has decided before each call; nothing is in the way.")
-    lines = [json.dumps(_example(number)) for number in PARCELS]
+    lines = [json.dumps(training_example(number)) for number in PARCELS]
     stage.training_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     file = client.files.create(file=stage.training_file, purpose="fine-tune")
     narrator.did(UPLOAD, f"{file.id}: {len(lines)} examples, {file.bytes} bytes")
@@ -117,10 +120,10 @@ def _past_day_60(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
         "The API would take the file and refuse the job. The guard says so before anything is sent.",
     )
     narrator.did("clock.advance(timedelta(days=63))", stage.advance(timedelta(days=63)))
-    narrator.did(CHECK, _verdict(client.guard.check()))
+    narrator.did(CHECK, verdict(client.guard.check()))
     before = len(stage.calls)
-    narrator.stopped(UPLOAD, _refusal(lambda: _upload(stage, client)))
-    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
+    narrator.stopped(UPLOAD, refusal(lambda: upload(stage, client)))
+    narrator.did("simulator.calls", *reached(stage.calls[before:]))
 
     narrator.step(
         "Keep-alive, and the job goes through", "One token in, one token out, and only when asked for."
@@ -129,10 +132,10 @@ def _past_day_60(stage: Stage, narrator: Narrator, client: OpenAI) -> str:
     narrator.did(
         "client.guard.keep_alive()", f"sent={outcome.sent} at {moment(outcome.at)}", f"to {outcome.model}"
     )
-    narrator.did(CHECK, _verdict(client.guard.check()))
-    file_id = _upload(stage, client)
+    narrator.did(CHECK, verdict(client.guard.check()))
+    file_id = upload(stage, client)
     narrator.did(UPLOAD, file_id)
-    narrator.did(CREATE_JOB, _created(client, file_id))
+    narrator.did(CREATE_JOB, created(client, file_id))
     narrator.remark(
         "The simulator lets a new inference open a lapsed window again. Whether OpenAI's API does is not "
         "published. So it is better never to let it lapse:"
@@ -148,11 +151,38 @@ def _kept_open(stage: Stage, narrator: Narrator, file_id: str) -> None:
     client = stage.client(KeepAlive(renew_within=timedelta(days=14)))
     narrator.did('OpenAI(guard=GuardConfig(keep_alive=KeepAlive(renew_within="14d")))')
     narrator.did("clock.advance(timedelta(days=50))", stage.advance(timedelta(days=50)))
-    narrator.did(CHECK, _verdict(client.guard.check()))
+    narrator.did(CHECK, verdict(client.guard.check()))
     before = len(stage.calls)
-    narrator.did(CREATE_JOB, _created(client, file_id))
-    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
-    narrator.did(CHECK, _verdict(client.guard.check()))
+    job, warned = heard(lambda: created(client, file_id))
+    narrator.did(CREATE_JOB, job, *warned)
+    narrator.did("simulator.calls", *reached(stage.calls[before:]))
+    narrator.did(CHECK, verdict(client.guard.check()))
+
+
+def _whole_organization(stage: Stage, narrator: Narrator, model: str) -> None:
+    narrator.step(
+        "A program without the guard",
+        "The guard sees what its own clients do. With an admin key it reads what the whole organization did.",
+    )
+    narrator.did("clock.advance(timedelta(days=30))", stage.advance(timedelta(days=30)))
+    with openai.OpenAI(base_url=stage.simulator.base_url, api_key=stage.api_key) as bare:
+        narrator.did(
+            "openai.OpenAI().chat.completions.create(model=parcels, ...)", ask(bare, model, PARCELS[2])
+        )
+    narrator.did("clock.advance(timedelta(days=2))", stage.advance(timedelta(days=2)))
+    client = stage.client(admin=True)
+    done = client.guard.sync()
+    last = done.last_inference
+    narrator.did(
+        "client.guard.sync()",
+        f"read up to {moment(done.covered_until)}; models that were called: {done.models}",
+        f"the latest inference: {moment(last.at) if last else 'none'}, as the API's usage has it",
+    )
+    narrator.did(CHECK, verdict(client.guard.check()))
+    ends = [
+        f"{each.id} ends on {each.shutdown.day}" for each in client.guard.models().models if each.shutdown
+    ]
+    narrator.did("client.guard.models()", *ends)
 
 
 def _last_days(stage: Stage, narrator: Narrator, client: OpenAI, model: str, file_id: str) -> None:
@@ -162,11 +192,8 @@ def _last_days(stage: Stage, narrator: Narrator, client: OpenAI, model: str, fil
     )
     now = stage.turn(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))
     narrator.did("clock.set(datetime(2027, 1, 5, 18, 0, tzinfo=timezone.utc))", now)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FineTuneGuardWarning)
-        created = _created(client, file_id)
-    said = [f"{type(each.message).__name__}: {each.message}" for each in caught]
-    narrator.did(CREATE_JOB, created, *said)
+    job, warned = heard(lambda: created(client, file_id))
+    narrator.did(CREATE_JOB, job, *warned)
 
     narrator.step(
         "After January 6", "No job for anyone. Models go on answering until their base is shut down."
@@ -174,12 +201,10 @@ def _last_days(stage: Stage, narrator: Narrator, client: OpenAI, model: str, fil
     now = stage.turn(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))
     narrator.did("clock.set(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))", now)
     before = len(stage.calls)
-    narrator.stopped(CREATE_JOB, _refusal(lambda: _created(client, file_id)))
-    narrator.did("simulator.calls", *_reached(stage.calls[before:]))
-    reply = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": QUESTION.format(number=PARCELS[1])}]
-    )
-    narrator.did("client.chat.completions.create(model=parcels, ...)", _content(reply))
+    narrator.stopped(CREATE_JOB, refusal(lambda: created(client, file_id)))
+    narrator.did("simulator.calls", *reached(stage.calls[before:]))
+    answer, warned = heard(lambda: ask(client, model, PARCELS[1]))
+    narrator.did("client.chat.completions.create(model=parcels, ...)", answer, *warned)
 
 
 def _on_disk(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
@@ -191,14 +216,15 @@ def _on_disk(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
         "the rows of cache.db", *(f"{rows[kind]:>3}  {_KINDS.get(kind, kind)}" for kind in sorted(rows))
     )
     history = client.guard.history()
-    counted = sum(count for sources in history.daily.values() for count in sources.values())
+    counted = sum(map(history.inferences_on, history.daily))
     narrator.did(
         "client.guard.history()",
         f"{history.organization}: {len(history.models)} models, {counted} inferences on "
         f"{len(history.daily)} days",
     )
     searched = {
-        "the API key": stage.simulator.organization().api_key,
+        "the API key": stage.api_key,
+        "the admin key": stage.admin_key,
         "the prompts": QUESTION.partition("{")[0],
         "the training data": ANSWER.partition("}")[2].strip(),
         "the answers": "simulated answer",
@@ -208,43 +234,3 @@ def _on_disk(stage: Stage, narrator: Narrator, client: OpenAI) -> None:
     narrator.did(
         "search in all of these files", *(f"{count:>3} times  {what}" for what, count in found.items())
     )
-
-
-def _verdict(eligibility: Eligibility) -> str:
-    return f"{eligibility.verdict.value}: {cause(eligibility)}"
-
-
-def _example(number: int) -> dict[str, object]:
-    return {
-        "messages": [
-            {"role": "user", "content": QUESTION.format(number=number)},
-            {"role": "assistant", "content": ANSWER.format(number=number)},
-        ]
-    }
-
-
-def _upload(stage: Stage, client: OpenAI) -> str:
-    return client.files.create(file=stage.training_file, purpose="fine-tune").id
-
-
-def _created(client: OpenAI, file_id: str) -> str:
-    job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file_id)
-    return f"{job.id}: {job.status}"
-
-
-def _content(reply: ChatCompletion) -> str:
-    return str(reply.choices[0].message.content)
-
-
-def _refusal(call: Callable[[], object]) -> NotEligibleError:
-    try:
-        call()
-    except NotEligibleError as error:
-        return error
-    raise RuntimeError("the guard let a call through that it should have stopped")
-
-
-def _reached(calls: tuple[ServedCall, ...]) -> list[str]:
-    if not calls:
-        return ["nothing reached the server"]
-    return [f"{call.method} {call.path} -> {call.status}" for call in calls]
