@@ -55,8 +55,8 @@ class UsageSync(BaseModel):
         end: Up to when it was.
         covered_until: Up to when it was read without a gap, now and earlier.
         complete: Whether all of it was read; another sync goes on where this one ended.
-        last_inference: The latest inference in it; None where there was none.
-        precision: How exactly the time of that is known; None where it is told in other words already.
+        last_inference: The latest inference in the part that was read now; None where there was none.
+        precision: How exactly the time of that is known; None where there was none.
         models: How many fine-tuned models were run in the part that was read now.
         projects: The projects that ran them.
         failure: Why the reading ended early, as status and code; None when it didn't.
