@@ -367,14 +367,14 @@ def one_history_each(store, seen: list[Seen]) -> None:
 
 
 @given(answers())
-@settings(max_examples=150)
+@settings(max_examples=300)
 def test_one_organization_ends_with_one_history(seen):
     """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
     one_history_each(MemoryStore(), seen)
 
 
 @given(answers())
-@settings(max_examples=8)
+@settings(max_examples=20)
 def test_one_organization_ends_with_one_history_on_disk(seen):
     """The same holds for histories in a folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -384,7 +384,7 @@ def test_one_organization_ends_with_one_history_on_disk(seen):
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))
-@settings(max_examples=50)
+@settings(max_examples=100)
 def test_what_a_process_reads_is_its_own_organizations(seen, order):
     """No process ever reads another organization's inferences for a key of its own."""
     store = MemoryStore()
