@@ -43,8 +43,8 @@ def plain_client(simulator):
 def run_example(simulator, tmp_path):
     """Runs an example as people do: in a process of its own, unmodified."""
 
-    def run(name, *arguments, returncode=0):
-        environment = simulator_environment(simulator, tmp_path / "finetune-guard")
+    def run(name, *arguments, returncode=0, **settings):
+        environment = {**simulator_environment(simulator, tmp_path / "finetune-guard"), **settings}
         finished = subprocess.run(
             [sys.executable, str(EXAMPLES / name), *arguments],
             env={**os.environ, **environment},

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import openai
 import pytest
 
 from finetune_guard.testing import Fault
@@ -74,6 +75,28 @@ def test_keep_alive_names_what_did_not_answer(run_example, simulator):
     finished = run_example("keep_alive.py", returncode=1)
 
     assert "Name one with keep_alive(model=...)" in finished.stderr
+
+
+def test_whole_organization_finds_what_another_program_ran(run_example, simulator):
+    """The usage tells of a program without a guard, to the minute, and each model has its end."""
+    umbrella = simulator.add_organization(slug="umbrella-9", api_key="sk-umbrella", admin_key="sk-admin-u")
+    model = simulator.add_model(umbrella, suffix="bot")
+    with openai.OpenAI(base_url=simulator.base_url, api_key="sk-umbrella") as unguarded:
+        unguarded.chat.completions.create(model=model, messages=[{"role": "user", "content": "a"}])
+    simulator.clock.advance(timedelta(days=20))
+
+    keys = {"OPENAI_API_KEY": "sk-umbrella", "OPENAI_ADMIN_KEY": "sk-admin-u"}
+    verdict, ends = run_example("whole_organization.py", **keys).stdout.splitlines()
+
+    assert "eligible: recent_inference until 2026-09-30 12:00:00+00:00" == verdict
+    assert f"{model}: last used 2026-08-01 12:00, ends 2027-01-14 (from the base)" == ends
+
+
+def test_whole_organization_needs_an_admin_key(run_example):
+    """Without one it ends with what is missing, and how to get it."""
+    assert (
+        "OPENAI_ADMIN_KEY" in run_example("whole_organization.py", returncode=1, OPENAI_ADMIN_KEY="").stderr
+    )
 
 
 def test_handling_errors_creates_a_job(run_example, model, training_file):
