@@ -143,3 +143,10 @@ def _version(session: nox.Session, package: str) -> str:
     paths = pathlib.Path(session.virtualenv.location).glob("lib/python*/site-packages")
     found = importlib.metadata.distributions(name=package, path=[str(path) for path in paths])
     return next(iter(found)).version
+
+
+@nox.session(python=MAIN_PYTHON, default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Measure what the guard costs; ``-- --write`` puts the table into docs/benchmarks.md."""
+    _install_locked(session, "test")
+    session.run("python", "benchmarks/run.py", *session.posargs)

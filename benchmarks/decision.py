@@ -1,0 +1,153 @@
+"""What a decision costs by what is remembered on disk, and how often it reads there."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
+from finetune_guard.calls import JobCreation
+from finetune_guard.guard import Guard
+from finetune_guard.identity import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.sdk.drivers import drive
+from finetune_guard.stores.disk import DiskStore
+from isolated import ANSWERED, KEY, NOW, now
+from paired import compare
+from table import Row, tell
+
+SIZES = (1, 10, 100, 1_000, 10_000)
+CALLS, ROUNDS = 20, 101
+GOAL = 1e-3
+FLAT = 1.10
+BASE_MODEL = "gpt-4.1-mini-2025-04-14"
+
+
+class CountedStore(DiskStore):
+    """A store that counts what is asked of it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: Counter[str] = Counter()
+
+    @property
+    def place(self) -> Any:
+        return id(self)  # so that its recorder is not one that a store of the same folder has already
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Store.__abstractmethods__:
+            self.asked[name] += 1
+        return super().__getattribute__(name)
+
+
+def rows() -> Iterator[Row]:
+    """Measure decisions by histories of ever more models."""
+    with tempfile.TemporaryDirectory() as folder:
+        folders = {size: Path(folder, str(size)) for size in SIZES}
+        for size, place in folders.items():
+            _fill(place, size)
+        gc.collect()  # what wrote is gone: from here on it is as in a program that has just begun
+        yield from _times(folders)
+        yield from _reads(folders[SIZES[-1]])
+
+
+def _fill(folder: Path, models: int) -> None:
+    guard = _client(DiskStore(folder))._finetune_guard.engine
+    subject = Subject("acme-28gund", Credentials(f"Bearer {KEY}"))
+    for number in range(models):
+        at = NOW + ANSWERED + timedelta(seconds=-number)
+        guard.recorder.note(subject, f"ft:gpt-4o-mini-2024-07-18:acme::{number:08}", Source.OBSERVED, at)
+    assert guard.recorder.flush(60)
+
+
+def _client(store: Store) -> Any:
+    return OpenAI(api_key=KEY, guard=GuardConfig(store=store, clock=now))
+
+
+def _check(client: Any) -> None:
+    assert client.guard.check().verdict is Verdict.ELIGIBLE
+
+
+def _authorize(client: Any) -> None:
+    guard: Guard = client._finetune_guard.engine
+    flow = guard.authorize(JobCreation(BASE_MODEL), client._guard_credentials())
+    assert drive(flow, _refuse).eligibility.verdict is Verdict.ELIGIBLE
+
+
+def _refuse(call: object) -> Any:
+    raise AssertionError(f"a decision has asked the API: {call}")
+
+
+def _times(folders: dict[int, Path]) -> Iterator[Row]:
+    clients = {size: _client(DiskStore(folder)) for size, folder in folders.items()}
+    first, last = str(SIZES[0]), str(SIZES[-1])
+    for what, decide in (("guard.check()", _check), ("before a job", _authorize)):
+        blocks = {str(size): _block(decide, client) for size, client in clients.items()}
+        blocks["again"] = blocks[first]
+        found = compare(blocks, calls=CALLS, rounds=ROUNDS, clock=time.thread_time)
+        slowest = max((found.each(str(size)) for size in SIZES), key=lambda each: each.median)
+        yield Row(
+            f"a decision, {what}, by a history on disk of 1 to 10,000 models",
+            ", ".join(f"{size:,}: {found.each(str(size)).median * 1e3:.3f} ms" for size in SIZES),
+            "",
+            "≤ 1 ms",
+            slowest.median <= GOAL,
+            f"{(slowest.median - GOAL) * 1e3:.2f} ms too long.",
+        )
+        growth = found.ratio(last, first)
+        yield Row(
+            f"the same, {what}: 10,000 models against 1",
+            growth.told(3),
+            found.ratio("again", first).told(3),
+            f"flat: ≤ {FLAT:.2f}",
+            growth.median <= FLAT,
+            f"{growth.median - FLAT:.2f} too much.",
+        )
+
+
+def _block(decide: Callable[[Any], None], client: Any) -> Callable[[int], None]:
+    def block(calls: int) -> None:
+        for _ in range(calls):
+            decide(client)
+
+    return block
+
+
+def _reads(folder: Path) -> Iterator[Row]:
+    for what, decide in (("guard.check()", _check), ("before a job", _authorize)):
+        store = CountedStore(folder)
+        client = _client(store)
+        decide(client)
+        first = _told(store.asked)
+        store.asked.clear()
+        statements: list[str] = []
+        connection: Any = store._opened._cache._connection  # type: ignore[union-attr]
+        connection.set_trace_callback(statements.append)
+        decide(client)
+        connection.set_trace_callback(None)
+        reads = sum(store.asked.values())
+        selects = sum(statement.lstrip().upper().startswith("SELECT") for statement in statements)
+        verbs = ", ".join(statement.split(None, 1)[0] for statement in statements)
+        yield Row(
+            f"reads of the store for a decision, {what}",
+            f"{_told(store.asked)}; SQL: {verbs}",
+            "",
+            "1 read, 1 SELECT",
+            reads == 1 and selects == 1,
+            f"{reads - 1} reads and {selects - 1} SELECTs too many.",
+        )
+        yield Row(f"the same, the first decision of a process, {what}", first)
+
+
+def _told(asked: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in asked.items())
+
+
+if __name__ == "__main__":
+    tell(rows())
