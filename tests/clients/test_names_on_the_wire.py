@@ -302,6 +302,7 @@ async def test_an_unknown_organization_is_asked_about_once(api, wire, open_clien
             await create(client)
     asked = [(call.request.method, call.request.url.path) for call in wire.calls]
     assert [("GET", "/v1/models"), ("GET", "/v1/fine_tuning/jobs")] == asked
+    await done(client.guard.flush())
     again = open_client("sk-acme", elsewhere=True)
     assert "acme-1" == (await done(again.guard.check())).organization
 
