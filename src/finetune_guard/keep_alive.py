@@ -39,12 +39,15 @@ _NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, R
 class KeepAlive(BaseModel):
     """When and how a minimal inference is sent to stay inside the policy's window.
 
-    It is sent before a job is created, never in the background, and costs a few tokens.
+    It is sent before a job is created, and costs a few tokens. With ``background`` it is sent in between
+    as well, by a program that runs for long.
 
     Attributes:
         renew_within: Renew when the window closes within this time; also ``"14d"`` or ISO 8601 text.
         model: The fine-tuned model to prefer; by default the one used last.
         deadline: The longest time that all tries together may take.
+        background: Look after the window from a client's first answer until it is closed or dropped: in a
+            daemon thread, or for an async client on asyncio's event loop. It wakes at least once an hour.
 
     Raises:
         GuardConfigError: A value is not allowed.
@@ -55,6 +58,7 @@ class KeepAlive(BaseModel):
     renew_within: Duration = timedelta(days=14)
     model: str | None = None
     deadline: Duration = timedelta(seconds=60)
+    background: bool = False
 
     if not TYPE_CHECKING:
 

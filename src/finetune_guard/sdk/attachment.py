@@ -69,12 +69,16 @@ class Attachment:
         self._complained = False
         self._told_inactive = False
         self._last_applied: tuple[object, type[object], bool] | None = None  # a URL object never changes
+        self.keeps = False  # asked at every answer, so that it is all that a background costs when it is off
+        self.keeper: Any = None
+        self._made: dict[str, Any] = {}
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(
                 f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
             )
         try:
             self._engine = Guard(given if given is not None else GuardConfig())
+            self.keeps = _keeps(self._engine.config)
         except Exception as error:
             if given is not None:
                 raise
@@ -170,6 +174,26 @@ class Attachment:
             self.complain(failure)
         return None
 
+    def use(self, client: Any) -> None:
+        """Look after the window in the background as long as ``client`` is there. Never fails."""
+        try:
+            self._kept_by(client).used(client)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+
+    def know(self, client: Any) -> None:
+        """Count ``client`` as one that is there, for when a copy of it is used. Never fails."""
+        try:
+            self._kept_by(client).know(client)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+
+    def _kept_by(self, client: Any) -> Any:
+        if self.keeper is None:  # two threads may come here at once, and must end with the same one
+            made = client._guard_keeper(self.engine, self.engine.config.keep_alive)  # noqa: SLF001 -- its other half
+            self.keeper = self._made.setdefault("keeper", made)
+        return self.keeper
+
     def admin_key(self, client: Any) -> str | None:
         """Return the key that the organization's usage is read with; None when there is none."""
         configured = self.engine.config.admin_api_key
@@ -202,6 +226,10 @@ class Attachment:
         if not self._complained:
             self._complained = True
             logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+
+
+def _keeps(config: GuardConfig) -> bool:
+    return config.enabled and config.keep_alive is not None and config.keep_alive.background
 
 
 def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:

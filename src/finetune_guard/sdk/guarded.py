@@ -25,6 +25,8 @@ from finetune_guard.sdk.admission import (
 from finetune_guard.sdk.attachment import Attachment, credentials
 from finetune_guard.sdk.drivers import drive, drive_async
 from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
+from finetune_guard.sdk.keeper_task import LoopKeeper
+from finetune_guard.sdk.keeper_thread import ThreadKeeper
 from finetune_guard.sdk.own_calls import given_headers, own_request, reply_from
 from finetune_guard.sdk.signatures import show_parent_parameters
 from finetune_guard.sdk.threads import in_thread
@@ -67,6 +69,8 @@ class Guarded:
 
     def copy(self, *, guard: Any = None, **options: Any) -> Any:
         """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""
+        if self._finetune_guard.keeps:
+            self._finetune_guard.know(self)
         token = _inherited.set(self._finetune_guard if guard is None else Attachment(guard))
         try:
             return super().copy(**options)  # type: ignore[misc]
@@ -96,6 +100,8 @@ class Guarded:
 
 class SyncGuarded(Guarded, _SyncBase):
     """The doors of a sync client."""
+
+    _guard_keeper = ThreadKeeper
 
     @property
     def guard(self) -> ClientGuard:
@@ -131,11 +137,15 @@ class SyncGuarded(Guarded, _SyncBase):
         warning = self._finetune_guard.observe(self, options, response)
         if warning is not None:
             warn_in_passing(warning)
+        if self._finetune_guard.keeps:
+            self._finetune_guard.use(self)
         return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
 
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
         try:
+            if self._finetune_guard.keeper is not None:
+                self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
             self._finetune_guard.flush(FLUSH_TIMEOUT)
         finally:
             super().close()
@@ -153,6 +163,8 @@ class SyncGuarded(Guarded, _SyncBase):
 
 class AsyncGuarded(Guarded, _AsyncBase):
     """The doors of an async client."""
+
+    _guard_keeper = LoopKeeper
 
     @property
     def guard(self) -> AsyncClientGuard:
@@ -188,11 +200,15 @@ class AsyncGuarded(Guarded, _AsyncBase):
         warning = self._finetune_guard.observe(self, options, response)
         if warning is not None:
             warn_in_passing(warning)
+        if self._finetune_guard.keeps:
+            self._finetune_guard.use(self)
         return await super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
         try:
+            if self._finetune_guard.keeper is not None:
+                await self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
             await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
         finally:
             await super().close()
