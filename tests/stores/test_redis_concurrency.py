@@ -85,23 +85,20 @@ def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
     assert expected == round_trips(lambda: work(redis_store, activity))
 
 
-@pytest.mark.parametrize("scheme", ["redis", "unix"])
-def test_eight_processes_record_at_once(redis_server, redis_url, scheme):
+def test_eight_processes_record_at_once(redis_store, redis_url):
     """Of eight processes that record on one model at once, each inference counts and the latest one stays."""
-    prefix = redis_url.rpartition("=")[2]
-    location = redis_url if scheme == "redis" else f"unix://{redis_server.socket}?prefix={prefix}"
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=record_many, args=(location, each, 40, results)) for each in range(8)]
+    processes = [
+        context.Process(target=record_many, args=(redis_url, each, 40, results)) for each in range(8)
+    ]
     for process in processes:
         process.start()
     errors = [results.get(timeout=60) for _ in processes]
     for process in processes:
         process.join(timeout=60)
 
-    store = RedisStore(location)
-    history = store.history("acme")
-    store.close()
+    history = redis_store.history("acme")
     assert [None] * 8 == errors
     assert {Source.OBSERVED: 8 * 40 * 2} == history.daily[NOW.date()]
     assert NOW + timedelta(seconds=39, microseconds=7) == history.models["ft:common:acme::c"].at
