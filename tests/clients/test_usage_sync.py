@@ -391,7 +391,7 @@ async def test_a_years_picture(owners, billing, infer, clock, model, requests):
 
 
 async def test_a_program_that_stops_looking(owners, ran_elsewhere):
-    """An error in the program's own ``progress`` ends the sync and is the program's; what was read is kept."""
+    """An error in its own ``progress`` ends the sync and comes out of it; what was read is kept."""
 
     def stop(step):
         raise KeyError(step.days_read)
