@@ -41,9 +41,10 @@ class RedisStore(Store):
     A read costs one round trip, one of a whole history two; a change three, and two more when it adds
     or removes a row.
 
-    The server: Redis 3.2 or newer, or Valkey; one, or a primary with replicas. All keys begin with
-    ``{prefix}:`` and are in one slot of a cluster. It must allow GETRANGE, SET, PTTL, DEL, WATCH, UNWATCH,
-    MULTI and EXEC (and SELECT for a database other than 0), so this suffices for a user of its own::
+    The server: Redis 6 or newer, or Valkey; one, or a primary with replicas. All keys begin with
+    ``{prefix}:`` and are in one slot of a cluster. No script is ever run. It must allow GETRANGE, SET,
+    PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC (and SELECT for a database other than 0), so this suffices
+    for a user of its own::
 
         ACL SETUSER guard on >password ~{finetune-guard}:* +getrange +set +pttl +del +watch +unwatch
             +multi +exec +select
@@ -55,8 +56,9 @@ class RedisStore(Store):
     Args:
         url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or
             ``valkeys://``, with the options ``db``, ``prefix`` (``finetune-guard``) and ``timeout`` (2
-            seconds, for connecting and for each answer), and for TLS those of redis-py:
-            ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``ssl_cert_reqs``, ``ssl_check_hostname``.
+            seconds, for connecting and for each answer; looking up a host's name takes its own time),
+            and for TLS those of redis-py: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
+            ``ssl_cert_reqs``, ``ssl_check_hostname``.
 
     Raises:
         StoreError: ``url`` can't be such a URL, or redis-py is not installed.
