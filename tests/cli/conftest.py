@@ -6,8 +6,9 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 
+import openai
 import pytest
-from cli_facts import API_KEY, BASE
+from cli_facts import ADMIN_KEY, API_KEY, BASE
 from typer.testing import CliRunner
 
 import finetune_guard
@@ -33,7 +34,7 @@ def sim(clock):
 
 @pytest.fixture
 def organization(sim):
-    return sim.add_organization(slug="acme-cli", api_key=API_KEY, fine_tuned_before=True)
+    return sim.add_organization(slug="acme-cli", api_key=API_KEY, fine_tuned_before=True, admin_key=ADMIN_KEY)
 
 
 @pytest.fixture
@@ -54,12 +55,20 @@ def environment(sim, organization, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def admin(environment):
+    """The environment has an admin key, too."""
+    environment.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+    return environment
+
+
+@pytest.fixture
 def run(environment):
-    """Runs a command in this process; whatever it prints, the key is never part of it."""
+    """Runs a command in this process; whatever it prints, no key is ever part of it."""
 
     def run_command(*arguments, **options):
         result = RUNNER.invoke(app, [*arguments], **options)
         assert API_KEY not in result.output
+        assert ADMIN_KEY not in result.output
         return result
 
     return run_command
@@ -92,3 +101,14 @@ def ask(environment):
             client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
 
     return ask_model
+
+
+@pytest.fixture
+def elsewhere(sim):
+    """Calls a model from a program that isn't guarded, as another project of the organization."""
+
+    def call(model, key=API_KEY):
+        with openai.OpenAI(base_url=sim.base_url, api_key=key) as client:
+            client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+
+    return call

@@ -39,7 +39,17 @@ def test_an_open_window(run, ask, model, clock):
     assert dates["2026-07-02"].endswith("42 days ago")
     told = facts(result.stdout)
     assert f"2026-08-03 09:00 UTC on {model}, seen in a program's call" == told["Last inference"]
-    assert "2026-10-02 09:00 UTC, in 50 days: the window closes" == told["Next date"]
+    assert (
+        "2026-10-02 09:00 UTC, in 50 days: the window closes; unless an inference is run before, "
+        "the right to create jobs lapses" == told["Next dates"]
+    )
+    assert (
+        "                2027-01-06, in 146 days: nobody can create fine-tuning jobs any more; models go on "
+        "answering (the hour and the time zone are not published)"
+    ) in result.stdout.splitlines()
+    assert (
+        "                2027-01-14, in 154 days: 1 model ends, ±1 day: it stops answering"
+    ) in result.stdout.splitlines()
     assert "Nothing now." == told["What to do"]
     assert "Only programs that share this history were seen." in told["Coverage"]
 
@@ -58,8 +68,8 @@ def test_a_lapsed_window(run, ask, model, clock):
     told = facts(run("status").stdout)
     assert "finetune-guard keep-alive" in told["What to do"]
     assert "not published" in told["What to do"]
-    assert told["Next date"].startswith("2027-01-06, in ")
-    assert "the hour and the time zone are not published" in told["Next date"]
+    assert told["Next dates"].startswith("2027-01-06, in ")
+    assert "the hour and the time zone are not published" in told["Next dates"]
 
 
 def test_nothing_known(run):
@@ -82,7 +92,7 @@ def test_the_day_that_is_being_crossed(run, ask, model, clock, hour):
     result = run("status")
     assert result.stdout.startswith("UNKNOWN  A date of the policy is being crossed")
     assert legend(result.stdout)["2027-01-06"].endswith("being crossed")
-    assert facts(result.stdout)["Next date"].startswith("2027-01-06, being crossed")
+    assert facts(result.stdout)["Next dates"].startswith("2027-01-06, being crossed")
 
 
 def test_after_the_end(run, ask, model, clock):
@@ -91,14 +101,14 @@ def test_after_the_end(run, ask, model, clock):
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     result = run("status")
     assert result.stdout.startswith("INELIGIBLE  Since 2027-01-06 nobody")
-    assert facts(result.stdout)["Next date"].startswith("2027-01-14, in 6 days")
+    assert facts(result.stdout)["Next dates"].startswith("2027-01-14, in 6 days")
 
 
 def test_after_everything(run, ask, model, clock):
     """When every known date has passed none is promised."""
     ask(model)
     clock.set(datetime(2027, 3, 1, tzinfo=timezone.utc))
-    assert "Next date" not in facts(run("status").stdout)
+    assert "Next dates" not in facts(run("status").stdout)
 
 
 def test_a_refusal_is_told(run, ask, model, sim, clock):
@@ -126,3 +136,58 @@ def test_an_unguarded_host(run, environment, sim):
     environment.delenv("FINETUNE_GUARD_HOSTS")
     result = run("status")
     assert f"FINETUNE_GUARD_HOSTS={sim.host}" in facts(result.stdout)["What to do"]
+
+
+def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
+    """Models that end on the same day are one date, whose last three months name the replacement."""
+    models = [sim.add_model(organization, base=base) for base in (BASE, "gpt-4.1-2025-04-14")]
+    old = sim.add_model(organization, base="gpt-3.5-turbo-0125")
+    for each in (model, old, *models):
+        ask(each)
+    output = run("status").stdout
+    assert "1 model ends, ±1 day" in legend(output)["2026-10-23"]
+    assert "3 models end, ±1 day" in legend(output)["2027-01-14"]
+    assert (
+        "gpt-5.6-terra, which can't be fine-tuned, for what ends on 2026-10-23"
+        == facts(output)["Replacement"]
+    )
+    clock.set(datetime(2026, 11, 22, tzinfo=timezone.utc))
+    output = run("status").stdout
+    assert legend(output)["2026-10-23"].startswith("1 model ended, ±1 day")
+    assert (
+        "gpt-6-luna, which can't be fine-tuned, for what ends on 2027-01-14" == facts(output)["Replacement"]
+    )
+
+
+def test_a_window_that_outlasts_the_policy_is_no_date_that_matters(run, ask, model, clock):
+    """After January 6 nobody can create jobs: that a window would close later means nothing."""
+    clock.set(datetime(2026, 12, 20, tzinfo=timezone.utc))
+    ask(model)
+    output = run("status").stdout
+    assert facts(output)["Next dates"].startswith("2027-01-06, in 17 days")
+    assert "the right to create jobs lapses" not in output
+
+
+def test_the_whole_organization(run, admin, model, elsewhere, clock):
+    """After a sync the status says up to when the usage was read, how long ago, and when to do so again."""
+    elsewhere(model)
+    assert "finetune-guard sync finds them" in facts(run("status").stdout)["Coverage"]
+    run("sync")
+    clock.advance(timedelta(hours=3))
+    coverage = facts(run("status").stdout)["Coverage"]
+    assert "The whole organization's usage was read up to 2026-08-03 09:00 UTC, 3 hours ago." == coverage
+    clock.advance(timedelta(days=3))
+    assert facts(run("status").stdout)["Coverage"].endswith("finetune-guard sync reads it anew.")
+
+
+def test_usage_without_an_inference_names_the_way_on(run, admin, model):
+    """Where the usage proves that nobody ran an inference the status names the command that sends one."""
+    run("sync")
+    result = run("status")
+    assert result.stdout.startswith("INELIGIBLE  The usage of organization acme-cli shows no inference")
+    assert "finetune-guard keep-alive" in facts(result.stdout)["What to do"]
+
+
+def test_without_an_admin_key_the_status_names_it(run):
+    """What would be needed to know more is said."""
+    assert "OPENAI_ADMIN_KEY" in facts(run("status").stdout)["Coverage"]

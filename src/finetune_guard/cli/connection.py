@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 
 import openai
 
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.config import GuardConfig, variable
 from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan
+from finetune_guard.lifetimes import ShutdownDates
 from finetune_guard.sdk.client import OpenAI
 from finetune_guard.sdk.facade import ClientGuard
 
@@ -66,6 +68,25 @@ class Connection:
             f"{variable('store')} is memory: a history then ends with the program that made it, and nothing "
             "of it can be seen from here."
         )
+
+    @property
+    def has_admin_key(self) -> bool:
+        """Whether the organization's usage can be asked for."""
+        key: str | None = self.client._guard_admin_key()  # type: ignore[attr-defined]  # noqa: SLF001 -- as below
+        return bool(key and key.strip())
+
+    def must_be_active(self, refused: str) -> None:
+        """Make sure that the policy holds behind the host.
+
+        Raises:
+            SetupError: It is not known to; ``refused`` is what is not done, as a clause.
+        """
+        if self.inactive_because is not None:
+            raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
+
+    def dates(self, now: datetime) -> ShutdownDates:
+        """Return what is known about the ends of models; nothing is asked of the API."""
+        return self.guard._engine.ends.read(now)  # noqa: SLF001 -- one look for all models
 
     def plan(self, *, force: bool, model: str | None) -> KeepAlivePlan:
         """Return what a keep-alive would do; nothing is sent."""

@@ -1,9 +1,10 @@
-"""``finetune-guard history``: what is remembered of one organization."""
+"""``finetune-guard history``: what is remembered of one organization, or of all."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
@@ -11,24 +12,35 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.gate import moment
 from finetune_guard.history import History
-from finetune_guard.models import published_catalog
 
 _DAYS = 60
 
 
-def history(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+def history(
+    *,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="List every organization that the store knows; needs no key.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
     """List the fine-tuned models, the latest inference known of each, and the inferences of each day.
 
     Nothing is asked of the API.
     """
-    connection = connect()
+    connection = connect(needs_key=not everyone)
+    if everyone:
+        from finetune_guard.cli.history_all import list_organizations  # noqa: PLC0415 -- of no other use
+
+        list_organizations(connection, as_json=as_json)
+        return
     remembered = connection.guard.history()
     if as_json:
         typer.echo(remembered.model_dump_json())
     elif not remembered.models:
         typer.echo(_emptiness(connection, remembered))
     else:
-        _draw(remembered, connection.guard.check().checked_at.date())
+        _draw(connection, remembered, connection.guard.check().checked_at)
 
 
 def _emptiness(connection: Connection, remembered: History) -> str:
@@ -43,11 +55,11 @@ def _emptiness(connection: Connection, remembered: History) -> str:
     return "\n".join(said)
 
 
-def _draw(remembered: History, today: date) -> None:
-    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
+def _draw(connection: Connection, remembered: History, now: datetime) -> None:
+    from finetune_guard.cli import render, tables  # noqa: PLC0415 -- no other output needs rich
     from finetune_guard.identity import is_named  # noqa: PLC0415 -- as above
 
-    screen, catalog = render.Screen(), published_catalog()
+    screen, dates = render.Screen(), connection.dates(now)
     name = remembered.organization if is_named(remembered.organization) else "not known yet for this key"
     newest_first = sorted(remembered.models.values(), key=lambda inference: inference.at, reverse=True)
     rows = [
@@ -55,19 +67,19 @@ def _draw(remembered: History, today: date) -> None:
             inference.model,
             moment(inference.at),
             inference.source.value,
-            str(catalog.shutdown_of(inference.model) or "unknown"),
+            str(shutdown.day) if (shutdown := dates.of(inference.model)) is not None else "unknown",
         )
         for inference in newest_first
     ]
-    days = render.days_up_to(today, _DAYS)
+    days = render.days_up_to(now.date(), _DAYS)
     counts = [sum(remembered.daily.get(day, {}).values()) for day in days]
     sources: Counter[str] = Counter()
     for counted in remembered.daily.values():
         sources.update({source.value: count for source, count in counted.items()})
-    screen.draw(
+    screen.leaf(
         f"Organization: {name}",
         "",
-        *render.entries(("Model", "Latest inference", "Source", "Shutdown"), rows, screen.width),
+        tables.entries(("Model", "Latest inference", "Source", "Shutdown"), rows, screen.width),
         "",
         f"Inferences counted on each of the past {_DAYS} days, {days[0]} to {days[-1]}:",
         render.sparkline(counts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import NoReturn
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from finetune_guard.cli.tables import Lines
 from finetune_guard.cli.timeline import Mark, Moment, distance
 from finetune_guard.eligibility import Verdict
 from finetune_guard.gate import moment as to_the_minute
@@ -53,12 +55,23 @@ class Screen(Console):
         """Print parts one below the other; in a pipe without the blanks that fill a table's cells."""
         for part in parts:
             if self.is_terminal:
-                self.print(part)
+                self.print(part, soft_wrap=isinstance(part, Lines))
                 continue
             with self.capture() as drawn:
-                self.print(part)
+                self.print(part, soft_wrap=isinstance(part, Lines))
             for line in drawn.get().splitlines():
                 self.out(line.rstrip())
+
+    def leaf(self, *parts: RenderableType) -> None:
+        """Draw parts in the system's pager where people would have to scroll back to read them."""
+        if self.is_terminal and sys.stdin.isatty() and self._height_of(parts) > self.height:
+            with self.pager():
+                self.draw(*parts)
+        else:
+            self.draw(*parts)
+
+    def _height_of(self, parts: Iterable[RenderableType]) -> int:
+        return sum(len(part) if isinstance(part, Lines) else len(self.render_lines(part)) for part in parts)
 
     def on_broken_pipe(self) -> NoReturn:
         """Leave it to whoever runs the command, where it is no failure."""
@@ -93,20 +106,6 @@ def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
-
-
-def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[RenderableType]:
-    """Return a table or, where it is too wide, each row's name above the rest of it: names stay whole."""
-    table = listing(headings, rows)
-    widest = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
-    if widest <= width:
-        return [table]
-    stacked: list[RenderableType] = []
-    for name, *rest in rows:
-        stacked.append(Text(name, "bold"))
-        told = (f"{heading.lower()} {cell}" for heading, cell in zip(headings[1:], rest, strict=True))
-        stacked.append(Text(f"  {', '.join(told)}"))
-    return stacked
 
 
 def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, Table]:

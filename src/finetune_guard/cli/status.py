@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
 from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.errors import StoreError
 from finetune_guard.gate import cause, moment, rule
-from finetune_guard.history import Coverage
-from finetune_guard.models import published_catalog
 
-_COVERAGE = {
-    Coverage.LOCAL: "Only programs that share this history were seen. Others of the organization may have "
-    "run inferences that are not known here.",
-    Coverage.ORGANIZATION: "The whole organization's usage was read.",
-}
+_MOST_DATES = 3
 _COMMANDS = {
     Reason.WINDOW_EXPIRED: "finetune-guard keep-alive",
+    Reason.NO_RECENT_INFERENCE: "finetune-guard keep-alive",
     Reason.NO_INFERENCE_RECORDED: "finetune-guard check --refresh, then finetune-guard keep-alive",
     Reason.REFUSED: "finetune-guard keep-alive --force",
     Reason.HISTORY_UNAVAILABLE: "finetune-guard config",
@@ -40,26 +41,33 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
 
 def _draw(connection: Connection, eligibility: Eligibility) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
-    from finetune_guard.cli.timeline import coming, distance, moments  # noqa: PLC0415 -- as above
 
     screen = render.Screen()
     policy, now = connection.config.policy, eligibility.checked_at
-    line = moments(eligibility, policy, published_catalog())
+    ends = _ends(connection, eligibility)
+    line = moments(eligibility, policy, ends)
     axis, legend = render.timeline(line, now, screen.drawing_width)
-    following = coming(line, now)
     rows = [
         ("Organization", eligibility.organization or "not known yet for this key"),
         ("Last inference", _last_inference(eligibility)),
-        ("Coverage", _COVERAGE[eligibility.coverage]),
+        ("Coverage", _coverage(connection, eligibility)),
         ("Rule", rule(eligibility, policy)),
+        *_next_dates(coming(line, eligibility)[:_MOST_DATES], eligibility),
+        *_replacements(ends, eligibility),
+        ("What to do", _what_to_do(connection, eligibility)),
     ]
-    if following is not None:
-        hour = " (the hour and the time zone are not published)" if following.over is not None else ""
-        when = str(following.day) if following.day is not None else moment(following.at)
-        rows.append(("Next date", f"{when}, {distance(following, now)}: {following.text}{hour}"))
-    rows.append(("What to do", _what_to_do(connection, eligibility)))
     headline = render.headline(eligibility.verdict, cause(eligibility))
     screen.draw(headline, "", axis, legend, "", render.facts(rows))
+
+
+def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, ...]:
+    if eligibility.reason in (Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED):
+        return ()
+    try:
+        models = connection.guard.history().models
+    except StoreError:  # it was readable a moment ago, and what could be read is shown
+        return ()
+    return ends_by_day(models, connection.dates(eligibility.checked_at))
 
 
 def _last_inference(eligibility: Eligibility) -> str:
@@ -69,6 +77,36 @@ def _last_inference(eligibility: Eligibility) -> str:
     if last is None:
         return "none is known"
     return f"{moment(last.at)} on {last.model}, {source_in_words(last.source)}"
+
+
+def _coverage(connection: Connection, eligibility: Eligibility) -> str:
+    until, now = eligibility.covered_until, eligibility.checked_at
+    if until is not None:
+        read = f"The whole organization's usage was read up to {moment(until)}, {time_away(until, now)}."
+        return read if now - until < timedelta(days=1) else f"{read} finetune-guard sync reads it anew."
+    local = (
+        "Only programs that share this history were seen. Others of the organization may have run "
+        "inferences that are not known here"
+    )
+    if connection.has_admin_key:
+        return f"{local}; finetune-guard sync finds them."
+    return f"{local}; with an admin key (OPENAI_ADMIN_KEY) finetune-guard sync finds them."
+
+
+def _next_dates(following: Sequence[Moment], eligibility: Eligibility) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for each in following:
+        when = str(each.day) if each.day is not None else moment(each.at)
+        away = distance(each, eligibility.checked_at)
+        rows.append(("" if rows else "Next dates", f"{when}, {away}: {each.meaning}"))
+    return rows
+
+
+def _replacements(ends: Sequence[DayOfEnds], eligibility: Eligibility) -> list[tuple[str, str]]:
+    today = eligibility.checked_at.date()
+    soon = [day for day in ends if 0 <= (day.day - today).days <= SOON_DAYS]
+    told = [f"{by}, for what ends on {day.day}" for day in soon if (by := replaced_by(day)) is not None]
+    return [("" if index else "Replacement", text) for index, text in enumerate(told)]
 
 
 def _what_to_do(connection: Connection, eligibility: Eligibility) -> str:

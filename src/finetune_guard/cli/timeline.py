@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 
+from finetune_guard.cli.ends import DayOfEnds
 from finetune_guard.eligibility import Eligibility
-from finetune_guard.models import ModelCatalog
 from finetune_guard.policy import AccessPolicy, Phase, Requirement
+
+_MOST_ENDS = 3
+"""How many days on which models end are shown: more would crowd out the rest."""
 
 
 class Mark(Enum):
@@ -31,6 +35,7 @@ class Moment:
         text: What happens, in words.
         day: The published day, which has neither hour nor zone; None for an exact time.
         over: When a published day of the policy is over everywhere; None for what isn't one.
+        meaning: What it means for the organization, in words; empty where that is nothing more.
     """
 
     mark: Mark
@@ -38,37 +43,74 @@ class Moment:
     text: str
     day: date | None = None
     over: datetime | None = None
+    meaning: str = ""
 
     def is_crossed(self, now: datetime) -> bool:
         """Whether it is that day somewhere on Earth at ``now``, and has been or will be elsewhere."""
         return self.over is not None and self.at <= now < self.over
 
 
-def moments(eligibility: Eligibility, policy: AccessPolicy, catalog: ModelCatalog) -> tuple[Moment, ...]:
-    """Return the policy's dates, the window, today and the last model's end, in their order."""
-    found = [Moment(Mark.TODAY, eligibility.checked_at, "today")]
+def moments(
+    eligibility: Eligibility, policy: AccessPolicy, ends: Sequence[DayOfEnds] = ()
+) -> tuple[Moment, ...]:
+    """Return the policy's dates, the window, today and the days on which models end, in their order."""
+    now = eligibility.checked_at
+    found = [Moment(Mark.TODAY, now, "today")]
     found += [
-        Moment(Mark.PHASE, phase.begins[0], required(phase), phase.starts_on, phase.begins[1])
+        Moment(Mark.PHASE, phase.begins[0], required(phase), phase.starts_on, phase.begins[1], _change(phase))
         for phase in policy.phases
         if phase.begins is not None
     ]
-    last = eligibility.last_inference
-    if last is not None:
-        found.append(Moment(Mark.LAST_INFERENCE, last.at, "last inference known"))
-        day = catalog.shutdown_of(last.model)
-        if day is not None:
-            at = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
-            found.append(Moment(Mark.SHUTDOWN, at, "shutdown of the model used last, ±1 day", day))
+    if eligibility.last_inference is not None:
+        found.append(Moment(Mark.LAST_INFERENCE, eligibility.last_inference.at, "last inference known"))
     if eligibility.window_closes_at is not None:
-        found.append(Moment(Mark.WINDOW_END, eligibility.window_closes_at, "the window closes"))
+        closing = "the window closes"
+        meaning = f"{closing}; unless an inference is run before, the right to create jobs lapses"
+        found.append(Moment(Mark.WINDOW_END, eligibility.window_closes_at, closing, meaning=meaning))
     elif eligibility.window_closed_at is not None:
         found.append(Moment(Mark.WINDOW_END, eligibility.window_closed_at, "the window closed"))
+    found += [_end(day, now) for day in _shown(ends, now)]
     return tuple(sorted(found, key=lambda moment: (moment.at, moment.mark is Mark.TODAY)))
 
 
-def coming(line: tuple[Moment, ...], now: datetime) -> Moment | None:
-    """Return the next moment, or the one that is being crossed at ``now``; None when none is known."""
-    return next((moment for moment in line if (moment.over or moment.at) > now), None)
+def coming(line: Sequence[Moment], eligibility: Eligibility) -> list[Moment]:
+    """Return what is still to come or is being crossed, and matters to the organization.
+
+    The window's end doesn't once nobody can create jobs any more.
+    """
+    now = eligibility.checked_at
+    closing = next((moment.at for moment in line if moment.day == eligibility.creation_ends_on), None)
+
+    def matters(moment: Moment) -> bool:
+        if moment.mark is Mark.SHUTDOWN:
+            return moment.day is not None and moment.day >= now.date()
+        if moment.mark is Mark.WINDOW_END:
+            return moment.at > now and (closing is None or moment.at < closing)
+        return moment.over is not None and moment.over > now
+
+    return list(filter(matters, line))
+
+
+def _shown(ends: Sequence[DayOfEnds], now: datetime) -> list[DayOfEnds]:
+    """The next days on which models end, and the last one that has passed."""
+    past = [each for each in ends if each.day < now.date()]
+    return past[-1:] + [each for each in ends if each.day >= now.date()][:_MOST_ENDS]
+
+
+def _end(ends: DayOfEnds, now: datetime) -> Moment:
+    at = datetime(ends.day.year, ends.day.month, ends.day.day, tzinfo=timezone.utc)
+    one, number = len(ends.models) == 1, f"{len(ends.models):,} model{'' if len(ends.models) == 1 else 's'}"
+    is_over = ends.day < now.date()
+    text = f"{number} {'ended' if is_over else 'ends' if one else 'end'}"
+    who = "it stops answering" if one else "they stop answering; finetune-guard models lists them"
+    return Moment(Mark.SHUTDOWN, at, f"{text}, ±1 day", ends.day, meaning=f"{text}, ±1 day: {who}")
+
+
+def _change(phase: Phase) -> str:
+    text = required(phase)
+    if phase.requirement is Requirement.CLOSED:
+        text = "nobody can create fine-tuning jobs any more; models go on answering"
+    return f"{text} (the hour and the time zone are not published)"
 
 
 def required(phase: Phase) -> str:
@@ -89,18 +131,29 @@ def distance(moment: Moment, now: datetime) -> str:
         return ""
     if moment.is_crossed(now):
         return "being crossed"
-    if moment.day is not None:
-        days = (moment.day - now.date()).days
-        return {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days) or _days(days)
-    hours = (moment.at - now).total_seconds() / 3600
+    return days_away((moment.day - now.date()).days) if moment.day is not None else time_away(moment.at, now)
+
+
+def time_away(at: datetime, now: datetime) -> str:
+    """Return how far a time is from ``now``, in words."""
+    hours = (at - now).total_seconds() / 3600
     if abs(hours) < 1:
         return "in < 1 hour" if hours > 0 else "< 1 hour ago"
     if abs(hours) < 48:  # noqa: PLR2004 -- two days, up to which hours matter
         whole = int(abs(hours))
         unit = "hour" if whole == 1 else "hours"
         return f"in {whole} {unit}" if hours > 0 else f"{whole} {unit} ago"
-    return _days(int(hours / 24))
+    return days_away(int(hours / 24))
 
 
-def _days(days: int) -> str:
-    return f"in {days} days" if days > 0 else f"{-days} days ago"
+def days_away(days: int) -> str:
+    """Return in how many days something is, or how many ago it was."""
+    ahead = f"in {days} days" if days > 0 else f"{-days} days ago"
+    return {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days, ahead)
+
+
+def span(duration: timedelta) -> str:
+    """Return how long something lasts, in words."""
+    day = timedelta(days=1)
+    amount, unit = (duration / timedelta(hours=1), "hour") if duration % day else (duration / day, "day")
+    return f"{amount:g} {unit}{'' if amount == 1 else 's'}"

@@ -1,0 +1,69 @@
+"""When an organization's models end, day by day. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from finetune_guard.lifetimes import DateSource, Shutdown, ShutdownDates
+
+SOON_DAYS = 90
+"""How long before models end it is said what can replace them."""
+
+
+@dataclass(frozen=True)
+class DayOfEnds:
+    """A day on which models end.
+
+    Attributes:
+        day: The published day, give or take one.
+        models: The models.
+        replacements: What the provider recommends instead of them.
+        tunable: Those of the replacements for which fine-tuning is offered.
+    """
+
+    day: date
+    models: tuple[str, ...]
+    replacements: tuple[str, ...]
+    tunable: tuple[str, ...]
+
+
+def ends_by_day(models: Iterable[str], dates: ShutdownDates) -> tuple[DayOfEnds, ...]:
+    """Return the days on which ``models`` end, in their order; models without a known end are left out."""
+    by_day: dict[date, list[str]] = {}
+    for model in sorted(models):
+        shutdown = dates.of(model)
+        if shutdown is not None:
+            by_day.setdefault(shutdown.day, []).append(model)
+    return tuple(_day(day, by_day[day], dates) for day in sorted(by_day))
+
+
+def _day(day: date, models: list[str], dates: ShutdownDates) -> DayOfEnds:
+    named = sorted(set(filter(None, map(dates.replacement_of, models))))
+    return DayOfEnds(day, tuple(models), tuple(named), tuple(filter(dates.can_be_fine_tuned, named)))
+
+
+def replaced_by(ends: DayOfEnds) -> str | None:
+    """Return what is published about the replacement of models, as a clause; None where nothing is."""
+    if not ends.replacements:
+        return None
+    untunable = [model for model in ends.replacements if model not in ends.tunable]
+    parts = [f"{_listed(ends.tunable)}, which can be fine-tuned" if ends.tunable else ""]
+    parts.append(f"{_listed(untunable)}, which can't be fine-tuned" if untunable else "")
+    return "; ".join(filter(None, parts))
+
+
+def source_in_words(shutdown: Shutdown) -> str:
+    """Return where a day comes from, and as of when."""
+    where = {
+        DateSource.MODEL: "the API",
+        DateSource.BASE: "the API's word on the base model",
+        DateSource.TABLE: "finetune-guard's table",
+    }[shutdown.source]
+    return f"{where}, as of {shutdown.as_of}"
+
+
+def _listed(models: Iterable[str]) -> str:
+    *most, last = models
+    return f"{', '.join(most)} and {last}" if most else last
