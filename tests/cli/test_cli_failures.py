@@ -7,7 +7,7 @@ from cli_facts import API_KEY
 
 from finetune_guard.cli.failures import reported
 
-FACTS = ["check", "status", "history", "keep-alive"]
+FACTS = ["check", "status", "history", "keep-alive", "sync", "models"]
 
 
 @pytest.mark.parametrize("command", FACTS)
@@ -46,7 +46,10 @@ def test_a_base_url_that_is_none_is_exit_2(run, environment):
     assert "hunter2" not in result.output
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["check", "--nonsense"], ["simulator", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["check", "--nonsense"], ["simulator", "--port", "x"], ["sync", "--days", "x"]],
+)
 def test_misuse_is_exit_2(run, arguments):
     """What can't be understood ends with exit 2 and a hint on stderr."""
     result = run(*arguments)

@@ -22,7 +22,7 @@ def without_escapes(text):
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("command", ["status", "history", "config"])
+@pytest.mark.parametrize("command", ["status", "history", "config", "models"])
 def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, command, width):
     """Tables, the timeline and texts fit the width that there is."""
     ask(model)
@@ -108,7 +108,7 @@ def test_ascii_is_enough(start, ask, model, command):
 def test_a_broken_pipe_is_silent(start, ask, model):
     """`finetune-guard history | head -0` is no error and prints none."""
     ask(model)
-    for command in ("history", "check"):
+    for command in ("history", "check", "models"):
         reading, writing = os.pipe()
         os.close(reading)
         process = start(command, stdout=writing)
@@ -151,7 +151,8 @@ def test_version(run):
 
 def test_help_names_every_command(run):
     """--help lists what there is, and each command explains itself."""
-    commands = ["status", "check", "keep-alive", "history", "config", "simulator", "demo"]
+    commands = ["status", "check", "keep-alive", "sync", "models", "history", "config"]
+    commands += ["simulator", "demo"]
     output = run("--help").stdout
     for command in commands:
         assert command in output
@@ -162,7 +163,7 @@ def test_help_fills_its_lines(run, environment):
     """A paragraph of the help breaks where the terminal's width wants it, not in the middle of a line."""
     environment.setenv("COLUMNS", "80")
     output = run("check", "--help").stdout
-    assert "1 failure. Without --refresh nothing is asked of the API." in output
+    assert " Exit codes: 0 eligible, 3 ineligible, 4 unknown, 5 eligible or unknown, but" in output
 
 
 def test_checking_loads_only_what_it_needs(environment):

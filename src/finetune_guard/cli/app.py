@@ -15,10 +15,12 @@ from finetune_guard.cli.demo import demo
 from finetune_guard.cli.failures import reported
 from finetune_guard.cli.history import history
 from finetune_guard.cli.keep_alive import keep_alive
+from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug, wants_debug
 from finetune_guard.cli.output import make_printable
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
+from finetune_guard.cli.sync import sync
 
 
 class Commands(TyperGroup):
@@ -39,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Whether fine-tuning jobs can still be created, until when, and what to do about it.",
-    epilog="The client is made from OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and FINETUNE_GUARD_*.",
+    epilog="The client is made from OPENAI_API_KEY, OPENAI_ADMIN_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID "
+    "and FINETUNE_GUARD_*.",
 )
 
 
@@ -71,6 +74,8 @@ def _options(
 app.command("status")(status)
 app.command("check")(check)
 app.command("keep-alive")(keep_alive)
+app.command("sync")(sync)
+app.command("models")(models)
 app.command("history")(history)
 app.command("config")(config)
 app.command("simulator")(simulator)

@@ -8,13 +8,26 @@ from finetune_guard.eligibility import Verdict
 
 
 class ExitCode(IntEnum):
-    """What a command's exit says; ``check`` uses all of them."""
+    """What a command's exit says.
+
+    Attributes:
+        OK: It did what was asked; for ``check``: jobs can be created.
+        FAILURE: It could not.
+        SETUP: A key is missing, a setting is wrong, or the command was not understood.
+        INELIGIBLE: ``check``: no jobs can be created.
+        UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
+        MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
+        INCOMPLETE: ``sync`` and ``models``: what is shown is only a part, since the API stopped answering.
+        INTERRUPTED: Ctrl-C.
+    """
 
     OK = 0
     FAILURE = 1
     SETUP = 2
     INELIGIBLE = 3
     UNKNOWN = 4
+    MODEL_ENDS = 5
+    INCOMPLETE = 6
     INTERRUPTED = 130
 
 

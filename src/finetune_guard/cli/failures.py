@@ -17,7 +17,7 @@ from finetune_guard.api_errors import in_short
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
 
-_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY")
 _USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
 
 

@@ -27,6 +27,7 @@ Refresh = Annotated[
     typer.Option(
         "--refresh",
         help="Ask the API first whose the key is and what it has fine-tuned "
-        "(GET /models, GET /fine_tuning/jobs).",
+        "(GET /models, GET /fine_tuning/jobs). With an admin key (OPENAI_ADMIN_KEY) the organization's "
+        "usage is read, too, where the verdict would not be eligible.",
     ),
 ]

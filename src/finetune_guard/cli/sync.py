@@ -1,0 +1,129 @@
+"""``finetune-guard sync``: the whole organization's usage, read into its history."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from finetune_guard.cli.connection import connect
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.options import Debug, Json
+from finetune_guard.eligibility import Eligibility
+from finetune_guard.gate import cause, moment
+from finetune_guard.history import Inference
+from finetune_guard.usage import Precision
+from finetune_guard.usage_sync import SyncProgress, UsageSync
+
+_NO_ADMIN_KEY = (
+    "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
+    "it. Set OPENAI_ADMIN_KEY (or FINETUNE_GUARD_ADMIN_API_KEY) to it, beside OPENAI_API_KEY."
+)
+_MOST_PROJECTS = 5
+
+
+def sync(
+    *,
+    days: Annotated[
+        int | None, typer.Option(help="How far back to read, in days; by default the policy's window.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """Read which fine-tuned models the whole organization has run, and when last. It takes an admin key.
+
+    GET /organization/usage/completions is asked with OPENAI_ADMIN_KEY, some two pages for 60 days. What is
+    read is kept page by page, also when the rest fails.
+
+    Exit codes: 0 all was read, whatever the verdict; 6 a part of it: run it again, and it goes on there;
+    2 no key, no admin key or a wrong setting; 1 nothing could be read.
+    """
+    connection = connect()
+    connection.must_be_active("No usage is asked of")
+    if not connection.has_admin_key:
+        raise SetupError(_NO_ADMIN_KEY)
+    with _progress(shown=not as_json and sys.stderr.isatty()) as progress:
+        done = connection.guard.sync(days=days, progress=progress)
+    if as_json:
+        typer.echo(done.model_dump_json())
+    else:
+        _draw(done, connection.guard.check())
+    if connection.forgets is not None:
+        typer.echo(f"Note: {connection.forgets}", err=True)
+    if not done.complete:
+        typer.echo(
+            f"Incomplete: the usage after {moment(done.covered_until)} could not be read ({done.failure}). "
+            "What was read is kept; another sync goes on from there.",
+            err=True,
+        )
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[SyncProgress], object] | None]:
+    """Draw a bar on stderr, which is gone when all is read."""
+    if not shown:
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 -- only people need rich
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- as above
+
+    columns = (TextColumn("Reading the usage"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, told="")
+
+        def move(come: SyncProgress) -> None:
+            told = f"{come.days_read} of {come.days} days"
+            bar.update(task, total=come.days, completed=come.days_read, told=told)
+
+        yield move
+
+
+def _draw(done: UsageSync, eligibility: Eligibility) -> None:
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
+
+    until = moment(done.covered_until)
+    read = f"{moment(done.start)} to {until}"
+    rows = [
+        ("Organization", done.organization or "not named by the API"),
+        (
+            "Usage read",
+            f"{read}, complete"
+            if done.complete
+            else f"{read}; NOT COMPLETE: up to {moment(done.end)} was asked for",
+        ),
+        ("Models", _models(done)),
+        ("Latest inference", _latest(done, eligibility.last_inference)),
+        ("Now", f"{eligibility.verdict.value}: {cause(eligibility)}."),
+    ]
+    render.Screen().draw(render.facts(rows))
+
+
+def _models(done: UsageSync) -> str:
+    if not done.models:
+        return "no fine-tuned model was run in the part read now"
+    run = f"{done.models:,} {'was' if done.models == 1 else 'were'} run in the part read now"
+    number = len(done.projects)
+    if not number:
+        return run
+    few = ", ".join(done.projects[:_MOST_PROJECTS])
+    more = f" and {number - _MOST_PROJECTS:,} more" if number > _MOST_PROJECTS else ""
+    return f"{run}, by {number:,} project{'' if number == 1 else 's'}: {few}{more}"
+
+
+def _latest(done: UsageSync, known: Inference | None) -> str:
+    last = done.last_inference
+    if last is None:
+        before = f"; {moment(known.at)} on {known.model} was known before" if known is not None else ""
+        return f"none in the part read now{before}"
+    when = {
+        Precision.MINUTE: f"{moment(last.at)}, to the minute",
+        Precision.HOUR: f"between {moment(last.at)} and {last.at + timedelta(hours=1):%H:%M UTC}",
+        Precision.DAY: f"on {last.at.date()} (UTC), at an hour that is not known",
+    }[done.precision or Precision.DAY]
+    return f"{when}, on {last.model}"

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from datetime import date, datetime, timezone
+
+import pytest
+from cli_facts import BASE
+
+from finetune_guard import Inference, Inventory, ModelRecord, Shutdown
+from finetune_guard.cli.model_sheet import COLUMNS, sheet
+from finetune_guard.testing import Fault
+
+GONE_BASE = "gpt-3.5-turbo-0125"  # ends on 2026-10-23
+NOVEMBER = datetime(2026, 11, 22, 9, tzinfo=timezone.utc)
+
+
+def rows(output):
+    """The pipe's table as dictionaries, by its fixed columns."""
+    head, *lines = output.split("\n\n")[1].splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:(?<=  )|^)\S", head)]
+    spans = list(zip(starts, [*starts[1:], None], strict=True))
+    names = [head[start:end].strip() for start, end in spans]
+    return [
+        dict(zip(names, (line[start:end].strip() for start, end in spans), strict=True)) for line in lines
+    ]
+
+
+def test_every_model_with_its_end(run, ask, model, organization, sim):
+    """One line a model: when it ends, by whose word, what replaces it, when it was last used."""
+    checkpoint = sim.add_model(organization, base=f"{model}:ckpt-step-88")
+    unknown = sim.add_model(organization, base="ft:gpt-of-another-time:acme::AbCd1234")
+    ask(model)
+    result = run("models")
+    assert 0 == result.exit_code
+    assert "" == result.stderr
+    assert result.stdout.startswith(
+        "3 fine-tuned models: 2 end on 2027-01-14 (in 164 days), the end of 1 is unknown.\n"
+    )
+    first, second, third = rows(result.stdout)
+    assert {
+        "Model": model,
+        "Ends": "2027-01-14",
+        "Days left": "164",
+        "Date from": "the API's word on the base model, as of 2026-08-03",
+        "Replacement": "gpt-6-luna, which can't be fine-tuned",
+        "Base": BASE,
+        "Created": "2026-08-03",
+        "Latest inference": "2026-08-03 09:00 UTC, observed",
+        "Note": "",
+    } == first
+    assert (checkpoint, "checkpoint at step 88", "none known") == (
+        second["Model"],
+        second["Note"],
+        second["Latest inference"],
+    )
+    assert (unknown, "unknown", "", "") == (
+        third["Model"],
+        third["Ends"],
+        third["Days left"],
+        third["Replacement"],
+    )
+
+
+def test_what_ends_first_stands_first(run, ask, model, organization, sim, clock):
+    """The order is that of the ends; what the key no longer sees is there from the history, marked."""
+    old = sim.add_model(organization, base=GONE_BASE)
+    ask(old)
+    clock.set(NOVEMBER)
+    result = run("models")
+    assert "2 fine-tuned models: 1 has ended, 1 ends on 2027-01-14 (in 53 days)." in result.stdout
+    first, second = rows(result.stdout)
+    assert (old, "2026-10-23", "-30", "known from the history only") == (
+        first["Model"],
+        first["Ends"],
+        first["Days left"],
+        first["Note"],
+    )
+    assert model == second["Model"]
+
+
+def test_none_is_a_sentence(run):
+    """No model at all is said in words."""
+    result = run("models")
+    assert 0 == result.exit_code
+    assert "No fine-tuned model is visible to this key or known to the history.\n" == result.stdout
+
+
+def test_a_terminal_shows_together_what_ends_together(run, environment, ask, model, organization, sim):
+    """In a terminal what models have in common is said once above them, and each id stands alone."""
+    legal = sim.add_model(organization, base="gpt-4.1-2025-04-14", suffix="legal")
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("COLUMNS", "70")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", run("models").stdout).splitlines()
+    assert "2027-01-14, in 164 days: 1 fine-tuned model of gpt-4.1-2025-04-14" in lines
+    assert f"2027-01-14, in 164 days: 1 fine-tuned model of {BASE}" in lines
+    assert f"  {legal}" in lines
+    assert f"  {model}" in lines
+    assert 2 == lines.count("    created 2026-08-03, latest inference none known")
+
+
+def test_an_incomplete_answer_says_so(run, ask, model, sim):
+    """When the API doesn't answer all, what is known is shown, stderr says why, and exit is 6."""
+    ask(model)
+    sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
+    result = run("models")
+    assert 6 == result.exit_code
+    assert model in result.stdout
+    assert result.stderr.startswith("Incomplete: the API did not answer all that was asked (403)")
+    assert not Inventory.model_validate_json(run("models", "--json").stdout).complete
+
+
+def test_refresh_remembers_the_dates(run, model, sim):
+    """Dates that the API told are kept for other commands and programs with --refresh, and only then."""
+    table = "finetune-guard's table"
+    run("models")
+    assert table in run("check", "--base", BASE).stdout
+    run("models", "--refresh")
+    assert table not in run("check", "--base", BASE).stdout
+
+
+def test_json_is_the_inventory(run, ask, model):
+    """Programs read the same object that `client.guard.models()` returns."""
+    ask(model)
+    inventory = Inventory.model_validate_json(run("models", "--json").stdout)
+    assert inventory.complete
+    assert [model] == [record.id for record in inventory.models]
+    assert date(2027, 1, 14) == inventory.models[0].shutdown.day
+
+
+def test_csv_has_stable_columns(run, ask, model):
+    """A sheet gets one line for each model under names that stay, times in ISO 8601."""
+    ask(model)
+    [row] = csv.DictReader(io.StringIO(run("models", "--csv").stdout))
+    assert {
+        "model": model,
+        "base": BASE,
+        "checkpoint_step": "",
+        "created_at": "2026-08-03T09:00:00Z",
+        "last_inference_at": "2026-08-03T09:00:00Z",
+        "last_inference_source": "observed",
+        "ends_on": "2027-01-14",
+        "days_left": "164",
+        "date_source": "base",
+        "date_as_of": "2026-08-03",
+        "replacement": "gpt-6-luna",
+        "replacement_can_be_fine_tuned": "false",
+        "visible": "true",
+    } == row
+    assert list(COLUMNS) == list(row)
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@"])
+def test_a_sheet_has_no_formulas(begins):
+    """What a spreadsheet would run is text there; a number below zero stays a number."""
+    record = ModelRecord(
+        id=f'{begins}HYPERLINK("http://example"):ft-x',
+        base=f"{begins}a,b",
+        shutdown=Shutdown(model="x", day=date(2026, 1, 1), source="table", as_of=date(2026, 1, 1)),
+        days_left=-5,
+        last_inference=Inference(organization="o", model="x", at=NOVEMBER),
+        visible=True,
+    )
+    text = sheet(Inventory(models=(record,), as_of=NOVEMBER, complete=True))
+    [row] = csv.DictReader(io.StringIO(text))
+    assert f"'{record.id}" == row["model"]
+    assert f"'{begins}a,b" == row["base"]
+    assert "-5" == row["days_left"]
+
+
+def test_csv_and_json_exclude_each_other(run, sim):
+    """Two formats at once are a mistake that is named."""
+    result = run("models", "--csv", "--json")
+    assert 2 == result.exit_code
+    assert "--csv" in result.stderr
+    assert () == sim.calls
+
+
+def test_csv_of_nothing_is_the_head(run):
+    """A program that reads the sheet finds its columns also when there is no model."""
+    assert ",".join(COLUMNS) + "\n" == run("models", "--csv").stdout
+
+
+def test_a_host_without_the_policy_is_exit_2(run, environment, sim):
+    """Behind a host that the policy doesn't speak of nothing is asked; what to set is said."""
+    environment.delenv("FINETUNE_GUARD_HOSTS")
+    result = run("models")
+    assert 2 == result.exit_code
+    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stderr
+
+
+def test_many_models_are_complete_in_a_pipe(run, sim, organization):
+    """A pipe gets each of two thousand models, one a line."""
+    for number in range(2_000):
+        sim.add_model(organization, base=f"ft:{BASE}:acme:many:{number:08d}")
+    output = run("models").stdout
+    assert output.startswith("2,000 fine-tuned models: 2,000 end on 2027-01-14")
+    assert 2_000 == len(rows(output))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
+@pytest.mark.parametrize(("number", "paged"), [(3, False), (60, True)])
+def test_a_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, number, paged):
+    """What is longer than the screen goes through the user's pager; what fits doesn't."""
+    import fcntl  # noqa: PLC0415 -- POSIX only
+    import struct  # noqa: PLC0415
+    import termios  # noqa: PLC0415
+
+    for each in range(number):
+        sim.add_model(organization, base=f"ft:{BASE}:acme:many:{each:08d}")
+    got = tmp_path / "got-by-the-pager"
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color", "PAGER": f"cat > '{got}'"}
+    environment.pop("MANPAGER", None)
+    process = start("models", stdin=theirs, stdout=theirs, env=environment)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux: the other side was closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(ours)
+    assert 0 == process.wait(timeout=60)
+    assert paged == got.exists()
+    shown = got.read_text(encoding="utf-8") if paged else seen.decode()
+    assert number == shown.count(":acme:many:")

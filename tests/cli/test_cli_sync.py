@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+
+import pytest
+from cli_facts import ADMIN_KEY
+
+from finetune_guard import Precision, UsageSync
+from finetune_guard.testing import Fault
+
+USAGE = "/v1/organization/usage/completions"
+
+
+def facts(output):
+    """The named facts, by their names."""
+    return dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", output, re.MULTILINE))
+
+
+def cut(sim, pages, **fault):
+    """Let the usage's pages fail after some that are answered."""
+    for _ in range(pages):
+        sim.fault(Fault(path=USAGE, method="GET", headers={"x-page": "a real one"}))
+    sim.fault(Fault(path=USAGE, method="GET", times=None, **fault))
+
+
+def test_what_other_programs_ran_is_found(run, admin, sim, organization, model, elsewhere, clock):
+    """One command reads the organization's usage, other projects' included, and tells the verdict."""
+    project = sim.add_project(organization.slug, "sk-of-another-project")
+    elsewhere(model, "sk-of-another-project")
+    clock.advance(timedelta(days=10))
+    result = run("sync")
+    assert 0 == result.exit_code
+    assert "" == result.stderr
+    told = facts(result.stdout)
+    assert "acme-cli" == told["Organization"]
+    assert "2026-06-14 00:00 UTC to 2026-08-13 09:00 UTC, complete" == told["Usage read"]
+    assert f"1 was run in the part read now, by 1 project: {project}" == told["Models"]
+    assert f"2026-08-03 09:00 UTC, to the minute, on {model}" == told["Latest inference"]
+    assert told["Now"].startswith("eligible: organization acme-cli ran an inference")
+    assert 0 == run("check").exit_code
+
+
+def test_nothing_found_is_told(run, admin, model):
+    """That nobody ran an inference is a verdict of its own; the exit code says only that all was read."""
+    result = run("sync")
+    assert 0 == result.exit_code
+    told = facts(result.stdout)
+    assert "no fine-tuned model was run in the part read now" == told["Models"]
+    assert "none in the part read now" == told["Latest inference"]
+    assert told["Now"].startswith("ineligible: the usage of organization acme-cli shows no inference")
+
+
+def test_what_was_known_before_is_told(run, admin, model, elsewhere, clock):
+    """A second sync reads the latest month anew, and says what is known from the first one."""
+    elsewhere(model)
+    for days in (40, 10):
+        clock.advance(timedelta(days=days))
+        result = run("sync")
+    assert (
+        f"none in the part read now; 2026-08-03 09:00 UTC on {model} was known before"
+        == facts(result.stdout)["Latest inference"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("finer_pages", "when"),
+    [
+        (0, "on 2026-08-03 (UTC), at an hour that is not known"),
+        (1, "between 2026-08-03 09:00 UTC and 10:00 UTC"),
+    ],
+)
+def test_no_time_is_told_more_exactly_than_it_is_known(
+    run, admin, sim, model, elsewhere, clock, finer_pages, when
+):
+    """Where only the day or the hour of the latest inference could be read, no minute is claimed."""
+    elsewhere(model)
+    clock.advance(timedelta(hours=1, minutes=7))
+    cut(sim, 2 + finer_pages, status=403)
+    result = run("sync")
+    assert 0 == result.exit_code
+    assert f"{when}, on {model}" == facts(result.stdout)["Latest inference"]
+
+
+def test_a_part_is_called_a_part(run, admin, sim, model):
+    """When the API stops answering: how far it was read, why not on, and exit 6; another sync goes on."""
+    cut(sim, 1, status=403)
+    result = run("sync")
+    assert 6 == result.exit_code
+    assert (
+        "2026-06-04 00:00 UTC to 2026-07-05 00:00 UTC; NOT COMPLETE: up to 2026-08-03 09:00 UTC was asked for"
+        == facts(result.stdout)["Usage read"]
+    )
+    assert result.stderr.startswith(
+        "Incomplete: the usage after 2026-07-05 00:00 UTC could not be read (403)"
+    )
+    sim.clear_faults()
+    assert 0 == run("sync").exit_code
+
+
+def test_json_is_the_result(run, admin, sim, model, elsewhere, clock):
+    """Programs read the same object that `client.guard.sync()` returns, a part as well."""
+    elsewhere(model)
+    clock.advance(timedelta(minutes=1))
+    done = UsageSync.model_validate_json(run("sync", "--json").stdout)
+    assert done.complete
+    assert Precision.MINUTE is done.precision
+    assert model == done.last_inference.model
+    cut(sim, 1, status=403)
+    result = run("sync", "--json", "--days", "365")
+    assert 6 == result.exit_code
+    assert not UsageSync.model_validate_json(result.stdout).complete
+    assert "Incomplete" in result.stderr
+
+
+def test_days_say_how_far_back(run, admin, model):
+    """A year's picture is read with --days 365."""
+    assert facts(run("sync", "--days", "365").stdout)["Usage read"].startswith("2025-08-03 00:00 UTC to ")
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "99999"])
+def test_impossible_days_are_exit_2(run, admin, sim, days):
+    """A number of days that can't be is named, with what is allowed; nothing is asked."""
+    result = run("sync", "--days", days)
+    assert 2 == result.exit_code
+    assert "1 to 3650" in result.stderr
+    assert USAGE not in [call.path for call in sim.calls]
+
+
+@pytest.mark.parametrize("key", [None, "", "  "])
+def test_no_admin_key_is_exit_2(run, environment, sim, key):
+    """Without an admin key nothing is asked; one line says which variable to set and who can make one."""
+    if key is not None:
+        environment.setenv("OPENAI_ADMIN_KEY", key)
+    result = run("sync")
+    assert 2 == result.exit_code
+    assert "" == result.stdout
+    assert "OPENAI_ADMIN_KEY" in result.stderr
+    assert "owner" in result.stderr
+    assert () == sim.calls
+
+
+def test_a_key_that_may_not_is_exit_1(run, environment):
+    """A key that can't read the usage is told from none, without being shown."""
+    environment.setenv("OPENAI_ADMIN_KEY", "sk-of-nobody-at-all")
+    result = run("sync")
+    assert 1 == result.exit_code
+    assert "401 invalid_api_key" in result.stderr
+    assert "sk-of-nobody-at-all" not in result.output
+
+
+def test_another_organizations_key_is_exit_1(run, environment, sim, model):
+    """The usage of another organization is not taken for one's own."""
+    sim.add_organization(slug="other", api_key="sk-other", admin_key="sk-other-admin")
+    run("check", "--refresh")
+    environment.setenv("OPENAI_ADMIN_KEY", "sk-other-admin")
+    result = run("sync")
+    assert 1 == result.exit_code
+    assert "belongs to the organization other" in result.stderr
+
+
+def test_a_host_without_the_policy_is_exit_2(run, admin, environment, sim):
+    """Behind a host that the policy doesn't speak of no usage is asked for; what to set is said."""
+    environment.delenv("FINETUNE_GUARD_HOSTS")
+    result = run("sync")
+    assert 2 == result.exit_code
+    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stderr
+    assert () == sim.calls
+
+
+def test_a_memory_store_is_explained(run, admin, environment, model):
+    """What is read into a memory ends with the command; that is said."""
+    environment.setenv("FINETUNE_GUARD_STORE", "memory")
+    assert "memory" in run("sync").stderr
+
+
+def test_tracebacks_have_no_admin_key(run, environment, sim):
+    """Whatever goes wrong, neither variable's key is part of what is printed."""
+    for name in ("OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"):
+        environment.setenv(name, ADMIN_KEY)
+        sim.fault(Fault.unauthorized(path=USAGE, times=None))
+        assert 1 == run("sync", "--debug").exit_code
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
+@pytest.mark.parametrize(("arguments", "drawn"), [([], True), (["--json"], False)])
+def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
+    """In a terminal a bar tells how far it has come; the facts alone are on stdout, and --json has no bar."""
+    ours, theirs = os.openpty()
+    sim.fault(Fault(path=USAGE, method="GET", delay=0.5, times=2))
+    process = start("sync", *arguments, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"})
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # Linux: the other side was closed
+            break
+        if not part:
+            break
+        seen += part
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert drawn == (b"Reading the usage" in seen)
+    assert drawn == (b"31 of 61 days" in seen)
+    assert "\x1b" not in out
+    assert "Reading" not in out
