@@ -1,28 +1,97 @@
-"""``finetune-guard check``: one line for a script, and an exit code."""
+"""``finetune-guard check``: one line for a script, or two, and an exit code."""
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+from typing import Annotated
+
 import typer
+from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.cli.connection import connect
-from finetune_guard.cli.exits import OF_VERDICT
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.exits import OF_VERDICT, ExitCode
+from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.durations import Duration
+from finetune_guard.eligibility import Eligibility
 from finetune_guard.gate import cause
+from finetune_guard.validation import config_error
+
+_WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.OK)
 
 
-def check(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
-    """Say in one line whether fine-tuning jobs can be created.
+def check(
+    *,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Look, too, at the model that a job would start from: a base model or a fine-tune."
+        ),
+    ] = None,
+    min_lifetime: Annotated[
+        str | None,
+        typer.Option(help="How long a fine-tune of --base that is made now has to live, such as 30d or 12h."),
+    ] = None,
+    refresh: Refresh = False,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """Say in one line whether fine-tuning jobs can be created and, with --base, in another for how long.
 
-    Exit codes: 0 eligible, 3 ineligible, 4 unknown, 2 no key or a wrong setting, 1 failure. Without
-    --refresh nothing is asked of the API.
+    Exit codes: 0 eligible, 3 ineligible, 4 unknown, 5 eligible or unknown, but the base model is gone or
+    its fine-tunes live too short, 2 no key or a wrong setting, 1 failure. A base whose end no source tells
+    is unknown, and only with --min-lifetime is that exit 4. FINETUNE_GUARD_MIN_MODEL_LIFETIME counts where
+    --min-lifetime is not given. Without --refresh nothing is asked of the API.
     """
+    least = _duration(min_lifetime)
+    if least is not None and base is None:
+        raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    inactive = connection.inactive_because
-    if as_json:
-        typer.echo(eligibility.model_dump_json())
+    codes = {OF_VERDICT[eligibility.verdict]}
+    if base is None:
+        _tell(connection, eligibility, as_json=as_json)
     else:
-        typer.echo(f"{eligibility.verdict.value}: {cause(eligibility)}.{f' {inactive}' if inactive else ''}")
+        codes.add(_look_at(connection, eligibility, base, least, as_json=as_json))
     if connection.forgets is not None:
         typer.echo(f"Note: {connection.forgets}", err=True)
-    raise typer.Exit(OF_VERDICT[eligibility.verdict])
+    raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
+
+
+def _tell(connection: Connection, eligibility: Eligibility, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(eligibility.model_dump_json())
+        return
+    inactive = connection.inactive_because
+    typer.echo(f"{eligibility.verdict.value}: {cause(eligibility)}.{f' {inactive}' if inactive else ''}")
+
+
+def _look_at(
+    connection: Connection, eligibility: Eligibility, base: str, least: timedelta | None, *, as_json: bool
+) -> ExitCode:
+    from finetune_guard.cli.prospects import Outlook  # noqa: PLC0415 -- of no use without --base
+
+    outlook = Outlook(
+        connection.guard.prospect(base),
+        eligibility.checked_at.date(),
+        least if least is not None else connection.config.min_model_lifetime,
+        must_be_known=least is not None,
+    )
+    if as_json:
+        both = {"eligibility": eligibility.model_dump(mode="json"), "prospect": outlook.as_json()}
+        typer.echo(json.dumps(both))
+    else:
+        _tell(connection, eligibility, as_json=False)
+        typer.echo(outlook.in_words())
+    return outlook.exit_code
+
+
+def _duration(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        read: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        raise config_error("--min-lifetime", error, fields={}) from None
+    return read
