@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from cli_facts import ADMIN_KEY
 
 from finetune_guard import GuardConfig
 
@@ -120,3 +121,28 @@ def test_json_has_the_same_facts(run, sim):
     assert told["api_key_set"]
     assert sim.host == told["host"]
     assert 0 == told["store"]["organizations"]
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"])
+def test_the_admin_key_is_told_and_never_shown(run, environment, variable):
+    """Which variable gives the admin key is said; of the key itself nothing."""
+    assert "Admin key  not set" in run("config").stdout
+    assert not json.loads(run("config", "--json").stdout)["admin_key_set"]
+    environment.setenv(variable, ADMIN_KEY)
+    assert f"Admin key  set in {variable}" in run("config").stdout
+    assert json.loads(run("config", "--json").stdout)["admin_key_set"]
+    assert ADMIN_KEY not in run("config", "--json", "--debug").output
+
+
+def test_settings_of_models_lives(run, environment):
+    """Durations read as people write them, and as ISO 8601 for programs."""
+    environment.setenv("FINETUNE_GUARD_MIN_MODEL_LIFETIME", "36h")
+    listed = settings(run("config").stdout)
+    assert ("not set", "default") == listed["admin_api_key"]
+    assert ("90 days", "default") == listed["warn_below_lifetime"]
+    assert ("36 hours", "FINETUNE_GUARD_MIN_MODEL_LIFETIME") == listed["min_model_lifetime"]
+    told = json.loads(run("config", "--json").stdout)["settings"]
+    assert "P90D" == told["warn_below_lifetime"]["value"]
+    assert "P1DT12H" == told["min_model_lifetime"]["value"]
+    environment.setenv("FINETUNE_GUARD_WARN_BELOW_LIFETIME", "off")
+    assert "off" == settings(run("config").stdout)["warn_below_lifetime"][0]

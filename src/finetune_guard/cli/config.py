@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
 from difflib import get_close_matches
 
 import typer
+from pydantic import SecretStr, TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.timeline import span
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.errors import StoreError
 from finetune_guard.keep_alive import KeepAlive
@@ -44,7 +47,7 @@ def _draw(connection: Connection, organizations: int | None, problem: str | None
     rows = [
         (
             name,
-            _in_words(getattr(connection.config, name)),
+            _setting(name, getattr(connection.config, name)),
             variable(name) if origin == "environment" else origin,
         )
         for name, origin in origins.items()
@@ -57,8 +60,16 @@ def _draw(connection: Connection, organizations: int | None, problem: str | None
         ("Host", host),
         ("Guard", connection.inactive_because or f"active for {host}"),
         ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
+        ("Admin key", _admin_key(connection)),
     ]
     screen.draw(render.listing(("Setting", "Value", "From"), rows), "", render.facts(rest))
+
+
+def _admin_key(connection: Connection) -> str:
+    if not connection.has_admin_key:
+        return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
+    configured = connection.config.admin_api_key is not None
+    return f"set in {variable('admin_api_key') if configured else 'OPENAI_ADMIN_KEY'}"
 
 
 def _counted(organizations: int) -> str:
@@ -91,6 +102,7 @@ def _as_json(
         "active": connection.guard.active,
         "inactive_because": connection.inactive_because,
         "api_key_set": _has_key(),
+        "admin_key_set": connection.has_admin_key,
         "unknown_variables": unknown,
     }
 
@@ -106,12 +118,18 @@ def _stored(connection: Connection) -> tuple[int | None, str | None]:
         return None, str(error)
 
 
+def _setting(name: str, value: object) -> str:
+    return "not set" if name == "admin_api_key" and value is None else _in_words(value)
+
+
 def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, KeepAlive):
         settings = ", ".join(f"{name} {_in_words(setting)}" for name, setting in value if setting is not None)
         return f"on: {settings}"
+    if isinstance(value, timedelta):
+        return span(value)
     if value is None:
         return "off"
     plain = _plain(value)
@@ -121,18 +139,23 @@ def _in_words(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON can hold it, without the credentials of a URL."""
+    """Return a value as JSON can hold it, without keys and the credentials of a URL."""
+    plain: object = value if isinstance(value, bool) or value is None else str(value)
     if isinstance(value, AccessPolicy):
-        return value.name
-    if isinstance(value, KeepAlive):
-        return value.model_dump(mode="json")
-    if isinstance(value, (list, tuple)):
-        return [str(each) for each in value]
-    if callable(value):
-        return f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
-    if isinstance(value, str):
-        return shown(value)[1:-1]
-    return value if isinstance(value, bool) or value is None else str(value)
+        plain = value.name
+    elif isinstance(value, KeepAlive):
+        plain = value.model_dump(mode="json")
+    elif isinstance(value, SecretStr):
+        plain = "***"
+    elif isinstance(value, timedelta):
+        plain = TypeAdapter(timedelta).dump_python(value, mode="json")
+    elif isinstance(value, (list, tuple)):
+        plain = [str(each) for each in value]
+    elif callable(value):
+        plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
+    elif isinstance(value, str):
+        plain = shown(value)[1:-1]
+    return plain
 
 
 def _unknown_variables() -> dict[str, str | None]:
