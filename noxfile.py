@@ -120,6 +120,7 @@ def lowest(session: nox.Session) -> None:
         "--resolution=lowest-direct",
         *project["dependencies"],
         *project["optional-dependencies"]["simulator"],
+        *project["optional-dependencies"]["redis"],
     )
     _pytest(session, "--ignore=tests/simulator")  # it is asked for more than the oldest SDK can ask
 

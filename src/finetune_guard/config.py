@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,7 +31,7 @@ from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.store import Store
-from finetune_guard.validation import config_error, shown
+from finetune_guard.validation import config_error, shown, without_secrets
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
 
@@ -107,7 +107,8 @@ class GuardConfig(BaseSettings):
 
     Attributes:
         store: Where histories live: ``"disk"`` (the user's state folder), a folder, ``"memory"``
-            (shared by the clients that share this configuration), or a ``Store``.
+            (shared by the clients that share this configuration), the URL of a Redis or Valkey server,
+            or a ``Store``.
         policy: The provider's rules; in the environment as JSON.
         hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
             without a port; in the environment separated by commas.
@@ -173,7 +174,7 @@ class GuardConfig(BaseSettings):
     @classmethod
     def _store_is_one(cls, store: object) -> object:
         if not isinstance(store, (str, os.PathLike, Store)):
-            raise ValueError('"disk", "memory", a folder or a Store is required')  # noqa: TRY004 -- for pydantic
+            raise ValueError('"disk", "memory", a folder, a URL or a Store is required')  # noqa: TRY004 -- for pydantic
         try:
             open_store(store)
         except (StoreError, OSError) as error:  # a relative folder needs a working folder that exists
@@ -188,6 +189,11 @@ class GuardConfig(BaseSettings):
         if keep_alive is not None and window is not None and keep_alive.renew_within >= window:
             raise ValueError(f"renew_within must be shorter than the policy's window of {window.days} days")
         return keep_alive
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            secret = name == "store" and isinstance(value, str)
+            yield name, without_secrets(value) if secret else value
 
     def open_store(self) -> Store:
         """Return the store that ``store`` names, the same one at every call."""

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from finetune_guard.errors import GuardConfigError
 
-_USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
+_USERINFO = re.compile(r"(?<=://)\S*@")  # up to the last @: a password may hold one that isn't escaped
+_QUERY_VALUE = re.compile(r"(?<==)[^&\s]+")
 _MAX_SHOWN = 120
 
 
@@ -47,8 +48,16 @@ def config_error(
 
 def shown(value: object) -> str:
     """Return ``value`` for a message: short, on one line, and without the credentials of a URL."""
-    text = repr(_USERINFO.sub("***@", value) if isinstance(value, str) else value)
+    text = repr(without_secrets(value) if isinstance(value, str) else value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` without what may be secret if it is a URL: user, password, and the query's values."""
+    if "://" not in text:
+        return text
+    address, mark, query = _USERINFO.sub("***@", text).partition("?")
+    return address + mark + _QUERY_VALUE.sub("***", query)
 
 
 def kind_of(value: object) -> str:

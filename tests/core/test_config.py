@@ -110,7 +110,7 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
             {"on_unkown": "allow"},
             "GuardConfig.on_unkown does not exist; allowed: admin_api_key, check_uploads, clock,",
         ),
-        ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder or a Store is required'),
+        ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder, a URL or a Store is required'),
         ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),
         ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: a KeepAlive, "),
@@ -160,3 +160,16 @@ def test_one_configuration_has_one_store(tmp_path):
 def test_any_callable_can_be_the_clock():
     """A clock of one's own is taken as it is."""
     assert fixed_clock is GuardConfig(clock=fixed_clock).clock
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret@h/0", "redis://u:s3@cret@h", "redis://h?password=s3cret&db=1", "bad://s3cret/@h"]
+)
+def test_the_password_of_a_store_is_never_shown(url):
+    """Neither the configuration nor the error about a wrong URL tells the password that is in it."""
+    try:
+        told = repr(GuardConfig(store=url))
+    except GuardConfigError as error:
+        told = str(error)
+    assert "s3" not in told
+    assert "://" in told
