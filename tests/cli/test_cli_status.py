@@ -166,6 +166,7 @@ def test_a_window_that_outlasts_the_policy_is_no_date_that_matters(run, ask, mod
     output = run("status").stdout
     assert facts(output)["Next dates"].startswith("2027-01-06, in 17 days")
     assert "the right to create jobs lapses" not in output
+    assert "Create the jobs that are still needed before 2027-01-06." == facts(output)["What to do"]
 
 
 def test_the_whole_organization(run, admin, model, elsewhere, clock):

@@ -9,7 +9,7 @@ from datetime import date
 from finetune_guard.lifetimes import DateSource, Shutdown, ShutdownDates
 
 SOON_DAYS = 90
-"""How long before models end it is said what can replace them."""
+"""How long before an end it is said what is to be done about it."""
 
 
 @dataclass(frozen=True)

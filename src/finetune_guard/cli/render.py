@@ -21,6 +21,7 @@ UNWRAPPED = 10_000
 """The width of a pipe: a line is as long as what it says, so that grep finds it."""
 
 _WIDEST_DRAWING = 100
+_NARROW = 60
 _BARS = "▁▂▃▄▅▆▇█"
 _VERDICT_STYLES = {
     Verdict.ELIGIBLE: "bold green",
@@ -114,14 +115,14 @@ def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, T
     legend.add_column(no_wrap=True)
     legend.add_column(no_wrap=True)
     legend.add_column(overflow="fold")
-    legend.add_column(no_wrap=True, style="dim")
+    if width >= _NARROW:
+        legend.add_column(no_wrap=True, style="dim")
     for moment in line:
         sign, style = _MARKS[moment.mark]
         emphasis = "bold" if moment.mark is Mark.TODAY else ""
         when = moment.day.isoformat() if moment.day is not None else to_the_minute(moment.at)
-        legend.add_row(
-            Text(sign, style), Text(when, emphasis), Text(moment.text, emphasis), distance(moment, now)
-        )
+        cells = (Text(sign, style), Text(when, emphasis), Text(moment.text, emphasis), distance(moment, now))
+        legend.add_row(*cells[: len(legend.columns)])
     return _axis(line, width), legend
 
 

@@ -117,7 +117,14 @@ def _what_to_do(connection: Connection, eligibility: Eligibility) -> str:
     elif eligibility.remaining is not None and connection.plan(force=False, model=None).due:
         advice = [eligibility.remedy or "", "The window closes soon: finetune-guard keep-alive renews it."]
     else:
-        advice = [eligibility.remedy or "Nothing now."]
+        advice = [eligibility.remedy or _before_the_end(eligibility)]
     if connection.forgets is not None:
         advice.append(connection.forgets)
     return " ".join(filter(None, advice))
+
+
+def _before_the_end(eligibility: Eligibility) -> str:
+    end = eligibility.creation_ends_on
+    if end is None or (end - eligibility.checked_at.date()).days > SOON_DAYS:
+        return "Nothing now."
+    return f"Create the jobs that are still needed before {end}."
