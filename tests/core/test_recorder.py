@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -230,6 +231,24 @@ def test_after_a_fork_each_process_writes_its_own(tmp_path):
     history = recorder.history(KEY)
     assert {MODEL, OTHER} == set(history.models)
     assert {Source.OBSERVED: 3} == history.daily[NOON.date()]
+
+
+def note_in_child(location):
+    recorder = Recorder.of(DiskStore(location))
+    for _ in range(100):
+        note(recorder)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_of_multiprocessing_loses_nothing(tmp_path, method):
+    """A worker that just returns has written all it saw, also where it was forked and runs no atexit."""
+    folder = tmp_path / "guard"
+    child = multiprocessing.get_context(method).Process(target=note_in_child, args=(folder,))
+    child.start()
+    child.join(60)
+    assert 0 == child.exitcode
+    assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOON.date()]
 
 
 AT_EXIT = """

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
@@ -149,6 +150,7 @@ class Writer:
             except RuntimeError:
                 return  # what was noted stays, and the next note tries again
             self._thread = thread
+            _flush_with_child()
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -261,6 +263,20 @@ def _end_at_exit() -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
     for writer in list(_writers):
         writer.end(max(0.0, deadline - time.monotonic()))
+
+
+def _flush_at_exit() -> None:
+    deadline = time.monotonic() + _EXIT_TIMEOUT
+    for writer in list(_writers):
+        writer.flush(max(0.0, deadline - time.monotonic()))
+
+
+def _flush_with_child() -> None:
+    """In a child of multiprocessing's have it flush at the end: one that was forked runs no atexit."""
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process is not None and util is not None and process.parent_process() is not None:
+        # Several do no harm, and one that was registered before a fork is not run in the child.
+        util.Finalize(None, _flush_at_exit, exitpriority=0)
 
 
 def _reset_in_child() -> None:
