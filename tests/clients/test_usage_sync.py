@@ -423,6 +423,22 @@ async def test_days_that_do(owners, days, ran_elsewhere):
     )
 
 
+async def test_a_part_of_the_window_proves_nothing(owners, ran_elsewhere, clock):
+    """That the last days were without an inference doesn't mean that the whole window was."""
+    assert (await done(owners.guard.sync(days=30))).complete
+    for _ in range(2):
+        eligibility = await done(owners.guard.check())
+        assert ("unknown", "local", None) == (
+            eligibility.verdict.value,
+            eligibility.coverage.value,
+            eligibility.covered_until,
+        )
+        clock.advance(-40 * DAY)  # two parts with a gap between them are no whole either
+        assert (await done(owners.guard.sync(days=1))).complete
+        clock.set(NOW)
+    assert "eligible" == (await done(owners.guard.check(refresh=True))).verdict.value
+
+
 @pytest.mark.parametrize(
     "at",
     [
