@@ -117,14 +117,13 @@ class Keeper:
         return until_stopped(lookout.look(client._guard_credentials()), self._is_stopped)  # noqa: SLF001
 
     def _looked(self, client: Client, lookout: Lookout, look: Look) -> None:
-        lookout.next_at = time.monotonic() + look.next_in.total_seconds()
         if not client.is_closed():  # else its failure is no news
             lookout.report(look)
+        lookout.next_at = time.monotonic() + look.next_in.total_seconds()
 
     def _failed(self, client: Client, lookout: Lookout, error: BaseException) -> None:
-        lookout.next_at = time.monotonic() + LONGEST.total_seconds()
-        if not client.is_closed():
-            lookout.next_at = time.monotonic() + lookout.mishap(error).total_seconds()
+        wait = LONGEST if client.is_closed() else lookout.mishap(error)
+        lookout.next_at = time.monotonic() + wait.total_seconds()
 
     def _seconds_left(self) -> float:
         """Seconds until the next look."""

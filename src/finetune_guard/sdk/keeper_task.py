@@ -126,7 +126,7 @@ class LoopKeeper(Keeper):
             look = await client._guard_drive(self._look(client, lookout))  # noqa: SLF001 -- too
         except StoppedError:
             return
-        except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- our failure must not be the program's
             self._failed(client, lookout, error)
         else:
             self._looked(client, lookout, look)

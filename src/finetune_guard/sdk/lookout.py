@@ -114,7 +114,10 @@ class Lookout:
                 closes,
             )
         if look.sent_in_vain:
-            self._say("in vain", logging.WARNING, "A keep-alive was answered, and the window is not open.")
+            text = (
+                "A keep-alive was answered, and yet another is due: do the API's clock and this one differ?"
+            )
+            self._say("in vain", logging.WARNING, text)
         elif look.failure is not None:
             text = "finetune-guard could not send a keep-alive, and tries again (the window closes: %s): %s"
             self._say("failed", logging.WARNING, text, closes, str(look.failure))
