@@ -99,7 +99,7 @@ def cause(eligibility: Eligibility) -> str:
         Reason.NO_REQUIREMENT: "no rule restricts the creation of fine-tuning jobs yet",
         Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
         Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is open "
-        f"until {closes}",
+        f"until {closes}{_but_creation_ends(eligibility)}",
         Reason.WINDOW_EXPIRED: f"the latest known inference of {who} on a fine-tuned model is too old, and "
         f"the window closed on {closed}",
         Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
@@ -114,6 +114,14 @@ def cause(eligibility: Eligibility) -> str:
         Reason.NOT_GUARDED: "the guard is switched off, or the policy is not known to hold behind this "
         "client's host",
     }[eligibility.reason]
+
+
+def _but_creation_ends(eligibility: Eligibility) -> str:
+    """What is to be added where nobody can create jobs any more before the window closes."""
+    closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
+    if closes is None or ends is None or closes.date() <= ends:
+        return ""
+    return f"; from {ends} on nobody can create jobs"
 
 
 def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:

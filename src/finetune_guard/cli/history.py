@@ -72,7 +72,7 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
         for inference in newest_first
     ]
     days = render.days_up_to(now.date(), _DAYS)
-    counts = [sum(remembered.daily.get(day, {}).values()) for day in days]
+    counts = [remembered.inferences_on(day) for day in days]
     sources: Counter[str] = Counter()
     for counted in remembered.daily.values():
         sources.update({source.value: count for source, count in counted.items()})
