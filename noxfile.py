@@ -151,3 +151,11 @@ def benchmarks(session: nox.Session) -> None:
     """Measure what the guard costs; ``-- --write`` puts the table into docs/benchmarks.md."""
     _install_locked(session, "test")
     session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(python=MAIN_PYTHON, default=False)
+def faults(session: nox.Session) -> None:
+    """Break our own parts one by one; ``-- --write`` puts what came of it into docs/faults.md."""
+    _install_locked(session, "test")
+    session.install("trio")
+    session.run("python", "faults/run.py", *session.posargs)

@@ -1,0 +1,198 @@
+"""Programs that end with work pending: by themselves, by a signal, and killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from counting import GUARDED, KEYS, Stage, stored
+from disk import locked_elsewhere
+from program import ENDINGS, TERMINATED, work
+
+from finetune_guard import StoreError
+from finetune_guard.stores.disk import DiskStore
+from server import answered
+from table import Row
+
+_PROGRAM = Path(__file__).with_name("program.py")
+_EXIT_SECONDS = 5.0
+_SLACK_SECONDS = 3.0
+_LONGEST_LIFE = 0.6
+
+
+@dataclass
+class _Told:
+    """What programs have told, and what the server says."""
+
+    returned: int = 0
+    written: int = 0
+    failures: list[str] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    problem: str = ""
+    _first: dict[str, float] = field(default_factory=dict)
+    _saved: set[str] = field(default_factory=set)
+
+    def read(self, said: bytes) -> None:
+        """Add what a program has told; its last line may be cut off."""
+        for line in said.decode().split("\n")[:-1]:
+            kind, *words = line.split(" ")
+            if kind == "returned":
+                self.returned += 1
+                self._first.setdefault(words[1], float(words[0]))
+            elif kind == "written":
+                self.written += int(words[1])
+                for model in {*words[2:]} - self._saved:
+                    self._saved.add(model)
+                    self.delays.append(max(0.0, float(words[0]) - self._first.get(model, float(words[0]))))
+            else:
+                self.failures.append(line)
+        self.problem = self.problem or "".join(self.failures[:1])
+
+    def row(self, stage: Stage, what: str, *, exact: bool, also: str = "") -> Row:
+        """Return the row of the table; ``exact`` when all that came back must be in the history."""
+        served = answered(stage.port, KEYS[GUARDED])
+        problem = self.problem or _damage(stage)
+        try:
+            found = stored(DiskStore(stage.history)).inferences
+        except StoreError as error:
+            found, problem = -1, str(error)
+        least = self.returned if exact else self.written
+        what_is_known = f"acknowledged {self.written:,}" if not exact else f"came back {self.returned:,}"
+        history = f"{found:,}: {what_is_known}, answered by the server {served:,}{also}"
+        is_right = not problem and least <= found <= served
+        return Row(what, served, len(self.failures), 0, history, is_right, problem=problem)
+
+
+def exits(stage: Stage) -> Row:
+    """End programs in every way that a program ends by itself."""
+    told = _Told()
+    for how, code in ENDINGS.items():
+        program = _started(stage, how, stage.calls // len(ENDINGS))
+        said, errors = program.communicate(timeout=120)
+        told.read(said)
+        if how == "raise":
+            errors = errors.partition(b"Traceback")[0]
+        _expect(told, program, code, errors)
+    what = f"the interpreter exits with work pending, in {len(ENDINGS)} ways"
+    return told.row(stage, what, exact=True)
+
+
+def exits_locked(stage: Stage) -> Row:
+    """End a program while another process keeps the database locked."""
+    told = _Told()
+    first = _started(stage, "return", 20)
+    told.read(first.communicate(timeout=120)[0])
+    with locked_elsewhere(stage.history):
+        program = _started(stage, "return", stage.calls)
+        assert program.stdout is not None
+        said, last = b"", 0.0
+        while line := program.stdout.readline():
+            said, last = said + line, time.monotonic()
+        _, errors = program.communicate(timeout=120)
+        took = time.monotonic() - last
+    told.read(said)
+    _expect(told, program, 0, errors)
+    if took > _EXIT_SECONDS + _SLACK_SECONDS:
+        told.problem = told.problem or f"ending took {took:.1f} s"
+    what = "the interpreter exits while the database is locked"
+    return told.row(stage, what, exact=False, also=f"; it ended in {took:.1f} s")
+
+
+def terminated(stage: Stage) -> Row:
+    """Send SIGTERM to programs that don't handle it."""
+    return _signalled(stage, "default", -signal.SIGTERM, "SIGTERM, not handled", exact=False)
+
+
+def terminated_gently(stage: Stage) -> Row:
+    """Send SIGTERM to programs whose handler raises SystemExit."""
+    return _signalled(stage, "handler", TERMINATED, "SIGTERM, a handler calls sys.exit", exact=True)
+
+
+def _signalled(stage: Stage, how: str, code: int, what: str, *, exact: bool) -> Row:
+    told, times = _Told(), 5 if stage.quick else 25
+    for _ in range(times):
+        program = _started(stage, how, 0)
+        assert program.stdout is not None
+        first = program.stdout.readline()
+        time.sleep(random.uniform(0, _LONGEST_LIFE))
+        program.send_signal(signal.SIGTERM)
+        said, errors = program.communicate(timeout=60)
+        told.read(first + said)
+        told._first.clear()
+        _expect(told, program, code, errors)
+    return told.row(stage, f"{what}, {times} times at random moments", exact=exact)
+
+
+def killed(stage: Stage) -> Row:
+    """Kill programs at random moments; look at their history after each."""
+    told, times = _Told(), 40 if stage.quick else 200
+    for number in range(times):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            try:
+                work(stage, writing, count(number * 100_000), asynchronous=number % 2 == 1)
+            finally:
+                os._exit(1)
+        os.close(writing)
+        time.sleep(random.uniform(0, _LONGEST_LIFE))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(reading, "rb") as pipe:
+            told.read(pipe.read())
+        row = told.row(stage, "", exact=False)
+        if not row.caught_up:
+            told.problem = told.problem or f"after {number + 1} kills: {row.history} {row.problem}"
+            break
+    delays = told.delays or [0.0]
+    soon = (
+        f"; a model's first inference was on disk {statistics.median(delays) * 1e3:.0f} ms after its answer "
+        f"(median; the longest {max(delays) * 1e3:.0f} ms)"
+    )
+    return told.row(stage, f"SIGKILL, {times} times at random moments", exact=False, also=soon)
+
+
+def _started(stage: Stage, how: str, calls: int) -> subprocess.Popen[bytes]:
+    arguments = [str(_PROGRAM), str(stage.port), str(stage.folder), how, str(calls)]
+    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _expect(told: _Told, program: subprocess.Popen[bytes], code: int, errors: bytes) -> None:
+    if program.returncode != code:
+        told.problem = (
+            told.problem or f"a program ended with {program.returncode}, not {code}: {errors[-200:]!r}"
+        )
+    elif b"Traceback" in errors or b"Error" in errors:
+        told.problem = told.problem or f"a program said {errors[-200:]!r}"
+
+
+def _damage(stage: Stage) -> str:
+    """Return what is wrong with the database, by SQLite's own word."""
+    if [*stage.history.glob("cache.db.corrupt-*")]:
+        return "a database was set aside"
+    database = stage.history / "cache.db"
+    if not database.exists() or not database.stat().st_size:
+        return ""
+    with closing(sqlite3.connect(database)) as connection:
+        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
+    return "" if said == "ok" else f"integrity_check: {said}"
+
+
+FAULTS = {
+    "exit": exits,
+    "exit-locked": exits_locked,
+    "sigterm": terminated,
+    "sigterm-handled": terminated_gently,
+    "sigkill": killed,
+}

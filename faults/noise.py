@@ -1,0 +1,73 @@
+"""Whether ours was slower than the bare client's: by more than two bare clients differ from each other."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+_DRAWN = 1_000
+_CERTAINTY = 0.999
+
+
+class Difference(NamedTuple):
+    """One figure of the bare client and of ours, in seconds.
+
+    Attributes:
+        bare: The bare client's: the mean of the two bare clients.
+        ours: Ours.
+        noise: What two bare clients differ by at most, in 999 of 1,000 cases.
+    """
+
+    bare: float
+    ours: float
+    noise: float
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether ours is slower by more than the noise."""
+        return self.ours - self.bare > self.noise
+
+    def told(self) -> str:
+        """Return it as people read it, in milliseconds."""
+        return f"{_digits(self.bare)} → {_digits(self.ours)} ms (±{_digits(self.noise)})"
+
+
+def p99(seconds: Sequence[float]) -> float:
+    """Return the 99th percentile."""
+    return sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1]
+
+
+def differences(
+    bare: Sequence[float], again: Sequence[float], ours: Sequence[float]
+) -> tuple[Difference, Difference]:
+    """Return how ours differs from the bare client's: the 99th percentile, and all calls together.
+
+    The three were taken by turns, so that a call of each belongs together. For the noise two bare clients
+    are compared 1,000 times: for the percentile two that are drawn anew from the calls of both, and for the
+    sum the two themselves, with other pairs of their calls swapped.
+    """
+    chance, both = random.Random(len(bare)), [*bare, *again]
+
+    def drawn() -> float:
+        one, other = (p99(chance.choices(both, k=len(bare))) for _ in range(2))
+        return one - other
+
+    def swapped() -> float:
+        return sum(chance.choice((b - a, a - b)) for a, b in zip(bare, again, strict=True))
+
+    return (
+        Difference((p99(bare) + p99(again)) / 2, p99(ours), _bound(drawn, p99(bare) - p99(again))),
+        Difference((sum(bare) + sum(again)) / 2, sum(ours), _bound(swapped, sum(bare) - sum(again))),
+    )
+
+
+def _bound(difference: Callable[[], float], found: float) -> float:
+    noise = sorted([abs(found), *(abs(difference()) for _ in range(_DRAWN))])
+    return noise[math.ceil(_CERTAINTY * len(noise)) - 1]
+
+
+def _digits(seconds: float) -> str:
+    milliseconds = seconds * 1e3
+    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.1f}"

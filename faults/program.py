@@ -1,0 +1,101 @@
+"""A program that makes inferences and ends in one way or another, and tells what it does meanwhile.
+
+``python faults/program.py PORT FOLDER HOW CALLS``. Each line that it tells is one of::
+
+    returned TIME MODEL           a call came back
+    failed WHY                    a call raised an error
+    written TIME COUNT MODEL …    the store has acknowledged so many inferences
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+from counting import GUARDED, Stage, ask, ask_async, model
+
+import finetune_guard
+from finetune_guard.history import Activity
+from finetune_guard.stores.disk import DiskStore
+
+ENDINGS = {"return": 0, "async": 0, "thread": 0, "exit": 3, "raise": 1}
+"""How a program ends by itself, and with which code."""
+
+TERMINATED = 143
+"""The code of a program whose handler of SIGTERM calls ``sys.exit``."""
+
+
+class TellingStore(DiskStore):
+    """A store on disk that tells what it has written."""
+
+    def __init__(self, folder: Path, pipe: int) -> None:
+        super().__init__(folder)
+        self._pipe = pipe
+
+    def record(self, organization: str, activities: Iterable[Activity]) -> None:
+        """Record, then tell."""
+        activities = tuple(activities)
+        super().record(organization, activities)
+        counted = sum(sum(activity.counts.values()) for activity in activities)
+        models = (activity.inference.model for activity in activities)
+        _tell(self._pipe, "written", time.monotonic(), counted, *models)
+
+
+def work(stage: Stage, pipe: int, numbers: Iterable[int], *, asynchronous: bool) -> None:
+    """Make calls, and tell of each; nothing is closed."""
+    config = stage.config(TellingStore(stage.history, pipe))
+
+    async def all_of_them() -> None:
+        client = stage.client(finetune_guard.AsyncOpenAI, GUARDED, guard=config)
+        for number in numbers:
+            try:
+                await ask_async(client, number)
+            except Exception as error:  # noqa: BLE001 -- it is told
+                _tell(pipe, "failed", repr(error))
+            else:
+                _tell(pipe, "returned", time.monotonic(), model(number))
+
+    if asynchronous:
+        asyncio.run(all_of_them())
+        return
+    client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
+    for number in numbers:
+        try:
+            ask(client, number)
+        except Exception as error:  # noqa: BLE001 -- it is told
+            _tell(pipe, "failed", repr(error))
+        else:
+            _tell(pipe, "returned", time.monotonic(), model(number))
+
+
+def _tell(pipe: int, *words: object) -> None:
+    """Tell a line at once, whatever becomes of this process next."""
+    os.write(pipe, (" ".join(map(str, words)) + "\n").encode())
+
+
+def main(port: str, folder: str, how: str, calls: str) -> None:
+    """Be the program."""
+    stage = Stage(int(port), Path(folder), quick=False)
+    if how == "handler":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    numbers = range(int(calls)) if how in ENDINGS else count()
+    if how == "thread":
+        arguments = {"asynchronous": False}
+        threading.Thread(target=work, args=(stage, 1, numbers), kwargs=arguments).start()
+        return
+    work(stage, 1, numbers, asynchronous=how == "async")
+    if how == "exit":
+        sys.exit(ENDINGS[how])
+    if how == "raise":
+        raise RuntimeError("the program's own")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

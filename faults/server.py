@@ -1,0 +1,138 @@
+"""A fast HTTP server in a process of its own that gives every chat completion the same answer.
+
+``python faults/server.py`` prints its port and serves until its input ends. The answer's headers are those
+that a history is made of: the time and the organization. It counts what it has answered, by API key:
+``GET /answered/KEY``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from email.utils import formatdate
+from pathlib import Path
+
+from typing_extensions import Self
+
+ORGANIZATION = "acme-28gund"
+
+ANSWER = {
+    "id": "chatcmpl-AbC123xY",
+    "object": "chat.completion",
+    "created": 1763812800,
+    "model": "gpt-4o-mini-2024-07-18",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Parcel 4711 is on its way.", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20},
+}
+BODY = json.dumps(ANSWER).encode()
+
+CHUNKS = [
+    {
+        "id": "chatcmpl-AbC123xY",
+        "object": "chat.completion.chunk",
+        "created": 1763812800,
+        "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}],
+    }
+    for word in ("Parcel", " 4711", " is on", " its way.")
+]
+STREAM = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in CHUNKS) + b"data: [DONE]\n\n"
+
+
+class Connection(asyncio.Protocol):
+    """One connection: requests in, answers out, in order."""
+
+    def __init__(self, answered: Counter[str]) -> None:
+        self._answered = answered
+        self._received = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what answers are written to."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
+        self._received += data
+        while True:
+            head, separator, rest = self._received.partition(b"\r\n\r\n")
+            if not separator:
+                return
+            method_and_path, *lines = head.decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            length = int(headers.get("content-length", 0))
+            if len(rest) < length:
+                return
+            body, self._received = rest[:length], rest[length:]
+            self._answer(method_and_path, headers, body)
+
+    def _answer(self, method_and_path: str, headers: dict[str, str], body: bytes) -> None:
+        path = method_and_path.split(" ")[1]
+        kind, answer = "application/json", BODY
+        if path.startswith("/answered/"):
+            answer = json.dumps(self._answered[path.removeprefix("/answered/")]).encode()
+        elif b'"stream":true' in body or b'"stream": true' in body:
+            kind, answer = "text/event-stream", STREAM
+        closing = headers.get("connection", "").lower() == "close"
+        head = (
+            f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {kind}\r\n"
+            f"openai-organization: {ORGANIZATION}\r\nopenai-project: proj_Ab12Cd34Ef56Gh78\r\n"
+            f"x-request-id: req_0123456789abcdef\r\nContent-Length: {len(answer)}\r\n"
+            f"{'Connection: close' if closing else 'Connection: keep-alive'}\r\n\r\n"
+        )
+        if path.startswith("/v1/"):
+            self._answered[headers.get("authorization", "").removeprefix("Bearer ")] += 1
+        self._transport.write(head.encode() + answer)
+        if closing:
+            self._transport.close()
+
+
+async def serve() -> None:
+    """Serve until the input ends."""
+    answered: Counter[str] = Counter()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(answered), "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+class Server:
+    """The server as whoever starts it sees it: a context manager."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for whoever started it
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        with self._process:
+            pass
+
+
+def answered(port: int, key: str) -> int:
+    """Return how many calls with ``key`` the server on ``port`` has answered."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/answered/{key}", timeout=10) as response:
+        return int(json.load(response))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

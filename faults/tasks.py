@@ -1,0 +1,139 @@
+"""Tasks that are cancelled at every await, and an event loop that isn't asyncio's."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+import types
+from collections.abc import Coroutine, Generator
+from itertools import product
+from typing import Any
+
+from counting import BARE, GUARDED, KEYS, Stage, Tally, ask_async, catch_up, run_async, stored
+
+from server import answered
+from table import Row
+
+_KINDS = (0, 1, 2)  # a plain call, a raw response, a stream
+
+
+@types.coroutine
+def _cancelled_at(
+    work: Coroutine[Any, Any, Any], await_number: int, *, late: bool
+) -> Generator[Any, Any, Any]:
+    """Do ``work``; cancel its task at an await: before what it waits for has happened, or just after it."""
+    task, step, error = asyncio.current_task(), 0, None
+    assert task is not None
+    while True:
+        try:
+            future = work.send(None) if error is None else work.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        step, error = step + 1, None
+        if step == await_number:
+            if late and future is not None:
+                future.add_done_callback(lambda _: task.cancel())
+            else:
+                task.cancel()
+        try:
+            yield future
+        except BaseException as thrown:  # noqa: BLE001 -- work's own
+            error = thrown
+
+
+async def _cut_off(client: Any, number: int, await_number: int, *, late: bool) -> bool | str:
+    """Cancel a call; return whether it was: it has fewer awaits, else. Or what it raised instead."""
+
+    async def call() -> None:
+        await _cancelled_at(ask_async(client, number), await_number, late=late)
+
+    try:
+        await asyncio.create_task(call())
+    except asyncio.CancelledError:
+        return True
+    except Exception as error:  # noqa: BLE001 -- it is counted
+        return repr(error)
+    return False
+
+
+def cancelled(stage: Stage) -> Row:
+    """Cancel calls at their first await, their second, and so on; after each make a whole one."""
+    config = stage.config()
+    clients = stage.sync(config)
+    finished = dict.fromkeys((GUARDED, BARE), 0)
+
+    async def all_of_them() -> tuple[Tally, int, int, str]:
+        whole, most, cut, problem, made = Tally(), 0, 0, "", 0
+        kept_open = stage.asynchronous(config)
+        opened_anew = stage.asynchronous(config, default_headers={"Connection": "close"})
+        whole.add(await run_async(kept_open, range(10)))
+        held = _held(kept_open[GUARDED])
+        while made < stage.calls:
+            for clients, kind, late in product((kept_open, opened_anew), _KINDS, (False, True)):
+                await_number, still = 1, True
+                while still is True:
+                    number, made = made // 10 * 10 + kind, made + 2
+                    for name in finished:
+                        outcome = await _cut_off(clients[name], number, await_number, late=late)
+                        finished[name] += outcome is False
+                        if name == GUARDED:
+                            still, cut = outcome, cut + (outcome is True)
+                            problem = problem or (outcome if isinstance(outcome, str) else "")
+                    whole.add(await run_async(clients, [made]))
+                    most, await_number = max(most, await_number - (still is not True)), await_number + 1
+        await asyncio.sleep(0.1)
+        left = _held(kept_open[GUARDED]) - held + _held(opened_anew[GUARDED]), len(asyncio.all_tasks()) - 1
+        if any(left):
+            problem = problem or f"left behind: {left[0]} connections, {left[1]} tasks"
+        for client in (*kept_open.values(), *opened_anew.values()):
+            await client.close()
+        return whole, most, cut, problem
+
+    threads_before = threading.active_count()
+    tally, most, cut, problem = asyncio.run(all_of_them())
+    problem = problem or catch_up(clients[GUARDED])
+    if threading.active_count() > threads_before + 1:  # the recorder's
+        problem = problem or f"{threading.active_count()} threads"
+    found, served = stored(config.open_store()), answered(stage.port, KEYS[GUARDED])
+    least = tally.answered + finished[GUARDED]
+    return tally.row(
+        f"cancelled at every await of a call (up to {most}), {cut} times, with a whole call after each",
+        f"{found.inferences:,}: came back {least:,}, answered by the server {served:,}; nothing left behind",
+        caught_up=not problem and least <= found.inferences <= served,
+        problem=problem,
+    )
+
+
+def _held(client: Any) -> int:
+    return len(client._client._transport._pool.connections)
+
+
+def trio(stage: Stage) -> Row:
+    """Run the async client on trio."""
+    what = "trio instead of asyncio"
+    if importlib.util.find_spec("trio") is None:
+        return Row(what, 0, 0, 0, "not tried: trio is not installed", caught_up=True)
+    import trio  # noqa: PLC0415 -- optional
+
+    config = stage.config()
+    clients = stage.sync(config)
+
+    async def all_of_them() -> Tally:
+        asynchronous = stage.asynchronous(config)
+        tally = await run_async(asynchronous, range(stage.calls), sleep=trio.sleep)
+        for client in asynchronous.values():
+            await client.close()
+        return tally
+
+    tally = trio.run(all_of_them)
+    problem = catch_up(clients[GUARDED])
+    found = stored(config.open_store())
+    is_right = not problem and found.inferences == tally.answered
+    return tally.row(what, f"{found.inferences:,} of {tally.answered:,}", caught_up=is_right, problem=problem)
+
+
+FAULTS = {
+    "cancellation": cancelled,
+    "trio": trio,
+}
