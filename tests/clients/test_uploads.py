@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
-from both_ways import done
-from conftest import BASE
+from both_ways import done, entered
+from conftest import BASE, MESSAGES
 
-from finetune_guard import InferenceWindowExpiredError
+from finetune_guard import (
+    FineTuningClosedError,
+    FineTuningRefusedError,
+    InferenceWindowExpiredError,
+    UsageSyncError,
+)
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +29,12 @@ UPLOADS = {
     "upload": lambda client, purpose, _: client.uploads.create(
         purpose=purpose, bytes=len(DATA), filename="a.jsonl", mime_type="application/jsonl"
     ),
+    "raw upload": lambda client, purpose, _: client.uploads.with_raw_response.create(
+        purpose=purpose, bytes=len(DATA), filename="a.jsonl", mime_type="application/jsonl"
+    ),
 }
+USAGE = "/v1/organization/usage/completions"
+ADMIN_KEY = "sk-admin"
 by_every_way = pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
 
 
@@ -33,6 +45,8 @@ class Untouchable(io.BytesIO):
 
     def read(self, *_):
         raise AssertionError("the file was read")
+
+    read1 = readinto = readline = readlines = seek = __iter__ = __next__ = getvalue = getbuffer = read
 
 
 @pytest.fixture
@@ -90,3 +104,162 @@ async def test_a_purpose_in_extra_body_counts(lapsed, sim):
             lapsed.files.create(purpose="batch", file=Untouchable(DATA), extra_body={"purpose": "fine-tune"})
         )
     assert () == sim.calls
+
+
+async def test_a_file_whose_upload_is_streamed(lapsed, sim):
+    """``with_streaming_response`` is stopped as well."""
+    create = lapsed.files.with_streaming_response.create
+    with pytest.raises(InferenceWindowExpiredError):
+        async with entered(create(purpose="fine-tune", file=Untouchable(DATA))):
+            raise AssertionError
+    assert () == sim.calls
+
+
+async def test_a_chunked_upload_is_stopped_before_its_first_part(lapsed, sim):
+    """``upload_file_chunked`` reads and sends nothing when no job could follow."""
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(
+            lapsed.uploads.upload_file_chunked(
+                file=DATA,
+                filename="a.jsonl",
+                bytes=len(DATA),
+                mime_type="application/jsonl",
+                purpose="fine-tune",
+            )
+        )
+    assert () == sim.calls
+
+
+async def test_a_file_on_disk_is_not_sent(lapsed, sim, tmp_path):
+    """A path is stopped like an open file."""
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(DATA)
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(lapsed.files.create(purpose="fine-tune", file=file))
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_is_stopped_after_a_refusal(client, infer, sim, upload):
+    """Where the API has refused a job, no file is sent that could only be refused again."""
+    await infer(client)
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    sim.clear_calls()
+    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded: ") as caught:
+        await done(upload(client, "fine-tune", Untouchable(DATA)))
+    assert caught.value.remembered
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_is_stopped_once_nobody_can_create_jobs(client, clock, sim, upload):
+    """After the policy's last date a training file is of no use to anybody, whatever is known."""
+    clock.set(datetime(2027, 1, 9, tzinfo=timezone.utc))
+    with pytest.raises(FineTuningClosedError):
+        await done(upload(client, "fine-tune", Untouchable(DATA)))
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_goes_through_while_a_date_is_crossed(client, infer, clock, upload):
+    """Around the last date, whose hour is unknown, the API decides."""
+    clock.set(datetime(2027, 1, 6, tzinfo=timezone.utc))
+    await done(client.guard.record(f"ft:{BASE}:acme::AbC123xY"))
+    await done(upload(client, "fine-tune", ("a.jsonl", DATA)))
+
+
+class Unreadable(MemoryStore):
+    def evidence(self, organization):
+        raise RuntimeError("the network is gone")
+
+
+@by_every_way
+async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim, upload):
+    """A store that is out of order stops no file."""
+    await done(upload(connect(config={"store": Unreadable()}), "fine-tune", ("a.jsonl", DATA)))
+    assert 1 == len(sim.calls)
+
+
+# With an admin key.
+
+
+@pytest.fixture
+def own(sim):
+    """An organization with a model and an admin key."""
+    return sim.add_organization(slug="own-1", api_key="sk-own", models=[BASE], admin_key=ADMIN_KEY)
+
+
+@pytest.fixture
+def own_model(sim, own):
+    return sim.add_model(own)
+
+
+@pytest.fixture
+async def lapsed_here(connect, infer, clock, sim, own, own_model):
+    """A client with an admin key whose own history has lapsed."""
+    client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
+    await infer(client, on=own_model)
+    clock.advance(timedelta(days=61))
+    sim.clear_calls()
+    return client
+
+
+def served(sim):
+    """The paths that were called, each once, in order."""
+    return list(dict.fromkeys(call.path for call in sim.calls))
+
+
+@by_every_way
+async def test_the_usage_is_read_before_it_is_stopped(
+    lapsed_here, connect_bare, clock, sim, own, own_model, upload
+):
+    """Another program's inference, found in the organization's usage, lets the file through."""
+    clock.advance(timedelta(days=-5))
+    bare = connect_bare(api_key=own.api_key)
+    await done(bare.chat.completions.create(model=own_model, messages=MESSAGES))
+    clock.advance(timedelta(days=5))
+    sim.clear_calls()
+    await done(upload(lapsed_here, "fine-tune", ("a.jsonl", DATA)))
+    first, second = served(sim)
+    assert USAGE == first
+    assert second in {"/v1/files", "/v1/uploads"}
+    sim.clear_calls()
+    await done(upload(lapsed_here, "fine-tune", ("a.jsonl", DATA)))
+    assert [second] == served(sim)
+
+
+@by_every_way
+async def test_a_usage_without_an_inference_stops_it(lapsed_here, sim, upload):
+    """Where nobody in the organization ran one either, the file is not read."""
+    with pytest.raises(InferenceWindowExpiredError, match="the whole organization's usage was read"):
+        await done(upload(lapsed_here, "fine-tune", Untouchable(DATA)))
+    assert [USAGE] == served(sim)
+
+
+@by_every_way
+async def test_a_usage_that_can_not_be_read_leaves_it_stopped(lapsed_here, sim, upload):
+    """The error says what is known and why no more is; the usage's own error is chained."""
+    sim.fault(Fault(method="GET", path=USAGE, status=500, times=None))
+    with pytest.raises(InferenceWindowExpiredError, match="Usage: ") as caught:
+        await done(upload(lapsed_here, "fine-tune", Untouchable(DATA)))
+    assert isinstance(caught.value.__cause__, UsageSyncError)
+    assert [USAGE] == served(sim)
+
+
+@by_every_way
+async def test_no_usage_is_read_where_nothing_is_known(connect, sim, own, upload):
+    """An upload that nothing speaks against asks for nothing, with an admin key or without."""
+    client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
+    await done(upload(client, "fine-tune", ("a.jsonl", DATA)))
+    assert 1 == len(sim.calls)
+
+
+@by_every_way
+async def test_a_keep_alive_lets_it_through(lapsed, connect, sim, upload):
+    """Where keep-alives are on, one is sent before the file instead of stopping it."""
+    await done(upload(connect(config={"keep_alive": "on"}), "fine-tune", ("a.jsonl", DATA)))
+    *_, inference, uploaded = served(sim)
+    assert "/v1/chat/completions" == inference
+    assert uploaded in {"/v1/files", "/v1/uploads"}
