@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import signal
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -7,7 +11,7 @@ from cli_facts import API_KEY
 
 from finetune_guard import KeepAliveOutcome
 from finetune_guard.keep_alive import KeepAlivePlan, NotSent
-from finetune_guard.simulator import Fault
+from finetune_guard.simulator import Fault, SimulatedClock
 
 
 def inferences(sim):
@@ -159,3 +163,127 @@ def test_no_output_holds_the_key(run, environment, arguments):
     result = run("keep-alive", *arguments)
     assert 1 == result.exit_code
     assert API_KEY not in result.output
+
+
+POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+
+@pytest.fixture
+def clock(request):
+    """A clock that stands still, unless a test asks for a running one."""
+    start = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
+    return SimulatedClock(start, running=hasattr(request, "param"))
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_watching_sends_what_is_due_until_it_is_stopped(start, ask, model, clock, sim, tmp_path, number):
+    """--watch tells line by line what it does, touches its heartbeat, and ends with 0 when told to."""
+    ask(model)
+    clock.advance(timedelta(days=50))
+    heartbeat = tmp_path / "alive"
+    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    line = process.stdout.readline()
+    assert line.startswith(f"2026-09-22 09:00 UTC  Sent: {model} answered. Now eligible: ")
+    assert heartbeat.exists()
+    process.send_signal(number)
+    assert ("Stopped.\n", "") == process.communicate(timeout=60)
+    assert (0, [model, model]) == (process.returncode, inferences(sim))
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("clock", ["running"], indirect=True)
+def test_watching_wakes_when_the_window_nears(start, ask, model, clock, environment, tmp_path):
+    """It sleeps until one is due; its heartbeat is touched again then."""
+    ask(model)
+    clock.advance(timedelta(days=60, seconds=-27))
+    environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"renew_within": "20s", "background": true}')
+    heartbeat = tmp_path / "alive"
+    heartbeat.touch()
+    os.utime(heartbeat, (0, 0))
+    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    assert "  Not due: the window is open until 2026-10-02 09:00 UTC" in process.stdout.readline()
+    assert f"  Sent: {model} answered." in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (0, True) == (process.returncode, heartbeat.stat().st_mtime > 0)
+
+
+@POSIX_ONLY
+def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clock, sim, tmp_path):
+    """Also then it ends at once, and without a complaint."""
+    ask(model)
+    sim.clear_calls()
+    clock.advance(timedelta(days=50))
+    sim.fault(Fault(path="/v1/chat/completions", delay=20, times=None))
+    heartbeat = tmp_path / "alive"
+    process = start("keep-alive", "--watch", "--json", "--debug", "--heartbeat", str(heartbeat))
+    while not heartbeat.exists():
+        time.sleep(0.02)
+    time.sleep(0.5)  # nothing is seen of a request that is not answered yet; any moment will do
+    process.send_signal(signal.SIGTERM)
+    assert ("", "") == process.communicate(timeout=15)
+    assert (0, []) == (process.returncode, inferences(sim))
+
+
+@POSIX_ONLY
+def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim):
+    """A failure is told with what each model said, and tried again later."""
+    ask(model)
+    clock.advance(timedelta(days=60, seconds=-5))
+    sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
+    process = start("keep-alive", "--watch")
+    assert f"Failed, and is tried again: {model}: 429 insufficient_quota." in process.stdout.readline()
+    assert "Sent: " in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert 0 == process.returncode
+
+
+def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):
+    """Once nobody can create jobs any more there is nothing left to do: exit 0, and it says why."""
+    ask(model)
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    result = run("keep-alive", "--watch")
+    assert 0 == result.exit_code
+    assert result.stdout.startswith("2027-01-08 00:00 UTC  Ended: since 2027-01-06 nobody can create")
+    assert 1 == len(inferences(sim))
+
+
+@pytest.mark.parametrize("knows_models", [False, True])
+def test_watching_ends_with_a_key_that_is_not_accepted(
+    run, ask, model, clock, sim, environment, knows_models
+):
+    """A wrong key is not tried for ever: exit 2, and what to set."""
+    if knows_models:
+        ask(model)
+        clock.advance(timedelta(days=50))
+        sim.fault(Fault.unauthorized(times=None))
+    else:
+        environment.setenv("OPENAI_API_KEY", "sk-wrong")
+    result = run("keep-alive", "--watch")
+    assert (2, True) == (result.exit_code, "does not accept OPENAI_API_KEY" in result.stderr)
+
+
+def test_watching_tells_each_look_as_json(run, ask, model, clock):
+    """--json prints a line for each look, with when the next one is."""
+    ask(model)
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    look = json.loads(run("keep-alive", "--watch", "--json").stdout)
+    assert (False, "closed", "2027-01-08T00:00:00+00:00") == (look["sent"], look["reason"], look["at"])
+    assert 0 < look["next_look_in"] <= 3600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--watch", "--force"], "--force and --dry-run"),
+        (["--watch", "--dry-run"], "--force and --dry-run"),
+        (["--heartbeat", "alive"], "--heartbeat"),
+        (["--watch", "--heartbeat", "nowhere/alive"], "nowhere/alive can't be written"),
+    ],
+)
+def test_watching_is_refused_with_what_does_not_fit(run, sim, arguments, told):
+    """What can't be meant is said before anything is sent."""
+    result = run("keep-alive", *arguments)
+    assert (2, True, ()) == (result.exit_code, told in result.stderr, sim.calls)

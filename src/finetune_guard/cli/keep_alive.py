@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.watch import watch as keep_watching
 from finetune_guard.gate import cause, moment
 from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan, NotSent
 
@@ -33,6 +35,17 @@ def keep_alive(
     model: Annotated[
         str | None, typer.Option(help="The one fine-tuned model to use; by default the one used last.")
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Stay, and send one whenever it is due; SIGTERM and Ctrl-C end it."),
+    ] = False,
+    heartbeat: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --watch: a file to touch after each look, at least once an hour, for a probe.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
@@ -40,10 +53,22 @@ def keep_alive(
 
     Exit codes: 0 sent or not needed, 1 no model answered, 2 no key, a wrong setting, or a host that the
     policy does not speak of.
+
+    With --watch: 0 stopped, or nobody can create jobs any more, 1 it failed in a way that waiting does not
+    mend, 2 as above, or a key that the API does not accept. When no model answers, it tries again.
     """
+    if watch and (dry_run or force):
+        raise SetupError("--watch sends what is due, when it is due: --force and --dry-run are for one time.")
+    if heartbeat is not None and not watch:
+        raise SetupError("--heartbeat tells that --watch is alive, and needs it.")
     connection = connect()
     if connection.inactive_because is not None:
         raise SetupError(f"No keep-alive is sent to {connection.host}. {connection.inactive_because}")
+    if watch:
+        if connection.forgets is not None:
+            typer.echo(f"Note: {connection.forgets}", err=True)
+        keep_watching(connection, model=model, heartbeat=heartbeat, as_json=as_json)
+        return
     if dry_run:
         plan = connection.plan(force=force, model=model)
         typer.echo(plan.model_dump_json() if as_json else _planned(connection, plan, force=force))

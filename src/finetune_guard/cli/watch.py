@@ -1,0 +1,156 @@
+"""``finetune-guard keep-alive --watch``: in the foreground until it is stopped, as containers want it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import openai
+import typer
+
+from finetune_guard.cli.connection import Connection
+from finetune_guard.cli.failures import SetupError
+from finetune_guard.discovery import discover
+from finetune_guard.eligibility import Eligibility
+from finetune_guard.errors import KeepAliveError
+from finetune_guard.gate import cause, moment
+from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.sdk.lookout import Look, Lookout
+from finetune_guard.watch import is_over
+
+_WRONG_KEY = (
+    "The API does not accept OPENAI_API_KEY: nothing can be sent with it. Set a key that is in force."
+)
+
+
+class _StoppedError(BaseException):
+    """SIGTERM or SIGINT came; not an Exception, so that nothing on the way handles it."""
+
+
+def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, as_json: bool) -> None:
+    """Send a keep-alive whenever one is due, and tell so; return when stopped, or when none can help.
+
+    Args:
+        connection: The client and its configuration.
+        model: The one model to use; None for the one used last.
+        heartbeat: A file to touch after each look.
+        as_json: Whether each look is told as a line of JSON.
+
+    Raises:
+        SetupError: The API doesn't accept the key, or the heartbeat can't be written.
+    """
+    # The stub of the client shows users' part only.
+    client: Any = connection.client
+    lookout = Lookout(client.guard._engine, connection.config.keep_alive or KeepAlive(), model)  # noqa: SLF001
+    told = ""
+    try:
+        with _stoppable():
+            _beat(heartbeat)
+            while True:
+                look = client._guard_drive(lookout.look(client._guard_credentials()))  # noqa: SLF001
+                line = _as_json(look) if as_json else _in_words(look, lookout.keep_alive)
+                if line != told:
+                    typer.echo(line if as_json else f"{moment(look.eligibility.checked_at)}  {line}")
+                    told = line
+                _beat(heartbeat)
+                if is_over(look.eligibility):
+                    return
+                if look.failure is not None and _is_locked_out(client, look.failure):
+                    raise SetupError(_WRONG_KEY) from look.failure
+                time.sleep(look.next_in.total_seconds())
+    except _StoppedError:
+        if not as_json:
+            typer.echo("Stopped.")
+
+
+def _in_words(look: Look, keep_alive: KeepAlive) -> str:
+    eligibility = look.eligibility
+    closes = eligibility.window_closes_at
+    if look.failure is not None:
+        tried = [f"{model}: {why}" for model, why in look.failure.attempts.items()]
+        return f"Failed, and is tried again: {'; '.join(tried) or look.failure}. {_state(eligibility)}"
+    if look.outcome is not None and look.outcome.sent:
+        vain = " Another is due all the same: do the API's clock and this one differ?"
+        return (
+            f"Sent: {look.outcome.model} answered. {_state(eligibility)}{vain if look.sent_in_vain else ''}"
+        )
+    if is_over(eligibility):
+        return f"Ended: {cause(eligibility)}, and no keep-alive can help any more."
+    if closes is not None and eligibility.remedy is None:
+        since = moment(closes - keep_alive.renew_within)
+        return f"Not due: the window is open until {moment(closes)}, and one is due from {since} on."
+    return f"Not sent. {_state(eligibility)}"
+
+
+def _state(eligibility: Eligibility) -> str:
+    return f"Now {eligibility.verdict.value}: {cause(eligibility)}."
+
+
+def _as_json(look: Look) -> str:
+    outcome, closes = look.outcome, look.eligibility.window_closes_at
+    return json.dumps(
+        {
+            "at": look.eligibility.checked_at.isoformat(),
+            "sent": look.was_sent,
+            "model": outcome.model if outcome is not None else None,
+            "failure": str(look.failure) if look.failure is not None else None,
+            "verdict": look.eligibility.verdict.value,
+            "reason": look.eligibility.reason.value,
+            "window_closes_at": closes.isoformat() if closes is not None else None,
+            "next_look_in": round(look.next_in / timedelta(seconds=1), 3),
+        }
+    )
+
+
+def _is_locked_out(client: Any, failure: KeepAliveError) -> bool:
+    """Whether the key is what keeps everything from being sent."""
+    error: object = failure.__cause__
+    if not failure.attempts:  # the models could not be asked for, perhaps for the same reason
+        error = client._guard_drive(discover()).failure  # noqa: SLF001
+    return isinstance(error, openai.AuthenticationError)
+
+
+def _beat(heartbeat: Path | None) -> None:
+    if heartbeat is None:
+        return
+    try:
+        heartbeat.touch()
+    except OSError as error:
+        raise SetupError(
+            f"--heartbeat: {heartbeat} can't be written: {error.strerror or error}. A file in a folder that "
+            "exists is required."
+        ) from error
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end what is inside at once, even while it waits for an answer."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)  # it is ending already
+        raise _StoppedError
+
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    except _StoppedError:
+        raise
+    except BaseException:
+        _restore(previous)
+        raise
+    else:
+        _restore(previous)
+
+
+def _restore(previous: dict[signal.Signals, Any]) -> None:
+    for number, handler in previous.items():
+        signal.signal(number, handler)
