@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from datetime import date
 
 import openai
 import pytest
@@ -12,7 +13,16 @@ from both_ways import HTTP
 from conftest import START
 
 import finetune_guard
-from finetune_guard import FineTuneGuardError, FineTuneGuardWarning, FineTuningRefusedError, KeepAliveError
+from finetune_guard import (
+    DateSource,
+    FineTunedModelShutDownError,
+    FineTuneGuardError,
+    FineTuneGuardWarning,
+    FineTuningRefusedError,
+    KeepAliveError,
+    ModelLifetimeError,
+    Shutdown,
+)
 from finetune_guard.eligibility import decide
 from finetune_guard.history import Evidence
 from finetune_guard.policy import OPENAI_SELF_SERVE
@@ -25,6 +35,15 @@ ERRORS = [
     and issubclass(kind, FineTuneGuardError)
     and not issubclass(kind, openai.APIStatusError)
 ]
+API_ERRORS = [
+    kind
+    for kind in vars(finetune_guard).values()
+    if isinstance(kind, type)
+    and issubclass(kind, FineTuneGuardError)
+    and issubclass(kind, openai.APIStatusError)
+]
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+SHUTDOWN = Shutdown(model=MODEL, day=date(2027, 1, 14), source=DateSource.TABLE, as_of=date(2026, 11, 22))
 WARNINGS = [
     kind
     for kind in vars(finetune_guard).values()
@@ -34,7 +53,19 @@ WARNINGS = [
 
 def made(kind):
     more = {"attempts": {"ft:a:b::c": "404"}} if issubclass(kind, KeepAliveError) else {}
+    if issubclass(kind, ModelLifetimeError):
+        more |= {"model": MODEL, "shutdown": SHUTDOWN}
+    if issubclass(kind, openai.APIStatusError):
+        more |= {"response": answer(), "body": {"code": "model_not_found", "message": "gone"}}
     return kind("what happened", eligibility=ELIGIBILITY, remedy="do this", **more)
+
+
+def answer(status=404):
+    """An answer of the API to a request that was sent with a key."""
+    request = HTTP.Request(
+        "POST", "https://api.openai.com/v1/chat/completions", headers={"authorization": "Bearer sk-secret"}
+    )
+    return HTTP.Response(status, request=request, headers={"x-request-id": "req_1"}, json={"error": {}})
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -52,7 +83,30 @@ def test_a_copy_is_the_same(kind, again):
     assert ELIGIBILITY == twin.eligibility
 
 
-@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+@pytest.mark.xfail(reason="an error of the SDK can't be made anew from its message, and ours does no better")
+@pytest.mark.parametrize("kind", API_ERRORS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "again",
+    [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))],
+    ids=["copied", "copied deeply", "pickled"],
+)
+def test_a_copy_of_the_apis_error_is_the_same(kind, again):
+    """An error with the API's answer can be copied and sent to another process too."""
+    error = made(kind)
+    twin = again(error)
+    assert (type(error), str(error), error.code) == (type(twin), str(twin), twin.code)
+    assert (error.request_id, error.eligibility) == (twin.request_id, twin.eligibility)
+    assert error.response.json() == twin.response.json()
+
+
+@pytest.mark.parametrize("kind", ERRORS + API_ERRORS, ids=lambda kind: kind.__name__)
+def test_it_shows_no_key(kind):
+    """Neither the text of an error nor what a debugger shows of it has the key that was used."""
+    error = made(kind)
+    assert "secret" not in f"{error} {error!r} {error.args} {vars(error)}"
+
+
+@pytest.mark.parametrize("kind", ERRORS + API_ERRORS, ids=lambda kind: kind.__name__)
 def test_it_prints_well(kind):
     """A traceback ends with the public name and the message."""
     *_, last = traceback.format_exception(made(kind))
@@ -83,6 +137,38 @@ def test_a_refusal_is_both():
     assert isinstance(error, finetune_guard.NotEligibleError)
     assert ("training_not_available", 403, "req_1") == (error.code, error.status_code, error.request_id)
     assert ("refused", ELIGIBILITY.remedy) == (str(error), error.remedy)
+
+
+def test_a_model_that_is_gone_is_both():
+    """The error for a model whose day has come is the SDK's and ours, with the date as a value."""
+    error = made(FineTunedModelShutDownError)
+    assert isinstance(error, openai.NotFoundError)
+    assert isinstance(error, ModelLifetimeError)
+    assert not isinstance(error, finetune_guard.NotEligibleError)
+    assert ("model_not_found", 404, "req_1") == (error.code, error.status_code, error.request_id)
+    assert ({"code": "model_not_found", "message": "gone"}, "what happened") == (error.body, error.message)
+    assert (MODEL, SHUTDOWN, "do this") == (error.model, error.shutdown, error.remedy)
+    plain = FineTunedModelShutDownError("gone", response=answer(), body=None)
+    assert (None, None, None, None) == (plain.model, plain.shutdown, plain.remedy, plain.eligibility)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [openai.NotFoundError, openai.APIStatusError, openai.APIError, openai.OpenAIError, ModelLifetimeError],
+)
+def test_a_model_that_is_gone_is_caught_as_before(kind):
+    """Whatever a program caught a 404 with catches this one."""
+    with pytest.raises(kind):
+        raise made(FineTunedModelShutDownError)
+
+
+@pytest.mark.parametrize("name", ["BaseModelShutDownError", "ShortLivedModelError"])
+def test_a_base_that_is_gone_is_no_answer_of_the_api(name):
+    """What was stopped before it was sent has no response, and is not caught as an answer of the API."""
+    error = made(getattr(finetune_guard, name))
+    assert isinstance(error, ModelLifetimeError)
+    assert not isinstance(error, openai.APIError)
+    assert (MODEL, SHUTDOWN) == (error.model, error.shutdown)
 
 
 def test_a_configuration_error_is_a_value_error():
