@@ -45,7 +45,7 @@ class Witness:
         self._ends = ends
         self._introduced: set[Credentials] = set()
         self._traced: dict[Subject, Traces] = {}
-        self._batches: dict[str, tuple[Subject, date, int]] = {}
+        self._batches: dict[tuple[Subject, str], tuple[date, int]] = {}
 
     def observe(self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer, now: datetime) -> None:
         """Note what a successful call tells."""
@@ -98,18 +98,19 @@ class Witness:
             assert_never(kind)
 
     def _note_batch(self, subject: Subject, batch: CompletedBatch) -> None:
-        """Note a batch once, however often it is looked at.
+        """Note a batch once for each subject, however often it is looked at.
 
         A day's count is merged, not added, so that another process, or this one after a restart, may
         look at the same batches: it is at least the number of requests in those that were seen together.
         """
-        if batch.id in self._batches:
+        if (subject, batch.id) in self._batches:
             return
         if len(self._batches) >= _MOST_REMEMBERED:
             self._batches.clear()
         day = batch.at.date()
-        self._batches[batch.id] = subject, day, batch.requests
-        count = sum(n for whose, when, n in self._batches.values() if (whose, when) == (subject, day))
+        self._batches[subject, batch.id] = day, batch.requests
+        seen = self._batches.items()
+        count = sum(n for (whose, _), (when, n) in seen if (whose, when) == (subject, day))
         inference = Inference(organization=UNNAMED, model=batch.model, at=batch.at, source=Source.BATCH)
         evidence = Evidence(organization=UNNAMED, last_inference=inference, fine_tuned_by=batch.at)
         history = History(

@@ -147,6 +147,16 @@ async def test_what_a_program_gets_is_the_sdks_own(client, bare, batch, look):
     assert theirs == ours
 
 
+async def test_a_batch_that_is_seen_without_a_name_first(client, batch, model, sim):
+    """A batch that an answer without a name told of is told anew by the first one that has a name."""
+    stripped = {"openai-organization": "", "openai-project": ""}
+    sim.fault(Fault(method="GET", path="/v1/batches/*", headers=stripped))
+    await retrieve(client.with_options(organization=sim.organization().id), batch)
+    assert ({}, {}) == await known(client)
+    await retrieve(client, batch)
+    assert of_one_batch(model) == await known(client)
+
+
 async def test_batches_of_a_day_add_up(client, start_batch, model, sim, clock):
     """Several batches that end on one day count together, those of another day apart."""
     other = sim.add_model(suffix="other")
