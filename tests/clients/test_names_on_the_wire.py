@@ -12,8 +12,10 @@ import respx
 from both_ways import done
 from conftest import BASE, MESSAGES
 
-from finetune_guard import GuardConfig, NotEligibleError
+from finetune_guard import GuardConfig, Inference, NotEligibleError
+from finetune_guard.history import Activity
 from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -305,6 +307,32 @@ async def test_an_unknown_organization_is_asked_about_once(api, wire, open_clien
     await done(client.guard.flush())
     again = open_client("sk-acme", elsewhere=True)
     assert "acme-1" == (await done(again.guard.check())).organization
+
+
+class Counting(MemoryStore):
+    """Tells which of its methods were called, in order."""
+
+    calls = ()
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if callable(found) and not name.startswith("_"):
+            self.calls = (*self.calls, name)
+        return found
+
+
+@pytest.mark.parametrize("models", [1, 10_000])
+async def test_a_decision_costs_one_read(way, closing, clock, api, models):
+    """However many models an organization has used, a check reads the store once; the API isn't asked."""
+    store = Counting()
+    client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
+    await run(client, "m0")
+    last = [Inference(organization="acme-1", model=model(f"m{each}"), at=clock()) for each in range(models)]
+    store.record("acme-1", [Activity(inference=each) for each in last])
+    for _ in range(3):
+        store.calls = ()
+        assert "eligible" == (await done(client.guard.check())).verdict.value
+        assert ("evidence",) == store.calls
 
 
 async def test_bodies_are_read_only_where_they_name_somebody(api, wire, open_client, kept):

@@ -254,7 +254,6 @@ def test_a_new_database_is_taught_anew(process, store, tmp_path):
     assert "acme-1" == Names(process.store).history_of(KEY)
 
 
-@pytest.mark.xfail(reason="only evidence, not a history, is looked for under a key's own name as well")
 def test_a_name_that_is_learnt_hides_no_history(store):
     """What was kept for a key alone is in its history while its slug is known but not yet written."""
     recorder = Recorder(store)
