@@ -50,6 +50,7 @@ def main() -> int:
     unknown = set(given.only or ()) - set(names)
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it cleans up then, too
     began, rows = time.monotonic(), []
     with Server() as server:
         for name in given.only or names:

@@ -1,0 +1,222 @@
+"""What every store does in any order of calls, through several handles that are closed and opened again.
+
+A machine makes the calls; a model, which knows the rules of the history alone, says what must be there.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source
+from finetune_guard.lifetimes import Announced, merged_announcements
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.stores.open import open_store
+from finetune_guard.stores.store import Lease
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+NAMES = ("acme", "umbrella", "key:1")
+HANDLES = 3
+
+names = st.sampled_from(NAMES)
+handles = st.integers(0, HANDLES - 1)
+moments = st.integers(0, 72).map(lambda hours: NOW + hours * HOUR)
+days = moments.map(datetime.date)
+inferences = st.builds(
+    Inference,
+    organization=st.just("whoever"),
+    model=st.sampled_from(["ft:x", "ft:y"]),
+    at=moments,
+    source=st.sampled_from(Source),
+)
+activities = st.lists(
+    st.builds(Activity, inference=inferences, counts=st.dictionaries(days, st.integers(1, 5), max_size=2)),
+    min_size=1,
+    max_size=2,
+)
+histories = st.builds(
+    History,
+    evidence=st.builds(
+        Evidence,
+        organization=names,
+        last_inference=st.none() | inferences,
+        fine_tuned_by=st.none() | moments,
+        refusal=st.none() | st.builds(Refusal, at=moments, code=st.just("x")),
+    ),
+    models=st.lists(inferences, max_size=2).map(lambda many: {each.model: each for each in many}),
+    daily=st.dictionaries(
+        days, st.dictionaries(st.sampled_from(Source), st.integers(1, 5), min_size=1), max_size=2
+    ),
+)
+said = st.dictionaries(
+    st.sampled_from(["gpt-a", "gpt-b"]),
+    st.builds(Announced, day=st.none() | days, seen_at=moments),
+    min_size=1,
+)
+
+
+def opener(location):
+    """Return what opens handles to one empty place beside ``location``; a memory is its own only handle."""
+    if location is None:
+        memory = MemoryStore()
+        return lambda: memory
+    own = f"{location}{'' if '://' in location else '/'}{uuid.uuid4().hex}"
+    return lambda: open_store(own)
+
+
+class Machine(RuleBasedStateMachine):
+    """Calls of several handles of one place, and what must come of them."""
+
+    leases = Bundle("leases")
+    given_back = Bundle("given_back")
+
+    def __init__(self, location):
+        super().__init__()
+        self.open = opener(location)
+        self.handles = [self.open() for _ in range(HANDLES)]
+        self.histories = {}
+        self.aliases = {}
+        self.announced = {}
+        self.holders = {}
+        self.salt = None
+        self.seen = {}
+
+    def known(self, name):
+        return self.histories.get(name, History(evidence=Evidence(organization=name)))
+
+    @rule(handle=handles, name=names, many=activities)
+    def record(self, handle, name, many):
+        self.handles[handle].record(name, many)
+        for each in many:
+            self.histories[name] = self.known(name).recorded(each)
+
+    @rule(handle=handles, history=histories)
+    def merge(self, handle, history):
+        self.handles[handle].merge(history)
+        self.histories[history.organization] = self.known(history.organization).merged(history)
+
+    @rule(handle=handles, alias=names, name=names)
+    def link(self, handle, alias, name):
+        self.handles[handle].link(alias, name)
+        self.aliases[alias] = name
+        if alias != name and alias in self.histories:
+            self.histories[name] = self.known(name).merged(self.histories.pop(alias))
+            self.seen.pop(alias, None)  # it is gone as such, and in the other's from now on
+
+    @rule(handle=handles, announced=said)
+    def announce(self, handle, announced):
+        self.handles[handle].announce(announced)
+        self.announced = merged_announcements(self.announced, announced)
+
+    @rule(handle=handles, create=st.booleans())
+    def ask_for_salt(self, handle, create):
+        found = self.handles[handle].salt(create=create)
+        assert (found is not None) == (create or self.salt is not None)
+        if self.salt is not None:
+            assert self.salt == found
+        self.salt = found
+
+    @rule(handle=handles, name=names, target=leases)
+    def lease(self, handle, name):
+        lease = self.handles[handle].lease(name, HOUR)
+        assert (lease is None) == (name in self.holders)
+        if lease is None:
+            return multiple()
+        assert name == lease.name
+        assert lease.token not in self.holders.values()
+        self.holders[name] = lease.token
+        return lease
+
+    @rule(handle=handles, name=names, target=given_back)
+    def lease_whose_time_passes(self, handle, name):
+        lease = self.handles[handle].lease(name, timedelta(microseconds=1))
+        assert (lease is None) == (name in self.holders)
+        time.sleep(0.003)
+        return lease if lease is not None else multiple()
+
+    @rule(handle=handles, lease=consumes(leases), target=given_back)
+    def release(self, handle, lease):
+        self.handles[handle].release(lease)
+        assert lease.token == self.holders.pop(lease.name)
+        return lease
+
+    @rule(handle=handles, lease=given_back)
+    def release_again(self, handle, lease):
+        self.handles[handle].release(lease)
+
+    @rule(handle=handles, name=names)
+    def release_what_is_not_ones_own(self, handle, name):
+        self.handles[handle].release(Lease(name=name, token="guessed"))
+
+    @rule(handle=handles)
+    def close(self, handle):
+        self.handles[handle].close()
+
+    @rule(handle=handles)
+    def open_another(self, handle):
+        self.handles[handle].close()
+        self.handles[handle] = self.open()
+
+    @rule()
+    def begin_anew(self):
+        for handle in self.handles:
+            handle.close()
+        self.handles = [self.open() for _ in range(HANDLES)]
+
+    @invariant()
+    def everything_acknowledged_is_there(self):
+        handle = self.handles[len(self.seen) % HANDLES]
+        assert tuple(sorted(self.histories)) == handle.organizations()
+        assert self.aliases == handle.aliases()
+        assert self.announced == handle.announced()
+        for name in NAMES:
+            assert self.known(name) == handle.history(name)
+            assert self.known(name).evidence == handle.evidence(name)
+
+    @invariant()
+    def nothing_goes_backwards(self):
+        for name in self.histories:
+            found, before = self.handles[0].history(name), self.seen.get(name)
+            if before is not None:
+                assert all(before.models[model].at <= found.models[model].at for model in before.models)
+                assert all(
+                    count <= found.daily[day][source]
+                    for day, counts in before.daily.items()
+                    for source, count in counts.items()
+                )
+                last = before.last_inference
+                assert last is None or last.at <= found.last_inference.at
+            self.seen[name] = found
+
+    def teardown(self):
+        for handle in self.handles:
+            handle.close()
+
+
+@pytest.mark.parametrize("place", ["memory", "disk", "redis"], indirect=True)
+def test_a_store_keeps_its_word_in_any_order(place):
+    """Times only move forward, counts never shrink, a lease has one holder, and nothing written is lost."""
+    run_state_machine_as_test(
+        lambda: Machine(place.location),
+        settings=settings(
+            max_examples=35,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
