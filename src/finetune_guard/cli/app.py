@@ -18,6 +18,7 @@ from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug, wants_debug
 from finetune_guard.cli.output import make_printable
+from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
 from finetune_guard.cli.sync import sync
@@ -74,6 +75,7 @@ def _options(
 app.command("status")(status)
 app.command("check")(check)
 app.command("keep-alive")(keep_alive)
+app.command("schedule")(schedule)
 app.command("sync")(sync)
 app.command("models")(models)
 app.command("history")(history)

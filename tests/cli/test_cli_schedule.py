@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_facts import API_KEY
+
+from finetune_guard.testing import simulator_environment
+
+SCHEDULERS = ["cron", "systemd", "kubernetes", "github-actions"]
+POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+
+
+def cron_line(text):
+    """The one line that isn't a comment: the five fields, and the command."""
+    (line,) = [line for line in text.splitlines() if not line.startswith("#")]
+    fields = line.split(" ", 5)
+    return " ".join(fields[:5]), fields[5]
+
+
+def files_of(text):
+    """The files in what is printed for systemd, by name."""
+    found = re.findall(r"^# ~/\.config/systemd/user/(\S+)\n(.*?)(?=^# ~/|\Z)", text, re.MULTILINE | re.DOTALL)
+    return dict(found)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_what_is_printed_says_where_it_goes_and_what_it_needs(run, scheduler):
+    """Every unit tells where to put it and that the history has to be shared; the key is never in it."""
+    result = run("schedule", scheduler)
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert result.stdout.startswith("# ")
+    for needed in ("keep-alive", "OPENAI_API_KEY", "FINETUNE_GUARD_STORE"):
+        assert needed in result.stdout
+    assert API_KEY not in result.stdout
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_not_everybody_runs_at_once(run, scheduler):
+    """The time is drawn by lot at each call, and is never the full hour."""
+    minutes = [
+        int(re.search(r"(?:OnCalendar=.*:|cron: \"|schedule: \"|^)(\d\d?)(?: |:00$)", text, re.MULTILINE)[1])
+        for text in (run("schedule", scheduler).stdout for _ in range(20))
+    ]
+    assert len(set(minutes)) > 1
+    assert 0 not in minutes
+
+
+@pytest.mark.parametrize(
+    ("every", "cron", "calendar"),
+    [
+        ("1h", r"\d+ \* \* \* \*", r"\*-\*-\* \*:\d\d:00"),
+        ("12h", r"\d+ \*/12 \* \* \*", r"\*-\*-\* 00/12:\d\d:00"),
+        ("1d", r"\d+ \d+ \* \* \*", r"\*-\*-\* \d\d:\d\d:00"),
+        ("24h", r"\d+ \d+ \* \* \*", r"\*-\*-\* \d\d:\d\d:00"),
+        ("3d", r"\d+ \d+ \*/3 \* \*", r"\*-\*-01/3 \d\d:\d\d:00"),
+        ("7d", r"\d+ \d+ \* \* [0-6]", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat) \*-\*-\* \d\d:\d\d:00"),
+        ("1w", r"\d+ \d+ \* \* [0-6]", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat) \*-\*-\* \d\d:\d\d:00"),
+    ],
+)
+def test_how_often_can_be_said(run, every, cron, calendar):
+    """--every takes what all schedulers can express; the gap between two runs is never longer."""
+    assert re.fullmatch(cron, cron_line(run("schedule", "cron", "--every", every).stdout)[0])
+    quoted = re.search(r'schedule: "(.*)"', run("schedule", "kubernetes", "--every", every).stdout)[1]
+    assert re.fullmatch(cron, quoted)
+    timer = run("schedule", "systemd", "--every", every).stdout
+    assert re.search(f"^OnCalendar={calendar}$", timer, re.MULTILINE)
+
+
+@pytest.mark.parametrize("every", ["5h", "90m", "29d", "36h", "soon", "0d", ""])
+def test_what_no_schedule_can_say_is_refused(run, every):
+    """A period that cron has no way to express is misuse; the message tells what is allowed."""
+    result = run("schedule", "cron", "--every", every)
+    assert (2, "", True) == (result.exit_code, result.stdout, "1h, 2h, 3h" in result.stderr)
+
+
+def test_a_period_that_could_miss_the_window_is_refused(run, environment):
+    """A run has to fall into the time within which a keep-alive is due, whatever that is set to."""
+    assert 0 == run("schedule", "cron", "--every", "13d").exit_code
+    assert 2 == run("schedule", "cron", "--every", "14d").exit_code
+    environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "3d")
+    result = run("schedule", "cron")
+    assert (2, True) == (result.exit_code, "the last 3 days of the window" in result.stderr)
+
+
+def test_an_image_is_for_kubernetes(run):
+    """--image where there is none is misuse, not ignored."""
+    result = run("schedule", "cron", "--image", "acme/app")
+    assert (2, True) == (result.exit_code, "--image is for kubernetes" in result.stderr)
+
+
+def test_an_unknown_scheduler_is_named(run):
+    """The command line's own parser tells which there are."""
+    assert 2 == run("schedule", "airflow").exit_code
+
+
+@POSIX_ONLY
+def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path):
+    """In cron's bare environment the printed command reads the file with the key, and sends."""
+    folder = tmp_path / ".config"
+    folder.mkdir()
+    variables = simulator_environment(sim, tmp_path / "history") | {"OPENAI_API_KEY": API_KEY}
+    settings = "".join(f"{name}={value}\n" for name, value in variables.items())
+    (folder / "finetune-guard.env").write_text(settings, encoding="utf-8")
+    _, command = cron_line(run("schedule", "cron").stdout)
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command], env=bare, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (0, "", "") == (ran.returncode, ran.stdout, ran.stderr)
+    assert [model] == [call.model for call in sim.calls if call.path == "/v1/chat/completions"]
+
+
+@POSIX_ONLY
+def test_cron_tells_when_the_key_is_missing(run, tmp_path):
+    """Without the file it fails, and says so on stderr, which cron mails."""
+    _, command = cron_line(run("schedule", "cron").stdout)
+    bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    ran = subprocess.run(["/bin/sh", "-c", command], env=bare, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert "finetune-guard.env" in ran.stderr
+
+
+def test_systemds_timer_catches_up_and_spreads(run):
+    """A run that was missed while the machine was off is made up for; hosts don't run at once."""
+    files = files_of(run("schedule", "systemd").stdout)
+    assert {"finetune-guard.service", "finetune-guard.timer"} == set(files)
+    timer, service = files["finetune-guard.timer"], files["finetune-guard.service"]
+    for line in ("Persistent=true", "RandomizedDelaySec=30min", "WantedBy=timers.target"):
+        assert line in timer.splitlines()
+    for line in ("Type=oneshot", "EnvironmentFile=%h/.config/finetune-guard.env"):
+        assert line in service.splitlines()
+    program, _, arguments = re.search(r"^ExecStart=(.*)$", service, re.MULTILINE)[1].rpartition(" ")
+    assert ("keep-alive", True) == (arguments, Path(program.split(" ")[0].strip('"')).is_absolute())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+@pytest.mark.parametrize("every", ["1h", "12h", "1d", "3d", "7d"])
+def test_systemd_accepts_it(run, tmp_path, every):
+    """systemd-analyze finds nothing to say about the two files."""
+    files = files_of(run("schedule", "systemd", "--every", every).stdout)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--user", *files],
+        cwd=tmp_path,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
+def test_a_cron_job_is_what_kubernetes_takes(run, options):
+    """One run at a time, none restarted in place, no right that it doesn't need, and the key in a secret."""
+    yaml = pytest.importorskip("yaml")
+    job = yaml.safe_load(run("schedule", "kubernetes", *options).stdout)
+    spec = job["spec"]
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert ("batch/v1", "CronJob", "Forbid") == (job["apiVersion"], job["kind"], spec["concurrencyPolicy"])
+    assert ("Never", True) == (pod["restartPolicy"], pod["securityContext"]["runAsNonRoot"])
+    assert [{"secretRef": {"name": "finetune-guard"}}] == container["envFrom"]
+    if options:
+        expected = ("ghcr.io/acme/app:1", ["finetune-guard", "keep-alive"])
+        assert expected == (container["image"], container["command"])
+    else:
+        assert "exec /tmp/venv/bin/finetune-guard keep-alive" in container["command"][2]
+
+
+@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
+def test_a_cron_job_is_safe_by_its_text(run, options):
+    """The same without a parser: what keeps a job single and small stands in it, well indented."""
+    text = run("schedule", "kubernetes", *options).stdout
+    body = [line for line in text.splitlines() if not line.startswith("#")]
+    for line in (
+        "apiVersion: batch/v1",
+        "  concurrencyPolicy: Forbid",
+        "          restartPolicy: Never",
+        "                allowPrivilegeEscalation: false",
+        "                    name: finetune-guard",
+    ):
+        assert line in body
+    assert all((len(line) - len(line.lstrip(" "))) % 2 == 0 and line == line.rstrip() for line in body)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
+@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
+def test_kubectl_reads_all_of_it(run, tmp_path, options):
+    """Read as the type that it is, nothing of the CronJob is unknown and dropped."""
+    text = run("schedule", "kubernetes", *options).stdout
+    (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
+    command = ["kubectl", "set", "env", "--local", "-f", "job.yaml", "A=b", "-o", "yaml"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 0 == ran.returncode, ran.stderr
+    names = re.compile(r"^[ -]*(\w+):", re.MULTILINE)
+    written = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    assert set() == set(names.findall(written)) - set(names.findall(ran.stdout))
+
+
+def test_a_workflow_may_do_nothing_else(run):
+    """No permission, actions pinned to a major release, keys from secrets in the one step that needs them."""
+    text = run("schedule", "github-actions").stdout
+    body = [line for line in text.splitlines() if not line.startswith("#")]
+    assert "permissions: {}" in body
+    assert ["actions/setup-python@v6"] == re.findall(r"uses: (\S+)", text)
+    for name in ("OPENAI_API_KEY", "FINETUNE_GUARD_STORE"):
+        assert f"          {name}: ${{{{ secrets.{name} }}}}" in body
+    assert "      - run: finetune-guard keep-alive" in body
+    assert re.search(r'^    - cron: "\d+ \d+ \* \* [0-6]"$', text, re.MULTILINE)
+
+
+def test_a_workflow_is_yaml(run):
+    """It has the one job, and GitHub's own trigger for schedules."""
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load(run("schedule", "github-actions").stdout)
+    assert ({}, ["keep-alive"]) == (workflow["permissions"], list(workflow["jobs"]))
+    triggers = workflow[True]  # what YAML 1.1 makes of "on"
+    assert {"schedule", "workflow_dispatch"} == set(triggers)
