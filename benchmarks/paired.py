@@ -1,8 +1,8 @@
 """How one way of doing a thing is compared with another: in one process, in turns, by medians.
 
-A round runs one block of calls of every contestant, in an order that is drawn anew for each round, and
-then the same blocks backwards (bare, ours, ours, bare), so that a machine that gets slower or faster
-meanwhile does so for all of them. The garbage collector runs between rounds and not inside blocks. What
+A round runs one block of calls of every contestant and then the same blocks backwards (bare, ours, ours,
+bare), so that a machine that gets slower or faster meanwhile does so for all of them; who begins changes
+from round to round. The garbage collector runs between rounds and not inside blocks. What
 is told is the median over the rounds, with the interval that holds the true one with 95 % certainty.
 
 The first contestant is the bare client, and so is the second one: how far these two lie apart is noise.
@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import gc
 import math
-import random
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 BARE = "bare"
@@ -77,29 +76,43 @@ def compare(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
     """Run ``rounds`` rounds of the contestants, two blocks of ``calls`` calls each, and one to warm up."""
-    order = list(contestants)
-    chance = random.Random(rounds)
-    seconds: dict[str, list[float]] = {name: [] for name in order}
+    return compare_by((clock,), contestants, calls=calls, rounds=rounds)[0]
+
+
+def compare_by(
+    clocks: Sequence[Callable[[], float]], contestants: Mapping[str, Block], *, calls: int, rounds: int
+) -> tuple[Comparison, ...]:
+    """Do so by several clocks at once; return what each of them says."""
+    seconds: list[dict[str, list[float]]] = [{name: [] for name in contestants} for _ in clocks]
     gc.collect()
     gc.freeze()  # what is there already need not be looked at again after every round
-    for number in range(rounds + 1):
-        chance.shuffle(order)
-        taken = dict.fromkeys(order, 0.0)
+    for number, turns in enumerate(rounds_of(contestants, rounds + 1)):
+        taken = [dict.fromkeys(contestants, 0.0) for _ in clocks]
         gc.collect()
         gc.disable()
         try:
-            for name in (*order, *reversed(order)):
+            for name in turns:
                 block = contestants[name]
-                began = clock()
+                began = [clock() for clock in clocks]
                 block(calls)
-                taken[name] += clock() - began
+                for clock, at, total in zip(clocks, began, taken, strict=True):
+                    total[name] += clock() - at
         finally:
             gc.enable()
         if number:
-            for name in order:
-                seconds[name].append(taken[name] / (2 * calls))
+            for kept, total in zip(seconds, taken, strict=True):
+                for name in contestants:
+                    kept[name].append(total[name] / (2 * calls))
     gc.unfreeze()
-    return Comparison({name: tuple(each) for name, each in seconds.items()})
+    return tuple(Comparison({name: tuple(each) for name, each in kept.items()}) for kept in seconds)
+
+
+def rounds_of(names: Iterable[str], count: int) -> Iterator[tuple[str, ...]]:
+    """Yield who has a turn in each of ``count`` rounds: everyone twice, there and back."""
+    order = tuple(names)
+    for _ in range(count):
+        yield (*order, *reversed(order))
+        order = (*order[1:], order[0])
 
 
 def estimate(values: Iterable[float]) -> Estimate:

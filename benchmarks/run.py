@@ -25,7 +25,7 @@ from table import HEADINGS, Row, heard, markdown
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("hooks", "decision")
+BENCHMARKS = ("hooks", "calls", "imports", "decision")
 
 HOW_TO_READ = """\
 Written by `uv run benchmarks/run.py --write`; what stands here was measured, not chosen.

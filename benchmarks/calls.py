@@ -1,0 +1,109 @@
+"""A chat call as programs make it, against a local server: how many times the bare client's time it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+
+from finetune_guard import AsyncOpenAI, GuardConfig, OpenAI
+from isolated import FINE_TUNED, KEY, MESSAGES
+from paired import AGAIN, BARE, Block, Comparison, compare_by
+from server import serving
+from table import Row, tell
+
+ROUNDS = 121
+OURS = "ours"
+GOAL = 1.02
+WHY = (
+    "In place the same steps take three to four times what they take isolated: after each answer of the "
+    "server the processor's caches are cold."
+)
+
+
+def rows() -> Iterator[Row]:
+    """Measure calls at once and streamed, sync and async."""
+    with serving() as url, tempfile.TemporaryDirectory() as folder:
+        for what, stream, bare, ours, make in (
+            ("sync", False, openai.OpenAI, OpenAI, sync_block),
+            ("sync, streamed", True, openai.OpenAI, OpenAI, sync_block),
+            ("async", False, openai.AsyncOpenAI, AsyncOpenAI, async_block),
+            ("async, streamed", True, openai.AsyncOpenAI, AsyncOpenAI, async_block),
+        ):
+            guard = GuardConfig(store=folder, hosts=("127.0.0.1",))
+            clients: dict[str, Any] = {
+                BARE: bare(api_key=KEY, base_url=url),
+                AGAIN: bare(api_key=KEY, base_url=url),
+                OURS: ours(api_key=KEY, base_url=url, guard=guard),
+            }
+            assert clients[OURS].guard.active
+            found = in_place({name: make(client, stream=stream) for name, client in clients.items()}, stream)
+            yield row(f"chat call in place on a fine-tuned model, {what}", found, OURS)
+
+
+def in_place(blocks: dict[str, Block], stream: bool = False) -> tuple[Comparison, ...]:
+    """Compare calls in place, by the CPU time of this process and by the time that passes."""
+    clocks = (time.process_time, time.perf_counter)
+    return compare_by(clocks, blocks, calls=5 if stream else 10, rounds=ROUNDS)
+
+
+def row(what: str, found: tuple[Comparison, ...], name: str, goal: float | None = GOAL) -> Row:
+    """Return the row of one contestant.
+
+    The goal is held against the CPU time, which is less noisy than the time that passes, and stricter: that
+    of the server is not in it.
+    """
+    cpu, passed = found
+    ratio, each = cpu.ratio(name), cpu.each(BARE).median * 1e6
+    added = cpu.difference(name).told(0, factor=1e6, unit=" µs")
+    return Row(
+        what,
+        f"CPU {ratio.told(3)}: {added} on {each:.0f} µs; time {passed.ratio(name).told(3)}",
+        f"CPU {cpu.ratio(AGAIN).told(3)}; time {passed.ratio(AGAIN).told(3)}",
+        f"ratio ≤ {goal}" if goal else "",
+        ratio.median <= goal if goal else None,
+        f"{(ratio.median - goal) * 100:.1f} % too much. {WHY}" if goal else "",
+    )
+
+
+def sync_block(client: Any, *, stream: bool) -> Block:
+    """Return what makes calls of a sync client, and reads streams to their end."""
+    create = client.chat.completions.create
+
+    def block(calls: int) -> None:
+        for _ in range(calls):
+            answer = create(model=FINE_TUNED, messages=MESSAGES, stream=stream)
+            if stream:
+                for _chunk in answer:
+                    pass
+
+    return block
+
+
+_loop = asyncio.new_event_loop()
+
+
+def async_block(client: Any, *, stream: bool) -> Block:
+    """Return what makes calls of an async client, one after the other."""
+    create = client.chat.completions.create
+
+    async def calling(calls: int) -> None:
+        for _ in range(calls):
+            answer = await create(model=FINE_TUNED, messages=MESSAGES, stream=stream)
+            if stream:
+                async for _chunk in answer:
+                    pass
+        await asyncio.sleep(0)  # the SDK's generators end a little later than its streams
+
+    def block(calls: int) -> None:
+        _loop.run_until_complete(calling(calls))
+
+    return block
+
+
+if __name__ == "__main__":
+    tell(rows())

@@ -1,0 +1,69 @@
+"""What importing takes: CPU time of fresh interpreters, of the import alone, in turns with plain openai."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from paired import AGAIN, BARE, Comparison, rounds_of
+from table import Row, tell
+
+ROUNDS = 21
+OURS = "ours"
+GOAL = 1.05
+
+_IMPORT = {BARE: "import openai", AGAIN: "import openai", OURS: "import finetune_guard"}
+_CLIENT = {
+    BARE: "from openai import OpenAI; OpenAI(api_key='sk-no')",
+    AGAIN: "from openai import OpenAI; OpenAI(api_key='sk-no')",
+    OURS: "from finetune_guard import OpenAI; OpenAI(api_key='sk-no')",
+}
+_TIMED = """
+from resource import RUSAGE_SELF, getrusage
+before = getrusage(RUSAGE_SELF)
+{program}
+after = getrusage(RUSAGE_SELF)
+print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+"""
+
+
+def rows() -> Iterator[Row]:
+    """Measure the import, and the import with a first client, which imports what ours has put off."""
+    ratio = (found := _compared(_IMPORT)).ratio(OURS)
+    yield Row(
+        "import finetune_guard against import openai, CPU",
+        _told(found),
+        found.ratio(AGAIN).told(3),
+        f"ratio ≤ {GOAL}",
+        ratio.median <= GOAL,
+        f"{(ratio.median - GOAL) * 100:.1f} % too much.",
+    )
+    found = _compared(_CLIENT)
+    yield Row("the same with a first client made, CPU", _told(found), found.ratio(AGAIN).told(3))
+
+
+def _told(found: Comparison) -> str:
+    added, each = found.difference(OURS), found.each(BARE).median
+    return f"{found.ratio(OURS).told(3)}; +{added.told(0, factor=1e3, unit=' ms')} on {each * 1e3:.0f} ms"
+
+
+def _compared(programs: dict[str, str]) -> Comparison:
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for number, turns in enumerate(rounds_of(programs, ROUNDS + 1)):
+        taken = dict.fromkeys(programs, 0.0)
+        for name in turns:
+            taken[name] += _cpu_seconds(programs[name]) / 2
+        if number:  # the first round has filled the caches of files
+            for name in programs:
+                seconds[name].append(taken[name])
+    return Comparison({name: tuple(each) for name, each in seconds.items()})
+
+
+def _cpu_seconds(program: str) -> float:
+    command = [sys.executable, "-c", _TIMED.format(program=program)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+if __name__ == "__main__":
+    tell(rows())
