@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LONGEST = 160
+_LONGEST = 80
 
 
 class _Listener(logging.Handler):

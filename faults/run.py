@@ -23,7 +23,7 @@ from page import page
 from server import Server
 from table import Row, heard, markdown
 
-FAMILIES = ("nothing", "disk", "clock_jumps", "threads", "tasks", "processes", "ends")
+FAMILIES = ("nothing", "disk", "servers", "clock_jumps", "threads", "tasks", "processes", "ends")
 """The modules of faults, in the order of the table; each has a FAULTS that names its own."""
 
 PAGE = Path(__file__).parent.parent / "docs" / "faults.md"
