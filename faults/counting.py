@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from noise import differences
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import finetune_guard
-from finetune_guard import GuardConfig, Store, StoreError
+from finetune_guard import FineTuneGuardWarning, GuardConfig, Store, StoreError
 from server import ANSWER, BODY, CHUNKS, ORGANIZATION
 from table import Row
 
@@ -28,6 +29,8 @@ KEYS = {BARE: "sk-bare", AGAIN: "sk-bare-again", GUARDED: "sk-guarded"}  # they 
 MESSAGES = [{"role": "user", "content": "Where is my parcel 4711?"}]
 CALLS_PER_MODEL = 10
 CATCH_UP_SECONDS = 60.0
+
+warnings.simplefilter("ignore", FineTuneGuardWarning)  # that a model is to be shut down is no fault
 
 _RAW, _STREAM = 1, 2  # of ten calls one gives the raw response and one a stream
 

@@ -35,7 +35,7 @@ to.
   counts as slower.
 * **What the guard logged meanwhile** shows that it felt the fault.
 * **The history afterwards**: when the fault was over, how many inferences the history had counted, of those
-  that were answered, and how long it took to write what was missing.
+  that were answered, and how long `client.guard.flush()` then took.
 * **Kept**: nothing lost, nothing changed, not slower, and the history is what it should be. A history that
   was destroyed begins anew. A process that is killed loses what it had not written, which is at most the last
   minute's: what the store had acknowledged is there, nothing is counted twice, and the file is sound.

@@ -79,7 +79,7 @@ def _staged(name: str, port: int, *, quick: bool) -> Row:
     arguments = [__file__, "--stage", name, str(port), str(folder), *(["--quick"] if quick else [])]
     program = [sys.executable]
     if name == "trio" and importlib.util.find_spec("trio") is None and shutil.which("uv"):
-        program = ["uv", "run", "--quiet", "--with", "trio", "python"]
+        program = ["uv", "run", "--no-sync", "--quiet", "--with", "trio", "python"]
     process = subprocess.Popen(
         [*_apart(), *program, *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
