@@ -40,7 +40,7 @@ from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requir
 from finetune_guard.sdk.client import AsyncClient, AsyncOpenAI, Client, OpenAI
 from finetune_guard.sdk.existing import guard
 from finetune_guard.stores.store import Store
-from finetune_guard.usage import Precision
+from finetune_guard.usage_pages import Precision
 from finetune_guard.usage_sync import SyncProgress, UsageSync
 
 if TYPE_CHECKING:

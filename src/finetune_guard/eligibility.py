@@ -9,8 +9,9 @@ The rules, in the order in which they are asked:
    not proof that there is none: a key sees its own project only.
 5. Where a recent inference is required, the organization is eligible while
    ``now - last_inference < window``; an inference dated after ``now`` counts as one of ``now`` here.
-   Where none is known, that is proof only if the whole organization's usage of the window was read,
-   and that less than a day ago.
+   Where its time is known to the minute, hour or day only, and the window's edge lies in that, nobody
+   here knows. Where none is known, that is proof only if the whole organization's usage of the window
+   was read, and that less than a day ago.
 6. While a date of the policy is being crossed somewhere on Earth, both phases are asked. If they
    agree, that is the answer; if not, nobody but the API knows.
 
@@ -44,6 +45,7 @@ class Reason(Word):
     EARLIER_FINE_TUNING = "earlier_fine_tuning"
     RECENT_INFERENCE = "recent_inference"
     WINDOW_EXPIRED = "window_expired"
+    WINDOW_EDGE = "window_edge"
     NO_RECENT_INFERENCE = "no_recent_inference"
     CLOSED = "closed"
     REFUSED = "refused"
@@ -59,6 +61,7 @@ _VERDICTS = {
     Reason.EARLIER_FINE_TUNING: Verdict.ELIGIBLE,
     Reason.RECENT_INFERENCE: Verdict.ELIGIBLE,
     Reason.WINDOW_EXPIRED: Verdict.INELIGIBLE,
+    Reason.WINDOW_EDGE: Verdict.UNKNOWN,
     Reason.NO_RECENT_INFERENCE: Verdict.INELIGIBLE,
     Reason.CLOSED: Verdict.INELIGIBLE,
     Reason.REFUSED: Verdict.INELIGIBLE,
@@ -80,6 +83,7 @@ _RENEW = (
 _REMEDIES = {
     Reason.WINDOW_EXPIRED: f"{_RENEW} If another program ran one since, client.guard.sync() finds it with an "
     "admin key, and client.guard.record(model, at=...) notes it without.",
+    Reason.WINDOW_EDGE: f'{_RENEW} Or let the API decide with GuardConfig(on_unknown="allow").',
     Reason.NO_RECENT_INFERENCE: f"{_RENEW} An inference of the past minutes may not be in the usage yet: how "
     "far it lags is not published. Note it with client.guard.record(model, at=...).",
     Reason.NO_INFERENCE_RECORDED: "Run an inference on a fine-tuned model (client.guard.keep_alive() sends "
@@ -205,8 +209,11 @@ def _reason(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
 
 def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reason:
     last = _effective(evidence.last_inference, now)
-    if last is not None:
-        return Reason.RECENT_INFERENCE if now - last < window else Reason.WINDOW_EXPIRED
+    if last is not None and evidence.last_inference is not None:
+        if now - last < window:
+            return Reason.RECENT_INFERENCE
+        may_be_open = now - last - evidence.last_inference.within < window
+        return Reason.WINDOW_EDGE if may_be_open else Reason.WINDOW_EXPIRED
     return Reason.NO_RECENT_INFERENCE if _nothing_there(evidence, window, now) else _nothing_known(evidence)
 
 

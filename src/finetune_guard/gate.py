@@ -6,6 +6,7 @@ to do now. No I/O and no clock here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -26,12 +27,15 @@ from finetune_guard.errors import (
 from finetune_guard.history import Coverage
 from finetune_guard.policy import AccessPolicy
 
+_UNDECIDED = (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EDGE)
+
 Failure: TypeAlias = KeepAliveError | UsageSyncError
 """What was tried in order to let a call through, and failed."""
 
 _ERRORS: dict[Reason, type[NotEligibleError]] = {
     Reason.CLOSED: FineTuningClosedError,
     Reason.WINDOW_EXPIRED: InferenceWindowExpiredError,
+    Reason.WINDOW_EDGE: InferenceWindowExpiredError,
     Reason.NO_RECENT_INFERENCE: InferenceWindowExpiredError,
     Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
     Reason.NEVER_FINE_TUNED: NeverFineTunedError,
@@ -46,21 +50,20 @@ def must_stop(call: GuardedCall, eligibility: Eligibility, on_unknown: Literal["
     """
     if eligibility.verdict is Verdict.INELIGIBLE:
         return True
-    undecided = eligibility.reason in (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED)
-    return undecided and isinstance(call, JobCreation) and on_unknown == "raise"
+    return eligibility.reason in _UNDECIDED and isinstance(call, JobCreation) and on_unknown == "raise"
 
 
 def stopping_error(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: Failure | None
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[Failure] = ()
 ) -> NotEligibleError:
     """Return the error for a stopped call; a refusal of the API itself is built elsewhere."""
     return _ERRORS[eligibility.reason](
-        stopping_message(call, eligibility, policy, failure), eligibility=eligibility
+        stopping_message(call, eligibility, policy, failures), eligibility=eligibility
     )
 
 
 def stopping_message(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failure: Failure | None = None
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[Failure] = ()
 ) -> str:
     """Return what a stopped call's error says."""
     what = (
@@ -70,11 +73,14 @@ def stopping_message(
     )
     lines = [f"The {what}: {cause(eligibility)}.", f"Rule: {rule(eligibility, policy)}"]
     lines.append(f"Evidence: {evidence(eligibility)}.")
-    if failure is not None:
-        lines.append(f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}")
+    lines += [f"{_what_failed(failure)}: {failure}" for failure in failures]
     if eligibility.remedy is not None:
         lines.append(f"What to do: {eligibility.remedy}")
     return "\n".join(lines)
+
+
+def _what_failed(failure: Failure) -> str:
+    return "Keep-alive" if isinstance(failure, KeepAliveError) else "Usage"
 
 
 def warning(call: GuardedCall, eligibility: Eligibility) -> FineTuneGuardWarning | None:
@@ -102,6 +108,8 @@ def cause(eligibility: Eligibility) -> str:
         f"until {closes}{_but_creation_ends(eligibility)}",
         Reason.WINDOW_EXPIRED: f"the latest known inference of {who} on a fine-tuned model is too old, and "
         f"the window closed on {closed}",
+        Reason.WINDOW_EDGE: f"the window of {who} closed on {closed} at the earliest, and its usage doesn't "
+        "tell the time of the latest inference more exactly",
         Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
         "window",
         Reason.CLOSED: f"since {eligibility.creation_ends_on} nobody can create fine-tuning jobs any more",

@@ -32,7 +32,13 @@ from finetune_guard.knowledge import ASKABLE, UNREADABLE, Knowledge, not_fine_tu
 from finetune_guard.models import FineTunedModel
 from finetune_guard.recording.notes import Subject
 from finetune_guard.renewal import Renewal, learn_from
-from finetune_guard.usage_sync import NO_ADMIN_KEY, Synchronization, SyncProgress, UsageSync
+from finetune_guard.usage_sync import (
+    NO_ADMIN_KEY,
+    Synchronization,
+    SyncProgress,
+    UsageSync,
+    broken_off,
+)
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -51,12 +57,12 @@ class Admission:
 
     Attributes:
         eligibility: The decision.
-        failure: Why the keep-alive that was due could not be sent, or the usage not be read, if so.
+        failures: Why the usage could not be read, and the keep-alive that was due not be sent, if so.
         warning: What is to be said about the model that a job starts from, if anything.
     """
 
     eligibility: Eligibility
-    failure: KeepAliveError | UsageSyncError | None = None
+    failures: tuple[UsageSyncError | KeepAliveError, ...] = ()
     warning: FineTuneGuardWarning | None = None
 
 
@@ -122,8 +128,9 @@ class Guard(Knowledge):
         credentials = yield from self._identify(credentials, again=False)
         evidence, _ = self.evidence(credentials)
         now = self.now()
-        span = timedelta(days=days) if days is not None else self.policy.window or _USUAL_SPAN
-        work = Synchronization(self.recorder, credentials, admin_key, progress)
+        window = self.policy.window or _USUAL_SPAN
+        span = timedelta(days=days) if days is not None else window
+        work = Synchronization(self.recorder, credentials, admin_key, window, progress)
         return (yield from work.run(self.organization_of(credentials), evidence, now - span, now))
 
     # What happens before a call.
@@ -149,20 +156,20 @@ class Guard(Knowledge):
         warning = None
         if isinstance(call, JobCreation) and call.model is not None:
             warning = self.ends.before_job(call.model, self.now())
-        failure: KeepAliveError | UsageSyncError | None = None
+        failures: list[UsageSyncError | KeepAliveError] = []
         if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
-            failure = yield from self._sync_quietly(credentials, admin_key)
+            failures += yield from self._sync_quietly(credentials, admin_key)
             eligibility = self.decide(credentials)
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
             try:
                 yield from self.keep_alive(credentials, keep_alive)
             except KeepAliveError as error:
-                failure = error
+                failures.append(error)
                 if eligibility.verdict is Verdict.ELIGIBLE:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", error)
             eligibility = self.decide(credentials)
-        return Admission(eligibility, failure, warning)
+        return Admission(eligibility, tuple(failures), warning)
 
     def keep_alive(
         self,
@@ -202,18 +209,18 @@ class Guard(Knowledge):
             raise GuardConfigError(not_fine_tuned("keep_alive", model))
         return Renewal(self.recorder, keep_alive, self.decide, self.now, lambda: self.ends.read(self.now()))
 
-    def _sync_quietly(self, credentials: Credentials, admin_key: str | None) -> Flow[UsageSyncError | None]:
-        """Read the usage for a decision, which goes on without it; return why that failed."""
+    def _sync_quietly(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
+        """Read the usage for a decision, which goes on without it; return why that failed, if it did."""
         try:
             done = yield from self.sync(credentials, admin_key)
         except UsageSyncError as error:
-            logger.warning("The organization's usage could not be read: %s", error)
-            return error
-        if not done.complete:
-            logger.warning(
-                "The organization's usage was read up to %s only: %s", done.covered_until, done.failure
-            )
-        return None
+            failure = error
+        else:
+            if done.complete:
+                return []
+            failure = broken_off(done)
+        logger.warning("%s", failure)
+        return [failure]
 
     def _identify(
         self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False

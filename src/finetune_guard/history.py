@@ -7,7 +7,7 @@ order, or how often, the same facts arrive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -45,12 +45,14 @@ class Inference(_Fact):
         model: The id of the fine-tuned model.
         at: When it was answered, in UTC.
         source: How it came to be known.
+        within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
     """
 
     organization: str
     model: str
     at: UtcDatetime
     source: Source = Source.OBSERVED
+    within: timedelta = timedelta(0)
 
 
 class Refusal(_Fact):

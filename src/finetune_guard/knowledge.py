@@ -44,6 +44,7 @@ ASKABLE = (
     Reason.NEVER_FINE_TUNED,
     Reason.WINDOW_EXPIRED,
     Reason.NO_RECENT_INFERENCE,
+    Reason.WINDOW_EDGE,
 )
 """What might be otherwise if more were known."""
 

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from finetune_guard.api_errors import in_short
 from finetune_guard.errors import UsageSyncError
 from finetune_guard.flows import Flow, Reply
-from finetune_guard.history import Evidence, History, Inference, Source, Span
+from finetune_guard.history import Evidence, History, Inference, Span
 from finetune_guard.identity import UNNAMED, Credentials, project_id
-from finetune_guard.policy import OPENAI_SELF_SERVE, UtcDatetime
+from finetune_guard.policy import UtcDatetime
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.usage import Precision, UsagePart, UsageRead, as_history, read_usage
+from finetune_guard.usage import UsageRead, as_history, read_usage
+from finetune_guard.usage_pages import Precision, UsagePart
 
 FLUSH_TIMEOUT = 10.0
 """Seconds to wait at most for what was read to be stored."""
@@ -80,19 +81,22 @@ class UsageSync(BaseModel):
 class Synchronization:
     """One reading of the usage of the credentials' organization.
 
+    Where a gateway strips the headers that name it, nobody can tell whether the admin key is of the same
+    organization: then the program's word for it is taken.
+
     Attributes:
         recorder: What is read goes there, page by page, so that a cut in the middle loses nothing.
         credentials: Whose history it is.
         key: The admin key.
-        progress: Told after each page; None for nobody.
         window: How old an inference may be to keep the policy's window open.
+        progress: Told after each page; None for nobody.
     """
 
     recorder: Recorder
     credentials: Credentials
     key: str
+    window: timedelta
     progress: Callable[[SyncProgress], object] | None = None
-    window: timedelta = OPENAI_SELF_SERVE.window or timedelta(days=60)
 
     def run(
         self, organization: str | None, known: Evidence, start: datetime, end: datetime
@@ -145,14 +149,13 @@ class Synchronization:
 
     def _latest(self, read: UsageRead, subject: Subject) -> Inference | None:
         """Note the latest inference as exactly as it is known now."""
-        if read.latest is None:
-            return None
-        model, at = read.latest
         name = subject.organization or UNNAMED
-        latest = Inference(organization=name, model=model, at=at, source=Source.USAGE_API)
+        latest = read.latest_inference(name)
+        if latest is None:
+            return None
         decisive = latest if read.complete else self._decisive(latest, read.end)
         evidence = Evidence(organization=name, last_inference=decisive)
-        self.recorder.learn(subject, History(evidence=evidence, models={model: latest}))
+        self.recorder.learn(subject, History(evidence=evidence, models={latest.model: latest}))
         return latest
 
     def _decisive(self, last: Inference | None, end: datetime) -> Inference | None:
@@ -170,6 +173,15 @@ class Synchronization:
                 "its usage was kept.",
                 remedy=f"Use an admin key of {ours}.",
             )
+
+
+def broken_off(done: UsageSync) -> UsageSyncError:
+    """Return what is to be said about a reading that is not complete."""
+    remedy = "Another sync goes on from there."
+    until = f"{done.covered_until:%Y-%m-%d %H:%M} UTC"
+    return UsageSyncError(
+        f"The organization's usage was read up to {until} only ({done.failure}).", remedy=remedy
+    )
 
 
 def _days(start: datetime, end: datetime) -> int:

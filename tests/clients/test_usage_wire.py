@@ -544,7 +544,6 @@ async def test_a_reading_that_breaks_off_can_open_the_window(client, api):
     assert 1 == api.posted(JOBS)
 
 
-@pytest.mark.xfail(reason="why a reading broke off is only logged so far")
 async def test_a_reading_that_breaks_off_is_named(client, api):
     """Pages without an inference aren't taken for a usage without any; the error names the failure."""
     api.usage.inferences = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from functools import reduce
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from finetune_guard.eligibility import Eligibility, Reason, Verdict, decide, explained
-from finetune_guard.history import Coverage, Evidence, Inference, Refusal
+from finetune_guard.history import Coverage, Evidence, Inference, Refusal, Source, Span, united
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
@@ -181,6 +182,52 @@ def test_a_naive_time_is_refused():
         decide(OPENAI_SELF_SERVE, known(), datetime(2026, 8, 1))  # noqa: DTZ001 -- that is the point
 
 
+def read(start: datetime, end: datetime) -> tuple[Span, ...]:
+    return (Span(start=start, end=end),)
+
+
+@pytest.mark.parametrize(
+    ("usage_read", "verdict", "reason"),
+    [
+        ((), Verdict.UNKNOWN, Reason.NO_INFERENCE_RECORDED),
+        (read(utc(2026, 9, 1), utc(2026, 11, 1)), Verdict.INELIGIBLE, Reason.NO_RECENT_INFERENCE),
+        (read(utc(2026, 9, 1), utc(2026, 10, 31, 0, 1)), Verdict.INELIGIBLE, Reason.NO_RECENT_INFERENCE),
+        (read(utc(2026, 9, 1), utc(2026, 10, 31)), Verdict.UNKNOWN, Reason.NO_INFERENCE_RECORDED),
+        (read(utc(2026, 9, 3), utc(2026, 11, 1)), Verdict.UNKNOWN, Reason.NO_INFERENCE_RECORDED),
+    ],
+)
+def test_only_a_fresh_reading_of_the_whole_window_proves_that_nothing_was_run(usage_read, verdict, reason):
+    """A reading with a gap, or one that is a day old, leaves it open whether someone ran an inference."""
+    eligibility = decide(OPENAI_SELF_SERVE, known(usage_read=usage_read), utc(2026, 11, 1))
+    assert (verdict, reason) == (eligibility.verdict, eligibility.reason)
+
+
+def test_coverage_says_up_to_when_the_organization_is_known():
+    """It is the organization's where the usage was read from the window's beginning on."""
+    last = utc(2026, 10, 1)
+    covered = known(last, usage_read=read(utc(2026, 9, 1), utc(2026, 10, 20)))
+    eligibility = decide(OPENAI_SELF_SERVE, covered, utc(2026, 10, 31))
+    assert (Coverage.ORGANIZATION, utc(2026, 10, 20)) == (eligibility.coverage, eligibility.covered_until)
+    later = decide(OPENAI_SELF_SERVE, covered, utc(2026, 12, 19))
+    assert (Coverage.LOCAL, None) == (later.coverage, later.covered_until)
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict", "reason"),
+    [
+        (utc(2026, 11, 29, 23, 59), Verdict.ELIGIBLE, Reason.RECENT_INFERENCE),
+        (utc(2026, 11, 30), Verdict.UNKNOWN, Reason.WINDOW_EDGE),
+        (utc(2026, 11, 30, 23, 59), Verdict.UNKNOWN, Reason.WINDOW_EDGE),
+        (utc(2026, 12, 1), Verdict.INELIGIBLE, Reason.WINDOW_EXPIRED),
+    ],
+)
+def test_at_the_edge_nobody_knows_more_than_the_usage_tells(now, verdict, reason):
+    """An inference known to its day keeps the window open from its start, and closes it at its end."""
+    day = Inference(organization="acme-28gund", model=MODEL, at=utc(2026, 10, 1), within=timedelta(days=1))
+    eligibility = decide(OPENAI_SELF_SERVE, Evidence(organization="acme-28gund", last_inference=day), now)
+    assert (verdict, reason) == (eligibility.verdict, eligibility.reason)
+
+
 times = st.integers(int(utc(2026, 1, 1).timestamp()), int(utc(2028, 1, 1).timestamp())).map(
     lambda second: datetime.fromtimestamp(second, timezone.utc)
 )
@@ -233,3 +280,36 @@ def test_open_and_closed_windows_exclude_each_other(last, now, refusal):
         assert eligibility.window_closes_at > now
     if eligibility.window_closed_at is not None:
         assert eligibility.window_closed_at <= now
+
+
+pieces = st.lists(
+    st.builds(
+        Evidence,
+        organization=st.just("acme-28gund"),
+        last_inference=st.none()
+        | st.builds(
+            Inference,
+            organization=st.just("acme-28gund"),
+            model=st.sampled_from([MODEL, "ft:gpt-4.1-2025-04-14:acme::B"]),
+            at=times,
+            source=st.sampled_from(Source),
+            within=st.sampled_from([timedelta(0), timedelta(minutes=1), timedelta(days=1)]),
+        ),
+        fine_tuned_by=st.none() | times,
+        no_trace_at=st.none() | times,
+        refusal=refusals,
+        usage_read=st.lists(
+            st.tuples(times, spans).filter(lambda ends: ends[1] > timedelta(0)), max_size=2
+        ).map(lambda many: united(Span(start=start, end=start + length) for start, length in many)),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(many=pieces, now=times, data=st.data())
+def test_no_order_of_evidence_changes_a_verdict(many, now, data):
+    """Observed, read from usage, batches or jobs, early, late or twice: the answer is the same."""
+    shuffled = data.draw(st.permutations([*many, *many]))
+    one, other = (reduce(Evidence.merged, order) for order in (many, shuffled))
+    assert decide(OPENAI_SELF_SERVE, one, now) == decide(OPENAI_SELF_SERVE, other, now)

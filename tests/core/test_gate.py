@@ -45,7 +45,7 @@ def because(reason: Reason):
 
 
 STOPPED_ALWAYS = {Reason.WINDOW_EXPIRED, Reason.NO_RECENT_INFERENCE, Reason.CLOSED, Reason.REFUSED}
-STOPPED_WHEN_ASKED = {Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED}
+STOPPED_WHEN_ASKED = {Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EDGE}
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -63,13 +63,14 @@ def test_what_is_stopped(reason):
         (Reason.CLOSED, FineTuningClosedError),
         (Reason.WINDOW_EXPIRED, InferenceWindowExpiredError),
         (Reason.NO_RECENT_INFERENCE, InferenceWindowExpiredError),
+        (Reason.WINDOW_EDGE, InferenceWindowExpiredError),
         (Reason.NO_INFERENCE_RECORDED, NoInferenceRecordedError),
         (Reason.NEVER_FINE_TUNED, NeverFineTunedError),
     ],
 )
 def test_the_error_says_what_by_which_rule_on_what_evidence_and_what_to_do(reason, error):
     """Each error answers the four questions, and carries its eligibility and remedy."""
-    raised = stopping_error(JOB, because(reason), OPENAI_SELF_SERVE, None)
+    raised = stopping_error(JOB, because(reason), OPENAI_SELF_SERVE)
     assert error is type(raised)
     assert because(reason) == raised.eligibility
     assert raised.remedy == raised.eligibility.remedy
@@ -90,7 +91,7 @@ def test_an_upload_is_called_an_upload():
 def test_a_keep_alive_that_failed_is_told():
     """When a keep-alive was tried first, the error says why it didn't help."""
     failure = KeepAliveError("No model answered.")
-    message = stopping_message(JOB, because(Reason.WINDOW_EXPIRED), OPENAI_SELF_SERVE, failure)
+    message = stopping_message(JOB, because(Reason.WINDOW_EXPIRED), OPENAI_SELF_SERVE, [failure])
     assert "\nKeep-alive: No model answered.\n" in message
 
 

@@ -14,7 +14,8 @@ from usage_api import LENGTHS, UsageApi, bucket, named, page, row
 
 from finetune_guard.errors import UnreadableUsageError
 from finetune_guard.history import Inference, Source
-from finetune_guard.usage import Precision, UsagePart, as_history, read_usage
+from finetune_guard.usage import as_history, read_usage
+from finetune_guard.usage_pages import Precision, UsagePart
 
 A, B = "ft:gpt-4o-mini-2024-07-18:acme::Aaa", "ft:gpt-4.1-2025-04-14:acme:bot:Bbb:ckpt-step-16"
 DAY, HOUR, MINUTE = LENGTHS["1d"], LENGTHS["1h"], LENGTHS["1m"]
@@ -411,7 +412,9 @@ def test_what_a_page_told_is_remembered_as_a_history():
     part = UsagePart(START, NOW, {A: START, B: LATER}, {date(2026, 11, 19): 3}, frozenset({"proj_a"}))
     history = as_history(part, "acme")
     latest = {
-        model: Inference(organization="acme", model=model, at=at, source=Source.USAGE_API)
+        model: Inference(
+            organization="acme", model=model, at=at, source=Source.USAGE_API, within=min(DAY, NOW - at)
+        )
         for model, at in part.latest.items()
     }
     assert ("acme", latest, latest[B]) == (history.organization, history.models, history.last_inference)

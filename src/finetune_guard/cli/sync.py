@@ -17,7 +17,7 @@ from finetune_guard.cli.options import Debug, Json
 from finetune_guard.eligibility import Eligibility
 from finetune_guard.gate import cause, moment
 from finetune_guard.history import Inference
-from finetune_guard.usage import Precision
+from finetune_guard.usage_pages import Precision
 from finetune_guard.usage_sync import SyncProgress, UsageSync
 
 _NO_ADMIN_KEY = (

@@ -88,7 +88,7 @@ class Recorder:
         evidence = self._read(self.store.evidence, credentials)
         if not self._names.is_linked(credentials):  # something may be kept from before the name was known
             alias = self._ask(self._names.alias, credentials)
-            if alias is not None:
+            if alias is not None and alias != evidence.organization:
                 evidence = evidence.merged(self._ask(self.store.evidence, alias))
         for notes in unwritten:
             evidence = notes.added_to(evidence)
@@ -111,6 +111,10 @@ class Recorder:
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
             history = self._read(self.store.history, credentials)
+            if not self._names.is_linked(credentials):  # as in ``evidence``
+                alias = self._ask(self._names.alias, credentials)
+                if alias is not None and alias != history.organization:
+                    history = history.merged(self._ask(self.store.history, alias))
             unwritten = self._writer.unwritten(history.organization, credentials)
             if written is not None and written == self._writer.rest(0.0):
                 break

@@ -30,9 +30,10 @@ def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) ->
     eligibility = admission.eligibility
     if not must_stop(call, eligibility, guard.config.on_unknown):
         return [each for each in (warning(call, eligibility), admission.warning) if each is not None]
+    cause = admission.failures[-1] if admission.failures else None
     if eligibility.reason is Reason.REFUSED:
         raise _remembered_refusal(call, eligibility, guard, client)
-    raise stopping_error(call, eligibility, guard.policy, admission.failure) from admission.failure
+    raise stopping_error(call, eligibility, guard.policy, admission.failures) from cause
 
 
 def is_refused_creation(call: GuardedCall, error: openai.PermissionDeniedError) -> bool:
