@@ -262,7 +262,7 @@ async def test_with_options_names_another_organization(api, open_client, kept):
     ("headers", "slug"),
     [
         ({"Authorization": "Bearer sk-globex"}, "globex-2"),
-        ({"authorization": "Bearer sk-globex", "OPENAI-ORGANIZATION": GLOBEX}, "globex-2"),
+        ({"Authorization": "Bearer sk-globex", "OPENAI-ORGANIZATION": GLOBEX}, "globex-2"),
         ({"OpenAI-Organization": ACME}, "acme-1"),
     ],
 )
