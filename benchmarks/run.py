@@ -25,7 +25,7 @@ from table import HEADINGS, Row, heard, markdown
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("hooks", "calls", "imports", "decision")
+BENCHMARKS = ("hooks", "calls", "imports", "decision", "stall", "writers", "memory", "usage")
 
 HOW_TO_READ = """\
 Written by `uv run benchmarks/run.py --write`; what stands here was measured, not chosen.

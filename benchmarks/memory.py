@@ -1,0 +1,156 @@
+"""What stays behind: of clients that were made and dropped, and of very many inferences."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import openai
+
+from finetune_guard import GuardConfig, OpenAI
+from isolated import KEY, Guarded, Isolated, chat, now, prepare
+from table import Row, tell
+
+CLIENTS, WARM_UP = 10_000, 500
+INFERENCES, MODELS = 1_000_000, 100
+FLAT = 512 * 1024
+"""Bytes that count as none: what an allocator keeps back."""
+
+http_client: Any = openai.DefaultHttpxClient()  # one for all: what is made and dropped is the rest
+
+
+class State(NamedTuple):
+    """What a process holds."""
+
+    objects: Counter[str]
+    threads: int
+    files: int
+    resident: int
+
+
+def rows() -> Iterator[Row]:
+    """Make and drop clients in every way; then make many inferences with one."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = GuardConfig(store=folder, clock=now)
+        parent = OpenAI(api_key=KEY, http_client=http_client, guard=config)
+
+        def ours() -> object:
+            return OpenAI(api_key=KEY, http_client=http_client, guard=GuardConfig(store=folder))
+
+        def copies() -> object:
+            return parent.with_options(timeout=5)
+
+        def used() -> object:
+            client = _with_response(Guarded(api_key=KEY, http_client=http_client, guard=config))
+            return client.request(object, CHAT)
+
+        def bare() -> object:
+            return openai.OpenAI(api_key=KEY, http_client=http_client)
+
+        before = _after(bare)
+        for what, make in (
+            ("clients made and dropped", ours),
+            ("copies by with_options made and dropped", copies),
+            ("clients made, used for an inference and dropped", used),
+        ):
+            yield _left(f"{CLIENTS:,} {what}", _after(make), before)
+        yield _inferences(Path(folder, "many"))
+
+
+CHAT = chat()
+_RESPONSES = prepare(Isolated(api_key=KEY, http_client=http_client), CHAT).responses
+
+
+def _with_response(client: Any) -> Any:
+    client.responses = _RESPONSES
+    return client
+
+
+def _after(make: Callable[[], object]) -> tuple[State, State]:
+    """Return the state before and after very many were made and dropped, warmed up."""
+    for _ in range(WARM_UP):
+        make()
+    before = _state()
+    for _ in range(CLIENTS):
+        make()
+    return before, _state()
+
+
+def _state() -> State:
+    for _ in range(3):
+        gc.collect()
+    counted = Counter(type(each).__name__ for each in gc.get_objects())
+    files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0  # noqa: PTH208 -- a count
+    return State(counted, threading.active_count(), files, resident())
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds; 0 where the system doesn't say."""
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if told.exists() else 0
+
+
+def _left(what: str, ours: tuple[State, State], bare: tuple[State, State]) -> Row:
+    left, theirs = _growth(*ours), _growth(*bare)
+    objects = sum(left.objects.values())
+    most = ", ".join(f"{count} {name}" for name, count in left.objects.most_common(3)) if objects > 10 else ""
+    return Row(
+        what,
+        f"{_told(left)}{f' ({most})' if most else ''}",
+        f"bare: {_told(theirs)}",
+        "nothing left, memory flat",
+        objects <= 10 and left.threads <= 0 and left.files <= 0 and left.resident <= FLAT,
+        "See the figure.",
+    )
+
+
+def _growth(before: State, after: State) -> State:
+    objects = Counter(after.objects)
+    objects.subtract(before.objects)
+    return State(
+        Counter({name: count for name, count in objects.items() if count}),
+        after.threads - before.threads,
+        after.files - before.files,
+        after.resident - before.resident,
+    )
+
+
+def _told(growth: State) -> str:
+    return (
+        f"{sum(growth.objects.values()):+} objects, {growth.threads:+} threads, {growth.files:+} files, "
+        f"{growth.resident / 1024:+,.0f} KiB"
+    )
+
+
+def _inferences(folder: Path) -> Row:
+    client = prepare(Guarded(api_key=KEY, guard=GuardConfig(store=folder, clock=now)), chat(), seconds=64)
+    calls = cycle([chat(f"ft:gpt-4o-mini-2024-07-18:acme::{number:04}") for number in range(MODELS)])
+    sizes = []
+    for _ in range(11):  # the first tenth warms up
+        for _ in range(INFERENCES // 10):
+            client.request(object, next(calls))
+        gc.collect()
+        sizes.append(resident())
+    assert client._finetune_guard.flush(30)
+    history = client.guard.history()
+    counted = sum(sum(counts.values()) for counts in history.daily.values())
+    growth = sizes[-1] - sizes[0]
+    return Row(
+        f"memory after {INFERENCES:,} more inferences on {MODELS} models",
+        f"{growth / 1024:+,.0f} KiB; {counted:,} counted on {len(history.models)} models",
+        "",
+        "flat",
+        growth <= FLAT and counted == INFERENCES // 10 * 11,
+        "See the figure.",
+    )
+
+
+if __name__ == "__main__":
+    tell(rows())
