@@ -14,6 +14,7 @@ from finetune_guard.calls import (
     RecordsCall,
     TrainingUpload,
     classify,
+    to_decide,
 )
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
@@ -90,3 +91,19 @@ def test_what_the_guard_has_to_do_with(options, call):
 def test_everything_else_is_left_alone(options):
     """Other endpoints, methods, models and purposes are none of the guard's business."""
     assert classify(options) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [
+        (Options("/fine_tuning/jobs", {"model": BASE}), JobCreation(BASE)),
+        (Options("/files", {"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/files", {"purpose": "batch"}), None),
+        (Options("/chat/completions", {"model": MODEL}), None),
+        (Options("/batches", {}), None),
+        (Options("/embeddings", {}), None),
+    ],
+)
+def test_only_jobs_and_uploads_are_decided_about(options, call):
+    """Inferences and looks at what the API keeps are none of the decisions."""
+    assert call == to_decide(options)

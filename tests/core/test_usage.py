@@ -427,3 +427,12 @@ def test_a_page_without_inferences_is_an_empty_history():
     history = as_history(UsagePart(START, NOW, {}, {}, frozenset()), "acme")
     assert (None, None) == (history.last_inference, history.evidence.fine_tuned_by)
     assert ({}, {}) == (history.models, history.daily)
+
+
+def test_the_latest_inference_is_known_to_its_bucket():
+    """It may have been up to the end of the bucket, or of what was read if that is earlier."""
+    usage, _, _ = read(scripted(page(bucket(TODAY, row(A, 1))), error(500)))
+    latest = usage.latest_inference("acme")
+    assert (A, TODAY, min(DAY, usage.end - TODAY)) == (latest.model, latest.at, latest.within)
+    nothing, _, _ = read(scripted(page(bucket(TODAY))))
+    assert nothing.latest_inference("acme") is None
