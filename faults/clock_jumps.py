@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from counting import Stage, compared, stored
+from afterwards import compared, stored
+from stage import Stage
 
 from table import Row
 

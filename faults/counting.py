@@ -5,85 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import openai
-from listening import listening, summary
 from noise import differences
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from stage import AGAIN, BARE, GUARDED, KEYS, Stage
 
-import finetune_guard
-from finetune_guard import FineTuneGuardWarning, GuardConfig, Store, StoreError
-from server import ANSWER, BODY, CHUNKS, ORGANIZATION
+from finetune_guard import GuardConfig
+from server import ANSWER, BODY, CHUNKS
 from table import Row
 
-BARE, AGAIN, GUARDED = "bare", "bare again", "guarded"
-KEYS = {BARE: "sk-bare", AGAIN: "sk-bare-again", GUARDED: "sk-guarded"}  # they open nothing
 MESSAGES = [{"role": "user", "content": "Where is my parcel 4711?"}]
 CALLS_PER_MODEL = 10
-CATCH_UP_SECONDS = 60.0
-
-warnings.simplefilter("ignore", FineTuneGuardWarning)  # that a model is to be shut down is no fault
 
 _RAW, _STREAM = 1, 2  # of ten calls one gives the raw response and one a stream
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where a fault takes place.
-
-    Attributes:
-        port: Where the server listens.
-        folder: A folder of its own, which is removed afterwards.
-        quick: Whether to take a tenth of the time.
-    """
-
-    port: int
-    folder: Path
-    quick: bool
-
-    @property
-    def calls(self) -> int:
-        """How many inferences are made."""
-        return 200 if self.quick else 1_000
-
-    @property
-    def history(self) -> Path:
-        """Where a history on disk is."""
-        return self.folder / "history"
-
-    def config(self, store: object = None, **fields: Any) -> GuardConfig:
-        """Return how ours is guarded."""
-        place = store if store is not None else self.history
-        return GuardConfig(store=place, hosts=[f"127.0.0.1:{self.port}"], **fields)
-
-    def client(self, kind: type, name: str, **options: Any) -> Any:
-        """Return a client of the server."""
-        url = f"http://127.0.0.1:{self.port}/v1"
-        return kind(base_url=url, api_key=KEYS[name], max_retries=0, timeout=60, **options)
-
-    def sync(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
-        """Return the three sync clients."""
-        return {
-            BARE: self.client(openai.OpenAI, BARE, **options),
-            AGAIN: self.client(openai.OpenAI, AGAIN, **options),
-            GUARDED: self.client(finetune_guard.OpenAI, GUARDED, guard=config, **options),
-        }
-
-    def asynchronous(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
-        """Return the three async clients."""
-        return {
-            BARE: self.client(openai.AsyncOpenAI, BARE, **options),
-            AGAIN: self.client(openai.AsyncOpenAI, AGAIN, **options),
-            GUARDED: self.client(finetune_guard.AsyncOpenAI, GUARDED, guard=config, **options),
-        }
 
 
 @dataclass
@@ -240,103 +178,3 @@ def both_halves(
     for client in clients.values():
         client.close()
     return tally
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a store holds when everything is over.
-
-    Attributes:
-        inferences: How many inferences it has counted.
-        models: How many models it knows.
-        last: When the latest was, in seconds since 1970.
-    """
-
-    inferences: int
-    models: int
-    last: float
-
-
-def stored(store: Store) -> Stored:
-    """Return what is in ``store``, read anew.
-
-    Raises:
-        StoreError: It can't be read.
-    """
-    store.close()
-    history = store.history(ORGANIZATION)
-    counted = sum(count for day in history.daily.values() for count in day.values())
-    last = history.last_inference
-    store.close()
-    return Stored(counted, len(history.models), last.at.timestamp() if last else 0.0)
-
-
-@contextmanager
-def begun(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
-    """Give a guarded client whose history is begun and written, and how many inferences that holds."""
-    client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
-    numbers = range(10_000_000, 10_000_000 + 2 * CALLS_PER_MODEL)
-    for number in numbers:
-        ask(client, number)
-    client.guard.flush(CATCH_UP_SECONDS)
-    try:
-        yield client, len(numbers)
-    finally:
-        client.close()
-
-
-def catch_up(client: Any, seconds: float = CATCH_UP_SECONDS) -> str:
-    """Let a client write what it has seen; return what kept it from that, if anything."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            client.guard.flush(5.0)
-        except StoreError as error:
-            if time.monotonic() > deadline:
-                return f"{error} ({error.__cause__!r})"[:300]
-            time.sleep(0.2)
-        else:
-            return ""
-
-
-def compared(
-    stage: Stage,
-    fault: Callable[[], Any],
-    what: str,
-    *,
-    config: GuardConfig | None = None,
-    pace: float = 0.0,
-    kept: bool = True,
-) -> Row:
-    """Make the calls while ``fault()``, a context manager, lasts; let the history catch up and count it.
-
-    Args:
-        stage: Where.
-        fault: Makes what goes wrong, and ends it.
-        what: What the table calls it.
-        config: How ours is guarded; by default with a history on disk.
-        pace: Seconds between two calls.
-        kept: Whether what was known before is still to be there.
-    """
-    config = config or stage.config()
-    with begun(stage, config) as (client, before):
-        with listening() as said, fault():
-            tally = both_halves(stage, config, pace=pace)
-        logged = summary(said)
-        began = time.monotonic()
-        problem = catch_up(client)
-        waited = time.monotonic() - began
-        found, problem = _found(partial(stored, config.open_store()), problem)
-    most, least = tally.answered + before, tally.answered + (before if kept else 0)
-    history = f"{found.inferences:,} of {most:,}, {waited:.1f} s later"
-    if found.inferences == least < most:
-        history += f" (the fault destroyed {before})"
-    is_right = not problem and least <= found.inferences <= most
-    return tally.row(what, history, caught_up=is_right, problem=problem, logged=logged)
-
-
-def _found(read: Callable[[], Stored], problem: str) -> tuple[Stored, str]:
-    try:
-        return read(), problem
-    except StoreError as error:
-        return Stored(0, 0, 0.0), problem or str(error)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from counting import GUARDED, KEYS, Stage, stored
+from afterwards import stored
 from disk import locked_elsewhere
 from program import ENDINGS, TERMINATED, work
+from stage import GUARDED, KEYS, Stage
 
 from finetune_guard import StoreError
 from finetune_guard.stores.disk import DiskStore

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from counting import Stage, compared
+from afterwards import compared
+from stage import Stage
 
 from table import Row
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from afterwards import begun, catch_up, stored
 from children import begin
-from counting import GUARDED, Stage, Tally, begun, both_halves, catch_up, run, run_async, stored
+from counting import Tally, both_halves, run, run_async
+from stage import GUARDED, Stage
 
 from table import Row
 

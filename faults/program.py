@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from counting import GUARDED, Stage, ask, ask_async, model
+from counting import ask, ask_async, model
+from stage import GUARDED, Stage
 
 import finetune_guard
 from finetune_guard.history import Activity

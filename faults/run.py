@@ -52,14 +52,14 @@ def main() -> int:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it cleans up then, too
     began, rows = time.monotonic(), []
-    with Server() as server:
-        for name in given.only or names:
-            for _ in range(TRIES):
+    for name in given.only or names:
+        for _ in range(TRIES):
+            with Server() as server:  # which counts from none
                 row = _staged(name, server.port, quick=given.quick)
-                if row.kept or not row.slower:
-                    break
-            rows.append(row)
-            print(f"{name:24} {'kept' if row.kept else 'BROKEN'}", file=sys.stderr, flush=True)
+            if row.kept or not row.slower:
+                break
+        rows.append(row)
+        print(f"{name:24} {'kept' if row.kept else 'BROKEN'}", file=sys.stderr, flush=True)
     if given.write:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(page(rows, quick=given.quick, seconds=time.monotonic() - began), encoding="utf-8")
@@ -80,8 +80,13 @@ def _staged(name: str, port: int, *, quick: bool) -> Row:
     program = [sys.executable]
     if name == "trio" and importlib.util.find_spec("trio") is None and shutil.which("uv"):
         program = ["uv", "run", "--no-sync", "--quiet", "--with", "trio", "python"]
+    apart = _apart()
     process = subprocess.Popen(
-        [*_apart(), *program, *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [*apart, *program, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "FAULTS_MAY_MOUNT": "1" if apart else ""},
     )
     try:
         said, _ = process.communicate(timeout=LONGEST_SECONDS)
@@ -117,7 +122,7 @@ def _perform(name: str, port: str, folder: str, *, quick: bool) -> int:
     """Be the process that a fault takes place in; print its row."""
     import importlib  # noqa: PLC0415 -- only here
 
-    from counting import Stage  # noqa: PLC0415 -- the SDK and all of ours, which the table doesn't need
+    from stage import Stage  # noqa: PLC0415 -- the SDK and all of ours, which the table doesn't need
 
     family = next(family for family in FAMILIES if name in _names(family))
     row = importlib.import_module(family).FAULTS[name](Stage(int(port), Path(folder), quick))

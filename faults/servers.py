@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from counting import Stage, compared
+from afterwards import compared
 from proxy import Proxy
+from stage import Stage
 from typing_extensions import Self
 
 from table import Row

@@ -10,7 +10,9 @@ from collections.abc import Coroutine, Generator
 from itertools import product
 from typing import Any
 
-from counting import BARE, GUARDED, KEYS, Stage, Tally, ask_async, catch_up, run_async, stored
+from afterwards import catch_up, stored
+from counting import Tally, ask_async, run_async
+from stage import BARE, GUARDED, KEYS, Stage
 
 from server import answered
 from table import Row
@@ -71,7 +73,8 @@ def cancelled(stage: Stage) -> Row:
         held = _held(kept_open[GUARDED])
         while made < stage.calls:
             for clients, kind, late in product((kept_open, opened_anew), _KINDS, (False, True)):
-                await_number, still = 1, True
+                await_number = 1
+                still: bool | str = True
                 while still is True:
                     number, made = made // 10 * 10 + kind, made + 2
                     for name in finished:
@@ -126,7 +129,7 @@ def trio(stage: Stage) -> Row:
             await client.close()
         return tally
 
-    tally = trio.run(all_of_them)
+    tally: Tally = trio.run(all_of_them)
     problem = catch_up(clients[GUARDED])
     found = stored(config.open_store())
     is_right = not problem and found.inferences == tally.answered

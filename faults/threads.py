@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from counting import GUARDED, Stage, Tally, catch_up, run, run_async, stored
+from afterwards import catch_up, stored
+from counting import Tally, run, run_async
+from stage import GUARDED, Stage
 
 from table import Row
 

@@ -1,0 +1,69 @@
+"""Where a fault takes place, and the clients that are compared there."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+
+import finetune_guard
+from finetune_guard import FineTuneGuardWarning, GuardConfig, Store
+
+BARE, AGAIN, GUARDED = "bare", "bare again", "guarded"
+KEYS = {BARE: "sk-bare", AGAIN: "sk-bare-again", GUARDED: "sk-guarded"}  # they open nothing
+
+warnings.simplefilter("ignore", FineTuneGuardWarning)  # that a model is to be shut down is no fault
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a fault takes place.
+
+    Attributes:
+        port: Where the server listens.
+        folder: A folder of its own, which is removed afterwards.
+        quick: Whether to take a tenth of the time.
+    """
+
+    port: int
+    folder: Path
+    quick: bool
+
+    @property
+    def calls(self) -> int:
+        """How many inferences are made."""
+        return 200 if self.quick else 1_000
+
+    @property
+    def history(self) -> Path:
+        """Where a history on disk is."""
+        return self.folder / "history"
+
+    def config(self, store: str | Store | None = None, **fields: Any) -> GuardConfig:
+        """Return how ours is guarded."""
+        place = store if store is not None else self.history
+        return GuardConfig(store=place, hosts=[f"127.0.0.1:{self.port}"], **fields)
+
+    def client(self, kind: type, name: str, **options: Any) -> Any:
+        """Return a client of the server."""
+        url = f"http://127.0.0.1:{self.port}/v1"
+        return kind(base_url=url, api_key=KEYS[name], max_retries=0, timeout=60, **options)
+
+    def sync(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
+        """Return the three sync clients."""
+        return {
+            BARE: self.client(openai.OpenAI, BARE, **options),
+            AGAIN: self.client(openai.OpenAI, AGAIN, **options),
+            GUARDED: self.client(finetune_guard.OpenAI, GUARDED, guard=config, **options),
+        }
+
+    def asynchronous(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
+        """Return the three async clients."""
+        return {
+            BARE: self.client(openai.AsyncOpenAI, BARE, **options),
+            AGAIN: self.client(openai.AsyncOpenAI, AGAIN, **options),
+            GUARDED: self.client(finetune_guard.AsyncOpenAI, GUARDED, guard=config, **options),
+        }
