@@ -24,6 +24,8 @@ _PROJECT = re.compile(r"proj_[A-Za-z0-9]{1,64}")
 
 ALIAS_PREFIX = "key:"
 """How a history is named whose organization isn't known yet; no slug and no id has a colon."""
+PROOF_PREFIX = "proof:"
+"""Before an organization's id: an alias of the slug that the API has named in the same answer as the id."""
 UNNAMED = "key:"
 """The name of no history: nothing at all is known about the credentials."""
 

@@ -414,3 +414,13 @@ def test_what_a_process_reads_is_its_own_organizations(seen, order):
         assert {model(f"model{each.organization}")} == set(read)
     for recorder in recorders:
         assert recorder.flush(30)
+
+
+def test_keys_without_end_do_not_fill_the_store():
+    """Tokens that change with every request are linked up to a bound; their inferences all count."""
+    store = MemoryStore()
+    process = Process(store)
+    for number in range(1_200):
+        assert "acme" == process.sees("acme", Credentials(f"Bearer {number}"), runs="acme")
+    assert 1_000 == len(store.aliases())
+    assert {NOON.date(): {Source.OBSERVED: 1_200}} == store.history("acme").daily

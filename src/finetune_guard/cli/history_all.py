@@ -13,7 +13,7 @@ from finetune_guard.cli.connection import Connection
 from finetune_guard.eligibility import Eligibility, decide
 from finetune_guard.gate import moment
 from finetune_guard.history import Span
-from finetune_guard.identity import ALIAS_PREFIX, is_named
+from finetune_guard.identity import ALIAS_PREFIX, PROOF_PREFIX, is_named
 from finetune_guard.recording.names import resolved
 
 _TAIL = 4
@@ -62,7 +62,7 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
     for alias, name in store.aliases().items():
         if name not in finally_called:
             finally_called[name] = resolved(store, name)
-        if alias != finally_called[name]:
+        if alias != finally_called[name] and not alias.startswith(PROOF_PREFIX):
             called.setdefault(finally_called[name], []).append(alias)
     return [
         _Known(

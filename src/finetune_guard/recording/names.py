@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from finetune_guard.identity import UNNAMED, Credentials, is_slug, organization_id, project_id
+from finetune_guard.identity import PROOF_PREFIX, UNNAMED, Credentials, is_slug, organization_id, project_id
 from finetune_guard.recording.notes import Subject
 from finetune_guard.stores.store import Store
 
 _MOST_KNOWN = 1_000
 _MOST_STEPS = 5
-_PROOF = "proof:"
-"""Before an organization's id that the API has named: the slug in the same answer, or itself without one."""
+_MOST_LINKED_KEYS = 1_000
+"""How many keys one process links: tokens that change with every request must not fill a store."""
 
 
 class Names:
@@ -31,6 +31,7 @@ class Names:
         self._store = store
         self._slugs: dict[Credentials, str] = {}
         self._linked: dict[Credentials, str] = {}
+        self._linked_keys = 0
         self._salt: bytes | None = None
 
     def learn(self, subject: Subject) -> None:
@@ -101,8 +102,10 @@ class Names:
         if subject.organization is not None:
             name = resolved(self._store, subject.organization)
             if self._linked.get(subject.credentials) != name:
-                self._link(alias, name)
-                if claimed is not None and self._store.organization_of(_PROOF + claimed) is None:
+                if self._linked_keys < _MOST_LINKED_KEYS:
+                    self._link(alias, name)
+                    self._linked_keys += 1
+                if claimed is not None and self._store.organization_of(PROOF_PREFIX + claimed) is None:
                     self._link(claimed, name)
                 _keep(self._linked, subject.credentials, name)
             return name
@@ -121,21 +124,21 @@ class Names:
 
     def _prove(self, own_id: str) -> None:
         """Take what a request's header said of an id back: the API has named it, without a slug so far."""
-        if self._store.organization_of(_PROOF + own_id) is None:
+        if self._store.organization_of(PROOF_PREFIX + own_id) is None:
             if self._store.organization_of(own_id) is not None:
                 self._store.link(own_id, own_id)
-            self._store.link(_PROOF + own_id, own_id)
+            self._store.link(PROOF_PREFIX + own_id, own_id)
 
     def _join(self, own_id: str, name: str) -> None:
         """Link an id to the slug that an answer named with it; join the slug that an earlier one named."""
-        before = self._store.organization_of(_PROOF + own_id)
+        before = self._store.organization_of(PROOF_PREFIX + own_id)
         if before is not None:
             before = resolved(self._store, before)
             if before != name:
                 self._link(name, name)  # else two names that change places would point at each other
                 self._link(before, name)
         self._link(own_id, name)
-        self._link(_PROOF + own_id, name)
+        self._link(PROOF_PREFIX + own_id, name)
 
     def _link(self, alias: str, name: str) -> None:
         if self._store.organization_of(alias) != name and (alias != name or is_slug(name)):
