@@ -344,8 +344,10 @@ def test_a_program_that_is_told_to_stop_while_it_sleeps(run):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_child_begins_with_its_own_first_use(run, model):
+@pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
+def test_a_forked_child_begins_with_its_own_first_use(run, sim, model, moment):
     """A child has no keeper of its parent's; it gets its own when it uses the client, and ends quietly."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=1))
     code, out, err = run(
         """
         import json, warnings
@@ -353,6 +355,7 @@ def test_a_forked_child_begins_with_its_own_first_use(run, model):
 
         client.files.list()
         seen = {"parent": keepers()}
+        MOMENT
         read, write = os.pipe()
         if os.fork() == 0:
             before = keepers()
@@ -362,7 +365,7 @@ def test_a_forked_child_begins_with_its_own_first_use(run, model):
         os.wait()
         seen |= json.loads(os.read(read, 1000)) | {"after": keepers()}
         print(json.dumps(seen))
-        """
+        """.replace("MOMENT", moment)
     )
     assert (0, "") == (code, err)
     assert {"parent": 1, "child before": 0, "child": 1, "after": 1} == json.loads(out)

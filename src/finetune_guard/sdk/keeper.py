@@ -91,6 +91,10 @@ class Keeper:
     def _is_stopped(self) -> bool:
         return not self._clients
 
+    def _is_interrupted(self) -> bool:
+        """Whether a look under way should end now, be it to begin again."""
+        return self._is_stopped()
+
     def _due(self) -> Iterator[tuple[Client, Lookout]]:
         """One open client for each organization that is to be looked after now."""
         seen: set[Credentials] = set()
@@ -114,7 +118,7 @@ class Keeper:
             del self._lookouts[credentials]
 
     def _look(self, client: Client, lookout: Lookout) -> Flow[Look]:
-        return until_stopped(lookout.look(client._guard_credentials()), self._is_stopped)  # noqa: SLF001
+        return until_stopped(lookout.look(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
 
     def _looked(self, client: Client, lookout: Lookout, look: Look) -> None:
         if not client.is_closed():  # else its failure is no news

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
+import os
 import threading
 import time
 import weakref
@@ -16,6 +17,7 @@ from finetune_guard.sdk.lookout import Lookout, StoppedError
 from finetune_guard.watch import LONGEST
 
 _EXIT_TIMEOUT = 2.0
+_FORK_TIMEOUT = 2.0
 
 
 class ThreadKeeper(Keeper):
@@ -31,6 +33,7 @@ class ThreadKeeper(Keeper):
         """Begin anew. After ``fork`` what looked in the parent isn't there."""
         super().reset()
         self._thread = None
+        self.looking = threading.Lock()
 
     def used(self, client: Client) -> None:
         """Begin to look, if that hasn't begun: ``client`` has got an answer."""
@@ -70,11 +73,19 @@ class ThreadKeeper(Keeper):
         if thread is not None:
             _join(thread, timeout)
 
+    def _is_interrupted(self) -> bool:
+        return _forking or self._is_stopped()
+
     def _nobody_left(self) -> None:
         self._changed.notify_all()
 
     def _is_stopped(self) -> bool:
         return _ending or not self._clients
+
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether this is called from the keeper's own thread."""
+        return self._thread is threading.current_thread()
 
     def _run(self) -> None:
         while True:
@@ -91,7 +102,8 @@ class ThreadKeeper(Keeper):
         """Look at whatever is due; no client is held when it is over."""
         try:
             for client, lookout in self._due():
-                self._attend(client, lookout)
+                with self.looking:
+                    self._attend(client, lookout)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
             complain(error)
             return LONGEST.total_seconds()
@@ -116,6 +128,8 @@ def _join(thread: threading.Thread, timeout: float) -> None:
 
 _keepers: weakref.WeakSet[ThreadKeeper] = weakref.WeakSet()
 _ending = False
+_forking = False
+_resting: list[threading.Lock] = []
 
 
 def _end_at_exit() -> None:
@@ -126,5 +140,28 @@ def _end_at_exit() -> None:
         keeper.end(max(0.0, deadline - time.monotonic()))
 
 
+def _rest_before_fork() -> None:
+    """Let looks come to an end first: a child that inherits the locks of an HTTP client under way hangs."""
+    global _forking  # noqa: PLW0603 -- the process forks as a whole
+    _forking = True
+    deadline = time.monotonic() + _FORK_TIMEOUT
+    _resting.extend(
+        keeper.looking
+        for keeper in list(_keepers)
+        if not keeper.is_own_thread and keeper.looking.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    )
+
+
+def _go_on_after_fork() -> None:
+    global _forking  # noqa: PLW0603 -- as above
+    _forking = False
+    while _resting:
+        _resting.pop().release()
+
+
 # What is registered last runs first: before the history is written for the last time.
 atexit.register(_end_at_exit)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(
+        before=_rest_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_go_on_after_fork
+    )
