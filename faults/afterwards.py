@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from counting import CALLS_PER_MODEL, ask, both_halves
+from counting import ask, both_halves
 from listening import listening, summary
 from stage import GUARDED, Stage
 
@@ -54,7 +54,7 @@ def stored(store: Store) -> Stored:
 def begun(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
     """Give a guarded client whose history is begun and written, and how many inferences that holds."""
     client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
-    numbers = range(10_000_000, 10_000_000 + 2 * CALLS_PER_MODEL)
+    numbers = range(10_000_000, 10_000_000 + 20)
     for number in numbers:
         ask(client, number)
     client.guard.flush(CATCH_UP_SECONDS)

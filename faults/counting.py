@@ -19,7 +19,7 @@ from server import ANSWER, BODY, CHUNKS
 from table import Row
 
 MESSAGES = [{"role": "user", "content": "Where is my parcel 4711?"}]
-CALLS_PER_MODEL = 10
+CALLS_PER_MODEL = 50
 
 _RAW, _STREAM = 1, 2  # of ten calls one gives the raw response and one a stream
 

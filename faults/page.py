@@ -22,8 +22,8 @@ with the bare client. This page is what came of trying: `uv run faults/run.py --
 
 For each fault {calls} inferences on fine-tuned models were made through guarded clients, half of them with
 the sync client and half with the async one, against a local server that gives every call the same answer; of
-ten calls one asks for the raw response and one for a stream. After every tenth call the model is another one,
-so that there is something to be written all the time. Two bare clients made the same calls, by turns with the
+ten calls one asks for the raw response and one for a stream. After every fiftieth call the model is another
+one, since the first inference of each is written at once, and later ones once a minute. Two bare clients made the same calls, by turns with the
 guarded one. Where programs were ended or killed no times were taken, and they made as many calls as they got
 to.
 
@@ -32,7 +32,7 @@ to.
 * **p99** and **all calls**: how long one call took at most in 99 of 100 cases, and all of them together: the
   bare clients' mean, the guarded client's, and the noise, which is what two bare clients differ by at most
   when their calls are drawn or swapped at random 1,000 times. What exceeds the noise three times in a row
-  counts as slower.
+  counts as slower, unless it is less than 0.1 ms a call, which a guard may cost where nothing is wrong.
 * **What the guard logged meanwhile** shows that it felt the fault.
 * **The history afterwards**: when the fault was over, how many inferences the history had counted, of those
   that were answered, and how long `client.guard.flush()` then took.
