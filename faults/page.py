@@ -23,9 +23,9 @@ with the bare client. This page is what came of trying: `uv run faults/run.py --
 For each fault {calls} inferences on fine-tuned models were made through guarded clients, half of them with
 the sync client and half with the async one, against a local server that gives every call the same answer; of
 ten calls one asks for the raw response and one for a stream. After every fiftieth call the model is another
-one, since the first inference of each is written at once, and later ones once a minute. Two bare clients made the same calls, by turns with the
-guarded one. Where programs were ended or killed no times were taken, and they made as many calls as they got
-to.
+one, since the first inference of each is written at once, and later ones once a minute. Two bare clients made
+the same calls, by turns with the guarded one. Where programs were ended or killed no times were taken, and
+they made as many calls as they got to.
 
 * **Lost**: the call raised an exception, or gave nothing, where the bare client's did not.
 * **Changed**: status, body or type of what it gave differ from what the server had sent.
