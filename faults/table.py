@@ -67,6 +67,8 @@ class Row:
             if wrong
         ]
         kept = "yes" if self.kept else f"**no: {', '.join(why)}** {self.problem}".strip()
+        if self.kept and not self.inferences:
+            kept = "not tried"
         numbers = (f"{self.inferences:,}", str(self.lost), str(self.changed))
         return self.fault, *numbers, self.p99, self.total, self.logged, self.history, kept
 
