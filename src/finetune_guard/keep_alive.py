@@ -32,6 +32,7 @@ from finetune_guard.words import Word
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
+_AFTER_THE_END = timedelta(days=2)  # published days are ±1 day, and each lasts two days around the Earth
 _MOST_CANDIDATES = 10
 _NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED)
 
@@ -128,13 +129,16 @@ class KeepAlivePlan(BaseModel):
 def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
 
-    Where the API has refused, nothing is sent without being asked for: it would cost money at every
-    try, and whether it helps is not published.
+    A window that outlives the creation of jobs needs no renewal. Where the API has refused, nothing is
+    sent without being asked for: it would cost money at every try, and whether it helps is not published.
     """
     if eligibility.reason in _NEVER_AUTOMATIC:
         return False
     if eligibility.reason in (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING):
         return False
+    closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
+    if closes is not None and ends is not None and closes.date() - ends > _AFTER_THE_END:
+        return False  # it is open for as long as jobs can be created
     return eligibility.remaining is None or eligibility.remaining <= keep_alive.renew_within
 
 

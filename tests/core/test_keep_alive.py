@@ -45,10 +45,12 @@ def evidence(last: datetime | None) -> Evidence:
         (at(0), datetime(2027, 2, 1, tzinfo=timezone.utc), False),
         (at(150), datetime(2027, 1, 6, tzinfo=timezone.utc), False),
         (at(100), datetime(2027, 1, 6, tzinfo=timezone.utc), True),
+        (at(101), datetime(2026, 12, 30, tzinfo=timezone.utc), False),
+        (at(100), datetime(2026, 12, 30, tzinfo=timezone.utc), True),
     ],
 )
 def test_when_it_is_due(last, now, due):
-    """Due when the window is lapsed, unknown or closes within fourteen days, and a rule asks for it."""
+    """Due when the window is lapsed, unknown or closes within fourteen days, while jobs can be created."""
     assert due is is_due(KeepAlive(), decide(OPENAI_SELF_SERVE, evidence(last), now))
 
 

@@ -120,7 +120,7 @@ def test_demo_tells_its_story():
     assert "InferenceWindowExpiredError" in finished.stdout
 
 
-@pytest.mark.parametrize("name", ["status", "check", "keep-alive", "history", "config"])
+@pytest.mark.parametrize("name", ["status", "check", "sync", "models", "keep-alive", "history", "config"])
 def test_named_commands_exist(name):
     """Each command that the README names can be asked for help."""
     assert f"`{name}`" in README or f"`finetune-guard {name}`" in README
