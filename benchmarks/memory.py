@@ -6,6 +6,7 @@ import gc
 import os
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -18,10 +19,13 @@ from finetune_guard import GuardConfig, OpenAI
 from isolated import KEY, Guarded, Isolated, chat, now, prepare
 from table import Row, tell
 
-CLIENTS, WARM_UP = 10_000, 500
+CLIENTS, WARM_UP, ALONE = 10_000, 2_000, 1_000
 INFERENCES, MODELS = 1_000_000, 100
-FLAT = 512 * 1024
+FLAT = 1024 * 1024
 """Bytes that count as none: what an allocator keeps back."""
+
+FEW = 100
+"""Objects that count as none: one that each client left would be thousands."""
 
 http_client: Any = openai.DefaultHttpxClient()  # one for all: what is made and dropped is the rest
 
@@ -44,7 +48,7 @@ def rows() -> Iterator[Row]:
         def ours() -> object:
             return OpenAI(api_key=KEY, http_client=http_client, guard=GuardConfig(store=folder))
 
-        def copies() -> object:
+        def copies(parent: OpenAI = parent) -> object:
             return parent.with_options(timeout=5)
 
         def used() -> object:
@@ -61,6 +65,9 @@ def rows() -> Iterator[Row]:
             ("clients made, used for an inference and dropped", used),
         ):
             yield _left(f"{CLIENTS:,} {what}", _after(make), before)
+        del parent, copies, make, what
+        what = f"{ALONE:,} clients, each the only one of its store, used and dropped"
+        yield _left(what, _after(used, ALONE), before)
         yield _inferences(Path(folder, "many"))
 
 
@@ -73,12 +80,12 @@ def _with_response(client: Any) -> Any:
     return client
 
 
-def _after(make: Callable[[], object]) -> tuple[State, State]:
+def _after(make: Callable[[], object], count: int = CLIENTS) -> tuple[State, State]:
     """Return the state before and after very many were made and dropped, warmed up."""
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP * count // CLIENTS):
         make()
     before = _state()
-    for _ in range(CLIENTS):
+    for _ in range(count):
         make()
     return before, _state()
 
@@ -86,9 +93,17 @@ def _after(make: Callable[[], object]) -> tuple[State, State]:
 def _state() -> State:
     for _ in range(3):
         gc.collect()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and _writers() > 1:  # a dropped client's thread writes what is noted first
+        time.sleep(0.05)
+    gc.collect()
     counted = Counter(type(each).__name__ for each in gc.get_objects())
     files = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0  # noqa: PTH208 -- a count
     return State(counted, threading.active_count(), files, resident())
+
+
+def _writers() -> int:
+    return sum(thread.name.startswith("finetune-guard") for thread in threading.enumerate())
 
 
 def resident() -> int:
@@ -100,14 +115,16 @@ def resident() -> int:
 def _left(what: str, ours: tuple[State, State], bare: tuple[State, State]) -> Row:
     left, theirs = _growth(*ours), _growth(*bare)
     objects = sum(left.objects.values())
-    most = ", ".join(f"{count} {name}" for name, count in left.objects.most_common(3)) if objects > 10 else ""
+    most = (
+        ", ".join(f"{count} {name}" for name, count in left.objects.most_common(3)) if objects > FEW else ""
+    )
     return Row(
         what,
         f"{_told(left)}{f' ({most})' if most else ''}",
         f"bare: {_told(theirs)}",
         "nothing left, memory flat",
-        objects <= 10 and left.threads <= 0 and left.files <= 0 and left.resident <= FLAT,
-        "See the figure.",
+        objects <= FEW and left.threads <= 0 and left.files <= 0 and left.resident <= FLAT,
+        "What is left stands in the figure.",
     )
 
 
@@ -148,7 +165,7 @@ def _inferences(folder: Path) -> Row:
         "",
         "flat",
         growth <= FLAT and counted == INFERENCES // 10 * 11,
-        "See the figure.",
+        "What is left stands in the figure.",
     )
 
 

@@ -25,7 +25,18 @@ from table import HEADINGS, Row, heard, markdown
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
-BENCHMARKS = ("hooks", "calls", "imports", "decision", "stall", "writers", "memory", "usage")
+BENCHMARKS = (
+    "hooks",
+    "instructions",
+    "calls",
+    "imports",
+    "decision",
+    "stall",
+    "writers",
+    "memory",
+    "usage",
+    "peers",
+)
 
 HOW_TO_READ = """\
 Written by `uv run benchmarks/run.py --write`; what stands here was measured, not chosen.

@@ -54,7 +54,7 @@ def rows() -> Iterator[Row]:
     yield Row(
         f"event loop's worst stall in {LOCKED:.0f} s of a locked database, {calls // RUNS} inferences and "
         "decisions, first use included",
-        f"+{added * 1e3:.1f} ms; {_told(stalls['ours'])}",
+        f"{added * 1e3:+.1f} ms; {_told(stalls['ours'])}",
         f"bare: {_told(stalls['bare'])}",
         f"≤ {GOAL * 1e3:.0f} ms",
         added <= GOAL,

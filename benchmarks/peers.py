@@ -1,0 +1,136 @@
+"""The chat call in place with other things that look at calls of the same client, beside ours.
+
+Each runs in a process of its own and an environment of its own, which is made in the user's cache folder,
+with the same Python and the same openai. The processes make their calls in turns.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+import platformdirs
+
+from calls import row
+from paired import AGAIN, BARE, Comparison, rounds_of
+from server import serving
+from table import Row, tell
+
+CALLS, ROUNDS = 20, 31
+OURS = "ours"
+PEERS = {
+    "langfuse": ("langfuse",),
+    "langsmith": ("langsmith",),
+    "logfire": ("logfire",),
+    "braintrust": ("braintrust",),
+    "opentelemetry-instrumentation-openai-v2": (
+        "opentelemetry-instrumentation-openai-v2",
+        "opentelemetry-sdk",
+        "httpx",  # which it imports and neither it nor the newest openai brings along
+    ),
+    "openinference-instrumentation-openai": ("openinference-instrumentation-openai", "opentelemetry-sdk"),
+}
+ENVIRONMENTS = Path(platformdirs.user_cache_dir("finetune-guard", appauthor=False), "benchmarks")
+WORKER = Path(__file__).with_name("peer.py")
+
+
+class Worker:
+    """A process that makes calls when told to."""
+
+    def __init__(self, python: str, name: str, url: str, sink: str) -> None:
+        command = [python, str(WORKER), name, url, sink]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._asked, self._told = self.process.stdin, self.process.stdout
+
+    def is_ready(self) -> bool:
+        """Wait until it has made its first calls; tell whether it could."""
+        return any(line == "ready\n" for line in self._told)  # some of them print a word of their own
+
+    def calls(self, count: int) -> tuple[float, float]:
+        """Have it make calls; return the CPU seconds and the seconds that they took."""
+        self._asked.write(f"{count}\n")
+        self._asked.flush()
+        cpu, passed = self._told.readline().split()
+        return float(cpu), float(passed)
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def rows() -> Iterator[Row]:
+    """Install, compare, and name what could not be."""
+    workers: dict[str, Worker] = {}
+    versions = dict.fromkeys((BARE, AGAIN, OURS), "")
+    with serving() as url, serving() as sink, ExitStack() as running:
+        for name in (BARE, AGAIN, OURS, *PEERS):
+            try:
+                python, versions[name] = _environment(name) if name in PEERS else (sys.executable, "")
+            except subprocess.CalledProcessError as error:
+                yield Row(
+                    f"chat call in place with {name}", f"left out, not installed: {_last(error.stderr)}"
+                )
+                continue
+            worker = Worker(python, name, url, sink)
+            running.callback(worker.stop)
+            if worker.is_ready():
+                workers[name] = worker
+            else:
+                said = _last(worker.process.communicate()[1])
+                yield Row(f"chat call in place with {name} {versions[name]}", f"left out, breaks: {said}")
+        found = _compared(workers)
+    for name in workers:
+        if name not in (BARE, AGAIN):
+            yield row(f"chat call in place with {name} {versions[name]}".rstrip(), found, name, None)
+
+
+def _compared(workers: dict[str, Worker]) -> tuple[Comparison, Comparison]:
+    kept: tuple[dict[str, list[float]], ...] = (
+        {name: [] for name in workers},
+        {name: [] for name in workers},
+    )
+    for number, turns in enumerate(rounds_of(workers, ROUNDS + 1)):
+        taken = [dict.fromkeys(workers, 0.0), dict.fromkeys(workers, 0.0)]
+        for name in turns:
+            for total, seconds in zip(taken, workers[name].calls(CALLS), strict=True):
+                total[name] += seconds / (2 * CALLS)
+        if number:
+            for seconds_of, total in zip(kept, taken, strict=True):
+                for name, seconds in total.items():
+                    seconds_of[name].append(seconds)
+    cpu, passed = (Comparison({name: tuple(each) for name, each in one.items()}) for one in kept)
+    return cpu, passed
+
+
+def _environment(name: str) -> tuple[str, str]:
+    """Return the interpreter of the environment of ``name``, made when it isn't there, and its version."""
+    place = ENVIRONMENTS / f"{name}-openai-{version('openai')}"
+    python = str(place / "bin" / "python")
+    if not Path(python).exists():
+        _run("uv", "venv", "--quiet", "--python", sys.executable, str(place))
+    pinned = f"openai=={version('openai')}"
+    _run("uv", "pip", "install", "--quiet", "--python", python, pinned, *PEERS[name])
+    asked = f"import importlib.metadata as m; print(m.version({name!r}))"
+    return python, _run(python, "-c", asked).strip()
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "nothing was said"
+
+
+if __name__ == "__main__":
+    tell(rows())
