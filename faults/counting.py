@@ -6,11 +6,11 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from noise import differences
+from noise import differences, differences_by_rounds
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from stage import AGAIN, BARE, GUARDED, KEYS, Stage
 
@@ -66,9 +66,21 @@ class Tally:
         self.answered += other.answered
         self.problem = self.problem or other.problem
 
-    def row(self, fault: str, history: str, *, caught_up: bool, problem: str = "", logged: str = "") -> Row:
-        """Return the row of the table."""
-        percentile, total = differences(*(self.seconds[name] for name in (BARE, AGAIN, GUARDED)))
+    def row(
+        self,
+        fault: str,
+        history: str,
+        *,
+        caught_up: bool,
+        problem: str = "",
+        logged: str = "",
+        rounds: Sequence[Tally] = (),
+    ) -> Row:
+        """Return the row of the table; with ``rounds``, which this tally adds up, they are compared."""
+        if rounds:
+            percentile, total = differences_by_rounds([each._by_client() for each in rounds])
+        else:
+            percentile, total = differences(*self._by_client())
         return Row(
             fault,
             len(self.seconds[GUARDED]),
@@ -82,6 +94,9 @@ class Tally:
             logged,
             problem or self.problem,
         )
+
+    def _by_client(self) -> tuple[list[float], list[float], list[float]]:
+        return self.seconds[BARE], self.seconds[AGAIN], self.seconds[GUARDED]
 
 
 def model(number: int) -> str:

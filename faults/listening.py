@@ -37,5 +37,6 @@ def summary(said: list[str]) -> str:
         return "nothing"
     cause = re.search(r"Could not [^:]*?(?: in '[^']*'| at \S*)?: (.*?)\. [A-Z]", said[0])
     first = cause[1] if cause else re.sub(r"'[^']*'", "the folder", said[0]).partition(". ")[0]
+    first = re.sub(r": b['\"].*", "", first)  # what it was that could not be understood
     first = first if len(first) <= _LONGEST else first[:_LONGEST] + "…"
     return first if len(said) == 1 else f"{first} ({len(said)} warnings)"

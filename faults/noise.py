@@ -67,6 +67,27 @@ def differences(
     )
 
 
+def differences_by_rounds(
+    rounds: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]],
+) -> tuple[Difference, Difference]:
+    """Return the same of rounds with new clients each, where calls are made at once.
+
+    There the calls of a round hang together: one client's wait for each other, and not for another's. So
+    for the noise it is whole rounds that are swapped.
+    """
+    chance, calls = random.Random(len(rounds)), sum(len(ours) for _, _, ours in rounds)
+
+    def difference(figure: Callable[[Sequence[float]], float], share: int, allowed: float) -> Difference:
+        bare, again, ours = (
+            [figure(each) / share for each in client] for client in zip(*rounds, strict=True)
+        )
+        apart = [b - a for b, a in zip(bare, again, strict=True)]
+        noise = _bound(lambda: sum(chance.choice((each, -each)) for each in apart), sum(apart))
+        return Difference((sum(bare) + sum(again)) / 2, sum(ours), noise, allowed)
+
+    return difference(p99, len(rounds), _ALLOWED), difference(sum, 1, _ALLOWED * calls)
+
+
 def _bound(difference: Callable[[], float], found: float) -> float:
     noise = sorted([abs(found), *(abs(difference()) for _ in range(_DRAWN))])
     return noise[math.ceil(_CERTAINTY * len(noise)) - 1]

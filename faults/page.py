@@ -31,8 +31,10 @@ they made as many calls as they got to.
 * **Changed**: status, body or type of what it gave differ from what the server had sent.
 * **p99** and **all calls**: how long one call took at most in 99 of 100 cases, and all of them together: the
   bare clients' mean, the guarded client's, and the noise, which is what two bare clients differ by at most
-  when their calls are drawn or swapped at random 1,000 times. What exceeds the noise three times in a row
-  counts as slower, unless it is less than 0.1 ms a call, which a guard may cost where nothing is wrong.
+  when their calls are drawn or swapped at random 1,000 times. Calls that are made at once wait for each
+  other, so that they are made in ten rounds, and whole rounds are swapped. What exceeds the noise three times
+  in a row counts as slower, unless it is less than 0.1 ms a call, which a guard may cost where nothing is
+  wrong.
 * **What the guard logged meanwhile** shows that it felt the fault.
 * **The history afterwards**: when the fault was over, how many inferences the history had counted, of those
   that were answered, and how long `client.guard.flush()` then took.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -11,51 +11,65 @@ from afterwards import catch_up, stored
 from counting import Tally, run, run_async
 from stage import GUARDED, Stage
 
+from finetune_guard import GuardConfig
 from table import Row
 
 AT_ONCE = 64
+ROUNDS = 10
+_EACH = 3
 
 
 def threads(stage: Stage) -> Row:
     """Use one client in 64 threads at once."""
     config = stage.config()
-    clients = stage.sync(config)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        tally = _joined(pool.map(partial(run, clients), _shares(stage)))
-    return _row(stage, clients[GUARDED], tally, f"{AT_ONCE} threads on one client")
+
+    def once(shares: list[range]) -> Tally:
+        clients = stage.sync(config)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = _joined(pool.map(partial(run, clients), shares))
+        for client in clients.values():
+            client.close()
+        return found
+
+    return _row(stage, config, once, f"{AT_ONCE} threads on one client, {ROUNDS} times")
 
 
 def tasks(stage: Stage) -> Row:
     """Use one client in 64 tasks at once."""
     config = stage.config()
-    clients = stage.sync(config)
 
-    async def all_at_once() -> Tally:
+    async def all_at_once(shares: list[range]) -> Tally:
         clients = stage.asynchronous(config)
-        found = await asyncio.gather(*(run_async(clients, share) for share in _shares(stage)))
+        found = await asyncio.gather(*(run_async(clients, share) for share in shares))
         for client in clients.values():
             await client.close()
-        return _joined(iter(found))
+        return _joined(found)
 
-    return _row(stage, clients[GUARDED], asyncio.run(all_at_once()), f"{AT_ONCE} tasks on one async client")
+    def once(shares: list[range]) -> Tally:
+        return asyncio.run(all_at_once(shares))
+
+    return _row(stage, config, once, f"{AT_ONCE} tasks on one async client, {ROUNDS} times")
 
 
-def _shares(stage: Stage) -> list[range]:
-    return [range(first, stage.calls, AT_ONCE) for first in range(AT_ONCE)]
-
-
-def _joined(tallies: Iterator[Tally]) -> Tally:
+def _joined(tallies: Iterable[Tally]) -> Tally:
     whole = Tally()
     for tally in tallies:
         whole.add(tally)
     return whole
 
 
-def _row(stage: Stage, client: object, tally: Tally, what: str) -> Row:
-    problem = catch_up(client)
-    found = stored(stage.config().open_store())
-    is_right = not problem and found.inferences == tally.answered
-    return tally.row(what, f"{found.inferences:,} of {tally.answered:,}", caught_up=is_right, problem=problem)
+def _row(stage: Stage, config: GuardConfig, once: Callable[[list[range]], Tally], what: str) -> Row:
+    rounds = []
+    for number in range(ROUNDS):
+        first = number * AT_ONCE * _EACH
+        rounds.append(
+            once([range(first + share * _EACH, first + (share + 1) * _EACH) for share in range(AT_ONCE)])
+        )
+    tally = _joined(rounds)
+    problem = catch_up(stage.sync(config)[GUARDED])
+    found = stored(config.open_store())
+    history, is_right = f"{found.inferences:,} of {tally.answered:,}", found.inferences == tally.answered
+    return tally.row(what, history, caught_up=not problem and is_right, problem=problem, rounds=rounds)
 
 
 FAULTS = {
