@@ -64,11 +64,12 @@ def rows() -> Iterator[Row]:
                 blocks[OURS](100)
                 clients[OURS]._finetune_guard.flush(30)  # what is measured isn't the first write
                 found = compare(blocks, calls=CALLS, rounds=ROUNDS, clock=time.thread_time)
+                each = found.each(BARE).median * 1e6
                 added, best = found.difference(OURS), found.least_difference(OURS) * 1e6
                 yield Row(
                     f"hooks, isolated: {kind}, {flavour}",
                     f"+{added.told(2, factor=1e6, unit=' µs')}; at best +{best:.2f}",
-                    found.difference(AGAIN).told(2, factor=1e6, unit=" µs"),
+                    f"{found.difference(AGAIN).told(2, factor=1e6, unit=' µs')} on {each:.2f} µs",
                     f"≤ {goal * 1e6:.0f} µs" if goal else "",
                     added.median <= goal if goal else None,
                     f"{(added.median - goal) * 1e6:.2f} µs too long. {why}" if goal else "",

@@ -24,8 +24,8 @@ INFERENCES, MODELS = 1_000_000, 100
 FLAT = 1024 * 1024
 """Bytes that count as none: what an allocator keeps back."""
 
-FEW = 100
-"""Objects that count as none: one that each client left would be thousands."""
+FEW = 500
+"""Objects that count as none: weak references come and go; one that each client left would be thousands."""
 
 http_client: Any = openai.DefaultHttpxClient()  # one for all: what is made and dropped is the rest
 

@@ -43,8 +43,9 @@ Written by `uv run benchmarks/run.py --write`; what stands here was measured, no
 
 A figure is a difference from the bare client, or a ratio to it, in the same process and taken in turns with
 it: the median, and in brackets the interval that holds the true median with 95 % certainty. "Bare against
-bare" is the same measurement of two clients that are both bare: what lies within it is noise. Figures of two
-runs, or of two machines, can't be compared with each other. `benchmarks/paired.py` says how it is done.
+bare" is the same measurement of two clients that are both bare: what lies within it is noise. "At best" are
+the quickest rounds, as on a machine that nobody else uses. Figures of two runs, or of two machines, can't be
+compared with each other. `benchmarks/paired.py` says how it is done.
 """
 
 
