@@ -31,11 +31,11 @@ from finetune_guard.errors import (
     StoreError,
     UsageSyncError,
 )
-from finetune_guard.history import Coverage, History, Inference, Source
+from finetune_guard.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
 from finetune_guard.inventory import Inventory, ModelRecord
-from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
 from finetune_guard.lifetimes import DateSource, Shutdown
-from finetune_guard.models import FineTunedModel
+from finetune_guard.models import FineTunedModel, ModelForm
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.sdk.client import AsyncClient, AsyncOpenAI, Client, OpenAI
 from finetune_guard.sdk.existing import guard
@@ -56,6 +56,7 @@ __all__ = [
     "Coverage",
     "DateSource",
     "Eligibility",
+    "Evidence",
     "FineTuneGuardError",
     "FineTuneGuardWarning",
     "FineTunedModel",
@@ -72,23 +73,27 @@ __all__ = [
     "KeepAlive",
     "KeepAliveError",
     "KeepAliveOutcome",
+    "ModelForm",
     "ModelLifetimeError",
     "ModelRecord",
     "ModelSunsetWarning",
     "NeverFineTunedError",
     "NoInferenceRecordedError",
     "NotEligibleError",
+    "NotSent",
     "OpenAI",
     "Phase",
     "PolicyBoundaryWarning",
     "Precision",
     "Prospect",
     "Reason",
+    "Refusal",
     "Requirement",
     "ShortLivedModelError",
     "ShortLivedModelWarning",
     "Shutdown",
     "Source",
+    "Span",
     "Store",
     "StoreError",
     "SyncProgress",

@@ -4,7 +4,7 @@ The rules, in the order in which they are asked:
 
 1. A phase without a requirement lets everybody create jobs.
 2. From the policy's last date on nobody can.
-3. A refusal by the API stands until an inference later than it is known.
+3. A refusal by the API stands until an inference, or a job that was created, later than it is known.
 4. Where earlier fine-tuning is required, any trace of it suffices. A search that found no trace is
    not proof that there is none: a key sees its own project only.
 5. Where a recent inference is required, the organization is eligible while
@@ -24,7 +24,7 @@ from datetime import date, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
-from finetune_guard.history import Coverage, Evidence, Inference, Refusal
+from finetune_guard.history import Coverage, Evidence, Inference, Refusal, latest
 from finetune_guard.identity import is_named
 from finetune_guard.policy import AccessPolicy, Phase, Requirement, UtcDatetime, aware_utc
 from finetune_guard.words import Word
@@ -218,10 +218,12 @@ def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reas
 
 
 def _refusal_stands(evidence: Evidence) -> bool:
-    """Whether no inference is later. Both times are the API's as a rule, so that ours doesn't matter."""
+    """Whether nothing later ends it. All times are the API's as a rule, so that ours doesn't matter."""
     if evidence.refusal is None:
         return False
-    return evidence.last_inference is None or evidence.refusal.at >= evidence.last_inference.at
+    last = evidence.last_inference.at if evidence.last_inference is not None else None
+    later = latest(last, evidence.job_created_at)
+    return later is None or evidence.refusal.at >= later
 
 
 def _has_fine_tuned(evidence: Evidence) -> bool:

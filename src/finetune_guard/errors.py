@@ -186,7 +186,7 @@ class KeepAliveError(FineTuneGuardError):
 
 
 class UsageSyncError(FineTuneGuardError):
-    """Nothing of the organization's usage could be read; the API's error, if any, is chained."""
+    """The organization's usage could not be read, or not all of it; the API's error, if any, is chained."""
 
 
 class UnreadableUsageError(UsageSyncError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from finetune_guard.api_errors import in_short, is_wrong_key
@@ -72,6 +72,7 @@ class Guard(Knowledge):
     def __init__(self, config: GuardConfig) -> None:
         super().__init__(config)
         self._asked: set[Credentials] = set()
+        self._tried: dict[Credentials, tuple[datetime, list[UsageSyncError]]] = {}
 
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
@@ -86,7 +87,7 @@ class Guard(Knowledge):
             eligibility = self.decide(credentials)
             if not _may_sync(eligibility, admin_key):
                 return eligibility
-            yield from self._sync_quietly(credentials, admin_key)
+            yield from self._sync_for_decision(credentials, admin_key)
         return self.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
@@ -135,6 +136,17 @@ class Guard(Knowledge):
 
     # What happens before a call.
 
+    def judge(self, call: GuardedCall, credentials: Credentials) -> Flow[Admission]:
+        """Decide about a call by what is known: it goes to a guarded host, and the client's own is another.
+
+        Whatever would be asked, and the admin key with it, would go to that other host.
+        """
+        yield from ()
+        warning = None
+        if isinstance(call, JobCreation) and call.model is not None:
+            warning = self.ends.before_job(call.model, self.now())
+        return Admission(self.decide(credentials), (), warning)
+
     def authorize(
         self, call: GuardedCall, credentials: Credentials, admin_key: str | None = None
     ) -> Flow[Admission]:
@@ -148,8 +160,7 @@ class Guard(Knowledge):
             BaseModelShutDownError: The model that a job is to start from is gone.
             ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
-        creates = isinstance(call, JobCreation)
-        eligibility = self.decide(credentials)
+        eligibility, creates = self.decide(credentials), isinstance(call, JobCreation)
         if creates and eligibility.reason in ASKABLE:
             credentials = yield from self._identify(credentials, again=False, wrong_key_ends_it=True)
             eligibility = self.decide(credentials)
@@ -158,7 +169,7 @@ class Guard(Knowledge):
             warning = self.ends.before_job(call.model, self.now())
         failures: list[UsageSyncError | KeepAliveError] = []
         if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
-            failures += yield from self._sync_quietly(credentials, admin_key)
+            failures += yield from self._sync_before(credentials, admin_key)
             eligibility = self.decide(credentials)
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
@@ -209,7 +220,21 @@ class Guard(Knowledge):
             raise GuardConfigError(not_fine_tuned("keep_alive", model))
         return Renewal(self.recorder, keep_alive, self.decide, self.now, lambda: self.ends.read(self.now()))
 
-    def _sync_quietly(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
+    def _sync_before(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
+        """Read the usage before a call, unless that was just tried; return why it failed, if it did."""
+        now = self.now()
+        tried_at, failures = self._tried.get(credentials, (None, []))
+        if tried_at is not None and abs(now - tried_at) < _JUST_READ:
+            return failures
+        if len(self._tried) >= _MOST_ASKED:
+            self._tried.clear()
+        failures = yield from self._sync_for_decision(credentials, admin_key)
+        self._tried[credentials] = now, failures
+        return failures
+
+    def _sync_for_decision(
+        self, credentials: Credentials, admin_key: str | None
+    ) -> Flow[list[UsageSyncError]]:
         """Read the usage for a decision, which goes on without it; return why that failed, if it did."""
         try:
             done = yield from self.sync(credentials, admin_key)
@@ -258,5 +283,5 @@ class Guard(Knowledge):
 def _may_sync(eligibility: Eligibility, admin_key: str | None) -> bool:
     """Whether reading the usage is possible, may change the verdict, and wasn't done just now."""
     read_until = eligibility.covered_until
-    just_read = read_until is not None and eligibility.checked_at - read_until < _JUST_READ
+    just_read = read_until is not None and abs(eligibility.checked_at - read_until) < _JUST_READ
     return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE

@@ -150,6 +150,7 @@ class Evidence(_Fact):
         fine_tuned_by: A moment at which fine-tuning had certainly happened already.
         no_trace_at: When a search for earlier fine-tuning last came back empty.
         refusal: The latest refusal of the API.
+        job_created_at: When the latest job that is known was created.
         usage_read: The stretches of time for which the organization's usage was read.
     """
 
@@ -158,6 +159,7 @@ class Evidence(_Fact):
     fine_tuned_by: UtcDatetime | None = None
     no_trace_at: UtcDatetime | None = None
     refusal: Refusal | None = None
+    job_created_at: UtcDatetime | None = None
     usage_read: tuple[Span, ...] = ()
 
     def usage_read_until(self, since: datetime) -> datetime | None:
@@ -179,6 +181,7 @@ class Evidence(_Fact):
             fine_tuned_by=_earliest(self.fine_tuned_by, other.fine_tuned_by),
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),
+            job_created_at=latest(self.job_created_at, other.job_created_at),
             usage_read=united((*self.usage_read, *other.usage_read)),
         )
 

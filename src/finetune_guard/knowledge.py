@@ -59,7 +59,7 @@ class Knowledge:
         self.policy = config.policy
         self.recorder = Recorder.of(config.open_store())
         self.ends = ModelEnds(config, self.recorder.store)
-        self._witness = Witness(self.recorder, self.ends)
+        self._witness = Witness(self.recorder, self.ends, self.policy.window)
         self._complained: set[str] = set()
 
     def applies_to(self, host: str, port: int | None) -> bool:

@@ -67,8 +67,11 @@ class ModelEnds:
 
     def learn(self, announced: Mapping[str, Announced]) -> None:
         """Remember in this process what the API said; no I/O."""
-        if announced:
-            self._dates = self.dates.with_announced(announced)
+        known = self.dates.announced
+        news = {model: said for model, said in announced.items() if known.get(model) != said}
+        if news:
+            self._dates = self.dates.with_announced(news)
+        if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
             self._looked_at.clear()
 
     def remember(self, announced: Mapping[str, Announced]) -> None:

@@ -43,11 +43,21 @@ class Traces:
 
     Attributes:
         fine_tuned_by: The earliest moment by which fine-tuning had certainly happened; None without one.
+        job_created_at: When the latest of the jobs was created; None without one.
         organizations: The ``org-`` ids that the records belong to.
     """
 
     fine_tuned_by: datetime | None = None
+    job_created_at: datetime | None = None
     organizations: frozenset[str] = frozenset()
+
+    def joined(self, other: Traces) -> Traces:
+        """Return what both tell together."""
+        begun = (moment for moment in (self.fine_tuned_by, other.fine_tuned_by) if moment is not None)
+        created = (moment for moment in (self.job_created_at, other.job_created_at) if moment is not None)
+        return Traces(
+            min(begun, default=None), max(created, default=None), self.organizations | other.organizations
+        )
 
 
 def completed_batches(body: object, now: datetime) -> Iterator[CompletedBatch]:
@@ -68,7 +78,8 @@ def traces_in_jobs(body: object, now: datetime) -> Traces:
     """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
     jobs = [row for row in _records(body) if row.get("object") == "fine_tuning.job"]
     ids = (organization_id(row.get("organization_id")) for row in jobs)
-    return Traces(_earliest(jobs, "created_at", now), frozenset(filter(None, ids)))
+    times = filter(None, (moment(row.get("created_at"), now) for row in jobs))
+    return Traces(_earliest(jobs, "created_at", now), max(times, default=None), frozenset(filter(None, ids)))
 
 
 def traces_in_models(body: object, now: datetime) -> Traces:

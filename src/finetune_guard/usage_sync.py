@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from finetune_guard.api_errors import in_short
 from finetune_guard.errors import UsageSyncError
 from finetune_guard.flows import Flow, Reply
-from finetune_guard.history import Evidence, History, Inference, Span
+from finetune_guard.history import Evidence, History, Inference, Span, united
 from finetune_guard.identity import UNNAMED, Credentials, project_id
 from finetune_guard.policy import UtcDatetime
 from finetune_guard.recording.notes import Subject
@@ -118,12 +118,17 @@ class Synchronization:
         begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         subject = Subject(organization, self.credentials)
 
+        read_now: list[Span] = []
+
         def learn(part: UsagePart, reply: Reply) -> None:
             self._check(organization, reply.organization)
             told = as_history(part, UNNAMED)
             decisive = self._decisive(told.last_inference, end)
-            span = Span(start=part.start, end=part.end)
-            facts = told.evidence.model_copy(update={"last_inference": decisive, "usage_read": (span,)})
+            # Up to where it was read is learnt a page late: only with the last inference is it proof.
+            facts = told.evidence.model_copy(
+                update={"last_inference": decisive, "usage_read": united(read_now)}
+            )
+            read_now.append(Span(start=part.start, end=part.end))
             told = told.model_copy(update={"evidence": facts})
             self.recorder.learn(subject, told, filter(None, map(project_id, part.projects)))
             if self.progress is not None:
@@ -132,7 +137,7 @@ class Synchronization:
         read = yield from read_usage(begin, end, key=self.key, learn=learn)
         if read.failure is not None and read.pages == 0:
             raise _failed(read.failure) from read.failure
-        newest = self._latest(read, subject)
+        newest = self._latest(read, subject, united(read_now))
         self.recorder.flush(FLUSH_TIMEOUT)
         return UsageSync(
             organization=organization or read.organization,
@@ -147,15 +152,14 @@ class Synchronization:
             failure=_why(read.failure),
         )
 
-    def _latest(self, read: UsageRead, subject: Subject) -> Inference | None:
-        """Note the latest inference as exactly as it is known now."""
+    def _latest(self, read: UsageRead, subject: Subject, spans: tuple[Span, ...]) -> Inference | None:
+        """Note the latest inference as exactly as it is known now, and for when that is so."""
         name = subject.organization or UNNAMED
         latest = read.latest_inference(name)
-        if latest is None:
-            return None
-        decisive = latest if read.complete else self._decisive(latest, read.end)
-        evidence = Evidence(organization=name, last_inference=decisive)
-        self.recorder.learn(subject, History(evidence=evidence, models={latest.model: latest}))
+        decisive = latest if read.complete or latest is None else self._decisive(latest, read.end)
+        evidence = Evidence(organization=name, last_inference=decisive, usage_read=spans)
+        models = {latest.model: latest} if latest is not None else {}
+        self.recorder.learn(subject, History(evidence=evidence, models=models))
         return latest
 
     def _decisive(self, last: Inference | None, end: datetime) -> Inference | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import openai
@@ -40,9 +40,10 @@ class Answer(NamedTuple):
 class Witness:
     """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
 
-    def __init__(self, recorder: Recorder, ends: ModelEnds) -> None:
+    def __init__(self, recorder: Recorder, ends: ModelEnds, window: timedelta | None) -> None:
         self._recorder = recorder
         self._ends = ends
+        self._window = window
         self._introduced: set[Credentials] = set()
         self._traced: dict[Subject, Traces] = {}
         self._batches: dict[tuple[Subject, str], tuple[date, int]] = {}
@@ -58,7 +59,10 @@ class Witness:
             self._recorder.note(subject, call.model, Source.OBSERVED, at)
         elif isinstance(call, JobCreation):
             job = traces_in_jobs(answer.body(), at)
-            self._recorder.learn(subject, told(fine_tuned_by=at), job.organizations)
+            created_at = job.job_created_at or at
+            self._recorder.learn(
+                subject, told(fine_tuned_by=at, job_created_at=created_at), job.organizations
+            )
         else:
             self._read(call.kind, answer.body(), subject, at)
 
@@ -88,7 +92,7 @@ class Witness:
             return
         if kind is RecordKind.BATCHES:
             for batch in completed_batches(body, at):
-                self._note_batch(subject, batch)
+                self._note_batch(subject, batch, at)
         elif kind is RecordKind.JOBS:
             self._note_traces(subject, traces_in_jobs(body, at))
         elif kind is RecordKind.MODELS:
@@ -97,7 +101,7 @@ class Witness:
         else:
             assert_never(kind)
 
-    def _note_batch(self, subject: Subject, batch: CompletedBatch) -> None:
+    def _note_batch(self, subject: Subject, batch: CompletedBatch, now: datetime) -> None:
         """Note a batch once for each subject, however often it is looked at.
 
         A day's count is merged, not added, so that another process, or this one after a restart, may
@@ -109,10 +113,12 @@ class Witness:
             self._batches.clear()
         day = batch.at.date()
         self._batches[subject, batch.id] = day, batch.requests
-        seen = self._batches.items()
+        seen = list(self._batches.items())  # other threads may add to it meanwhile
         count = sum(n for (whose, _), (when, n) in seen if (whose, when) == (subject, day))
         inference = Inference(organization=UNNAMED, model=batch.model, at=batch.at, source=Source.BATCH)
-        evidence = Evidence(organization=UNNAMED, last_inference=inference, fine_tuned_by=batch.at)
+        # One before the window tells nothing about the time since: it must not pass for the latest.
+        last = inference if self._window is None or now - batch.at < self._window else None
+        evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=batch.at)
         history = History(
             evidence=evidence, models={batch.model: inference}, daily={day: {Source.BATCH: count}}
         )
@@ -121,18 +127,14 @@ class Witness:
     def _note_traces(self, subject: Subject, traces: Traces) -> None:
         """Note what jobs or models prove, if that is more than was noted before."""
         before = self._traced.get(subject, Traces())
-        earlier = traces.fine_tuned_by
-        if earlier is not None and before.fine_tuned_by is not None and before.fine_tuned_by <= earlier:
-            earlier = None
-        names = traces.organizations - before.organizations
-        if earlier is None and not names:
+        joined = before.joined(traces)
+        if joined == before:
             return
         if len(self._traced) >= _MOST_REMEMBERED:
             self._traced.clear()
-        self._traced[subject] = Traces(
-            earlier or before.fine_tuned_by, before.organizations | traces.organizations
-        )
-        self._recorder.learn(subject, told(fine_tuned_by=earlier) if earlier is not None else None, names)
+        self._traced[subject] = joined
+        facts = told(fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at)
+        self._recorder.learn(subject, facts, traces.organizations)
 
 
 def sent_with(request_headers: Mapping[str, str]) -> Credentials:

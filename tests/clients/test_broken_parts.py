@@ -199,3 +199,17 @@ async def test_a_broken_clock_is_replaced(connect, infer, broken_clock, caplog):
         await infer(client)
         await done(client.guard.check())
     assert 1 == sum("configured clock fails" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded host", "other host"])
+async def test_a_programs_logging_may_fail(connect, infer, guarded, monkeypatch):
+    """A filter or handler of the program that raises takes nothing from a call that was answered."""
+
+    def fail(_):
+        raise RuntimeError("the program's own")
+
+    client = connect(config={} if guarded else {"hosts": []})
+    logger = logging.getLogger("finetune_guard")
+    monkeypatch.setattr(logger, "filters", [fail])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    assert (await infer(client)).choices

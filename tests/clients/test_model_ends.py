@@ -358,6 +358,16 @@ async def test_the_call_is_unchanged(client, bare, model, sunset, sim, stream):
     assert [model] * 2 == [served.model for served in sim.calls]
 
 
+async def test_a_look_at_the_models_says_nothing_again(client, infer, sunset):
+    """What the API says of the models' ends makes a warning anew only where an end has changed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            await infer(client)
+            await done(client.models.list())
+    assert 2 >= sum(warning.category is ModelSunsetWarning for warning in caught)
+
+
 async def test_it_is_said_once_a_day(client, infer, clock, sunset, sim):
     """The next day it is said again; another model is another matter."""
     for _ in range(3):

@@ -442,3 +442,13 @@ async def test_a_store_that_fails_does_not_show(way, sim, closing, clock, batch,
     for _ in range(2):
         assert batch == (await retrieve(client, batch)).id
     assert "recent_inference" == (await done(client.guard.check())).reason.value
+
+
+async def test_an_old_batch_closes_no_window(client, batch, clock):
+    """A batch of before the window tells nothing about the time since: what was unknown stays so."""
+    clock.advance(timedelta(days=90))
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    await done(client.batches.retrieve(batch))
+    eligibility = await done(client.guard.check())
+    assert ("unknown", "no_inference_recorded") == (eligibility.verdict.value, eligibility.reason.value)
+    assert 1 == len((await known(client))[0])

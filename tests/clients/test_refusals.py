@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import openai
 import pytest
-from both_ways import done, entered
+from both_ways import done, entered, listed
 from conftest import BASE
 
 from finetune_guard import FineTuneGuardError, FineTuningRefusedError, NotEligibleError, Verdict
@@ -184,3 +184,16 @@ async def test_a_refusal_elsewhere_is_none(may, sim):
         await done(may.fine_tuning.jobs.list())
     assert not isinstance(caught.value, NotEligibleError)
     assert "eligible" == (await done(may.guard.check())).verdict.value
+
+
+async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock):
+    """The API's latest word counts: who has seen it create a job since believes no older refusal."""
+    sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
+    await refused(may)
+    clock.advance(timedelta(hours=2))
+    line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    file = await done(bare.files.create(file=("train.jsonl", line * 10), purpose="fine-tune"))
+    await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    assert (await refused(may)).remembered
+    await listed(may.fine_tuning.jobs.list())
+    assert Verdict.ELIGIBLE is (await done(may.guard.check())).verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import socket
 from datetime import date, datetime, timedelta, timezone
 
 import openai
@@ -44,6 +45,14 @@ def _no_admin_key(monkeypatch):
 def sim(clock):
     with Simulator(clock=clock, admin_key=ADMIN_KEY) as simulator:
         yield simulator
+
+
+@pytest.fixture
+def wire_free_port():
+    """A port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
 
 
 @pytest.fixture
@@ -652,3 +661,45 @@ async def test_nothing_secret_is_told_or_kept(
         assert not any(secret.encode() in content for content in written), secret
     for key in (ADMIN_KEY, "sk-nobodys-at-all"):
         assert key not in caplog.text
+
+
+async def test_no_other_host_gets_the_admin_key(watched, sim, requests, wire_free_port):
+    """A job that is posted to a guarded host by a client of another host asks that other host for nothing."""
+    client = watched({"admin_api_key": ADMIN_KEY}, base_url=f"http://127.0.0.1:{wire_free_port}/v1")
+    with pytest.raises(FineTuneGuardError):
+        await done(client.post(f"{sim.base_url}/fine_tuning/jobs", cast_to=object, body={"model": BASE}))
+    assert [] == requests
+
+
+async def test_a_key_that_may_not_is_asked_once_a_minute(watched, sim, readings, clock):
+    """Job after job that is stopped costs one try a minute, and each error tells why it failed."""
+    client = watched({"admin_api_key": "sk-unknown"})
+    for expected in (1, 0, 0):
+        with pytest.raises(FineTuneGuardError, match="Usage: "):
+            await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+        assert expected == readings()
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(FineTuneGuardError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    assert 1 == readings()
+
+
+async def test_in_the_middle_of_a_reading_nothing_is_proven(way, connect, infer, billing, clock):
+    """Who asks while the usage is read, or after that was cut off, gets no verdict from half of it."""
+    clock.set(datetime(2026, 9, 1, 20, tzinfo=timezone.utc))
+    await infer(billing)
+    clock.set(datetime(2026, 10, 31, 1, tzinfo=timezone.utc))
+    client = connect({"admin_api_key": ADMIN_KEY})
+
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(progress):
+        if progress.days_read == progress.days:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        await done(client.guard.sync(progress=cut_off))
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    await done(client.guard.sync())
+    assert "eligible" == (await done(client.guard.check())).verdict.value

@@ -5,6 +5,11 @@ from __future__ import annotations
 import finetune_guard
 
 NAMES = [
+    "Span",
+    "Refusal",
+    "NotSent",
+    "ModelForm",
+    "Evidence",
     "OPENAI_SELF_SERVE",
     "AccessPolicy",
     "AsyncClient",

@@ -93,9 +93,12 @@ def test_a_batch_without_counts_is_one_inference(counts):
 def test_jobs_prove_fine_tuning_and_name_their_organization():
     """The earliest job that is shown counts, and its body has the organization's id."""
     listed = {"object": "list", "data": [JOB, {**JOB, "created_at": SECOND - 7200, "organization_id": 7}]}
-    expected = Traces(NOW - timedelta(hours=2), frozenset({"org-AbC123"}))
+    expected = Traces(NOW - timedelta(hours=2), NOW - timedelta(hours=1), frozenset({"org-AbC123"}))
     assert expected == traces_in_jobs(listed, NOW)
-    assert Traces(NOW - timedelta(hours=1), frozenset({"org-AbC123"})) == traces_in_jobs(JOB, NOW)
+    an_hour_ago = NOW - timedelta(hours=1)
+    alone = Traces(an_hour_ago, an_hour_ago, frozenset({"org-AbC123"}))
+    assert alone == traces_in_jobs(JOB, NOW)
+    assert expected == alone.joined(expected) == expected.joined(alone) == expected.joined(Traces())
 
 
 def test_what_is_no_job_proves_nothing():

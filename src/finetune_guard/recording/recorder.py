@@ -127,6 +127,11 @@ class Recorder:
         """Whether something waits to be written."""
         return self._writer.has_unwritten
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the store refused the last write, so that another may take as long and be refused too."""
+        return self._writer.is_failing
+
     def flush(self, timeout: float) -> bool:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         return self._writer.flush(timeout)

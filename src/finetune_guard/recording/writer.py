@@ -76,6 +76,11 @@ class Writer:
         """Whether something waits to be written."""
         return bool(self._pending or self._writing)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last round was refused."""
+        return self._failures > 0
+
     def unwritten(self, organization: str, credentials: Credentials) -> list[Notes]:
         """Return copies of the notes about an organization, or about credentials without a name."""
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import warnings
@@ -53,7 +54,8 @@ def warn_in_passing(warning: FineTuneGuardWarning) -> None:
     try:
         warn_caller(warning)
     except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
-        logger.warning("%s", warning)
+        with contextlib.suppress(Exception):  # and so can its logging
+            logger.warning("%s", warning)
 
 
 def warn_caller(warning: FineTuneGuardWarning) -> None:

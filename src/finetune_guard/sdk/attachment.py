@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -203,8 +204,14 @@ class Attachment:
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def flush(self, timeout: float) -> bool:
-        """Write what was seen; return whether that succeeded within ``timeout`` seconds."""
-        return self._engine is None or self._engine.recorder.flush(timeout)
+        """Write what was seen; return whether that succeeded within ``timeout`` seconds.
+
+        A store that refused the last write isn't waited for: every client that closes would.
+        """
+        if self._engine is None:
+            return True
+        recorder = self._engine.recorder
+        return recorder.flush(0.0 if recorder.is_failing else timeout)
 
     async def flush_async(self, timeout: float) -> bool:
         """Do as ``flush`` does, in a worker thread."""
@@ -225,7 +232,8 @@ class Attachment:
         """Log a failure of our own parts, once."""
         if not self._complained:
             self._complained = True
-            logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+                logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
 
 
 def _keeps(config: GuardConfig) -> bool:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from finetune_guard.calls import GuardedCall
 from finetune_guard.flows import ApiCall, Flow, Reply, T
+from finetune_guard.guard import Admission
 from finetune_guard.identity import Credentials
 from finetune_guard.sdk.admission import (
     admit,
@@ -83,6 +85,13 @@ class Guarded:
         client: Any = self
         return credentials(client.api_key, client.default_headers, headers or {})
 
+    def _guard_flow(self, call: GuardedCall, headers: Mapping[str, object]) -> Flow[Admission]:
+        """What decides about ``call``; nothing is asked where that would go to a host that isn't guarded."""
+        guard, credentials = self._finetune_guard.engine, self._guard_credentials(headers)
+        if not self._guard_is_active():
+            return guard.judge(call, credentials)
+        return guard.authorize(call, credentials, self._guard_admin_key())
+
     def _guard_admin_key(self) -> str | None:
         return self._finetune_guard.admin_key(self)
 
@@ -120,8 +129,7 @@ class SyncGuarded(Guarded, _SyncBase):
                     raise
                 raise gone from error
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        admin_key = self._finetune_guard.admin_key(self)
-        flow = guard.authorize(call, self._guard_credentials(headers), admin_key)
+        flow = self._guard_flow(call, headers)
         for warning in admit(call, self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
@@ -183,8 +191,7 @@ class AsyncGuarded(Guarded, _AsyncBase):
                     raise
                 raise gone from error
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        admin_key = self._finetune_guard.admin_key(self)
-        flow = guard.authorize(call, self._guard_credentials(headers), admin_key)
+        flow = self._guard_flow(call, headers)
         for warning in admit(call, await self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
