@@ -35,6 +35,8 @@ they made as many calls as they got to.
   other, so that they are made in ten rounds, and whole rounds are swapped. What exceeds the noise three times
   in a row counts as slower, unless it is less than 0.1 ms a call, which a guard may cost where nothing is
   wrong.
+  On a busy machine this is a coarse sieve: of five single tries without any fault it caught two, so
+  that a row that is slower is one to look into, and one that isn't can hide as much as its noise.
 * **What the guard logged meanwhile** shows that it felt the fault.
 * **The history afterwards**: when the fault was over, how many inferences the history had counted, of those
   that were answered, and how long `client.guard.flush()` then took.
