@@ -11,8 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from openai._models import FinalRequestOptions
 
 from finetune_guard import GuardConfig
 from hooks import sync_block
@@ -21,7 +24,7 @@ from table import Row, tell
 
 CALLS = 20_000
 NOTHING = "nothing"
-KINDS = {
+KINDS: dict[str, tuple[Any, Callable[[], FinalRequestOptions]]] = {
     "bare": (Isolated, chat),
     "chat on a fine-tuned model": (Guarded, chat),
     "embedding": (Guarded, embedding),

@@ -45,7 +45,8 @@ A figure is a difference from the bare client, or a ratio to it, in the same pro
 it: the median, and in brackets the interval that holds the true median with 95 % certainty. "Bare against
 bare" is the same measurement of two clients that are both bare: what lies within it is noise. "At best" are
 the quickest rounds, as on a machine that nobody else uses. Figures of two runs, or of two machines, can't be
-compared with each other. `benchmarks/paired.py` says how it is done.
+compared with each other. `benchmarks/paired.py` says how it is done. Imports, stalls and what else looks at
+calls are measured in processes of their own, which take turns.
 """
 
 

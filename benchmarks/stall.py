@@ -50,14 +50,17 @@ def rows() -> Iterator[Row]:
                 found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
             stalls[kind].append(found["stall"])
             calls += found["calls"] if kind == "ours" else 0
-    added = median(stalls["ours"]) - median(stalls["bare"])
+    alone = median(stalls["bare"])
+    added = median(stalls["ours"]) - alone
+    quiet = alone <= GOAL
     yield Row(
         f"event loop's worst stall in {LOCKED:.0f} s of a locked database, {calls // RUNS} inferences and "
         "decisions, first use included",
         f"{added * 1e3:+.1f} ms; {_told(stalls['ours'])}",
         f"bare: {_told(stalls['bare'])}",
-        f"≤ {GOAL * 1e3:.0f} ms",
-        added <= GOAL,
+        f"≤ {GOAL * 1e3:.0f} ms"
+        + ("" if quiet else ": not to be told, the bare client alone stands still for longer"),
+        added <= GOAL if quiet else None,
         f"{(added - GOAL) * 1e3:.0f} ms too long. {WHY}",
     )
 
