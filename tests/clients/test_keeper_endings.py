@@ -217,10 +217,11 @@ def test_each_loop_has_its_own(options, model, posts):
     keepers = []
 
     async def once():
-        await client.with_options(http_client=ASYNC.http_client()).files.list()
-        keepers.append((client._finetune_guard.keeper, asyncio.get_running_loop()))
-        assert at_work(keepers[-1][0])
-        assert keepers[-1][0]._loop is asyncio.get_running_loop()
+        async with ASYNC.http_client() as http_client:
+            await client.with_options(http_client=http_client).files.list()
+            keepers.append((client._finetune_guard.keeper, asyncio.get_running_loop()))
+            assert at_work(keepers[-1][0])
+            assert keepers[-1][0]._loop is asyncio.get_running_loop()
 
     for _ in range(2):
         asyncio.run(once())
