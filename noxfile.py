@@ -28,8 +28,8 @@ OLDEST_PYTHON = PYTHONS[0]
 OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
 """Releases of the SDK besides the oldest, which ``lowest`` tests, and the locked one, as in ``tests``."""
 
-UNTOUCHED_BY_OPENAI = ("tests/simulator", "tests/stores")
-"""The tests that never go through the SDK."""
+NOT_WITH_EVERY_OPENAI = ("tests/cli", "tests/examples", "tests/simulator", "tests/stores")
+"""The tests that never go through the SDK, or for which its oldest and its locked release are enough."""
 
 
 def _switch_pyenv_on() -> None:
@@ -137,7 +137,7 @@ def openai(session: nox.Session, openai: str) -> None:
             session.skip(f"openai {locked} is the newest release, and what the session 'tests' runs with")
     else:
         session.install(f"openai=={openai}")
-    _pytest(session, *(f"--ignore={folder}" for folder in UNTOUCHED_BY_OPENAI))
+    _pytest(session, *(f"--ignore={folder}" for folder in NOT_WITH_EVERY_OPENAI))
 
 
 def _version(session: nox.Session, package: str) -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,14 @@ def binary() -> str:
     pytest.skip(reason)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(highest: int = 65_535) -> int:
+    with ExitStack() as taken:  # held until one is low enough, so that each is another one
+        while True:
+            probe = taken.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port <= highest:
+                return port
 
 
 class RedisServer:

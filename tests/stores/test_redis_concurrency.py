@@ -166,7 +166,7 @@ def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activ
 
     def grow():
         store, number = RedisStore(redis_url), 0
-        while not stop.is_set():
+        while not stop.wait(0.02):
             number += 1
             model = f"ft:x:acme::{number}"
             store.record("acme", [activity(model, at=NOW + number * timedelta(microseconds=1))])

@@ -297,7 +297,8 @@ def test_a_replica_can_be_read_and_not_written(own_server, activity):
 def test_a_cluster_takes_all_keys_in_one_slot(activity):
     """A node that has the prefix's slot serves everything; one that has not says which node to use."""
     with (
-        RedisServer("--cluster-enabled", "yes") as server,
+        # A node of a cluster listens 10,000 ports higher as well.
+        RedisServer("--cluster-enabled", "yes", port=free_port(highest=55_535)) as server,
         server.client() as client,
         opened(server.url) as store,
     ):
