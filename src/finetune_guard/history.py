@@ -232,6 +232,21 @@ class History(_Fact):
             daily=daily,
         )
 
+    def recorded_all(self, activities: Iterable[Activity]) -> History:
+        """Return the history with ``activities`` added, each to what it touches and not to the whole."""
+        evidence, models, daily = self.evidence, dict(self.models), dict(self.daily)
+        for activity in activities:
+            model = activity.inference.model
+            added = History(
+                evidence=evidence,
+                models={model: models[model]} if model in models else {},
+                daily={day: daily[day] for day in activity.counts if day in daily},
+            ).recorded(activity)
+            evidence = added.evidence
+            models.update(added.models)
+            daily.update(added.daily)
+        return History(evidence=evidence, models=models, daily=daily)
+
     def merged(self, other: History) -> History:
         """Return the history of an organization that was known under two names; this name stays.
 

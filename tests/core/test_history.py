@@ -133,6 +133,12 @@ def test_no_order_of_recording_changes_the_history(many):
     assert newest == (outcomes[0].last_inference.at if outcomes[0].last_inference else None)
 
 
+@given(histories, st.lists(activities, max_size=4))
+def test_recording_many_is_recording_each(history, many):
+    """A store that writes several at once has what it would have after writing one by one."""
+    assert reduce(History.recorded, many, history) == history.recorded_all(many)
+
+
 @given(histories, activities)
 def test_recording_adds_exactly_what_was_counted(history, activity):
     """Counts add up, on the days and under the source they were counted for; the rest stays as it was."""

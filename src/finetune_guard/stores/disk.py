@@ -255,19 +255,7 @@ def _part(cache: PlainCache, organization: str, models: Iterable[str], days: Ite
 def _record(cache: PlainCache, organization: str, activities: Sequence[Activity]) -> None:
     touched = {activity.inference.model for activity in activities}
     counted = {day for activity in activities for day in activity.counts}
-    part = _part(cache, organization, touched, counted)
-    evidence, models, daily = part.evidence, dict(part.models), dict(part.daily)
-    for activity in activities:  # each is added to what it touches, not to the whole
-        model = activity.inference.model
-        added = History(
-            evidence=evidence,
-            models={model: models[model]} if model in models else {},
-            daily={day: daily[day] for day in activity.counts if day in daily},
-        ).recorded(activity)
-        evidence = added.evidence
-        models.update(added.models)
-        daily.update(added.daily)
-    _write(cache, History(evidence=evidence, models=models, daily=daily))
+    _write(cache, _part(cache, organization, touched, counted).recorded_all(activities))
 
 
 def _write(cache: PlainCache, history: History) -> None:

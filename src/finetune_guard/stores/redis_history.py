@@ -80,16 +80,4 @@ def record(change: Change, organization: str, activities: Sequence[Activity]) ->
     """Add ``activities`` to a history."""
     touched = {activity.inference.model for activity in activities}
     counted = {day for activity in activities for day in activity.counts}
-    known = part(change, organization, touched, counted)
-    summary, models, daily = known.evidence, dict(known.models), dict(known.daily)
-    for activity in activities:  # each is added to what it touches, not to the whole
-        model = activity.inference.model
-        added = History(
-            evidence=summary,
-            models={model: models[model]} if model in models else {},
-            daily={day: daily[day] for day in activity.counts if day in daily},
-        ).recorded(activity)
-        summary = added.evidence
-        models.update(added.models)
-        daily.update(added.daily)
-    write(change, History(evidence=summary, models=models, daily=daily))
+    write(change, part(change, organization, touched, counted).recorded_all(activities))
