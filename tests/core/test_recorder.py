@@ -50,6 +50,21 @@ class WatchedStore(MemoryStore):
         return super().evidence(organization)
 
 
+class OvertakenStore(MemoryStore):
+    """A memory store in which something happens right after the history of an organization was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile = None
+
+    def evidence(self, organization):
+        found = super().evidence(organization)
+        if self.meanwhile is not None and organization == "acme-28gund":
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return found
+
+
 def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at: datetime = NOON) -> None:
     recorder.note(subject, model, Source.OBSERVED, at)
 
@@ -148,6 +163,30 @@ def test_a_name_that_is_learnt_hides_nothing():
     recorder.name(ACME)
     assert NOON == recorder.evidence(KEY).last_inference.at
     assert "acme-28gund" == recorder.evidence(KEY).organization
+
+
+def test_a_name_that_is_just_being_written_hides_nothing():
+    """A decision that is made while a history moves to its organization's name still rests on all of it."""
+    store = OvertakenStore()
+    recorder = Recorder.of(store)
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    recorder.name(ACME)
+    store.meanwhile = lambda: recorder._names.write(ACME, ())
+    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert NOON == store.evidence("acme-28gund").last_inference.at
+    assert {Source.OBSERVED: 1} == recorder.history(KEY).daily[NOON.date()]
+
+
+def test_a_name_that_is_learnt_hides_nothing_of_an_organization_that_was_given():
+    """So it is for a client that is made with ``organization="org-..."``."""
+    recorder = Recorder.of(MemoryStore())
+    given = KEY._replace(organization="org-Acme")
+    note(recorder, Subject(None, given))
+    assert recorder.flush(30)
+    recorder.name(Subject("acme-28gund", given))
+    assert NOON == recorder.evidence(given).last_inference.at
+    assert {Source.OBSERVED: 1} == recorder.history(given).daily[NOON.date()]
 
 
 def test_two_organizations_are_not_mixed():

@@ -75,6 +75,12 @@ class Names:
         """Whether the store knows the name too, so that nothing more is kept under the alias."""
         return self._linked.get(credentials) == self._slugs.get(credentials)
 
+    def former(self, credentials: Credentials) -> str | None:
+        """Return under which name something may be kept from before the slug was known, if under any."""
+        alias = self.alias(credentials) if not self.is_linked(credentials) else None
+        name = resolved(self._store, alias) if alias is not None else None
+        return name if name is not None and not is_slug(name) else None
+
     def write(self, subject: Subject, proven: Collection[str]) -> str:
         """Link the names of ``subject`` in the store; return what its history is called.
 

@@ -20,7 +20,7 @@ from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History, Source
 from finetune_guard.identity import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.names import Names
-from finetune_guard.recording.notes import Stream, Subject
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.store import Store
@@ -54,8 +54,8 @@ class Recorder:
 
     def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
         """Note one inference. Costs no I/O and can't fail for a store's sake."""
-        self.name(subject)
-        self._writer.note(subject, Stream(model, source), at)
+        self._names.learn(subject)
+        self._writer.note(subject, (model, source), at)
 
     def learn(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
         """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
@@ -86,10 +86,6 @@ class Recorder:
         # The notes first: what is written in between is then seen twice, which changes nothing, not never.
         unwritten = self._writer.unwritten(self._ask(self._names.history_of, credentials), credentials)
         evidence = self._read(self.store.evidence, credentials)
-        if not self._names.is_linked(credentials):  # something may be kept from before the name was known
-            alias = self._ask(self._names.alias, credentials)
-            if alias is not None and alias != evidence.organization:
-                evidence = evidence.merged(self._ask(self.store.evidence, alias))
         for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
@@ -111,10 +107,6 @@ class Recorder:
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
             history = self._read(self.store.history, credentials)
-            if not self._names.is_linked(credentials):  # as in ``evidence``
-                alias = self._ask(self._names.alias, credentials)
-                if alias is not None and alias != history.organization:
-                    history = history.merged(self._ask(self.store.history, alias))
             unwritten = self._writer.unwritten(history.organization, credentials)
             if written is not None and written == self._writer.rest(0.0):
                 break
@@ -140,12 +132,15 @@ class Recorder:
         """Read what is kept for the credentials; once more when it got another name meanwhile."""
         for _ in range(_MOST_READS):
             name = self._ask(self._names.history_of, credentials)
+            # This first: the writer may move it to the name meanwhile, and it is then found there.
+            former = self._ask(self._names.former, credentials)
+            before = self._ask(read, former) if former is not None else None
             found = self._ask(read, name)
             if _is_empty(found) and is_slug(name):
                 self._ask(partial(self._names.moved, credentials), name)
             if name == self._ask(self._names.history_of, credentials):
                 break
-        return found
+        return found if before is None or former == name else found.merged(before)
 
     def _ask(self, read: Callable[[_Asked], _T], about: _Asked) -> _T:
         """Read from the store; whatever goes wrong in it ends as a StoreError, also in a user's own."""
