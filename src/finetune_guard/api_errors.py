@@ -6,30 +6,32 @@ from collections.abc import Mapping
 
 import openai
 
+from finetune_guard.texts import one_line
+
 TRAINING_NOT_AVAILABLE = "training_not_available"
 """The code of the policy's refusal; it comes with status 403."""
 
 INVALID_API_KEY = "invalid_api_key"
 """The code of a key that the API doesn't know; it comes with status 401."""
 
+_LONGEST_CODE = 64
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 def error_code(error: openai.APIError) -> str | None:
-    """Return the API's error code; the body holds it bare or inside ``error``, by SDK release."""
-    if error.code:
-        return error.code
-    code = _details(error).get("code")
-    return code if isinstance(code, str) else None
+    """Return the API's error code; the body holds it bare or inside ``error``, by SDK release.
+
+    The SDK takes any JSON for it. What is no text, or longer than a code can be, is none.
+    """
+    found: tuple[object, ...] = (error.code, _details(error).get("code"))
+    code = next((code for code in found if isinstance(code, str) and code), None)
+    return code if code is not None and len(code) <= _LONGEST_CODE and code.isprintable() else None
 
 
 def error_message(error: openai.APIError) -> str:
     """Return the API's own explanation, printable, on one line and at most 500 characters long."""
     message = _details(error).get("message")
-    if not isinstance(message, str):
-        return ""
-    one_line = "".join(letter if letter.isprintable() else " " for letter in message[:2_000])
-    return " ".join(one_line.split())[:500]
+    return one_line(message, 500) if isinstance(message, str) else ""
 
 
 def is_refusal(error: openai.APIError) -> bool:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
-_PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.IGNORECASE)
+_PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 def is_pattern(text: str) -> bool:
     """Whether ``text`` can mean a host: neither a URL nor a bare ``*``."""
-    return _PATTERN.fullmatch(text.strip()) is not None
+    return text.isprintable() and _PATTERN.fullmatch(text.strip()) is not None
 
 
 def matches(pattern: str, host: str, port: int | None) -> bool:
     """Whether ``host`` is meant by ``pattern``: a name, ``*.`` before one, with or without a port."""
     name, _, wanted_port = pattern.lower().strip().rpartition(":")
-    if not wanted_port.isdigit():
+    if not re.fullmatch(r"[0-9]{1,5}", wanted_port):
         name, wanted_port = pattern.lower().strip(), ""
     if wanted_port and int(wanted_port) != port:
         return False

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from finetune_guard.errors import UnreadableUsageError
 from finetune_guard.flows import ApiCall, Flow, Reply
+from finetune_guard.lists import is_cursor
 from finetune_guard.models import FineTunedModel
 from finetune_guard.words import Word
 
@@ -164,9 +165,9 @@ def _cursor(body: Mapping[str, Any]) -> str | None:
     more, cursor = body.get("has_more"), body.get("next_page")
     if more is False:
         return None
-    if more is not True or not isinstance(cursor, str) or not cursor or not cursor.isprintable():
+    if more is not True or not is_cursor(cursor):
         raise unreadable("it doesn't say whether and where it goes on")
-    return cursor
+    return str(cursor)
 
 
 def _moment(second: object) -> datetime:

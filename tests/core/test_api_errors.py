@@ -118,3 +118,36 @@ def test_a_key_that_may_not_is_not_a_wrong_key(problem, wrong):
 def test_how_long_the_api_asks_to_wait(problem, seconds):
     """Seconds are understood; anything else asks for no particular time."""
     assert seconds == retry_after(problem)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        7,
+        1.5,
+        True,
+        [],
+        ["rate_limit"],
+        {"a": 1},
+        "a\nb",
+        "\x1b[2J",
+        "x" * 65,
+        "\u202e",
+        "\ud800",
+        "x" * 10**6,
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+def test_a_code_that_can_be_none_is_none(code, status):
+    """A code that is no text, endless, or would forge a line harms nothing: the status tells enough."""
+    for body in ({"code": code}, {"error": {"code": code}}, {"code": code, "error": {"code": code}}):
+        response = httpx.Response(status, request=REQUEST)
+        strange = openai.OpenAI(api_key="sk-test")._make_status_error("told", body=body, response=response)
+        assert (status in {429, 500}) == is_transient(strange)
+        assert (status in {400, 403, 404}) == concerns_model(strange)
+        assert not is_refusal(strange)
+        assert in_short(strange).startswith(str(status))
+        assert in_short(strange).isprintable()
+        assert len(in_short(strange)) < 80
+        if isinstance(code, str):
+            assert error_code(strange) is None

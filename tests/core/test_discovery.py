@@ -94,3 +94,17 @@ def test_a_page_without_a_cursor_is_the_last():
     page = reply({"data": [job(NEW, job_id=None)], "has_more": True})
     found, calls, _ = run(discover(), reply({"data": []}), page)
     assert (2, True) == (len(calls), found.complete)
+
+
+@pytest.mark.parametrize("strange", ["x" * 100_000, "\ud800", "a\nb", "\x1b[2J", ""])
+def test_a_cursor_that_can_be_none_is_not_asked_for(strange):
+    """An id that no URL could carry ends the search; the client's own request is made all the same."""
+    page = reply({"data": [job(NEW, job_id=strange)], "has_more": True})
+    found, calls, _ = run(discover(), reply({"data": []}), page)
+    assert ((NEW,), 2) == (found.models, len(calls))
+
+
+def test_a_list_without_bounds_is_none():
+    """A list of more rows than an organization can have models is not kept, and proves no absence."""
+    found, _, _ = run(discover(), reply({"data": [model(NEW, 1)] * 100_001}), reply({"data": []}))
+    assert ((), False) == (found.models, found.is_empty)

@@ -201,3 +201,16 @@ def test_no_date_header_can_fail(header):
 def test_the_default_clock_is_aware():
     """The machine's time comes with its zone."""
     assert timedelta(0) == system_clock().utcoffset()
+
+
+@pytest.mark.parametrize("pattern", ["a:²", "a:" + "9" * 5_000, "a:99999999", "a:", ":", "a:-1", "a:1_0"])
+def test_a_port_that_is_none_matches_nothing_and_fails_nowhere(pattern):
+    """A policy's host with a strange port means no host; whoever asks is not stopped by it."""
+    assert not matches(pattern, "a", 443)
+    assert not is_pattern(pattern)
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\x00", "\u202eelpmaxe", "a\nb", "\ud800"])
+def test_a_host_can_be_printed(text):
+    """What would forge a line of a log is no host."""
+    assert not is_pattern(text)

@@ -281,7 +281,10 @@ LATER_SECOND = int(LATER.timestamp())
         *(page(bucket(LATER, row(B, count))) for count in (None, True, -1, 1.0, float("nan"), "1", 10**400)),
         *({**page(GOOD), "has_more": value} for value in (None, 0, 1, "false")),
         {**page(GOOD, following="three"), "has_more": 1},
-        *({**page(GOOD), "has_more": True, "next_page": value} for value in (None, "", 7, "\ud800", "a\n")),
+        *(
+            {**page(GOOD), "has_more": True, "next_page": value}
+            for value in (None, "", 7, "\ud800", "a\n", "x" * 5_000)
+        ),
         page(GOOD, following="two"),
     ],
     ids=lambda body: str(body)[-60:].encode("ascii", "replace").decode(),

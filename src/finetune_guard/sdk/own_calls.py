@@ -48,7 +48,7 @@ def reply_from(response: Any, guard: Guard) -> Reply:
     """Return what a flow may know of ``response``; the SDK has read its body already."""
     try:
         body = response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         body = None
     return Reply(
         body=body,
