@@ -13,6 +13,9 @@ import pytest
 from store_workers import look, record_for_ever, record_many, take_leases, take_salt
 
 from finetune_guard.history import Source
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.forking import calm
+from finetune_guard.stores.log_files import LogFiles
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -246,3 +249,28 @@ def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
     assert went_well
     both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
     assert ("written", "written") == both
+
+
+@needs_fork
+def test_a_fork_waits_for_a_connection_that_is_being_closed(folder, activity, monkeypatch):
+    """Where a store is dropped, not closed, no child begins in the midst of what SQLite does about it."""
+    closing, may_close, closed = threading.Event(), threading.Event(), []
+
+    def slow(_):
+        closing.set()
+        assert may_close.wait(60)
+        closed.append("closed")
+
+    def let_close(timeout, enter=calm.enter):
+        may_close.set()
+        return enter(timeout)
+
+    monkeypatch.setattr(calm, "enter", let_close)
+    stores = [DiskStore(folder)]
+    stores[0].record("acme", [activity()])
+    monkeypatch.setattr(LogFiles, "unchanged", slow)
+    with ThreadPoolExecutor(1) as thread:
+        dropped = thread.submit(lambda: (stores.clear(), gc.collect()))
+        assert closing.wait(60)
+        assert child(lambda: closed == ["closed"])
+        dropped.result()

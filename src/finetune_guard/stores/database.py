@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.errors import StoreError
 from finetune_guard.stores import faults, folder
+from finetune_guard.stores.forking import calm
 from finetune_guard.stores.names import key
 from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.rows import SCHEMA_VERSION
@@ -79,6 +80,7 @@ class Database:
             self._drop()
 
     def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
+        calm.give_way(_FORK_SECONDS)
         try:
             try:
                 return self._recovering(once)
@@ -276,17 +278,22 @@ def _close_at_exit() -> None:
 
 
 def _before_fork() -> None:
+    calm.announce()
     _held.databases = [database for database in tuple(_databases.values()) if database.before_fork()]
+    _held.calm = calm.enter(_FORK_SECONDS)
 
 
 def _after_fork() -> None:
-    for database in _held.__dict__.pop("databases", ()):
+    held = _held.__dict__
+    for database in held.pop("databases", ()):
         database.after_fork()
+    calm.leave(held.pop("calm", False))
 
 
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 (another thread of the parent may have held it)
     _lock = threading.Lock()
+    calm.begin_anew()
     _held.__dict__.clear()
     for database in tuple(_databases.values()):
         database.after_fork_in_child()

@@ -21,6 +21,7 @@ from typing import Any
 
 import diskcache
 
+from finetune_guard.stores.forking import calm
 from finetune_guard.stores.log_files import LogFiles
 from finetune_guard.stores.plain_disk import MAX_TEXT_BYTES, PlainDisk
 
@@ -198,8 +199,9 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
 
 def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
-    log_files.unchanged()  # closing reads the index, too
-    connection.close()
+    with calm.closing():
+        log_files.unchanged()  # closing reads the index, too
+        connection.close()
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
