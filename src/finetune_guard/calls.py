@@ -83,10 +83,11 @@ class _Endpoint(Word):
     UPLOADS = "uploads"
 
 
+_INFERENCE = _Endpoint.INFERENCE
 _POSTED_TO = {
-    "/chat/completions": _Endpoint.INFERENCE,
-    "/responses": _Endpoint.INFERENCE,
-    "/completions": _Endpoint.INFERENCE,
+    "/chat/completions": _INFERENCE,
+    "/responses": _INFERENCE,
+    "/completions": _INFERENCE,
     "/fine_tuning/jobs": _Endpoint.JOBS,
     "/files": _Endpoint.UPLOADS,
     "/uploads": _Endpoint.UPLOADS,
@@ -99,8 +100,11 @@ def classify(options: RequestOptions) -> Call | None:
     Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
     elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
-    endpoint = _endpoint(options.method, options.url[:_LONGEST_URL])
-    if endpoint is _Endpoint.INFERENCE:
+    url = options.url
+    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
+    if endpoint is None:
+        return None
+    if endpoint is _INFERENCE:
         model = _field(options, "model")
         short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
         return _inference(model) if short else None
@@ -109,15 +113,18 @@ def classify(options: RequestOptions) -> Call | None:
 
 def to_decide(options: RequestOptions) -> GuardedCall | None:
     """Return what ``classify`` does for a request that is decided about, and None for any other."""
-    endpoint = _endpoint(options.method, options.url[:_LONGEST_URL])
-    return _guarded(endpoint, options) if isinstance(endpoint, _Endpoint) else None
+    url = options.url
+    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
+    if endpoint is None or endpoint is _INFERENCE or isinstance(endpoint, RecordsCall):
+        return None
+    return _guarded(endpoint, options)
 
 
-def _guarded(endpoint: _Endpoint | None, options: RequestOptions) -> GuardedCall | None:
+def _guarded(endpoint: _Endpoint, options: RequestOptions) -> GuardedCall | None:
     if endpoint is _Endpoint.JOBS:
         model = _field(options, "model")
         return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
-    if endpoint is _Endpoint.UPLOADS and _field(options, "purpose") == "fine-tune":
+    if _field(options, "purpose") == "fine-tune":
         return TrainingUpload()
     return None
 
@@ -151,4 +158,5 @@ def _field(options: RequestOptions, name: str) -> object:
     if extra is not None and name in extra:
         return extra[name]
     body = options.json_data
-    return body.get(name) if isinstance(body, Mapping) else None
+    # What the SDK makes is a dict, and to ask whether something is a Mapping costs ten times as much.
+    return body.get(name) if type(body) is dict or isinstance(body, Mapping) else None

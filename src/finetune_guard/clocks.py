@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,18 @@ from functools import lru_cache
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _MOST_AHEAD = timedelta(days=1)
+_LONGEST_DATE = 64
+
+_MONTHS = {
+    name: f"{number:02}"
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
+    )
+}
+# The format of RFC 9110 that servers have to use; reading it alone is several times faster.
+_IMF_FIXDATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(_MONTHS)}) (\d{{4}}) (\d\d:\d\d:\d\d) GMT", re.ASCII
+)
 
 
 def system_clock() -> datetime:
@@ -23,22 +36,27 @@ def countdown(duration: timedelta) -> Callable[[], timedelta]:
     return lambda: timedelta(seconds=ends - time.monotonic())
 
 
-def answered_at(date_header: str | None, now: datetime) -> datetime:
+def answered_at(date_header: str | bytes | None, now: datetime) -> datetime:
     """Return when a response was given: the server's ``Date`` when it is sane, else ``now``.
 
     A ``Date`` before 2020, or more than a day ahead of ``now``, is not sane. One that lies behind is
     believed: evidence then is older than it might be, never newer.
     """
-    date = _parsed(date_header[:64]) if date_header is not None else None
+    date = _parsed(date_header[:_LONGEST_DATE]) if date_header is not None else None
     if date is None or date < _EARLIEST or date - now > _MOST_AHEAD:
         return now
     return date
 
 
 @lru_cache(maxsize=16)
-def _parsed(date_header: str) -> datetime | None:
+def _parsed(date_header: str | bytes) -> datetime | None:
+    text = date_header if isinstance(date_header, str) else date_header.decode("latin-1")
+    usual = _IMF_FIXDATE.fullmatch(text)
     try:
-        date = parsedate_to_datetime(date_header)
+        if usual is not None:
+            day, month, year, time_of_day = usual.groups()
+            return datetime.fromisoformat(f"{year}-{_MONTHS[month]}-{day}T{time_of_day}+00:00")
+        date = parsedate_to_datetime(text)
         return date.astimezone(timezone.utc) if date.tzinfo else date.replace(tzinfo=timezone.utc)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -6,7 +6,7 @@ It owns policy, store, recorder and clock. Nothing here asks the API, and nothin
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import openai
@@ -30,7 +30,7 @@ from finetune_guard.policy import aware_utc
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.validation import shown
-from finetune_guard.witness import Answer, Witness
+from finetune_guard.witness import Answer, Headers, Witness
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -70,7 +70,8 @@ class Knowledge:
     def now(self) -> datetime:
         """Return the configured clock's time; the machine's when that clock fails."""
         try:
-            return aware_utc(self.config.clock())
+            now = self.config.clock()
+            return now if now.tzinfo is timezone.utc else aware_utc(now)
         except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
             self.complain(
                 "clock", "The configured clock fails; the machine's time is used instead: %r", error
@@ -79,13 +80,17 @@ class Knowledge:
 
     # What is remembered after a call.
 
-    def observe(
-        self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer
+    def saw(
+        self, call: InferenceCall, headers: Headers, request_headers: Headers
     ) -> FineTuneGuardWarning | None:
-        """Note what a successful call tells; return the warning that is due about its model, if any."""
-        now = self.now()
-        self._witness.observe(call, answer, now)
-        return self.ends.in_use(call.model, now) if isinstance(call, InferenceCall) else None
+        """Note an inference; return the warning that is due about its model, if any."""
+        now, model = self.now(), call.model
+        self._witness.saw(model, headers, request_headers, now)
+        return self.ends.in_use(model, now)
+
+    def observe(self, call: JobCreation | RecordsCall, answer: Answer) -> None:
+        """Note what another successful call tells."""
+        self._witness.observe(call, answer, self.now())
 
     def refused(self, error: openai.APIStatusError) -> Eligibility:
         """Remember the API's refusal and return the eligibility that it means."""

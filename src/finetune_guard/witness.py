@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import openai
 from typing_extensions import assert_never
 
 from finetune_guard.api_errors import error_code, error_message
-from finetune_guard.calls import InferenceCall, JobCreation, RecordKind, RecordsCall
+from finetune_guard.calls import JobCreation, RecordKind, RecordsCall
 from finetune_guard.clocks import answered_at
 from finetune_guard.history import Evidence, History, Inference, Refusal, Source
 from finetune_guard.identity import UNNAMED, Credentials, organization_slug, project_id
@@ -21,6 +21,11 @@ from finetune_guard.recording.recorder import Recorder
 from finetune_guard.records import CompletedBatch, Traces, completed_batches, traces_in_jobs, traces_in_models
 
 _MOST_REMEMBERED = 1_000
+_OBSERVED = Source.OBSERVED
+
+
+Headers: TypeAlias = Mapping[bytes, bytes]
+"""Headers by their names in lower case, as they came over the wire."""
 
 
 class Answer(NamedTuple):
@@ -32,8 +37,8 @@ class Answer(NamedTuple):
         body: Returns its JSON body if the SDK has read that already, else None.
     """
 
-    headers: Mapping[str, str]
-    request_headers: Mapping[str, str]
+    headers: Headers
+    request_headers: Headers
     body: Callable[[], object]
 
 
@@ -44,27 +49,27 @@ class Witness:
         self._recorder = recorder
         self._ends = ends
         self._window = window
-        self._introduced: set[Credentials] = set()
+        self._subjects: dict[tuple[bytes | None, ...], Subject] = {}
         self._traced: dict[Subject, Traces] = {}
         self._batches: dict[tuple[Subject, str], tuple[date, int]] = {}
 
-    def observe(self, call: InferenceCall | JobCreation | RecordsCall, answer: Answer, now: datetime) -> None:
-        """Note what a successful call tells."""
-        headers, sent = answer.headers, sent_with(answer.request_headers)
-        subject = Subject(organization_slug(headers.get("openai-organization")), sent)
-        at = answered_at(headers.get("date"), now)
-        if sent not in self._introduced and not isinstance(call, RecordsCall):
-            self._introduce(subject, project_id(headers.get("openai-project")))
-        if isinstance(call, InferenceCall):
-            self._recorder.note(subject, call.model, Source.OBSERVED, at)
-        elif isinstance(call, JobCreation):
-            job = traces_in_jobs(answer.body(), at)
+    def saw(self, model: str, headers: Headers, request_headers: Headers, now: datetime) -> None:
+        """Note an inference; every call of a fine-tuned model pays for this."""
+        subject = self._subject(headers, request_headers)
+        self._recorder.note(subject, model, _OBSERVED, answered_at(headers.get(b"date"), now))
+
+    def observe(self, call: JobCreation | RecordsCall, answer: Answer, now: datetime) -> None:
+        """Note what another successful call tells."""
+        headers = answer.headers
+        at = answered_at(headers.get(b"date"), now)
+        if isinstance(call, JobCreation):
+            subject, job = self._subject(headers, answer.request_headers), traces_in_jobs(answer.body(), at)
             created_at = job.job_created_at or at
             self._recorder.learn(
                 subject, told(fine_tuned_by=at, job_created_at=created_at), job.organizations
             )
         else:
-            self._read(call.kind, answer.body(), subject, at)
+            self._read(call.kind, answer.body(), _subject(headers, answer.request_headers), at)
 
     def refused(self, error: openai.APIStatusError, now: datetime) -> tuple[Subject, Refusal]:
         """Note the API's refusal of a job; return whom it was given to."""
@@ -79,13 +84,22 @@ class Witness:
         self._recorder.learn(subject, told(refusal=refusal))
         return subject, refusal
 
-    def _introduce(self, subject: Subject, project: str | None) -> None:
-        """Note which project a key belongs to, once."""
-        if len(self._introduced) >= _MOST_REMEMBERED:
-            self._introduced.clear()
-        self._introduced.add(subject.credentials)
-        if project is not None:
-            self._recorder.learn(subject, names=(project,))
+    def _subject(self, headers: Headers, request_headers: Headers) -> Subject:
+        """Return whom an answer is about; note, once for each, which project the key belongs to."""
+        named = (
+            request_headers.get(b"authorization"),
+            request_headers.get(b"openai-organization"),
+            headers.get(b"openai-organization"),
+        )
+        subject = self._subjects.get(named)
+        if subject is None:
+            if len(self._subjects) >= _MOST_REMEMBERED:
+                self._subjects.clear()
+            subject = self._subjects[named] = _subject(headers, request_headers)
+            project = project_id(_text(headers.get(b"openai-project")))
+            if project is not None:
+                self._recorder.learn(subject, names=(project,))
+        return subject
 
     def _read(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
         if body is None:
@@ -135,6 +149,24 @@ class Witness:
         self._traced[subject] = joined
         facts = told(fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at)
         self._recorder.learn(subject, facts, traces.organizations)
+
+
+def _subject(headers: Headers, request_headers: Headers) -> Subject:
+    slug = organization_slug(_text(headers.get(b"openai-organization")))
+    authorization = _text(request_headers.get(b"authorization"))
+    return Subject(
+        slug, Credentials(authorization or "", _text(request_headers.get(b"openai-organization")) or None)
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    """Return a header's value as httpx and httpx2 read it."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def sent_with(request_headers: Mapping[str, str]) -> Credentials:

@@ -10,3 +10,5 @@ class Word(str, Enum):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    __hash__ = str.__hash__  # like the word that it equals, and without a step of Python's own

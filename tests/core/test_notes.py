@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 
 from finetune_guard.history import Evidence, History, Source
-from finetune_guard.recording.notes import Notes, Stream, told
+from finetune_guard.recording.notes import Notes, told
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
-SEEN, SENT = Stream(MODEL, Source.OBSERVED), Stream(MODEL, Source.KEEP_ALIVE)
+SEEN, SENT = (MODEL, Source.OBSERVED), (MODEL, Source.KEEP_ALIVE)
 NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = date(2026, 11, 22)
 EMPTY = History(evidence=Evidence(organization="acme-28gund"))

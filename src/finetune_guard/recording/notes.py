@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.identity import UNNAMED, Credentials
@@ -26,11 +26,8 @@ class Subject(NamedTuple):
     credentials: Credentials
 
 
-class Stream(NamedTuple):
-    """Inferences that are added up together."""
-
-    model: str
-    source: Source
+Stream: TypeAlias = tuple[str, Source]
+"""Model and source of inferences that are added up together."""
 
 
 def told(**facts: Any) -> History:
@@ -64,7 +61,8 @@ class Notes:
         if tally is None:
             self.tallies[stream] = _Tally(at, {day: count})
             return True
-        tally.at = max(tally.at, at)
+        if at > tally.at:  # noqa: PLR1730 -- max() takes longer, and every inference comes by here
+            tally.at = at
         tally.counts[day] = tally.counts.get(day, 0) + count
         return False
 
@@ -96,12 +94,10 @@ class Notes:
         """Return the inferences as what a store records."""
         return [
             Activity(
-                inference=Inference(
-                    organization=organization, model=stream.model, at=tally.at, source=stream.source
-                ),
+                inference=Inference(organization=organization, model=model, at=tally.at, source=source),
                 counts=dict(tally.counts),
             )
-            for stream, tally in self.tallies.items()
+            for (model, source), tally in self.tallies.items()
         ]
 
     def told_of(self, organization: str) -> History | None:

@@ -47,7 +47,8 @@ class Writer:
     def reset(self) -> None:
         """Begin anew. After ``fork`` what the parent had noted is the parent's to write."""
         # Re-entrant: a garbage collection inside the lock may finish this very writer.
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._pending: dict[Subject, Notes] = {}
         self._writing: dict[Subject, Notes] = {}
         self._thread: threading.Thread | None = None
@@ -58,7 +59,7 @@ class Writer:
 
     def note(self, subject: Subject, stream: Stream, at: datetime) -> None:
         """Note one inference; no I/O happens here."""
-        with self._changed:
+        with self._lock:
             notes = self._pending.get(subject)
             if notes is None:
                 notes = self._pending[subject] = Notes()

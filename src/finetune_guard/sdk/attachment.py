@@ -148,16 +148,17 @@ class Attachment:
         It never fails, and never reads a body that the SDK hasn't read.
         """
         try:
-            call = classify(options)
-            if call is None or isinstance(call, TrainingUpload) or self._engine is None:
+            call, engine = classify(options), self._engine
+            if call is None or engine is None:
                 return None
             if self._applies_at(client, options.url):
-                told, sent = response.headers, response.request.headers
-                body = partial(body_if_read, response)
-                return self._engine.observe(
-                    call, Answer(picked(told, ANSWER_HEADERS), picked(sent, REQUEST_HEADERS), body)
-                )
-            if self._engine.config.enabled:
+                headers = picked(response.headers, ANSWER_HEADERS)
+                request_headers = picked(response.request.headers, REQUEST_HEADERS)
+                if isinstance(call, InferenceCall):
+                    return engine.saw(call, headers, request_headers)
+                if not isinstance(call, TrainingUpload):
+                    engine.observe(call, Answer(headers, request_headers, partial(body_if_read, response)))
+            elif engine.config.enabled and not isinstance(call, TrainingUpload):
                 self._tell_inactive(own_url(client, options.url))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
