@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import TypeVar, overload
+from typing import Annotated, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finetune_guard.policy import UtcDatetime
+from finetune_guard.texts import Line
 from finetune_guard.words import Word
 
 
@@ -52,7 +53,7 @@ class Inference(_Fact):
     model: str
     at: UtcDatetime
     source: Source = Source.OBSERVED
-    within: timedelta = timedelta(0)
+    within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
 
 
 class Refusal(_Fact):
@@ -65,8 +66,8 @@ class Refusal(_Fact):
     """
 
     at: UtcDatetime
-    code: str
-    message: str = Field(default="", max_length=500)
+    code: Annotated[Line, Field(max_length=64)]
+    message: Annotated[Line, Field(max_length=500)] = ""
 
 
 class Span(_Fact):

@@ -150,8 +150,12 @@ def candidates(history: History, preferred: str | None, dates: ShutdownDates, to
 
 
 def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
-    """Return the first ten of ``models`` that aren't known to be shut down, each once."""
-    alive = (model for model in dict.fromkeys(models) if not dates.is_over(model, today))
+    """Return the first ten of ``models`` that aren't known to be shut down, each once.
+
+    Whatever a history that was tampered with may name: nothing is sent but to fine-tuned models.
+    """
+    tuned = (model for model in dict.fromkeys(models) if FineTunedModel.parse(model) is not None)
+    alive = (model for model in tuned if not dates.is_over(model, today))
     return tuple(islice(alive, _MOST_CANDIDATES))
 
 

@@ -14,7 +14,7 @@ def checked(name: str) -> str:
     """Return ``name`` if a store can keep it.
 
     Raises:
-        StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be written down.
+        StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be printed on a line.
     """
     if len(name) > MAX_NAME_LENGTH:
         raise refusal(
@@ -22,13 +22,11 @@ def checked(name: str) -> str:
             f"most {MAX_NAME_LENGTH} characters.",
             "Use the organization's or the model's id as the API gives it.",
         )
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as exc:
+    if not name.isprintable():
         raise refusal(
-            f"The name {name[:40]!a} was refused: it has characters that can't be encoded as UTF-8.",
+            f"The name {name[:40]!a} was refused: it has characters that can't be printed.",
             "Use the organization's or the model's id as the API gives it.",
-        ) from exc
+        )
     return name
 
 
@@ -49,6 +47,6 @@ def parts(key_text: str) -> tuple[str, ...]:
         ValueError: ``key`` could not have made it.
     """
     names = json.loads(key_text)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError(f"{key_text[:80]!r} is not the key of a row")
     return tuple(names)

@@ -68,7 +68,7 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
 
     def _refuse(self, what: str) -> NoReturn:
         raise refusal(
-            f"The history in {self._directory} was not read: it holds {what}. finetune-guard never writes "
+            f"The history in {self._directory!r} was not read: it holds {what}. finetune-guard never writes "
             "such a row, so someone else did; it was neither executed nor followed.",
             "Find out who can write to that folder, and move its cache.db away; a new one is begun.",
         )

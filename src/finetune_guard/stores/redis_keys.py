@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from finetune_guard.stores.names import MAX_NAME_LENGTH, key, parts
 from finetune_guard.stores.rows import SCHEMA_VERSION, UnreadableRowError
+from finetune_guard.texts import Line
 
 MAX_ROWS = 100_000
 """Rows that a table may have at most."""
@@ -21,7 +22,7 @@ _MAX_BYTES = {"index": 1 << 24, "evidence": 1 << 20}
 _MAX_BYTES_OF_OTHERS = 1 << 13
 _TAG = f"{SCHEMA_VERSION}:"
 _NAMES = TypeAdapter(
-    Annotated[list[Annotated[str, Field(max_length=MAX_NAME_LENGTH)]], Field(max_length=MAX_ROWS)]
+    Annotated[list[Annotated[Line, Field(max_length=MAX_NAME_LENGTH)]], Field(max_length=MAX_ROWS)]
 )
 
 

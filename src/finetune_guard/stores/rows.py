@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from finetune_guard.history import Evidence, Inference, Source
 from finetune_guard.lifetimes import Announced
+from finetune_guard.stores.names import MAX_NAME_LENGTH
+from finetune_guard.texts import Line
 
 SCHEMA_VERSION = 1
 """The form of keys and rows; a store that says a higher one is left alone."""
@@ -48,8 +50,9 @@ _EVIDENCE = TypeAdapter(Evidence)
 _INFERENCE = TypeAdapter(Inference)
 _ANNOUNCED = TypeAdapter(Announced)
 _LEASE = TypeAdapter(HeldLease)
-_COUNTS = TypeAdapter(dict[Source, Annotated[int, Field(ge=0)]])
-_TEXT = TypeAdapter(str)
+_MOST_COUNTED = 10**18
+_COUNTS = TypeAdapter(dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]])
+_TEXT = TypeAdapter(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)])
 _T = TypeVar("_T")
 
 
@@ -67,6 +70,8 @@ def evidence_from(value: object, organization: str) -> Evidence:
     evidence = _read(_EVIDENCE, value)
     if evidence.organization != organization:
         raise UnreadableRowError(f"the summary of {organization!r} is that of another organization")
+    if evidence.last_inference is not None:
+        _must_be_names(evidence.last_inference.organization, evidence.last_inference.model)
     return evidence
 
 
@@ -85,7 +90,7 @@ def inference_from(value: object, organization: str, model: str) -> Inference:
 
 def counts_text(counts: dict[Source, int]) -> str:
     """Return the row of a day."""
-    return _TAG + json.dumps({source.value: count for source, count in counts.items()})
+    return _TAG + json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
 
 
 def counts_from(value: object) -> dict[Source, int]:
@@ -98,7 +103,7 @@ def day_from(name: str) -> date:
     try:
         return date.fromisoformat(name)
     except ValueError as exc:
-        raise UnreadableRowError(f"{name!r:.40} is not a day") from exc
+        raise UnreadableRowError(f"{name[:40]!r} is not a day") from exc
 
 
 def announced_text(announced: Announced) -> str:
@@ -137,6 +142,12 @@ def salt_from(value: object) -> bytes:
         return bytes.fromhex(text_from(value))
     except ValueError as exc:
         raise UnreadableRowError("the salt is not what was written there") from exc
+
+
+def _must_be_names(*texts: str) -> None:
+    """Refuse what no store was ever given as a name: it would be shown, and may be sent."""
+    if not all(text.isprintable() and len(text) <= MAX_NAME_LENGTH for text in texts):
+        raise UnreadableRowError("a row has a name that is none")
 
 
 def _read(adapter: TypeAdapter[_T], value: object) -> _T:

@@ -1,0 +1,159 @@
+"""What holds for whatever stands in a store, whoever wrote it there."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timezone
+from functools import partial
+from types import NoneType
+
+from finetune_guard.calls import JobCreation
+from finetune_guard.eligibility import decide
+from finetune_guard.gate import cause, stopping_message
+from finetune_guard.history import Evidence, History
+from finetune_guard.lifetimes import ShutdownDates
+from finetune_guard.models import published_catalog
+from finetune_guard.policy import OPENAI_SELF_SERVE
+from finetune_guard.stores import redis_keys, rows
+from finetune_guard.stores.names import MAX_NAME_LENGTH, key, parts
+from finetune_guard.stores.rows import UnreadableRowError
+
+MODEL = "ft:gpt-4o:acme::1"
+
+NOWS = [datetime(year, month, 9, 12, tzinfo=timezone.utc) for year in (2026, 2027) for month in (3, 6, 7, 11)]
+LONGEST_MESSAGE = 4_000
+
+
+def is_clean(text):
+    """Whether a text can be shown on one line."""
+    return text.isprintable() and len(text) <= LONGEST_MESSAGE
+
+
+def read(how, *errors):
+    """Return what ``how`` returns, or None where it raises one of ``errors``, whose text forges nothing."""
+    try:
+        return how()
+    except errors as error:
+        told = str(error)
+    assert is_clean(told)
+    return None
+
+
+def decides(evidence):
+    """Whatever is known, an answer is given, and its words forge nothing."""
+    for now in NOWS:
+        eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
+        assert is_clean(cause(eligibility))
+        message = stopping_message(JobCreation(None), eligibility, OPENAI_SELF_SERVE)
+        assert 4 >= len(message.split("\n"))
+        assert all(map(is_clean, message.split("\n")))
+        assert json.loads(eligibility.model_dump_json())
+
+
+def summary_row(value):
+    """A summary is what was written there or an error; whatever it says, a decision can be made of it."""
+    evidence = read(lambda: rows.evidence_from(value, "acme"), UnreadableRowError)
+    if evidence is None:
+        return
+    assert evidence == rows.evidence_from(rows.evidence_text(evidence), "acme")
+    decides(evidence)
+    decides(evidence.merged(Evidence(organization="acme")))
+
+
+def model_row(value):
+    """A model's row is that model's or an error."""
+    inference = read(lambda: rows.inference_from(value, "acme", MODEL), UnreadableRowError)
+    if inference is None:
+        return
+    assert ("acme", MODEL) == (inference.organization, inference.model)
+    assert inference == rows.inference_from(rows.inference_text(inference), "acme", MODEL)
+    decides(Evidence(organization="acme", last_inference=inference))
+
+
+def day_row(value):
+    """A day's counts are numbers that can be added, written and shown, or an error."""
+    counts = read(lambda: rows.counts_from(value), UnreadableRowError)
+    if counts is None:
+        return
+    day = date(2026, 7, 1)
+    once = History(evidence=Evidence(organization="acme"), daily={day: counts})
+    twice = {source: 2 * count for source, count in counts.items()}
+    again = rows.counts_from(rows.counts_text(twice))
+    assert all(again[source] >= count for source, count in counts.items())
+    assert len(f"{once.inferences_on(day):,}") < 40
+
+
+def shutdown_row(value):
+    """What the API said about a model's end is a day or an error."""
+    announced = read(lambda: rows.announced_from(value), UnreadableRowError)
+    if announced is None:
+        return
+    assert announced == rows.announced_from(rows.announced_text(announced))
+    dates = ShutdownDates(published_catalog(), {"gpt-4o-2024-08-06": announced})
+    for now in NOWS:
+        assert isinstance(dates.is_over("ft:gpt-4o-2024-08-06:acme::1", now.date()), bool)
+
+
+def text_row(value):
+    """What an alias stands for is a name or an error."""
+    name = read(lambda: rows.text_from(value), UnreadableRowError)
+    if name is None:
+        return
+    assert name.isprintable()
+    assert MAX_NAME_LENGTH >= len(name)
+    assert name == rows.text_from(rows.plain_text(name))
+
+
+def salt_row(value):
+    """The salt is bytes or an error."""
+    assert isinstance(read(lambda: rows.salt_from(value), UnreadableRowError), (bytes, NoneType))
+
+
+def lease_row(value):
+    """A lease holds or it doesn't, for whatever time it names."""
+    lease = read(lambda: rows.lease_from(value), UnreadableRowError)
+    if lease is None:
+        return
+    assert isinstance(lease.holds_at(1.8e9), bool)
+
+
+def list_of_names(value):
+    """A list of names is one of names that a store keeps, or an error; adding to it changes nothing else."""
+    if not isinstance(value, str):
+        return
+    names = read(lambda: redis_keys.names_in(value), UnreadableRowError)
+    if names is None:
+        return
+    longer = redis_keys.changed_index(value, {"another": True})
+    assert all(name.isprintable() and len(name) <= MAX_NAME_LENGTH for name in names)
+    assert redis_keys.MAX_ROWS >= len(names)
+    assert list(dict.fromkeys([*names, "another"])) == redis_keys.names_in(longer)
+
+
+def raw_value(value):
+    """The bytes of a row on a server are text within bounds, or an error."""
+    for row in (key("evidence", "acme"), key("salt"), redis_keys.index_of("evidence")):
+        text = read(partial(redis_keys.text_of, row, value), UnreadableRowError)
+        assert text is None or len(text) <= redis_keys.max_bytes(row)
+
+
+def row_key(text):
+    """A key is that of a row, made of names that can be shown, or an error."""
+    named = read(lambda: parts(text), RecursionError, ValueError)
+    if named:
+        assert all(part.isprintable() for part in named)
+        if all(len(name) <= MAX_NAME_LENGTH for name in named):
+            assert named == parts(key(*named))
+
+
+ROWS = {
+    "summary": summary_row,
+    "model": model_row,
+    "day": day_row,
+    "shutdown": shutdown_row,
+    "text": text_row,
+    "salt": salt_row,
+    "lease": lease_row,
+    "names": list_of_names,
+}
+"""For each kind of row, what holds for its text."""
