@@ -16,7 +16,7 @@ _LONGEST = 500
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """Return ``text`` with a space for whatever can't be printed, cut to ``longest`` characters."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: longest * 4])
-    return " ".join(shown.split())[:longest]
+    return " ".join(shown.split())[:longest].rstrip()
 
 
 def lines(text: str) -> str:

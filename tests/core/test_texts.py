@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +13,7 @@ ANY = st.text(alphabet=st.characters(codec=None, categories=None))
 
 
 @given(ANY, st.integers(1, 600))
+@example("a b", 2)
 def test_any_text_becomes_a_printable_line_within_bounds(text, longest):
     """Whatever came from outside is shown on one line, can't move a cursor, and is not endless."""
     shown = one_line(text, longest)
