@@ -71,7 +71,7 @@ def _json(value: object) -> object:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (RecursionError, ValueError):
         raise ValueError("valid JSON is required") from None
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+_LONGEST = 255
 _PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 def is_pattern(text: str) -> bool:
     """Whether ``text`` can mean a host: neither a URL nor a bare ``*``."""
-    return text.isprintable() and _PATTERN.fullmatch(text.strip()) is not None
+    return len(text) <= _LONGEST and text.isprintable() and _PATTERN.fullmatch(text.strip()) is not None
 
 
 def matches(pattern: str, host: str, port: int | None) -> bool:

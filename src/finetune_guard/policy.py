@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from finetune_guard.texts import Line
 from finetune_guard.words import Word
 
 DEPRECATIONS_PAGE = (
@@ -23,6 +24,8 @@ DEPRECATIONS_PAGE = (
 
 _EARLIEST_ZONE = timezone(timedelta(hours=14))
 _LATEST_ZONE = timezone(timedelta(hours=-12))
+_YEARS = range(2000, 2201)
+_LONGEST_WINDOW = timedelta(days=3_650)
 
 
 def aware_utc(value: datetime) -> datetime:
@@ -60,14 +63,16 @@ class Phase(BaseModel):
     starts_on: date | None
     requirement: Requirement
     window: timedelta | None = None
-    rule: str = ""
+    rule: Line = ""
 
     @model_validator(mode="after")
     def _window_belongs_to_recent_inference(self) -> Phase:
         if (self.requirement is Requirement.RECENT_INFERENCE) != (self.window is not None):
             raise ValueError("window is given for requirement 'recent_inference', and only for that")
-        if self.window is not None and self.window <= timedelta(0):
-            raise ValueError("window must be longer than zero")
+        if self.window is not None and not timedelta(0) < self.window <= _LONGEST_WINDOW:
+            raise ValueError(f"window must be longer than zero and at most {_LONGEST_WINDOW.days} days")
+        if self.starts_on is not None and self.starts_on.year not in _YEARS:
+            raise ValueError(f"starts_on must be a day from {_YEARS[0]} to {_YEARS[-1]}")
         return self
 
     @property
@@ -92,10 +97,10 @@ class AccessPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
+    name: Line
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    hosts: tuple[str, ...] = ()
-    source: str = ""
+    hosts: tuple[Line, ...] = ()
+    source: Line = ""
 
     @model_validator(mode="after")
     def _phases_are_in_order(self) -> AccessPolicy:

@@ -30,6 +30,7 @@ _GET_A_KEY = (
     "An owner of the organization can make an admin key. Give it as OPENAI_ADMIN_KEY, as the client's "
     "admin_api_key, or as GuardConfig(admin_api_key=...)."
 )
+_NO_HEADER = "The admin key can't be sent: it has characters that no header can have."
 NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {_GET_A_KEY}"
 
 
@@ -112,6 +113,8 @@ class Synchronization:
         Raises:
             UsageSyncError: Nothing could be read, or the key is that of another organization.
         """
+        if not (self.key.isascii() and self.key.isprintable()):  # the HTTP library would fail in its own way
+            raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
         first = start.replace(hour=0, minute=0, second=0, microsecond=0)
         read_until = known.usage_read_until(first)
         begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), end)

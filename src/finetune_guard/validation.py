@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune_guard.errors import GuardConfigError
+from finetune_guard.texts import one_line
 
 _USERINFO = re.compile(r"(?<=://)\S*@")  # up to the last @: a password may hold one that isn't escaped
 _QUERY_VALUE = re.compile(r"(?<==)[^&\s]+")
 _MAX_SHOWN = 120
+_MAX_MESSAGE = 1_000
 
 
 def config_error(
@@ -34,7 +36,8 @@ def config_error(
     """
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
-        name = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function-"))
+        parts = (str(part) for part in problem["loc"])
+        name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
         origin = (variables or {}).get(name.split(".")[0])
         where = f"{owner}.{name}" if name else owner
         where += f" (from {origin})" if origin else ""
@@ -42,7 +45,7 @@ def config_error(
             lines.append(f"{where} does not exist; allowed: {', '.join(sorted(fields))}")
         else:
             value = kind_of(problem["input"]) if name.split(".")[0] in secrets else shown(problem["input"])
-            lines.append(f"{where} is {value}: {_allowed(problem['msg'])}")
+            lines.append(f"{where} is {value}: {_allowed(one_line(problem['msg'], _MAX_MESSAGE))}")
     return GuardConfigError("\n".join(lines))
 
 

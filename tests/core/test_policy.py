@@ -94,3 +94,18 @@ def test_a_naive_time_is_refused():
     """No time zone is ever guessed."""
     with pytest.raises(ValueError, match="time zone"):
         aware_utc(datetime(2026, 1, 1))  # noqa: DTZ001 -- that is the point
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        {"starts_on": date(1, 1, 1), "requirement": "closed"},
+        {"starts_on": date(9999, 12, 31), "requirement": "closed"},
+        {"starts_on": None, "requirement": "recent_inference", "window": timedelta.max},
+        {"starts_on": None, "requirement": "none", "rule": "one\ntwo"},
+    ],
+)
+def test_a_phase_is_one_that_can_be_reckoned_with(phase):
+    """Days and windows that no calculation can bear, and a rule of several lines, are rejected at once."""
+    with pytest.raises(ValidationError):
+        Phase.model_validate(phase)

@@ -54,8 +54,10 @@ def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
 
         return platformdirs.user_state_dir("finetune-guard", appauthor=False)
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
-    folder = os.path.expanduser(text)  # noqa: PTH111 (unlike Path.expanduser, it leaves an unknown user be)
-    if _scheme(text) is not None or "\0" in text or not looks_like_path or folder.startswith("~"):
+    fits = looks_like_path and text.isprintable() and _scheme(text) is None
+    # Unlike Path.expanduser, it leaves an unknown user be.
+    folder = os.path.expanduser(text) if fits else text  # noqa: PTH111
+    if not fits or folder.startswith("~"):
         shown = _without_secrets(text)
         shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
         raise refusal(

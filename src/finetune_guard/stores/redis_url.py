@@ -108,6 +108,8 @@ def read_url(text: str) -> RedisUrl:
     if written_db and "db" in given:
         raise _wrong(scheme, "it names the database twice, in its path and as the option db")
     db = _value(scheme, "the number of the database", given.get("db", written_db) or "0", _database)
+    if not (unquote(host).isprintable() and path.isprintable()):
+        raise _wrong(scheme, "its host or path has characters that can't be printed")
     return RedisUrl(
         host=unquote(host),
         port=0 if path else port or _DEFAULT_PORT,

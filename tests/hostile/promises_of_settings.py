@@ -1,0 +1,137 @@
+"""What holds for whatever the environment says."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from unittest import mock
+
+import openai
+from promises_of_stores import is_clean, read
+from pydantic import TypeAdapter, ValidationError
+
+from finetune_guard import GuardConfig, GuardConfigError, StoreError
+from finetune_guard.calls import classify, to_decide
+from finetune_guard.durations import Duration
+from finetune_guard.eligibility import decide
+from finetune_guard.gate import rule
+from finetune_guard.history import Evidence
+from finetune_guard.hosts import is_pattern, matches
+from finetune_guard.sdk.urls import own_url
+from finetune_guard.stores.open import open_store
+from finetune_guard.stores.redis_url import read_url
+
+HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+DURATION = TypeAdapter(Duration)
+
+
+def duration(text):
+    """A duration is longer than zero, and the same once more; anything else is a plain error."""
+    try:
+        found = DURATION.validate_python(text)
+    except ValidationError:
+        return
+    assert timedelta(0) < found
+    assert found == DURATION.validate_python(found)
+
+
+def host(text):
+    """A host is one that can be printed; whatever is asked, asking never fails."""
+    assert isinstance(matches(text, "api.openai.com", 443), bool)
+    assert isinstance(matches("*.openai.com", text, None), bool)
+    if is_pattern(text):
+        assert is_clean(text)
+        assert not matches(text, "another.example", 443) or text.lower().strip().startswith(
+            ("*.", "another.example")
+        )
+
+
+def environment(variables):
+    """The environment makes a configuration or an error of ours, and neither forges a line.
+
+    Args:
+        variables: Values of ``FINETUNE_GUARD_*``, by field.
+    """
+    given = {f"FINETUNE_GUARD_{name.upper()}": value for name, value in variables.items()}
+    given = {name: value for name, value in given.items() if _is_settable(name) and _is_settable(value)}
+    with mock.patch.dict(os.environ, given):
+        try:
+            config = GuardConfig()
+        except GuardConfigError as error:
+            told = str(error)
+            assert all(map(is_clean, told.split("\n")))
+            assert len(told.split("\n")) <= 4 * (1 + len(given))
+            return
+    assert repr(config).isprintable()
+    for year in (2025, 2026, 2027, 2028):
+        eligibility = decide(config.policy, Evidence(organization="acme"), NOW.replace(year=year))
+        assert is_clean(rule(eligibility, config.policy))
+    for pattern in (*config.hosts, *config.policy.hosts):
+        host(pattern)
+    assert config.open_store() is config.open_store()
+
+
+def _is_settable(text):
+    """Whether the operating system has room for it: text without a NUL, and not half a character."""
+    try:
+        return "\0" not in text and bool(os.fsencode(text) or True)
+    except UnicodeEncodeError:
+        return False
+
+
+def store_location(text):
+    """A store's location is opened without touching anything, or refused; it is told in one line."""
+    try:
+        store = open_store(text)
+    except StoreError as error:
+        told = str(error)
+        assert is_clean(told)
+        return
+    assert store is not None
+
+
+def redis_url(text):
+    """A server's URL is one or is refused; what is shown has neither password nor control characters."""
+    url = read(lambda: read_url(text), StoreError)
+    if url is None:
+        return
+    assert url.location.isprintable()
+    assert 0 <= url.port <= 65_535
+    assert 0 < url.timeout <= 60
+    for secret in filter(lambda secret: len(secret) > 8, url.secrets):
+        assert secret not in repr(url)
+    again = read_url(url.location)
+    assert (url.host, url.path, url.port, url.db) == (again.host, again.path, again.port, again.db)
+
+
+def request_url(text):
+    """A request is told by its path whatever its URL; it goes where the HTTP library sends it."""
+    for method in ("get", "post"):
+        options = SimpleNamespace(
+            method=method, url=text, json_data={"model": "ft:gpt-4o:acme::1"}, extra_json=None
+        )
+        assert classify(options) == classify(options)
+        assert to_decide(options) is None or method == "post"
+    try:
+        sent_to = HTTP.URL(text)
+    except Exception:  # noqa: BLE001 -- it is never sent, then
+        return
+    if not sent_to.is_absolute_url or not text.startswith(("http://", "https://")):
+        return
+    client = SimpleNamespace(base_url=HTTP.URL("https://api.openai.com/v1/"))
+    found = own_url(client, text)
+    guarded = matches("api.openai.com", sent_to.host, sent_to.port)
+    assert guarded == matches("api.openai.com", found.host, found.port)
+
+
+TEXTS = {
+    "duration": duration,
+    "host": host,
+    "store": store_location,
+    "redis_url": redis_url,
+    "request_url": request_url,
+}
+"""For each kind of text, what holds for it."""

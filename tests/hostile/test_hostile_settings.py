@@ -1,0 +1,103 @@
+"""Nonsense in the environment: an error that names it, on lines of our own, and nothing worse."""
+
+from __future__ import annotations
+
+import pytest
+from hostile_values import FORGERIES, JSON, TEXTS, deep, objects, text_of
+from hypothesis import example, given
+from hypothesis import strategies as st
+from promises_of_settings import TEXTS as PROMISES
+from promises_of_settings import environment
+
+from finetune_guard import GuardConfig, GuardConfigError
+
+PIECES = {
+    "duration": ["14d", "1e400d", "P1D", "PT", "P99999999999D", "-1d", "0s", "٣d", "P1Y", "nan"],
+    "host": ["api.openai.com", "*.openai.com:443", "[::1]", ":²", "*.", "a:99999", "xn--a", "."],
+    "store": ["memory", "disk", "redis://", "~root", "~", "/", "./x", "ftp://u:p@h", "unix:///", "C:\\"],
+    "redis_url": [
+        "redis://",
+        "unix:///run/x",
+        "u:p@",
+        "[::1]",
+        ":6379",
+        "/0",
+        "?db=1",
+        "%0a",
+        "%1b[31m",
+        "%ff",
+    ],
+    "request_url": [
+        "https://api.openai.com/v1/",
+        "https://",
+        "api.openai.com",
+        "[",
+        "@evil.example",
+        ":99999",
+        ":x",
+        "\\",
+        "/chat/completions",
+        "fine_tuning/jobs",
+        "?a=b",
+        "#",
+        "\t",
+    ],
+}
+DURATIONS = st.sampled_from([*PIECES["duration"], "P365000D"])
+POLICIES = objects(
+    name=TEXTS,
+    source=TEXTS,
+    hosts=st.lists(st.sampled_from(PIECES["host"]) | TEXTS, max_size=2),
+    phases=st.lists(
+        objects(
+            starts_on=st.sampled_from(["2026-05-07", "0001-01-01", "9999-12-31", None]),
+            requirement=st.sampled_from(["none", "recent_inference", "closed"]),
+            window=DURATIONS,
+            rule=TEXTS,
+        ),
+        max_size=3,
+    ),
+)
+VARIABLES = {
+    "policy": (POLICIES | JSON).map(text_of) | st.just(deep()),
+    "keep_alive": st.sampled_from(["on", "off", "14d", deep()])
+    | objects(renew_within=DURATIONS, model=TEXTS, deadline=DURATIONS).map(text_of),
+    "hosts": st.lists(st.sampled_from(PIECES["host"]) | TEXTS, max_size=3).map(",".join),
+    "on_unknown": st.sampled_from(["raise", "allow"]),
+    "store": st.sampled_from(PIECES["store"]) | st.sampled_from(PIECES["redis_url"]),
+    "warn_below_lifetime": DURATIONS,
+    "min_model_lifetime": DURATIONS,
+    "admin_api_key": TEXTS,
+    "enabled": st.sampled_from(["true", "off", "2"]),
+    "clock": st.sampled_from(["no.such:thing", "os", "json:loads", ":", "a:b:c", "sys.modules"]),
+}
+ANYTHING = TEXTS | st.just("9" * 5_000) | st.just("x" * 100_000)
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+@given(st.data())
+def test_any_text_is_read_or_refused(kind, data):
+    """Durations, hosts, stores and URLs are what they can be, or an error that says what they must be."""
+    pieces = st.sampled_from(PIECES[kind])
+    PROMISES[kind](data.draw(st.lists(pieces | TEXTS, max_size=5).map("".join)))
+
+
+@given(st.fixed_dictionaries({}, optional={name: usual | ANYTHING for name, usual in VARIABLES.items()}))
+@example({"policy": deep()})
+@example({"policy": "9" * 5_000})
+@example({"policy": '{"a\\n\\u001b[31mb": 1}'})
+@example({"clock": "no\n\x1b[31mERROR: forged"})
+@example({"hosts": "a:" + "9" * 5_000})
+@example({"store": "redis://a%0aERROR%1b[31m"})
+def test_any_environment_is_a_configuration_or_an_error(variables):
+    """Whatever the variables hold, the error is ours, names them, and can't forge a line of a log."""
+    environment(variables)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES[:6])
+def test_a_forged_name_in_json_is_shown_as_text(forgery, monkeypatch):
+    """The name of a setting that doesn't exist is shown in the error, and begins no line of its own."""
+    monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", text_of({f"a{forgery}b": 1}))
+    with pytest.raises(GuardConfigError, match="does not exist") as caught:
+        GuardConfig()
+    assert all(line.isprintable() for line in str(caught.value).split("\n"))
