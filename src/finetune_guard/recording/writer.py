@@ -11,14 +11,15 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_guard.history import History
 from finetune_guard.identity import Credentials
 from finetune_guard.recording.names import Names
 from finetune_guard.recording.notes import Notes, Stream, Subject
-from finetune_guard.stores.store import Store
+from finetune_guard.stores.store import LostAnswerError, Store
 
 logger = logging.getLogger("finetune_guard")
 
@@ -30,6 +31,21 @@ _EXIT_TIMEOUT = 5.0
 
 # Of its own, since a program that has seeded the shared one counts on its order.
 _jitter = random.Random()  # noqa: S311 -- no secret
+
+
+@dataclass
+class _Batch:
+    """Notes that are written together.
+
+    Attributes:
+        subject: Whom they are about.
+        notes: What is written. Nothing is added once ``again`` is known.
+        again: Writes their inferences unless the store has them: an answer of it was lost.
+    """
+
+    subject: Subject
+    notes: Notes
+    again: Callable[[str], None] | None = None
 
 
 class Writer:
@@ -50,7 +66,8 @@ class Writer:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._pending: dict[Subject, Notes] = {}
-        self._writing: dict[Subject, Notes] = {}
+        self._doubtful: list[_Batch] = []
+        self._writing: list[_Batch] = []
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._rounds = 0
@@ -75,7 +92,7 @@ class Writer:
     @property
     def has_unwritten(self) -> bool:
         """Whether something waits to be written."""
-        return bool(self._pending or self._writing)
+        return bool(self._waits or self._writing)
 
     @property
     def is_failing(self) -> bool:
@@ -86,7 +103,8 @@ class Writer:
         """Return copies of the notes about an organization, or about credentials without a name."""
         found = []
         with self._changed:
-            for subject, notes in [*self._pending.items(), *self._writing.items()]:
+            batches = [(batch.subject, batch.notes) for batch in (*self._doubtful, *self._writing)]
+            for subject, notes in [*self._pending.items(), *batches]:
                 unnamed = subject.organization is None and subject.credentials == credentials
                 if unnamed or subject.organization == organization:
                     copy = Notes()
@@ -98,7 +116,8 @@ class Writer:
         """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
 
         Who reads the store and then the notes has missed nothing, and counted nothing twice, if the
-        number is the same before and after. It is None when a write is still under way.
+        number is the same before and after; but for what the store may have, since its answer was lost.
+        It is None when a write is still under way.
         """
         with self._changed:
             resting = self._changed.wait_for(lambda: not self._writing, timeout)
@@ -113,10 +132,10 @@ class Writer:
             tried_after = self._rounds + bool(self._writing)
             self._hurry, self._not_before = True, 0.0
             self._wake()
-            while self._pending or self._writing:
+            while self.has_unwritten:
                 if self._thread is None:  # none can be started any more: the interpreter is ending
                     self._round()
-                    return not self._pending
+                    return not self._waits
                 if self._rounds > tried_after:  # what is still pending was refused, or noted since
                     return not self._failures
                 left = deadline - time.monotonic()
@@ -161,7 +180,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or (self._finishing and not self._pending)):
+            while not (self._ending or (self._finishing and not self._waits)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -169,18 +188,27 @@ class Writer:
                     self._round()
             self._thread = None
 
+    @property
+    def _waits(self) -> bool:
+        """Whether something waits for the next round."""
+        return bool(self._pending or self._doubtful)
+
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
-        due = self._writing = self._take_due()
+        due = self._writing = [*self._doubtful, *self._take_due()]
+        self._doubtful = []
         self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
-            unwritten = self._write(due)
+            refused = self._write(due)
         finally:
             self._changed.acquire()
-        for subject, notes in unwritten.items():
-            self._pending.setdefault(subject, Notes()).take(notes)
-        self._writing = {}
+        for batch in refused:
+            if batch.again is not None:
+                self._doubtful.append(batch)
+            else:
+                self._pending.setdefault(batch.subject, Notes()).take(batch.notes)
+        self._writing = []
         self._rounds += 1
         self._changed.notify_all()
 
@@ -191,7 +219,7 @@ class Writer:
             0.0 if self._hurry or notes.is_urgent else self._due_at(subject, stream) - now
             for subject, notes in self._pending.items()
             for stream in notes.tallies or (None,)
-        ]
+        ] + [0.0 for _ in self._doubtful]
         return max(min(waits), 0.0 if self._hurry else self._not_before - now) if waits else None
 
     def _due_at(self, subject: Subject, stream: Stream | None) -> float:
@@ -200,49 +228,59 @@ class Writer:
         written_at = self._written_at.get((subject, stream))
         return written_at + WRITE_INTERVAL if written_at is not None else 0.0
 
-    def _take_due(self) -> dict[Subject, Notes]:
+    def _take_due(self) -> list[_Batch]:
         now = time.monotonic()
-        due = {}
+        due = []
         for subject, notes in list(self._pending.items()):
             streams = {s for s in notes.tallies if self._hurry or self._due_at(subject, s) <= now}
             if streams or notes.is_urgent:
-                due[subject] = notes.split(streams)
+                due.append(_Batch(subject, notes.split(streams)))
             if not notes:
                 del self._pending[subject]
         return due
 
-    def _write(self, due: dict[Subject, Notes]) -> dict[Subject, Notes]:
-        """Write ``due`` subject by subject; return what the store refused."""
-        unwritten: dict[Subject, Notes] = {}
+    def _write(self, due: list[_Batch]) -> list[_Batch]:
+        """Write ``due`` batch by batch; return what the store refused, or may not have."""
+        refused: list[_Batch] = []
+        failed: set[Subject] = set()
+        written: set[tuple[Subject, Stream]] = set()
         problem: BaseException | None = None
-        for subject, notes in due.items():
-            error = self._attempt(subject, notes)
+        for batch in due:
+            # After one that failed the subject's next waits: else there could be ever more in doubt.
+            error = self._attempt(batch) if batch.subject not in failed else problem
             if error is not None:
-                unwritten[subject], problem = notes, error
+                refused.append(batch)
+                failed.add(batch.subject)
+                problem = error
+            else:
+                written |= {(batch.subject, stream) for stream in batch.notes.tallies}
         now = time.monotonic()
-        fresh = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
-        fresh |= {
-            (s, stream): now for s, notes in due.items() if s not in unwritten for stream in notes.tallies
-        }
-        self._written_at = fresh
+        recent = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
+        self._written_at = recent | dict.fromkeys(written, now)
         with contextlib.suppress(Exception):  # a program's own logging can fail in any way
             self._account(problem, now)
-        return unwritten
+        return refused
 
-    def _attempt(self, subject: Subject, notes: Notes) -> BaseException | None:
+    def _attempt(self, batch: _Batch) -> BaseException | None:
         try:
-            self._write_one(subject, notes)
+            self._write_one(batch)
+        except LostAnswerError as error:
+            batch.again = error.again
+            return error
         except BaseException as error:  # noqa: BLE001 -- whatever a store does, this thread lives on
             return error
         return None
 
-    def _write_one(self, subject: Subject, notes: Notes) -> None:
-        name = self._names.write(subject, sorted(notes.names))
+    def _write_one(self, batch: _Batch) -> None:
+        name = self._names.write(batch.subject, sorted(batch.notes.names))
         # What is merged comes first: it may be written twice if what follows fails, counts must not be.
-        told = notes.told_of(name)
+        told = batch.notes.told_of(name)
         if told is not None:
             self._store.merge(told)
-        self._store.record(name, notes.activities(name))
+        if batch.again is not None:
+            batch.again(name)
+        else:
+            self._store.record(name, batch.notes.activities(name))
 
     def _account(self, problem: BaseException | None, now: float) -> None:
         """Put off the next try after a failure; log the first one, and the recovery."""

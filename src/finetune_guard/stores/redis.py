@@ -7,7 +7,7 @@ import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,9 +19,10 @@ from finetune_guard.stores.names import checked, key
 from finetune_guard.stores.redis_keys import index_of, names_in
 from finetune_guard.stores.redis_url import read_url
 from finetune_guard.stores.refusal import refusal
-from finetune_guard.stores.store import Lease, Store
+from finetune_guard.stores.store import Lease, LostAnswerError, Store
 
 if TYPE_CHECKING:
+    from finetune_guard.stores.redis_history import Parcel
     from finetune_guard.stores.redis_rows import Change, Rows
 
 _T = TypeVar("_T")
@@ -51,7 +52,10 @@ class RedisStore(Store):
 
     It should not evict keys (``maxmemory-policy noeviction``), and persist them. What a primary lost when
     a replica took its place was never recorded; a lease that it gave may then be given twice. A write
-    whose answer didn't arrive in time is an error although it may have been done.
+    whose answer didn't arrive in time is an error although it may have been done. All but ``record`` can
+    be called anew then, for that changes nothing; ``record`` leaves a receipt, in the same transaction,
+    by which the retry that its ``LostAnswerError`` offers sees whether it was done. Each sender has one,
+    which is kept for a day: after a longer outage inferences whose answer was lost may count twice.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or
@@ -73,6 +77,7 @@ class RedisStore(Store):
             )
         self.location = self._url.location
         self._rows_of: dict[int, Rows] = {}
+        self._senders_of: dict[int, list[str]] = {}
 
     @property
     def place(self) -> Hashable:
@@ -103,9 +108,11 @@ class RedisStore(Store):
         for name in (organization, *(activity.inference.model for activity in activities)):
             checked(name)
         if activities:
-            self._change(
-                "record inferences", lambda change: redis_history.record(change, organization, activities)
-            )
+            try:
+                sender = self._senders.pop()
+            except IndexError:
+                sender = secrets.token_hex(16)
+            self._send(organization, activities, redis_history.Parcel(sender, secrets.token_hex(16)))
 
     def merge(self, history: History) -> None:
         for name in (history.organization, *history.models):
@@ -218,14 +225,31 @@ class RedisStore(Store):
     def _table(self, kind: str, read: Callable[[object], _T]) -> dict[str, _T]:
         return redis_history.named(self._rows.glance((), [(kind,)]), kind, read=read)
 
-    def _change(self, doing: str, work: Callable[[Change], _T]) -> _T:
+    def _send(self, organization: str, activities: Sequence[Activity], parcel: Parcel) -> None:
+        def again(organization: str) -> None:
+            self._send(checked(organization), activities, parcel)
+
+        def record(change: Change) -> None:
+            redis_history.record(change, organization, activities, parcel)
+
+        self._change("record inferences", record, again)
+        self._senders.append(parcel.sender)
+
+    @property
+    def _senders(self) -> list[str]:
+        """Those of this process that send nothing now: as many as there were threads at it at once."""
+        return self._senders_of.setdefault(os.getpid(), [])
+
+    def _change(
+        self, doing: str, work: Callable[[Change], _T], again: Callable[[str], None] | None = None
+    ) -> _T:
         def once() -> _T:
             with self._rows.change() as change:
                 return work(change)
 
-        return self._attempt(doing, once)
+        return self._attempt(doing, once, again)
 
-    def _attempt(self, doing: str, work: Callable[[], _T]) -> _T:
+    def _attempt(self, doing: str, work: Callable[[], _T], again: Callable[[str], None] | None = None) -> _T:
         try:
             from finetune_guard.stores import redis_faults as faults  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
@@ -236,11 +260,14 @@ class RedisStore(Store):
         try:
             return self._repeating(work, faults.is_contended)
         except Exception as exc:  # noqa: BLE001 (it is raised below, where nothing else is chained to it)
-            fault = faults.rooted(exc)
+            fault, unanswered = faults.rooted(exc), faults.is_unanswered(exc)
         if isinstance(fault, StoreError):
             raise fault
         what = f"Could not {doing} at {self.location}: {faults.summary(fault, self._url.secrets)}."
-        raise refusal(what, faults.remedy(fault)) from faults.speakable(fault, self._url.secrets)
+        cause, remedy = faults.speakable(fault, self._url.secrets), faults.remedy(fault)
+        if unanswered and again is not None:
+            raise LostAnswerError(f"{what} {remedy}", remedy=remedy, again=again) from cause
+        raise refusal(what, remedy) from cause
 
     def _repeating(self, work: Callable[[], _T], is_contended: Callable[[BaseException], bool]) -> _T:
         try:

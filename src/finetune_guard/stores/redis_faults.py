@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import redis
 
-from finetune_guard.stores.redis_rows import BusyError
+from finetune_guard.stores.redis_rows import BusyError, UnansweredError, lost
 from finetune_guard.stores.rows import UnreadableRowError
 
 COMMANDS = "GETRANGE, SET, PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC"
@@ -45,12 +45,20 @@ _BY_WORDS = (
 
 def is_contended(fault: BaseException) -> bool:
     """Tell whether it is certain that nothing was written, and trying again may help."""
-    return isinstance(fault, BusyError) or (isinstance(fault, redis.WatchError) and _lost(fault) is None)
+    return isinstance(fault, BusyError) or (isinstance(fault, redis.WatchError) and lost(fault) is None)
+
+
+def is_unanswered(fault: BaseException) -> bool:
+    """Tell whether it is not known if something was written."""
+    return isinstance(fault, UnansweredError)
 
 
 def rooted(fault: Exception) -> Exception:
-    """Return the fault itself, where redis-py says only that a key could not be watched any more."""
-    return (_lost(fault) if isinstance(fault, redis.WatchError) else None) or fault
+    """Return the fault itself, where what it ended as says only what follows from it."""
+    cause = fault.__cause__
+    if isinstance(fault, UnansweredError) and isinstance(cause, Exception):
+        return rooted(cause)
+    return lost(fault) or fault
 
 
 def summary(fault: BaseException, secrets: Sequence[str]) -> str:
@@ -110,8 +118,3 @@ def _tells(fault: BaseException, secrets: Sequence[str]) -> bool:
 
 def _without_command(text: str) -> str:
     return text.rpartition("caused error: ")[2]
-
-
-def _lost(fault: BaseException) -> Exception | None:
-    cause = fault.__cause__ or fault.__context__
-    return cause if isinstance(cause, (redis.ConnectionError, redis.TimeoutError)) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
-from typing import TYPE_CHECKING, TypeVar
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from finetune_guard.history import Activity, Evidence, History
 from finetune_guard.stores import rows
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from finetune_guard.stores.redis_rows import Change
 
 _T = TypeVar("_T")
+_RECEIPT_KEPT = timedelta(days=1)
+
+
+class Parcel(NamedTuple):
+    """What tells inferences that are sent together from all others, however often they are sent.
+
+    Attributes:
+        sender: Who sends them. It sends no others before it knows whether they have arrived, so that the
+            server needs to remember one token of each sender.
+        token: Random, and another one each time: a copy of a whole process would count on alike.
+    """
+
+    sender: str
+    token: str
 
 
 def evidence(found: Mapping[str, str], organization: str) -> Evidence:
@@ -76,8 +90,12 @@ def move(change: Change, alias: str, organization: str) -> None:
         change.write(row, None)
 
 
-def record(change: Change, organization: str, activities: Sequence[Activity]) -> None:
-    """Add ``activities`` to a history."""
+def record(change: Change, organization: str, activities: Sequence[Activity], parcel: Parcel) -> None:
+    """Add ``activities`` to a history, unless they have been added; leave a receipt that they were."""
     touched = {activity.inference.model for activity in activities}
     counted = {day for activity in activities for day in activity.counts}
-    write(change, part(change, organization, touched, counted).recorded_all(activities))
+    receipt, token = key("receipt", parcel.sender), rows.plain_text(parcel.token)
+    found = change.read(receipt, *_keys(organization, touched, counted))
+    if found.get(receipt) != token:
+        write(change, part(change, organization, touched, counted).recorded_all(activities))
+        change.write(receipt, token, _RECEIPT_KEPT)

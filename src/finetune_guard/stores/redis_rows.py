@@ -24,10 +24,21 @@ from finetune_guard.stores.refusal import refusal
 from finetune_guard.stores.rows import SCHEMA_VERSION, UnreadableRowError
 
 _MAX_GLANCES = 20
+_LONGEST_VERSION = 9
 
 
 class BusyError(Exception):
     """Others have changed what was being read."""
+
+
+class UnansweredError(Exception):
+    """It is not known whether a change was made: the server was asked to, and its answer did not arrive."""
+
+
+def lost(fault: BaseException) -> Exception | None:
+    """Return the lost connection where redis-py says only that a key could not be watched any more."""
+    cause = fault.__cause__ or fault.__context__ if isinstance(fault, redis.WatchError) else None
+    return cause if isinstance(cause, (redis.ConnectionError, redis.TimeoutError)) else None
 
 
 class Rows:
@@ -101,7 +112,11 @@ class Rows:
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """Give what reads and writes rows; what was written is there at once, or a WatchError is raised."""
+        """Give what reads and writes rows; what was written is there at once, or a WatchError is raised.
+
+        Raises:
+            UnansweredError: It may be there, or not.
+        """
         with self._client.pipeline() as pipe:
             change = Change(self, pipe, self._prefix)
             yield change
@@ -109,11 +124,10 @@ class Rows:
 
     def take(self, row: str, text: str, ttl: timedelta) -> bool:
         """Write a row that vanishes after ``ttl``, unless it is there; return whether it was written."""
-        milliseconds = max(1, -(-ttl // timedelta(milliseconds=1)))
         wire = self._prefix + row
         self.read()
         with self._client.pipeline() as pipe:
-            pipe.set(wire, text, nx=True, px=milliseconds)
+            pipe.set(wire, text, nx=True, px=_milliseconds(ttl))
             pipe.pttl(wire)
             taken, left = _answers(pipe)
         if not taken and left == -1:
@@ -127,7 +141,7 @@ class Rows:
     def _check_schema(self, version: str | None) -> None:
         if version is None or version == str(SCHEMA_VERSION):
             return
-        if version.isdecimal() and int(version) > SCHEMA_VERSION:
+        if version.isdecimal() and len(version) <= _LONGEST_VERSION and int(version) > SCHEMA_VERSION:
             raise refusal(
                 f"The history at {self._location} was not used: a newer finetune-guard wrote it (form "
                 f"{int(version)}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
@@ -155,6 +169,7 @@ class Change:
         self._prefix = prefix
         self._found: dict[str, str | None] = {}
         self._written: dict[str, str | None] = {}
+        self._ttls: dict[str, timedelta] = {}
 
     def read(self, *keys: str) -> Mapping[str, str]:
         """Return those of the rows ``keys`` that exist, and watch them all."""
@@ -165,14 +180,22 @@ class Change:
             self._found.update({each: found.get(each) for each in new})
         return {each: text for each in keys if (text := self._found[each]) is not None}
 
-    def write(self, row: str, text: str | None) -> None:
-        """Let the row, which must have been read, be ``text``; None removes it."""
+    def write(self, row: str, text: str | None, ttl: timedelta | None = None) -> None:
+        """Let the row, which must have been read, be ``text``; None removes it.
+
+        Args:
+            row: Which.
+            text: What it will be.
+            ttl: When it will vanish; None if it won't.
+        """
         if text is not None and len(text.encode()) > max_bytes(row):
             raise UnreadableRowError("a row would be too long to be read again")
         if text == self._found[row]:
             self._written.pop(row, None)
         else:
             self._written[row] = text
+            if ttl is not None:
+                self._ttls[row] = ttl
 
     def commit(self) -> None:
         """Write everything, and the lists of names with it."""
@@ -186,8 +209,14 @@ class Change:
             if text is None:
                 self._pipe.delete(self._prefix + row)
             else:
-                self._pipe.set(self._prefix + row, text)
-        _answers(self._pipe)
+                ttl = self._ttls.get(row)
+                self._pipe.set(self._prefix + row, text, px=_milliseconds(ttl) if ttl is not None else None)
+        try:
+            _answers(self._pipe)
+        except Exception as exc:
+            if isinstance(exc, redis.ResponseError) or (isinstance(exc, redis.WatchError) and not lost(exc)):
+                raise  # the server has said that it did nothing
+            raise UnansweredError from exc
 
     def _list(self) -> None:
         changes: dict[str, dict[str, bool]] = {}
@@ -198,6 +227,10 @@ class Change:
         self.read(*changes)
         for index, names in changes.items():
             self.write(index, changed_index(self._found[index], names))
+
+
+def _milliseconds(ttl: timedelta) -> int:
+    return max(1, -(-ttl // timedelta(milliseconds=1)))
 
 
 def _answers(pipe: Any) -> list[Any]:

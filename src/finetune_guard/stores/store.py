@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from finetune_guard.errors import StoreError
 from finetune_guard.history import Activity, Evidence, History
 from finetune_guard.lifetimes import Announced
 
@@ -22,6 +23,20 @@ class Lease:
 
     name: str
     token: str
+
+
+class LostAnswerError(StoreError):
+    """Inferences may have been recorded, or not: the answer was lost on its way.
+
+    Attributes:
+        again: Records the same inferences, unless that has been done. It takes the name of their
+            organization, for that may have changed, and may itself end with a ``StoreError``: then
+            call it once more later on. A call of ``record`` instead may count them twice.
+    """
+
+    def __init__(self, message: str, *, remedy: str, again: Callable[[str], None]) -> None:
+        super().__init__(message, remedy=remedy)
+        self.again = again
 
 
 class Store(ABC):
@@ -64,6 +79,11 @@ class Store(ABC):
         """Add inferences to an organization's history: all of them or, on an error, none.
 
         Times only ever move forward and counts add up, also when several processes record at once.
+
+        Raises:
+            LostAnswerError: They may have been added all the same. Only a store whose answers can be
+                lost raises it.
+            StoreError: None of them was added.
         """
 
     @abstractmethod
