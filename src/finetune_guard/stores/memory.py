@@ -21,7 +21,8 @@ from finetune_guard.stores.store import Lease, Store
 class MemoryStore(Store):
     """Histories in dictionaries, under a lock.
 
-    A child after ``fork`` starts with what its parent knew; from then on the two are apart.
+    A child after ``fork`` starts with what its parent knew, and without its leases; from then on the two
+    are apart.
     """
 
     location = "memory"
@@ -147,9 +148,11 @@ _living: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 
 
 def _remake_locks() -> None:
-    # Another thread of the parent may have held one at the moment of the fork.
+    # Another thread of the parent may have held one at the moment of the fork, and a lease as well: nobody
+    # would give that back in the child.
     for store in _living:
         store._lock = threading.Lock()  # noqa: SLF001 (the same module's own)
+        store._leases = {}  # noqa: SLF001 (as above)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
