@@ -12,7 +12,7 @@ from typing_extensions import Self
 from finetune_guard.clocks import countdown
 from finetune_guard.discovery import Discovery
 from finetune_guard.eligibility import Eligibility, Reason
-from finetune_guard.errors import StoreError
+from finetune_guard.errors import KeepAliveError, StoreError
 from finetune_guard.flows import Flow, Pause
 from finetune_guard.history import History, Source
 from finetune_guard.identity import UNNAMED, Credentials
@@ -38,7 +38,8 @@ FLUSH_TIMEOUT = 5.0
 """Seconds to wait at most for the history to be written before others may act on it."""
 
 _POLL = timedelta(milliseconds=100)
-_MARGIN = timedelta(seconds=30)
+_LONGEST_MARGIN = timedelta(seconds=30)
+_MOST_REFUSALS = 3
 _INSTANT = timedelta(microseconds=1)
 _NEVER_UNFORCED = {
     Reason.CLOSED: NotSent.CREATION_CLOSED,
@@ -94,16 +95,39 @@ class Renewal:
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)
         name = f"keep-alive/{self.decide(credentials).organization or UNNAMED}"
-        with _Turn(self.recorder, name, self.keep_alive.deadline + _MARGIN) as turn:
-            waited = timedelta(0)
-            while not turn.taken():
-                if waited >= self.keep_alive.deadline:
-                    return KeepAliveOutcome(sent=False, reason=NotSent.ANOTHER_IS_SENDING)
+        with _Turn(name, self.keep_alive.deadline) as turn:
+            reason = yield from self._wait(turn, credentials, force=force)
+            if reason is not None:
+                return KeepAliveOutcome(sent=False, reason=reason)
+            try:
+                return (yield from self._send(credentials, model, turn))
+            except KeepAliveError:
+                # Who was held up for longer than its turn lasts finds that another has taken over.
+                reason = self._reason_by_now(credentials, force=force)
+                if reason is not NotSent.RENEWED_BY_ANOTHER:
+                    raise
+                return KeepAliveOutcome(sent=False, reason=reason)
+
+    def _wait(self, turn: _Turn, credentials: Credentials, *, force: bool) -> Flow[NotSent | None]:
+        """Wait for the turn, no longer than all tries may take; return why nothing is to be sent, if so."""
+        patience = countdown(self.keep_alive.deadline)
+        for store in (self.recorder.leases, self.recorder.store):
+            while True:
+                if store is self.recorder.store:  # once a process, however many threads of it wait
+                    reason = self._reason_by_now(credentials, force=force)
+                    if reason is not None:
+                        return reason
+                if turn.taken(store):
+                    break
+                if patience() <= timedelta(0) and not turn.is_refused:
+                    return self._reason_by_now(credentials, force=force) or NotSent.ANOTHER_IS_SENDING
                 yield Pause(_POLL)
-                waited += _POLL
-            if self._reason_not_to(credentials, force=force) is not None:
-                return KeepAliveOutcome(sent=False, reason=NotSent.RENEWED_BY_ANOTHER)
-            return (yield from self._send(credentials, model))
+        return self._reason_by_now(credentials, force=force)
+
+    def _reason_by_now(self, credentials: Credentials, *, force: bool) -> NotSent | None:
+        """Return why what was due a moment ago is not to be sent any more; None when it still is."""
+        reason = self._reason_not_to(credentials, force=force)
+        return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
     def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
         eligibility = self.decide(credentials)
@@ -111,9 +135,8 @@ class Renewal:
             return None
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
-    def _send(self, credentials: Credentials, model: str | None) -> Flow[KeepAliveOutcome]:
+    def _send(self, credentials: Credentials, model: str | None, turn: _Turn) -> Flow[KeepAliveOutcome]:
         dates, today = self.dates(), self.now().date()
-        left = countdown(self.keep_alive.deadline)
         refusal = self.decide(credentials).refusal
 
         def find_more(found: Discovery) -> tuple[str, ...]:
@@ -121,15 +144,17 @@ class Renewal:
             return live(found.models, dates, today)
 
         if model is not None:
-            sent = yield from send([model], left=left, find_more=None)
+            sent = yield from send([model], left=turn.left, find_more=None)
         else:
             known = self._known(credentials)
-            sent = yield from send(known, left=left, find_more=find_more)
+            sent = yield from send(known, left=turn.left, find_more=find_more)
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
         at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
         self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
-        self.recorder.flush(FLUSH_TIMEOUT)  # before the turn ends: who comes next must see it
+        # Before the turn ends: who comes next must see it.
+        if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
+            turn.outlast(self.recorder.store)
         return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:
@@ -144,30 +169,45 @@ class Renewal:
 
 
 class _Turn:
-    """The right to send: among this process's threads first, then among all users of the store."""
+    """The right to send: among this process's threads first, then among all users of the store.
 
-    def __init__(self, recorder: Recorder, name: str, ttl: timedelta) -> None:
-        self._stores: list[Store] = [recorder.leases, recorder.store]
+    It lasts somewhat longer than all tries may take, so that what was sent can be written in it.
+    """
+
+    def __init__(self, name: str, deadline: timedelta) -> None:
+        self.margin = min(deadline / 2, _LONGEST_MARGIN)
+        self.left = countdown(deadline)
+        """Tells how much is left of the time in which something may be sent."""
         self._name = name
-        self._ttl = ttl
+        self._deadline = deadline
+        self._refusals = 0
         self._held: list[tuple[Store, Lease]] = []
 
-    def taken(self) -> bool:
-        """Try to take the turn; return whether that succeeded."""
-        while self._stores:
-            store = self._stores[0]
-            try:
-                lease = store.lease(self._name, self._ttl)
-            except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
-                # A broken store must not stop a keep-alive: the turn is then this process's alone.
-                logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
-                self._stores.pop(0)
-                continue
-            if lease is None:
+    @property
+    def is_refused(self) -> bool:
+        """Whether the store failed when the turn was last tried to take."""
+        return self._refusals > 0
+
+    def taken(self, store: Store) -> bool:
+        """Try to take the turn in ``store``; return whether that succeeded, or never will."""
+        self.left = countdown(self._deadline)  # from before it is taken: who is held up in between is late
+        try:
+            lease = store.lease(self._name, self._deadline + self.margin)
+        except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
+            self._refusals += 1
+            if self._refusals < _MOST_REFUSALS:  # it may only be overloaded
                 return False
+            # A broken store must not stop a keep-alive: the turn is then this process's alone.
+            logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
+            return True
+        self._refusals = 0
+        if lease is not None:
             self._held.append((store, lease))
-            self._stores.pop(0)
-        return True
+        return lease is not None
+
+    def outlast(self, store: Store) -> None:
+        """Keep the turn in ``store`` until its time is over: what was sent isn't written there."""
+        self._held = [held for held in self._held if held[0] is not store]
 
     def __enter__(self) -> Self:
         return self
