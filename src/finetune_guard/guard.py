@@ -27,7 +27,7 @@ from finetune_guard.flows import Flow
 from finetune_guard.history import History
 from finetune_guard.identity import Credentials
 from finetune_guard.inventory import Inventory, joined, read_inventory
-from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, is_due
+from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent, is_due
 from finetune_guard.knowledge import ASKABLE, UNREADABLE, Knowledge, not_fine_tuned
 from finetune_guard.models import FineTunedModel
 from finetune_guard.recording.notes import Subject
@@ -49,6 +49,8 @@ _MOST_ASKED = 1_000
 _SYNCABLE = (*ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
 _JUST_READ = timedelta(minutes=1)
 _USUAL_SPAN = timedelta(days=60)
+_NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds was not known in time."
+_TRY_AGAIN = "Try again in a minute."
 
 
 @dataclass(frozen=True)
@@ -174,11 +176,14 @@ class Guard(Knowledge):
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
             try:
-                yield from self.keep_alive(credentials, keep_alive)
+                outcome = yield from self.keep_alive(credentials, keep_alive)
             except KeepAliveError as error:
                 failures.append(error)
                 if eligibility.verdict is Verdict.ELIGIBLE:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", error)
+            else:
+                if outcome.reason is NotSent.ANOTHER_IS_SENDING:
+                    failures.append(KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN))
             eligibility = self.decide(credentials)
         return Admission(eligibility, tuple(failures), warning)
 
