@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from conftest import _few_certificates, _own_environment, anyio_backend  # noqa: F401 -- hold here, too
+from fleet_worker import CHAT, MESSAGES, PATIENCE, Stage
+from redis_server import RedisServer
+
+import finetune_guard
+from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.stores.open import open_store
+
+START = datetime(2026, 8, 1, tzinfo=timezone.utc)
+NEAR = START + timedelta(days=59)
+"""When the window that an inference opened at ``START`` nears its end."""
+
+
+@pytest.fixture(scope="session")
+def processes(_few_certificates):  # noqa: F811 -- the same
+    """Makes processes that share nothing with this one; quickly, where a third one can fork them."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["finetune_guard.sdk.client", "diskcache", "redis", "tenacity"])
+    return context
+
+
+class Running:
+    """A process that does some work, and the pipe through which it tells what came of it."""
+
+    def __init__(self, context, work, arguments):
+        self._reading, writing = context.Pipe(duplex=False)
+        self._process = context.Process(target=work, args=(*arguments, writing), daemon=True)
+        self._process.start()
+        writing.close()
+
+    def told(self):
+        """What it tells next."""
+        assert self._reading.poll(PATIENCE), "it doesn't end"
+        return self._reading.recv()
+
+    def ended(self):
+        """The code that it ends with."""
+        self._process.join(PATIENCE)
+        return self._process.exitcode
+
+    def go_on(self):
+        """Let it go on after it was stopped; return what it tells then."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._reading.poll(0.05):
+            assert time.monotonic() < deadline, "it doesn't go on"
+            os.kill(self._process.pid, signal.SIGCONT)
+        return self._reading.recv()
+
+    def close(self):
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self._reading.close()
+
+
+@pytest.fixture
+def begin(processes):
+    """Begins work in processes of their own; none outlives the test."""
+    begun = []
+
+    def start(work, *arguments):
+        begun.append(Running(processes, work, arguments))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.close()
+
+
+@pytest.fixture
+def sim():
+    with Simulator(clock=SimulatedClock(START)) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["disk", "redis"])
+def location(request, tmp_path):
+    """Where the history of the fleet is, as a user writes it."""
+    if request.param == "disk":
+        return str(tmp_path / "history")
+    url = request.getfixturevalue("redis_server").url
+    return f"{url}?prefix={uuid.uuid4().hex}&timeout=60"
+
+
+@pytest.fixture
+def store(location):
+    """The fleet's store, to look at what is there."""
+    store = open_store(location)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def near(sim, location):
+    """Makes organizations whose window nears its end, one for each of the names; their stages."""
+
+    def make(*slugs):
+        stages = []
+        for slug in slugs:
+            key = f"sk-{slug}"
+            model = sim.add_model(sim.add_organization(slug=slug, api_key=key))
+            stages.append(Stage(sim.base_url, slug, key, model, location, START))
+        first = stages[0]
+        with finetune_guard.OpenAI(
+            base_url=first.base_url, api_key=first.key, guard=first.config()
+        ) as client:
+            for stage in stages:
+                each = client.with_options(api_key=stage.key)
+                each.chat.completions.create(model=stage.model, messages=MESSAGES)
+            client.guard.flush()
+        sim.clock.set(NEAR)
+        sim.clear_calls()
+        return [stage.at(NEAR) for stage in stages]
+
+    return make
+
+
+@pytest.fixture
+def keep_alives(sim):
+    """Counts the inferences that each organization has sent since its window nears its end."""
+
+    def count():
+        return Counter(call.organization for call in sim.calls if call.path == CHAT)
+
+    return count

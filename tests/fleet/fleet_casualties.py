@@ -1,0 +1,168 @@
+"""A process that is hit by a signal in the midst of a keep-alive, and those that take over from it."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+from fleet_attempts import ON_CALL, told
+
+import finetune_guard
+from finetune_guard import KeepAlive, KeepAliveError, StoreError
+from finetune_guard.stores.open import open_store
+
+HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+"""The HTTP library of the installed SDK: httpx or httpx2."""
+
+SHORT = KeepAlive(deadline="2s")
+"""What makes a lease short, for its time follows from it."""
+
+LEASED, LOOKED, CHOSEN, SENDING = "leased", "looked", "chosen", "sending"
+SENT, ANSWERED = "sent", "answered"
+WRITING, WRITTEN, RETURNING, RETURNED = "writing", "written", "returning", "returned"
+
+UNSENT = (LEASED, LOOKED, CHOSEN, SENDING)
+UNWRITTEN = (SENT, ANSWERED, WRITING)
+DONE = (WRITTEN, RETURNING, RETURNED)
+POINTS = UNSENT + UNWRITTEN + DONE
+"""What a holder of the lease does, in this order.
+
+It takes it, looks whether an inference is still due, chooses a model by the history, sends, writes down
+what it sent, and gives the lease back.
+"""
+
+
+class Accident:
+    """A signal that hits this process once: at a point, or after so many seconds.
+
+    Args:
+        when: The point, or the seconds.
+        what: The signal; None for none.
+        tell: Called just before.
+    """
+
+    def __init__(self, when, what, tell):
+        self._when = when
+        self._what = what
+        self._tell = tell
+
+    def begin(self):
+        if isinstance(self._when, float):
+            threading.Timer(self._when, self._happen).start()
+
+    def reached(self, point):
+        if point == self._when:
+            self._when = None
+            self._happen()
+
+    @property
+    def is_to_come(self):
+        return self._when is not None
+
+    def _happen(self):
+        self._tell("hit")
+        signal.pthread_kill(threading.get_ident(), self._what)  # not another thread first
+
+
+def watched(location, reached):
+    """The store at ``location``, of its own class, that tells what is done with it."""
+    kind = type(open_store(location))
+
+    class Watched(kind):
+        is_leased = False
+
+        def lease(self, name, ttl):
+            lease = super().lease(name, ttl)
+            if lease is not None:
+                self.is_leased = True
+                reached(LEASED)
+            return lease
+
+        def evidence(self, organization):
+            found = super().evidence(organization)
+            if self.is_leased:
+                reached(LOOKED)
+            return found
+
+        def history(self, organization):
+            found = super().history(organization)
+            reached(CHOSEN)
+            return found
+
+        def record(self, organization, activities):
+            reached(WRITING)
+            super().record(organization, activities)
+            reached(WRITTEN)
+
+        def release(self, lease):
+            reached(RETURNING)
+            super().release(lease)
+            reached(RETURNED)
+
+    return Watched(location)
+
+
+class Transport(HTTP.HTTPTransport):
+    """The way to the API, which tells how far an inference has come."""
+
+    def __init__(self, reached):
+        super().__init__(verify=False)  # nothing here is checked with certificates
+        self._reached = reached
+
+    def handle_request(self, request):
+        if not request.url.path.endswith("/chat/completions"):
+            return super().handle_request(request)
+        self._reached(SENDING)
+        request.extensions["trace"] = self._trace
+        response = super().handle_request(request)
+        self._reached(ANSWERED)
+        return response
+
+    def _trace(self, event, _):
+        if event.endswith("send_request_body.complete"):
+            self._reached(SENT)
+
+
+def meet_with(stage, when, what, pipe):
+    """Send a keep-alive while an accident happens; tell what came of it, if anybody lives to tell."""
+    accident = Accident(when, what, pipe.send)
+    http_client = HTTP.Client(transport=Transport(accident.reached))
+    store = watched(stage.location, accident.reached)
+    kept = {"keep_alive": SHORT, "store": store, "http_client": http_client}
+    with stage.connect(finetune_guard.OpenAI, **kept) as client:
+        accident.begin()
+        outcome = None
+        while outcome is None:
+            try:
+                outcome = told(client.guard.keep_alive())
+            except KeepAliveError as error:  # on a machine so slow that no time is left, it tries again
+                outcome = None if accident.is_to_come else repr(error)
+    pipe.send(outcome)
+
+
+def take_over(stages, pipe):
+    """Ask for a keep-alive of every organization at once; tell what came of each."""
+    with (
+        stages[0].connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client,
+        ThreadPoolExecutor(len(stages)) as threads,
+    ):
+
+        def ask(stage):
+            return told(client.with_options(api_key=stage.key).guard.keep_alive())
+
+        pipe.send(list(threads.map(ask, stages)))
+
+
+def send_without_a_trace(stage, pipe):
+    """Send a keep-alive that the store refuses to remember; tell what came of it."""
+
+    class Refusing(type(open_store(stage.location))):
+        def record(self, organization, activities):
+            raise StoreError("not now")
+
+    store = Refusing(stage.location)
+    with stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL, store=store) as client:
+        pipe.send(told(client.guard.keep_alive()))

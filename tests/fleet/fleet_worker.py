@@ -1,0 +1,53 @@
+"""What the processes of a fleet do: at the top of a module, so that other processes can import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from finetune_guard import GuardConfig
+
+BASE = "gpt-4o-mini-2024-07-18"
+CHAT, JOBS = "/v1/chat/completions", "/v1/fine_tuning/jobs"
+DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+MESSAGES = [{"role": "user", "content": "hello"}]
+PATIENCE = 300
+"""Seconds after which a test gives up, on whatever machine."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a process must know of one organization.
+
+    Attributes:
+        base_url: Where the API is.
+        slug: The organization's name.
+        key: Its API key.
+        model: The fine-tuned model that it has used.
+        location: Where its history is.
+        now: The time.
+    """
+
+    base_url: str
+    slug: str
+    key: str
+    model: str
+    location: str
+    now: datetime
+
+    def at(self, now):
+        """The same at another time."""
+        return replace(self, now=now)
+
+    def config(self, **fields):
+        """A configuration of one's own, as each process makes it."""
+        host = urlsplit(self.base_url).netloc
+        return GuardConfig(**{"store": self.location, "hosts": [host], "clock": lambda: self.now, **fields})
+
+    def connect(self, kind, **fields):
+        """A client of one's own."""
+        options = {name: fields.pop(name) for name in ("http_client",) if name in fields}
+        return kind(
+            base_url=self.base_url, api_key=self.key, max_retries=0, guard=self.config(**fields), **options
+        )

@@ -1,0 +1,44 @@
+"""A process that is forked while one of its threads sends a keep-alive."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fleet_attempts import ON_CALL, told
+from fleet_worker import CHAT, PATIENCE
+
+import finetune_guard
+from finetune_guard.simulator import Fault
+
+pytestmark = [
+    pytest.mark.timeout(2 * PATIENCE),
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+]
+
+
+def test_the_child_waits_for_the_answer_only(near, sim, store, keep_alives):
+    """The child hears that the window was renewed as soon as it is; no right to send dies with a thread."""
+    (stage,) = near("acme-1")
+    sim.fault(Fault(path=CHAT, delay=1, times=None))
+    with stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client, ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(client.guard.keep_alive)
+        while not sending.done():
+            lease = store.lease("keep-alive/acme-1", ON_CALL.deadline)
+            if lease is None:
+                break
+            store.release(lease)
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            told_right = False
+            try:
+                told_right = told(client.guard.keep_alive()) in {"renewed_by_another", "not_due"}
+            finally:
+                os._exit(0 if told_right else 1)
+        assert "sent" == told(sending.result(PATIENCE))
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert {"acme-1": 1} == keep_alives()

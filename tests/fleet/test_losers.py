@@ -1,0 +1,81 @@
+"""What those hear who don't send the one keep-alive."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from fleet_attempts import told
+from fleet_worker import BASE, PATIENCE
+
+import finetune_guard
+from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive, StoreError
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.open import open_store
+
+HOUR = timedelta(hours=1)
+IMPATIENT = KeepAlive(deadline="0.5s")
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
+
+
+@pytest.fixture
+def stage(near):
+    (stage,) = near("acme-1")
+    return stage
+
+
+@pytest.fixture
+def lease(stage, store):
+    """The right to send, which somebody else has."""
+    lease = store.lease("keep-alive/acme-1", HOUR)
+    assert lease is not None
+    return lease
+
+
+def test_who_waited_in_vain_is_told(stage, lease, keep_alives):
+    """While another has the right to send nothing is sent, and what is said claims no success."""
+    with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
+        assert "another_is_sending" == told(client.guard.keep_alive())
+    assert {} == keep_alives()
+
+
+def test_a_job_that_waited_in_vain_says_so(sim, stage, lease, keep_alives):
+    """Where the window has lapsed, the error tells that another keep-alive was waited for."""
+    later = sim.clock.advance(timedelta(days=2))
+    with (
+        stage.at(later).connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client,
+        pytest.raises(InferenceWindowExpiredError, match="Keep-alive: Another thread or process is sending"),
+    ):
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    assert {} == keep_alives()
+
+
+def test_a_refusal_that_came_meanwhile_is_not_called_a_renewal(sim, stage, lease, store, keep_alives):
+    """Who waits while the API refuses another's job hears of the refusal, not that all is well."""
+    sim.fault(Fault.training_not_available())
+    with stage.connect(finetune_guard.OpenAI) as client, ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(client.guard.keep_alive)
+        with pytest.raises(FineTuningRefusedError):
+            client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+        assert "refused" == told(waiting.result(PATIENCE))
+    assert {} == keep_alives()
+
+
+def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, location, keep_alives):
+    """A store that once didn't answer in time is asked again, before a process acts on its own."""
+    kind = type(open_store(location))
+
+    class Overloaded(kind):
+        times = 0
+
+        def lease(self, name, ttl):
+            self.times += 1
+            if self.times < 3:
+                raise StoreError("it did not answer in time")
+            return super().lease(name, ttl)
+
+    kept = {"keep_alive": IMPATIENT, "store": Overloaded(location)}
+    with stage.connect(finetune_guard.OpenAI, **kept) as client:
+        assert "another_is_sending" == told(client.guard.keep_alive())
+    assert {} == keep_alives()
