@@ -47,9 +47,9 @@ class Credentials(NamedTuple):
     def alias(self, salt: bytes) -> str:
         """Return the salted hash that stands for these credentials; the key can't be read from it."""
         digest = blake2b(key=salt[:64], digest_size=16, person=b"finetune-guard")
-        digest.update(self.authorization.encode("utf-8", "surrogateescape"))
+        digest.update(self.authorization.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
-        digest.update((self.organization or "").encode("utf-8", "surrogateescape"))
+        digest.update((self.organization or "").encode("utf-8", "surrogatepass"))
         return ALIAS_PREFIX + digest.hexdigest()
 
 

@@ -1,0 +1,187 @@
+"""What holds for whatever an API, or who stands between, answers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from datetime import datetime, timedelta, timezone
+
+import openai
+from promises_of_stores import is_clean, read
+
+from finetune_guard.api_errors import (
+    concerns_model,
+    error_code,
+    error_message,
+    in_short,
+    is_refusal,
+    is_transient,
+    is_wrong_key,
+    retry_after,
+)
+from finetune_guard.clocks import answered_at
+from finetune_guard.discovery import discover
+from finetune_guard.errors import UnreadableUsageError
+from finetune_guard.flows import Reply
+from finetune_guard.history import Evidence, History
+from finetune_guard.identity import (
+    Credentials,
+    is_slug,
+    organization_id,
+    organization_slug,
+    project_id,
+)
+from finetune_guard.inventory import joined, read_inventory
+from finetune_guard.lifetimes import ShutdownDates, announcements
+from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of, published_catalog
+from finetune_guard.records import completed_batches, traces_in_jobs, traces_in_models
+from finetune_guard.stores.names import checked
+from finetune_guard.usage import as_history
+from finetune_guard.usage_pages import DAYS, Range
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+FIRST = datetime(2026, 9, 23, tzinfo=timezone.utc)
+_CLIENT = openai.OpenAI(api_key="sk-test")
+_HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+_REQUEST = _HTTP.Request("POST", "https://api.openai.com/v1/x")
+
+
+def date_header(text):
+    """A Date is believed from 2020 on and up to a day ahead, and is the same once more; else it is now."""
+    at = answered_at(text, NOW)
+    assert timedelta(0) == at.utcoffset()
+    assert datetime(2020, 1, 1, tzinfo=timezone.utc) <= at <= NOW + DAY
+    assert at == answered_at(text, NOW)
+    if at != NOW:
+        assert at == answered_at(at.strftime("%a, %d %b %Y %H:%M:%S GMT"), NOW)
+
+
+def organization_header(text):
+    """An organization's name is what a store keeps and a terminal shows, or nothing."""
+    slug = organization_slug(text)
+    assert slug in {text, None}
+    if slug is not None:
+        assert is_clean(slug)
+        assert 128 >= len(checked(slug))
+        assert slug == organization_slug(slug)
+        assert "/" not in slug
+        assert ":" not in slug
+    for known in filter(None, (organization_id(text), project_id(text))):
+        assert known == checked(known)
+        assert is_slug(known) == (project_id(text) is not None)
+    assert Credentials(text, text).alias(b"salt").isprintable()
+
+
+def model_id(text):
+    """A fine-tuned model's id is printable and within bounds, and its parts are parts of it."""
+    found = FineTunedModel.parse(text)
+    assert found == FineTunedModel.parse(text)
+    assert base_of(text) == (found.base if found is not None else text)
+    if found is None:
+        return
+    assert text == found.id == checked(found.id)
+    assert MAX_MODEL_ID_LENGTH >= len(found.id)
+    assert not any(letter.isspace() for letter in found.id)
+    assert all(part in text for part in (found.base, found.organization or "", found.suffix or ""))
+    assert 0 <= (found.step or 0) < 10**18
+    assert found == FineTunedModel.model_validate_json(found.model_dump_json())
+    assert isinstance(ShutdownDates(published_catalog()).is_over(text, NOW.date()), bool)
+
+
+def usage_page(body):
+    """A page of usage is read to its end or refused; what it tells lies within what was asked for."""
+    asked = Range(DAYS, FIRST, NOW)
+    found = read(lambda: asked.read(_reply(body), FIRST, None), UnreadableUsageError)
+    if found is None:
+        return
+    part, cursor = found
+    assert FIRST == part.start <= part.end <= NOW
+    assert all(FineTunedModel.parse(model) is not None for model in part.latest)
+    assert all(part.start <= at < NOW for at in part.latest.values())
+    assert all(FIRST.date() <= day <= NOW.date() and count > 0 for day, count in part.counts.items())
+    assert all(map(is_clean, part.projects))
+    assert cursor is None or is_clean(cursor)
+    _is_kept(as_history(part, "acme"))
+
+
+def records(body):
+    """Batches, jobs and models tell only of what had happened, within bounds; the rest is passed over."""
+    for batch in completed_batches(body, NOW):
+        assert FineTunedModel.parse(batch.model) is not None
+        assert datetime(1970, 1, 1, tzinfo=timezone.utc) < batch.at <= NOW + DAY
+        assert 0 < batch.requests <= 10**9
+        assert 128 >= len(batch.id)
+    for traces in (traces_in_jobs(body, NOW), traces_in_models(body, NOW)):
+        assert traces.fine_tuned_by is None or traces.fine_tuned_by <= NOW
+        assert traces.job_created_at is None or traces.job_created_at <= NOW + DAY
+        assert all(organization_id(each) for each in traces.organizations)
+        assert traces == traces.joined(traces)
+    said = announcements(body, NOW)
+    assert all(is_clean(checked(model)) for model in said)
+    dates = ShutdownDates(published_catalog()).with_announced(said)
+    assert dates.announced == dates.with_announced(said).announced
+
+
+def lists(bodies):
+    """Whatever is listed, a search ends; it names models that can be called, and asks for pages that can be.
+
+    Args:
+        bodies: The answers, one after the other; the last one again and again.
+    """
+    for flow in (discover(), read_inventory()):
+        found = _driven(flow, bodies)
+        models = found.models if hasattr(found, "models") else tuple(found.created)
+        assert all(FineTunedModel.parse(model) is not None for model in models)
+        assert found.fine_tuned_by is None or found.fine_tuned_by <= NOW
+        if hasattr(found, "created"):
+            history = History(evidence=Evidence(organization="acme"))
+            inventory = joined(found, history, ShutdownDates(published_catalog()), NOW)
+            assert json.loads(inventory.model_dump_json())
+
+
+def api_error(body):
+    """Whatever an error's body says, it is one of the kinds that are known, and its words forge nothing."""
+    for status in (400, 401, 403, 404, 408, 409, 422, 429, 500, 503):
+        headers = {"retry-after": str(body)[:40].encode("ascii", "replace").decode()}
+        headers = {name: value for name, value in headers.items() if value.isprintable()}
+        response = _HTTP.Response(status, headers=headers, request=_REQUEST)
+        error = _CLIENT._make_status_error("told", body=body, response=response)
+        assert is_clean(in_short(error))
+        assert 100 > len(in_short(error))
+        assert is_clean(error_message(error))
+        assert 500 >= len(error_message(error))
+        assert is_clean(error_code(error) or "")
+        told = [is_refusal(error), is_wrong_key(error), concerns_model(error), is_transient(error)]
+        assert all(isinstance(each, bool) for each in told)
+        assert retry_after(error) >= 0
+
+
+def _reply(body):
+    return Reply(body=body, organization=None, credentials=Credentials("Bearer x"), at=NOW)
+
+
+def _driven(flow, bodies):
+    waiting, step = list(bodies), next(flow)
+    for _ in range(2_000):
+        for value in step.query.values():
+            assert isinstance(value, int) or is_clean(value)
+        try:
+            step = flow.send(_reply(waiting.pop(0) if len(waiting) > 1 else waiting[0]))
+        except StopIteration as stop:
+            return stop.value
+    raise AssertionError("a search has no end")
+
+
+def _is_kept(history):
+    """A store can keep it, and JSON can say it."""
+    for name in history.models:
+        checked(name)
+    assert history == History.model_validate_json(history.model_dump_json())
+
+
+TEXTS = {"date": date_header, "organization": organization_header, "model": model_id}
+"""For each kind of text, what holds for it."""
+
+BODIES = {"usage_page": usage_page, "records": records, "api_error": api_error}
+"""For each kind of JSON body, what holds for it."""
