@@ -31,6 +31,9 @@ OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
 NOT_WITH_EVERY_OPENAI = ("tests/cli", "tests/examples", "tests/simulator", "tests/stores")
 """The tests that never go through the SDK, or for which its oldest and its locked release are enough."""
 
+MATRIX_EFFORT = "0.25"
+"""The share of random examples that are tried in all sessions but one; what differs there is not chance."""
+
 
 def _switch_pyenv_on() -> None:
     """Let pyenv's shims answer for every version that it has, not just for the selected one."""
@@ -72,9 +75,9 @@ def _install_locked(session: nox.Session, *groups: str, editable: bool = False) 
         session.install("--no-deps", "--reinstall-package=finetune-guard", _wheel())
 
 
-def _pytest(session: nox.Session, *arguments: str) -> None:
+def _pytest(session: nox.Session, *arguments: str, effort: str = MATRIX_EFFORT) -> None:
     """Run pytest on all cores; what is given after ``--`` replaces ``arguments``."""
-    session.run("pytest", "-n", "auto", *(session.posargs or arguments))
+    session.run("pytest", "-n", "auto", *(session.posargs or arguments), env={"TEST_EFFORT": effort})
 
 
 @nox.session
@@ -107,7 +110,7 @@ def coverage(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests with the locked dependencies."""
     _install_locked(session, "test")
-    _pytest(session)
+    _pytest(session, effort="1" if session.python == MAIN_PYTHON else MATRIX_EFFORT)
 
 
 @nox.session(python=OLDEST_PYTHON)

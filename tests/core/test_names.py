@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import some
 
 from finetune_guard.history import Activity, Inference, Source
 from finetune_guard.identity import Credentials
@@ -377,14 +378,14 @@ def one_history_each(store, seen: list[Seen]) -> None:
 
 
 @given(answers())
-@settings(max_examples=300)
+@settings(max_examples=some(300))
 def test_one_organization_ends_with_one_history(seen):
     """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
     one_history_each(MemoryStore(), seen)
 
 
 @given(answers())
-@settings(max_examples=20)
+@settings(max_examples=some(20))
 def test_one_organization_ends_with_one_history_on_disk(seen):
     """The same holds for histories in a folder."""
     with tempfile.TemporaryDirectory() as folder:
@@ -394,7 +395,7 @@ def test_one_organization_ends_with_one_history_on_disk(seen):
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))
-@settings(max_examples=100)
+@settings(max_examples=some(100))
 def test_what_a_process_reads_is_its_own_organizations(seen, order):
     """No process ever reads another organization's inferences for a key of its own."""
     store = MemoryStore()

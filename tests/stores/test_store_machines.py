@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.effort import some
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source
 from finetune_guard.lifetimes import Announced, merged_announcements
@@ -214,9 +215,7 @@ def test_a_store_keeps_its_word_in_any_order(place):
     run_state_machine_as_test(
         lambda: Machine(place.location),
         settings=settings(
-            max_examples=35,
+            max_examples=some(20),
             stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
         ),
     )

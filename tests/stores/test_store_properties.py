@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.effort import some
 
 from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source, Span, united
 from finetune_guard.stores.disk import DiskStore
@@ -109,7 +110,7 @@ class Pure:
         pass
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60))
 @given(many=st.lists(steps, max_size=8))
 def test_a_store_remembers_what_the_rules_say(opened, many):
     """Whatever is recorded, noted and linked, a store has what the pure rules make of it, and no more."""
@@ -126,7 +127,7 @@ def test_a_store_remembers_what_the_rules_say(opened, many):
             assert pure.aliases.get(name) == store.organization_of(name)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40))
 @given(many=st.lists(activities, min_size=1, max_size=4), data=st.data())
 def test_no_order_of_recording_changes_what_is_known(opened, many, data):
     """Late, repeated or shuffled writes leave the same evidence as orderly ones."""
@@ -142,7 +143,7 @@ def test_no_order_of_recording_changes_what_is_known(opened, many, data):
         assert one.evidence == Evidence.model_validate_json(renamed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60))
 @given(organization=any_name, model=any_name, alias=any_name, day=moments)
 def test_every_name_comes_back_as_it_was(opened, organization, model, alias, day):
     """Organizations, models and aliases may have any Unicode name."""
