@@ -11,7 +11,7 @@ from cli_facts import API_KEY
 
 from finetune_guard import KeepAliveOutcome
 from finetune_guard.keep_alive import KeepAlivePlan, NotSent
-from finetune_guard.simulator import Fault, SimulatedClock
+from finetune_guard.simulator import Fault
 
 
 def inferences(sim):
@@ -168,13 +168,6 @@ def test_no_output_holds_the_key(run, environment, arguments):
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
-@pytest.fixture
-def clock(request):
-    """A clock that stands still, unless a test asks for a running one."""
-    start = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
-    return SimulatedClock(start, running=hasattr(request, "param"))
-
-
 @POSIX_ONLY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_watching_sends_what_is_due_until_it_is_stopped(start, ask, model, clock, sim, tmp_path, number):
@@ -192,17 +185,17 @@ def test_watching_sends_what_is_due_until_it_is_stopped(start, ask, model, clock
 
 
 @POSIX_ONLY
-@pytest.mark.parametrize("clock", ["running"], indirect=True)
 def test_watching_wakes_when_the_window_nears(start, ask, model, clock, environment, tmp_path):
     """It sleeps until one is due; its heartbeat is touched again then."""
     ask(model)
-    clock.advance(timedelta(days=60, seconds=-27))
+    clock.advance(timedelta(days=60, seconds=-21))
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"renew_within": "20s", "background": true}')
     heartbeat = tmp_path / "alive"
     heartbeat.touch()
     os.utime(heartbeat, (0, 0))
     process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
     assert "  Not due: the window is open until 2026-10-02 09:00 UTC" in process.stdout.readline()
+    clock.advance(timedelta(seconds=10))
     assert f"  Sent: {model} answered." in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
@@ -215,14 +208,13 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clo
     ask(model)
     sim.clear_calls()
     clock.advance(timedelta(days=50))
-    sim.fault(Fault(path="/v1/chat/completions", delay=20, times=None))
+    sim.fault(Fault(path="/v1/chat/completions", delay=600))
     heartbeat = tmp_path / "alive"
     process = start("keep-alive", "--watch", "--json", "--debug", "--heartbeat", str(heartbeat))
-    while not heartbeat.exists():
+    while sim._faults._waiting:  # until the request is there, which is not answered
         time.sleep(0.02)
-    time.sleep(0.5)  # nothing is seen of a request that is not answered yet; any moment will do
     process.send_signal(signal.SIGTERM)
-    assert ("", "") == process.communicate(timeout=15)
+    assert ("", "") == process.communicate(timeout=60)
     assert (0, []) == (process.returncode, inferences(sim))
 
 

@@ -10,10 +10,9 @@ from datetime import datetime, timedelta, timezone
 import anyio
 import pytest
 from both_ways import done
-from conftest import START
 
 from finetune_guard import FineTuningRefusedError, GuardConfig, KeepAlive, Source, StoreError
-from finetune_guard.simulator import Fault, SimulatedClock
+from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.anyio
 CHAT = "/chat/completions"
 NEAR = timedelta(days=50)
 OURS = "finetune_guard"
-
-
-@pytest.fixture
-def clock(request):
-    """A clock that stands still, unless a test asks for a running one."""
-    return SimulatedClock(START, running=hasattr(request, "param"))
 
 
 async def until(condition):
@@ -89,14 +82,15 @@ async def test_a_window_that_closes_soon_is_renewed(kept, near, posts, clock, mo
     assert [f"{said} 00:00 UTC."] == [record.message for record in caplog.records if record.name == OURS]
 
 
-@pytest.mark.parametrize("clock", ["running"], indirect=True)
 async def test_it_wakes_when_the_window_nears(kept, client, infer, clock, posts):
     """It sleeps until the window closes within renew_within, and sends then, unprompted."""
     await infer(client)
-    clock.advance(timedelta(days=60, seconds=-23))
+    clock.advance(timedelta(days=60, seconds=-21))
     keeping = kept("20s")
     await use(keeping)
+    await settled(keeping)
     assert 1 == posts(CHAT)
+    clock.advance(timedelta(seconds=10))
     await until(lambda: posts(CHAT) == 2)
     await settled(keeping)
     assert (await done(keeping.guard.check())).remaining > timedelta(days=59)

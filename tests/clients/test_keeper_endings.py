@@ -112,13 +112,14 @@ def noticing(way, sending):
 
 async def test_a_client_that_is_closed_while_it_sends(way, options, sim, model, caplog):
     """close() doesn't wait for a slow answer for long, and the log stays quiet about what it cut off."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=8, times=None))
+    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     sending = threading.Event()
     client = way.guarded(http_client=noticing(way, sending), **options)
     await use(client)
     await until(sending.is_set)
     await done(client.close())
     assert not [call for call in sim.calls if call.path == "/v1/chat/completions"]
+    sim.stop()  # so that a thread that waits for the answer needn't do so to the end
     await until(lambda: not at_work(client._finetune_guard.keeper))
     assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
 
@@ -166,7 +167,7 @@ async def test_an_existing_client_is_kept_too(way, bare, sim, configured, model,
 
 async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):
     """A task that was cancelled together with all others begins again with the next request."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=3))
+    sim.fault(Fault(path="/v1/chat/completions", delay=600))
     sending = threading.Event()
     async with ASYNC.guarded(http_client=noticing(ASYNC, sending), **options) as client:
         await use(client)
@@ -329,7 +330,7 @@ def test_a_program_ends_while_it_sleeps(run, clock, model, posts):
 
 def test_a_program_ends_while_it_sends(run, sim, model, posts):
     """It doesn't wait for an answer that takes long, and doesn't crash over it."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=15, times=None))
+    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     assert (0, "ending\n", "") == run(
         """
         client.files.list()
