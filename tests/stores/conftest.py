@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from lossy_proxy import LossyProxy
 from redis_server import RedisServer
 
 from finetune_guard.history import Activity, Inference, Source
@@ -61,6 +62,26 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def redis_store(redis_url: str) -> Iterator[RedisStore]:
     store = RedisStore(redis_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def lossy(redis_server: RedisServer) -> Iterator[LossyProxy]:
+    """Stands before the server and can be told to lose what is sent or answered."""
+    with LossyProxy(redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def lossy_url(redis_url: str, redis_server: RedisServer, lossy: LossyProxy) -> str:
+    """The same place as ``redis_url``, by way of ``lossy``."""
+    return redis_url.replace(str(redis_server.port), str(lossy.port))
+
+
+@pytest.fixture
+def lossy_store(lossy_url: str) -> Iterator[RedisStore]:
+    store = RedisStore(lossy_url)
     yield store
     store.close()
 

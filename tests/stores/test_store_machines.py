@@ -1,6 +1,7 @@
 """What every store does in any order of calls, through several handles that are closed and opened again.
 
 A machine makes the calls; a model, which knows the rules of the history alone, says what must be there.
+Another machine has a network between itself and the store that loses requests and answers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from finetune_guard.history import Activity, Evidence, History, Inference, Refus
 from finetune_guard.lifetimes import Announced, merged_announcements
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.store import Lease
+from finetune_guard.stores.store import Lease, LostAnswerError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -103,6 +104,9 @@ class Machine(RuleBasedStateMachine):
     @rule(handle=handles, name=names, many=activities)
     def record(self, handle, name, many):
         self.handles[handle].record(name, many)
+        self.recorded(name, many)
+
+    def recorded(self, name, many):
         for each in many:
             self.histories[name] = self.known(name).recorded(each)
 
@@ -209,13 +213,62 @@ class Machine(RuleBasedStateMachine):
             handle.close()
 
 
+class LossyMachine(Machine):
+    """The same by way of what loses transactions and answers to them when it is told to."""
+
+    doubts = Bundle("doubts")
+
+    def __init__(self, location, lossy):
+        super().__init__(location)
+        self.lossy = lossy
+
+    @rule(
+        handle=handles,
+        name=names,
+        many=activities,
+        what=st.sampled_from(["request", "answer"]),
+        target=doubts,
+    )
+    def record_and_lose(self, handle, name, many, what):
+        self.lossy.lose(what)
+        with pytest.raises(LostAnswerError) as caught:
+            self.handles[handle].record(name, many)
+        if what == "answer":
+            self.recorded(name, many)
+        return caught.value.again, many, what == "answer"
+
+    @rule(doubt=consumes(doubts), name=names, what=st.sampled_from(["request", "answer"]), target=doubts)
+    def record_again_and_lose(self, doubt, name, what):
+        again, many, is_done = doubt
+        if is_done:
+            again(name)  # there is nothing to write, so nothing is lost
+            return doubt
+        self.lossy.lose(what)
+        with pytest.raises(LostAnswerError) as caught:
+            again(name)
+        if what == "answer":
+            self.recorded(name, many)
+        return caught.value.again, many, what == "answer"
+
+    @rule(doubt=consumes(doubts), name=names)
+    def record_again(self, doubt, name):
+        again, many, is_done = doubt
+        again(name)
+        if not is_done:
+            self.recorded(name, many)
+
+
 @pytest.mark.parametrize("place", ["memory", "disk", "redis"], indirect=True)
 def test_a_store_keeps_its_word_in_any_order(place):
     """Times only move forward, counts never shrink, a lease has one holder, and nothing written is lost."""
     run_state_machine_as_test(
-        lambda: Machine(place.location),
-        settings=settings(
-            max_examples=some(20),
-            stateful_step_count=30,
-        ),
+        lambda: Machine(place.location), settings=settings(max_examples=some(20), stateful_step_count=30)
+    )
+
+
+def test_a_store_keeps_its_word_while_answers_are_lost(lossy, lossy_url):
+    """What is recorded counts once, in any order of calls, however often it is lost on its way or back."""
+    run_state_machine_as_test(
+        lambda: LossyMachine(lossy_url, lossy),
+        settings=settings(max_examples=some(20), stateful_step_count=30),
     )

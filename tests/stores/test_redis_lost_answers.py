@@ -1,0 +1,219 @@
+"""What becomes of a record whose answer is lost: it counts once, whether it had been done or not."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.errors import StoreError
+from finetune_guard.history import Evidence, History, Source
+from finetune_guard.identity import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.redis import RedisStore
+from finetune_guard.stores.store import LostAnswerError
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+MODEL = "ft:gpt-4o-mini:acme::1"
+ACME = Subject("acme", Credentials("Bearer sk-test"))
+
+
+def counted(store, name="acme"):
+    return store.history(name).daily.get(NOW.date(), {}).get(Source.OBSERVED, 0)
+
+
+def in_doubt(store, activities, name="acme"):
+    with pytest.raises(LostAnswerError) as caught:
+        store.record(name, activities)
+    return caught.value
+
+
+@pytest.fixture
+def receipts(redis_server, redis_url):
+    """Looks for the receipts at the place, as an administrator would."""
+    prefix = redis_url.rpartition("=")[2]
+
+    def look():
+        with redis_server.client() as client:
+            return list(client.scan_iter(f"*{prefix}*receipt*", count=10_000))
+
+    return look
+
+
+@pytest.mark.parametrize("lost", ["answer", "request"])
+def test_a_record_whose_answer_was_lost_counts_once(lossy_store, lossy, activity, lost):
+    """The retry that the error offers adds what is missing, and nothing if nothing is."""
+    lossy_store.record("acme", [activity(count=1)])
+    lossy.lose(lost)
+    error = in_doubt(lossy_store, [activity(count=2)])
+
+    error.again("acme")
+    assert 3 == counted(lossy_store)
+    error.again("acme")
+    assert 3 == counted(lossy_store)
+
+
+@pytest.mark.parametrize("lost", [["answer", "answer"], ["request", "answer"], ["request", "request"]])
+def test_the_retry_may_be_lost_too(lossy_store, lossy, activity, lost):
+    """However often it takes, and whatever others record meanwhile, each inference counts once."""
+    lossy.lose(*lost)
+    again = in_doubt(lossy_store, [activity(count=2)]).again
+    if lost[0] == "request":
+        with pytest.raises(LostAnswerError) as caught:
+            again("acme")
+        again = caught.value.again
+    else:
+        in_doubt(lossy_store, [activity(count=4)]).again("acme")
+    lossy_store.record("acme", [activity(count=8)])
+
+    again("acme")
+    assert (14 if lost[0] == "answer" else 10) == counted(lossy_store)
+
+
+def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, lossy, activity):
+    """A network that delivers late, when the retry is done already, makes nothing count twice."""
+    lossy_store.record("acme", [activity(count=1)])
+    lossy.lose("late")
+    error = in_doubt(lossy_store, [activity(count=2)])
+
+    error.again("acme")
+    assert b"-1" == lossy.deliver_late()
+    assert 3 == counted(lossy_store)
+
+
+def test_a_request_that_arrives_before_the_retry_is_found(lossy_store, lossy, activity):
+    """What arrives late, but before the retry, is not added by that."""
+    lossy.lose("late")
+    error = in_doubt(lossy_store, [activity("ft:late", count=2)])
+    assert 0 == counted(lossy_store)
+
+    lossy.deliver_late()
+    assert 2 == counted(lossy_store)
+    error.again("acme")
+    assert 2 == counted(lossy_store)
+
+
+def test_the_retry_follows_a_history_to_its_new_name(lossy_store, lossy, activity):
+    """What was in doubt when a key's organization became known is in the organization's history, once."""
+    lossy.lose("answer", "request")
+    done = in_doubt(lossy_store, [activity(count=2)], "key:1")
+    missing = in_doubt(lossy_store, [activity("ft:other", count=3)], "key:1")
+    lossy_store.link("key:1", "acme")
+
+    for error in (done, missing):
+        error.again("acme")
+    assert ("acme",) == lossy_store.organizations()
+    assert 5 == counted(lossy_store)
+    with pytest.raises(StoreError, match="refused"):
+        missing.again("x" * 600)
+
+
+def test_a_server_that_forgets_everything_is_told_again(lossy_store, lossy, activity, redis_server):
+    """When the receipt is gone with all else, the retry records what the server has lost."""
+    lossy.lose("answer")
+    error = in_doubt(lossy_store, [activity(count=2)])
+    with redis_server.client() as client:
+        client.flushdb()
+
+    error.again("acme")
+    assert 2 == counted(lossy_store)
+
+
+def test_a_retry_while_the_server_is_away_is_an_error_and_can_be_tried_again(lossy_store, lossy, activity):
+    """An outage in between makes nothing count twice."""
+    lossy.lose("answer")
+    error = in_doubt(lossy_store, [activity(count=2)])
+    lossy.refuse(True)
+    lossy_store.close()  # so that it has to connect anew
+    with pytest.raises(StoreError, match="Look whether the server"):
+        error.again("acme")
+    lossy.refuse(False)
+
+    error.again("acme")
+    assert 2 == counted(lossy_store)
+
+
+def test_what_else_was_lost_can_be_called_again(lossy_store, lossy):
+    """To merge, link or announce twice is the same as once, so they need no retry of their own."""
+    history = History(evidence=Evidence(organization="acme", fine_tuned_by=NOW))
+    for call in (lambda: lossy_store.merge(history), lambda: lossy_store.link("key:1", "acme")):
+        lossy.lose("answer")
+        with pytest.raises(StoreError) as caught:
+            call()
+        assert not isinstance(caught.value, LostAnswerError)
+        call()
+    assert history == lossy_store.history("acme")
+
+
+def test_receipts_do_not_pile_up(redis_store, redis_server, receipts, activity):
+    """A program leaves one receipt however much it records, and that vanishes within a day."""
+    for _ in range(20):
+        redis_store.record("acme", [activity()])
+    (receipt,) = receipts()
+    with redis_server.client() as client:
+        assert 0 < client.pttl(receipt) <= timedelta(days=1).total_seconds() * 1000
+
+
+def test_what_is_in_doubt_keeps_its_receipt(lossy_store, lossy, receipts, activity):
+    """What is recorded meanwhile leaves another one, and both are used again afterwards."""
+    lossy.lose("answer")
+    error = in_doubt(lossy_store, [activity()])
+    lossy_store.record("acme", [activity()])
+    assert 2 == len(receipts())
+    error.again("acme")
+    for _ in range(4):
+        lossy_store.record("acme", [activity()])
+    assert 2 == len(receipts())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_does_not_write_over_its_parents_receipt(lossy_store, lossy, activity):
+    """What a forked child records hides nothing of what its parent has in doubt."""
+    lossy_store.record("acme", [activity()])
+    child_may, go = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.read(child_may, 1)
+            lossy_store.record("acme", [activity(count=10)])
+            lossy_store.close()
+            code = 0
+        finally:
+            os._exit(code)
+    lossy.lose("answer")
+    error = in_doubt(lossy_store, [activity()])
+    os.write(go, b"!")
+    assert 0 == os.waitpid(pid, 0)[1]
+    os.close(go)
+    os.close(child_may)
+
+    error.again("acme")
+    assert 12 == counted(lossy_store)
+
+
+def test_a_recorder_counts_each_inference_once(lossy_url, lossy):
+    """Whatever is lost on the way, and whatever is seen meanwhile, the history counts each inference once."""
+    recorder = Recorder(RedisStore(lossy_url))
+
+    def flush():
+        while not recorder.flush(30):
+            pass
+
+    def note(times):
+        for _ in range(times):
+            recorder.note(ACME, MODEL, Source.OBSERVED, NOW)
+
+    note(1)
+    flush()
+    for lost in ("answer", "request", "answer"):
+        note(5)
+        lossy.lose(lost)
+        assert not recorder.flush(30)
+        note(7)
+    flush()
+    assert 1 + 3 * (5 + 7) == counted(recorder.store)
+    recorder.store.close()
