@@ -188,7 +188,6 @@ def test_tracebacks_have_no_admin_key(run, environment, sim):
 def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
     """In a terminal a bar tells how far it has come; the facts alone are on stdout, and --json has no bar."""
     ours, theirs = os.openpty()
-    sim.fault(Fault(path=USAGE, method="GET", delay=0.5, times=2))
     process = start("sync", *arguments, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"})
     os.close(theirs)
     seen = b""

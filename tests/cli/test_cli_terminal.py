@@ -117,12 +117,12 @@ def test_a_broken_pipe_is_silent(start, ask, model):
         assert (0, "") == (process.returncode, err)
 
 
-@POSIX_ONLY
 def heed_interrupts():
     """A program that a script starts in the background begins with Ctrl-C ignored; a person's doesn't."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@POSIX_ONLY
 def test_interrupting_is_exit_130(start, environment, model):
     """Ctrl-C ends a command that waits for the API, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import openai
@@ -233,6 +235,15 @@ def test_control_calls_are_not_logged(sim, http):
     assert sim.calls == ()
 
 
+def lasting_port():
+    """A free port below those that systems give to whoever asks for any, so that it stays free."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def test_stopping_is_clean(clock):
     """After ``stop`` nobody listens, and no thread is left; stopping again does nothing."""
     simulator = Simulator(clock=clock).start()
@@ -247,7 +258,7 @@ def test_stopping_is_clean(clock):
 
 def test_it_can_be_started_again(clock, connect):
     """A server that was down comes back on the same port with all that it knew."""
-    simulator = Simulator(clock=clock, models=[BASE])
+    simulator = Simulator(clock=clock, models=[BASE], port=lasting_port())
     with simulator:
         address = simulator.base_url
         client = connect(simulator)

@@ -79,7 +79,7 @@ def _progress(*, shown: bool) -> Iterator[Callable[[SyncProgress], object] | Non
 
         def move(come: SyncProgress) -> None:
             told = f"{come.days_read} of {come.days} days"
-            bar.update(task, total=come.days, completed=come.days_read, told=told)
+            bar.update(task, total=come.days, completed=come.days_read, told=told, refresh=True)
 
         yield move
 
