@@ -13,7 +13,7 @@ from typing import Any
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
 from finetune_guard.calls import JobCreation
-from finetune_guard.guard import Guard
+from finetune_guard.engine import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.sdk.drivers import drive

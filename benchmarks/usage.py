@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from finetune_guard import GuardConfig
+from finetune_guard.engine import Guard
 from finetune_guard.flows import Reply
-from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.usage import read_usage

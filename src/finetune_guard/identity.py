@@ -13,6 +13,7 @@ All but the slug are aliases of it, learnt from responses.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -51,6 +52,13 @@ class Credentials(NamedTuple):
         digest.update(b"\0")
         digest.update((self.organization or "").encode("utf-8", "surrogatepass"))
         return ALIAS_PREFIX + digest.hexdigest()
+
+
+def sent_with(request_headers: Mapping[str, str]) -> Credentials:
+    """Return what a request was sent with, from its headers."""
+    return Credentials(
+        request_headers.get("authorization") or "", request_headers.get("openai-organization") or None
+    )
 
 
 def organization_slug(header: str | None) -> str | None:

@@ -6,6 +6,7 @@ It owns policy, store, recorder and clock. Nothing here asks the API, and nothin
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from finetune_guard.policy import aware_utc
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.validation import shown
-from finetune_guard.witness import Answer, Headers, Witness
+from finetune_guard.witness import Headers, Witness
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -88,9 +89,15 @@ class Knowledge:
         self._witness.saw(model, headers, request_headers, now)
         return self.ends.in_use(model, now)
 
-    def observe(self, call: JobCreation | RecordsCall, answer: Answer) -> None:
-        """Note what another successful call tells."""
-        self._witness.observe(call, answer, self.now())
+    def observe(
+        self,
+        call: JobCreation | RecordsCall,
+        headers: Headers,
+        request_headers: Headers,
+        body: Callable[[], object],
+    ) -> None:
+        """Note what another successful call tells, and its JSON body if the SDK has read that already."""
+        self._witness.observe(call, headers, request_headers, body, self.now())
 
     def refused(self, error: openai.APIStatusError) -> Eligibility:
         """Remember the API's refusal and return the eligibility that it means."""

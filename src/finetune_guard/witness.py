@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import openai
 from typing_extensions import assert_never
@@ -13,7 +13,7 @@ from finetune_guard.api_errors import error_code, error_message
 from finetune_guard.calls import JobCreation, RecordKind, RecordsCall
 from finetune_guard.clocks import answered_at
 from finetune_guard.history import Evidence, History, Inference, Refusal, Source
-from finetune_guard.identity import UNNAMED, Credentials, organization_slug, project_id
+from finetune_guard.identity import UNNAMED, Credentials, organization_slug, project_id, sent_with
 from finetune_guard.lifetimes import announcements
 from finetune_guard.model_ends import ModelEnds
 from finetune_guard.recording.notes import Subject, told
@@ -26,20 +26,6 @@ _OBSERVED = Source.OBSERVED
 
 Headers: TypeAlias = Mapping[bytes, bytes]
 """Headers by their names in lower case, as they came over the wire."""
-
-
-class Answer(NamedTuple):
-    """A response, as far as it is looked at.
-
-    Attributes:
-        headers: Its headers.
-        request_headers: The headers of the request that it answers.
-        body: Returns its JSON body if the SDK has read that already, else None.
-    """
-
-    headers: Headers
-    request_headers: Headers
-    body: Callable[[], object]
 
 
 class Witness:
@@ -58,18 +44,24 @@ class Witness:
         subject = self._subject(headers, request_headers)
         self._recorder.note(subject, model, _OBSERVED, answered_at(headers.get(b"date"), now))
 
-    def observe(self, call: JobCreation | RecordsCall, answer: Answer, now: datetime) -> None:
-        """Note what another successful call tells."""
-        headers = answer.headers
+    def observe(
+        self,
+        call: JobCreation | RecordsCall,
+        headers: Headers,
+        request_headers: Headers,
+        body: Callable[[], object],
+        now: datetime,
+    ) -> None:
+        """Note what another successful call tells; ``body`` returns None where the SDK hasn't read it."""
         at = answered_at(headers.get(b"date"), now)
         if isinstance(call, JobCreation):
-            subject, job = self._subject(headers, answer.request_headers), traces_in_jobs(answer.body(), at)
+            subject, job = self._subject(headers, request_headers), traces_in_jobs(body(), at)
             created_at = job.job_created_at or at
             self._recorder.learn(
                 subject, told(fine_tuned_by=at, job_created_at=created_at), job.organizations
             )
         else:
-            self._read(call.kind, answer.body(), _subject(headers, answer.request_headers), at)
+            self._read(call.kind, body(), _subject(headers, request_headers), at)
 
     def refused(self, error: openai.APIStatusError, now: datetime) -> tuple[Subject, Refusal]:
         """Note the API's refusal of a job; return whom it was given to."""
@@ -167,10 +159,3 @@ def _text(value: bytes | None) -> str | None:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
-
-
-def sent_with(request_headers: Mapping[str, str]) -> Credentials:
-    """Return what a request was sent with, from its headers."""
-    return Credentials(
-        request_headers.get("authorization") or "", request_headers.get("openai-organization") or None
-    )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
 import finetune_guard
 
 NAMES = [
@@ -79,3 +84,23 @@ def test_public_names_are_sorted():
 def test_every_public_name_is_there():
     """A star import works."""
     assert [] == [name for name in finetune_guard.__all__ if not hasattr(finetune_guard, name)]
+
+
+USED = """
+import finetune_guard
+before = finetune_guard.guard
+with finetune_guard.OpenAI(api_key="sk-test", guard=finetune_guard.GuardConfig(store="memory")) as client:
+    client.guard.check()
+assert before is finetune_guard.guard and callable(before), before
+"""
+
+
+def test_no_module_takes_a_public_names_place():
+    """What is imported as late as it is needed leaves the names that a program may use as they are."""
+    subprocess.run([sys.executable, "-c", USED], check=True)
+
+
+def test_another_name_is_an_attribute_error():
+    """A name that isn't there is missed as in any other module."""
+    with pytest.raises(AttributeError, match="'finetune_guard' has no attribute 'Nonsense'"):
+        finetune_guard.Nonsense  # noqa: B018

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
-import warnings
 from typing import Any
 
 import openai
@@ -13,13 +10,9 @@ import openai
 from finetune_guard.api_errors import is_refusal
 from finetune_guard.calls import GuardedCall, JobCreation
 from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.engine import Admission, Guard
 from finetune_guard.errors import FineTuneGuardWarning, FineTuningRefusedError
 from finetune_guard.gate import must_stop, stopping_error, stopping_message, warning
-from finetune_guard.guard import Admission, Guard
-
-logger = logging.getLogger("finetune_guard")
-
-_NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
 
 
 def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> list[FineTuneGuardWarning]:
@@ -47,27 +40,6 @@ def refusal_error(error: openai.PermissionDeniedError, guard: Guard) -> FineTuni
     eligibility = guard.refused(error)
     message = stopping_message(JobCreation(None), eligibility, guard.policy)
     return FineTuningRefusedError(message, response=error.response, body=error.body, eligibility=eligibility)
-
-
-def warn_in_passing(warning: FineTuneGuardWarning) -> None:
-    """Issue ``warning``; where warnings are errors it is logged, since the call has its answer already."""
-    try:
-        warn_caller(warning)
-    except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
-        with contextlib.suppress(Exception):  # and so can its logging
-            logger.warning("%s", warning)
-
-
-def warn_caller(warning: FineTuneGuardWarning) -> None:
-    """Issue ``warning`` for the line of the program that made the call."""
-    level, frame = 1, sys._getframe()  # noqa: SLF001 -- the only way to count frames before Python 3.12
-    while frame.f_back is not None and _is_not_the_caller(frame.f_globals.get("__name__", "")):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(warning, stacklevel=level)
-
-
-def _is_not_the_caller(module: str) -> bool:
-    return module.partition(".")[0] in _NOT_THE_CALLER
 
 
 def _remembered_refusal(

@@ -20,16 +20,15 @@ from finetune_guard.calls import (
     to_decide,
 )
 from finetune_guard.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
-from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.sdk.responses import ANSWER_HEADERS, REQUEST_HEADERS, body_if_read, picked
 from finetune_guard.sdk.threads import in_thread
 from finetune_guard.sdk.urls import own_url
 from finetune_guard.validation import kind_of
-from finetune_guard.witness import Answer
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
+    from finetune_guard.engine import Guard
 
 logger = logging.getLogger("finetune_guard")
 
@@ -63,7 +62,9 @@ class Attachment:
     """
 
     def __init__(self, given: GuardConfig | None) -> None:
-        from finetune_guard.config import GuardConfig  # noqa: PLC0415 -- costly, and a client is its first need
+        # Costly, and a client is the first to need them.
+        from finetune_guard.config import GuardConfig  # noqa: PLC0415
+        from finetune_guard.engine import Guard  # noqa: PLC0415
 
         self._engine: Guard | None = None
         self._error: GuardConfigError | None = None
@@ -157,7 +158,7 @@ class Attachment:
                 if isinstance(call, InferenceCall):
                     return engine.saw(call, headers, request_headers)
                 if not isinstance(call, TrainingUpload):
-                    engine.observe(call, Answer(headers, request_headers, partial(body_if_read, response)))
+                    engine.observe(call, headers, request_headers, partial(body_if_read, response))
             elif engine.config.enabled and not isinstance(call, TrainingUpload):
                 self._tell_inactive(own_url(client, options.url))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's

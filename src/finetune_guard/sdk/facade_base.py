@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from finetune_guard.eligibility import Eligibility
+from finetune_guard.engine import Guard
 from finetune_guard.errors import GuardConfigError, StoreError
 from finetune_guard.flows import Flow, T
-from finetune_guard.guard import Guard
 from finetune_guard.history import History
 from finetune_guard.inventory import Inventory
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent

@@ -15,26 +15,22 @@ import openai
 
 from finetune_guard.calls import GuardedCall
 from finetune_guard.flows import ApiCall, Flow, Reply, T
-from finetune_guard.guard import Admission
 from finetune_guard.identity import Credentials
-from finetune_guard.sdk.admission import (
-    admit,
-    is_refused_creation,
-    refusal_error,
-    warn_caller,
-    warn_in_passing,
-)
 from finetune_guard.sdk.attachment import Attachment, credentials
 from finetune_guard.sdk.drivers import drive, drive_async
-from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
-from finetune_guard.sdk.keeper_task import LoopKeeper
-from finetune_guard.sdk.keeper_thread import ThreadKeeper
 from finetune_guard.sdk.own_calls import given_headers, own_request, reply_from
 from finetune_guard.sdk.signatures import show_parent_parameters
 from finetune_guard.sdk.threads import in_thread
+from finetune_guard.sdk.warn import warn_caller, warn_in_passing
 
 if TYPE_CHECKING:
     from openai._base_client import AsyncAPIClient, SyncAPIClient
+
+    from finetune_guard.engine import Admission, Guard
+    from finetune_guard.keep_alive import KeepAlive
+    from finetune_guard.sdk.facade import AsyncClientGuard, ClientGuard
+    from finetune_guard.sdk.keeper_task import LoopKeeper
+    from finetune_guard.sdk.keeper_thread import ThreadKeeper
 
     class _SyncBase(SyncAPIClient):
         def _refresh_api_key(self) -> Any: ...
@@ -110,11 +106,11 @@ class Guarded:
 class SyncGuarded(Guarded, _SyncBase):
     """The doors of a sync client."""
 
-    _guard_keeper = ThreadKeeper
-
     @property
     def guard(self) -> ClientGuard:
         """What can be asked and done about the organization's eligibility."""
+        from finetune_guard.sdk.facade import ClientGuard  # noqa: PLC0415 -- needed when it is asked for
+
         return ClientGuard(self)
 
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
@@ -128,6 +124,12 @@ class SyncGuarded(Guarded, _SyncBase):
                 if gone is None:
                     raise
                 raise gone from error
+        from finetune_guard.sdk.admission import (  # noqa: PLC0415 -- most programs create no job
+            admit,
+            is_refused_creation,
+            refusal_error,
+        )
+
         guard, headers = self._finetune_guard.engine, given_headers(options)
         flow = self._guard_flow(call, headers)
         for warning in admit(call, self._guard_drive(flow, headers), guard, self):
@@ -162,6 +164,12 @@ class SyncGuarded(Guarded, _SyncBase):
         if self._guard_lacks_key():
             self._refresh_api_key()
 
+    @staticmethod
+    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> ThreadKeeper:
+        from finetune_guard.sdk.keeper_thread import ThreadKeeper  # noqa: PLC0415 -- few clients have one
+
+        return ThreadKeeper(guard, keep_alive)
+
     def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return drive(flow, partial(self._guard_ask, headers=headers or {}))
 
@@ -172,11 +180,11 @@ class SyncGuarded(Guarded, _SyncBase):
 class AsyncGuarded(Guarded, _AsyncBase):
     """The doors of an async client."""
 
-    _guard_keeper = LoopKeeper
-
     @property
     def guard(self) -> AsyncClientGuard:
         """What can be asked and done about the organization's eligibility."""
+        from finetune_guard.sdk.facade import AsyncClientGuard  # noqa: PLC0415 -- needed when it is asked for
+
         return AsyncClientGuard(self)
 
     async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
@@ -190,6 +198,12 @@ class AsyncGuarded(Guarded, _AsyncBase):
                 if gone is None:
                     raise
                 raise gone from error
+        from finetune_guard.sdk.admission import (  # noqa: PLC0415 -- most programs create no job
+            admit,
+            is_refused_creation,
+            refusal_error,
+        )
+
         guard, headers = self._finetune_guard.engine, given_headers(options)
         flow = self._guard_flow(call, headers)
         for warning in admit(call, await self._guard_drive(flow, headers), guard, self):
@@ -223,6 +237,12 @@ class AsyncGuarded(Guarded, _AsyncBase):
     async def _guard_learn_key(self) -> None:
         if self._guard_lacks_key():
             await self._refresh_api_key()
+
+    @staticmethod
+    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> LoopKeeper:
+        from finetune_guard.sdk.keeper_task import LoopKeeper  # noqa: PLC0415 -- few clients have one
+
+        return LoopKeeper(guard, keep_alive)
 
     async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
         return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))

@@ -16,8 +16,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from finetune_guard.engine import Guard
 from finetune_guard.flows import Flow, T
-from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.sdk.lookout import Look, Lookout, reseed, until_stopped

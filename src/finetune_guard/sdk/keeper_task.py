@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import logging
 
-from finetune_guard.guard import Guard
+from finetune_guard.engine import Guard
 from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.sdk.keeper import Client, Keeper, complain
 from finetune_guard.sdk.lookout import Lookout, StoppedError

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 
-from finetune_guard.guard import Guard
+from finetune_guard.engine import Guard
 from finetune_guard.keep_alive import KeepAlive
 from finetune_guard.sdk.keeper import Client, Keeper, complain
 from finetune_guard.sdk.lookout import Lookout, StoppedError

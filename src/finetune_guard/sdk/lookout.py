@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from finetune_guard.eligibility import Eligibility, Reason
+from finetune_guard.engine import Guard
 from finetune_guard.errors import KeepAliveError
 from finetune_guard.flows import Flow, Pause
-from finetune_guard.guard import Guard
 from finetune_guard.identity import Credentials
 from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, is_due
 from finetune_guard.watch import LONGEST, is_over, spread_out, until_due, until_retry

@@ -7,15 +7,16 @@ tells them from the user's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai._models import FinalRequestOptions
 
 from finetune_guard.clocks import answered_at
 from finetune_guard.flows import ApiCall, Reply
-from finetune_guard.guard import Guard
-from finetune_guard.identity import organization_slug
-from finetune_guard.witness import sent_with
+from finetune_guard.identity import organization_slug, sent_with
+
+if TYPE_CHECKING:
+    from finetune_guard.engine import Guard
 
 _WHOSE = ("authorization", "openai-organization", "openai-project")
 
