@@ -12,7 +12,9 @@ from fleet_attempts import ON_CALL, told
 from fleet_worker import BASE, CHAT, DATA, PATIENCE
 
 import finetune_guard
+from finetune_guard import StoreError
 from finetune_guard.simulator import Fault
+from finetune_guard.stores.open import open_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -74,3 +76,19 @@ def test_sixty_four_threads_send_one(stage, file, keep_alives):
     assert found.count("sent") <= 1
     assert found.count("validating_files") == 16
     assert {"renewed_by_another", "not_due", "sent", "validating_files"} >= set(found)
+
+
+def test_threads_share_one_where_the_store_gives_no_leases(stage, location, keep_alives):
+    """Where other processes can't be kept from sending, the threads of one still send one together."""
+
+    class Leaseless(type(open_store(location))):
+        def lease(self, name, ttl):
+            raise StoreError("read-only")
+
+    kept = {"keep_alive": ON_CALL, "store": Leaseless(location)}
+    with stage.connect(finetune_guard.OpenAI, **kept) as client, ThreadPoolExecutor(16) as threads:
+        asking = [threads.submit(client.guard.keep_alive) for _ in range(16)]
+        found = [told(each.result(PATIENCE)) for each in asking]
+    assert {"acme-1": 1} == keep_alives()
+    assert 1 == found.count("sent")
+    assert {"renewed_by_another", "not_due", "sent"} >= set(found)

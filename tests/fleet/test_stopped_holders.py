@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from datetime import timedelta
 
 import pytest
@@ -47,7 +48,7 @@ def test_it_disturbs_nobody(near, begin, sim, store, keep_alives):
     names = {point: f"keep-alive/{stage.slug}" for point, stage in stages.items()}
     for name in names.values():
         while store.lease(name, HOUR) is None:
-            pass  # it is the stopped one's still
+            time.sleep(0.05)  # it is the stopped one's still
     known = {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
     found = {point: each.go_on() for point, each in stopped.items()}
 
