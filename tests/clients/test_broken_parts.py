@@ -170,7 +170,7 @@ async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, c
     monkeypatch.setenv("FINETUNE_GUARD_POLICY", "[" * 100_000)
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
-    with pytest.raises(GuardConfigError, match="FINETUNE_GUARD_POLICY.*valid JSON is required"):
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_POLICY.*valid JSON is required"):
         await create(client)
 
 
