@@ -199,21 +199,17 @@ def test_a_recorder_counts_each_inference_once(lossy_url, lossy):
     """Whatever is lost on the way, and whatever is seen meanwhile, the history counts each inference once."""
     recorder = Recorder(RedisStore(lossy_url))
 
-    def flush():
-        while not recorder.flush(30):
-            pass
-
     def note(times):
         for _ in range(times):
             recorder.note(ACME, MODEL, Source.OBSERVED, NOW)
 
     note(1)
-    flush()
+    assert recorder.flush(30)
     for lost in ("answer", "request", "answer"):
         note(5)
         lossy.lose(lost)
         assert not recorder.flush(30)
         note(7)
-    flush()
+        assert recorder.flush(30)
     assert 1 + 3 * (5 + 7) == counted(recorder.store)
     recorder.store.close()
