@@ -156,6 +156,7 @@ def test_json(run, ask, model, clock):
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--debug"]])
 def test_no_output_holds_the_key(run, environment, arguments):
     """Whatever goes wrong, the key is not part of what is printed."""
+    environment.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
     environment.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     environment.setenv("FINETUNE_GUARD_HOSTS", "127.0.0.1:9")
     environment.delenv("FINETUNE_GUARD_CLOCK")
