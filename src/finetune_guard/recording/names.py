@@ -13,6 +13,7 @@ id is linked to a slug as long as nothing better is known, and no two slugs to e
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 
 from finetune_guard.identity import PROOF_PREFIX, UNNAMED, Credentials, is_slug, organization_id, project_id
 from finetune_guard.recording.notes import Subject
@@ -22,6 +23,10 @@ _MOST_KNOWN = 1_000
 _MOST_STEPS = 5
 _MOST_LINKED_KEYS = 1_000
 """How many keys one process links: tokens that change with every request must not fill a store."""
+_MOST_ORGANIZATIONS = 10_000
+"""How many one process names: a server that calls itself anew at every answer must not fill one, either."""
+_MOST_NAMES = 1_000
+"""How many ids and projects are believed of one organization at a time."""
 
 
 class Names:
@@ -32,12 +37,14 @@ class Names:
         self._slugs: dict[Credentials, str] = {}
         self._linked: dict[Credentials, str] = {}
         self._linked_keys = 0
+        self._organizations: set[str] = set()
         self._salt: bytes | None = None
 
     def learn(self, subject: Subject) -> None:
         """Remember in this process which organization the credentials belong to. Costs no I/O."""
-        if subject.organization is not None and self._slugs.get(subject.credentials) != subject.organization:
-            _keep(self._slugs, subject.credentials, subject.organization)
+        slug = subject.organization
+        if slug is not None and self._slugs.get(subject.credentials) != slug and self._is_admitted(slug):
+            _keep(self._slugs, subject.credentials, slug)
 
     def known(self, credentials: Credentials) -> str | None:
         """Return the slug of the credentials' organization if this process knows it. Costs no I/O."""
@@ -88,6 +95,9 @@ class Names:
             subject: The organization's slug, if a response named it, and what the request was sent with.
             proven: Ids of the organization and its projects, by the API's own word.
         """
+        if subject.organization is not None and not self._is_admitted(subject.organization):
+            subject = subject._replace(organization=None)
+        proven = list(islice(proven, _MOST_NAMES))
         salt = self._store.salt(create=True)
         assert salt is not None
         if salt != self._salt:  # a new database, perhaps, that knows nothing yet
@@ -127,6 +137,13 @@ class Names:
             return name
         self._link(alias, by_id)
         return by_id
+
+    def _is_admitted(self, slug: str) -> bool:
+        """Whether a slug is one that this process knows, or can still take in; else its key stands for it."""
+        if slug not in self._organizations and len(self._organizations) >= _MOST_ORGANIZATIONS:
+            return False
+        self._organizations.add(slug)
+        return True
 
     def _prove(self, own_id: str) -> None:
         """Take what a request's header said of an id back: the API has named it, without a slug so far."""
