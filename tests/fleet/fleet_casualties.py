@@ -11,7 +11,7 @@ import openai
 from fleet_attempts import ON_CALL, told
 
 import finetune_guard
-from finetune_guard import KeepAlive, KeepAliveError, StoreError
+from finetune_guard import KeepAlive, KeepAliveError
 from finetune_guard.stores.open import open_store
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
@@ -154,15 +154,3 @@ def take_over(stages, pipe):
             return told(client.with_options(api_key=stage.key).guard.keep_alive())
 
         pipe.send(list(threads.map(ask, stages)))
-
-
-def send_without_a_trace(stage, pipe):
-    """Send a keep-alive that the store refuses to remember; tell what came of it."""
-
-    class Refusing(type(open_store(stage.location))):
-        def record(self, organization, activities):
-            raise StoreError("not now")
-
-    store = Refusing(stage.location)
-    with stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL, store=store) as client:
-        pipe.send(told(client.guard.keep_alive()))

@@ -7,15 +7,14 @@ from datetime import timedelta
 
 import pytest
 from fleet_attempts import told
+from fleet_stores import IMPATIENT, ask_while_overloaded
 from fleet_worker import BASE, PATIENCE
 
 import finetune_guard
-from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive, StoreError
+from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError
 from finetune_guard.simulator import Fault
-from finetune_guard.stores.open import open_store
 
 HOUR = timedelta(hours=1)
-IMPATIENT = KeepAlive(deadline="0.5s")
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
 
@@ -62,20 +61,7 @@ def test_a_refusal_that_came_meanwhile_is_not_called_a_renewal(sim, stage, lease
     assert {} == keep_alives()
 
 
-def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, location, keep_alives):
+def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, begin, keep_alives):
     """A store that once didn't answer in time is asked again, before a process acts on its own."""
-    kind = type(open_store(location))
-
-    class Overloaded(kind):
-        times = 0
-
-        def lease(self, name, ttl):
-            self.times += 1
-            if self.times < 3:
-                raise StoreError("it did not answer in time")
-            return super().lease(name, ttl)
-
-    kept = {"keep_alive": IMPATIENT, "store": Overloaded(location)}
-    with stage.connect(finetune_guard.OpenAI, **kept) as client:
-        assert "another_is_sending" == told(client.guard.keep_alive())
+    assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).told()
     assert {} == keep_alives()

@@ -9,12 +9,11 @@ from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from fleet_attempts import ON_CALL, told
+from fleet_stores import THREADS, ask_without_leases
 from fleet_worker import BASE, CHAT, DATA, PATIENCE
 
 import finetune_guard
-from finetune_guard import StoreError
 from finetune_guard.simulator import Fault
-from finetune_guard.stores.open import open_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -78,17 +77,9 @@ def test_sixty_four_threads_send_one(stage, file, keep_alives):
     assert {"renewed_by_another", "not_due", "sent", "validating_files"} >= set(found)
 
 
-def test_threads_share_one_where_the_store_gives_no_leases(stage, location, keep_alives):
+def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_alives):
     """Where other processes can't be kept from sending, the threads of one still send one together."""
-
-    class Leaseless(type(open_store(location))):
-        def lease(self, name, ttl):
-            raise StoreError("read-only")
-
-    kept = {"keep_alive": ON_CALL, "store": Leaseless(location)}
-    with stage.connect(finetune_guard.OpenAI, **kept) as client, ThreadPoolExecutor(16) as threads:
-        asking = [threads.submit(client.guard.keep_alive) for _ in range(16)]
-        found = [told(each.result(PATIENCE)) for each in asking]
+    found = begin(ask_without_leases, stage).told()
     assert {"acme-1": 1} == keep_alives()
-    assert 1 == found.count("sent")
+    assert (1, THREADS) == (found.count("sent"), len(found))
     assert {"renewed_by_another", "not_due", "sent"} >= set(found)

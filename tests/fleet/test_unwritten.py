@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fleet_casualties import send_without_a_trace
+from fleet_stores import IMPATIENT, send_without_a_trace
 from fleet_worker import PATIENCE
 
 import finetune_guard
-from finetune_guard import KeepAlive
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
@@ -17,6 +16,6 @@ def test_others_do_not_send_at_once(near, begin, keep_alives):
     (stage,) = near("acme-1")
     sender = begin(send_without_a_trace, stage)
     assert "sent" == sender.told()
-    with stage.connect(finetune_guard.OpenAI, keep_alive=KeepAlive(deadline="0.5s")) as client:
+    with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
         assert "another_is_sending" == client.guard.keep_alive().reason
     assert {"acme-1": 1} == keep_alives()
