@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 
 from finetune_guard.history import History
 from finetune_guard.identity import Credentials
+from finetune_guard.recording.backlog import MOST_SUBJECTS, Backlog, Batch
 from finetune_guard.recording.names import Names
 from finetune_guard.recording.notes import Notes, Stream, Subject
 from finetune_guard.stores.store import LostAnswerError, Store
@@ -31,21 +31,6 @@ _EXIT_TIMEOUT = 5.0
 
 # Of its own, since a program that has seeded the shared one counts on its order.
 _jitter = random.Random()  # noqa: S311 -- no secret
-
-
-@dataclass
-class _Batch:
-    """Notes that are written together.
-
-    Attributes:
-        subject: Whom they are about.
-        notes: What is written. Nothing is added once ``again`` is known.
-        again: Writes their inferences unless the store has them: an answer of it was lost.
-    """
-
-    subject: Subject
-    notes: Notes
-    again: Callable[[str], None] | None = None
 
 
 class Writer:
@@ -65,9 +50,7 @@ class Writer:
         # Re-entrant: a garbage collection inside the lock may finish this very writer.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._pending: dict[Subject, Notes] = {}
-        self._doubtful: list[_Batch] = []
-        self._writing: list[_Batch] = []
+        self._backlog = Backlog()
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._rounds = 0
@@ -77,22 +60,25 @@ class Writer:
     def note(self, subject: Subject, stream: Stream, at: datetime) -> None:
         """Note one inference; no I/O happens here."""
         with self._lock:
-            notes = self._pending.get(subject)
+            notes = self._backlog.pending.get(subject)
             if notes is None:
-                notes = self._pending[subject] = Notes()
+                notes = self._backlog.begin(subject)
             if notes.add(stream, at, at.date()) or self._thread is None:
                 self._wake()
 
     def learn(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
         """Note what was told; no I/O happens here."""
         with self._changed:
-            self._pending.setdefault(subject, Notes()).learn(told, names)
+            notes = self._backlog.pending.get(subject)
+            if notes is None:
+                notes = self._backlog.begin(subject)
+            notes.learn(told, names)
             self._wake()
 
     @property
     def has_unwritten(self) -> bool:
         """Whether something waits to be written."""
-        return bool(self._waits or self._writing)
+        return bool(self._backlog) or self._backlog.is_being_written
 
     @property
     def is_failing(self) -> bool:
@@ -101,16 +87,8 @@ class Writer:
 
     def unwritten(self, organization: str, credentials: Credentials) -> list[Notes]:
         """Return copies of the notes about an organization, or about credentials without a name."""
-        found = []
         with self._changed:
-            batches = [(batch.subject, batch.notes) for batch in (*self._doubtful, *self._writing)]
-            for subject, notes in [*self._pending.items(), *batches]:
-                unnamed = subject.organization is None and subject.credentials == credentials
-                if unnamed or subject.organization == organization:
-                    copy = Notes()
-                    copy.take(notes)
-                    found.append(copy)
-        return found
+            return self._backlog.about(organization, credentials)
 
     def rest(self, timeout: float) -> int | None:
         """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
@@ -120,7 +98,7 @@ class Writer:
         It is None when a write is still under way.
         """
         with self._changed:
-            resting = self._changed.wait_for(lambda: not self._writing, timeout)
+            resting = self._changed.wait_for(lambda: not self._backlog.is_being_written, timeout)
             return self._rounds if resting else None
 
     def flush(self, timeout: float) -> bool:
@@ -129,13 +107,13 @@ class Writer:
         with self._changed:
             if not self.has_unwritten:
                 return True
-            tried_after = self._rounds + bool(self._writing)
+            tried_after = self._rounds + self._backlog.is_being_written
             self._hurry, self._not_before = True, 0.0
             self._wake()
             while self.has_unwritten:
                 if self._thread is None:  # none can be started any more: the interpreter is ending
                     self._round()
-                    return not self._waits
+                    return not self._backlog
                 if self._rounds > tried_after:  # what is still pending was refused, or noted since
                     return not self._failures
                 left = deadline - time.monotonic()
@@ -180,7 +158,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or (self._finishing and not self._waits)):
+            while not (self._ending or (self._finishing and not self._backlog)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -188,27 +166,20 @@ class Writer:
                     self._round()
             self._thread = None
 
-    @property
-    def _waits(self) -> bool:
-        """Whether something waits for the next round."""
-        return bool(self._pending or self._doubtful)
-
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
-        due = self._writing = [*self._doubtful, *self._take_due()]
-        self._doubtful = []
+        now = time.monotonic()
+        due = self._backlog.take(lambda *each: self._hurry or self._due_at(*each) <= now)
+        unkept, self._backlog.unkept = self._backlog.unkept, 0
         self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
             refused = self._write(due)
+            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+                self._tell_unkept(unkept)
         finally:
             self._changed.acquire()
-        for batch in refused:
-            if batch.again is not None:
-                self._doubtful.append(batch)
-            else:
-                self._pending.setdefault(batch.subject, Notes()).take(batch.notes)
-        self._writing = []
+        self._backlog.settle(refused)
         self._rounds += 1
         self._changed.notify_all()
 
@@ -217,9 +188,11 @@ class Writer:
         now = time.monotonic()
         waits = [
             0.0 if self._hurry or notes.is_urgent else self._due_at(subject, stream) - now
-            for subject, notes in self._pending.items()
+            for subject, notes in self._backlog.pending.items()
             for stream in notes.tallies or (None,)
-        ] + [0.0 for _ in self._doubtful]
+        ]
+        if self._backlog.is_doubtful:
+            waits.append(0.0)
         return max(min(waits), 0.0 if self._hurry else self._not_before - now) if waits else None
 
     def _due_at(self, subject: Subject, stream: Stream | None) -> float:
@@ -228,20 +201,9 @@ class Writer:
         written_at = self._written_at.get((subject, stream))
         return written_at + WRITE_INTERVAL if written_at is not None else 0.0
 
-    def _take_due(self) -> list[_Batch]:
-        now = time.monotonic()
-        due = []
-        for subject, notes in list(self._pending.items()):
-            streams = {s for s in notes.tallies if self._hurry or self._due_at(subject, s) <= now}
-            if streams or notes.is_urgent:
-                due.append(_Batch(subject, notes.split(streams)))
-            if not notes:
-                del self._pending[subject]
-        return due
-
-    def _write(self, due: list[_Batch]) -> list[_Batch]:
+    def _write(self, due: list[Batch]) -> list[Batch]:
         """Write ``due`` batch by batch; return what the store refused, or may not have."""
-        refused: list[_Batch] = []
+        refused: list[Batch] = []
         failed: set[Subject] = set()
         written: set[tuple[Subject, Stream]] = set()
         problem: BaseException | None = None
@@ -261,7 +223,7 @@ class Writer:
             self._account(problem, now)
         return refused
 
-    def _attempt(self, batch: _Batch) -> BaseException | None:
+    def _attempt(self, batch: Batch) -> BaseException | None:
         try:
             self._write_one(batch)
         except LostAnswerError as error:
@@ -271,7 +233,7 @@ class Writer:
             return error
         return None
 
-    def _write_one(self, batch: _Batch) -> None:
+    def _write_one(self, batch: Batch) -> None:
         name = self._names.write(batch.subject, sorted(batch.notes.names))
         # What is merged comes first: it may be written twice if what follows fails, counts must not be.
         told = batch.notes.told_of(name)
@@ -281,6 +243,16 @@ class Writer:
             batch.again(name)
         else:
             self._store.record(name, batch.notes.activities(name))
+
+    def _tell_unkept(self, unkept: int) -> None:
+        if unkept:
+            logger.warning(
+                "finetune-guard did not keep what %d answers told; calls go on. What is known of %d other "
+                "keys waits to be written at %s already.",
+                unkept,
+                MOST_SUBJECTS,
+                self._store.location,
+            )
 
     def _account(self, problem: BaseException | None, now: float) -> None:
         """Put off the next try after a failure; log the first one, and the recovery."""
