@@ -1,7 +1,8 @@
-"""What other processes do in the tests: at the top of a module, so that ``spawn`` can import it."""
+"""What other processes do in the tests: at the top of a module, so that they can import it."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from datetime import datetime, timedelta, timezone
 
@@ -10,6 +11,20 @@ from finetune_guard.history import Activity, Inference
 from finetune_guard.stores.open import open_store
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+
+
+def context_of(method):
+    """Return what starts processes: ``fork``, or ``fresh`` ones that have nothing of this one."""
+    if method == "fork":
+        return multiprocessing.get_context(method)
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # A server that has only imported what each would import anyway, which takes most of the time.
+    context.set_forkserver_preload(
+        [f"finetune_guard.stores.{name}" for name in ("open", "plain_cache", "redis")]
+    )
+    return context
 
 
 def record_many(location, worker, times, results):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from store_workers import context_of
 
 from finetune_guard.errors import StoreError
 from finetune_guard.stores.disk import DiskStore
@@ -144,7 +144,7 @@ def _record_once(location, activity, start, results):
 
 def test_processes_agree_on_setting_aside(damaged, folder, activity):
     """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
-    context = multiprocessing.get_context("spawn")
+    context = context_of("fresh")
     start, results = context.Barrier(4), context.SimpleQueue()
     processes = [
         context.Process(target=_record_once, args=(str(folder), activity(), start, results)) for _ in range(4)

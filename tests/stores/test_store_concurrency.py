@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from store_workers import look, record_for_ever, record_many, take_leases, take_salt
+from store_workers import context_of, look, record_for_ever, record_many, take_leases, take_salt
 
 from finetune_guard.history import Source
 from finetune_guard.stores.disk import DiskStore
@@ -19,7 +19,7 @@ from finetune_guard.stores.log_files import LogFiles
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
-METHODS = [method for method in ("spawn", "fork") if method in multiprocessing.get_all_start_methods()]
+METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods() else ["fresh"]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
@@ -29,7 +29,7 @@ def run(context, target, arguments):
     processes = [context.Process(target=target, args=(*each, results)) for each in arguments]
     for process in processes:
         process.start()
-    found = [results.get(timeout=60) for _ in processes]
+    found = [results.get(timeout=100) for _ in processes]
     for process in processes:
         process.join(timeout=60)
     results.close()
@@ -102,7 +102,7 @@ def test_closing_disturbs_nobody(place, activity):
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_record_without_loss(shared_place, method):
     """Processes that begin at once, on a store that doesn't exist yet, lose no count and raise nothing."""
-    context = multiprocessing.get_context(method)
+    context = context_of(method)
     errors = run(context, record_many, [(shared_place.location, worker, 25) for worker in range(4)])
 
     history = shared_place.open().history("acme")
@@ -115,7 +115,7 @@ def test_processes_record_without_loss(shared_place, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_one_process_has_a_lease(shared_place, method):
     """Of processes that race for leases exactly one gets each."""
-    context = multiprocessing.get_context(method)
+    context = context_of(method)
     names = [f"keep-alive:{number}" for number in range(10)]
     start = context.Barrier(4)
     taken = run(context, take_leases, [(shared_place.location, names, start)] * 4)
@@ -125,7 +125,7 @@ def test_one_process_has_a_lease(shared_place, method):
 
 def test_processes_share_one_salt(shared_place):
     """Processes that begin at once hash keys alike."""
-    context = multiprocessing.get_context("spawn")
+    context = context_of("fresh")
     start = context.Barrier(4)
 
     assert 1 == len(set(run(context, take_salt, [(shared_place.location, start)] * 4)))
@@ -135,7 +135,7 @@ def test_another_process_reads_what_was_recorded(shared_place, activity):
     """What one process recorded, and still has open, another one reads."""
     store = shared_place.open()
     store.record("acme", [activity()])
-    context = multiprocessing.get_context("spawn")
+    context = context_of("fresh")
 
     (found,) = run(context, look, [(shared_place.location, context.Barrier(1))])
     assert store.evidence("acme").last_inference == found
@@ -144,7 +144,7 @@ def test_another_process_reads_what_was_recorded(shared_place, activity):
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_process_leaves_a_sound_history(shared_place):
     """A process that is killed while it writes corrupts nothing: what it had recorded is there."""
-    context = multiprocessing.get_context("spawn")
+    context = context_of("fresh")
     for _ in range(3):
         started = context.Event()
         process = context.Process(target=record_for_ever, args=(shared_place.location, started))
