@@ -363,7 +363,9 @@ def test_a_forked_child_begins_with_its_own_first_use(run, sim, model, moment):
     code, out, err = run(
         """
         import json, warnings
+        from finetune_guard.sdk import keeper_thread
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        keeper_thread._FORK_TIMEOUT = 60  # however slow the machine is
 
         client.files.list()
         seen = {"parent": keepers()}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _SCHEMA = key("schema")
-_FORK_SECONDS = 1.0
+_FORK_SECONDS = 5.0  # only a disk that stands still takes that long, and a child would be stuck for ever
 _EXIT_SECONDS = 1.0
 
 
