@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any
 
 from finetune_guard.identity import organization_id
@@ -17,6 +18,8 @@ from finetune_guard.models import FineTunedModel
 
 _MOST_REQUESTS = 10**9
 _LONGEST_ID = 128
+_MOST_BATCHES = 1_000
+"""Ten times what the API puts into one page: reading more would hold the program up."""
 _CLOCK_SKEW = timedelta(days=1)
 
 
@@ -65,7 +68,7 @@ def completed_batches(body: object, now: datetime) -> Iterator[CompletedBatch]:
 
     One whose requests have all failed was no inference, and neither was one that isn't completed.
     """
-    for row in _records(body):
+    for row in islice(_records(body), _MOST_BATCHES):
         batch_id, model, at = row.get("id"), row.get("model"), moment(row.get("completed_at"), now)
         if row.get("status") != "completed" or at is None or FineTunedModel.parse(model) is None:
             continue

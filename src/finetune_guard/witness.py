@@ -21,6 +21,8 @@ from finetune_guard.recording.recorder import Recorder
 from finetune_guard.records import CompletedBatch, Traces, completed_batches, traces_in_jobs, traces_in_models
 
 _MOST_REMEMBERED = 1_000
+_LONGEST_NAME = 128
+"""A longer one names no organization, and is not kept."""
 _OBSERVED = Source.OBSERVED
 
 
@@ -78,10 +80,11 @@ class Witness:
 
     def _subject(self, headers: Headers, request_headers: Headers) -> Subject:
         """Return whom an answer is about; note, once for each, which project the key belongs to."""
+        organization = headers.get(b"openai-organization")
         named = (
             request_headers.get(b"authorization"),
             request_headers.get(b"openai-organization"),
-            headers.get(b"openai-organization"),
+            organization if organization is None or len(organization) <= _LONGEST_NAME else None,
         )
         subject = self._subjects.get(named)
         if subject is None:

@@ -19,6 +19,7 @@ from finetune_guard.api_errors import (
     is_wrong_key,
     retry_after,
 )
+from finetune_guard.catalog import published_catalog
 from finetune_guard.clocks import answered_at
 from finetune_guard.discovery import discover
 from finetune_guard.errors import UnreadableUsageError
@@ -33,7 +34,7 @@ from finetune_guard.identity import (
 )
 from finetune_guard.inventory import joined, read_inventory
 from finetune_guard.lifetimes import ShutdownDates, announcements
-from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of, published_catalog
+from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of
 from finetune_guard.records import completed_batches, traces_in_jobs, traces_in_models
 from finetune_guard.stores.names import checked
 from finetune_guard.usage import as_history

@@ -8,11 +8,11 @@ from functools import partial
 from types import NoneType
 
 from finetune_guard.calls import JobCreation
+from finetune_guard.catalog import published_catalog
 from finetune_guard.eligibility import decide
 from finetune_guard.gate import cause, stopping_message
 from finetune_guard.history import Evidence, History
 from finetune_guard.lifetimes import ShutdownDates
-from finetune_guard.models import published_catalog
 from finetune_guard.policy import OPENAI_SELF_SERVE
 from finetune_guard.stores import redis_keys, rows
 from finetune_guard.stores.names import MAX_NAME_LENGTH, key, parts

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+import tracemalloc
 from datetime import datetime, timezone
 
+import openai
+import pytest
+
+from finetune_guard import GuardConfig, OpenAI
 from finetune_guard.history import Source
 from finetune_guard.identity import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
+from finetune_guard.records import completed_batches
 from finetune_guard.stores.memory import MemoryStore
 
+HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 KEY = Credentials("Bearer sk-test")
@@ -33,3 +42,44 @@ def test_a_flood_of_projects_is_cut():
     recorder.learn(Subject("acme", KEY), names=[f"proj_{number}" for number in range(100_000)])
     assert recorder.flush(60)
     assert 1_100 > len(store.aliases())
+
+
+def test_a_flood_of_batches_is_cut():
+    """Of a list that no page of the API's is as long as, the first thousand batches are looked at."""
+    batch = {"id": "batch_1", "status": "completed", "model": MODEL, "completed_at": 1_780_000_000}
+    assert 1_000 == len(list(completed_batches({"data": [batch] * 50_000}, NOW)))
+
+
+def test_a_name_of_a_megabyte_is_not_kept():
+    """What is too long to be an organization's name takes no room after its answer."""
+
+    def answered(request):
+        headers = {"openai-organization": "x" * 1_000_000}
+        return HTTP.Response(200, json={"id": "x", "choices": []}, headers=headers, request=request)
+
+    http_client = HTTP.Client(transport=HTTP.MockTransport(answered))
+    guard = GuardConfig(store="memory")
+    with OpenAI(api_key="sk-test", http_client=http_client, guard=guard) as client:
+        tracemalloc.start()
+        for number in range(30):
+            client.with_options(api_key=f"sk-{number}").chat.completions.create(model=MODEL, messages=[])
+        client.guard.flush()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept < 10_000_000
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a:99999/v1/files", "https://[/v1/files", "https://a:x/v1/fine_tuning/jobs"]
+)
+def test_a_url_that_is_none_ends_as_the_sdk_ends_it(url):
+    """Where a request can't be sent, the error is the one that the SDK alone gives."""
+    raised = []
+    for kind, options in ((openai.OpenAI, {}), (OpenAI, {"guard": GuardConfig(store="memory")})):
+        with kind(api_key="sk-test", max_retries=0, **options) as client:
+            try:
+                client.post(url, body={"purpose": "fine-tune"}, cast_to=object)
+            except Exception as error:  # noqa: BLE001 -- whatever it is
+                raised.append((type(error), str(error)))
+    assert raised[0] == raised[1]

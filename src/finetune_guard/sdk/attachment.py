@@ -131,10 +131,10 @@ class Attachment:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
             call = to_decide(options)
+            if call is None or not self._decides(client, own_url(client, options.url)):
+                return None
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
-            return None
-        if call is None or not self._decides(client, own_url(client, options.url)):
             return None
         if isinstance(call, TrainingUpload):
             checked = self._engine is not None and self._engine.config.check_uploads

@@ -1,0 +1,257 @@
+"""Hostile answers on their way through a client: the program gets what the SDK alone would give it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import logging
+from datetime import datetime, timezone
+
+import openai
+import pytest
+from hostile_values import BATCHES, FORGERIES, JOBS, LISTED_MODELS, TEXTS, deep, lists_of, usage_pages
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from promises_of_stores import is_clean
+
+import finetune_guard
+from finetune_guard import FineTuneGuardError, GuardConfig, KeepAlive
+from finetune_guard.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")
+
+HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+BASE = "gpt-4o-mini-2024-07-18"
+MESSAGES = [{"role": "user", "content": "hello"}]
+ANSWER = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1_780_000_000,
+    "model": MODEL,
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
+}
+JOB = {"id": "ftjob-1", "object": "fine_tuning.job", "created_at": 1_780_000_000, "model": BASE}
+
+CALLS = {
+    "chat": lambda client: client.chat.completions.create(model=MODEL, messages=MESSAGES),
+    "long model": lambda client: client.chat.completions.create(
+        model="ft:" + "x" * 100_000, messages=MESSAGES
+    ),
+    "raw": lambda client: client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES),
+    "stream": lambda client: client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True),
+    "response": lambda client: client.responses.create(model=MODEL, input="hello"),
+    "models": lambda client: client.models.list(),
+    "jobs": lambda client: client.fine_tuning.jobs.list(),
+    "batches": lambda client: client.batches.list(),
+    "batch": lambda client: client.batches.retrieve("batch_1"),
+}
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(["date", "openai-organization", "openai-project", "retry-after", "x-request-id"]),
+        (TEXTS | st.sampled_from(["x" * 1_000_000, "acme", "Fri, 31 Dec 9999 23:59:59 GMT", "1e400"])).map(
+            lambda text: text.encode("utf-8", "replace")
+        ),
+    ),
+    max_size=4,
+)
+RAW = [
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b"null",
+    b"NaN",
+    b"1e400",
+    b"9" * 5_000,
+    deep().encode(),
+    b'{"data":' + deep().encode() + b"}",
+    b'data: {"x": "\x1b[2J"}\n\ndata: [DONE]\n\n',
+]
+BODIES = (
+    lists_of(BATCHES | JOBS | LISTED_MODELS).map(lambda value: json.dumps(value).encode())
+    | TEXTS.map(lambda text: json.dumps({**ANSWER, "id": text}).encode())
+    | st.sampled_from([*RAW, json.dumps(ANSWER).encode()])
+)
+STATUSES = st.sampled_from([200, 200, 200, 201, 400, 401, 403, 404, 429, 500])
+
+
+class Answers:
+    """A server in the network's place; what it answers is set from outside."""
+
+    def __init__(self):
+        self.status, self.headers, self.body, self.others = 200, [], b"", None
+
+    def __call__(self, request):
+        others = self.others is not None and request.method == "GET"
+        body = self.others(request) if others else self.body
+        headers = [("content-type", b"application/json"), *self.headers]
+        return HTTP.Response(self.status, headers=headers, content=body, request=request)
+
+
+class Pair:
+    """A client of the SDK's and a guarded one, in front of the same server."""
+
+    def __init__(self, is_async, **config):
+        self.answers, self.store = Answers(), MemoryStore()
+        transport = HTTP.MockTransport(self._later if is_async else self.answers)
+        kind = HTTP.AsyncClient if is_async else HTTP.Client
+        options = {"api_key": "sk-test", "max_retries": 0}
+        module = (openai.AsyncOpenAI, finetune_guard.AsyncOpenAI) if is_async else None
+        bare, guarded = module or (openai.OpenAI, finetune_guard.OpenAI)
+        guard = GuardConfig(store=self.store, clock=lambda: NOW, **config)
+        self.bare = bare(http_client=kind(transport=transport), **options)
+        self.guarded = guarded(http_client=kind(transport=transport), guard=guard, **options)
+        self.loop = asyncio.new_event_loop() if is_async else None
+
+    async def _later(self, request):
+        return self.answers(request)
+
+    def outcome(self, client, call):
+        """What a program gets: the answer, or the error, in every detail that it could look at."""
+        return self.loop.run_until_complete(_awaited(client, call)) if self.loop else _called(client, call)
+
+    def close(self):
+        for client in (self.bare, self.guarded):
+            closing = client.close()
+            if self.loop:
+                self.loop.run_until_complete(closing)
+        if self.loop:
+            self.loop.close()
+
+
+def _called(client, call):
+    try:
+        got = call(client)
+        return _told(list(got) if isinstance(got, openai.Stream) else got)
+    except (openai.OpenAIError, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
+        return _told_of(error)
+
+
+async def _awaited(client, call):
+    try:
+        got = call(client)
+        got = await got if inspect.isawaitable(got) else got
+        return _told([each async for each in got] if isinstance(got, openai.AsyncStream) else got)
+    except (openai.OpenAIError, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
+        return _told_of(error)
+
+
+def _told(got):
+    content = getattr(got, "content", None)
+    shown = content if isinstance(content, bytes) else getattr(got, "__dict__", got)
+    return type(got).__name__, repr(shown)
+
+
+def _told_of(error):
+    return (
+        type(error),
+        str(error) if isinstance(error, openai.OpenAIError) else "",
+        getattr(error, "body", None),
+    )
+
+
+def _same(one, other):
+    return repr(one) == repr(other)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["sync", "async"])
+def pair(request):
+    made = Pair(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["sync", "async"])
+def asking(request):
+    """Clients that ask whatever can be asked before a job is created."""
+    made = Pair(
+        request.param, keep_alive=KeepAlive(deadline="2s"), admin_api_key="sk-admin", on_unknown="allow"
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def heard():
+    """Every record of our loggers."""
+    records, handler = [], logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger("finetune_guard")
+    level, _ = logger.level, logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield records
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+MANY = settings(
+    max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@MANY
+@given(status=STATUSES, headers=HEADERS, body=BODIES)
+@example(status=200, headers=[], body=deep().encode())
+@example(status=200, headers=[("openai-organization", b"x" * 1_000_000)], body=json.dumps(ANSWER).encode())
+def test_an_answer_is_the_sdks_own_whatever_it_says(pair, heard, call, status, headers, body):
+    """Headers from another century, a megabyte of name, JSON without bottom: the program sees what it saw."""
+    answers = pair.answers
+    answers.status, answers.headers, answers.body = status, headers, body
+    expected = pair.outcome(pair.bare, CALLS[call])
+    assert _same(expected, pair.outcome(pair.guarded, CALLS[call]))
+    assert all(is_clean(record.getMessage()) for record in heard)
+    assert not [record for record in heard if record.levelno >= logging.WARNING]
+
+
+@MANY
+@given(
+    headers=HEADERS,
+    bodies=st.lists(BODIES | usage_pages(1_785_000_000).map(json.dumps), min_size=1, max_size=3),
+)
+@example(headers=[], bodies=[deep().encode()])
+@example(headers=[], bodies=[b'{"object":"list","data":[{"id":"\\ud800"}],"has_more":true}'])
+@example(headers=[], bodies=[b'{"data":[{"id":"' + b"x" * 100_000 + b'"}],"has_more":true}'])
+def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodies):
+    """What is asked before a job may be answered with anything: the job is created, or the error is ours."""
+    answers, counter = asking.answers, iter(range(10**9))
+    answers.status, answers.headers, answers.body = 200, headers, json.dumps(JOB).encode()
+    answers.others = lambda _: bodies[next(counter) % len(bodies)]
+
+    def create(client):
+        return client.fine_tuning.jobs.create(model=BASE, training_file="file-1")
+
+    expected, got = asking.outcome(asking.bare, create), asking.outcome(asking.guarded, create)
+    if isinstance(got[0], type) and issubclass(got[0], FineTuneGuardError):
+        assert all(map(is_clean, got[1].split("\n")))
+    else:
+        assert _same(expected, got)
+    assert all(all(map(is_clean, record.getMessage().split("\n"))) for record in heard)
+    assert not [record for record in heard if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_an_error_code_forges_no_line(asking, heard, forgery):
+    """Where no model answers a keep-alive, the API's reasons are told without what would forge a line."""
+    answers = asking.answers
+    answers.status, answers.headers = 400, []
+    answers.body = json.dumps({"error": {"code": f"a{forgery}b", "message": f"a{forgery}b"}}).encode()
+    answers.others = None
+    got = asking.outcome(asking.guarded, lambda client: client.guard.keep_alive(force=True, model=MODEL))
+    assert FineTuneGuardError in got[0].__mro__
+    assert all(map(is_clean, got[1].split("\n")))
+    assert all(is_clean(record.getMessage()) for record in heard)
+
+
+def test_nothing_unbounded_is_kept(pair):
+    """After all of this the history names organizations and models that were called, within bounds."""
+    pair.guarded.guard  # noqa: B018 -- whatever was seen was seen by it
+    flushed = pair.outcome(pair.guarded, lambda client: client.guard.flush())
+    assert "NoneType" == flushed[0]
+    for organization in pair.store.organizations():
+        assert is_clean(organization)
+        assert 128 >= len(organization)
+        assert all(512 >= len(model) for model in pair.store.history(organization).models)
