@@ -46,6 +46,25 @@ def disk(folder: Path) -> Iterator[DiskStore]:
     store.close()
 
 
+@pytest.fixture
+def filled(disk: DiskStore, activity: Callable[..., Activity]) -> DiskStore:
+    """A store on disk with a row of most kinds, closed."""
+    disk.record("acme", [activity()])
+    disk.link("key:1", "acme")
+    disk.salt(create=True)
+    disk.lease("keep-alive", timedelta(hours=1))
+    disk.close()
+    return disk
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    """A file beside the store that nothing may touch."""
+    path = tmp_path / "precious.txt"
+    path.write_text('1:"acme"')
+    return path
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """The one server of this test process."""

@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from disk_files import aside
 from store_workers import context_of
 
 from finetune_guard.errors import StoreError
@@ -20,20 +21,9 @@ MODEL = "ft:gpt-4o-mini:acme::1"
 
 
 @pytest.fixture
-def filled(disk, activity):
-    disk.record("acme", [activity()])
-    disk.close()
-    return disk
-
-
-@pytest.fixture
 def damaged(filled, folder):
     (folder / "cache.db").write_bytes(b"garbage" * 1000)
     return filled
-
-
-def aside(folder):
-    return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
 
 
 def overwrite(path):

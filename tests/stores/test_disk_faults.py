@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from disk_files import aside, tamper
 
 from finetune_guard.errors import StoreError
 from finetune_guard.stores.disk import DiskStore
@@ -17,22 +18,6 @@ from finetune_guard.stores.disk import DiskStore
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
-
-
-@pytest.fixture
-def filled(disk, activity):
-    disk.record("acme", [activity()])
-    disk.close()
-    return disk
-
-
-def tamper(folder, statement, *values):
-    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
-        connection.execute(statement, values)
-
-
-def aside(folder):
-    return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
 
 
 def test_a_newer_history_is_left_alone(filled, folder, activity):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from disk_files import tamper
 
 from finetune_guard.errors import StoreError
 from finetune_guard.history import Evidence, History
@@ -47,28 +46,6 @@ class Bomb:
 @pytest.fixture
 def marker(tmp_path):
     return tmp_path / "executed"
-
-
-@pytest.fixture
-def precious(tmp_path):
-    path = tmp_path / "precious.txt"
-    path.write_text('1:"acme"')
-    return path
-
-
-@pytest.fixture
-def filled(disk, activity):
-    disk.record("acme", [activity()])
-    disk.link("key:1", "acme")
-    disk.salt(create=True)
-    disk.lease("keep-alive", HOUR)
-    disk.close()
-    return disk
-
-
-def tamper(folder, statement, *values):
-    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
-        connection.execute(statement, values)
 
 
 def plant(folder, row, *, raw=1, mode=1, filename=None, value=None):

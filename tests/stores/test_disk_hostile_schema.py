@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from disk_files import tamper
 
 from finetune_guard.errors import StoreError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
-
-
-@pytest.fixture
-def precious(tmp_path):
-    path = tmp_path / "precious.txt"
-    path.write_text('1:"acme"')
-    return path
-
-
-@pytest.fixture
-def filled(disk, activity):
-    disk.record("acme", [activity()])
-    disk.link("key:1", "acme")
-    disk.salt(create=True)
-    disk.lease("keep-alive", HOUR)
-    disk.close()
-    return disk
-
-
-def tamper(folder, statement, *values):
-    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
-        connection.execute(statement, values)
 
 
 def refused(call, store, says):
