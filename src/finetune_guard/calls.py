@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.words import Word
@@ -27,8 +27,7 @@ class RequestOptions(Protocol):
     extra_json: Mapping[str, object] | None
 
 
-@dataclass(frozen=True)
-class JobCreation:
+class JobCreation(NamedTuple):
     """A fine-tuning job is about to be created.
 
     Attributes:
@@ -43,8 +42,7 @@ class TrainingUpload:
     """A file is about to be uploaded for fine-tuning."""
 
 
-@dataclass(frozen=True)
-class InferenceCall:
+class InferenceCall(NamedTuple):
     """A fine-tuned model is called.
 
     Attributes:
@@ -62,8 +60,7 @@ class RecordKind(Word):
     MODELS = "models"
 
 
-@dataclass(frozen=True)
-class RecordsCall:
+class RecordsCall(NamedTuple):
     """The API is asked for one or several of its records, which tell what happened elsewhere.
 
     Attributes:

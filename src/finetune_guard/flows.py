@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from finetune_guard.identity import Credentials
 
@@ -40,15 +40,13 @@ class ApiCall:
     key: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(NamedTuple):
     """A time to wait before the flow goes on."""
 
     duration: timedelta
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """The successful answer to an ``ApiCall``.
 
     Attributes:

@@ -25,8 +25,9 @@ from typing import TypeGuard
 
 from pydantic import BaseModel, ConfigDict
 
+from finetune_guard.catalog import ModelCatalog
 from finetune_guard.lists import is_list, rows
-from finetune_guard.models import MAX_MODEL_ID_LENGTH, ModelCatalog, base_of
+from finetune_guard.models import MAX_MODEL_ID_LENGTH, base_of
 from finetune_guard.policy import UtcDatetime
 from finetune_guard.words import Word
 

@@ -22,6 +22,7 @@ from finetune_guard.base_models import (
     shut_down_message,
     sunset_message,
 )
+from finetune_guard.catalog import published_catalog
 from finetune_guard.errors import (
     BaseModelShutDownError,
     FineTunedModelShutDownError,
@@ -30,7 +31,6 @@ from finetune_guard.errors import (
     ShortLivedModelWarning,
 )
 from finetune_guard.lifetimes import Announced, ShutdownDates
-from finetune_guard.models import published_catalog
 from finetune_guard.stores.store import Store
 
 if TYPE_CHECKING:

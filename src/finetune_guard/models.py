@@ -1,15 +1,9 @@
-"""Fine-tuned models: their ids, and when they are shut down.
-
-No I/O and no clock here, but for the table of shutdown dates that ships with the package and is
-read when first asked for.
-"""
+"""Fine-tuned models and their ids. No I/O and no clock here."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
 from functools import lru_cache
-from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
 
@@ -102,60 +96,3 @@ def base_of(model_id: str) -> str:
     """Return the base model of a fine-tune, and any other id as it is."""
     fine_tune = FineTunedModel.parse(model_id)
     return fine_tune.base if fine_tune is not None else model_id
-
-
-class Lifetime(BaseModel):
-    """One row of the table: a base model that can be fine-tuned, and when it and its fine-tunes end.
-
-    Attributes:
-        id: The whole name of the base model.
-        shutdown: The day on which the base model itself is shut down.
-        fine_tunes_shutdown: The day on which its fine-tunes are.
-        replacement: The model that the provider recommends instead; None where it names none.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    shutdown: date
-    fine_tunes_shutdown: date
-    replacement: str | None = None
-
-
-class ModelCatalog(BaseModel):
-    """The published shutdown dates of the base models that can be fine-tuned, and of their fine-tunes.
-
-    Dates are whole days without a zone and differ by a day between publications: treat each as
-    that day give or take one.
-
-    Attributes:
-        as_of: The day on which the table was last compared with its source.
-        source: Where the provider published it.
-        base_models: The rows.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    as_of: date
-    source: str
-    base_models: tuple[Lifetime, ...]
-
-    def lifetime_of(self, base: str) -> Lifetime | None:
-        """Return the row of a base model, found by its whole name; None when it has none."""
-        return next((row for row in self.base_models if row.id == base), None)
-
-    def shutdown_of(self, model_id: str) -> date | None:
-        """Return the day ``model_id`` is shut down, a fine-tune's own or a base's; None if unknown."""
-        base = base_of(model_id)
-        row = self.lifetime_of(base)
-        if row is None:
-            return None
-        return row.shutdown if base == model_id else row.fine_tunes_shutdown
-
-
-@lru_cache(maxsize=1)
-def published_catalog() -> ModelCatalog:
-    """Return the catalog that ships with the package."""
-    return ModelCatalog.model_validate_json(
-        files("finetune_guard").joinpath("data/models.json").read_text(encoding="utf-8")
-    )

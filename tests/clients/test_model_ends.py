@@ -25,7 +25,7 @@ from finetune_guard import (
     ShortLivedModelError,
     ShortLivedModelWarning,
 )
-from finetune_guard.models import Lifetime, ModelCatalog, published_catalog
+from finetune_guard.catalog import Lifetime, ModelCatalog, published_catalog
 from finetune_guard.simulator import Fault, Simulator
 from finetune_guard.stores.disk import DiskStore
 from finetune_guard.stores.memory import MemoryStore

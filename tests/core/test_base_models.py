@@ -13,8 +13,8 @@ from finetune_guard.base_models import (
     shut_down_message,
     sunset_message,
 )
+from finetune_guard.catalog import ModelCatalog, published_catalog
 from finetune_guard.lifetimes import Announced, Shutdown, ShutdownDates
-from finetune_guard.models import ModelCatalog, published_catalog
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 TODAY = NOW.date()

@@ -10,10 +10,10 @@ from flow_scripts import NOW, error, reply, run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_guard.catalog import published_catalog
 from finetune_guard.history import Evidence, History, Inference
 from finetune_guard.inventory import Inventory, Visible, joined, read_inventory
 from finetune_guard.lifetimes import Announced, DateSource, ShutdownDates
-from finetune_guard.models import published_catalog
 
 BASE = "gpt-4o-mini-2024-07-18"
 ONE, TWO, CHECKPOINT = (

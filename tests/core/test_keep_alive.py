@@ -7,12 +7,12 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 from flow_scripts import NOW, error, reply, run
 
+from finetune_guard.catalog import published_catalog
 from finetune_guard.eligibility import Reason, decide, explained
 from finetune_guard.errors import GuardConfigError, KeepAliveError
 from finetune_guard.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.keep_alive import KeepAlive, candidates, is_due, live, send, smallest_call
 from finetune_guard.lifetimes import ShutdownDates
-from finetune_guard.models import published_catalog
 from finetune_guard.policy import OPENAI_SELF_SERVE
 
 A, B, C = (f"ft:gpt-4o-mini-2024-07-18:acme::{name}" for name in "ABC")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from finetune_guard.catalog import published_catalog
 from finetune_guard.lifetimes import (
     Announced,
     DateSource,
@@ -17,7 +18,7 @@ from finetune_guard.lifetimes import (
     announcements,
     merged_announcements,
 )
-from finetune_guard.models import MAX_MODEL_ID_LENGTH, published_catalog
+from finetune_guard.models import MAX_MODEL_ID_LENGTH
 
 SEEN = datetime(2026, 11, 20, 23, tzinfo=timezone.utc)
 SEEN_DAY, TABLE_DAY = date(2026, 11, 20), date(2026, 11, 22)

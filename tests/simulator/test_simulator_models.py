@@ -5,7 +5,8 @@ from datetime import date, datetime, timezone
 import openai
 import pytest
 
-from finetune_guard.models import FineTunedModel, Lifetime, ModelCatalog
+from finetune_guard.catalog import Lifetime, ModelCatalog
+from finetune_guard.models import FineTunedModel
 from finetune_guard.simulator import Simulator
 
 BASE = "gpt-4o-mini-2024-07-18"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Generic
 
 import anyio
@@ -60,11 +59,11 @@ async def drive_async(flow: Flow[T], ask: Callable[[ApiCall], Awaitable[Reply]])
     return step.value
 
 
-@dataclass(frozen=True)
 class _Done(Generic[T]):
     """The flow's end; a StopIteration can't travel through a worker thread or a coroutine."""
 
-    value: T
+    def __init__(self, value: T) -> None:
+        self.value = value
 
 
 class _Steps(Generic[T]):

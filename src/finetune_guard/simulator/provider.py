@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from finetune_guard.models import ModelCatalog
+from finetune_guard.catalog import ModelCatalog
 from finetune_guard.policy import AccessPolicy
 from finetune_guard.simulator.access import Rollover, may_create_jobs, takes_effect
 from finetune_guard.simulator.answers import ApiError, forbidden, model_deprecated, model_not_found

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
-from finetune_guard.models import FineTunedModel, ModelCatalog, published_catalog
+from finetune_guard.catalog import ModelCatalog, published_catalog
+from finetune_guard.models import FineTunedModel
 from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.access import Rollover
 from finetune_guard.simulator.app import Desk, build
