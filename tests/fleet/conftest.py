@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from conftest import _few_certificates, _own_environment, anyio_backend  # noqa: F401 -- hold here, too
+from fleet_casualties import HTTP
 from fleet_worker import CHAT, MESSAGES, PATIENCE, Stage
 from redis_server import RedisServer
 
@@ -18,6 +19,14 @@ from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.open import open_store
 
 START = datetime(2026, 8, 1, tzinfo=timezone.utc)
+PRELOADED = [
+    *("finetune_guard.sdk.facade", "finetune_guard.renewal", "finetune_guard.recording.recorder"),
+    *("finetune_guard.stores.disk", "finetune_guard.stores.plain_cache", "finetune_guard.stores.redis_rows"),
+    *("openai.resources.files", "openai.resources.fine_tuning", HTTP.__name__.replace("httpx", "httpcore")),
+    *("anyio._backends._asyncio", "tenacity"),
+]
+"""What most processes need, loaded once for all of them."""
+
 NEAR = START + timedelta(days=59)
 """When the window that an inference opened at ``START`` nears its end."""
 
@@ -28,7 +37,7 @@ def processes(_few_certificates):  # noqa: F811 -- the same
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["finetune_guard.sdk.client", "diskcache", "redis", "tenacity"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

@@ -7,10 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fleet_attempts import ON_CALL, told
+from fleet_attempts import told
 from fleet_worker import CHAT, PATIENCE
 
 import finetune_guard
+from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
 
 pytestmark = [
@@ -24,10 +25,13 @@ def test_the_child_waits_for_the_answer_only(near, sim, store, keep_alives):
     """The child hears that the window was renewed as soon as it is; no right to send dies with a thread."""
     (stage,) = near("acme-1")
     sim.fault(Fault(path=CHAT, delay=1, times=None))
-    with stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client, ThreadPoolExecutor(1) as thread:
+    with (
+        stage.connect(finetune_guard.OpenAI, keep_alive=KeepAlive()) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
         sending = thread.submit(client.guard.keep_alive)
         while not sending.done():
-            lease = store.lease("keep-alive/acme-1", ON_CALL.deadline)
+            lease = store.lease("keep-alive/acme-1", KeepAlive().deadline)
             if lease is None:
                 break
             store.release(lease)
