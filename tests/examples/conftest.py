@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import finetune_guard
 from finetune_guard.fixtures import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
 from finetune_guard.testing import simulator_environment
 
@@ -37,6 +38,15 @@ def plain_client(simulator):
 
     with openai.OpenAI(max_retries=0) as client:
         yield client
+
+
+@pytest.fixture
+def asked(simulator, model):
+    """The model has just been asked something, and the examples' history knows."""
+    with finetune_guard.OpenAI(max_retries=0) as client:
+        client.chat.completions.create(model=model, messages=[])
+    simulator.clear_calls()
+    return model
 
 
 @pytest.fixture

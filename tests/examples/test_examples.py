@@ -46,10 +46,9 @@ def test_async_client_remembers_what_it_streams(run_example, simulator, model):
 
 
 def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
-    run_example, simulator, model, training_file
+    run_example, simulator, asked, training_file
 ):
     """One inference goes first, and the job goes through."""
-    run_example("async_client.py", model)
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
 
@@ -99,22 +98,19 @@ def test_whole_organization_needs_an_admin_key(run_example):
     )
 
 
-def test_handling_errors_creates_a_job(run_example, model, training_file):
+def test_handling_errors_creates_a_job(run_example, asked, training_file):
     """Nothing is in the way of an eligible organization."""
-    run_example("drop_in.py", model)
-
     assert "Created: validating_files\n" == run_example("handling_errors.py", training_file).stdout
 
 
-def test_handling_errors_of_a_closed_window(run_example, simulator, model, training_file):
+def test_handling_errors_of_a_closed_window(run_example, simulator, asked, training_file):
     """The model that was used last and the remedy are at hand, and nothing was sent."""
-    run_example("drop_in.py", model)
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
 
     finished = run_example("handling_errors.py", training_file, returncode=3)
 
-    assert f"The window closed. The latest inference known: {model}" == finished.stdout.splitlines()[0]
+    assert f"The window closed. The latest inference known: {asked}" == finished.stdout.splitlines()[0]
     assert [] == [call for call in paths(simulator) if call.startswith("POST")]
 
 
@@ -125,9 +121,8 @@ def test_handling_errors_without_a_history(run_example, model, training_file):
     assert finished.stdout.startswith("No inference is known.")
 
 
-def test_handling_errors_of_a_refusal(run_example, simulator, model, training_file):
+def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_file):
     """The API's word is remembered: the second attempt sends no job."""
-    run_example("drop_in.py", model)
     simulator.fault(Fault.training_not_available())
     first = run_example("handling_errors.py", training_file, returncode=5).stdout
     second = run_example("handling_errors.py", training_file, returncode=5).stdout
@@ -148,9 +143,8 @@ def test_handling_errors_after_the_last_date(run_example, simulator, training_fi
     assert "since 2027-01-06 nobody can create fine-tuning jobs any more" in finished.stdout
 
 
-def test_handling_errors_of_other_kinds(run_example, simulator, model, training_file):
+def test_handling_errors_of_other_kinds(run_example, simulator, asked, training_file):
     """A lack of quota is no matter of the rules and arrives as the SDK's own error."""
-    run_example("drop_in.py", model)
     simulator.fault(Fault.billing_hard_limit())
 
     finished = run_example("handling_errors.py", training_file, returncode=1)
