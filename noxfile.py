@@ -76,8 +76,10 @@ def _install_locked(session: nox.Session, *groups: str, editable: bool = False) 
 
 
 def _pytest(session: nox.Session, *arguments: str, effort: str = MATRIX_EFFORT) -> None:
-    """Run pytest on all cores; what is given after ``--`` replaces ``arguments``."""
-    session.run("pytest", "-n", "auto", *(session.posargs or arguments), env={"TEST_EFFORT": effort})
+    """Run pytest on all cores, however busy; what is given after ``--`` replaces ``arguments``."""
+    session.run(
+        "pytest", "-n", "auto", "--timeout=300", *(session.posargs or arguments), env={"TEST_EFFORT": effort}
+    )
 
 
 @nox.session
