@@ -101,3 +101,9 @@ def test_a_forged_name_in_json_is_shown_as_text(forgery, monkeypatch):
     with pytest.raises(GuardConfigError, match="does not exist") as caught:
         GuardConfig()
     assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
+@pytest.mark.parametrize("url", ["https://a[a/v1/", "https://a:99999/v1/", "https://[::1/v1/"])
+def test_what_is_no_url_goes_to_no_host(url):
+    """A URL that can't be taken apart, though some HTTP libraries can, is nobody's that we know."""
+    PROMISES["request_url"](url)

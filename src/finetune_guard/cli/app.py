@@ -22,10 +22,18 @@ from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
 from finetune_guard.cli.sync import sync
+from finetune_guard.validation import shown
 
 
 class Commands(TyperGroup):
     """The group of all commands: every failure ends here as a message and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take no argument that would forge a line of what is told about it."""
+        for argument in args:
+            if not argument.isprintable():
+                raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""

@@ -172,4 +172,4 @@ def _unknown_variables() -> dict[str, str | None]:
 def _complain(unknown: dict[str, str | None]) -> None:
     for name, meant in unknown.items():
         hint = f"; did you mean {meant}?" if meant is not None else "."
-        typer.echo(f"Note: {name} is not a setting and has no effect{hint}", err=True)
+        typer.echo(f"Note: {shown(name)[1:-1]} is not a setting and has no effect{hint}", err=True)

@@ -16,6 +16,7 @@ import typer
 from finetune_guard.api_errors import in_short
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
+from finetune_guard.texts import lines
 
 _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY")
 _USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
@@ -112,8 +113,8 @@ class _OnStderr(logging.Handler):
 
 
 def _tell(text: str) -> None:
-    """Print on stderr, without the keys and passwords that a foreign message may have taken along."""
+    """Print on stderr, without keys, passwords and escapes that a foreign message may have taken along."""
     for name in _SECRETS:
         secret = os.environ.get(name, "").strip()
         text = text.replace(secret, "***") if secret else text
-    typer.echo(_USERINFO.sub("***@", text), err=True)
+    typer.echo(lines(_USERINFO.sub("***@", text)), err=True)

@@ -16,6 +16,7 @@ from finetune_guard.cli.timeline import Mark, Moment, distance
 from finetune_guard.eligibility import Verdict
 from finetune_guard.gate import moment as to_the_minute
 from finetune_guard.history import Source
+from finetune_guard.texts import lines
 
 UNWRAPPED = 10_000
 """The width of a pipe: a line is as long as what it says, so that grep finds it."""
@@ -95,7 +96,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(lines(value)))
     return table
 
 
@@ -105,7 +106,7 @@ def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(lines(cell)) for cell in row))
     return table
 
 

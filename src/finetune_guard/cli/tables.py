@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
+from finetune_guard.texts import quoted
+
 _BOLD = Style(bold=True)
 _GAP = "  "
 _NARROWEST = 20
@@ -50,7 +52,7 @@ def alike(
     rows = [row for group in groups for row in group]
     full = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in rows)]
     headings = [headings[index] for index in full]
-    cells = [[[row[index] for index in full] for row in group] for group in groups]
+    cells = [[[quoted(row[index]) for index in full] for row in group] for group in groups]
     widths = [
         max(map(_width, (heading, *(row[index] for row in rows))))
         for index, heading in zip(full, headings, strict=True)

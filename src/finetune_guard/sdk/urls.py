@@ -8,8 +8,14 @@ from urllib.parse import urlsplit
 
 
 def own_url(client: Any, url: str) -> Any:
-    """Return host and port that a request to ``url`` goes to: its own if it is absolute."""
+    """Return host and port that a request to ``url`` goes to: its own if it is absolute.
+
+    What is no URL goes to no host: what becomes of it is left to the SDK.
+    """
     if "://" not in url:
         return client.base_url
-    parts = urlsplit(url)
-    return SimpleNamespace(host=parts.hostname or "", port=parts.port)
+    try:
+        parts = urlsplit(url)
+        return SimpleNamespace(host=parts.hostname or "", port=parts.port)
+    except ValueError:
+        return SimpleNamespace(host="", port=None)

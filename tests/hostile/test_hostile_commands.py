@@ -1,0 +1,143 @@
+"""The command line under hostile arguments, settings, answers and stores: it tells, and forges, nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timezone
+
+import pytest
+from hostile_values import FORGERIES
+from typer.testing import CliRunner
+
+from finetune_guard.cli.app import app
+from finetune_guard.simulator import Fault, SimulatedClock, Simulator
+from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.names import key
+from finetune_guard.testing import simulator_environment
+
+MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+RUNNER = CliRunner(**MIXED)
+FORGERY = "".join(FORGERIES)
+SETTABLE = FORGERY.replace("\x00", "").replace("\ud800", "").replace("\udcff", "")
+COMMANDS = [
+    ("status",),
+    ("check",),
+    ("check", "--json"),
+    ("config",),
+    ("config", "--json"),
+    ("history",),
+    ("history", "--json"),
+    ("history", "--all"),
+    ("history", "--all", "--json"),
+    ("models",),
+    ("models", "--csv"),
+    ("keep-alive", "--dry-run"),
+]
+
+
+@pytest.fixture(scope="module")
+def sim():
+    with Simulator(clock=SimulatedClock(datetime(2026, 11, 22, tzinfo=timezone.utc))) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def environment(sim, tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "FINETUNE_GUARD_")) or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+    for name, value in simulator_environment(sim, tmp_path / "history").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPENAI_API_KEY", sim.organization().api_key)
+    return monkeypatch
+
+
+def told(*arguments):
+    """Run a command; return all that it printed, without a character that no terminal should get."""
+    result = RUNNER.invoke(app, list(arguments))
+    printed = result.stdout + result.stderr
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert re.sub(r"\n", "", printed).isprintable(), printed
+    assert "Traceback" not in printed
+    return printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "--base", "gpt{}"),
+        ("keep-alive", "--dry-run", "--model", "ft:gpt:acme::{}"),
+        ("keep-alive", "--watch", "--heartbeat", "/no/such/{}"),
+        ("schedule", "kubernetes", "--image", "python{}"),
+        ("schedule", "cron", "--every", "7d{}"),
+        ("no{}such",),
+        ("status", "--no{}such"),
+        ("sync", "--days", "7{}"),
+    ],
+)
+def test_an_argument_forges_no_output(environment, arguments):
+    """Arguments with line breaks or escapes are refused; they are shown as Python writes them."""
+    told(*(argument.format(FORGERY) for argument in arguments))
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OPENAI_BASE_URL",
+        "OPENAI_ORG_ID",
+        "OPENAI_ADMIN_KEY",
+        "FINETUNE_GUARD_STORE",
+        "FINETUNE_GUARD_HOSTS",
+        "FINETUNE_GUARD_POLICY",
+        "FINETUNE_GUARD_CLOCK",
+        "FINETUNE_GUARD_KEEP_ALIVE",
+        "FINETUNE_GUARD_NO{}SUCH",
+    ],
+)
+def test_a_setting_forges_no_output(environment, variable):
+    """Nonsense in the environment is told, and what it says begins no line and moves no cursor."""
+    environment.setenv(variable.format(SETTABLE), f"./a{SETTABLE}b")
+    for command in (("config",), ("status",), ("sync",)):
+        told(*command)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_planted_history_forges_no_output(environment, tmp_path, command):
+    """Whatever someone wrote into the database, no command shows it as it stands."""
+    store = DiskStore(tmp_path / "history")
+    store.salt(create=True)
+    store.close()
+    forged = "a\n\x1b[2Jb"
+    evidence = {
+        "organization": "acme",
+        "last_inference": {"organization": "acme", "model": forged, "at": "2026-11-01T00:00:00Z"},
+        "refusal": {"at": "2026-11-02T00:00:00Z", "code": forged, "message": forged},
+    }
+    rows = {
+        key("evidence", "acme"): evidence,
+        json.dumps(["evidence", forged], separators=(",", ":")): {"organization": forged},
+        key("alias", "key:1"): forged,
+        json.dumps(["shutdown", forged], separators=(",", ":")): {
+            "day": None,
+            "seen_at": "2026-11-02T00:00:00Z",
+        },
+    }
+    with closing(sqlite3.connect(tmp_path / "history" / "cache.db")) as connection, connection:
+        for row, value in rows.items():
+            connection.execute(
+                "INSERT INTO Cache (key, raw, mode, value, store_time) VALUES (?, 1, 1, ?, 0)",
+                (row, f"1:{json.dumps(value)}"),
+            )
+    told(*command)
+
+
+def test_an_api_error_forges_no_output(environment, sim):
+    """Error codes and messages of the API reach a terminal without what would forge a line."""
+    model = sim.add_model(suffix="bot")
+    sim.fault(Fault(path="/v1/chat/completions", status=400, code=FORGERY[:60], message=FORGERY, times=5))
+    told("keep-alive", "--force", "--model", model)
