@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from promises_of_settings import TEXTS as PROMISES
 from promises_of_settings import environment
 
-from finetune_guard import GuardConfig, GuardConfigError
+from finetune_guard import GuardConfig, GuardConfigError, StoreError
+from finetune_guard.stores.redis import RedisStore
 
 PIECES = {
     "duration": ["14d", "1e400d", "P1D", "PT", "P99999999999D", "-1d", "0s", "٣d", "P1Y", "nan"],
@@ -107,3 +108,11 @@ def test_a_forged_name_in_json_is_shown_as_text(forgery, monkeypatch):
 def test_what_is_no_url_goes_to_no_host(url):
     """A URL that can't be taken apart, though some HTTP libraries can, is nobody's that we know."""
     PROMISES["request_url"](url)
+
+
+@pytest.mark.parametrize("url", ["unix", "redis", "unix:x", "unix://x", "redis:"])
+def test_a_scheme_alone_is_no_url(url):
+    """A word that is a scheme names no server, and no socket beside the program."""
+    PROMISES["redis_url"](url)
+    with pytest.raises(StoreError):
+        RedisStore(url)

@@ -83,8 +83,9 @@ def read_url(text: str) -> RedisUrl:
         StoreError: It can't be such a URL; the message names what is allowed, and shows nothing of it
             but its scheme: a wrong URL may have its password anywhere.
     """
-    scheme = text.partition("://")[0].lower()
-    if scheme not in SCHEMES:
+    scheme, separator, _ = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in SCHEMES:
         raise refusal("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
     if any(ord(letter) <= ord(" ") for letter in text):
         raise _wrong(scheme, "it has a space or a control character, which must be percent-encoded")
