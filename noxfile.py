@@ -28,7 +28,7 @@ OLDEST_PYTHON = PYTHONS[0]
 OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
 """Releases of the SDK besides the oldest, which ``lowest`` tests, and the locked one, as in ``tests``."""
 
-NOT_WITH_EVERY_OPENAI = ("tests/cli", "tests/examples", "tests/simulator", "tests/stores")
+NOT_WITH_EVERY_OPENAI = ("tests/cli", "tests/examples", "tests/fleet", "tests/simulator", "tests/stores")
 """The tests that never go through the SDK, or for which its oldest and its locked release are enough."""
 
 MATRIX_EFFORT = "0.25"
