@@ -51,8 +51,18 @@ def test_a_record_whose_answer_was_lost_counts_once(lossy_store, lossy, activity
 
     error.again("acme")
     assert 3 == counted(lossy_store)
+
+
+def test_a_retry_too_many_changes_nothing(lossy_store, lossy, receipts, activity):
+    """Once it is known that inferences arrived, trying again is harmless, whatever was recorded since."""
+    lossy.lose("answer")
+    error = in_doubt(lossy_store, [activity(count=2)])
     error.again("acme")
-    assert 3 == counted(lossy_store)
+    for _ in range(3):
+        lossy_store.record("acme", [activity()])
+        error.again("acme")
+    assert 5 == counted(lossy_store)
+    assert 1 == len(receipts())
 
 
 @pytest.mark.parametrize("lost", [["answer", "answer"], ["request", "answer"], ["request", "request"]])

@@ -232,8 +232,10 @@ class RedisStore(Store):
         def record(change: Change) -> None:
             redis_history.record(change, organization, activities, parcel)
 
-        self._change("record inferences", record, again)
-        self._senders.append(parcel.sender)
+        if not parcel.has_arrived:
+            self._change("record inferences", record, again)
+            parcel.has_arrived = True
+            self._senders.append(parcel.sender)
 
     @property
     def _senders(self) -> list[str]:

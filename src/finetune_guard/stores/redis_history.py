@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.history import Activity, Evidence, History
 from finetune_guard.stores import rows
@@ -18,17 +19,20 @@ _T = TypeVar("_T")
 _RECEIPT_KEPT = timedelta(days=1)
 
 
-class Parcel(NamedTuple):
+@dataclass
+class Parcel:
     """What tells inferences that are sent together from all others, however often they are sent.
 
     Attributes:
         sender: Who sends them. It sends no others before it knows whether they have arrived, so that the
             server needs to remember one token of each sender.
         token: Random, and another one each time: a copy of a whole process would count on alike.
+        has_arrived: Whether that is known; from then on its sender may send others.
     """
 
     sender: str
     token: str
+    has_arrived: bool = False
 
 
 def evidence(found: Mapping[str, str], organization: str) -> Evidence:
