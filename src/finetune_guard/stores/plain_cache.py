@@ -24,9 +24,14 @@ import diskcache
 from finetune_guard.stores.forking import calm
 from finetune_guard.stores.log_files import LogFiles
 from finetune_guard.stores.plain_disk import MAX_TEXT_BYTES, PlainDisk
+from finetune_guard.stores.rows import UnreadableRowError
 
 BUSY_SECONDS = 0.05
 """How long SQLite itself waits for a lock; kept short since the lock around the cache is held meanwhile."""
+
+_MOST_ROWS = 200_000
+_MOST_CHARACTERS = 1 << 28
+"""How much is read at once at most: a hundred thousand models take less."""
 
 STATEMENT_SECONDS = 5.0
 """After how long a statement is cut off: a planted view could run for ever."""
@@ -117,15 +122,25 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ?"
             " AND (expire_time IS NULL OR expire_time > ?) ORDER BY key"
         )
-        found = self._sql(select, (start, start + "\x7f", time.time())).fetchall()
-        for key, raw, mode, filename, value in found:
+        for key, raw, mode, filename, value in self._all(select, start, start + "\x7f", time.time()):
             yield self._disk.get(key, raw), self._disk.fetch(mode, filename, value, read=False)
 
     def keys(self, start: str) -> Iterator[str]:
         """Yield the keys that begin with ``start``, which must be ASCII, in order."""
         select = "SELECT key, raw FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-        for key, raw in self._sql(select, (start, start + "\x7f")).fetchall():
+        for key, raw in self._all(select, start, start + "\x7f"):
             yield self._disk.get(key, raw)
+
+    def _all(self, select: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return all rows; refuse more than can have been written, for what was planted has no end."""
+        found: list[tuple[Any, ...]] = []
+        length = 0
+        for row in self._sql(select, values):
+            length += sum(len(column) for column in row if isinstance(column, (str, bytes)))
+            if len(found) >= _MOST_ROWS or length > _MOST_CHARACTERS:
+                raise UnreadableRowError("there are more rows than can have been written")
+            found.append(row)
+        return found
 
     def reset(self, key: str, *_value: object, **_update: object) -> object:
         """Return the constant value of a setting; nothing is read from the file, or changed by it."""
