@@ -164,3 +164,11 @@ def faults(session: nox.Session) -> None:
     _install_locked(session, "test")
     session.install("trio")
     session.run("python", "faults/run.py", *session.posargs)
+
+
+@nox.session(python=MAIN_PYTHON, default=False)
+def fuzz(session: nox.Session) -> None:
+    """Let atheris look for input that breaks a promise; ``-- NAME --seconds 300`` takes one for longer."""
+    _install_locked(session, "test")
+    session.install("atheris>=3")
+    session.run("python", "fuzz/run.py", *session.posargs)
