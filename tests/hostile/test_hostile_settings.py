@@ -110,7 +110,9 @@ def test_what_is_no_url_goes_to_no_host(url):
     PROMISES["request_url"](url)
 
 
-@pytest.mark.parametrize("url", ["unix", "redis", "unix:x", "unix://x", "redis:"])
+@pytest.mark.parametrize(
+    "url", ["unix", "redis", "unix:x", "unix://x", "redis:", "unix://a@///", "unix:///.."]
+)
 def test_a_scheme_alone_is_no_url(url):
     """A word that is a scheme names no server, and no socket beside the program."""
     PROMISES["redis_url"](url)

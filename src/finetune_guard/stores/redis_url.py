@@ -101,11 +101,12 @@ def read_url(text: str) -> RedisUrl:
     username, password = unquote(url.username or ""), unquote(url.password or "")
     host, path, written_db = (url.hostname or "localhost"), "", url.path.removeprefix("/")
     if scheme == "unix":
-        if url.hostname or port is not None or not written_db:
+        path = os.path.normpath(unquote(url.path)) if written_db else ""
+        if url.hostname or port is not None or not path.strip("/"):
             raise _wrong(
                 scheme, "the path of a socket needs three slashes, as in unix:///run/redis/redis.sock"
             )
-        host, path, written_db = "", os.path.normpath(unquote(url.path)), ""
+        host, written_db = "", ""
     if written_db and "db" in given:
         raise _wrong(scheme, "it names the database twice, in its path and as the option db")
     db = _value(scheme, "the number of the database", given.get("db", written_db) or "0", _database)
