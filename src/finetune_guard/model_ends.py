@@ -43,6 +43,8 @@ SUNSET = timedelta(days=30)
 
 _READ_AGAIN_AFTER = timedelta(hours=1)
 _MOST_WARNED = 10_000
+_MOST_ANNOUNCED = 100_000
+"""Of how many models an end is remembered: a server that makes up more fills no memory."""
 _NOT_FOUND = "model_not_found"
 
 
@@ -69,6 +71,8 @@ class ModelEnds:
         """Remember in this process what the API said; no I/O."""
         known = self.dates.announced
         news = {model: said for model, said in announced.items() if known.get(model) != said}
+        if len(known) + len(news) > _MOST_ANNOUNCED:
+            news = {model: said for model, said in news.items() if model in known}
         if news:
             self._dates = self.dates.with_announced(news)
         if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):

@@ -13,6 +13,8 @@ import pytest
 from finetune_guard import GuardConfig, OpenAI
 from finetune_guard.history import Source
 from finetune_guard.identity import Credentials
+from finetune_guard.lifetimes import Announced
+from finetune_guard.model_ends import ModelEnds
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.records import completed_batches
@@ -83,3 +85,12 @@ def test_a_url_that_is_none_ends_as_the_sdk_ends_it(url):
             except Exception as error:  # noqa: BLE001 -- whatever it is
                 raised.append((type(error), str(error)))
     assert raised[0] == raised[1]
+
+
+def test_a_flood_of_models_fills_no_memory():
+    """Of a server that makes up models at every answer, what is said of the first hundred thousand is kept."""
+    ends = ModelEnds(GuardConfig(store="memory"), MemoryStore())
+    said = Announced(day=None, seen_at=NOW)
+    for answer in range(3):
+        ends.learn({f"model-{answer}-{number}": said for number in range(60_000)})
+    assert 60_000 == len(ends.dates.announced)
