@@ -88,7 +88,7 @@ def test_a_url_that_is_none_ends_as_the_sdk_ends_it(url):
 
 
 def test_a_flood_of_models_fills_no_memory():
-    """Of a server that makes up models at every answer, what is said of the first hundred thousand is kept."""
+    """Of a server that makes up models at every answer, the first hundred thousand are remembered."""
     ends = ModelEnds(GuardConfig(store="memory"), MemoryStore())
     said = Announced(day=None, seen_at=NOW)
     for answer in range(3):
