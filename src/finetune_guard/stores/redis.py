@@ -52,10 +52,11 @@ class RedisStore(Store):
 
     It should not evict keys (``maxmemory-policy noeviction``), and persist them. What a primary lost when
     a replica took its place was never recorded; a lease that it gave may then be given twice. A write
-    whose answer didn't arrive in time is an error although it may have been done. All but ``record`` can
-    be called anew then, for that changes nothing; ``record`` leaves a receipt, in the same transaction,
-    by which the retry that its ``LostAnswerError`` offers sees whether it was done. Each sender has one,
-    which is kept for a day: after a longer outage inferences whose answer was lost may count twice.
+    whose answer didn't arrive in time is an error although it may have been done. Most can be made anew,
+    for twice is the same as once; a lease may be nobody's until its time has passed. ``record`` leaves a
+    receipt, in the same transaction, by which the retry that its ``LostAnswerError`` offers sees whether
+    it was done. A receipt takes the place of its sender's last one and is kept for a day: after a longer
+    outage inferences whose answer was lost may count twice.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or
