@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from unittest import mock
@@ -101,8 +102,7 @@ def redis_url(text):
     assert url.location.isprintable()
     assert 0 <= url.port <= 65_535
     assert 0 < url.timeout <= 60
-    for secret in filter(lambda secret: len(secret) > 8, url.secrets):
-        assert secret not in repr(url)
+    assert repr(url) == repr(replace(url, username=None, password=None, tls=None))
     again = read_url(url.location)
     assert (url.host, url.path, url.port, url.db) == (again.host, again.path, again.port, again.db)
 
