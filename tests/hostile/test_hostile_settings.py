@@ -111,10 +111,21 @@ def test_what_is_no_url_goes_to_no_host(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["unix", "redis", "unix:x", "unix://x", "redis:", "unix://a@///", "unix:///.."]
+    "url",
+    [
+        "unix",
+        "redis",
+        "unix:x",
+        "unix://x",
+        "redis:",
+        "redis://a%40b",
+        "redis://a%2561",
+        "unix://a@///",
+        "unix:///..",
+    ],
 )
 def test_a_scheme_alone_is_no_url(url):
-    """A word that is a scheme names no server, and no socket beside the program."""
+    """A word that is a scheme names no server and no socket, and what no host can be called is none."""
     PROMISES["redis_url"](url)
     with pytest.raises(StoreError):
         RedisStore(url)

@@ -110,6 +110,8 @@ def read_url(text: str) -> RedisUrl:
     if written_db and "db" in given:
         raise _wrong(scheme, "it names the database twice, in its path and as the option db")
     db = _value(scheme, "the number of the database", given.get("db", written_db) or "0", _database)
+    if set("/@?#[]\\") & set(unquote(host)) or ("%" in unquote(host) and ":" not in host):
+        raise _wrong(scheme, "its host has characters that no host can have")
     if not (unquote(host).isprintable() and path.isprintable()):
         raise _wrong(scheme, "its host or path has characters that can't be printed")
     return RedisUrl(
