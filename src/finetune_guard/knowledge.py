@@ -57,6 +57,7 @@ class Knowledge:
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
+        self._clock = config.clock
         self.policy = config.policy
         self.recorder = Recorder.of(config.open_store())
         self.ends = ModelEnds(config, self.recorder.store)
@@ -71,7 +72,7 @@ class Knowledge:
     def now(self) -> datetime:
         """Return the configured clock's time; the machine's when that clock fails."""
         try:
-            now = self.config.clock()
+            now = self._clock()
             return now if now.tzinfo is timezone.utc else aware_utc(now)
         except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
             self.complain(

@@ -20,6 +20,7 @@ from finetune_guard.identity import (
     organization_id,
     organization_slug,
     project_id,
+    sent_with,
 )
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
@@ -31,6 +32,20 @@ def test_credentials_never_show_the_key():
     credentials = Credentials(KEY, "org-1")
     assert "secret" not in f"{credentials!r} {credentials} {[credentials]}"
     assert "org-1" in repr(credentials)
+
+
+@pytest.mark.parametrize(
+    ("headers", "credentials"),
+    [
+        ({"authorization": KEY, "openai-organization": "org-1", "accept": "*/*"}, Credentials(KEY, "org-1")),
+        ({"authorization": KEY}, Credentials(KEY)),
+        ({"authorization": KEY, "openai-organization": ""}, Credentials(KEY)),
+        ({}, Credentials("")),
+    ],
+)
+def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
+    """An empty header names no organization, and a request without a key still stands for somebody."""
+    assert credentials == sent_with(headers)
 
 
 def test_an_alias_stands_for_key_and_organization_and_hides_both():

@@ -40,6 +40,7 @@ class Recorder:
         self.store = store
         self.leases = MemoryStore()
         self._names = Names(store)
+        self._last_named: Subject | None = None
         self._writer = Writer(store, self._names)
         weakref.finalize(self, self._writer.finish).atexit = False
 
@@ -54,7 +55,8 @@ class Recorder:
 
     def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
         """Note one inference. Costs no I/O and can't fail for a store's sake."""
-        self._names.learn(subject)
+        if subject is not self._last_named:  # asked here too, since every inference comes by here
+            self.name(subject)
         self._writer.note(subject, (model, source), at)
 
     def learn(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
@@ -64,7 +66,9 @@ class Recorder:
 
     def name(self, subject: Subject) -> None:
         """Remember in this process which organization the credentials belong to."""
-        self._names.learn(subject)
+        if subject is not self._last_named:
+            self._names.learn(subject)
+            self._last_named = subject
 
     def organization(self, credentials: Credentials) -> str | None:
         """Return the slug of the organization that the credentials belong to; None if it isn't known.

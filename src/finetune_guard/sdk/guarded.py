@@ -141,15 +141,16 @@ class SyncGuarded(Guarded, _SyncBase):
                 raise
             raise refusal_error(error, guard) from error
 
-    def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
-        if cast_to is Reply:
-            return reply_from(response, self._finetune_guard.engine)
-        warning = self._finetune_guard.observe(self, options, response)
+    def _process_response(self, **given: Any) -> Any:
+        guard = self._finetune_guard
+        if given["cast_to"] is Reply:
+            return reply_from(given["response"], guard.engine)
+        warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
-        if self._finetune_guard.keeps:
-            self._finetune_guard.use(self)
-        return super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+        if guard.keeps:
+            guard.use(self)
+        return super()._process_response(**given)
 
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
@@ -215,15 +216,16 @@ class AsyncGuarded(Guarded, _AsyncBase):
                 raise
             raise await in_thread(refusal_error, error, guard) from error
 
-    async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **kwargs: Any) -> Any:
-        if cast_to is Reply:
-            return reply_from(response, self._finetune_guard.engine)
-        warning = self._finetune_guard.observe(self, options, response)
+    async def _process_response(self, **given: Any) -> Any:
+        guard = self._finetune_guard
+        if given["cast_to"] is Reply:
+            return reply_from(given["response"], guard.engine)
+        warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
-        if self._finetune_guard.keeps:
-            self._finetune_guard.use(self)
-        return await super()._process_response(cast_to=cast_to, options=options, response=response, **kwargs)
+        if guard.keeps:
+            guard.use(self)
+        return await super()._process_response(**given)
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
