@@ -162,7 +162,6 @@ def benchmarks(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Break our own parts one by one; ``-- --write`` puts what came of it into docs/faults.md."""
     _install_locked(session, "test")
-    session.install("trio")
     session.run("python", "faults/run.py", *session.posargs)
 
 

@@ -46,7 +46,8 @@ class KeepAlive(BaseModel):
     Attributes:
         renew_within: Renew when the window closes within this time; also ``"14d"`` or ISO 8601 text.
         model: The fine-tuned model to prefer; by default the one used last.
-        deadline: The longest time that all tries together may take.
+        deadline: The longest time that all tries together may take. If whoever sends one dies, another
+            can take over half as long afterwards, or 30 seconds if that is less.
         background: Look after the window from a client's first answer until it is closed or dropped: in a
             daemon thread, or for an async client on asyncio's event loop. It wakes at least once an hour.
 
