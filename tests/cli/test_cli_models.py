@@ -8,6 +8,7 @@ from datetime import date, datetime, timezone
 
 import pytest
 from cli_facts import BASE
+from real_terminal import Terminal
 
 from finetune_guard import Inference, Inventory, ModelRecord, Shutdown
 from finetune_guard.cli.model_sheet import COLUMNS, sheet
@@ -204,30 +205,15 @@ def test_many_models_are_complete_in_a_pipe(run, sim, organization):
 @pytest.mark.parametrize(("number", "paged"), [(3, False), (60, True)])
 def test_a_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, number, paged):
     """What is longer than the screen goes through the user's pager; what fits doesn't."""
-    import fcntl  # noqa: PLC0415 -- POSIX only
-    import struct  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
     for each in range(number):
         sim.add_model(organization, base=f"ft:{BASE}:acme:many:{each:08d}")
     got = tmp_path / "got-by-the-pager"
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "PAGER": f"cat > '{got}'"}
     environment.pop("MANPAGER", None)
-    process = start("models", stdin=theirs, stdout=theirs, env=environment)
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # Linux: the other side was closed
-            break
-        if not part:
-            break
-        seen += part
-    os.close(ours)
+    terminal = Terminal(columns=100)
+    process = start("models", stdin=terminal.stream, stdout=terminal.stream, env=environment)
+    seen = terminal.read()
     assert 0 == process.wait(timeout=60)
     assert paged == got.exists()
-    shown = got.read_text(encoding="utf-8") if paged else seen.decode()
+    shown = got.read_text(encoding="utf-8") if paged else seen
     assert number == shown.count(":acme:many:")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from cli_facts import ADMIN_KEY
+from real_terminal import Terminal
 
 from finetune_guard import Precision, UsageSync
 from finetune_guard.testing import Fault
@@ -187,22 +188,13 @@ def test_tracebacks_have_no_admin_key(run, environment, sim):
 @pytest.mark.parametrize(("arguments", "drawn"), [([], True), (["--json"], False)])
 def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
     """In a terminal a bar tells how far it has come; the facts alone are on stdout, and --json has no bar."""
-    ours, theirs = os.openpty()
-    process = start("sync", *arguments, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"})
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # Linux: the other side was closed
-            break
-        if not part:
-            break
-        seen += part
-    os.close(ours)
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    terminal = Terminal()
+    process = start("sync", *arguments, stderr=terminal.stream, env=environment)
+    seen = terminal.read()
     out, _ = process.communicate(timeout=60)
     assert 0 == process.returncode
-    assert drawn == (b"Reading the usage" in seen)
-    assert drawn == (b"31 of 61 days" in seen)
+    assert drawn == ("Reading the usage" in seen)
+    assert drawn == ("31 of 61 days" in seen)
     assert "\x1b" not in out
     assert "Reading" not in out

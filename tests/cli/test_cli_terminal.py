@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from real_terminal import Terminal
 from rich.cells import cell_len
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -44,27 +45,12 @@ def test_names_stay_whole_in_a_narrow_terminal(run, environment, ask, model):
 @POSIX_ONLY
 def test_a_real_terminal(start, ask, model):
     """In a terminal of 80 columns there are colours, and no line runs over."""
-    import fcntl  # noqa: PLC0415 -- POSIX only
-    import struct  # noqa: PLC0415
-    import termios  # noqa: PLC0415
-
     ask(model)
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
-    process = start("status", stdin=theirs, stdout=theirs, env={**os.environ, "TERM": "xterm-256color"})
-    os.close(theirs)
-    read = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # Linux: the other side was closed
-            break
-        if not part:
-            break
-        read += part
-    os.close(ours)
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    terminal = Terminal(lines=40)
+    process = start("status", stdin=terminal.stream, stdout=terminal.stream, env=environment)
+    output = terminal.read()
     assert 0 == process.wait(timeout=60)
-    output = read.decode()
     assert ESCAPE.search(output)
     assert "ELIGIBLE" in output
     assert 80 >= max(cell_len(line.rstrip()) for line in without_escapes(output).splitlines())

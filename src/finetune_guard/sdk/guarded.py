@@ -124,22 +124,18 @@ class SyncGuarded(Guarded, _SyncBase):
                 if gone is None:
                     raise
                 raise gone from error
-        from finetune_guard.sdk.admission import (  # noqa: PLC0415 -- most programs create no job
-            admit,
-            is_refused_creation,
-            refusal_error,
-        )
+        from finetune_guard.sdk import admission  # noqa: PLC0415 -- most programs create no job
 
         guard, headers = self._finetune_guard.engine, given_headers(options)
         flow = self._guard_flow(call, headers)
-        for warning in admit(call, self._guard_drive(flow, headers), guard, self):
+        for warning in admission.admit(call, self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
             return super().request(cast_to, options, *args, **kwargs)
         except openai.PermissionDeniedError as error:
-            if not is_refused_creation(call, error):
+            if not admission.is_refused_creation(call, error):
                 raise
-            raise refusal_error(error, guard) from error
+            raise admission.refusal_error(error, guard) from error
 
     def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
@@ -199,22 +195,18 @@ class AsyncGuarded(Guarded, _AsyncBase):
                 if gone is None:
                     raise
                 raise gone from error
-        from finetune_guard.sdk.admission import (  # noqa: PLC0415 -- most programs create no job
-            admit,
-            is_refused_creation,
-            refusal_error,
-        )
+        from finetune_guard.sdk import admission  # noqa: PLC0415 -- most programs create no job
 
         guard, headers = self._finetune_guard.engine, given_headers(options)
         flow = self._guard_flow(call, headers)
-        for warning in admit(call, await self._guard_drive(flow, headers), guard, self):
+        for warning in admission.admit(call, await self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
             return await super().request(cast_to, options, *args, **kwargs)
         except openai.PermissionDeniedError as error:
-            if not is_refused_creation(call, error):
+            if not admission.is_refused_creation(call, error):
                 raise
-            raise await in_thread(refusal_error, error, guard) from error
+            raise await in_thread(admission.refusal_error, error, guard) from error
 
     async def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
