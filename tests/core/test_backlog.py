@@ -130,3 +130,17 @@ def test_that_something_was_not_kept_is_said_once(store, caplog):
     (message,) = caplog.messages
     assert "did not keep what 100 answers told" in message
     assert "Bearer" not in message
+
+
+def test_only_what_is_due_is_taken():
+    """One model can be written while another of the same key, and another key's, wait on."""
+    backlog, later = Backlog(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED)
+    for number in (1, 2):
+        backlog.begin(subject(number)).add(later, NOON, NOON.date())
+    note(backlog, subject(1), count=3)
+    taken = backlog.take(lambda _, stream: stream == STREAM)
+    assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]
+    backlog.settle([])
+    assert {subject(1): [later], subject(2): [later]} == {
+        each: list(notes.tallies) for each, notes in backlog.pending.items()
+    }
