@@ -141,8 +141,11 @@ async def _awaited(client, call):
 
 def _told(got):
     content = getattr(got, "content", None)
-    shown = content if isinstance(content, bytes) else getattr(got, "__dict__", got)
-    return type(got).__name__, repr(shown)
+    if isinstance(content, bytes) or not hasattr(got, "__dict__"):
+        return type(got).__name__, repr(content if isinstance(content, bytes) else got)
+    # A page knows by which client it was got, and that is another one.
+    named = {name: value for name, value in vars(got).items() if name not in {"_client", "_options"}}
+    return type(got).__name__, repr(named)
 
 
 def _told_of(error):
