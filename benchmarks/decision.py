@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
-from finetune_guard.calls import JobCreation
-from finetune_guard.engine import Guard
-from finetune_guard.identity import Credentials
+from finetune_guard.client.drivers import drive
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.engine.guard import Guard
+from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.recording.notes import Subject
-from finetune_guard.sdk.drivers import drive
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.disk.store import DiskStore
 from isolated import ANSWERED, KEY, NOW, now
 from paired import compare
 from table import Row, tell

@@ -15,7 +15,7 @@ from typing import Any
 import openai
 from openai._models import FinalRequestOptions
 
-from finetune_guard.sdk.guarded import AsyncGuarded, SyncGuarded
+from finetune_guard.client.mixins import AsyncGuarded, SyncGuarded
 
 KEY = "sk-proj-" + "k" * 156
 FINE_TUNED = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"

@@ -12,11 +12,11 @@ from statistics import median
 from typing import Any
 
 from finetune_guard import GuardConfig
-from finetune_guard.engine import Guard
-from finetune_guard.flows import Reply
-from finetune_guard.identity import Credentials
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.engine.guard import Guard
+from finetune_guard.openai_api.flow import Reply
+from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.recording.notes import Subject
-from finetune_guard.usage import read_usage
 from table import Row, tell
 
 DAYS, MODELS, RUNS = 31, 5_000, 5

@@ -21,7 +21,7 @@ from program import ENDINGS, TERMINATED, work
 from stage import GUARDED, KEYS, Stage
 
 from finetune_guard import StoreError
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.disk.store import DiskStore
 from server import answered
 from table import Row
 

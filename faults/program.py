@@ -23,8 +23,8 @@ from counting import ask, ask_async, model
 from stage import GUARDED, Stage
 
 import finetune_guard
-from finetune_guard.history import Activity
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.history import Activity
+from finetune_guard.stores.disk.store import DiskStore
 
 ENDINGS = {"return": 0, "async": 0, "thread": 0, "exit": 3, "raise": 1}
 """How a program ends by itself, and with which code."""

@@ -28,7 +28,11 @@ ANSWER = {
     "choices": [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "Parcel 4711 is on its way.", "refusal": None},
+            "message": {
+                "role": "assistant",
+                "content": "IdempotencyKey 4711 is on its way.",
+                "refusal": None,
+            },
             "logprobs": None,
             "finish_reason": "stop",
         }
@@ -45,7 +49,7 @@ CHUNKS = [
         "model": "gpt-4o-mini-2024-07-18",
         "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}],
     }
-    for word in ("Parcel", " 4711", " is on", " its way.")
+    for word in ("IdempotencyKey", " 4711", " is on", " its way.")
 ]
 STREAM = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in CHUNKS) + b"data: [DONE]\n\n"
 

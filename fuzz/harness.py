@@ -11,19 +11,18 @@ from pathlib import Path
 
 import atheris
 
-TESTS = Path(__file__).parent.parent / "tests" / "hostile"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 with atheris.instrument_imports(include=["finetune_guard", "email", "urllib"]):
-    import promises_of_answers as answers
-    import promises_of_settings as settings
-    import promises_of_stores as stores
-    import test_hostile_answers as answered
-    import test_hostile_rows as stored
-    import test_hostile_settings as configured
-    from hostile_values import ROWS
     from hypothesis import HealthCheck, given
     from hypothesis import settings as how
+    from tests.hostile import promises_of_answers as answers
+    from tests.hostile import promises_of_settings as settings
+    from tests.hostile import promises_of_stores as stores
+    from tests.hostile import test_hostile_answers as answered
+    from tests.hostile import test_hostile_rows as stored
+    from tests.hostile import test_hostile_settings as configured
+    from tests.hostile.hostile_values import ROWS
 
 
 def _text(check: Callable[[str], object]) -> Callable[[bytes], object]:

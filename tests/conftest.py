@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import certifi
+import pytest
 from hypothesis import HealthCheck, settings
+
 from tests.effort import some
 
 # No test is timed: how long an example takes says more about the machine than about the code. New examples
@@ -17,3 +21,29 @@ settings.register_profile(
     max_examples=some(100),
 )
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_certificates(tmp_path_factory):
+    """Lets each client load one certificate, not the hundreds that nothing here is checked with."""
+    end = "-----END CERTIFICATE-----\n"
+    certificate = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
+    one = tmp_path_factory.mktemp("certificates") / "one.pem"
+    one.write_text(certificate, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(one))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch, tmp_path):
+    """Keeps the machine's settings and state out of the tests."""
+    for name in tuple(os.environ):
+        if name.startswith(("OPENAI_", "FINETUNE_GUARD_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

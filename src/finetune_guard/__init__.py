@@ -8,7 +8,9 @@ Nothing else in the program changes. ``client.guard`` tells what is known and do
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from finetune_guard.errors import (
+from finetune_guard.client.classes import AsyncClient, AsyncOpenAI, Client, OpenAI
+from finetune_guard.client.wrap import guard
+from finetune_guard.domain.errors import (
     BaseModelShutDownError,
     FineTunedModelShutDownError,
     FineTuneGuardError,
@@ -30,22 +32,20 @@ from finetune_guard.errors import (
     StoreError,
     UsageSyncError,
 )
-from finetune_guard.sdk.client import AsyncClient, AsyncOpenAI, Client, OpenAI
-from finetune_guard.sdk.existing import guard
 
 if TYPE_CHECKING:
-    from finetune_guard.base_models import Prospect
     from finetune_guard.config import GuardConfig
-    from finetune_guard.eligibility import Eligibility, Reason, Verdict
-    from finetune_guard.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
-    from finetune_guard.inventory import Inventory, ModelRecord
-    from finetune_guard.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
-    from finetune_guard.lifetimes import DateSource, Shutdown
-    from finetune_guard.models import FineTunedModel, ModelForm
-    from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
-    from finetune_guard.stores.store import Store
-    from finetune_guard.usage_pages import Precision
-    from finetune_guard.usage_sync import SyncProgress, UsageSync
+    from finetune_guard.domain.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
+    from finetune_guard.domain.model_ids import FineTunedModel, ModelForm
+    from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
+    from finetune_guard.domain.shutdowns import DateSource, Shutdown
+    from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+    from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
+    from finetune_guard.openai_api.usage_pages import Precision
+    from finetune_guard.rules.inventory import Inventory, ModelRecord
+    from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+    from finetune_guard.rules.shutdown_dates import Prospect
+    from finetune_guard.stores.base import Store
 
 __all__ = [
     "OPENAI_SELF_SERVE",
@@ -106,18 +106,18 @@ __all__ = [
 
 # Found when they are asked for: with them the import would take three times as long.
 _HOMES = {
-    "base_models": ("Prospect",),
     "config": ("GuardConfig",),
-    "eligibility": ("Eligibility", "Reason", "Verdict"),
-    "history": ("Coverage", "Evidence", "History", "Inference", "Refusal", "Source", "Span"),
-    "inventory": ("Inventory", "ModelRecord"),
-    "keep_alive": ("KeepAlive", "KeepAliveOutcome", "NotSent"),
-    "lifetimes": ("DateSource", "Shutdown"),
-    "models": ("FineTunedModel", "ModelForm"),
-    "policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),
-    "stores.store": ("Store",),
-    "usage_pages": ("Precision",),
-    "usage_sync": ("SyncProgress", "UsageSync"),
+    "domain.history": ("Coverage", "Evidence", "History", "Inference", "Refusal", "Source", "Span"),
+    "domain.model_ids": ("FineTunedModel", "ModelForm"),
+    "domain.policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),
+    "domain.shutdowns": ("DateSource", "Shutdown"),
+    "domain.verdict": ("Eligibility", "Reason", "Verdict"),
+    "engine.usage_sync": ("SyncProgress", "UsageSync"),
+    "openai_api.usage_pages": ("Precision",),
+    "rules.inventory": ("Inventory", "ModelRecord"),
+    "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "NotSent"),
+    "rules.shutdown_dates": ("Prospect",),
+    "stores.base": ("Store",),
 }
 
 if not TYPE_CHECKING:  # a checker would take every name for one of ours

@@ -23,15 +23,15 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from finetune_guard.clocks import system_clock
-from finetune_guard.durations import Duration
-from finetune_guard.errors import StoreError
-from finetune_guard.hosts import is_pattern
-from finetune_guard.keep_alive import KeepAlive
-from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.clock import system_clock
+from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.hosts import is_pattern
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.domain.validation import config_error, shown, without_secrets
+from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.stores.base import Store
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.store import Store
-from finetune_guard.validation import config_error, shown, without_secrets
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
 

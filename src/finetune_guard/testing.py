@@ -22,16 +22,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from finetune_guard.errors import GuardConfigError
-from finetune_guard.policy import aware_utc
-from finetune_guard.validation import shown
+from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.domain.policy import aware_utc
+from finetune_guard.domain.validation import shown
 
 if TYPE_CHECKING:
     from finetune_guard.simulator import Fault, SimulatedClock, Simulator
 
 __all__ = ["Fault", "SimulatedClock", "Simulator", "simulator_clock", "simulator_environment"]
 
-pytest_plugins = ("finetune_guard.fixtures",)
+pytest_plugins = ("finetune_guard.pytest_plugin",)
 """Where pytest finds the fixtures; a module of its own, so that this one works without pytest."""
 
 CLOCK_TIMEOUT = timedelta(seconds=5)

@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 
 import openai
 import pytest
-from cli_facts import ADMIN_KEY, API_KEY, BASE
 from typer.testing import CliRunner
 
 import finetune_guard
 from finetune_guard.cli.app import app
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
+from tests.cli.cli_facts import ADMIN_KEY, API_KEY
+from tests.support.constants import BASE
 
 # Older releases of click would mix what goes to stderr into stdout.
 MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}

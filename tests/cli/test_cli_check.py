@@ -5,9 +5,9 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from cli_facts import EXAMPLE
 
 from finetune_guard import Eligibility, Reason, Verdict
+from tests.cli.cli_facts import EXAMPLE
 
 
 def test_an_open_window_is_exit_0_and_one_line(run, ask, model):

@@ -4,10 +4,10 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from cli_facts import BASE
 
 from finetune_guard import Eligibility
 from finetune_guard.cli.exits import ExitCode
+from tests.support.constants import BASE
 
 GONE = "gpt-3.5-turbo-0613"  # since 2024
 UNKNOWN = "gpt-of-another-time"

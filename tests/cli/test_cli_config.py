@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-from cli_facts import ADMIN_KEY
 
 from finetune_guard import GuardConfig
+from tests.cli.cli_facts import ADMIN_KEY
 
 
 def settings(output):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import openai
 import pytest
 import typer
-from cli_facts import API_KEY
 
 from finetune_guard.cli.failures import reported
+from tests.cli.cli_facts import API_KEY
 
 FACTS = ["check", "status", "history", "keep-alive", "sync", "models"]
 

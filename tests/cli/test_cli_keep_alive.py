@@ -7,11 +7,11 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from cli_facts import API_KEY
 
 from finetune_guard import KeepAliveOutcome
-from finetune_guard.keep_alive import KeepAlivePlan, NotSent
+from finetune_guard.rules.keep_alive import KeepAlivePlan, NotSent
 from finetune_guard.simulator import Fault
+from tests.cli.cli_facts import API_KEY
 
 
 def inferences(sim):

@@ -7,12 +7,12 @@ import re
 from datetime import date, datetime, timezone
 
 import pytest
-from cli_facts import BASE
-from real_terminal import Terminal
 
 from finetune_guard import Inference, Inventory, ModelRecord, Shutdown
 from finetune_guard.cli.model_sheet import COLUMNS, sheet
 from finetune_guard.testing import Fault
+from tests.cli.real_terminal import Terminal
+from tests.support.constants import BASE
 
 GONE_BASE = "gpt-3.5-turbo-0125"  # ends on 2026-10-23
 NOVEMBER = datetime(2026, 11, 22, 9, tzinfo=timezone.utc)

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cli_facts import API_KEY
 
 from finetune_guard.testing import simulator_environment
+from tests.cli.cli_facts import API_KEY
 
 SCHEDULERS = ["cron", "systemd", "kubernetes", "github-actions"]
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")

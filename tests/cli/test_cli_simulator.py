@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cli_facts import EXAMPLE
+
+from tests.cli.cli_facts import EXAMPLE
 
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 

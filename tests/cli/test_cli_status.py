@@ -4,7 +4,8 @@ import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from cli_facts import BASE
+
+from tests.support.constants import BASE
 
 
 def legend(output):

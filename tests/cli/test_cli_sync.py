@@ -5,11 +5,11 @@ import re
 from datetime import timedelta
 
 import pytest
-from cli_facts import ADMIN_KEY
-from real_terminal import Terminal
 
 from finetune_guard import Precision, UsageSync
 from finetune_guard.testing import Fault
+from tests.cli.cli_facts import ADMIN_KEY
+from tests.cli.real_terminal import Terminal
 
 USAGE = "/v1/organization/usage/completions"
 

@@ -11,8 +11,9 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from real_terminal import Terminal
 from rich.cells import cell_len
+
+from tests.cli.real_terminal import Terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals and signals")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import finetune_guard
-from finetune_guard.fixtures import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
+from finetune_guard.pytest_plugin import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
 from finetune_guard.testing import simulator_environment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -18,7 +18,6 @@ from finetune_guard.testing import Fault
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BASE = "gpt-4o-mini-2024-07-18"
 
 
 def blocks(language):

@@ -6,22 +6,29 @@ import signal
 import time
 import uuid
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
-from conftest import _few_certificates, _own_environment, anyio_backend  # noqa: F401 -- hold here, too
-from fleet_casualties import HTTP
-from fleet_worker import CHAT, MESSAGES, PATIENCE, Stage
-from redis_server import RedisServer
 
 import finetune_guard
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.open import open_store
+from tests.fleet.fleet_casualties import HTTP
+from tests.fleet.fleet_worker import CHAT, PATIENCE, Stage
+from tests.stores.redis_server import RedisServer
+from tests.support.constants import MESSAGES, START
 
-START = datetime(2026, 8, 1, tzinfo=timezone.utc)
 PRELOADED = [
-    *("finetune_guard.sdk.facade", "finetune_guard.renewal", "finetune_guard.recording.recorder"),
-    *("finetune_guard.stores.disk", "finetune_guard.stores.plain_cache", "finetune_guard.stores.redis_rows"),
+    *(
+        "finetune_guard.client.guard_api",
+        "finetune_guard.engine.keep_alive",
+        "finetune_guard.recording.recorder",
+    ),
+    *(
+        "finetune_guard.stores.disk.store",
+        "finetune_guard.stores.disk.plain_cache",
+        "finetune_guard.stores.redis.rows",
+    ),
     *("openai.resources.files", "openai.resources.fine_tuning", HTTP.__name__.replace("httpx", "httpcore")),
     *("anyio._backends._asyncio", "tenacity"),
 ]
@@ -32,7 +39,7 @@ NEAR = START + timedelta(days=59)
 
 
 @pytest.fixture(scope="session")
-def processes(_few_certificates):  # noqa: F811 -- the same
+def processes(_few_certificates):
     """Makes processes that share nothing with this one; quickly, where a third one can fork them."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

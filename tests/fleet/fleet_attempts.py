@@ -10,10 +10,11 @@ from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 
 import anyio.to_thread
-from fleet_worker import BASE, PATIENCE
 
 import finetune_guard
 from finetune_guard import KeepAlive
+from tests.fleet.fleet_worker import PATIENCE
+from tests.support.constants import BASE
 
 ASKED, CREATED, LOOKED = "asked", "created", "looked"
 SHARES = {ASKED: 12, CREATED: 10, LOOKED: 3}

@@ -8,11 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import openai
-from fleet_attempts import ON_CALL, told
 
 import finetune_guard
 from finetune_guard import KeepAlive, KeepAliveError
 from finetune_guard.stores.open import open_store
+from tests.fleet.fleet_attempts import ON_CALL, told
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 """The HTTP library of the installed SDK: httpx or httpx2."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from fleet_attempts import ON_CALL, told
-from fleet_worker import PATIENCE
-
 import finetune_guard
 from finetune_guard import KeepAlive, StoreError
 from finetune_guard.stores.open import open_store
+from tests.fleet.fleet_attempts import ON_CALL, told
+from tests.fleet.fleet_worker import PATIENCE
 
 IMPATIENT = KeepAlive(deadline="0.5s")
 THREADS = 16

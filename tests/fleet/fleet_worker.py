@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 
 from finetune_guard import GuardConfig
 
-BASE = "gpt-4o-mini-2024-07-18"
 CHAT, JOBS = "/v1/chat/completions", "/v1/fine_tuning/jobs"
-DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
-MESSAGES = [{"role": "user", "content": "hello"}]
 PATIENCE = 300
 """Seconds after which a test gives up, on whatever machine."""
 

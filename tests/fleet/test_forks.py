@@ -7,12 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fleet_attempts import told
-from fleet_worker import CHAT, PATIENCE
 
 import finetune_guard
 from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
+from tests.fleet.fleet_attempts import told
+from tests.fleet.fleet_worker import CHAT, PATIENCE
 
 pytestmark = [
     pytest.mark.timeout(2 * PATIENCE),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from fleet_casualties import DONE, POINTS, UNSENT, UNWRITTEN, meet_with, take_over
-from fleet_worker import CHAT, PATIENCE
 
 from finetune_guard.simulator import Fault
+from tests.fleet.fleet_casualties import DONE, POINTS, UNSENT, UNWRITTEN, meet_with, take_over
+from tests.fleet.fleet_worker import CHAT, PATIENCE
 
 pytestmark = [
     pytest.mark.timeout(2 * PATIENCE),

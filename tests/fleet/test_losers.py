@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from fleet_attempts import told
-from fleet_stores import IMPATIENT, ask_while_overloaded
-from fleet_worker import BASE, PATIENCE
 
 import finetune_guard
 from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError
 from finetune_guard.simulator import Fault
+from tests.fleet.fleet_attempts import told
+from tests.fleet.fleet_stores import IMPATIENT, ask_while_overloaded
+from tests.fleet.fleet_worker import PATIENCE
+from tests.support.constants import BASE
 
 HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.timeout(2 * PATIENCE)

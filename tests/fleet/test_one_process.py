@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 
 import pytest
-from fleet_attempts import ON_CALL, told
-from fleet_stores import THREADS, ask_without_leases
-from fleet_worker import BASE, CHAT, DATA, PATIENCE
 
 import finetune_guard
 from finetune_guard.simulator import Fault
+from tests.fleet.fleet_attempts import ON_CALL, told
+from tests.fleet.fleet_stores import THREADS, ask_without_leases
+from tests.fleet.fleet_worker import CHAT, PATIENCE
+from tests.support.constants import BASE, TRAINING_DATA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -33,7 +34,7 @@ def stage(near, slow):
 @pytest.fixture
 def file(stage):
     with stage.connect(finetune_guard.OpenAI) as client:
-        return client.files.create(file=("a.jsonl", DATA), purpose="fine-tune").id
+        return client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune").id
 
 
 async def test_two_hundred_tasks_send_one(stage, file, keep_alives):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from fleet_attempts import ASKED, CREATED, LOOKED, SHARES, attempt
-from fleet_worker import CHAT, DATA, PATIENCE
 
 import finetune_guard
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
+from tests.fleet.fleet_attempts import ASKED, CREATED, LOOKED, SHARES, attempt
+from tests.fleet.fleet_worker import CHAT, PATIENCE
+from tests.support.constants import TRAINING_DATA
 
 PROCESSES = 8
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
@@ -19,7 +20,7 @@ def results(sim, near, processes, begin):
     """What came of fifty attempts in each of eight processes, while the one inference takes its time."""
     (stage,) = near("acme-1")
     with stage.connect(finetune_guard.OpenAI) as client:
-        file = client.files.create(file=("a.jsonl", DATA), purpose="fine-tune").id
+        file = client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune").id
     sim.fault(Fault(path=CHAT, delay=0.5, times=None))
     barrier = processes.Barrier(PROCESSES)
     fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]

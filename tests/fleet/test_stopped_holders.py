@@ -7,7 +7,9 @@ import time
 from datetime import timedelta
 
 import pytest
-from fleet_casualties import (
+
+from finetune_guard.simulator import Fault
+from tests.fleet.fleet_casualties import (
     CHOSEN,
     DONE,
     LEASED,
@@ -18,9 +20,7 @@ from fleet_casualties import (
     meet_with,
     take_over,
 )
-from fleet_worker import CHAT, PATIENCE
-
-from finetune_guard.simulator import Fault
+from tests.fleet.fleet_worker import CHAT, PATIENCE
 
 pytestmark = [
     pytest.mark.timeout(2 * PATIENCE),

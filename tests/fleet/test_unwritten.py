@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fleet_stores import IMPATIENT, send_without_a_trace
-from fleet_worker import PATIENCE
 
 import finetune_guard
+from tests.fleet.fleet_stores import IMPATIENT, send_without_a_trace
+from tests.fleet.fleet_worker import PATIENCE
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 

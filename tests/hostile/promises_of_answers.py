@@ -7,9 +7,28 @@ import json
 from datetime import datetime, timedelta, timezone
 
 import openai
-from promises_of_stores import is_clean, read
 
-from finetune_guard.api_errors import (
+from finetune_guard.clock import answered_at
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.errors import UnreadableUsageError
+from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of
+from finetune_guard.domain.organizations import (
+    Credentials,
+    is_slug,
+    organization_id,
+    organization_slug,
+    project_id,
+)
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.openai_api.answers import (
+    announcements,
+    completed_batches,
+    traces_in_jobs,
+    traces_in_models,
+)
+from finetune_guard.openai_api.discovery import discover
+from finetune_guard.openai_api.errors import (
     concerns_model,
     error_code,
     error_message,
@@ -19,26 +38,12 @@ from finetune_guard.api_errors import (
     is_wrong_key,
     retry_after,
 )
-from finetune_guard.catalog import published_catalog
-from finetune_guard.clocks import answered_at
-from finetune_guard.discovery import discover
-from finetune_guard.errors import UnreadableUsageError
-from finetune_guard.flows import Reply
-from finetune_guard.history import Evidence, History
-from finetune_guard.identity import (
-    Credentials,
-    is_slug,
-    organization_id,
-    organization_slug,
-    project_id,
-)
-from finetune_guard.inventory import joined, read_inventory
-from finetune_guard.lifetimes import ShutdownDates, announcements
-from finetune_guard.models import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of
-from finetune_guard.records import completed_batches, traces_in_jobs, traces_in_models
-from finetune_guard.stores.names import checked
-from finetune_guard.usage import as_history
-from finetune_guard.usage_pages import DAYS, Range
+from finetune_guard.openai_api.flow import Reply
+from finetune_guard.openai_api.usage import as_history
+from finetune_guard.openai_api.usage_pages import DAYS, Range
+from finetune_guard.rules.inventory import joined, read_inventory
+from finetune_guard.stores.keys import checked
+from tests.hostile.promises_of_stores import is_clean, read
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

@@ -10,19 +10,19 @@ from types import SimpleNamespace
 from unittest import mock
 
 import openai
-from promises_of_stores import is_clean, read
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard import GuardConfig, GuardConfigError, StoreError
-from finetune_guard.calls import classify, to_decide
-from finetune_guard.durations import Duration
-from finetune_guard.eligibility import decide
-from finetune_guard.gate import rule
-from finetune_guard.history import Evidence
-from finetune_guard.hosts import is_pattern, matches
-from finetune_guard.sdk.urls import own_url
+from finetune_guard.client.urls import own_url
+from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.history import Evidence
+from finetune_guard.domain.hosts import is_pattern, matches
+from finetune_guard.openai_api.requests import classify, to_decide
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.enforcement import rule
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.redis_url import read_url
+from finetune_guard.stores.redis.url import read_url
+from tests.hostile.promises_of_stores import is_clean, read
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)

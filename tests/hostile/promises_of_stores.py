@@ -7,16 +7,17 @@ from datetime import date, datetime, timezone
 from functools import partial
 from types import NoneType
 
-from finetune_guard.calls import JobCreation
-from finetune_guard.catalog import published_catalog
-from finetune_guard.eligibility import decide
-from finetune_guard.gate import cause, stopping_message
-from finetune_guard.history import Evidence, History
-from finetune_guard.lifetimes import ShutdownDates
-from finetune_guard.policy import OPENAI_SELF_SERVE
-from finetune_guard.stores import redis_keys, rows
-from finetune_guard.stores.names import MAX_NAME_LENGTH, key, parts
-from finetune_guard.stores.rows import UnreadableRowError
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.openai_api.requests import JobCreation
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.enforcement import cause, stopping_message
+from finetune_guard.stores import codec
+from finetune_guard.stores.codec import UnreadableRowError
+from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, parts
+from finetune_guard.stores.redis import keys as redis_keys
 
 MODEL = "ft:gpt-4o:acme::1"
 
@@ -52,43 +53,43 @@ def decides(evidence):
 
 def summary_row(value):
     """A summary is what was written there or an error; whatever it says, a decision can be made of it."""
-    evidence = read(lambda: rows.evidence_from(value, "acme"), UnreadableRowError)
+    evidence = read(lambda: codec.evidence_from(value, "acme"), UnreadableRowError)
     if evidence is None:
         return
-    assert evidence == rows.evidence_from(rows.evidence_text(evidence), "acme")
+    assert evidence == codec.evidence_from(codec.evidence_text(evidence), "acme")
     decides(evidence)
     decides(evidence.merged(Evidence(organization="acme")))
 
 
 def model_row(value):
     """A model's row is that model's or an error."""
-    inference = read(lambda: rows.inference_from(value, "acme", MODEL), UnreadableRowError)
+    inference = read(lambda: codec.inference_from(value, "acme", MODEL), UnreadableRowError)
     if inference is None:
         return
     assert ("acme", MODEL) == (inference.organization, inference.model)
-    assert inference == rows.inference_from(rows.inference_text(inference), "acme", MODEL)
+    assert inference == codec.inference_from(codec.inference_text(inference), "acme", MODEL)
     decides(Evidence(organization="acme", last_inference=inference))
 
 
 def day_row(value):
     """A day's counts are numbers that can be added, written and shown, or an error."""
-    counts = read(lambda: rows.counts_from(value), UnreadableRowError)
+    counts = read(lambda: codec.counts_from(value), UnreadableRowError)
     if counts is None:
         return
     day = date(2026, 7, 1)
     once = History(evidence=Evidence(organization="acme"), daily={day: counts})
     twice = {source: 2 * count for source, count in counts.items()}
-    again = rows.counts_from(rows.counts_text(twice))
+    again = codec.counts_from(codec.counts_text(twice))
     assert all(again[source] >= count for source, count in counts.items())
     assert len(f"{once.inferences_on(day):,}") < 40
 
 
 def shutdown_row(value):
     """What the API said about a model's end is a day or an error."""
-    announced = read(lambda: rows.announced_from(value), UnreadableRowError)
+    announced = read(lambda: codec.announced_from(value), UnreadableRowError)
     if announced is None:
         return
-    assert announced == rows.announced_from(rows.announced_text(announced))
+    assert announced == codec.announced_from(codec.announced_text(announced))
     dates = ShutdownDates(published_catalog(), {"gpt-4o-2024-08-06": announced})
     for now in NOWS:
         assert isinstance(dates.is_over("ft:gpt-4o-2024-08-06:acme::1", now.date()), bool)
@@ -96,22 +97,22 @@ def shutdown_row(value):
 
 def text_row(value):
     """What an alias stands for is a name or an error."""
-    name = read(lambda: rows.text_from(value), UnreadableRowError)
+    name = read(lambda: codec.text_from(value), UnreadableRowError)
     if name is None:
         return
     assert name.isprintable()
     assert MAX_NAME_LENGTH >= len(name)
-    assert name == rows.text_from(rows.plain_text(name))
+    assert name == codec.text_from(codec.plain_text(name))
 
 
 def salt_row(value):
     """The salt is bytes or an error."""
-    assert isinstance(read(lambda: rows.salt_from(value), UnreadableRowError), (bytes, NoneType))
+    assert isinstance(read(lambda: codec.salt_from(value), UnreadableRowError), (bytes, NoneType))
 
 
 def lease_row(value):
     """A lease holds or it doesn't, for whatever time it names."""
-    lease = read(lambda: rows.lease_from(value), UnreadableRowError)
+    lease = read(lambda: codec.lease_from(value), UnreadableRowError)
     if lease is None:
         return
     assert isinstance(lease.holds_at(1.8e9), bool)

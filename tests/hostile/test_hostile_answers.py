@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hostile_values import (
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.hostile.hostile_values import (
     BATCHES,
     FORGERIES,
     JOBS,
@@ -16,9 +19,7 @@ from hostile_values import (
     objects,
     usage_pages,
 )
-from hypothesis import example, given
-from hypothesis import strategies as st
-from promises_of_answers import (
+from tests.hostile.promises_of_answers import (
     FIRST,
     api_error,
     date_header,
@@ -27,7 +28,7 @@ from promises_of_answers import (
     organization_header,
     usage_page,
 )
-from promises_of_answers import records as check_records
+from tests.hostile.promises_of_answers import records as check_records
 
 DATES = [
     "Sun, 22 Nov 2026 12:00:00 GMT",

@@ -11,14 +11,14 @@ from contextlib import closing
 from datetime import datetime, timezone
 
 import pytest
-from hostile_values import FORGERIES
 from typer.testing import CliRunner
 
 from finetune_guard.cli.app import app
 from finetune_guard.simulator import Fault, SimulatedClock, Simulator
-from finetune_guard.stores.disk import DiskStore
-from finetune_guard.stores.names import key
+from finetune_guard.stores.disk.store import DiskStore
+from finetune_guard.stores.keys import key
 from finetune_guard.testing import simulator_environment
+from tests.hostile.hostile_values import FORGERIES
 
 MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 RUNNER = CliRunner(**MIXED)

@@ -11,13 +11,13 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfig, OpenAI
-from finetune_guard.history import Source
-from finetune_guard.identity import Credentials
-from finetune_guard.lifetimes import Announced
-from finetune_guard.model_ends import ModelEnds
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.shutdowns import Announced
+from finetune_guard.engine.shutdowns import ModelEnds
+from finetune_guard.openai_api.answers import completed_batches
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.records import completed_batches
 from finetune_guard.stores.memory import MemoryStore
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)

@@ -6,14 +6,14 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from hostile_values import FORGERIES, ROWS, TEXTS, deep, text_of
 from hypothesis import given
 from hypothesis import strategies as st
-from promises_of_stores import ROWS as PROMISES
-from promises_of_stores import raw_value, row_key
 
 from finetune_guard import StoreError
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.stores.disk.store import DiskStore
+from tests.hostile.hostile_values import FORGERIES, ROWS, TEXTS, deep, text_of
+from tests.hostile.promises_of_stores import ROWS as PROMISES
+from tests.hostile.promises_of_stores import raw_value, row_key
 
 KINDS = pytest.mark.parametrize("kind", ROWS)
 

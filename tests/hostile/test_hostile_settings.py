@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hostile_values import FORGERIES, JSON, TEXTS, deep, objects, text_of
 from hypothesis import example, given
 from hypothesis import strategies as st
-from promises_of_settings import TEXTS as PROMISES
-from promises_of_settings import environment
 
 from finetune_guard import GuardConfig, GuardConfigError, StoreError
-from finetune_guard.stores.redis import RedisStore
+from finetune_guard.stores.redis.store import RedisStore
+from tests.hostile.hostile_values import FORGERIES, JSON, TEXTS, deep, objects, text_of
+from tests.hostile.promises_of_settings import TEXTS as PROMISES
+from tests.hostile.promises_of_settings import environment
 
 PIECES = {
     "duration": ["14d", "1e400d", "P1D", "PT", "P99999999999D", "-1d", "0s", "٣d", "P1Y", "nan"],

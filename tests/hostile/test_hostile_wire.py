@@ -11,22 +11,30 @@ from datetime import datetime, timezone
 
 import openai
 import pytest
-from hostile_values import BATCHES, FORGERIES, JOBS, LISTED_MODELS, TEXTS, deep, lists_of, usage_pages
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from promises_of_stores import is_clean
 
 import finetune_guard
 from finetune_guard import FineTuneGuardError, GuardConfig, KeepAlive
 from finetune_guard.stores.memory import MemoryStore
+from tests.hostile.hostile_values import (
+    BATCHES,
+    FORGERIES,
+    JOBS,
+    LISTED_MODELS,
+    TEXTS,
+    deep,
+    lists_of,
+    usage_pages,
+)
+from tests.hostile.promises_of_stores import is_clean
+from tests.support.constants import BASE, MESSAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
 ANSWER = {
     "id": "chatcmpl-1",
     "object": "chat.completion",

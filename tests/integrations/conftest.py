@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
-from bench import Bench
 
 from finetune_guard import GuardConfig
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.memory import MemoryStore
-
-START = datetime(2026, 8, 1, tzinfo=timezone.utc)
+from tests.integrations.bench import Bench
+from tests.support.constants import START
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import sys
 
 import openai
 import pytest
-from bench import MESSAGES, Bench, Parcel
 
 import finetune_guard
+from tests.integrations.bench import Bench, Parcel
+from tests.support.constants import MESSAGES
 
 PROMPT = MESSAGES[0]["content"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from frameworks import PROGRAMS
+
+from tests.integrations.frameworks import PROGRAMS
 
 # What frameworks warn of is theirs; a warning of ours would be a surprise to their users.
 pytestmark = [

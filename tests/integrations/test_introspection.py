@@ -10,10 +10,10 @@ import weakref
 
 import openai
 import pytest
-from bench import MESSAGES
 
 import finetune_guard
 from finetune_guard import GuardConfig
+from tests.support.constants import MESSAGES
 
 
 @pytest.mark.parametrize("half", ["OpenAI", "AsyncOpenAI"])

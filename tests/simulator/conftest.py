@@ -7,7 +7,6 @@ import pytest
 
 from finetune_guard.simulator import SimulatedClock, Simulator
 
-BASE = "gpt-4o-mini-2024-07-18"
 TRAINING_DATA = (
     b'{"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}\n'
 )

@@ -5,12 +5,10 @@ from datetime import date, datetime, timedelta, timezone
 import openai
 import pytest
 
-from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.simulator.access import may_create_jobs, takes_effect
-
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
+from tests.support.constants import BASE, MESSAGES
 
 
 def utc(*parts):

@@ -7,12 +7,11 @@ import openai
 import pytest
 
 from finetune_guard.simulator import Simulator
+from tests.support.constants import BASE, MESSAGES
 
-BASE = "gpt-4o-mini-2024-07-18"
 CHAT = "/v1/chat/completions"
 ADMIN_KEY = "sk-simulated-admin"
 START = 1785542400  # 2026-08-01 00:00 UTC, where the clock stands
-MESSAGES = [{"role": "user", "content": "hello"}]
 MINUTES = timedelta(minutes=1)
 
 

@@ -5,10 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from finetune_guard.simulator import Fault
+from tests.support.constants import BASE, MESSAGES
 
-BASE = "gpt-4o-mini-2024-07-18"
 CHAT = "/v1/chat/completions"
-MESSAGES = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture

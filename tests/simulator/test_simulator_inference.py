@@ -5,8 +5,8 @@ import asyncio
 import openai
 import pytest
 
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
+from tests.support.constants import BASE, MESSAGES
+
 TEXT = "This is a simulated answer."
 
 

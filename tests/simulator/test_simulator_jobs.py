@@ -6,10 +6,9 @@ import openai
 import openai.types.fine_tuning
 import pytest
 
-from finetune_guard.models import FineTunedModel
+from finetune_guard.domain.model_ids import FineTunedModel
+from tests.support.constants import BASE, MESSAGES
 
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
 GRADER = {"type": "string_check", "name": "g", "input": "a", "reference": "b", "operation": "eq"}
 
 

@@ -4,9 +4,8 @@ import openai
 import pytest
 
 from finetune_guard.simulator import Simulator
+from tests.support.constants import MESSAGES
 
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
 ADMIN_KEY = "sk-simulated-admin"
 USAGE = "/organization/usage/completions?start_time=0"
 

@@ -5,12 +5,10 @@ from datetime import date, datetime, timezone
 import openai
 import pytest
 
-from finetune_guard.catalog import Lifetime, ModelCatalog
-from finetune_guard.models import FineTunedModel
+from finetune_guard.domain.catalog import Lifetime, ModelCatalog
+from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import Simulator
-
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
+from tests.support.constants import BASE, MESSAGES
 
 
 def test_base_models_tell_their_end(client):

@@ -16,14 +16,12 @@ import pytest
 
 import finetune_guard.simulator
 from finetune_guard.simulator import Fault, ServedCall, SimulatedClock, Simulator
+from tests.support.constants import BASE, MESSAGES
 
 try:
     import httpx2 as httpx
 except ImportError:  # the HTTP library of the SDK before 3.0
     import httpx
-
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture

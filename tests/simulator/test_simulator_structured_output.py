@@ -8,8 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from finetune_guard.simulator.instances import instance_of
-
-MESSAGES = [{"role": "user", "content": "hello"}]
+from tests.support.constants import MESSAGES
 
 
 class Colour(Enum):

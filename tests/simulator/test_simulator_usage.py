@@ -6,14 +6,13 @@ import openai
 import pytest
 
 from finetune_guard.simulator import Fault, Simulator
+from tests.support.constants import BASE, MESSAGES
 
 try:
     import httpx2 as httpx
 except ImportError:  # the HTTP library of the SDK before 3.0
     import httpx
 
-BASE = "gpt-4o-mini-2024-07-18"
-MESSAGES = [{"role": "user", "content": "hello"}]
 ADMIN_KEY = "sk-simulated-admin"
 DAY = 86_400
 START = 1785542400  # 2026-08-01 00:00 UTC, where the clock stands

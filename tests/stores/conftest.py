@@ -8,15 +8,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from lossy_proxy import LossyProxy
-from redis_server import RedisServer
 
-from finetune_guard.history import Activity, Inference, Source
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.history import Activity, Inference, Source
+from finetune_guard.stores.base import Store
+from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.redis import RedisStore
-from finetune_guard.stores.store import Store
+from finetune_guard.stores.redis.store import RedisStore
+from tests.stores.lossy_proxy import LossyProxy
+from tests.stores.redis_server import RedisServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 

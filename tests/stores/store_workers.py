@@ -6,8 +6,8 @@ import multiprocessing
 import os
 from datetime import datetime, timedelta, timezone
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Activity, Inference
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Activity, Inference
 from finetune_guard.stores.open import open_store
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)

@@ -8,12 +8,12 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from disk_files import aside
-from store_workers import context_of
 
-from finetune_guard.errors import StoreError
-from finetune_guard.stores.disk import DiskStore
-from finetune_guard.stores.set_aside import KEPT
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.disk.set_aside import KEPT
+from finetune_guard.stores.disk.store import DiskStore
+from tests.stores.disk_files import aside
+from tests.stores.store_workers import context_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

@@ -10,10 +10,10 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from disk_files import aside, tamper
 
-from finetune_guard.errors import StoreError
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.disk.store import DiskStore
+from tests.stores.disk_files import aside, tamper
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -111,9 +111,9 @@ def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
     program = (
         "import resource, sys\n"
         "from datetime import datetime, timezone\n"
-        "from finetune_guard.errors import StoreError\n"
-        "from finetune_guard.history import Activity, Inference\n"
-        "from finetune_guard.stores.disk import DiskStore\n"
+        "from finetune_guard.domain.errors import StoreError\n"
+        "from finetune_guard.domain.history import Activity, Inference\n"
+        "from finetune_guard.stores.disk.store import DiskStore\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))\n"
         "at = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)\n"
         "store = DiskStore(sys.argv[1])\n"
@@ -147,7 +147,7 @@ def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
 def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
     """A lease that was taken while the clock was a year ahead does not bar everyone for a year."""
     clock = [NOW.timestamp() + 365 * 86_400]
-    monkeypatch.setattr("finetune_guard.stores.disk.time.time", lambda: clock[0])
+    monkeypatch.setattr("finetune_guard.stores.disk.store.time.time", lambda: clock[0])
     assert disk.lease("keep-alive", HOUR) is not None
 
     clock[0] = NOW.timestamp()
@@ -171,7 +171,7 @@ def test_a_store_nobody_closed_warns_of_nothing(folder):
     """A program that just ends leaves neither a warning nor a file beside the database."""
     program = (
         "import sys\n"
-        "from finetune_guard.stores.disk import DiskStore\n"
+        "from finetune_guard.stores.disk.store import DiskStore\n"
         "store = DiskStore(sys.argv[1])\n"
         "store.salt(create=True)\n"
     )

@@ -9,10 +9,10 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from store_workers import as_nobody
 
-from finetune_guard.errors import StoreError
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.disk.store import DiskStore
+from tests.stores.store_workers import as_nobody
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

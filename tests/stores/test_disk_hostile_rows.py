@@ -8,11 +8,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from disk_files import tamper
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History
-from finetune_guard.stores.names import key
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History
+from finetune_guard.stores.keys import key
+from tests.stores.disk_files import tamper
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

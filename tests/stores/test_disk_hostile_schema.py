@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from disk_files import tamper
 
-from finetune_guard.errors import StoreError
+from finetune_guard.domain.errors import StoreError
+from tests.stores.disk_files import tamper
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -105,7 +105,7 @@ def test_a_planted_view_does_not_run_for_ever(filled, folder, monkeypatch):
 
 def test_an_endless_statement_is_cut_off(filled, folder, monkeypatch, activity):
     """A planted trigger that never ends costs a bounded time."""
-    monkeypatch.setattr("finetune_guard.stores.plain_cache.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("finetune_guard.stores.disk.plain_cache.STATEMENT_SECONDS", 0.2)
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     tamper(folder, "CREATE TABLE Sink (x)")
     tamper(folder, f"CREATE TRIGGER planted AFTER INSERT ON Cache BEGIN INSERT INTO Sink {endless}; END")

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from finetune_guard.history import Source
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.history import Source
+from finetune_guard.stores.disk.store import DiskStore
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 ALL = ("cache.db", "cache.db-shm", "cache.db-wal")

@@ -10,11 +10,11 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from finetune_guard.errors import StoreError
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.redis import RedisStore
+from finetune_guard.stores.redis.store import RedisStore
 
 
 @pytest.fixture(autouse=True)
@@ -183,8 +183,8 @@ def test_anything_else_is_refused(location):
 
 def test_a_python_without_sqlite_says_so(monkeypatch):
     """Where SQLite is missing, the error names what to use instead."""
-    monkeypatch.delitem(sys.modules, "finetune_guard.stores.disk", raising=False)
-    monkeypatch.setitem(sys.modules, "finetune_guard.stores.database", None)
+    monkeypatch.delitem(sys.modules, "finetune_guard.stores.disk.store", raising=False)
+    monkeypatch.setitem(sys.modules, "finetune_guard.stores.disk.database", None)
 
     with pytest.raises(StoreError, match="FINETUNE_GUARD_STORE to memory"):
         open_store("disk")

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 import redis
-from store_workers import hold_lease, record_many
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Activity, Evidence, History, Inference, Source
-from finetune_guard.lifetimes import Announced
-from finetune_guard.stores.names import key
-from finetune_guard.stores.redis import RedisStore
-from finetune_guard.stores.redis_rows import Change
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.shutdowns import Announced
+from finetune_guard.stores.keys import key
+from finetune_guard.stores.redis.rows import Change
+from finetune_guard.stores.redis.store import RedisStore
+from tests.stores.store_workers import hold_lease, record_many
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -188,7 +188,7 @@ def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activ
 
 def test_a_change_that_never_gets_through_is_an_error(redis_store, redis_url, activity, monkeypatch):
     """Where others change the same rows without end, a write gives up after its time and changes nothing."""
-    monkeypatch.setattr("finetune_guard.stores.redis._PATIENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr("finetune_guard.stores.redis.store._PATIENCE", timedelta(seconds=0.3))
     commit = Change.commit
     other = RedisStore(redis_url)
     redis_store.record("acme", [activity()])

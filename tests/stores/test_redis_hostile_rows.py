@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History
-from finetune_guard.lifetimes import Announced
-from finetune_guard.stores.names import key
-from finetune_guard.stores.redis_keys import MAX_ROWS, index_of
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.shutdowns import Announced
+from finetune_guard.stores.keys import key
+from finetune_guard.stores.redis.keys import MAX_ROWS, index_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

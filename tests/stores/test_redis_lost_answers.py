@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History, Source
-from finetune_guard.identity import Credentials
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.stores.redis import RedisStore
-from finetune_guard.stores.store import LostAnswerError
+from finetune_guard.stores.base import OutcomeUnknownError
+from finetune_guard.stores.redis.store import RedisStore
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini:acme::1"
@@ -25,7 +25,7 @@ def counted(store, name="acme"):
 
 
 def in_doubt(store, activities, name="acme"):
-    with pytest.raises(LostAnswerError) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         store.record(name, activities)
     return caught.value
 
@@ -71,7 +71,7 @@ def test_the_retry_may_be_lost_too(lossy_store, lossy, activity, lost):
     lossy.lose(*lost)
     again = in_doubt(lossy_store, [activity(count=2)]).again
     if lost[0] == "request":
-        with pytest.raises(LostAnswerError) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             again("acme")
         again = caught.value.again
     else:
@@ -152,7 +152,7 @@ def test_what_else_was_lost_can_be_called_again(lossy_store, lossy):
         lossy.lose("answer")
         with pytest.raises(StoreError) as caught:
             call()
-        assert not isinstance(caught.value, LostAnswerError)
+        assert not isinstance(caught.value, OutcomeUnknownError)
         call()
     assert history == lossy_store.history("acme")
 

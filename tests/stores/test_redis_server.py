@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from redis_server import RedisServer, free_port
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Source
-from finetune_guard.stores.redis import RedisStore
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Source
+from finetune_guard.stores.redis.store import RedisStore
+from tests.stores.redis_server import RedisServer, free_port
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from finetune_guard.config import GuardConfig
-from finetune_guard.errors import GuardConfigError, StoreError
-from finetune_guard.stores.redis import RedisStore
-from finetune_guard.stores.redis_url import read_url
+from finetune_guard.domain.errors import GuardConfigError, StoreError
+from finetune_guard.stores.redis.store import RedisStore
+from finetune_guard.stores.redis.url import read_url
 
 
 @pytest.mark.parametrize(

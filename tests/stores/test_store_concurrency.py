@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from store_workers import context_of, look, record_for_ever, record_many, take_leases, take_salt
 
-from finetune_guard.history import Source
-from finetune_guard.stores.disk import DiskStore
-from finetune_guard.stores.forking import calm
-from finetune_guard.stores.log_files import LogFiles
+from finetune_guard.domain.history import Source
+from finetune_guard.stores.disk.forking import calm
+from finetune_guard.stores.disk.log_files import LogFiles
+from finetune_guard.stores.disk.store import DiskStore
+from tests.stores.store_workers import context_of, look, record_for_ever, record_many, take_leases, take_salt
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -223,7 +223,7 @@ def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
 @needs_fork
 def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
     """A fork does not wait for long, and the child does not end the transaction that it interrupted."""
-    monkeypatch.setattr("finetune_guard.stores.database._FORK_SECONDS", 0.05)
+    monkeypatch.setattr("finetune_guard.stores.disk.database._FORK_SECONDS", 0.05)
     disk.record("acme", [activity()])
     writing, forked = threading.Event(), threading.Event()
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History, Inference, Refusal, Source, Span
-from finetune_guard.lifetimes import Announced
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source, Span
+from finetune_guard.domain.shutdowns import Announced
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

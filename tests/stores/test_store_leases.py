@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_guard.errors import StoreError
-from finetune_guard.stores.store import Lease
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.base import Lease
 
 HOUR = timedelta(hours=1)
 

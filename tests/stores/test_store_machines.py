@@ -22,13 +22,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.effort import some
 
-from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source
-from finetune_guard.lifetimes import Announced, merged_announcements
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Refusal, Source
+from finetune_guard.domain.shutdowns import Announced, merged_announcements
+from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
-from finetune_guard.stores.store import Lease, LostAnswerError
+from tests.effort import some
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -231,7 +231,7 @@ class LossyMachine(Machine):
     )
     def record_and_lose(self, handle, name, many, what):
         self.lossy.lose(what)
-        with pytest.raises(LostAnswerError) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             self.handles[handle].record(name, many)
         if what == "answer":
             self.recorded(name, many)
@@ -244,7 +244,7 @@ class LossyMachine(Machine):
             again(name)  # there is nothing to write, so nothing is lost
             return doubt
         self.lossy.lose(what)
-        with pytest.raises(LostAnswerError) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             again(name)
         if what == "answer":
             self.recorded(name, many)

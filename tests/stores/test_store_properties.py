@@ -10,13 +10,22 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.effort import some
 
-from finetune_guard.history import Activity, Evidence, History, Inference, Refusal, Source, Span, united
-from finetune_guard.stores.disk import DiskStore
+from finetune_guard.domain.history import (
+    Activity,
+    Evidence,
+    History,
+    Inference,
+    Refusal,
+    Source,
+    Span,
+    united,
+)
+from finetune_guard.stores.disk.store import DiskStore
+from finetune_guard.stores.keys import key, parts, prefix
 from finetune_guard.stores.memory import MemoryStore
-from finetune_guard.stores.names import key, parts, prefix
-from finetune_guard.stores.redis import RedisStore
+from finetune_guard.stores.redis.store import RedisStore
+from tests.effort import some
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 

@@ -22,7 +22,7 @@ from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
 from finetune_guard.cli.sync import sync
-from finetune_guard.validation import shown
+from finetune_guard.domain.validation import shown
 
 
 class Commands(TyperGroup):

@@ -13,10 +13,10 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
-from finetune_guard.durations import Duration
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.gate import cause
-from finetune_guard.validation import config_error
+from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.validation import config_error
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.enforcement import cause
 
 _WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.OK)
 

@@ -14,10 +14,10 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.timeline import span
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
-from finetune_guard.errors import StoreError
-from finetune_guard.keep_alive import KeepAlive
-from finetune_guard.policy import AccessPolicy
-from finetune_guard.validation import shown
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.policy import AccessPolicy
+from finetune_guard.domain.validation import shown
+from finetune_guard.rules.keep_alive import KeepAlive
 
 
 def config(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback

@@ -12,11 +12,11 @@ from datetime import datetime
 import openai
 
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.client.classes import OpenAI
+from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
-from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan
-from finetune_guard.lifetimes import ShutdownDates
-from finetune_guard.sdk.client import OpenAI
-from finetune_guard.sdk.facade import ClientGuard
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAlivePlan
 
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "

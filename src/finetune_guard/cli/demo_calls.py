@@ -10,9 +10,9 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from finetune_guard.cli.demo_stage import Stage
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.errors import FineTuneGuardWarning, NotEligibleError
-from finetune_guard.gate import cause
+from finetune_guard.domain.errors import FineTuneGuardWarning, NotEligibleError
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.enforcement import cause
 from finetune_guard.simulator import ServedCall
 
 _T = TypeVar("_T")

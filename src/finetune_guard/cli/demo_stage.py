@@ -16,12 +16,12 @@ from pathlib import Path
 from typing_extensions import Self
 
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.client.classes import OpenAI
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig
-from finetune_guard.gate import moment
-from finetune_guard.keep_alive import KeepAlive
-from finetune_guard.sdk.client import OpenAI
+from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.simulator import ServedCall, SimulatedClock, Simulator
-from finetune_guard.stores.names import parts
+from finetune_guard.stores.keys import parts
 from finetune_guard.testing import simulator_environment
 
 OPENING = datetime(2026, 8, 3, 9, 0, tzinfo=timezone.utc)

@@ -23,9 +23,9 @@ from finetune_guard.cli.demo_calls import (
 )
 from finetune_guard.cli.demo_stage import Stage, example
 from finetune_guard.cli.narrator import Narrator
-from finetune_guard.gate import moment
-from finetune_guard.keep_alive import KeepAlive
-from finetune_guard.sdk.client import OpenAI
+from finetune_guard.client.classes import OpenAI
+from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.keep_alive import KeepAlive
 
 CREATE_JOB = f'client.fine_tuning.jobs.create(model="{BASE_MODEL}", ...)'
 UPLOAD = 'client.files.create(file=..., purpose="fine-tune")'

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from finetune_guard.lifetimes import DateSource, Shutdown, ShutdownDates
+from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates
 
 SOON_DAYS = 90
 """How long before an end it is said what is to be done about it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from finetune_guard.eligibility import Verdict
+from finetune_guard.domain.verdict import Verdict
 
 
 class ExitCode(IntEnum):

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import openai
 import typer
 
-from finetune_guard.api_errors import in_short
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
-from finetune_guard.texts import lines
+from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
+from finetune_guard.domain.text import lines
+from finetune_guard.openai_api.errors import in_short
 
 _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY")
 _USERINFO = re.compile(r"(?<=://)[^@/\s]*@")

@@ -10,8 +10,8 @@ import typer
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.gate import moment
-from finetune_guard.history import History
+from finetune_guard.domain.history import History
+from finetune_guard.rules.enforcement import moment
 
 _DAYS = 60
 
@@ -57,7 +57,7 @@ def _emptiness(connection: Connection, remembered: History) -> str:
 
 def _draw(connection: Connection, remembered: History, now: datetime) -> None:
     from finetune_guard.cli import render, tables  # noqa: PLC0415 -- no other output needs rich
-    from finetune_guard.identity import is_named  # noqa: PLC0415 -- as above
+    from finetune_guard.domain.organizations import is_named  # noqa: PLC0415 -- as above
 
     screen, dates = render.Screen(), connection.dates(now)
     name = remembered.organization if is_named(remembered.organization) else "not known yet for this key"

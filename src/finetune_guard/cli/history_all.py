@@ -10,11 +10,12 @@ from datetime import datetime
 import typer
 
 from finetune_guard.cli.connection import Connection
-from finetune_guard.eligibility import Eligibility, decide
-from finetune_guard.gate import moment
-from finetune_guard.history import Span
-from finetune_guard.identity import ALIAS_PREFIX, PROOF_PREFIX, is_named
-from finetune_guard.recording.names import resolved
+from finetune_guard.domain.history import Span
+from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.recording.aliases import resolved
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.enforcement import moment
 
 _TAIL = 4
 _MOST_ALIASES = 4

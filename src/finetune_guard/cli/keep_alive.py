@@ -12,8 +12,8 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.watch import watch as keep_watching
-from finetune_guard.gate import cause, moment
-from finetune_guard.keep_alive import KeepAlive, KeepAlivePlan, NotSent
+from finetune_guard.rules.enforcement import cause, moment
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAlivePlan, NotSent
 
 _NOT_SENT = {
     NotSent.NOT_DUE: "it is not due",

@@ -13,9 +13,9 @@ from rich.text import Text
 from finetune_guard.cli import render, tables
 from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.timeline import days_away
-from finetune_guard.gate import moment
-from finetune_guard.inventory import Inventory, ModelRecord
-from finetune_guard.lifetimes import Shutdown
+from finetune_guard.domain.shutdowns import Shutdown
+from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.inventory import Inventory, ModelRecord
 
 _MOST_DAYS = 3
 _FLAT = (

@@ -6,7 +6,7 @@ import csv
 import io
 from datetime import date, datetime
 
-from finetune_guard.inventory import Inventory, ModelRecord
+from finetune_guard.rules.inventory import Inventory, ModelRecord
 
 COLUMNS = (
     "model",

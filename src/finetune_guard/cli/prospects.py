@@ -7,10 +7,10 @@ from datetime import date, timedelta
 
 from pydantic import TypeAdapter
 
-from finetune_guard.base_models import Prospect
 from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.timeline import days_away, span
+from finetune_guard.rules.shutdown_dates import Prospect
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug
 from finetune_guard.config import GuardConfig
-from finetune_guard.durations import Duration
-from finetune_guard.keep_alive import KeepAlive
+from finetune_guard.domain.durations import Duration
+from finetune_guard.rules.keep_alive import KeepAlive
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)

@@ -11,7 +11,7 @@ import typer
 
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug
-from finetune_guard.models import EXAMPLE_ID
+from finetune_guard.domain.model_ids import EXAMPLE_ID
 
 _MISSING = "The simulator needs an extra: pip install 'finetune-guard[simulator]'"
 

@@ -11,9 +11,9 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
-from finetune_guard.eligibility import Eligibility, Reason
-from finetune_guard.errors import StoreError
-from finetune_guard.gate import cause, moment, rule
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.rules.enforcement import cause, moment, rule
 
 _MOST_DATES = 3
 _COMMANDS = {

@@ -14,11 +14,11 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.gate import cause, moment
-from finetune_guard.history import Inference
-from finetune_guard.usage_pages import Precision
-from finetune_guard.usage_sync import SyncProgress, UsageSync
+from finetune_guard.domain.history import Inference
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
+from finetune_guard.openai_api.usage_pages import Precision
+from finetune_guard.rules.enforcement import cause, moment
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from finetune_guard.texts import quoted
+from finetune_guard.domain.text import quoted
 
 _BOLD = Style(bold=True)
 _GAP = "  "

@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 
 from finetune_guard.cli.ends import DayOfEnds
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.verdict import Eligibility
 
 _MOST_ENDS = 3
 """How many days on which models end are shown: more would crowd out the rest."""

@@ -17,13 +17,13 @@ import typer
 
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.discovery import discover
-from finetune_guard.eligibility import Eligibility
-from finetune_guard.errors import KeepAliveError
-from finetune_guard.gate import cause, moment
-from finetune_guard.keep_alive import KeepAlive
-from finetune_guard.sdk.lookout import Look, Lookout
-from finetune_guard.watch import is_over
+from finetune_guard.client.background.checks import Look, Lookout
+from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.openai_api.discovery import discover
+from finetune_guard.rules.background_delay import is_over
+from finetune_guard.rules.enforcement import cause, moment
+from finetune_guard.rules.keep_alive import KeepAlive
 
 _WRONG_KEY = (
     "The API does not accept OPENAI_API_KEY: nothing can be sent with it. Set a key that is in force."

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from finetune_guard.history import Activity, Evidence, History, Inference, Source
-from finetune_guard.identity import UNNAMED, Credentials
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.organizations import UNNAMED, Credentials
 
 
 class Subject(NamedTuple):

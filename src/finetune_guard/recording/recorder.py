@@ -16,14 +16,14 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from finetune_guard.errors import StoreError
-from finetune_guard.history import Evidence, History, Source
-from finetune_guard.identity import UNNAMED, Credentials, is_slug
-from finetune_guard.recording.names import Names
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
+from finetune_guard.recording.aliases import Names
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.writer import Writer
+from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
-from finetune_guard.stores.store import Store
 
 _T = TypeVar("_T")
 _Asked = TypeVar("_Asked")

@@ -14,12 +14,12 @@ import weakref
 from collections.abc import Iterable
 from datetime import datetime
 
-from finetune_guard.history import History
-from finetune_guard.identity import Credentials
-from finetune_guard.recording.backlog import MOST_SUBJECTS, Backlog, Batch
-from finetune_guard.recording.names import Names
+from finetune_guard.domain.history import History
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.aliases import Names
 from finetune_guard.recording.notes import Notes, Stream, Subject
-from finetune_guard.stores.store import LostAnswerError, Store
+from finetune_guard.recording.pending import MOST_SUBJECTS, Batch, PendingWrites
+from finetune_guard.stores.base import OutcomeUnknownError, Store
 
 logger = logging.getLogger("finetune_guard")
 
@@ -50,7 +50,7 @@ class Writer:
         # Re-entrant: a garbage collection inside the lock may finish this very writer.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._backlog = Backlog()
+        self._backlog = PendingWrites()
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._rounds = 0
@@ -226,7 +226,7 @@ class Writer:
     def _attempt(self, batch: Batch) -> BaseException | None:
         try:
             self._write_one(batch)
-        except LostAnswerError as error:
+        except OutcomeUnknownError as error:
             batch.again = error.again
             return error
         except BaseException as error:  # noqa: BLE001 -- whatever a store does, this thread lives on

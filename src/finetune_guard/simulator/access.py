@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
-from finetune_guard.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 
 Rollover = tzinfo | timedelta
 """When a published date takes effect: at 00:00 in a time zone, or so long after 00:00 UTC."""

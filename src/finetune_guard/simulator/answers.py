@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_guard.policy import DEPRECATIONS_PAGE
+from finetune_guard.domain.policy import DEPRECATIONS_PAGE
 
 TRAINING_NOT_AVAILABLE = (
     "OpenAI is winding down the fine-tuning platform and your organization is no longer able to create "

@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import datetime, timedelta, timezone
 
-from finetune_guard.policy import aware_utc
+from finetune_guard.domain.policy import aware_utc
 
 
 class SimulatedClock:

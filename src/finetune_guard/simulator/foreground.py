@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import FrameType
 
-from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.server import Simulator
 

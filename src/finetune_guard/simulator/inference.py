@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_guard.models import FineTunedModel
+from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator.answers import ApiError, invalid, missing
 from finetune_guard.simulator.provider import Call
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_guard.models import FineTunedModel
+from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import canned
 from finetune_guard.simulator.answers import (
     Answer,

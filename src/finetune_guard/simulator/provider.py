@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from finetune_guard.catalog import ModelCatalog
-from finetune_guard.policy import AccessPolicy
+from finetune_guard.domain.catalog import ModelCatalog
+from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.simulator.access import Rollover, may_create_jobs, takes_effect
 from finetune_guard.simulator.answers import ApiError, forbidden, model_deprecated, model_not_found
 from finetune_guard.simulator.organizations import Account, Organization, random_id

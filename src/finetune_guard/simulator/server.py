@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
-from finetune_guard.catalog import ModelCatalog, published_catalog
-from finetune_guard.models import FineTunedModel
-from finetune_guard.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.domain.catalog import ModelCatalog, published_catalog
+from finetune_guard.domain.model_ids import FineTunedModel
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.access import Rollover
 from finetune_guard.simulator.app import Desk, build
 from finetune_guard.simulator.batches import COMPLETION_WINDOW

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from operator import itemgetter
 
-from finetune_guard.models import FineTunedModel
+from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import batch_run
 from finetune_guard.simulator.organizations import Account, Job
 from finetune_guard.simulator.provider import Provider

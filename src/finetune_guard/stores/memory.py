@@ -11,11 +11,11 @@ import weakref
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
-from finetune_guard.history import Activity, Evidence, History, Inference, Source
-from finetune_guard.lifetimes import Announced, merged_announcements
-from finetune_guard.stores.names import checked
-from finetune_guard.stores.refusal import refusal
-from finetune_guard.stores.store import Lease, Store
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.shutdowns import Announced, merged_announcements
+from finetune_guard.stores.base import Lease, Store
+from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.keys import checked
 
 
 class MemoryStore(Store):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from finetune_guard.stores.redis_url import SCHEMES
-from finetune_guard.stores.refusal import refusal
-from finetune_guard.stores.store import Store
+from finetune_guard.stores.base import Store
+from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.redis.url import SCHEMES
 
 _ALLOWED = (
     '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
@@ -34,12 +34,12 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
 
         return MemoryStore()
     if isinstance(location, str) and _scheme(text) in SCHEMES:
-        from finetune_guard.stores.redis import RedisStore  # noqa: PLC0415 (only what is used is imported)
+        from finetune_guard.stores.redis.store import RedisStore  # noqa: PLC0415 (only what is used is imported)
 
         return RedisStore(text)
     folder = _folder(text, is_keyword=location == "disk", is_path=not isinstance(location, str))
     try:
-        from finetune_guard.stores.disk import DiskStore  # noqa: PLC0415 (only what is used is imported)
+        from finetune_guard.stores.disk.store import DiskStore  # noqa: PLC0415 (only what is used is imported)
     except ImportError as exc:
         raise refusal(
             f"A store on disk can't be opened: {exc}.",

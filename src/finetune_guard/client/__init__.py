@@ -1,0 +1,1 @@
+"""The SDK's side: guarded clients and what they offer."""

@@ -1,0 +1,63 @@
+"""Carrying out what was decided about a call: the error, the warning, or nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import openai
+
+from finetune_guard.domain.errors import FineTuneGuardWarning, FineTuningRefusedError
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine.guard import Admission, Guard
+from finetune_guard.openai_api.errors import is_refusal
+from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+from finetune_guard.rules.enforcement import must_stop, stopping_error, stopping_message, warning
+
+
+def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> list[FineTuneGuardWarning]:
+    """Let ``call`` through, with the warnings that go with it, or stop it.
+
+    Raises:
+        NotEligibleError: The call is stopped.
+    """
+    eligibility = admission.eligibility
+    if not must_stop(call, eligibility, guard.config.on_unknown):
+        return [each for each in (warning(call, eligibility), admission.warning) if each is not None]
+    cause = admission.failures[-1] if admission.failures else None
+    if eligibility.reason is Reason.REFUSED:
+        raise _remembered_refusal(call, eligibility, guard, client)
+    raise stopping_error(call, eligibility, guard.policy, admission.failures) from cause
+
+
+def is_refused_creation(call: GuardedCall, error: openai.PermissionDeniedError) -> bool:
+    """Whether ``error`` is the API's refusal, by its policy, of the job that ``call`` creates."""
+    return isinstance(call, JobCreation) and is_refusal(error)
+
+
+def refusal_error(error: openai.PermissionDeniedError, guard: Guard) -> FineTuningRefusedError:
+    """Remember the API's refusal and return it as an error that says what is known beside it."""
+    eligibility = guard.refused(error)
+    message = stopping_message(JobCreation(None), eligibility, guard.policy)
+    return FineTuningRefusedError(message, response=error.response, body=error.body, eligibility=eligibility)
+
+
+def _remembered_refusal(
+    call: GuardedCall, eligibility: Eligibility, guard: Guard, client: Any
+) -> FineTuningRefusedError:
+    """Return a refusal that was given before, with its response rebuilt for whoever looks at it."""
+    refusal = eligibility.refusal
+    assert refusal is not None
+    body = {
+        "message": refusal.message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": refusal.code,
+    }
+    request = client._client.build_request("POST", client._prepare_url("/fine_tuning/jobs"))  # noqa: SLF001
+    http_library = sys.modules[type(request).__module__.partition(".")[0]]
+    response = http_library.Response(403, json={"error": body}, request=request)
+    message = stopping_message(call, eligibility, guard.policy)
+    return FineTuningRefusedError(
+        message, response=response, body=body, eligibility=eligibility, remembered=True
+    )

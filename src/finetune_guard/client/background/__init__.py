@@ -1,0 +1,1 @@
+"""The keep-alive that runs by itself."""

@@ -1,0 +1,155 @@
+"""The keep-alive in the background: whose windows are looked after, and when it ends.
+
+A keeper belongs to a guard: a client and its copies share it. It begins with the first answer that one
+of them gets, and ends when all of them are closed or dropped. It knows clients weakly, and holds one
+only while it looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from finetune_guard.client.background.checks import Look, Lookout, reseed, until_stopped
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.engine.guard import Guard
+from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.rules.background_delay import LONGEST, SHORTEST
+from finetune_guard.rules.keep_alive import KeepAlive
+
+logger = logging.getLogger("finetune_guard")
+
+
+class Client(Protocol):
+    """A guarded client, as far as it is spoken to from here."""
+
+    _client: Any
+
+    def is_closed(self) -> bool:
+        """Whether its HTTP client is closed."""
+        ...
+
+    def _guard_is_active(self) -> bool: ...
+
+    def _guard_credentials(self) -> Credentials: ...
+
+    def _guard_learn_key(self) -> Any: ...
+
+    def _guard_drive(self, flow: Flow[T]) -> Any: ...
+
+
+class Keeper:
+    """Whose windows are looked after: what both flavours have in common."""
+
+    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
+        self._guard = guard
+        self._keep_alive = keep_alive
+        self._clients: dict[int, weakref.ref[Client]] = {}
+        self._lookouts: dict[Credentials, Lookout] = {}
+        self.reset()
+        _keepers.add(self)
+
+    def reset(self) -> None:
+        """Begin anew. After ``fork`` what looked in the parent isn't there."""
+        # Re-entrant: a garbage collection inside the lock may find that a client is gone.
+        self._changed = threading.Condition(threading.RLock())
+        self._news = False
+
+    def know(self, client: Client) -> None:
+        """Count ``client`` as one that is there, without beginning to look."""
+        if id(client) not in self._clients and client._guard_is_active():  # noqa: SLF001 -- its other half
+            with self._changed:
+                self._clients[id(client)] = weakref.ref(client, self._forget)
+
+    def _forget(self, reference: weakref.ref[Client]) -> None:
+        with self._changed:
+            gone = [key for key, known in list(self._clients.items()) if known is reference]
+            for key in gone:
+                del self._clients[key]
+            if not self._clients:
+                self._nobody_left()
+
+    def _dismiss(self, client: Client) -> None:
+        """Forget ``client`` and all that share its HTTP client, which is about to be closed."""
+        with self._changed:
+            for key, reference in list(self._clients.items()):
+                known = reference()
+                if known is None or known._client is client._client:  # noqa: SLF001 -- the SDK's
+                    del self._clients[key]
+            if not self._clients:
+                self._nobody_left()
+
+    def _nobody_left(self) -> None:
+        raise NotImplementedError
+
+    def _is_stopped(self) -> bool:
+        return not self._clients
+
+    def _is_interrupted(self) -> bool:
+        """Whether a look under way should end now, be it to begin again."""
+        return self._is_stopped()
+
+    def _due(self) -> Iterator[tuple[Client, Lookout]]:
+        """One open client for each organization that is to be looked after now."""
+        seen: set[Credentials] = set()
+        for key, reference in list(self._clients.items()):
+            client = reference()
+            if client is None:
+                continue
+            if client.is_closed():
+                self._clients.pop(key, None)
+                continue
+            credentials = client._guard_credentials()  # noqa: SLF001 -- its other half
+            if credentials in seen:
+                continue
+            seen.add(credentials)
+            lookout = self._lookouts.get(credentials)
+            if lookout is None:
+                lookout = self._lookouts[credentials] = Lookout(self._guard, self._keep_alive)
+            if lookout.next_at <= time.monotonic():
+                yield client, lookout
+        for credentials in self._lookouts.keys() - seen:
+            del self._lookouts[credentials]
+
+    def _look(self, client: Client, lookout: Lookout) -> Flow[Look]:
+        return until_stopped(lookout.look(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
+
+    def _looked(self, client: Client, lookout: Lookout, look: Look) -> None:
+        if not client.is_closed():  # else its failure is no news
+            lookout.report(look)
+        lookout.next_at = time.monotonic() + look.next_in.total_seconds()
+
+    def _failed(self, client: Client, lookout: Lookout, error: BaseException) -> None:
+        wait = LONGEST if client.is_closed() else lookout.mishap(error)
+        lookout.next_at = time.monotonic() + wait.total_seconds()
+
+    def _seconds_left(self) -> float:
+        """Seconds until the next look."""
+        next_at = min((lookout.next_at for lookout in self._lookouts.values()), default=0.0)
+        longest, shortest = LONGEST.total_seconds(), SHORTEST.total_seconds()
+        return max(shortest, min(next_at - time.monotonic(), longest))
+
+
+def complain(error: BaseException) -> None:
+    """Log that a whole round of looks failed."""
+    with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+        logger.error("finetune-guard can't look after the window: %s", type(error).__name__)
+
+
+_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+
+
+def _reset_in_child() -> None:
+    reseed()
+    for keeper in list(_keepers):
+        keeper.reset()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_reset_in_child)

@@ -1,0 +1,153 @@
+"""The keeper of async clients: timers on asyncio's event loop.
+
+Between two looks it is nothing but a timer: a task that waits for hours would be seen by programs that
+wait for all tasks, and complained about when a loop is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+
+from finetune_guard.client.background.background import Client, Keeper, complain
+from finetune_guard.client.background.checks import Lookout, StoppedError
+from finetune_guard.engine.guard import Guard
+from finetune_guard.rules.background_delay import LONGEST
+from finetune_guard.rules.keep_alive import KeepAlive
+
+logger = logging.getLogger("finetune_guard")
+
+
+class LoopKeeper(Keeper):
+    """The keeper of async clients: a timer on the running loop, and a task while it looks."""
+
+    _loop: asyncio.AbstractEventLoop | None
+    _timer: asyncio.Handle | None
+    _task: asyncio.Task[float] | None
+
+    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
+        self._told_no_loop = False
+        super().__init__(guard, keep_alive)
+
+    def reset(self) -> None:
+        """Begin anew. After ``fork`` what looked in the parent isn't there."""
+        super().reset()
+        self._loop = self._timer = self._task = None
+
+    def used(self, client: Client) -> None:
+        """Begin to look, if that hasn't begun: ``client`` has got an answer."""
+        if id(client) in self._clients and self._is_at_work():
+            return
+        loop = _asyncio_loop()
+        if loop is None:
+            self._tell_no_loop()
+            return
+        if client.is_closed():
+            return
+        self.know(client)
+        with self._changed:
+            if not self._clients:
+                return
+            self._news = True
+            if self._loop is loop and self._task is not None:
+                return  # the end of its round sees the news
+            if self._loop is loop or not self._is_at_work():
+                self._cancel_timer()
+                self._loop, self._task = loop, None
+                self._set_timer(0.0)
+
+    async def leave(self, client: Client, timeout: float) -> None:
+        """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
+        self._dismiss(client)
+        task, loop = self._task, self._loop
+        if self._clients or task is None or loop is None:
+            return
+        if loop is _asyncio_loop():
+            _, unfinished = await asyncio.wait([task], timeout=timeout)
+            if unfinished:
+                task.cancel()
+                await asyncio.wait([task], timeout=timeout)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _nobody_left(self) -> None:
+        self._cancel_timer()
+
+    def _is_at_work(self) -> bool:
+        scheduled = self._timer is not None or self._task is not None
+        return scheduled and self._loop is not None and self._loop.is_running()
+
+    def _set_timer(self, seconds: float) -> None:
+        assert self._loop is not None
+        # Without the caller's context variables, which are those of one request of the program's.
+        self._timer = self._loop.call_later(seconds, self._begin_round, context=contextvars.Context())
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is None or self._loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(timer.cancel)
+
+    def _begin_round(self) -> None:
+        with self._changed:
+            loop = _running_loop()
+            if self._timer is None or loop is None or loop is not self._loop:  # it was cancelled too late
+                return
+            self._timer, self._news = None, False
+            if self._clients:
+                self._task = loop.create_task(self._round(), name="finetune-guard-keeper")
+                self._task.add_done_callback(self._end_round)
+
+    def _end_round(self, task: asyncio.Task[float]) -> None:
+        with self._changed:
+            if task is not self._task:
+                return
+            self._task = None
+            if not task.cancelled() and task.exception() is None and self._clients:
+                self._set_timer(0.0 if self._news else task.result())
+
+    async def _round(self) -> float:
+        """Look at whatever is due; no client is held when it is over."""
+        try:
+            for client, lookout in self._due():
+                await self._attend(client, lookout)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
+            complain(error)
+            return LONGEST.total_seconds()
+        return self._seconds_left()
+
+    async def _attend(self, client: Client, lookout: Lookout) -> None:
+        try:
+            await client._guard_learn_key()  # noqa: SLF001 -- its other half
+            look = await client._guard_drive(self._look(client, lookout))  # noqa: SLF001 -- too
+        except StoppedError:
+            return
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- our failure must not be the program's
+            self._failed(client, lookout, error)
+        else:
+            self._looked(client, lookout, look)
+
+    def _tell_no_loop(self) -> None:
+        if not self._told_no_loop:
+            self._told_no_loop = True
+            logger.warning(
+                "finetune-guard sends no keep-alive in the background: async clients need asyncio for that. "
+                "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive."
+            )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs the calling task; None under trio, also where that is a guest of asyncio."""
+    loop = _running_loop()
+    return loop if loop is not None and asyncio.current_task(loop) is not None else None

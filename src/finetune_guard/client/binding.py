@@ -1,0 +1,267 @@
+"""What ties a client to its guard: shared by the client and all its copies, and free of logic of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import openai
+
+from finetune_guard.client.responses import ANSWER_HEADERS, REQUEST_HEADERS, body_if_read, picked
+from finetune_guard.client.threads import in_thread
+from finetune_guard.client.urls import own_url
+from finetune_guard.domain.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.validation import kind_of
+from finetune_guard.openai_api.requests import (
+    GuardedCall,
+    InferenceCall,
+    RequestOptions,
+    TrainingUpload,
+    classify,
+    to_decide,
+)
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
+    from finetune_guard.engine.guard import Guard
+
+logger = logging.getLogger("finetune_guard")
+
+
+class Url(Protocol):
+    """The part of an httpx or httpx2 URL that is looked at."""
+
+    @property
+    def host(self) -> str:
+        """The name or address."""
+        ...
+
+    @property
+    def port(self) -> int | None:
+        """The port, when it isn't the scheme's own."""
+        ...
+
+
+class Response(Protocol):
+    """The part of an httpx or httpx2 response that is looked at; never its body."""
+
+    headers: Any
+    request: Any
+
+
+class Binding:
+    """The guard of a client, or the reason why it has none.
+
+    A wrong value in the environment doesn't keep a client from being made, nor an inference from going
+    through: it is logged at once and raised as soon as the guard is asked for a decision.
+    """
+
+    def __init__(self, given: GuardConfig | None) -> None:
+        # Costly, and a client is the first to need them.
+        from finetune_guard.config import GuardConfig  # noqa: PLC0415
+        from finetune_guard.engine.guard import Guard  # noqa: PLC0415
+
+        self._engine: Guard | None = None
+        self._error: GuardConfigError | None = None
+        self._complained = False
+        self._told_inactive = False
+        self._last_applied: tuple[object, type[object], bool] | None = None  # a URL object never changes
+        self.keeps = False  # asked at every answer, so that it is all that a background costs when it is off
+        self.keeper: Any = None
+        self._made: dict[str, Any] = {}
+        if given is not None and not isinstance(given, GuardConfig):
+            raise GuardConfigError(
+                f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
+            )
+        try:
+            self._engine = Guard(given if given is not None else GuardConfig())
+            self.keeps = _keeps(self._engine.config)
+        except Exception as error:
+            if given is not None:
+                raise
+            self._error = _config_error(error)
+            logger.error("finetune-guard is not at work: %s", self._error)  # noqa: TRY400 -- the message is all there is to say
+
+    @property
+    def engine(self) -> Guard:
+        """The guard itself.
+
+        Raises:
+            GuardConfigError: The environment holds a wrong value.
+        """
+        if self._engine is None:
+            raise self._error or GuardConfigError("finetune-guard is not configured")
+        return self._engine
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the environment holds a wrong value, so that there is no guard."""
+        return self._engine is None
+
+    def applies_to(self, client: object, url: Url) -> bool:
+        """Whether the policy holds for calls of ``client`` to ``url``."""
+        if self._engine is None or _is_azure(client):
+            return False
+        return self._engine.applies_to(url.host, url.port)
+
+    def _applies_at(self, client: Any, url: str) -> bool:
+        """Whether the policy holds for a request of ``client`` to ``url``, relative or absolute."""
+        if "://" in url:
+            return self.applies_to(client, own_url(client, url))
+        base, last = client._base_url, self._last_applied  # noqa: SLF001 -- its property takes a microsecond
+        if last is not None and last[0] is base and last[1] is type(client):
+            return last[2]
+        applies = self.applies_to(client, client.base_url)
+        self._last_applied = base, type(client), applies
+        return applies
+
+    def _decides(self, client: object, url: Url) -> bool:
+        """Whether a job that ``client`` creates at ``url`` is decided about.
+
+        With a wrong value in the environment nobody can say which hosts are meant, so that all are.
+        """
+        return not _is_azure(client) if self.is_broken else self.applies_to(client, url)
+
+    def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
+        """Return what is to be decided before a request is sent; None for most requests."""
+        try:
+            call = to_decide(options)
+            if call is None or not self._decides(client, own_url(client, options.url)):
+                return None
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+            return None
+        if isinstance(call, TrainingUpload):
+            checked = self._engine is not None and self._engine.config.check_uploads
+            return call if checked else None
+        return call
+
+    def observe(
+        self, client: object, options: RequestOptions, response: Response
+    ) -> FineTuneGuardWarning | None:
+        """Note a successful call, if it is one to note; return the warning about its model, if one is due.
+
+        It never fails, and never reads a body that the SDK hasn't read.
+        """
+        try:
+            call, engine = classify(options), self._engine
+            if call is None or engine is None:
+                return None
+            if self._applies_at(client, options.url):
+                headers = picked(response.headers, ANSWER_HEADERS)
+                request_headers = picked(response.request.headers, REQUEST_HEADERS)
+                if isinstance(call, InferenceCall):
+                    return engine.saw(call, headers, request_headers)
+                if not isinstance(call, TrainingUpload):
+                    engine.observe(call, headers, request_headers, partial(body_if_read, response))
+            elif engine.config.enabled and not isinstance(call, TrainingUpload):
+                self._tell_inactive(own_url(client, options.url))
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+        return None
+
+    def gone(
+        self, client: object, options: RequestOptions, error: openai.NotFoundError
+    ) -> FineTunedModelShutDownError | None:
+        """Return what a 404 means, if it is for a fine-tuned model whose day has come. Never fails."""
+        try:
+            call = classify(options)
+            if isinstance(call, InferenceCall) and self.applies_to(client, error.response.request.url):
+                return self.engine.gone(error, call)
+        except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(failure)
+        return None
+
+    def use(self, client: Any) -> None:
+        """Look after the window in the background as long as ``client`` is there. Never fails."""
+        try:
+            self._kept_by(client).used(client)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+
+    def know(self, client: Any) -> None:
+        """Count ``client`` as one that is there, for when a copy of it is used. Never fails."""
+        try:
+            self._kept_by(client).know(client)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.complain(error)
+
+    def _kept_by(self, client: Any) -> Any:
+        if self.keeper is None:  # two threads may come here at once, and must end with the same one
+            made = client._guard_keeper(self.engine, self.engine.config.keep_alive)  # noqa: SLF001 -- its other half
+            self.keeper = self._made.setdefault("keeper", made)
+        return self.keeper
+
+    def admin_key(self, client: Any) -> str | None:
+        """Return the key that the organization's usage is read with; None when there is none."""
+        configured = self.engine.config.admin_api_key
+        if configured is not None:
+            return configured if isinstance(configured, str) else configured.get_secret_value()
+        own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
+        return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
+
+    def flush(self, timeout: float) -> bool:
+        """Write what was seen; return whether that succeeded within ``timeout`` seconds.
+
+        A store that refused the last write isn't waited for: every client that closes would.
+        """
+        if self._engine is None:
+            return True
+        recorder = self._engine.recorder
+        return recorder.flush(0.0 if recorder.is_failing else timeout)
+
+    async def flush_async(self, timeout: float) -> bool:
+        """Do as ``flush`` does, in a worker thread."""
+        if self._engine is None or not self._engine.recorder.has_unwritten:
+            return True
+        return await in_thread(self.flush, timeout)
+
+    def _tell_inactive(self, url: Url) -> None:
+        if not self._told_inactive:
+            self._told_inactive = True
+            logger.info(
+                "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
+                "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
+                url.host,
+            )
+
+    def complain(self, error: Exception) -> None:
+        """Log a failure of our own parts, once."""
+        if not self._complained:
+            self._complained = True
+            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+                logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+
+
+def _keeps(config: GuardConfig) -> bool:
+    return config.enabled and config.keep_alive is not None and config.keep_alive.background
+
+
+def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:
+    """Return what a request will be sent with; later headers win, whatever their case."""
+    # A value that is no text is the SDK's way to leave a header out.
+    sent = {name.lower(): value for each in headers for name, value in each.items()}
+    key = f"Bearer {api_key}" if isinstance(api_key, str) and api_key else ""
+    authorization, organization = sent.get("authorization", key), sent.get("openai-organization")
+    return Credentials(
+        authorization if isinstance(authorization, str) else "",
+        organization if isinstance(organization, str) and organization else None,
+    )
+
+
+def _config_error(error: Exception) -> GuardConfigError:
+    """Return ``error`` as one of the configuration, whatever it was that the environment led to."""
+    if isinstance(error, GuardConfigError):
+        return error
+    wrapped = GuardConfigError(f"what the environment and the defaults say can't be used: {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _is_azure(client: object) -> bool:
+    return isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI))

@@ -1,0 +1,68 @@
+# The clients as type checkers see them: the SDK's own, whose constructors also take ``guard``. A checker
+# can't derive that from the parent, so the parameters of the newest release stand here; a test holds
+# them against it.
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import httpx2
+import openai
+from openai import NotGiven, Timeout
+from openai._client import DataResidency, WorkloadIdentity, X509WorkloadIdentity, _Provider
+
+from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
+from finetune_guard.config import GuardConfig
+
+class OpenAI(openai.OpenAI):
+    def __init__(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], str] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        provider: _Provider | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        max_retries: int = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        http_client: httpx2.Client | None = ...,
+        _strict_response_validation: bool = ...,
+        _enforce_credentials: bool = ...,
+    ) -> None: ...
+    @property
+    def guard(self) -> ClientGuard: ...
+
+class AsyncOpenAI(openai.AsyncOpenAI):
+    def __init__(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], Awaitable[str]] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        provider: _Provider | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        max_retries: int = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        http_client: httpx2.AsyncClient | None = ...,
+        _strict_response_validation: bool = ...,
+        _enforce_credentials: bool = ...,
+    ) -> None: ...
+    @property
+    def guard(self) -> AsyncClientGuard: ...
+
+Client = OpenAI
+AsyncClient = AsyncOpenAI

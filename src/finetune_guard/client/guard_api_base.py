@@ -1,0 +1,129 @@
+"""What ``client.guard`` of a sync and of an async client have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from finetune_guard.domain.errors import GuardConfigError, StoreError
+from finetune_guard.domain.history import History
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.engine.guard import Guard
+from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
+from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.rules.inventory import Inventory
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+
+if TYPE_CHECKING:
+    from finetune_guard.client.binding import Binding
+    from finetune_guard.config import GuardConfig
+    from finetune_guard.domain.organizations import Credentials
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds that ``flush`` waits when it isn't told."""
+
+_MOST_DAYS = 3650
+
+
+class _Client(Protocol):
+    """The client's other half, as far as it is spoken to from here."""
+
+    _finetune_guard: Binding
+
+    def _guard_is_active(self) -> bool: ...
+
+    def _guard_credentials(self) -> Credentials: ...
+
+    def _guard_admin_key(self) -> str | None: ...
+
+
+class SyncClient(_Client, Protocol):
+    """A sync client."""
+
+    def _guard_learn_key(self) -> None: ...
+
+    def _guard_drive(self, flow: Flow[T]) -> T: ...
+
+
+class AsyncClient(_Client, Protocol):
+    """An async client."""
+
+    async def _guard_learn_key(self) -> None: ...
+
+    async def _guard_drive(self, flow: Flow[T]) -> T: ...
+
+
+class Facade:
+    """What both flavours have in common."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    @property
+    def active(self) -> bool:
+        """Whether the policy applies to this client's host."""
+        return self._client._guard_is_active()  # noqa: SLF001 -- the client's other half
+
+    @property
+    def config(self) -> GuardConfig:
+        """The configuration in force.
+
+        Raises:
+            GuardConfigError: The environment holds a wrong value.
+        """
+        return self._engine.config
+
+    @property
+    def _engine(self) -> Guard:
+        return self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+
+    def _check(self, refresh: bool) -> Flow[Eligibility]:
+        if not self.active:
+            return self._engine.not_guarded()
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001
+        return (yield from self._engine.check(credentials, refresh=refresh, admin_key=admin_key))
+
+    def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
+        if not self.active:
+            return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
+        keep_alive = self._engine.config.keep_alive or KeepAlive()
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        return (yield from self._engine.keep_alive(credentials, keep_alive, force=force, model=model))
+
+    def _sync(self, days: int | None, progress: Callable[[SyncProgress], object] | None) -> Flow[UsageSync]:
+        self._must_be_active("sync")
+        if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
+            raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
+        client = self._client
+        credentials, key = client._guard_credentials(), client._guard_admin_key()  # noqa: SLF001
+        return (yield from self._engine.sync(credentials, key, days=days, progress=progress))
+
+    def _models(self, refresh: bool) -> Flow[Inventory]:
+        self._must_be_active("models")
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        return (yield from self._engine.inventory(credentials, refresh=refresh))
+
+    def _must_be_active(self, method: str) -> None:
+        if not self.active:
+            raise GuardConfigError(
+                f"{method}() asks the API that the policy speaks of, and this client speaks to another host "
+                "or its guard is switched off. If the policy holds there, name the host in "
+                "GuardConfig(hosts=...)."
+            )
+
+    def _record(self, model: str, at: datetime | None) -> None:
+        self._engine.record(self._client._guard_credentials(), model, at)  # noqa: SLF001
+
+    def _history(self) -> History:
+        return self._engine.history(self._client._guard_credentials())  # noqa: SLF001
+
+    def _flush(self, timeout: float) -> None:
+        recorder = self._engine.recorder
+        if not recorder.flush(timeout):
+            raise StoreError(
+                f"Not everything could be written to {recorder.store.location} within {timeout:g} s; it is "
+                "kept in memory and tried again.",
+                remedy="Wait longer, or look into the log for the store's error.",
+            )

@@ -1,0 +1,245 @@
+"""The two doors: what happens around ``request`` and ``_process_response`` of a client, sync and async.
+
+Nothing else of the SDK is touched but ``copy``, which hands the guard on, and ``close``, which lets
+the history be written. Both classes are mixed into a client's own class, before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from finetune_guard.client.binding import Binding, credentials
+from finetune_guard.client.drivers import drive, drive_async
+from finetune_guard.client.own_requests import given_headers, own_request, reply_from
+from finetune_guard.client.signatures import show_parent_parameters
+from finetune_guard.client.threads import in_thread
+from finetune_guard.client.warn import warn_caller, warn_in_passing
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T
+from finetune_guard.openai_api.requests import GuardedCall
+
+if TYPE_CHECKING:
+    from openai._base_client import AsyncAPIClient, SyncAPIClient
+
+    from finetune_guard.client.background.task import LoopKeeper
+    from finetune_guard.client.background.thread import ThreadKeeper
+    from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
+    from finetune_guard.engine.guard import Admission, Guard
+    from finetune_guard.rules.keep_alive import KeepAlive
+
+    class _SyncBase(SyncAPIClient):
+        def _refresh_api_key(self) -> Any: ...
+
+    class _AsyncBase(AsyncAPIClient):
+        async def _refresh_api_key(self) -> Any: ...
+else:
+    _SyncBase = _AsyncBase = object
+
+FLUSH_TIMEOUT = 2.0
+"""Seconds that closing a client waits at most for the history to be written."""
+
+_inherited: ContextVar[Binding | None] = ContextVar("finetune_guard_inherited", default=None)
+"""The guard of a client that ``copy`` makes.
+
+It is no argument of the constructor, since a subclass's own constructor need not know of it.
+"""
+
+
+class Guarded:
+    """What both flavours have in common."""
+
+    _finetune_guard: Binding
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if any(Guarded in base.__bases__ for base in cls.__bases__):  # the class that joins door and client
+            show_parent_parameters(cls)
+
+    def __init__(self, *args: Any, guard: Any = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        inherited = _inherited.get()
+        self._finetune_guard = inherited if guard is None and inherited is not None else Binding(guard)
+
+    def copy(self, *, guard: Any = None, **options: Any) -> Any:
+        """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""
+        if self._finetune_guard.keeps:
+            self._finetune_guard.know(self)
+        token = _inherited.set(self._finetune_guard if guard is None else Binding(guard))
+        try:
+            return super().copy(**options)  # type: ignore[misc]
+        finally:
+            _inherited.reset(token)
+
+    with_options = copy
+
+    def _guard_credentials(self, headers: Mapping[str, object] | None = None) -> Credentials:
+        client: Any = self
+        return credentials(client.api_key, client.default_headers, headers or {})
+
+    def _guard_flow(self, call: GuardedCall, headers: Mapping[str, object]) -> Flow[Admission]:
+        """What decides about ``call``; nothing is asked where that would go to a host that isn't guarded."""
+        guard, credentials = self._finetune_guard.engine, self._guard_credentials(headers)
+        if not self._guard_is_active():
+            return guard.judge(call, credentials)
+        return guard.authorize(call, credentials, self._guard_admin_key())
+
+    def _guard_admin_key(self) -> str | None:
+        return self._finetune_guard.admin_key(self)
+
+    def _guard_is_active(self) -> bool:
+        client: Any = self
+        return self._finetune_guard.engine is not None and self._finetune_guard.applies_to(
+            self, client.base_url
+        )
+
+    def _guard_lacks_key(self) -> bool:
+        """Whether the key is a function that no request has asked yet: all such would count as one key."""
+        client: Any = self
+        return not client.api_key and hasattr(client, "_refresh_api_key") and self._guard_is_active()
+
+
+class SyncGuarded(Guarded, _SyncBase):
+    """The doors of a sync client."""
+
+    @property
+    def guard(self) -> ClientGuard:
+        """What can be asked and done about the organization's eligibility."""
+        from finetune_guard.client.guard_api import ClientGuard  # noqa: PLC0415 -- needed when it is asked for
+
+        return ClientGuard(self)
+
+    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Decide about jobs and uploads for them, then do what the SDK does."""
+        call = self._finetune_guard.call(self, options)
+        if call is None:
+            try:
+                return super().request(cast_to, options, *args, **kwargs)
+            except openai.NotFoundError as error:
+                gone = self._finetune_guard.gone(self, options, error)
+                if gone is None:
+                    raise
+                raise gone from error
+        from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
+
+        guard, headers = self._finetune_guard.engine, given_headers(options)
+        flow = self._guard_flow(call, headers)
+        for warning in admission.admit(call, self._guard_drive(flow, headers), guard, self):
+            warn_caller(warning)
+        try:
+            return super().request(cast_to, options, *args, **kwargs)
+        except openai.PermissionDeniedError as error:
+            if not admission.is_refused_creation(call, error):
+                raise
+            raise admission.refusal_error(error, guard) from error
+
+    def _process_response(self, **given: Any) -> Any:
+        guard = self._finetune_guard
+        if given["cast_to"] is Reply:
+            return reply_from(given["response"], guard.engine)
+        warning = guard.observe(self, given["options"], given["response"])
+        if warning is not None:
+            warn_in_passing(warning)
+        if guard.keeps:
+            guard.use(self)
+        return super()._process_response(**given)
+
+    def close(self) -> None:
+        """Let what was seen be written, then close the HTTP client."""
+        try:
+            if self._finetune_guard.keeper is not None:
+                self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
+            self._finetune_guard.flush(FLUSH_TIMEOUT)
+        finally:
+            super().close()
+
+    def _guard_learn_key(self) -> None:
+        if self._guard_lacks_key():
+            self._refresh_api_key()
+
+    @staticmethod
+    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> ThreadKeeper:
+        from finetune_guard.client.background.thread import ThreadKeeper  # noqa: PLC0415 -- few clients have one
+
+        return ThreadKeeper(guard, keep_alive)
+
+    def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
+        return drive(flow, partial(self._guard_ask, headers=headers or {}))
+
+    def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
+        return super().request(Reply, own_request(call, headers))
+
+
+class AsyncGuarded(Guarded, _AsyncBase):
+    """The doors of an async client."""
+
+    @property
+    def guard(self) -> AsyncClientGuard:
+        """What can be asked and done about the organization's eligibility."""
+        from finetune_guard.client.guard_api import AsyncClientGuard  # noqa: PLC0415 -- needed when it is asked for
+
+        return AsyncClientGuard(self)
+
+    async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Decide about jobs and uploads for them, then do what the SDK does."""
+        call = self._finetune_guard.call(self, options)
+        if call is None:
+            try:
+                return await super().request(cast_to, options, *args, **kwargs)
+            except openai.NotFoundError as error:
+                gone = self._finetune_guard.gone(self, options, error)
+                if gone is None:
+                    raise
+                raise gone from error
+        from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
+
+        guard, headers = self._finetune_guard.engine, given_headers(options)
+        flow = self._guard_flow(call, headers)
+        for warning in admission.admit(call, await self._guard_drive(flow, headers), guard, self):
+            warn_caller(warning)
+        try:
+            return await super().request(cast_to, options, *args, **kwargs)
+        except openai.PermissionDeniedError as error:
+            if not admission.is_refused_creation(call, error):
+                raise
+            raise await in_thread(admission.refusal_error, error, guard) from error
+
+    async def _process_response(self, **given: Any) -> Any:
+        guard = self._finetune_guard
+        if given["cast_to"] is Reply:
+            return reply_from(given["response"], guard.engine)
+        warning = guard.observe(self, given["options"], given["response"])
+        if warning is not None:
+            warn_in_passing(warning)
+        if guard.keeps:
+            guard.use(self)
+        return await super()._process_response(**given)
+
+    async def close(self) -> None:
+        """Let what was seen be written, then close the HTTP client."""
+        try:
+            if self._finetune_guard.keeper is not None:
+                await self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
+            await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
+        finally:
+            await super().close()
+
+    async def _guard_learn_key(self) -> None:
+        if self._guard_lacks_key():
+            await self._refresh_api_key()
+
+    @staticmethod
+    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> LoopKeeper:
+        from finetune_guard.client.background.task import LoopKeeper  # noqa: PLC0415 -- few clients have one
+
+        return LoopKeeper(guard, keep_alive)
+
+    async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
+        return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
+
+    async def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
+        return await super().request(Reply, own_request(call, headers))

@@ -1,0 +1,1 @@
+"""Facts as values: policy, verdicts, histories, models, errors."""

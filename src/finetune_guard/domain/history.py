@@ -1,0 +1,265 @@
+"""What is remembered about one organization, and how new knowledge is merged into it.
+
+No I/O and no clock here. Merging never moves a fact backwards, so it does not matter in which
+order, or how often, the same facts arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Annotated, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import Line
+
+
+class Source(StrEnum):
+    """How an inference came to be known."""
+
+    OBSERVED = "observed"
+    KEEP_ALIVE = "keep_alive"
+    USAGE_API = "usage_api"
+    BATCH = "batch"
+    IMPORTED = "imported"
+
+
+class Coverage(StrEnum):
+    """Whose inferences a history knows of."""
+
+    LOCAL = "local"
+    ORGANIZATION = "organization"
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Inference(_Fact):
+    """One successful call of a fine-tuned model.
+
+    Attributes:
+        organization: The organization that ran it, by the name its history has.
+        model: The id of the fine-tuned model.
+        at: When it was answered, in UTC.
+        source: How it came to be known.
+        within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
+    """
+
+    organization: str
+    model: str
+    at: UtcDatetime
+    source: Source = Source.OBSERVED
+    within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
+
+
+class Refusal(_Fact):
+    """The API's own refusal to create a job.
+
+    Attributes:
+        at: When it was given, in UTC.
+        code: The error code of the API, for example ``training_not_available``.
+        message: The API's explanation, cut to 500 characters.
+    """
+
+    at: UtcDatetime
+    code: Annotated[Line, Field(max_length=64)]
+    message: Annotated[Line, Field(max_length=500)] = ""
+
+
+class Span(_Fact):
+    """A stretch of time whose inferences are known for the whole organization.
+
+    Attributes:
+        start: Its first moment, in UTC.
+        end: The first moment after it.
+    """
+
+    start: UtcDatetime
+    end: UtcDatetime
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Span:
+        if self.start >= self.end:
+            raise ValueError("a span must end after its start")
+        return self
+
+
+def united(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return ``spans`` in order of time, those joined that touch or overlap."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if joined and span.start <= joined[-1].end:
+            end = max(joined[-1].end, span.end)
+            joined[-1] = Span(start=joined[-1].start, end=end)
+        else:
+            joined.append(span)
+    return tuple(joined)
+
+
+class Activity(_Fact):
+    """Inferences of one model from one source, added up since they were last written.
+
+    Attributes:
+        inference: The latest of them.
+        counts: How many there were on each day (UTC).
+    """
+
+    inference: Inference
+    counts: Mapping[date, int] = Field(default_factory=dict)
+
+
+_T = TypeVar("_T", datetime, Inference, Refusal)
+
+
+@overload
+def latest(one: _T | None, other: _T) -> _T: ...
+@overload
+def latest(one: _T | None, other: _T | None) -> _T | None: ...
+def latest(one: _T | None, other: _T | None) -> _T | None:
+    """Return the later of two facts; of two at the same instant always the same one, whatever the order."""
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other, key=_moment)
+
+
+def _moment(fact: datetime | Inference | Refusal) -> tuple[datetime, str]:
+    if isinstance(fact, datetime):
+        return fact, ""
+    return fact.at, fact.model_dump_json(exclude={"organization"})
+
+
+def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
+def _renamed(inference: Inference, organization: str) -> Inference:
+    if inference.organization == organization:
+        return inference
+    return inference.model_copy(update={"organization": organization})
+
+
+class Evidence(_Fact):
+    """What a decision rests on: the summary of one organization's history.
+
+    Attributes:
+        organization: The name of the history.
+        last_inference: The latest inference known, of whatever model.
+        fine_tuned_by: A moment at which fine-tuning had certainly happened already.
+        no_trace_at: When a search for earlier fine-tuning last came back empty.
+        refusal: The latest refusal of the API.
+        job_created_at: When the latest job that is known was created.
+        usage_read: The stretches of time for which the organization's usage was read.
+    """
+
+    organization: str
+    last_inference: Inference | None = None
+    fine_tuned_by: UtcDatetime | None = None
+    no_trace_at: UtcDatetime | None = None
+    refusal: Refusal | None = None
+    job_created_at: UtcDatetime | None = None
+    usage_read: tuple[Span, ...] = ()
+
+    def usage_read_until(self, since: datetime) -> datetime | None:
+        """Return up to when the organization's usage is known without a gap from ``since`` on."""
+        return next((span.end for span in self.usage_read if span.start <= since < span.end), None)
+
+    def recorded(self, inference: Inference) -> Evidence:
+        """Return the evidence with ``inference`` added, which also proves earlier fine-tuning."""
+        return self.merged(
+            Evidence(organization=self.organization, last_inference=inference, fine_tuned_by=inference.at)
+        )
+
+    def merged(self, other: Evidence) -> Evidence:
+        """Return what is known from both; the name is this one's."""
+        newest = latest(self.last_inference, other.last_inference)
+        return Evidence(
+            organization=self.organization,
+            last_inference=_renamed(newest, self.organization) if newest is not None else None,
+            fine_tuned_by=_earliest(self.fine_tuned_by, other.fine_tuned_by),
+            no_trace_at=latest(self.no_trace_at, other.no_trace_at),
+            refusal=latest(self.refusal, other.refusal),
+            job_created_at=latest(self.job_created_at, other.job_created_at),
+            usage_read=united((*self.usage_read, *other.usage_read)),
+        )
+
+
+class History(_Fact):
+    """All that is remembered about one organization.
+
+    Attributes:
+        evidence: The summary that decisions rest on.
+        models: The latest inference of each model.
+        daily: How many inferences each day (UTC) had, by source. Only what was counted: a client
+            that is not guarded counts nothing.
+    """
+
+    evidence: Evidence
+    models: Mapping[str, Inference] = Field(default_factory=dict)
+    daily: Mapping[date, Mapping[Source, int]] = Field(default_factory=dict)
+
+    @property
+    def organization(self) -> str:
+        """The name of the history."""
+        return self.evidence.organization
+
+    @property
+    def last_inference(self) -> Inference | None:
+        """The latest inference known, of whatever model."""
+        return self.evidence.last_inference
+
+    def inferences_on(self, day: date) -> int:
+        """Return how many inferences ``day`` (UTC) had at least.
+
+        The organization's usage includes what other sources count, so that it is not added to them.
+        """
+        counts = self.daily.get(day, {})
+        usage = counts.get(Source.USAGE_API, 0)
+        return max(usage, sum(counts.values()) - usage)
+
+    def recorded(self, activity: Activity) -> History:
+        """Return the history with ``activity`` added: times move forward only, counts add up."""
+        inference = _renamed(activity.inference, self.organization)
+        daily = {day: dict(sources) for day, sources in self.daily.items()}
+        for day, count in activity.counts.items():
+            sources = daily.setdefault(day, {})
+            sources[inference.source] = sources.get(inference.source, 0) + count
+        return History(
+            evidence=self.evidence.recorded(inference),
+            models={**self.models, inference.model: latest(self.models.get(inference.model), inference)},
+            daily=daily,
+        )
+
+    def recorded_all(self, activities: Iterable[Activity]) -> History:
+        """Return the history with ``activities`` added, each to what it touches and not to the whole."""
+        evidence, models, daily = self.evidence, dict(self.models), dict(self.daily)
+        for activity in activities:
+            model = activity.inference.model
+            added = History(
+                evidence=evidence,
+                models={model: models[model]} if model in models else {},
+                daily={day: daily[day] for day in activity.counts if day in daily},
+            ).recorded(activity)
+            evidence = added.evidence
+            models.update(added.models)
+            daily.update(added.daily)
+        return History(evidence=evidence, models=models, daily=daily)
+
+    def merged(self, other: History) -> History:
+        """Return the history of an organization that was known under two names; this name stays.
+
+        A day's count is the larger of the two, never their sum: the same inferences may have been
+        counted under both names, and what the API says of a day may be read again later.
+        """
+        models = dict(self.models)
+        for model, inference in other.models.items():
+            models[model] = latest(models.get(model), _renamed(inference, self.organization))
+        daily = {day: dict(sources) for day, sources in self.daily.items()}
+        for day, sources in other.daily.items():
+            mine = daily.setdefault(day, {})
+            for source, count in sources.items():
+                mine[source] = max(mine.get(source, 0), count)
+        return History(evidence=self.evidence.merged(other.evidence), models=models, daily=daily)

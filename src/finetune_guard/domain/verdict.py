@@ -1,0 +1,81 @@
+"""Eligibility: whether an organization may create fine-tuning jobs at one moment, and why."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+from finetune_guard.domain.history import Coverage, Inference, Refusal
+from finetune_guard.domain.policy import Phase, UtcDatetime
+from finetune_guard.domain.str_enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """May jobs be created?"""
+
+    ELIGIBLE = "eligible"
+    INELIGIBLE = "ineligible"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is."""
+
+    NO_REQUIREMENT = "no_requirement"
+    EARLIER_FINE_TUNING = "earlier_fine_tuning"
+    RECENT_INFERENCE = "recent_inference"
+    WINDOW_EXPIRED = "window_expired"
+    WINDOW_EDGE = "window_edge"
+    NO_RECENT_INFERENCE = "no_recent_inference"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    NO_INFERENCE_RECORDED = "no_inference_recorded"
+    NEVER_FINE_TUNED = "never_fine_tuned"
+    POLICY_BOUNDARY = "policy_boundary"
+    HISTORY_UNAVAILABLE = "history_unavailable"
+    NOT_GUARDED = "not_guarded"
+
+
+class Eligibility(BaseModel):
+    """The answer for one organization at one moment, and what it rests on.
+
+    Attributes:
+        verdict: May jobs be created?
+        reason: Why the verdict is what it is.
+        organization: The organization's slug, or its ``org-`` id where only that is known; None when neither
+            is.
+        phase: The phase of the policy that holds; in the band of a date, the earlier one.
+        last_inference: The latest inference known.
+        window_closes_at: When the window will close, in UTC; None when it isn't open or none is required.
+        window_closed_at: When it closed, in UTC; None when it is open or none is required.
+        remaining: Time until the window closes.
+        creation_ends_on: The published day from which on nobody can create jobs.
+        coverage: Whose inferences are known: only this history's clients', or the organization's.
+        covered_until: Up to when the organization's usage was read, in UTC; after that only this history's
+            clients were seen. None where it was not read for the whole window.
+        refusal: The API's latest refusal, when that is what decides.
+        checked_at: The moment the answer is for, in UTC.
+        remedy: What to do now; None when there is nothing to do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Verdict
+    reason: Reason
+    organization: str | None = None
+    phase: Phase
+    last_inference: Inference | None = None
+    window_closes_at: UtcDatetime | None = None
+    window_closed_at: UtcDatetime | None = None
+    remaining: timedelta | None = None
+    creation_ends_on: date | None = None
+    coverage: Coverage = Coverage.LOCAL
+    covered_until: UtcDatetime | None = None
+    refusal: Refusal | None = None
+    checked_at: UtcDatetime
+    remedy: str | None = None
+
+    @field_serializer("remaining", when_used="json-unless-none")
+    def _remaining_in_seconds(self, remaining: timedelta) -> float:
+        return remaining.total_seconds()

@@ -1,0 +1,1 @@
+"""One guard: it decides, observes, syncs and keeps the window open."""

@@ -1,0 +1,220 @@
+"""One keep-alive for an organization and a window, however many threads and processes want it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from typing_extensions import Self
+
+from finetune_guard.clock import countdown
+from finetune_guard.domain.errors import KeepAliveError, StoreError
+from finetune_guard.domain.history import History, Source
+from finetune_guard.domain.organizations import UNNAMED, Credentials
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.openai_api.discovery import Discovery
+from finetune_guard.openai_api.flow import Flow, Pause
+from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules.inventory import Visible
+from finetune_guard.rules.keep_alive import (
+    KeepAlive,
+    KeepAliveOutcome,
+    KeepAlivePlan,
+    NotSent,
+    candidates,
+    is_due,
+    live,
+    send,
+)
+from finetune_guard.stores.base import Lease, Store
+
+logger = logging.getLogger("finetune_guard")
+
+FLUSH_TIMEOUT = 5.0
+"""Seconds to wait at most for the history to be written before others may act on it."""
+
+_POLL = timedelta(milliseconds=100)
+_LONGEST_MARGIN = timedelta(seconds=30)
+_MOST_REFUSALS = 3
+_INSTANT = timedelta(microseconds=1)
+_NEVER_UNFORCED = {
+    Reason.CLOSED: NotSent.CREATION_CLOSED,
+    Reason.REFUSED: NotSent.REFUSED,
+    Reason.HISTORY_UNAVAILABLE: NotSent.HISTORY_UNAVAILABLE,
+}
+
+
+def learn_from(recorder: Recorder, found: Discovery | Visible) -> None:
+    """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
+    if found.reply is None:
+        return
+    no_trace_at = found.reply.at if found.is_empty else None
+    if found.fine_tuned_by is not None or no_trace_at is not None:
+        subject = Subject(found.reply.organization, found.reply.credentials)
+        recorder.learn(subject, told(fine_tuned_by=found.fine_tuned_by, no_trace_at=no_trace_at))
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A keep-alive that is sent alone.
+
+    Attributes:
+        recorder: Where the inference is noted and leases are kept.
+        keep_alive: When it is due, and how long it may take.
+        decide: Tells the eligibility by what is known at the moment.
+        now: Tells the time.
+        dates: Tells when models end, by what is known at the moment.
+    """
+
+    recorder: Recorder
+    keep_alive: KeepAlive
+    decide: Callable[[Credentials], Eligibility]
+    now: Callable[[], datetime]
+    dates: Callable[[], ShutdownDates]
+
+    def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
+        """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
+        eligibility = self.decide(credentials)
+        reason = self._reason_not_to(credentials, force=force)
+        if reason is not None:
+            return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
+        first = (model,) if model is not None else self._known(credentials)
+        return KeepAlivePlan(due=True, model=next(iter(first), None), eligibility=eligibility)
+
+    def run(self, credentials: Credentials, *, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
+        """Send the keep-alive unless it isn't due or someone else has just sent it.
+
+        Raises:
+            KeepAliveError: No model answered.
+        """
+        reason = self._reason_not_to(credentials, force=force)
+        if reason is not None:
+            return KeepAliveOutcome(sent=False, reason=reason)
+        name = f"keep-alive/{self.decide(credentials).organization or UNNAMED}"
+        with _Turn(name, self.keep_alive.deadline) as turn:
+            reason = yield from self._wait(turn, credentials, force=force)
+            if reason is not None:
+                return KeepAliveOutcome(sent=False, reason=reason)
+            try:
+                return (yield from self._send(credentials, model, turn))
+            except KeepAliveError:
+                # Who was held up for longer than its turn lasts finds that another has taken over.
+                reason = self._reason_by_now(credentials, force=force)
+                if reason is not NotSent.RENEWED_BY_ANOTHER:
+                    raise
+                return KeepAliveOutcome(sent=False, reason=reason)
+
+    def _wait(self, turn: _Turn, credentials: Credentials, *, force: bool) -> Flow[NotSent | None]:
+        """Wait for the turn, no longer than all tries may take; return why nothing is to be sent, if so."""
+        patience = countdown(self.keep_alive.deadline)
+        for store in (self.recorder.leases, self.recorder.store):
+            while True:
+                if store is self.recorder.store:  # once a process, however many threads of it wait
+                    reason = self._reason_by_now(credentials, force=force)
+                    if reason is not None:
+                        return reason
+                if turn.taken(store):
+                    break
+                if patience() <= timedelta(0) and not turn.is_refused:
+                    return self._reason_by_now(credentials, force=force) or NotSent.ANOTHER_IS_SENDING
+                yield Pause(_POLL)
+        return self._reason_by_now(credentials, force=force)
+
+    def _reason_by_now(self, credentials: Credentials, *, force: bool) -> NotSent | None:
+        """Return why what was due a moment ago is not to be sent any more; None when it still is."""
+        reason = self._reason_not_to(credentials, force=force)
+        return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
+
+    def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
+        eligibility = self.decide(credentials)
+        if force or is_due(self.keep_alive, eligibility):
+            return None
+        return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
+
+    def _send(self, credentials: Credentials, model: str | None, turn: _Turn) -> Flow[KeepAliveOutcome]:
+        dates, today = self.dates(), self.now().date()
+        refusal = self.decide(credentials).refusal
+
+        def find_more(found: Discovery) -> tuple[str, ...]:
+            learn_from(self.recorder, found)
+            return live(found.models, dates, today)
+
+        if model is not None:
+            sent = yield from send([model], left=turn.left, find_more=None)
+        else:
+            known = self._known(credentials)
+            sent = yield from send(known, left=turn.left, find_more=find_more)
+        subject = Subject(sent.reply.organization, sent.reply.credentials)
+        # What was known before it was sent is older than its answer, though dates have whole seconds.
+        at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
+        self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
+        # Before the turn ends: who comes next must see it.
+        if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
+            turn.outlast(self.recorder.store)
+        return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
+
+    def _known(self, credentials: Credentials) -> tuple[str, ...]:
+        history = self._history(credentials)
+        return candidates(history, self.keep_alive.model, self.dates(), self.now().date())
+
+    def _history(self, credentials: Credentials) -> History:
+        try:
+            return self.recorder.history(credentials)
+        except StoreError:
+            return History(evidence=self.recorder.unwritten_evidence(credentials))
+
+
+class _Turn:
+    """The right to send: among this process's threads first, then among all users of the store.
+
+    It lasts somewhat longer than all tries may take, so that what was sent can be written in it.
+    """
+
+    def __init__(self, name: str, deadline: timedelta) -> None:
+        self.margin = min(deadline / 2, _LONGEST_MARGIN)
+        self.left = countdown(deadline)
+        """Tells how much is left of the time in which something may be sent."""
+        self._name = name
+        self._deadline = deadline
+        self._refusals = 0
+        self._held: list[tuple[Store, Lease]] = []
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the store failed when the turn was last tried to take."""
+        return self._refusals > 0
+
+    def taken(self, store: Store) -> bool:
+        """Try to take the turn in ``store``; return whether that succeeded, or never will."""
+        self.left = countdown(self._deadline)  # from before it is taken: who is held up in between is late
+        try:
+            lease = store.lease(self._name, self._deadline + self.margin)
+        except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
+            self._refusals += 1
+            if self._refusals < _MOST_REFUSALS:  # it may only be overloaded
+                return False
+            # A broken store must not stop a keep-alive: the turn is then this process's alone.
+            logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
+            return True
+        self._refusals = 0
+        if lease is not None:
+            self._held.append((store, lease))
+        return lease is not None
+
+    def outlast(self, store: Store) -> None:
+        """Keep the turn in ``store`` until its time is over: what was sent isn't written there."""
+        self._held = [held for held in self._held if held[0] is not store]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for store, lease in reversed(self._held):
+            try:
+                store.release(lease)
+            except Exception as error:  # noqa: BLE001 -- as above
+                logger.warning("finetune-guard can't end its turn; it ends by itself in time: %s", error)

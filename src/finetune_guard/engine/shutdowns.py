@@ -1,0 +1,185 @@
+"""The ends of models, where they matter: before a job is created, while a model is in use, and after.
+
+Which dates are known is kept here too: the table's, what the store remembers, and what the API has said
+in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import openai
+
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.errors import (
+    BaseModelShutDownError,
+    FineTunedModelShutDownError,
+    ModelSunsetWarning,
+    ShortLivedModelError,
+    ShortLivedModelWarning,
+)
+from finetune_guard.domain.shutdowns import Announced, ShutdownDates
+from finetune_guard.openai_api.errors import error_code
+from finetune_guard.rules.shutdown_dates import (
+    Prospect,
+    gone_message,
+    prospect,
+    short_lived_message,
+    shut_down_message,
+    sunset_message,
+)
+from finetune_guard.stores.base import Store
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
+
+logger = logging.getLogger("finetune_guard")
+
+SUNSET = timedelta(days=30)
+"""How long before its end a model in use is warned about."""
+
+_READ_AGAIN_AFTER = timedelta(hours=1)
+_MOST_WARNED = 10_000
+_MOST_ANNOUNCED = 100_000
+"""Of how many models an end is remembered: a server that makes up more fills no memory."""
+_NOT_FOUND = "model_not_found"
+
+
+class ModelEnds:
+    """When models end, and what is said about it."""
+
+    def __init__(self, config: GuardConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._dates: ShutdownDates | None = None
+        self._read_at: datetime | None = None
+        self._complained = False
+        self._warned: set[str] = set()
+        self._looked_at: dict[str, date] = {}
+
+    @property
+    def dates(self) -> ShutdownDates:
+        """What this process knows by now; no I/O."""
+        if self._dates is None:
+            self._dates = ShutdownDates(published_catalog())
+        return self._dates
+
+    def learn(self, announced: Mapping[str, Announced]) -> None:
+        """Remember in this process what the API said; no I/O."""
+        known = self.dates.announced
+        news = {model: said for model, said in announced.items() if known.get(model) != said}
+        if len(known) + len(news) > _MOST_ANNOUNCED:
+            news = {model: said for model, said in news.items() if model in known}
+        if news:
+            self._dates = self.dates.with_announced(news)
+        if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
+            self._looked_at.clear()
+
+    def remember(self, announced: Mapping[str, Announced]) -> None:
+        """Have the store remember what the API said.
+
+        Raises:
+            StoreError: It can't be written.
+        """
+        self.learn(announced)
+        known = self._store.announced()
+        news = {model: said for model, said in announced.items() if said.day is not None or model in known}
+        if news:
+            self._store.announce(news)
+
+    def read(self, now: datetime) -> ShutdownDates:
+        """Return what is known, with what the store remembers; it is read again every hour at most."""
+        if self._read_at is None or abs(now - self._read_at) > _READ_AGAIN_AFTER:
+            self._read_at = now
+            try:
+                self.learn(self._store.announced())
+            except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
+                if not self._complained:
+                    self._complained = True
+                    logger.warning(
+                        "finetune-guard can't read the shutdown dates at %s and uses those that it came "
+                        "with: %s",
+                        self._store.location,
+                        error,
+                    )
+        return self.dates
+
+    def prospect(self, model: str, now: datetime) -> Prospect:
+        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
+        return prospect(model, self.read(now), now)
+
+    def before_job(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
+        """Look at the model that a job is to start from; return the warning that is due, if any.
+
+        Raises:
+            BaseModelShutDownError: It is gone already.
+            ShortLivedModelError: A fine-tune of it would live less than ``min_model_lifetime``.
+        """
+        found, dates = self.prospect(model, now), self.read(now)
+        if found.base_shutdown is not None and found.is_shut_down(now.date()):
+            message = shut_down_message(found, dates, now.date())
+            raise BaseModelShutDownError(
+                message, model=model, shutdown=found.base_shutdown, remedy=_remedy(message)
+            )
+        end, lifetime = found.fine_tunes_shutdown, found.lifetime
+        if end is None or lifetime is None:
+            return None
+        least, warned_below = self._config.min_model_lifetime, self._config.warn_below_lifetime
+        if least is not None and lifetime < least:
+            message = short_lived_message(found, least, stopped=True)
+            raise ShortLivedModelError(message, model=model, shutdown=end, remedy=_remedy(message))
+        if warned_below is None or lifetime >= warned_below or model in self._warned:
+            return None
+        if len(self._warned) < _MOST_WARNED:
+            self._warned.add(model)
+        return ShortLivedModelWarning(short_lived_message(found, warned_below, stopped=False))
+
+    def in_use(self, model: str, now: datetime) -> ModelSunsetWarning | None:
+        """Return the warning that is due when a model has answered: once a day for each that ends soon.
+
+        Costs a dictionary look-up, once a model was looked at on the same day. No I/O.
+        """
+        today = now.date()
+        if self._looked_at.get(model) == today:
+            return None
+        if len(self._looked_at) >= _MOST_WARNED:
+            self._looked_at.clear()
+        self._looked_at[model] = today
+        dates = self.dates
+        shutdown = dates.of(model)
+        if shutdown is None or shutdown.days_left(today) > SUNSET.days:
+            return None
+        replacement, tunable = _successor(dates, model)
+        return ModelSunsetWarning(sunset_message(shutdown, shutdown.days_left(today), replacement, tunable))
+
+    def gone(
+        self, error: openai.NotFoundError, model: str, now: datetime
+    ) -> FineTunedModelShutDownError | None:
+        """Return what a 404 for a model whose day has come means; None for any other 404."""
+        if error_code(error) != _NOT_FOUND:
+            return None
+        dates = self.dates
+        shutdown = dates.of(model)
+        if shutdown is None or not shutdown.may_be_over(now.date()):
+            return None
+        message = gone_message(shutdown, *_successor(dates, model))
+        return FineTunedModelShutDownError(
+            message,
+            response=error.response,
+            body=error.body,
+            model=model,
+            shutdown=shutdown,
+            remedy=_remedy(message),
+        )
+
+
+def _successor(dates: ShutdownDates, model: str) -> tuple[str | None, bool | None]:
+    replacement = dates.replacement_of(model)
+    return replacement, dates.can_be_fine_tuned(replacement) if replacement is not None else None
+
+
+def _remedy(message: str) -> str:
+    return message.partition("What to do: ")[2]

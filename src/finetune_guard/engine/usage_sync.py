@@ -1,0 +1,210 @@
+"""Reading the whole organization's usage into its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import openai
+from pydantic import BaseModel, ConfigDict
+
+from finetune_guard.domain.errors import UsageSyncError
+from finetune_guard.domain.history import Evidence, History, Inference, Span, united
+from finetune_guard.domain.organizations import UNNAMED, Credentials, project_id
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.flow import Flow, Reply
+from finetune_guard.openai_api.usage import UsageRead, as_history, read_usage
+from finetune_guard.openai_api.usage_pages import Precision, UsagePart
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds to wait at most for what was read to be stored."""
+
+_READ_ANEW = timedelta(days=31)
+"""How much is read again although it was read before: usage may lag, and this is one page."""
+
+_GET_A_KEY = (
+    "An owner of the organization can make an admin key. Give it as OPENAI_ADMIN_KEY, as the client's "
+    "admin_api_key, or as GuardConfig(admin_api_key=...)."
+)
+_NO_HEADER = "The admin key can't be sent: it has characters that no header can have."
+NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {_GET_A_KEY}"
+
+
+class SyncProgress(BaseModel):
+    """How far a sync has come.
+
+    Attributes:
+        days_read: How many days were read.
+        days: How many there are to read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days_read: int
+    days: int
+
+
+class UsageSync(BaseModel):
+    """What came of reading the organization's usage.
+
+    Attributes:
+        organization: The organization's slug; None when no answer named it.
+        start: From when on the usage was asked for, in UTC.
+        end: Up to when it was.
+        covered_until: Up to when it was read without a gap, now and earlier.
+        complete: Whether all of it was read; another sync goes on where this one ended.
+        last_inference: The latest inference in the part that was read now; None where there was none.
+        precision: How exactly the time of that is known; None where there was none.
+        models: How many fine-tuned models were run in the part that was read now.
+        projects: The projects that ran them.
+        failure: Why the reading ended early, as status and code; None when it didn't.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    organization: str | None
+    start: UtcDatetime
+    end: UtcDatetime
+    covered_until: UtcDatetime
+    complete: bool
+    last_inference: Inference | None
+    precision: Precision | None
+    models: int
+    projects: tuple[str, ...]
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Synchronization:
+    """One reading of the usage of the credentials' organization.
+
+    Where a gateway strips the headers that name it, nobody can tell whether the admin key is of the same
+    organization: then the program's word for it is taken.
+
+    Attributes:
+        recorder: What is read goes there, page by page, so that a cut in the middle loses nothing.
+        credentials: Whose history it is.
+        key: The admin key.
+        window: How old an inference may be to keep the policy's window open.
+        progress: Told after each page; None for nobody.
+    """
+
+    recorder: Recorder
+    credentials: Credentials
+    key: str
+    window: timedelta
+    progress: Callable[[SyncProgress], object] | None = None
+
+    def run(
+        self, organization: str | None, known: Evidence, start: datetime, end: datetime
+    ) -> Flow[UsageSync]:
+        """Read the usage from ``start`` to ``end``; what is known for long already is not read again.
+
+        Args:
+            organization: The slug of the credentials' organization, if it is known.
+            known: What is known of it.
+            start: The beginning; from the start of its day (UTC) on.
+            end: The end, exclusive.
+
+        Raises:
+            UsageSyncError: Nothing could be read, or the key is that of another organization.
+        """
+        if not (self.key.isascii() and self.key.isprintable()):  # the HTTP library would fail in its own way
+            raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
+        first = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        read_until = known.usage_read_until(first)
+        begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), end)
+        begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+        subject = Subject(organization, self.credentials)
+
+        read_now: list[Span] = []
+
+        def learn(part: UsagePart, reply: Reply) -> None:
+            self._check(organization, reply.organization)
+            told = as_history(part, UNNAMED)
+            decisive = self._decisive(told.last_inference, end)
+            # Up to where it was read is learnt a page late: only with the last inference is it proof.
+            facts = told.evidence.model_copy(
+                update={"last_inference": decisive, "usage_read": united(read_now)}
+            )
+            read_now.append(Span(start=part.start, end=part.end))
+            told = told.model_copy(update={"evidence": facts})
+            self.recorder.learn(subject, told, filter(None, map(project_id, part.projects)))
+            if self.progress is not None:
+                self.progress(SyncProgress(days_read=_days(begin, part.end), days=_days(begin, end)))
+
+        read = yield from read_usage(begin, end, key=self.key, learn=learn)
+        if read.failure is not None and read.pages == 0:
+            raise _failed(read.failure) from read.failure
+        newest = self._latest(read, subject, united(read_now))
+        self.recorder.flush(FLUSH_TIMEOUT)
+        return UsageSync(
+            organization=organization or read.organization,
+            start=first,
+            end=read.end,
+            covered_until=max(filter(None, (read.covered_until, read_until))),
+            complete=read.complete,
+            last_inference=newest,
+            precision=read.precision,
+            models=read.models,
+            projects=tuple(sorted(read.projects)),
+            failure=_why(read.failure),
+        )
+
+    def _latest(self, read: UsageRead, subject: Subject, spans: tuple[Span, ...]) -> Inference | None:
+        """Note the latest inference as exactly as it is known now, and for when that is so."""
+        name = subject.organization or UNNAMED
+        latest = read.latest_inference(name)
+        decisive = latest if read.complete or latest is None else self._decisive(latest, read.end)
+        evidence = Evidence(organization=name, last_inference=decisive, usage_read=spans)
+        models = {latest.model: latest} if latest is not None else {}
+        self.recorder.learn(subject, History(evidence=evidence, models=models))
+        return latest
+
+    def _decisive(self, last: Inference | None, end: datetime) -> Inference | None:
+        """Return ``last`` if it keeps the window open at ``end``.
+
+        One before the window decides nothing until all is read: it would pass for the latest, and what
+        isn't read yet may tell of a later one.
+        """
+        return last if last is not None and end - last.at < self.window else None
+
+    def _check(self, ours: str | None, theirs: str | None) -> None:
+        if None not in (ours, theirs) and ours != theirs:
+            raise UsageSyncError(
+                f"The admin key belongs to the organization {theirs}, the client's key to {ours}. Nothing of "
+                "its usage was kept.",
+                remedy=f"Use an admin key of {ours}.",
+            )
+
+
+def broken_off(done: UsageSync) -> UsageSyncError:
+    """Return what is to be said about a reading that is not complete."""
+    remedy = "Another sync goes on from there."
+    until = f"{done.covered_until:%Y-%m-%d %H:%M} UTC"
+    return UsageSyncError(
+        f"The organization's usage was read up to {until} only ({done.failure}).", remedy=remedy
+    )
+
+
+def _days(start: datetime, end: datetime) -> int:
+    return -((start - end) // timedelta(days=1))
+
+
+def _why(failure: openai.APIError | UsageSyncError | None) -> str | None:
+    return in_short(failure) if isinstance(failure, openai.APIError) else str(failure) if failure else None
+
+
+def _failed(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
+    if not isinstance(failure, openai.APIError):
+        return UsageSyncError(str(failure), remedy="Try again later; a gateway in between may be the cause.")
+    said = in_short(failure)
+    if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
+        message = f"The API does not let this key read the organization's usage ({said})."
+        return UsageSyncError(f"{message} {_GET_A_KEY}", remedy=_GET_A_KEY)
+    remedy = "Try again later: what was read before is kept."
+    return UsageSyncError(f"The organization's usage could not be read ({said}). {remedy}", remedy=remedy)

@@ -1,0 +1,1 @@
+"""What OpenAI's API is asked, and what it answers."""

@@ -1,0 +1,87 @@
+"""What the API's errors mean, told from status and code and never from their wording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import openai
+
+from finetune_guard.domain.text import one_line
+
+TRAINING_NOT_AVAILABLE = "training_not_available"
+"""The code of the policy's refusal; it comes with status 403."""
+
+INVALID_API_KEY = "invalid_api_key"
+"""The code of a key that the API doesn't know; it comes with status 401."""
+
+_LONGEST_CODE = 64
+_NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+def error_code(error: openai.APIError) -> str | None:
+    """Return the API's error code; the body holds it bare or inside ``error``, by SDK release.
+
+    The SDK takes any JSON for it. What is no text, or longer than a code can be, is none.
+    """
+    found: tuple[object, ...] = (error.code, _details(error).get("code"))
+    code = next((code for code in found if isinstance(code, str) and code), None)
+    return code if code is not None and len(code) <= _LONGEST_CODE and code.isprintable() else None
+
+
+def error_message(error: openai.APIError) -> str:
+    """Return the API's own explanation, printable, on one line and at most 500 characters long."""
+    message = _details(error).get("message")
+    return one_line(message, 500) if isinstance(message, str) else ""
+
+
+def is_refusal(error: openai.APIError) -> bool:
+    """Whether the API refused a job by its policy: neither quota nor permission nor an untunable model."""
+    return isinstance(error, openai.PermissionDeniedError) and error_code(error) == TRAINING_NOT_AVAILABLE
+
+
+def is_wrong_key(error: openai.APIError) -> bool:
+    """Whether the API doesn't know the key; one that may merely not do everything is another matter."""
+    return isinstance(error, openai.AuthenticationError) and error_code(error) == INVALID_API_KEY
+
+
+def concerns_model(error: openai.APIError) -> bool:
+    """Whether another model might well answer where this one gave ``error``."""
+    kinds = (
+        openai.BadRequestError,
+        openai.NotFoundError,
+        openai.PermissionDeniedError,
+        openai.UnprocessableEntityError,
+    )
+    return isinstance(error, kinds) and error_code(error) not in _NO_MONEY
+
+
+def is_transient(error: openai.APIError) -> bool:
+    """Whether the same request might succeed a little later."""
+    if isinstance(error, openai.RateLimitError):
+        return error_code(error) not in _NO_MONEY
+    return isinstance(
+        error, (openai.APIConnectionError, openai.InternalServerError, openai.ConflictError)
+    ) or (isinstance(error, openai.APIStatusError) and error.status_code == 408)  # noqa: PLR2004 -- the status itself
+
+
+def in_short(error: openai.APIError) -> str:
+    """Return status and code: what may be shown, since the API's wording can hold parts of a key."""
+    if isinstance(error, openai.APIStatusError):
+        return " ".join(part for part in (str(error.status_code), error_code(error)) if part)
+    return "no answer in time" if isinstance(error, openai.APITimeoutError) else "no connection"
+
+
+def retry_after(error: openai.APIError) -> float:
+    """Return how many seconds the API asks to wait; 0.0 when it doesn't say."""
+    if not isinstance(error, openai.APIStatusError):
+        return 0.0
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0
+
+
+def _details(error: openai.APIError) -> Mapping[str, object]:
+    body = error.body
+    inner = body.get("error", body) if isinstance(body, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}

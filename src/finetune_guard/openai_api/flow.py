@@ -1,0 +1,65 @@
+"""Logic that needs API calls in its middle, written once for sync and async clients.
+
+A *flow* is a generator. It yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error
+thrown in; it yields a ``Pause`` and is sent None when the time is over. Drivers, which stand beside
+the clients, do what it asks for and hold no logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from finetune_guard.domain.organizations import Credentials
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """A request that a flow asks its client to make.
+
+    Attributes:
+        method: ``get`` or ``post``.
+        path: Relative to the client's base URL.
+        query: Query parameters.
+        json: The body; None for no body.
+        timeout: The longest time to wait for an answer; None for the client's own.
+        retry: Whether the SDK retries by its own rules; a flow that retries by itself says no.
+        key: The key it is made with; None for the client's own.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, object] = field(default_factory=dict)
+    json: Mapping[str, object] | None = None
+    timeout: timedelta | None = None
+    retry: bool = True
+    key: str | None = field(default=None, repr=False)
+
+
+class Pause(NamedTuple):
+    """A time to wait before the flow goes on."""
+
+    duration: timedelta
+
+
+class Reply(NamedTuple):
+    """The successful answer to an ``ApiCall``.
+
+    Attributes:
+        body: The JSON body, or None when it isn't JSON.
+        organization: The organization's slug, when the API named it.
+        credentials: What the request was sent with.
+        at: When it was answered, by the server's clock if that is there and sane.
+    """
+
+    body: Any
+    organization: str | None
+    credentials: Credentials
+    at: datetime
+
+
+Flow: TypeAlias = Generator["ApiCall | Pause", "Reply | None", T]

@@ -1,0 +1,159 @@
+"""What a request is, told from its method, path and body before anything is sent.
+
+No I/O and no clock here. A body is never read: only what the SDK holds as JSON or form fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Protocol, TypeAlias
+
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.str_enum import StrEnum
+
+_LONGEST_URL = 2_048
+_RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models)(?:/[^/]+)?")
+
+
+class RequestOptions(Protocol):
+    """The part of the SDK's request options that is looked at."""
+
+    method: str
+    url: str
+    json_data: object
+    extra_json: Mapping[str, object] | None
+
+
+class JobCreation(NamedTuple):
+    """A fine-tuning job is about to be created.
+
+    Attributes:
+        model: The model to be tuned, when the body says so.
+    """
+
+    model: str | None
+
+
+@dataclass(frozen=True)
+class TrainingUpload:
+    """A file is about to be uploaded for fine-tuning."""
+
+
+class InferenceCall(NamedTuple):
+    """A fine-tuned model is called.
+
+    Attributes:
+        model: Its id.
+    """
+
+    model: str
+
+
+class RecordKind(StrEnum):
+    """What the API is asked to show."""
+
+    BATCHES = "batches"
+    JOBS = "fine_tuning/jobs"
+    MODELS = "models"
+
+
+class RecordsCall(NamedTuple):
+    """The API is asked for one or several of its records, which tell what happened elsewhere.
+
+    Attributes:
+        kind: Of what.
+    """
+
+    kind: RecordKind
+
+
+GuardedCall: TypeAlias = JobCreation | TrainingUpload
+Call: TypeAlias = JobCreation | TrainingUpload | InferenceCall | RecordsCall
+
+
+class _Endpoint(StrEnum):
+    INFERENCE = "inference"
+    JOBS = "jobs"
+    UPLOADS = "uploads"
+
+
+_INFERENCE = _Endpoint.INFERENCE
+_POSTED_TO = {
+    "/chat/completions": _INFERENCE,
+    "/responses": _INFERENCE,
+    "/completions": _INFERENCE,
+    "/fine_tuning/jobs": _Endpoint.JOBS,
+    "/files": _Endpoint.UPLOADS,
+    "/uploads": _Endpoint.UPLOADS,
+}
+
+
+def classify(options: RequestOptions) -> Call | None:
+    """Return what the request is; None when the guard has nothing to do with it.
+
+    Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
+    elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
+    """
+    url = options.url
+    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
+    if endpoint is None:
+        return None
+    if endpoint is _INFERENCE:
+        model = _field(options, "model")
+        short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
+        return _inference(model) if short else None
+    return endpoint if isinstance(endpoint, RecordsCall) else _guarded(endpoint, options)
+
+
+def to_decide(options: RequestOptions) -> GuardedCall | None:
+    """Return what ``classify`` does for a request that is decided about, and None for any other."""
+    url = options.url
+    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
+    if endpoint is None or endpoint is _INFERENCE or isinstance(endpoint, RecordsCall):
+        return None
+    return _guarded(endpoint, options)
+
+
+def _guarded(endpoint: _Endpoint, options: RequestOptions) -> GuardedCall | None:
+    if endpoint is _Endpoint.JOBS:
+        model = _field(options, "model")
+        return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
+    if _field(options, "purpose") == "fine-tune":
+        return TrainingUpload()
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _inference(model: str) -> InferenceCall | None:
+    return InferenceCall(model) if FineTunedModel.parse(model) is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(method: str, url: str) -> _Endpoint | RecordsCall | None:
+    method, path = method.lower(), _path(url)
+    if method == "get" or (method == "post" and path == "/batches"):
+        records = _RECORDS_PATH.fullmatch(path)
+        return RecordsCall(RecordKind(records[1])) if records else None
+    return _POSTED_TO.get(path) if method == "post" else None
+
+
+def _path(url: str) -> str:
+    """The path below the API's root: ``/chat/completions`` for every way to write it."""
+    path = url.split("?", 1)[0].split("#", 1)[0]
+    if "://" in path:
+        path = path.split("://", 1)[1].partition("/")[2]
+        root, version, rest = f"/{path}".partition("/v1/")  # a gateway's root may be longer than that
+        path = rest if version else root
+    return "/" + path.strip("/")
+
+
+def _field(options: RequestOptions, name: str) -> object:
+    extra = options.extra_json
+    if extra is not None and name in extra:
+        return extra[name]
+    body = options.json_data
+    # What the SDK makes is a dict, and to ask whether something is a Mapping costs ten times as much.
+    return body.get(name) if type(body) is dict or isinstance(body, Mapping) else None

@@ -1,0 +1,1 @@
+"""Histories in a folder, by way of diskcache."""

@@ -1,0 +1,304 @@
+"""The one connection a process has to the database of a folder, and everything that may befall it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.codec import SCHEMA_VERSION
+from finetune_guard.stores.disk import faults, folder
+from finetune_guard.stores.disk.forking import calm
+from finetune_guard.stores.disk.set_aside import set_aside
+from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.keys import key
+
+if TYPE_CHECKING:
+    from finetune_guard.stores.disk.plain_cache import PlainCache
+
+_T = TypeVar("_T")
+_SCHEMA = key("schema")
+_FORK_SECONDS = 5.0  # only a disk that stands still takes that long, and a child would be stuck for ever
+_EXIT_SECONDS = 1.0
+
+
+class Database:
+    """The database in a folder: opened when it is needed, anew when it was replaced under us.
+
+    Args:
+        path: The folder, with all links resolved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path
+        self._lock = threading.RLock()
+        self._cache: PlainCache | None = None
+        self._file: tuple[int, int] | None = None
+        self._size = 0
+        self._read_only = False
+
+    def read(self, doing: str, work: Callable[[PlainCache], _T], empty: _T, patience: timedelta) -> _T:
+        """Return what ``work`` finds, or ``empty`` where no database is yet; none is made."""
+
+        def once() -> _T:
+            with self._lock:
+                cache = self._opened(writing=False)
+                if cache is None:
+                    return empty
+                try:
+                    with cache.snapshot():
+                        return work(cache)
+                finally:
+                    if self._read_only:  # it doesn't see what changes
+                        self._drop()
+
+        return self._attempt(doing, once, patience)
+
+    def write(self, doing: str, work: Callable[[PlainCache], _T], patience: timedelta) -> _T:
+        """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
+
+        def once() -> _T:
+            with self._lock:
+                cache = self._opened(writing=True)
+                assert cache is not None
+                cache.begin_journal()
+                with cache.transact():
+                    return work(cache)
+
+        return self._attempt(doing, once, patience)
+
+    def close(self) -> None:
+        """Let go of the files; the next call opens them again."""
+        with self._lock:
+            self._drop()
+
+    def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
+        calm.give_way(_FORK_SECONDS)
+        try:
+            try:
+                return self._recovering(once)
+            except Exception as exc:
+                if not faults.is_contended(exc):
+                    raise
+            import tenacity  # noqa: PLC0415 (needed in this rare case only)
+
+            # The lock is free between two attempts, so other threads read meanwhile.
+            return tenacity.Retrying(
+                stop=tenacity.stop_after_delay(patience.total_seconds()),
+                wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.25),
+                retry=tenacity.retry_if_exception(faults.is_contended),
+                reraise=True,
+            ).wraps(lambda: self._recovering(once))()
+        except StoreError:
+            raise
+        except Exception as exc:
+            what = f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}."
+            raise refusal(what, faults.remedy(exc)) from exc
+
+    def _recovering(self, once: Callable[[], _T]) -> _T:
+        try:
+            return self._dropping(once)
+        except sqlite3.Error as exc:
+            if faults.is_contended(exc) or faults.is_endless(exc):
+                raise
+        # It may have been the connection alone, to a file that was replaced or cut under it.
+        try:
+            return self._dropping(once)
+        except sqlite3.DatabaseError as exc:
+            if not faults.is_damaged(exc) or self._read_only:
+                raise
+            set_aside(self._folder, exc)
+        return self._dropping(once)
+
+    def _dropping(self, once: Callable[[], _T]) -> _T:
+        try:
+            return once()
+        except sqlite3.Error as exc:
+            if faults.is_contended(exc):
+                raise
+            self.close()
+            if faults.is_unopenable(exc) and self._was_replaced():
+                raise faults.BusyError("another process has just replaced the database") from exc
+            raise
+
+    def _was_replaced(self) -> bool:
+        """Whether the file is no longer the one that was found there."""
+        try:
+            found = (self._folder / folder.DATABASE).stat()
+        except FileNotFoundError:
+            return True
+        return (found.st_dev, found.st_ino) != self._file
+
+    def _opened(self, *, writing: bool) -> PlainCache | None:
+        path = self._folder / folder.DATABASE
+        try:
+            found = path.stat()
+        except NotADirectoryError:
+            folder.check(self._folder)
+            raise
+        except FileNotFoundError:
+            self._drop()
+            if not writing:
+                return None
+            folder.make(self._folder)
+            folder.check(self._folder)
+            folder.make_database(self._folder)
+            found = path.stat()
+        replaced = (found.st_dev, found.st_ino) != self._file or found.st_size < self._size
+        if replaced or (self._cache is not None and not self._cache.in_place()):
+            self._drop()
+        self._file, self._size = (found.st_dev, found.st_ino), found.st_size
+        if self._cache is None:
+            self._cache = self._open(writing=writing)
+        return self._cache
+
+    def _open(self, *, writing: bool) -> PlainCache | None:
+        folder.check(self._folder)
+        self._read_only = False
+        try:
+            return self._connect(writing=writing)
+        except sqlite3.OperationalError as exc:
+            log = self._folder / f"{folder.DATABASE}-wal"
+            if writing or faults.is_contended(exc) or (log.exists() and log.stat().st_size):
+                raise
+        # A read-only folder and a full disk have no room for the index of SQLite's log. Without a log
+        # there is nothing to index, and the file can be read as it is.
+        self._read_only = True
+        return self._connect(writing=False)
+
+    def _connect(self, *, writing: bool) -> PlainCache | None:
+        from finetune_guard.stores.disk.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
+
+        cache = PlainCache(self._folder, read_only=self._read_only)
+        try:
+            tables = cache.tables()
+            if not tables and not writing:
+                cache.close()
+                return None
+            if not tables:
+                self._create(cache)
+            self._check_schema(cache)
+        except BaseException:
+            cache.close()
+            raise
+        return cache
+
+    def _create(self, cache: PlainCache) -> None:
+        cache.begin_journal()
+        with cache.transact():
+            if not cache.tables():  # else another process was faster
+                cache.create()
+                cache.set(_SCHEMA, SCHEMA_VERSION)
+
+    def _check_schema(self, cache: PlainCache) -> None:
+        version = cache.get(_SCHEMA) if {"Cache", "Settings"} <= cache.tables() else None
+        if version == SCHEMA_VERSION:
+            return
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise refusal(
+                f"The history in {str(self._folder)!r} was not used: a newer finetune-guard wrote it (form "
+                f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
+                "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder.",
+            )
+        raise refusal(
+            f"The history in {str(self._folder)!r} was not used: the cache.db there is not one of "
+            f"finetune-guard's. Nothing was changed.",
+            "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away.",
+        )
+
+    def _drop(self) -> None:
+        if self._cache is not None:
+            cache, self._cache = self._cache, None
+            self._size = 0
+            cache.close()
+
+    def close_at_exit(self) -> None:
+        """Let go of the files, unless a thread is at work on them: nothing is pulled from under it."""
+        if self._lock.acquire(timeout=_EXIT_SECONDS):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def before_fork(self) -> bool:
+        """Close the connection and keep everyone out, since a child must not inherit an open one.
+
+        Returns:
+            Whether ``after_fork`` must let them in again.
+        """
+        if not self._lock.acquire(timeout=_FORK_SECONDS):
+            return False
+        if self._cache is not None and not self._cache.busy:
+            self._drop()
+        return True
+
+    def after_fork(self) -> None:
+        """Let everyone in again, in the parent."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew, in the child."""
+        self._lock = threading.RLock()
+        if self._cache is not None:
+            _inherited.append(self._cache.abandon())
+            self._cache = None
+        self._file, self._size = None, 0
+
+
+_databases: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+_held = threading.local()
+# Connections that a child inherited although they were in use: kept, since closing one in the child
+# would roll back, in the file they share, what the parent is writing.
+_inherited: list[object] = []
+
+
+def database_in(location: str) -> Database:
+    """Return the database in the folder ``location``, the same one for every name of that folder."""
+    try:
+        folder.check_link(Path(location))
+        path = Path(location).resolve()
+    except (OSError, RuntimeError, ValueError) as exc:
+        what = f"{location!r} can't be the folder of a history: {faults.summary(exc)}."
+        raise refusal(what, faults.remedy(exc)) from exc
+    with _lock:
+        return _databases.setdefault(str(path), Database(path))
+
+
+def _close_at_exit() -> None:
+    for database in tuple(_databases.values()):
+        database.close_at_exit()
+
+
+def _before_fork() -> None:
+    calm.announce()
+    _held.databases = [database for database in tuple(_databases.values()) if database.before_fork()]
+    _held.calm = calm.enter(_FORK_SECONDS)
+
+
+def _after_fork() -> None:
+    held = _held.__dict__
+    for database in held.pop("databases", ()):
+        database.after_fork()
+    calm.leave(held.pop("calm", False))
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 (another thread of the parent may have held it)
+    _lock = threading.Lock()
+    calm.begin_anew()
+    _held.__dict__.clear()
+    for database in tuple(_databases.values()):
+        database.after_fork_in_child()
+
+
+atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -1,0 +1,10 @@
+"""How a store says no: what was not done and why, and what to do now."""
+
+from __future__ import annotations
+
+from finetune_guard.domain.errors import StoreError
+
+
+def refusal(what: str, remedy: str) -> StoreError:
+    """Return the error whose message is ``what``, followed by ``remedy``."""
+    return StoreError(f"{what} {remedy}", remedy=remedy)

@@ -1,0 +1,52 @@
+"""Which names a store accepts, and how they become the keys of its rows."""
+
+from __future__ import annotations
+
+import json
+
+from finetune_guard.stores.errors import refusal
+
+MAX_NAME_LENGTH = 512
+"""Characters that the name of an organization, alias, model or lease may have at most."""
+
+
+def checked(name: str) -> str:
+    """Return ``name`` if a store can keep it.
+
+    Raises:
+        StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be printed on a line.
+    """
+    if len(name) > MAX_NAME_LENGTH:
+        raise refusal(
+            f"A name of {len(name)} characters, {name[:40]!r}..., was refused: a store keeps names of at "
+            f"most {MAX_NAME_LENGTH} characters.",
+            "Use the organization's or the model's id as the API gives it.",
+        )
+    if not name.isprintable():
+        raise refusal(
+            f"The name {name[:40]!a} was refused: it has characters that can't be printed.",
+            "Use the organization's or the model's id as the API gives it.",
+        )
+    return name
+
+
+def key(kind: str, *names: str) -> str:
+    """Return the key of a row: a JSON array, so that no two lists of names share a key."""
+    return json.dumps([kind, *map(checked, names)], separators=(",", ":"))
+
+
+def prefix(kind: str, *names: str) -> str:
+    """Return what the keys of all rows below ``names`` begin with, and no other row's key."""
+    return key(kind, *names)[:-1] + ","
+
+
+def parts(key_text: str) -> tuple[str, ...]:
+    """Return the kind and the names that ``key_text`` was made of.
+
+    Raises:
+        ValueError: ``key`` could not have made it.
+    """
+    names = json.loads(key_text)
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise ValueError(f"{key_text[:80]!r} is not the key of a row")
+    return tuple(names)

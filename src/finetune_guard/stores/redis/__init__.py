@@ -1,0 +1,1 @@
+"""Histories on a Redis or Valkey server."""

@@ -1,0 +1,242 @@
+"""The rows on a server: read within bounds, changed all at once or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
+from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.keys import key
+from finetune_guard.stores.redis.keys import (
+    SCHEMA,
+    changed_index,
+    entry_of,
+    index_of,
+    max_bytes,
+    names_in,
+    text_of,
+)
+from finetune_guard.stores.redis.url import RedisUrl
+
+_MAX_GLANCES = 20
+_LONGEST_VERSION = 9
+
+
+class BusyError(Exception):
+    """Others have changed what was being read."""
+
+
+class UnansweredError(Exception):
+    """It is not known whether a change was made: the server was asked to, and its answer did not arrive."""
+
+
+def lost(fault: BaseException) -> Exception | None:
+    """Return the lost connection where redis-py says only that a key could not be watched any more."""
+    cause = fault.__cause__ or fault.__context__ if isinstance(fault, redis.WatchError) else None
+    return cause if isinstance(cause, (redis.ConnectionError, redis.TimeoutError)) else None
+
+
+class Rows:
+    """The rows below one prefix: strings, for strings are what can be read within bounds.
+
+    A table is the rows of one kind, each a key of its own, and a row that lists their names; neither
+    needs a look through all keys of a server that others use too.
+
+    Args:
+        url: Where the server is. Nothing is connected before the first use.
+    """
+
+    def __init__(self, url: RedisUrl) -> None:
+        common: dict[str, Any] = {
+            "db": url.db,
+            "username": url.username,
+            "password": url.password,
+            "socket_timeout": url.timeout,
+            "socket_connect_timeout": url.timeout,
+            "protocol": 2,  # which every server and every proxy speaks
+            "max_connections": 1 << 31,  # as many as there are threads at work
+        }
+        if url.path:
+            server: dict[str, Any] = {"connection_class": redis.UnixDomainSocketConnection, "path": url.path}
+        else:
+            server = {"connection_class": redis.Connection, "host": url.host, "port": url.port}
+        if url.tls is not None:
+            server |= {"connection_class": redis.SSLConnection, **url.tls}
+        # Without retries of redis-py's own: a server that is gone is told at once, and a change whose
+        # answer was lost is not made twice.
+        self._client: Any = redis.Redis(connection_pool=redis.ConnectionPool(**common, **server))
+        self._prefix = f"{{{url.prefix}}}:"
+        self._location = url.location
+
+    def read(self, *keys: str, at_once: bool = False) -> dict[str, str]:
+        """Return those of the rows ``keys`` that exist, in one round trip.
+
+        Args:
+            keys: Which.
+            at_once: Whether all must be of the same moment.
+        """
+        wanted = dict.fromkeys((SCHEMA, *keys))
+        with self._client.pipeline(transaction=at_once) as pipe:
+            for each in wanted:
+                pipe.getrange(self._prefix + each, 0, max_bytes(each))
+            found = {
+                each: text_of(each, value)
+                for each, value in zip(wanted, _answers(pipe), strict=True)
+                if value != b""
+            }
+        self._check_schema(found.get(SCHEMA))
+        return found
+
+    def glance(self, heads: Iterable[str], tables: Iterable[tuple[str, ...]]) -> dict[str, str]:
+        """Return the rows ``heads`` and all rows of ``tables`` as they were at one moment.
+
+        It costs two round trips, and another whenever a row was added meanwhile; one when there are none.
+        """
+        indexes = {index_of(*table): table for table in tables}
+        known: dict[str, str] = {}
+        for _ in range(_MAX_GLANCES):
+            below = [
+                key(*table, name) for index, table in indexes.items() for name in names_in(known.get(index))
+            ]
+            found = self.read(*heads, *indexes, *below, at_once=True)
+            listed = {index: found[index] for index in indexes if index in found}
+            if listed == known:
+                return found
+            known = listed
+        raise BusyError("others went on adding rows to it")
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """Give what reads and writes rows; what was written is there at once, or a WatchError is raised.
+
+        Raises:
+            UnansweredError: It may be there, or not.
+        """
+        with self._client.pipeline() as pipe:
+            change = Change(self, pipe, self._prefix)
+            yield change
+            change.commit()
+
+    def take(self, row: str, text: str, ttl: timedelta) -> bool:
+        """Write a row that vanishes after ``ttl``, unless it is there; return whether it was written."""
+        wire = self._prefix + row
+        self.read()
+        with self._client.pipeline() as pipe:
+            pipe.set(wire, text, nx=True, px=_milliseconds(ttl))
+            pipe.pttl(wire)
+            taken, left = _answers(pipe)
+        if not taken and left == -1:
+            raise UnreadableRowError("a lease without an end is not what was written there")
+        return bool(taken)
+
+    def close(self) -> None:
+        """Close the connections that nobody is using."""
+        self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def _check_schema(self, version: str | None) -> None:
+        if version is None or version == str(SCHEMA_VERSION):
+            return
+        if version.isdecimal() and len(version) <= _LONGEST_VERSION and int(version) > SCHEMA_VERSION:
+            raise refusal(
+                f"The history at {self._location} was not used: a newer finetune-guard wrote it (form "
+                f"{int(version)}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
+                "Upgrade finetune-guard, or add ?prefix= and another name to the URL.",
+            )
+        raise refusal(
+            f"The history at {self._location} was not used: what is there is not one of finetune-guard's. "
+            f"Nothing was changed.",
+            "Add ?prefix= and a name of its own to the URL.",
+        )
+
+
+class Change:
+    """An optimistic transaction: every row it reads is watched, and none has changed when it writes.
+
+    Args:
+        rows: Where it reads, by a connection of its own: all rows that are asked for in one round trip.
+        pipe: What watches and writes.
+        prefix: What the keys on the server begin with.
+    """
+
+    def __init__(self, rows: Rows, pipe: Any, prefix: str) -> None:
+        self._rows = rows
+        self._pipe = pipe
+        self._prefix = prefix
+        self._found: dict[str, str | None] = {}
+        self._written: dict[str, str | None] = {}
+        self._ttls: dict[str, timedelta] = {}
+
+    def read(self, *keys: str) -> Mapping[str, str]:
+        """Return those of the rows ``keys`` that exist, and watch them all."""
+        new = [each for each in dict.fromkeys((SCHEMA, *keys)) if each not in self._found]
+        if new:
+            self._pipe.watch(*(self._prefix + each for each in new))
+            found = self._rows.read(*new)
+            self._found.update({each: found.get(each) for each in new})
+        return {each: text for each in keys if (text := self._found[each]) is not None}
+
+    def write(self, row: str, text: str | None, ttl: timedelta | None = None) -> None:
+        """Let the row, which must have been read, be ``text``; None removes it.
+
+        Args:
+            row: Which.
+            text: What it will be.
+            ttl: When it will vanish; None if it won't.
+        """
+        if text is not None and len(text.encode()) > max_bytes(row):
+            raise UnreadableRowError("a row would be too long to be read again")
+        if text == self._found[row]:
+            self._written.pop(row, None)
+        else:
+            self._written[row] = text
+            if ttl is not None:
+                self._ttls[row] = ttl
+
+    def commit(self) -> None:
+        """Write everything, and the lists of names with it."""
+        if not self._written:
+            return
+        self._list()
+        if self._found[SCHEMA] is None and any(text is not None for text in self._written.values()):
+            self._written[SCHEMA] = str(SCHEMA_VERSION)
+        self._pipe.multi()
+        for row, text in self._written.items():
+            if text is None:
+                self._pipe.delete(self._prefix + row)
+            else:
+                ttl = self._ttls.get(row)
+                self._pipe.set(self._prefix + row, text, px=_milliseconds(ttl) if ttl is not None else None)
+        try:
+            _answers(self._pipe)
+        except Exception as exc:
+            if isinstance(exc, redis.ResponseError) or (isinstance(exc, redis.WatchError) and not lost(exc)):
+                raise  # the server has said that it did nothing
+            raise UnansweredError from exc
+
+    def _list(self) -> None:
+        changes: dict[str, dict[str, bool]] = {}
+        for row, text in self._written.items():
+            entry = entry_of(row)
+            if entry is not None and (self._found[row] is None) != (text is None):
+                changes.setdefault(entry[0], {})[entry[1]] = text is not None
+        self.read(*changes)
+        for index, names in changes.items():
+            self.write(index, changed_index(self._found[index], names))
+
+
+def _milliseconds(ttl: timedelta) -> int:
+    return max(1, -(-ttl // timedelta(milliseconds=1)))
+
+
+def _answers(pipe: Any) -> list[Any]:
+    # An error that execute() raised itself would repeat the command, and with it what was to be written.
+    answers: list[Any] = pipe.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers

@@ -1,0 +1,196 @@
+"""What the URL of a Redis or Valkey server says. No text here ever shows a part that may be secret."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.errors import refusal
+
+SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+ALLOWED = "redis://[user:password@]host[:6379][/0], rediss:// (with TLS) or unix:///path/of/the/socket"
+DEFAULT_PREFIX = "finetune-guard"
+DEFAULT_TIMEOUT = 2.0
+
+_DEFAULT_PORT = 6379
+_MAX_PREFIX_LENGTH = 64
+_MAX_TIMEOUT = 60.0
+_OPTIONS = ("db", "prefix", "timeout")
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RedisUrl:
+    """Where a server is, how it is spoken to, and where in it the histories are.
+
+    Attributes:
+        host: The server's name or address; empty when it is reached by a socket file.
+        port: The server's port; 0 when it is reached by a socket file.
+        path: The socket file; empty when it is reached by TCP.
+        db: The number of the database.
+        prefix: What tells these histories from others in that database.
+        timeout: How long connecting, and each wait for the server, may take, in seconds.
+        username: The name to log in with; None for the server's default user.
+        password: The password to log in with.
+        tls: The settings of TLS, as redis-py names them; None without TLS.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    db: int = 0
+    prefix: str = DEFAULT_PREFIX
+    timeout: float = DEFAULT_TIMEOUT
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    tls: Mapping[str, str | bool] | None = field(default=None, repr=False)
+
+    @property
+    def location(self) -> str:
+        """The URL for people: without credentials, and without what does not tell where it is."""
+        if self.path:
+            shown, more = f"unix://{quote(self.path)}", [f"db={self.db}"] if self.db else []
+        else:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            shown, more = f"{'redis' if self.tls is None else 'rediss'}://{host}:{self.port}/{self.db}", []
+        if self.prefix != DEFAULT_PREFIX:
+            more.append(f"prefix={quote(self.prefix)}")
+        return "?".join(filter(None, (shown, "&".join(more))))
+
+    @property
+    def place(self) -> tuple[str, str, int, int, str]:
+        """What tells the place from every other: who logs in, and how, is no part of it."""
+        return self.host, self.path, self.port, self.db, self.prefix
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may show; a name without a password may well be a password."""
+        given = self.password or self.username
+        return tuple({given, quote(given), quote(given, safe="")}) if given else ()
+
+
+def read_url(text: str) -> RedisUrl:
+    """Return what ``text`` says.
+
+    Raises:
+        StoreError: It can't be such a URL; the message names what is allowed, and shows nothing of it
+            but its scheme: a wrong URL may have its password anywhere.
+    """
+    scheme, separator, _ = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in SCHEMES:
+        raise refusal("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
+    if any(ord(letter) <= ord(" ") for letter in text):
+        raise _wrong(scheme, "it has a space or a control character, which must be percent-encoded")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        problem = "its host or port can't be read; a / # ? or @ in a password must be percent-encoded"
+        raise _wrong(scheme, problem) from None
+    if "#" in text:
+        raise _wrong(scheme, "it has a #, which must be percent-encoded")
+    given = _options(scheme, url.query)
+    username, password = unquote(url.username or ""), unquote(url.password or "")
+    host, path, written_db = (url.hostname or "localhost"), "", url.path.removeprefix("/")
+    if scheme == "unix":
+        path = os.path.normpath(unquote(url.path)) if written_db else ""
+        if url.hostname or port is not None or not path.strip("/"):
+            raise _wrong(
+                scheme, "the path of a socket needs three slashes, as in unix:///run/redis/redis.sock"
+            )
+        host, written_db = "", ""
+    if written_db and "db" in given:
+        raise _wrong(scheme, "it names the database twice, in its path and as the option db")
+    db = _value(scheme, "the number of the database", given.get("db", written_db) or "0", _database)
+    if set("/@?#[]\\") & set(unquote(host)) or ("%" in unquote(host) and ":" not in host):
+        raise _wrong(scheme, "its host has characters that no host can have")
+    if not (unquote(host).isprintable() and path.isprintable()):
+        raise _wrong(scheme, "its host or path has characters that can't be printed")
+    return RedisUrl(
+        host=unquote(host),
+        port=0 if path else port or _DEFAULT_PORT,
+        path=path,
+        db=db,
+        prefix=_value(scheme, "prefix", given.get("prefix", DEFAULT_PREFIX), _prefix),
+        timeout=_value(scheme, "timeout", given.get("timeout", str(DEFAULT_TIMEOUT)), _timeout),
+        username=username or None,
+        password=password or None,
+        tls=_tls(scheme, given) if scheme in {"rediss", "valkeys"} else None,
+    )
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    allowed = (*_OPTIONS, *(_TLS_OPTIONS if scheme in {"rediss", "valkeys"} else ()))
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in {"password", "username"}:
+            raise _wrong(scheme, f"{name} is written before the @, where whoever shows a URL leaves it out")
+        if name in _TLS_OPTIONS and name not in allowed:
+            raise _wrong(scheme, f"{name} is for TLS, and TLS is what rediss:// and valkeys:// use")
+        if name not in allowed:
+            raise _wrong(scheme, f"it has an option that does not exist; allowed: {', '.join(allowed)}")
+        if name in given:
+            raise _wrong(scheme, f"it gives the option {name} twice")
+        given[name] = value
+    return given
+
+
+def _database(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > len("65535"):
+        raise ValueError("a whole number such as 0 is required")
+    return int(text)
+
+
+def _prefix(text: str) -> str:
+    if not text or len(text) > _MAX_PREFIX_LENGTH or not text.isprintable() or set("{}") & set(text):
+        raise ValueError(f"1 to {_MAX_PREFIX_LENGTH} printable characters without braces are required")
+    return text
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _MAX_TIMEOUT:  # it is not true of a NaN either
+        raise ValueError(f"seconds above 0 and up to {_MAX_TIMEOUT:g} are required")
+    return seconds
+
+
+def _tls(scheme: str, given: Mapping[str, str]) -> dict[str, str | bool]:
+    requirement = given.get("ssl_cert_reqs", "required").lower()
+    if requirement not in {"required", "none"}:
+        raise _wrong(scheme, "ssl_cert_reqs must be required or none")
+    checked = given.get("ssl_check_hostname", "true").lower()
+    if checked not in {"true", "false"}:
+        raise _wrong(scheme, "ssl_check_hostname must be true or false")
+    if any(not given.get(name, "given") for name in _TLS_FILES):
+        raise _wrong(scheme, f"{', '.join(_TLS_FILES)} must be files")
+    return {
+        "ssl_cert_reqs": requirement,
+        "ssl_check_hostname": checked == "true" and requirement == "required",
+        **{name: given[name] for name in _TLS_FILES if name in given},
+    }
+
+
+def _value(scheme: str, name: str, text: str, read: Callable[[str], _T]) -> _T:
+    try:
+        return read(text)
+    except ValueError as exc:
+        problem = str(exc)
+    raise _wrong(scheme, f"{name} is not what it may be: {problem}")
+
+
+def _wrong(scheme: str, problem: str) -> StoreError:
+    return refusal(
+        f"The {scheme}:// URL can't be used as a store: {problem}.",
+        f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
+    )

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+import respx
+
+from finetune_guard import GuardConfig
+from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import ASYNC, HTTP, SYNC, done
+from tests.support.constants import MESSAGES, START
+
+
+@pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
+def way(request):
+    """The half of the SDK that a scenario runs through: each runs through both."""
+    return request.param
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock(START)
+
+
+@pytest.fixture
+def sim(clock):
+    with Simulator(clock=clock) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def model(sim):
+    return sim.add_model(suffix="support-bot")
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def configured(sim, clock, store):
+    """Makes configurations that guard the simulator and share one history."""
+
+    def make(**fields):
+        return GuardConfig(**{"store": store, "hosts": [sim.host], "clock": clock, **fields})
+
+    return make
+
+
+@pytest.fixture
+async def closing():
+    """Takes clients in and closes them when the test is over."""
+    clients = []
+
+    def take(client):
+        clients.append(client)
+        return client
+
+    yield take
+    for client in clients:
+        if not client.is_closed():
+            await done(client.close())
+
+
+@pytest.fixture
+def connect(way, sim, configured, closing):
+    """Makes guarded clients of the simulated API; fields of the configuration are given as ``config``."""
+
+    def make(config=None, **options):
+        defaults = {
+            "base_url": sim.base_url,
+            "api_key": sim.organization().api_key,
+            "max_retries": 0,
+            "guard": configured(**(config or {})),
+        }
+        return closing(way.guarded(**{**defaults, **options}))
+
+    return make
+
+
+@pytest.fixture
+def connect_bare(way, sim, closing):
+    """Makes clients of the SDK itself for the simulated API."""
+
+    def make(**options):
+        defaults = {"base_url": sim.base_url, "api_key": sim.organization().api_key, "max_retries": 0}
+        return closing(way.bare(**{**defaults, **options}))
+
+    return make
+
+
+@pytest.fixture
+def client(connect):
+    return connect()
+
+
+@pytest.fixture
+def bare(connect_bare):
+    return connect_bare()
+
+
+@pytest.fixture
+def infer(model):
+    """Runs one inference on the fine-tuned model."""
+
+    async def run(client, on=model, **options):
+        return await done(client.chat.completions.create(model=on, messages=MESSAGES, **options))
+
+    return run
+
+
+@pytest.fixture
+def posts(sim):
+    """Counts the POST requests that the simulated API has served on a path."""
+
+    def count(path):
+        return sum((call.method, call.path) == ("POST", f"/v1{path}") for call in sim.calls)
+
+    return count
+
+
+@pytest.fixture
+def wire():
+    """A respx router in the network's place, for the HTTP library of the installed SDK."""
+    using = "httpcore2" if HTTP.__name__ == "httpx2" else "httpcore"
+    with respx.mock(using=using, assert_all_called=False) as router:
+        yield router

@@ -1,0 +1,215 @@
+"""Whatever our own parts do, a user's inference goes through."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import datetime
+
+import openai
+import pytest
+
+from finetune_guard import (
+    GuardConfigError,
+    HistoryUnavailableWarning,
+    KeepAlive,
+    Store,
+    StoreError,
+    guard,
+)
+from tests.client.both_ways import done, listed
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+
+def failing(error):
+    """A store whose every method raises ``error``."""
+
+    def fail(*_args, **_options):
+        raise error
+
+    names = [name for name in vars(Store) if getattr(vars(Store)[name], "__isabstractmethod__", False)]
+    return type("Failing", (Store,), {"location": f"nowhere/{error!r}", **dict.fromkeys(names, fail)})()
+
+
+def unreadable(tmp_path):
+    folder = tmp_path / "unreadable"
+    folder.mkdir(mode=0o000)
+    if os.access(folder, os.R_OK):  # root may read everything: a file in the folder's place stops even root
+        folder.rmdir()
+        folder.write_text("in the way")
+    return folder
+
+
+STORES = {
+    "store error": lambda _: failing(StoreError("no")),
+    "any error": lambda _: failing(RuntimeError("no")),
+    "os error": lambda _: failing(OSError(28, "No space left on device")),
+    "unreadable folder": unreadable,
+}
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES)
+def broken(request, connect, tmp_path):
+    """A client whose history can be neither read nor written."""
+    return connect(config={"store": request.param(tmp_path)})
+
+
+async def create(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def test_all_inferences_succeed(broken, model):
+    """A hundred out of a hundred, and one line in the log."""
+    for number in range(100):
+        stream = number % 10 == 0
+        answer = await done(broken.chat.completions.create(model=model, messages=MESSAGES, stream=stream))
+        assert (await listed(answer)) if stream else answer.choices
+
+
+async def test_jobs_are_left_to_the_api_with_a_warning(broken, bare, infer, posts):
+    """What can't be known stops nobody: the API decides, and the caller is warned."""
+    await infer(bare)
+    for _ in range(2):
+        with (
+            pytest.warns(HistoryUnavailableWarning, match="API decides"),
+            pytest.raises(openai.BadRequestError),
+        ):
+            await create(broken)
+    assert 2 == posts("/fine_tuning/jobs")
+
+
+async def test_what_this_client_saw_still_counts(broken, infer):
+    """Its own inferences are known from memory."""
+    await infer(broken)
+    with pytest.raises(openai.BadRequestError):
+        await create(broken)
+    assert "recent_inference" == (await done(broken.guard.check())).reason.value
+
+
+async def test_it_is_logged_once(broken, infer, caplog):
+    """A broken store doesn't fill the log."""
+    for _ in range(3):
+        await infer(broken)
+        await done(broken.guard.check())
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 == sum("can't read" in text for text in said)
+    assert 1 >= sum("can't write" in text for text in said)
+    assert len(said) <= 2
+
+
+async def test_explicit_questions_are_answered_with_an_error(broken, infer):
+    """Who asks for the history, or that it be written, hears what is wrong."""
+    await infer(broken)
+    with pytest.raises(StoreError):
+        await done(broken.guard.history())
+    with pytest.raises(StoreError):
+        await done(broken.guard.flush(timeout=2))
+
+
+async def test_a_keep_alive_works_without_a_store(connect, tmp_path, model):
+    """The window is kept open all the same, once in this process."""
+    for make in STORES.values():
+        client = connect(config={"store": make(tmp_path), "keep_alive": KeepAlive()})
+        assert (await done(client.guard.keep_alive(force=True))).sent
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FINETUNE_GUARD_ON_UNKNOWN", "maybe"),
+        ("FINETUNE_GUARD_STORE", "ftp://x"),
+        ("FINETUNE_GUARD_KEEP_ALIVE", "sometimes"),
+        ("FINETUNE_GUARD_POLICY", "{"),
+        ("FINETUNE_GUARD_ENABLED", "perhaps"),
+        ("FINETUNE_GUARD_CLOCK", "nowhere:now"),
+    ],
+)
+async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, monkeypatch, variable, value):
+    """Inferences and uploads go through; the creation of a job says which variable is wrong and how."""
+    monkeypatch.setenv(variable, value)
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
+    await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
+    for each in (client, client.with_options(timeout=3)):
+        with pytest.raises(GuardConfigError, match=variable) as caught:
+            await create(each)
+        assert value in str(caught.value)
+    with pytest.raises(GuardConfigError, match=variable):
+        await done(client.guard.check())
+
+
+async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
+    """A module that raises while it is imported is named; inferences go through."""
+    (tmp_path / "failing_clock.py").write_text("raise RuntimeError('no such zone')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FINETUNE_GUARD_CLOCK", "failing_clock:now")
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_CLOCK.*no such zone"):
+        await create(client)
+
+
+async def test_a_folder_that_is_gone_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
+    """A history beside a program whose working folder was deleted keeps no inference back."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("FINETUNE_GUARD_STORE", "./history")
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_STORE.*No such file"):
+        await create(client)
+
+
+async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, closing, model, monkeypatch):
+    """Whatever it does to us, it is told when a job is created, and inferences go through."""
+    monkeypatch.setenv("FINETUNE_GUARD_POLICY", "[" * 100_000)
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_POLICY.*valid JSON is required"):
+        await create(client)
+
+
+async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bare, infer, monkeypatch):
+    """``guard(client)`` takes the client; jobs are stopped as above."""
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
+    twin = guard(bare)
+    await infer(twin)
+    with pytest.raises(GuardConfigError, match="FINETUNE_GUARD_ON_UNKNOWN"):
+        await create(twin)
+
+
+def _raising():
+    raise RuntimeError("stopped")
+
+
+@pytest.mark.parametrize(
+    "broken_clock",
+    [_raising, lambda: None, lambda: datetime(2026, 8, 1), lambda: "now"],  # noqa: DTZ001
+    ids=["raises", "none", "naive", "text"],
+)
+async def test_a_broken_clock_is_replaced(connect, infer, broken_clock, caplog):
+    """When the configured clock fails the machine's is used, and that is logged once."""
+    client = connect(config={"clock": broken_clock})
+    for _ in range(3):
+        await infer(client)
+        await done(client.guard.check())
+    assert 1 == sum("configured clock fails" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded host", "other host"])
+async def test_a_programs_logging_may_fail(connect, infer, guarded, monkeypatch):
+    """A filter or handler of the program that raises takes nothing from a call that was answered."""
+
+    def fail(_):
+        raise RuntimeError("the program's own")
+
+    client = connect(config={} if guarded else {"hosts": []})
+    logger = logging.getLogger("finetune_guard")
+    monkeypatch.setattr(logger, "filters", [fail])
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    assert (await infer(client)).choices

@@ -1,0 +1,155 @@
+"""A task that is cancelled in the middle of a decision leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from finetune_guard import KeepAlive
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import ASYNC
+from tests.support.constants import BASE
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+
+
+class Watched(MemoryStore):
+    """A store that tells when a lease is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def lease(self, name, ttl):
+        lease = super().lease(name, ttl)
+        self.reached.set()
+        return lease
+
+
+class HeldUp(MemoryStore):
+    """A store whose leases take until someone lets them pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.let_pass = threading.Event(), threading.Event()
+
+    def lease(self, name, ttl):
+        self.reached.set()
+        assert self.let_pass.wait(60)
+        return super().lease(name, ttl)
+
+
+@pytest.fixture
+async def connect_async(sim, configured, model):
+    """Makes async clients that keep the window open."""
+    clients = []
+
+    def make(**config):
+        guard = configured(keep_alive=KeepAlive(), **config)
+        key = sim.organization().api_key
+        clients.append(ASYNC.guarded(base_url=sim.base_url, api_key=key, guard=guard, max_retries=0))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+async def served(sim):
+    """Wait until the request that is to be answered late has arrived."""
+    while sim._faults._waiting:  # noqa: ASYNC110 -- a thread brings it about
+        await anyio.sleep(0.01)
+
+
+async def cancelled_once_served(sim, scope):
+    await served(sim)
+    scope.cancel()
+
+
+def creation(client):
+    return asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def test_a_keep_alive_under_way_frees_its_lease(connect_async, sim):
+    """Cancelled while the API takes its time, the right to send is given back at once."""
+    store = Watched()
+    client = connect_async(store=store)
+    sim.fault(Fault(path=CHAT, delay=600))
+    task = creation(client)
+    await anyio.to_thread.run_sync(store.reached.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    sim.clear_faults()
+    assert (await client.guard.keep_alive()).sent
+
+
+async def test_a_step_in_a_thread_is_waited_for(connect_async):
+    """Cancelled while a thread asks the store for a lease, it is given back when the thread has it."""
+    store = HeldUp()
+    client = connect_async(store=store)
+    task = creation(client)
+    await anyio.to_thread.run_sync(store.reached.wait, 60)
+    task.cancel()
+    await asyncio.sleep(0)  # the task hears of it
+    store.let_pass.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await client.guard.keep_alive()).sent
+
+
+async def test_anyios_cancellation_does_the_same(connect_async, sim):
+    """A cancelled scope of anyio's leaves nothing behind either."""
+    client = connect_async()
+    sim.fault(Fault(path=CHAT, delay=600))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancelled_once_served, sim, tasks.cancel_scope)
+        await client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    assert tasks.cancel_scope.cancelled_caught
+    assert (await client.guard.keep_alive()).sent
+
+
+async def test_a_cancelled_inference_is_none(connect_async, sim, model):
+    """An inference that was given up before its answer is not remembered."""
+    client = connect_async()
+    sim.fault(Fault(path=CHAT, delay=600))
+    chat = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
+    task = asyncio.ensure_future(chat)
+    await served(sim)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert {} == (await client.guard.history()).models
+
+
+class Unwritable(MemoryStore):
+    """A store whose writes take until someone lets them pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached, self.let_pass = threading.Event(), threading.Event()
+
+    def record(self, organization, activities):
+        self.reached.set()
+        assert self.let_pass.wait(60)
+        super().record(organization, activities)
+
+
+async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, model):
+    """As with the SDK's client, what closes it in a cancelled scope leaves no connection open."""
+    store = Unwritable()
+    client = connect_async(store=store)
+    await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
+    await anyio.to_thread.run_sync(store.reached.wait, 60)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await client.close()
+    store.let_pass.set()
+    assert client.is_closed()

@@ -1,0 +1,149 @@
+"""``client.guard``: what can be asked and told beside the SDK, and what wrong arguments lead to."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import GuardConfigError, Source, Verdict
+from tests.client.both_ways import ASYNC, done
+from tests.support.constants import START
+
+pytestmark = pytest.mark.anyio
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+CEST = timezone(timedelta(hours=2))
+
+
+async def test_check_tells_the_state_of_things(client, infer, clock, sim):
+    """``check`` says whether jobs can be created, until when, and on what evidence, and asks nobody."""
+    await infer(client)
+    clock.advance(timedelta(days=20))
+    sim.clear_calls()
+    eligibility = await done(client.guard.check())
+    assert (Verdict.ELIGIBLE, "recent_inference") == (eligibility.verdict, eligibility.reason.value)
+    assert START + timedelta(days=60) == eligibility.window_closes_at
+    assert timedelta(days=40) == eligibility.remaining
+    assert (clock(), sim.organization().slug) == (eligibility.checked_at, eligibility.organization)
+    assert date(2027, 1, 6) == eligibility.creation_ends_on
+    assert () == sim.calls
+
+
+async def test_check_can_ask_the_api(client, sim, model):
+    """``refresh`` asks whose the key is and what it has fine-tuned; it creates nothing and costs nothing."""
+    eligibility = await done(client.guard.check(refresh=True))
+    assert sim.organization().slug == eligibility.organization
+    assert {"GET"} == {call.method for call in sim.calls}
+    assert 1 == len(sim.calls)
+
+
+async def test_a_decision_can_be_sent_on(client):
+    """An eligibility is a frozen model that writes itself as JSON."""
+    eligibility = await done(client.guard.check())
+    assert type(eligibility).model_validate_json(eligibility.model_dump_json()) == eligibility
+
+
+async def test_an_inference_that_went_another_way_can_be_noted(client):
+    """``record`` tells of what no client saw; without a time it was now."""
+    await done(client.guard.record(MODEL))
+    last = (await done(client.guard.history())).last_inference
+    assert (MODEL, START, Source.OBSERVED) == (last.model, last.at, last.source)
+
+
+async def test_an_earlier_inference_can_be_noted(client, sim):
+    """A time in any zone is taken, and decides."""
+    await done(client.guard.record(MODEL, at=datetime(2026, 6, 2, 2, tzinfo=CEST)))
+    last = (await done(client.guard.history())).last_inference
+    assert (datetime(2026, 6, 2, tzinfo=timezone.utc), Source.IMPORTED) == (last.at, last.source)
+    assert "window_expired" == (await done(client.guard.check())).reason.value
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "", None, 5, b"ft:a:b::c", "ft:a b", "ft:" + "x" * 1000])
+async def test_only_a_fine_tuned_model_can_be_noted(client, model):
+    """A base model is no evidence: naming one is an error."""
+    with pytest.raises(GuardConfigError, match=r"record\(model=...\) is .* is required, such as ft:"):
+        await done(client.guard.record(model))
+    assert {} == (await done(client.guard.history())).models
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "yesterday",
+        1785542400,
+        date(2026, 7, 1),
+        datetime(2026, 7, 1),  # noqa: DTZ001 -- that is the point
+        timedelta(days=1),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+    ],
+    ids=repr,
+)
+async def test_a_time_must_be_one(client, at):
+    """A time without a zone, or none at all, is an error that says what is required."""
+    with pytest.raises(GuardConfigError, match=r"record\(at=...\) is .*a datetime with a time zone"):
+        await done(client.guard.record(MODEL, at=at))
+
+
+async def test_the_future_cannot_be_noted(client):
+    """Nobody has run an inference next week; a clock that is a little ahead is forgiven."""
+    with pytest.raises(GuardConfigError, match="lies in the future"):
+        await done(client.guard.record(MODEL, at=START + timedelta(days=7)))
+    await done(client.guard.record(MODEL, at=START + timedelta(hours=1)))
+    assert START + timedelta(days=60) == (await done(client.guard.check())).window_closes_at
+
+
+async def test_flush_writes_what_was_noted(client, infer, store, sim):
+    """After ``flush`` everybody who opens the store finds what was seen."""
+    await infer(client)
+    await done(client.guard.flush(timeout=5))
+    assert {START.date(): {Source.OBSERVED: 1}} == store.history(sim.organization().slug).daily
+
+
+async def test_closing_writes_what_was_noted(client, infer, store, sim):
+    """A client that is closed leaves nothing unwritten."""
+    await infer(client)
+    await infer(client)
+    await done(client.close())
+    assert {START.date(): {Source.OBSERVED: 2}} == store.history(sim.organization().slug).daily
+
+
+async def test_unknown_arguments_are_rejected(client):
+    """Every option is keyword-only, and a misspelt one is an error at once."""
+    for wrong in (
+        lambda: client.guard.check(True),
+        lambda: client.guard.check(fresh=True),
+        lambda: client.guard.keep_alive(MODEL),
+        lambda: client.guard.record(MODEL, datetime.now(timezone.utc)),
+        client.guard.record,
+        lambda: client.guard.history("acme"),
+    ):
+        with pytest.raises(TypeError):
+            await done(wrong())
+
+
+async def test_every_method_is_awaited_or_none(way, client):
+    """On an async client all methods are coroutines, on a sync one none is; properties are plain."""
+    methods = {name for name in dir(client.guard) if not name.startswith("_")} - {"active", "config"}
+    assert {
+        "check",
+        "flush",
+        "history",
+        "keep_alive",
+        "models",
+        "prospect",
+        "record",
+        "sync",
+    } == methods
+    asynchronous = {name for name in methods if inspect.iscoroutinefunction(getattr(client.guard, name))}
+    assert (methods if way is ASYNC else set()) == asynchronous
+    assert client.guard.active
+    assert client.guard.config.clock() == START
+
+
+async def test_switched_off_nothing_is_recorded(connect):
+    """``enabled=False`` remembers nothing, also of what a program tells."""
+    client = connect(config={"enabled": False})
+    await done(client.guard.record(MODEL))
+    assert {} == (await done(client.guard.history())).models

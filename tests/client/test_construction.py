@@ -1,0 +1,198 @@
+"""Making and dropping a client: as with the SDK's, with one argument more."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import inspect
+import weakref
+from pathlib import Path
+
+import openai
+import pytest
+
+import finetune_guard
+from finetune_guard import GuardConfig, GuardConfigError, KeepAlive
+from tests.client.both_ways import ASYNC, SYNC, done, entered
+from tests.support.constants import MESSAGES, START
+
+pytestmark = pytest.mark.anyio
+
+BOTH = pytest.mark.parametrize("half", [SYNC, ASYNC], ids=["sync", "async"])
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+@BOTH
+def test_it_is_the_sdks_class(half):
+    """``isinstance`` and ``issubclass`` hold, and the class has the SDK's name."""
+    assert issubclass(half.guarded, half.bare)
+    assert half.bare.__name__ == half.guarded.__name__
+    assert half.guarded.__doc__
+
+
+def test_the_aliases_are_there():
+    """The SDK's shorter names are ours too."""
+    assert openai.Client is openai.OpenAI
+    assert finetune_guard.Client is finetune_guard.OpenAI
+    assert finetune_guard.AsyncClient is finetune_guard.AsyncOpenAI
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["__init__", "copy", "with_options"])
+def test_the_signature_is_the_sdks_and_guard(half, name):
+    """``help`` and editors show what the installed release takes, and ``guard`` beside it."""
+    ours = inspect.signature(getattr(half.guarded, name)).parameters
+    theirs = inspect.signature(getattr(half.bare, name)).parameters
+    assert {**theirs, "guard": inspect.Parameter("guard", KEYWORD_ONLY, default=None)} == dict(ours)
+
+
+@BOTH
+def test_the_stub_has_the_newest_constructors_parameters(half):
+    """Type checkers see the parameters of the newest release, and ``guard``."""
+    if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
+        pytest.skip("the stub describes a newer release of openai")
+    stub = Path(finetune_guard.__file__).with_name("client") / "classes.pyi"
+    (constructor,) = (
+        method
+        for cls in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(cls, ast.ClassDef) and cls.name == half.guarded.__name__
+        for method in cls.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+    )
+    stated = {argument.arg: ast.unparse(argument.annotation) for argument in constructor.args.kwonlyargs}
+    assert "GuardConfig | None" == stated.pop("guard")
+    parameters = inspect.signature(half.bare).parameters
+    assert {name: parameter.annotation for name, parameter in parameters.items()} == stated
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "wrong",
+    [{"store": "memory"}, True, "on", KeepAlive(), GuardConfig],
+    ids=lambda wrong: type(wrong).__name__,
+)
+def test_guard_must_be_a_configuration(half, wrong):
+    """Anything else is an error at once, which names the argument and what is required."""
+    with pytest.raises(GuardConfigError, match=r"configuration is .*: a GuardConfig is required"):
+        half.guarded(api_key="sk-test", guard=wrong)
+
+
+@BOTH
+def test_unknown_arguments_are_rejected(half):
+    """A misspelt argument is a TypeError, as with the SDK's client."""
+    with pytest.raises(TypeError, match="gaurd"):
+        half.guarded(api_key="sk-test", gaurd=None)
+    with pytest.raises(TypeError):
+        half.guarded("sk-test")
+
+
+async def test_the_other_halfs_http_client_is_rejected(way):
+    """An HTTP client of the wrong half is the SDK's own error."""
+    failures = []
+    async with entered((SYNC if way is ASYNC else ASYNC).http_client()) as other:
+        for cls in (way.bare, way.guarded):
+            with pytest.raises(TypeError) as caught:
+                cls(api_key="sk-test", http_client=other)
+            failures.append(str(caught.value))
+    assert failures[0] == failures[1]
+
+
+async def test_a_context_manager_closes_it(way, sim, configured, model, store):
+    """``with`` and ``async with`` give the client itself, and close it at the end."""
+    made = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
+    async with entered(made) as client:
+        assert client is made
+        await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    assert made.is_closed()
+    assert START == store.evidence(sim.organization().slug).last_inference.at
+
+
+async def test_a_custom_http_client_is_used(way, connect, infer):
+    """The program's own HTTP client carries every request, with its event hooks."""
+    seen = []
+
+    class Mine(way.http_client):
+        pass
+
+    def note(request):
+        seen.append(request.url.path)
+
+    async def note_later(request):
+        seen.append(request.url.path)
+
+    http_client = Mine(event_hooks={"request": [note_later if way.is_async else note]})
+    client = connect(http_client=http_client)
+    await infer(client)
+    assert http_client is client._client
+    assert ["/v1/chat/completions"] == seen
+    assert START == (await done(client.guard.history())).last_inference.at
+
+
+async def test_the_sdks_default_http_client_is_used(way, connect, infer):
+    """``DefaultHttpxClient`` works as with the SDK's client."""
+    kind = openai.DefaultAsyncHttpxClient if way.is_async else openai.DefaultHttpxClient
+    await infer(connect(http_client=kind(timeout=5)))
+
+
+async def test_a_callable_key_works(way, connect, sim, infer):
+    """A key that is asked for at each request counts for the organization it turns out to be of."""
+    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
+        pytest.skip("this release of openai takes no callable key")
+    client = connect(api_key=way.returning(sim.organization().api_key))
+    with pytest.raises(finetune_guard.NoInferenceRecordedError):
+        await done(client.fine_tuning.jobs.create(model="gpt-4o", training_file="file-x"))
+    await infer(client)
+    for each in (client, client.with_options(timeout=5)):
+        with pytest.raises(openai.BadRequestError):
+            await done(each.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+    assert sim.organization().slug == (await done(client.guard.history())).organization
+
+
+async def test_the_environment_is_read_as_ever(way, closing, sim, model, monkeypatch, configured):
+    """``OPENAI_API_KEY`` and ``OPENAI_BASE_URL`` mean what they mean to the SDK."""
+    monkeypatch.setenv("OPENAI_API_KEY", sim.organization().api_key)
+    monkeypatch.setenv("OPENAI_BASE_URL", sim.base_url)
+    monkeypatch.setenv("OPENAI_ORG_ID", sim.organization().id)
+    client = closing(way.guarded(guard=configured()))
+    await done(client.chat.completions.create(model=model, messages=MESSAGES))
+    assert [model] == list((await done(client.guard.history())).models)
+
+
+async def test_a_client_that_is_dropped_is_collected(way, sim, configured, model):
+    """Nothing keeps a client, or a copy of one, once the program has let go of it."""
+    client = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
+    copy = client.with_options(timeout=3)
+    for each in (client, copy):
+        await done(each.chat.completions.create(model=model, messages=MESSAGES))
+        await done(each.guard.check())
+    await done(client.close())
+    gone = [weakref.ref(client), weakref.ref(copy)]
+    del client, copy, each
+    gc.collect()
+    assert [None, None] == [reference() for reference in gone]
+
+
+async def test_no_file_comes_before_the_first_trace_of_fine_tuning(connect, sim, infer, model, tmp_path):
+    """A client that is made, asked and used with base models leaves no trace on disk."""
+    folder = tmp_path / "history"
+    client = connect(config={"store": folder})
+    await done(client.models.retrieve("gpt-4o-mini"))
+    await done(client.fine_tuning.jobs.list())
+    await infer(client, on="gpt-4o-mini")
+    await done(client.guard.check())
+    await done(client.guard.flush())
+    assert not folder.exists()
+    await infer(client)
+    await done(client.guard.flush())
+    assert folder.exists()
+
+
+async def test_nothing_is_printed_or_logged(client, infer, sim, capsys, caplog):
+    """A program that works hears nothing from the guard."""
+    caplog.set_level("INFO", "finetune_guard")
+    await infer(client)
+    with pytest.raises(openai.BadRequestError):
+        await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="x"))
+    await done(client.guard.flush())
+    assert ("", "") == capsys.readouterr()
+    assert [] == [record for record in caplog.records if record.name.startswith("finetune_guard")]

@@ -1,0 +1,126 @@
+"""``copy`` and ``with_options``: the same guard, the same history, and the options asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError
+from tests.client.both_ways import ASYNC, SYNC, done
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+
+class Own:
+    """A program's own client, whose constructor and ``copy`` know nothing of a guard."""
+
+    def __init__(self, *, team="none", **options):
+        super().__init__(**options)
+        self.team = team
+
+    def copy(self, *, team=None, _extra_kwargs=None, **options):
+        extra = {"team": team or self.team, **(_extra_kwargs or {})}
+        return super().copy(_extra_kwargs=extra, **options)
+
+    with_options = copy
+
+
+class OwnSync(Own, SYNC.guarded):
+    pass
+
+
+class OwnAsync(Own, ASYNC.guarded):
+    pass
+
+
+class StrictSync(SYNC.guarded):
+    """A program's own client, whose constructor takes exactly what it names."""
+
+    def __init__(self, *, base_url=None, api_key=None, guard=None, http_client=None, max_retries=0, **rest):
+        super().__init__(
+            base_url=base_url,
+            api_key=api_key,
+            guard=guard,
+            http_client=http_client,
+            max_retries=max_retries,
+            **{name: value for name, value in rest.items() if name != "guard"},
+        )
+
+
+@pytest.mark.parametrize("name", ["copy", "with_options"])
+async def test_a_copy_has_the_same_guard(client, infer, name):
+    """What a copy sees, the original knows, and the other way round."""
+    twin = getattr(client, name)(timeout=7, default_headers={"x-mine": "1"})
+    assert type(client) is type(twin)
+    assert client.guard.config is twin.guard.config
+    await infer(twin)
+    assert (await done(client.guard.history())) == await done(twin.guard.history())
+    assert "eligible" == (await done(client.guard.check())).verdict.value
+    assert (7, "1") == (twin.timeout, twin.default_headers["x-mine"])
+    assert twin._client is client._client
+
+
+async def test_a_copy_of_a_copy_too(client, infer):
+    """Copies can be copied."""
+    twin = client.copy(max_retries=1).with_options(timeout=3).copy()
+    await infer(twin)
+    assert 1 == len((await done(client.guard.history())).models)
+    assert (1, 3) == (twin.max_retries, twin.timeout)
+
+
+async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
+    """``copy(guard=...)`` gives the copy a guard, and a history, of its own."""
+    twin = client.copy(guard=GuardConfig(store="memory", hosts=[sim.host], clock=clock))
+    await infer(twin)
+    assert {} == (await done(client.guard.history())).models
+    with pytest.raises(NoInferenceRecordedError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    assert twin.guard.config is twin.with_options(timeout=3).guard.config
+
+
+async def test_a_copys_guard_must_be_a_configuration(client):
+    """Anything else is an error at once."""
+    with pytest.raises(GuardConfigError, match="configuration is of type bool: a GuardConfig"):
+        client.with_options(guard=True)
+
+
+async def test_a_copy_rejects_what_the_sdk_rejects(client, bare):
+    """Unknown options are a TypeError, contradictory ones a ValueError."""
+    for wrong in ({"tiemout": 3}, {"default_headers": {}, "set_default_headers": {}}):
+        failures = []
+        for each in (bare, client):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                each.copy(**wrong)
+            failures.append(type(caught.value))
+        assert failures[0] is failures[1]
+
+
+async def test_a_subclass_need_not_know_of_the_guard(way, sim, configured, closing, model):
+    """A subclass with a constructor and a ``copy`` of its own keeps its state and its guard."""
+    own = OwnAsync if way is ASYNC else OwnSync
+    options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
+    client = closing(own(team="research", guard=configured(), **options))
+    for twin in (client.copy(), client.with_options(timeout=3).copy(team="sales")):
+        assert type(twin) is own
+        assert client.guard.config is twin.guard.config
+    assert "sales" == twin.team
+    await done(twin.chat.completions.create(model=model, messages=MESSAGES))
+    assert [model] == list((await done(client.guard.history())).models)
+
+
+def test_a_subclass_may_name_its_arguments(sim, configured):
+    """A subclass that lists the constructor's arguments, ``guard`` among them, can be copied."""
+    options = {"base_url": sim.base_url, "api_key": "sk-test"}
+    with StrictSync(guard=configured(), **options) as client:
+        assert client.guard.config is client.copy().guard.config
+
+
+def test_two_clients_made_during_a_copy_do_not_share_by_accident(sim, configured):
+    """The guard goes to the copy alone; clients made elsewhere have their own."""
+    options = {"base_url": sim.base_url, "api_key": "sk-test"}
+    with SYNC.guarded(guard=configured(), **options) as client:
+        client.copy()
+        with SYNC.guarded(guard=GuardConfig(store="memory"), **options) as other:
+            assert other.guard.config is not client.guard.config
+        with SYNC.guarded(**options) as plain:
+            assert plain.guard.config is not client.guard.config

@@ -1,0 +1,176 @@
+"""What goes wrong for the SDK's own client goes wrong for ours in the same way."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import HTTP, done, listed
+from tests.support.constants import MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+ATTRIBUTES = ("status_code", "code", "type", "param", "message", "body")
+
+FAULTS = {
+    "401": Fault.unauthorized(times=None),
+    "403": Fault(path="*", method="*", status=403, code="unsupported_country_region_territory", times=None),
+    "404": Fault(path="*", method="*", status=404, code="model_not_found", times=None),
+    "409": Fault(path="*", method="*", status=409, times=None),
+    "422": Fault(path="*", method="*", status=422, times=None),
+    "429 with Retry-After": Fault.rate_limited(retry_after=0.01, times=None),
+    "quota": Fault.insufficient_quota(times=None),
+    "billing": Fault.billing_hard_limit(times=None),
+    "500": Fault(path="*", method="*", status=500, times=None),
+    "an HTML page": Fault(path="*", method="*", status=502, body="<h1>Bad gateway</h1>", times=None),
+    "an empty body": Fault(path="*", method="*", status=503, body="", times=None),
+    "malformed JSON": Fault(path="*", method="*", malformed=True, times=None),
+    "a cut body": Fault(path="*", method="*", cut_after=3, times=None),
+}
+
+
+async def failure_of(awaitable):
+    """What a program that catches ``Exception`` finds."""
+    try:
+        await awaitable
+    except Exception as raised:  # noqa: BLE001 -- whatever it is, both must raise it
+        error = raised
+    else:
+        pytest.fail("nothing was raised")
+    attributes = {name: getattr(error, name, None) for name in ATTRIBUTES}
+    headers = dict(getattr(getattr(error, "response", None), "headers", {}))
+    headers.pop("x-request-id", None)
+    return type(error), str(error), type(error.__cause__), attributes, headers
+
+
+async def chat(client, model):
+    return await done(client.chat.completions.create(model=model, messages=MESSAGES))
+
+
+async def chat_stream(client, model):
+    return await listed(
+        await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    )
+
+
+async def job(client, _):
+    return await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+
+
+@pytest.mark.parametrize("call", [chat, chat_stream, job], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, fault):
+    """For the same answer of the API, ours and the SDK's client raise alike: class, message, attributes."""
+    await infer(client)  # a job may be created
+    sim.fault(fault)
+
+    expected = await failure_of(call(bare, model))
+    sim.clear_calls()
+    assert expected == await failure_of(call(client, model))
+    assert 1 == len(sim.calls)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
+async def test_a_failed_call_is_not_remembered(sim, client, model, status):
+    """Only an inference that the API has answered counts."""
+    sim.fault(Fault(path=CHAT, status=status))
+    with pytest.raises(openai.APIStatusError):
+        await chat(client, model)
+    assert {} == (await done(client.guard.history())).models
+
+
+@pytest.mark.parametrize("broken", [{"cut_after": 2}, {"malformed": True}], ids=str)
+async def test_a_stream_that_breaks_off_breaks_off_alike(sim, client, bare, model, broken):
+    """An error in the middle of a stream reaches the program as it is; the inference was answered."""
+    sim.fault(Fault(path=CHAT, times=None, **broken))
+    expected = await failure_of(chat_stream(bare, model))
+    assert expected == await failure_of(chat_stream(client, model))
+    assert [model] == list((await done(client.guard.history())).models)
+
+
+async def test_a_refused_connection_is_the_sdks_own_error(connect, connect_bare):
+    """Where nobody listens, the program gets the SDK's connection error."""
+    nowhere = {"base_url": "http://127.0.0.1:9/v1"}
+    expected = await failure_of(chat(connect_bare(**nowhere), "ft:gpt-4o:acme::x"))
+    assert openai.APIConnectionError is expected[0]
+    for hosts in ([], ["127.0.0.1"]):
+        guarded = connect(config={"hosts": hosts}, **nowhere)
+        assert expected == await failure_of(chat(guarded, "ft:gpt-4o:acme::x"))
+
+
+async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
+    """A call that takes too long ends with the SDK's timeout error, a job's creation too."""
+    await infer(client)
+    sim.fault(Fault(path="*", delay=600, times=None))
+    patient = HTTP.Timeout(None, read=0.05)  # with everything but the answer: what ends it is always the same
+    for call in (chat, job):
+        expected = await failure_of(call(bare.with_options(timeout=patient), model))
+        assert openai.APITimeoutError is expected[0]
+        assert expected == await failure_of(call(client.with_options(timeout=patient), model))
+
+
+async def test_a_missing_key_is_the_sdks_own_error(way, configured, sim):
+    """Without a key, the constructor fails as the SDK's does."""
+    with pytest.raises(openai.OpenAIError) as expected:
+        way.bare(base_url=sim.base_url)
+    with pytest.raises(openai.OpenAIError) as caught:
+        way.guarded(base_url=sim.base_url, guard=configured())
+    assert type(expected.value) is type(caught.value)
+    assert str(expected.value) == str(caught.value)
+
+
+async def test_a_client_that_was_closed_fails_as_the_sdks_does(client, bare, model):
+    """Use after close is the SDK's own error."""
+    for each in (bare, client):
+        await done(each.close())
+        assert each.is_closed()
+    expected = await failure_of(chat(bare, model))
+    assert expected == await failure_of(chat(client, model))
+
+
+async def test_wrong_arguments_are_the_sdks_own_errors(client, bare):
+    """Arguments that the SDK rejects are rejected in its words."""
+    for call in (
+        lambda each: each.chat.completions.create(model="gpt-4o"),
+        lambda each: each.fine_tuning.jobs.create(model="gpt-4o"),
+        lambda each: each.fine_tuning.jobs.retrieve(""),
+    ):
+        failures = []
+        for each in (bare, client):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                await done(call(each))
+            failures.append((type(caught.value), str(caught.value)))
+        assert failures[0] == failures[1]
+
+
+async def test_retries_are_the_sdks_own(sim, connect, connect_bare, model):
+    """After a failure that the SDK retries, the wire sees what it would see, and one inference counts."""
+    seen = []
+    for each in (connect_bare(max_retries=2), connect(max_retries=2)):
+        sim.clear_calls()
+        for _ in range(2):
+            sim.fault(Fault(path=CHAT, status=500, headers={"retry-after-ms": "1", "x-should-retry": "true"}))
+        await chat(each, model)
+        seen.append([call.status for call in sim.calls])
+    assert [[500, 500, 200]] * 2 == seen
+    assert 1 == sum(sum(day.values()) for day in (await done(each.guard.history())).daily.values())
+
+
+async def test_errors_of_event_hooks_are_as_ever(way, sim, connect, connect_bare, model):
+    """An HTTP client's own hooks run, and fail, as with the SDK's client."""
+
+    def refuse(_):
+        raise RuntimeError("no")
+
+    async def refuse_later(_):
+        raise RuntimeError("no")
+
+    hooks = {"request": [refuse_later if way.is_async else refuse]}
+    failures = []
+    for make in (connect_bare, connect):
+        http_client = way.http_client(event_hooks=hooks)
+        failures.append(await failure_of(chat(make(http_client=http_client), model)))
+    assert failures[0] == failures[1]
+    assert () == sim.calls

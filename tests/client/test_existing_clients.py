@@ -1,0 +1,186 @@
+"""``guard(client)``: a guarded twin of a client that somebody else has made."""
+
+from __future__ import annotations
+
+import logging
+
+import openai
+import pytest
+
+import finetune_guard
+from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError, guard
+from tests.client.both_ways import ASYNC, SYNC, done, listed
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+
+class Odd:
+    """A constructor and attributes that no other client has."""
+
+    def __init__(self, region, *labels):
+        super().__init__(base_url=region, api_key="sk-simulated-acme", max_retries=0)
+        self.labels = labels
+
+
+class OddSync(Odd, openai.OpenAI):
+    pass
+
+
+class OddAsync(Odd, openai.AsyncOpenAI):
+    pass
+
+
+@pytest.fixture
+def twin(bare, configured):
+    """The guarded twin of the SDK's own client."""
+    return guard(bare, configured())
+
+
+async def create(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def test_the_twin_is_guarded_and_the_original_is_not(bare, twin, infer, posts, way):
+    """The twin decides and remembers; the original does neither, and is the same as before."""
+    assert isinstance(twin, way.bare)
+    assert type(bare) is way.bare
+    assert twin.guard.active
+    with pytest.raises(NoInferenceRecordedError):
+        await create(twin)
+    assert 0 == posts("/fine_tuning/jobs")
+    with pytest.raises(openai.PermissionDeniedError):
+        await create(bare)
+
+    await infer(bare)
+    assert {} == (await done(twin.guard.history())).models
+    await infer(twin)
+    assert 1 == len((await done(twin.guard.history())).models)
+    assert not hasattr(bare, "guard")
+
+
+async def test_it_shares_the_http_client(bare, twin):
+    """Both speak through one connection pool; closing one closes both."""
+    assert bare._client is twin._client
+    await done(twin.close())
+    assert bare.is_closed()
+
+
+async def test_guarding_twice_is_guarding_once(twin, client):
+    """A guarded client is returned as it is, whoever made it."""
+    assert twin is guard(twin)
+    assert client is guard(client)
+
+
+async def test_a_guarded_client_can_get_another_configuration(client, infer, sim, clock):
+    """With a configuration, a guarded client gets a twin with that one."""
+    other = guard(client, GuardConfig(store="memory", hosts=[sim.host], clock=clock))
+    assert (type(client), False) == (type(other), other is client)
+    await infer(other)
+    assert {} == (await done(client.guard.history())).models
+
+
+async def test_every_resource_speaks_through_the_twin(bare, configured, model):
+    """Also resources, raw and streaming views that the original had made before."""
+    made_before = [bare.chat, bare.fine_tuning, bare.files, bare.with_raw_response]
+    made_before += [bare.with_streaming_response, bare.chat.completions.with_raw_response]
+    assert made_before
+    twin = guard(bare, configured())
+    await done(twin.with_raw_response.chat.completions.create(model=model, messages=MESSAGES))
+    await done(twin.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
+    await listed(await done(twin.chat.completions.create(model=model, messages=MESSAGES, stream=True)))
+    async_or_not = twin.with_options(timeout=9)
+    await done(async_or_not.chat.completions.create(model=model, messages=MESSAGES))
+    (sources,) = (await done(twin.guard.history())).daily.values()
+    assert [4] == list(sources.values())
+    await done(bare.chat.completions.create(model=model, messages=MESSAGES))
+    (sources,) = (await done(twin.guard.history())).daily.values()
+    assert [4] == list(sources.values())
+
+
+async def test_a_subclass_with_an_odd_constructor_works(way, sim, configured, closing, model):
+    """No constructor is called: class, attributes and behaviour stay what they are."""
+    original = closing((OddAsync if way is ASYNC else OddSync)(sim.base_url, "a", "b"))
+    twin = guard(original, configured())
+    assert isinstance(twin, type(original))
+    assert (type(original).__name__, ("a", "b")) == (type(twin).__name__, twin.labels)
+    with pytest.raises(NoInferenceRecordedError):
+        await create(twin)
+    await done(twin.chat.completions.create(model=model, messages=MESSAGES))
+    assert [model] == list((await done(twin.guard.history())).models)
+
+
+async def test_the_requests_are_the_originals(bare, configured, wire):
+    """Nothing on the wire tells a twin from the original."""
+    wire.route().respond(200, json={"data": []})
+    for each in (bare, guard(bare, configured())):
+        await done(each.models.list())
+    first, second = (call.request for call in wire.calls)
+    assert first.headers.raw == second.headers.raw
+
+
+async def test_azure_is_inactive_and_says_so(way, closing, wire, caplog):
+    """Azure has rules of its own: its client works on, unguarded, and that is logged once."""
+    wire.route().respond(200, json={"id": "x", "data": []})
+    azure = closing(
+        way.azure(
+            api_key="azure-key", api_version="2024-10-21", azure_endpoint="https://acme.openai.azure.com"
+        )
+    )
+    twin = guard(azure, GuardConfig(store="memory", hosts=["acme.openai.azure.com"]))
+    assert isinstance(twin, way.azure)
+    assert not twin.guard.active
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert f"inactive for this {way.azure.__name__}" in record.getMessage()
+
+    await done(twin.chat.completions.create(model="gpt-4o.ft-0123abc", messages=MESSAGES))
+    await create(twin)
+    await create(twin.with_options(timeout=3))
+    assert {} == (await done(twin.guard.history())).models
+    assert "not_guarded" == (await done(twin.guard.check())).reason.value
+    assert 3 == len(wire.calls)
+    assert "azure-key" == wire.calls[0].request.headers["api-key"]
+
+
+async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
+    """So does a client of any host that the policy doesn't speak of."""
+    client = closing(way.bare(api_key="sk-test", base_url="http://localhost:8000/v1"))
+    assert not guard(client, GuardConfig(store="memory")).guard.active
+    assert "the policy doesn't speak of localhost" in caplog.text
+
+
+async def test_a_guard_that_is_off_is_not_blamed_on_the_host(way, closing, caplog):
+    """Who has switched the guard off is told so, and nothing of hosts; that isn't worth a warning."""
+    client = guard(closing(way.bare(api_key="sk-test")), GuardConfig(store="memory", enabled=False))
+    eligibility = await done(client.guard.check())
+    assert "not_guarded" == eligibility.reason.value
+    assert "GuardConfig(enabled=True)" in eligibility.remedy
+    assert "host" not in eligibility.remedy
+    assert "" == caplog.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, "sk-secret", openai.OpenAI, object(), finetune_guard, openai],
+    ids=lambda value: str(type(value)),
+)
+def test_only_a_client_can_be_guarded(wrong):
+    """Anything else is an error that says what is required, and never shows what may be a key."""
+    with pytest.raises(
+        GuardConfigError, match=r"an openai\.OpenAI or openai\.AsyncOpenAI is required"
+    ) as caught:
+        guard(wrong)
+    assert "sk-secret" not in str(caught.value)
+
+
+async def test_the_configuration_must_be_one(bare):
+    """A wrong configuration is an error at once."""
+    with pytest.raises(GuardConfigError, match="configuration is of type str: a GuardConfig"):
+        guard(bare, "memory")
+
+
+def test_both_halves_can_be_guarded():
+    """The class that a twin gets is made once."""
+    for half in (SYNC, ASYNC):
+        one, two = (guard(half.bare(api_key="sk-test"), GuardConfig(store="memory")) for _ in range(2))
+        assert type(one) is type(two)

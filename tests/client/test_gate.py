@@ -1,0 +1,214 @@
+"""A job that could not be created is stopped before anything is sent, with an error that says why."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import datetime, timedelta, timezone
+
+import openai
+import pytest
+
+from finetune_guard import (
+    FineTuneGuardError,
+    FineTuningClosedError,
+    InferenceWindowExpiredError,
+    NeverFineTunedError,
+    NoInferenceRecordedError,
+    NotEligibleError,
+    Verdict,
+)
+from tests.client.both_ways import done, entered
+from tests.support.constants import BASE, START
+
+pytestmark = pytest.mark.anyio
+
+JOBS = "/fine_tuning/jobs"
+SPRING, JUNE = datetime(2026, 4, 1, tzinfo=timezone.utc), datetime(2026, 6, 1, tzinfo=timezone.utc)
+AFTER_THE_END = datetime(2027, 1, 8, tzinfo=timezone.utc)
+
+
+async def create(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def create_raw(client):
+    return await done(client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x"))
+
+
+async def create_streamed(client):
+    creating = client.fine_tuning.jobs.with_streaming_response.create(model=BASE, training_file="file-x")
+    async with entered(creating) as response:
+        return await done(response.parse())
+
+
+async def create_by_post(client):
+    return await done(client.post(JOBS, body={"model": BASE, "training_file": "file-x"}, cast_to=object))
+
+
+async def create_with_options(client):
+    return await create(client.with_options(timeout=3).copy(max_retries=1))
+
+
+WAYS_TO_CREATE = (create, create_raw, create_streamed, create_by_post, create_with_options)
+by_every_way = pytest.mark.parametrize("creating", WAYS_TO_CREATE, ids=lambda creating: creating.__name__)
+
+
+async def stopped(creation):
+    with pytest.raises(NotEligibleError) as caught:
+        await creation
+    return caught.value
+
+
+@by_every_way
+async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model, creating):
+    """Sixty days after the last inference no job is posted, whatever way it is asked for."""
+    await infer(client)
+    now = clock.advance(timedelta(days=60))
+    error = await stopped(creating(client))
+
+    assert type(error) is InferenceWindowExpiredError
+    assert Verdict.INELIGIBLE is error.eligibility.verdict
+    assert (now, model) == (error.eligibility.window_closed_at, error.eligibility.last_inference.model)
+    assert 0 == posts(JOBS)
+
+
+@by_every_way
+async def test_an_open_window_lets_the_job_through(client, infer, clock, sim, creating):
+    """Until the last second of the sixtieth day the API is asked, and its answer is the program's."""
+    await infer(client)
+    clock.advance(timedelta(days=60, seconds=-1))
+    with pytest.raises(openai.BadRequestError, match="invalid training_file"):
+        await creating(client)
+    assert JOBS == sim.calls[-1].path.removeprefix("/v1")
+
+
+async def test_nothing_known_stops_the_job(client, sim, model):
+    """Without an inference on record the API is asked whose the key is, and then the job is stopped."""
+    error = await stopped(create(client))
+    assert type(error) is NoInferenceRecordedError
+    assert Verdict.UNKNOWN is error.eligibility.verdict
+    assert sim.organization().slug == error.eligibility.organization
+    assert [("GET", "/v1/models")] == [(call.method, call.path) for call in sim.calls]
+
+
+@pytest.mark.parametrize("now", [JUNE, START], ids=["from May 7", "from July 2"])
+async def test_an_organization_that_never_fine_tuned_is_stopped(connect, sim, clock, now):
+    """A key that sees neither a fine-tuned model nor a job can't create any since May 7."""
+    clock.set(now)
+    newcomer = sim.add_organization(slug="new-1", api_key="sk-new")
+    error = await stopped(create(connect(api_key=newcomer.api_key)))
+    assert type(error) is NeverFineTunedError
+    assert "earlier fine-tuning" in str(error)
+    assert ["GET", "GET"] == [call.method for call in sim.calls]  # models and jobs were listed
+
+
+async def test_the_policys_end_stops_the_job(client, infer, clock, posts):
+    """From January 6, 2027 on nobody can create jobs, whoever ran what."""
+    clock.set(AFTER_THE_END)
+    await infer(client)
+    error = await stopped(create(client))
+    assert type(error) is FineTuningClosedError
+    assert "since 2027-01-06 nobody can create fine-tuning jobs" in str(error)
+    assert 0 == posts(JOBS)
+
+
+async def test_before_the_policy_everything_goes_through(client, clock, sim):
+    """Before May 7 there was no rule, and nothing is asked."""
+    clock.set(SPRING)
+    with pytest.raises(openai.BadRequestError):
+        await create(client)
+    assert [("POST", "/v1" + JOBS)] == [(call.method, call.path) for call in sim.calls]
+
+
+async def test_earlier_fine_tuning_suffices_until_july(client, clock, model):
+    """Between May 7 and July 2 any trace of fine-tuning lets a job through."""
+    clock.set(JUNE)
+    with pytest.raises(openai.BadRequestError):
+        await create(client)
+
+
+async def test_the_message_answers_four_questions(client, infer, clock, model):
+    """An error says what was stopped, by which rule, on what evidence, and what to do now."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    error = await stopped(create(client))
+    what, rule, evidence, remedy = str(error).splitlines()
+    assert what.startswith("The fine-tuning job was not created: ")
+    assert "2026-09-30 00:00 UTC" in what
+    assert rule.startswith("Rule: since 2026-07-02: “Creating fine-tuning jobs is no longer available")
+    assert model in evidence
+    assert "2026-08-01 00:00 UTC" in evidence
+    assert "not the whole organization" in evidence
+    assert f"What to do: {error.remedy}" == remedy
+    assert "client.guard.keep_alive()" in remedy
+
+
+async def test_no_error_shows_a_key(client, infer, clock, sim):
+    """Neither text nor repr nor traceback of an error holds the key, or a part of it."""
+    shown = []
+    for prepare in (lambda: None, lambda: clock.set(AFTER_THE_END)):
+        prepare()
+        error = await stopped(create(client))
+        shown += [str(error), repr(error), "".join(traceback.format_exception(error))]
+        shown += [repr(error.eligibility), error.eligibility.model_dump_json()]
+        await infer(client)
+    assert sim.organization().api_key not in "\n".join(shown)
+
+
+async def test_an_openai_error_clause_catches_it(client):
+    """Programs that catch the SDK's errors catch ours."""
+    with pytest.raises(openai.OpenAIError):
+        await create(client)
+    with pytest.raises(FineTuneGuardError):
+        await create(client)
+
+
+async def test_what_cannot_be_known_can_be_left_to_the_api(connect, sim, posts):
+    """With ``on_unknown="allow"`` the API decides where the history can't; what is sure still stops."""
+    client = connect(config={"on_unknown": "allow"})
+    with pytest.raises(openai.PermissionDeniedError):
+        await create(client)
+    assert 1 == posts(JOBS)
+
+
+async def test_allowing_the_unknown_does_not_allow_the_impossible(connect, infer, clock, posts):
+    """``on_unknown="allow"`` is about what is unknown only."""
+    client = connect(config={"on_unknown": "allow"})
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    assert type(await stopped(create(client))) is InferenceWindowExpiredError
+    assert 0 == posts(JOBS)
+
+
+@pytest.mark.parametrize("config", [{"enabled": False}, {"hosts": []}], ids=["disabled", "host not named"])
+async def test_an_inactive_guard_does_nothing(connect, infer, posts, clock, config):
+    """Switched off, or behind a host it was not told of, the guard neither decides nor remembers."""
+    client = connect(config=config)
+    await infer(client)
+    clock.set(AFTER_THE_END)
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        await create(client)
+    assert not isinstance(caught.value, FineTuneGuardError)
+    assert not client.guard.active
+    assert {} == (await done(client.guard.history())).models
+    assert 1 == posts(JOBS)
+
+
+async def test_an_unnamed_host_is_told_once_in_the_log(connect, infer, caplog):
+    """A program behind a gateway learns from its log why the guard does nothing, without a warning."""
+    client = connect(config={"hosts": []})
+    with caplog.at_level(logging.INFO, "finetune_guard"):
+        await infer(client)
+        await infer(client.with_options(timeout=3))
+    (record,) = [record for record in caplog.records if "inactive" in record.getMessage()]
+    assert ("INFO", True) == (record.levelname, "FINETUNE_GUARD_HOSTS" in record.getMessage())
+
+
+async def test_a_wrong_key_is_the_apis_matter(connect, bare):
+    """With a key that the API doesn't know, a job fails as with the SDK's client."""
+    with pytest.raises(openai.AuthenticationError) as expected:
+        await create(bare.with_options(api_key="sk-wrong"))
+    with pytest.raises(openai.AuthenticationError) as caught:
+        await create(connect(api_key="sk-wrong"))
+    assert str(expected.value) == str(caught.value)

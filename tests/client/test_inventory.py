@@ -1,0 +1,377 @@
+"""``client.guard.models()``: every fine-tuned model that a key can see, or that the history remembers."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import DateSource, GuardConfig, GuardConfigError, Inventory, StoreError
+from finetune_guard.simulator import Fault, Simulator
+from finetune_guard.stores.disk.store import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import done
+from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
+
+pytestmark = pytest.mark.anyio
+
+MODELS, JOBS = "/v1/models", "/v1/fine_tuning/jobs"
+GONE, UNDATED, LEGACY = (
+    "ft:gpt-4-0613:acme::Gone",
+    "ft:gpt-9:acme::Undated",
+    "davinci:ft-acme-2022-12-22-07-26-01",
+)
+DAY = timedelta(days=1)
+JUNE = datetime(2026, 6, 1, tzinfo=timezone.utc)
+MADE = JUNE + timedelta(minutes=30)
+
+
+async def inventory(client, **options) -> Inventory:
+    return await done(client.guard.models(**options))
+
+
+def by_id(found):
+    return {record.id: record for record in found.models}
+
+
+@pytest.fixture
+def create_job(bare, clock):
+    """Has an unguarded client run a job to its end, in June; returns the job's id."""
+
+    async def create():
+        now = clock()
+        clock.set(JUNE)
+        file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+        job = await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id, suffix="mine"))
+        clock.set(now)
+        return job.id
+
+    return create
+
+
+@pytest.fixture
+def infer():
+    """Runs one inference."""
+
+    async def run(client, model):
+        await done(client.chat.completions.create(model=model, messages=MESSAGES))
+
+    return run
+
+
+@pytest.fixture
+async def named(client, sim):
+    """A client that knows already whose its key is."""
+    await done(client.guard.check(refresh=True))
+    sim.clear_calls()
+    return client
+
+
+def served(sim):
+    return [(call.method, call.path) for call in sim.calls]
+
+
+async def test_nothing_is_there(client, sim):
+    """An organization without fine-tuned models has an empty inventory, which is complete."""
+    found = await inventory(client)
+    assert ((), True, None, START) == (found.models, found.complete, found.failure, found.as_of)
+    assert [("GET", MODELS), ("GET", JOBS)] == served(sim)
+
+
+async def test_a_model_is_told_with_all_that_is_known(client, infer, sim, clock):
+    """Base, age, last inference and its source, end and its source, replacement."""
+    model = sim.add_model(suffix="support-bot", created_at=START - DAY)
+    await infer(client, model)
+    clock.advance(DAY)
+    (record,) = (await inventory(client)).models
+    assert (model, BASE, None, START - DAY) == (
+        record.id,
+        record.base,
+        record.checkpoint_step,
+        record.created_at,
+    )
+    last = record.last_inference
+    assert (model, START, "observed", "acme-28gund") == (
+        last.model,
+        last.at,
+        last.source.value,
+        last.organization,
+    )
+    assert (date(2027, 1, 14), 165) == (record.shutdown.day, record.days_left)
+    assert ("gpt-6-luna", False, True) == (
+        record.replacement,
+        record.replacement_can_be_fine_tuned,
+        record.visible,
+    )
+
+
+async def test_dates_of_the_base_are_said_to_be_the_apis(client, sim):
+    """What ``GET /models`` says of the base counts before the table."""
+    sim.add_model()
+    (record,) = (await inventory(client)).models
+    assert (DateSource.BASE, START.date()) == (record.shutdown.source, record.shutdown.as_of)
+
+
+async def test_dates_of_the_fine_tune_itself_come_first(way, closing, clock):
+    """Where the API dates fine-tunes themselves, that is what counts."""
+    with Simulator(clock=clock, fine_tunes_carry_shutdown_date=True, models=[BASE]) as sim:
+        guard = GuardConfig(store="memory", hosts=[sim.host], clock=clock)
+        key = sim.organization().api_key
+        client = closing(way.guarded(base_url=sim.base_url, api_key=key, guard=guard))
+        (record,) = (await inventory(client)).models
+        await done(client.close())
+    assert (DateSource.MODEL, date(2027, 1, 14)) == (record.shutdown.source, record.shutdown.day)
+
+
+async def test_models_of_jobs_and_checkpoints_are_in_it(client, create_job, bare):
+    """Models that a job has made, and its checkpoints, stand in it once each, with their age."""
+    job = await create_job()
+    finished = await done(bare.fine_tuning.jobs.retrieve(job))
+    checkpoints = (await done(bare.fine_tuning.jobs.checkpoints.list(job))).data
+    found = by_id(await inventory(client))
+    assert finished.fine_tuned_model in found
+    for checkpoint in checkpoints:
+        record = found[checkpoint.fine_tuned_model_checkpoint]
+        assert checkpoint.step_number == record.checkpoint_step
+    assert {MADE} == {record.created_at for record in found.values()}
+    assert 1 + len(checkpoints) == len(found)
+
+
+async def test_a_deleted_model_is_known_by_its_job(client, create_job, bare):
+    """What the list of models has no more the list of jobs still tells."""
+    job = await done(bare.fine_tuning.jobs.retrieve(await create_job()))
+    await done(bare.models.delete(job.fine_tuned_model))
+    record = by_id(await inventory(client))[job.fine_tuned_model]
+    assert (True, MADE) == (record.visible, record.created_at)
+
+
+async def test_a_job_that_is_under_way_is_no_model_yet(client, create_job, clock):
+    """Only what a job has made is a model."""
+    clock.set(JUNE)
+    await create_job()
+    found = await inventory(client)
+    assert ((), True) == (found.models, found.complete)
+
+
+async def test_models_of_other_projects_come_from_the_history(named, sim):
+    """A model that the key can't see, but the organization has used, is told as not visible."""
+    visible = sim.add_model(suffix="mine")
+    await done(named.guard.record(UNDATED, at=START - DAY))
+    found = by_id(await inventory(named))
+    assert {visible: True, UNDATED: False} == {name: record.visible for name, record in found.items()}
+    record = found[UNDATED]
+    assert (None, "imported", START - DAY) == (
+        record.created_at,
+        record.last_inference.source.value,
+        record.last_inference.at,
+    )
+    assert (None, None, None) == (record.shutdown, record.days_left, record.replacement)
+
+
+async def test_what_was_just_run_is_in_it(client, infer, sim):
+    """An inference that isn't written yet counts already."""
+    model = sim.add_model()
+    for _ in range(3):
+        await infer(client, model)
+        assert START == by_id(await inventory(client))[model].last_inference.at
+
+
+async def test_another_organizations_models_are_not_in_it(client, connect, infer, sim):
+    """Two organizations share a store and no model."""
+    mine = sim.add_model(suffix="mine")
+    other = sim.add_organization(slug="other-1", api_key="sk-other", models=[BASE])
+    await infer(client, mine)
+    theirs = (await inventory(connect(api_key=other.api_key))).models
+    assert [False] == [record.id == mine for record in theirs]
+    assert [mine] == [record.id for record in (await inventory(client)).models]
+
+
+async def test_what_ends_first_stands_first(named, sim):
+    """Models are sorted by their end, then by name; those without a known end stand last."""
+    last, first = (sim.add_model(base=f"ft:{BASE}:acme::{name}") for name in ("Zz", "Aa"))
+    for model in (UNDATED, LEGACY, GONE):
+        await done(named.guard.record(model))
+    assert [GONE, first, last, LEGACY, UNDATED] == [record.id for record in (await inventory(named)).models]
+
+
+async def test_days_are_counted_from_the_clock(named, sim, clock):
+    """Days left shrink from day to day, and are negative after the end."""
+    model = sim.add_model()
+    clock.set(datetime(2027, 1, 20, tzinfo=timezone.utc))
+    await done(named.guard.record(model))
+    (record,) = (await inventory(named)).models
+    assert (-6, False) == (record.days_left, record.visible)  # the API lists it no more
+
+
+@pytest.mark.parametrize(
+    ("path", "failure"), [(MODELS, "500"), (JOBS, "500"), (JOBS, "404"), (MODELS, "403"), (JOBS, "429")]
+)
+async def test_a_list_that_fails_leaves_the_other(client, sim, create_job, path, failure):
+    """The answer says that it isn't complete, and why; nothing is raised."""
+    await create_job()
+    whole = set(by_id(await inventory(client)))
+    sim.fault(Fault(method="GET", path=path, status=int(failure), code="odd"))
+    found = await inventory(client)
+    assert not found.complete
+    assert failure in found.failure
+    assert set(by_id(found)) <= whole
+    assert found.models
+
+
+async def test_without_any_answer_the_history_is_told(client, sim, infer):
+    """When the API doesn't answer at all, what is remembered is still told."""
+    model = sim.add_model()
+    await infer(client, model)
+    sim.fault(Fault(method="GET", path="/v1/*", status=500, times=None))
+    found = await inventory(client)
+    assert [(model, False)] == [(record.id, record.visible) for record in found.models]
+    assert (False, True) == (found.complete, "500" in found.failure)
+
+
+async def test_a_network_that_is_down(way, closing, clock, store):
+    """Where nobody listens, that is the failure that is told."""
+    guard = GuardConfig(store=store, hosts=["127.0.0.1:9"], clock=clock)
+    client = closing(way.guarded(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0, guard=guard))
+    found = await inventory(client)
+    assert ((), False) == (found.models, found.complete)
+    assert found.failure
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {"data": 7}, {"data": [None, {"id": 7}, {"id": "ft:"}]}, "<html>"]
+)
+@pytest.mark.parametrize("path", [MODELS, JOBS])
+async def test_a_malformed_list_does_no_harm(client, sim, path, body):
+    """What can't be read is passed over; a body that is no list makes the answer incomplete."""
+    visible = sim.add_model()
+    sim.fault(Fault(method="GET", path=path, status=200, body="null" if body is None else body))
+    found = await inventory(client)
+    is_list = isinstance(body, dict) and isinstance(body["data"], list)
+    assert is_list == found.complete
+    assert {visible} >= set(by_id(found))
+
+
+def job(number, model):
+    return {
+        "id": f"ftjob-{number}",
+        "object": "fine_tuning.job",
+        "created_at": 1_785_000_000,
+        "fine_tuned_model": model,
+    }
+
+
+async def test_jobs_are_read_page_by_page(client, sim):
+    """Each page is asked for after the last job of the one before, until there is no more."""
+    names = [f"ft:{BASE}:acme::Page{number}" for number in range(3)]
+    for number, name in enumerate(names):
+        page = {"object": "list", "data": [job(number, name)], "has_more": number < 2}
+        sim.fault(Fault(method="GET", path=JOBS, status=200, body=page))
+    found = await inventory(client)
+    assert (names, True) == ([record.id for record in found.models], found.complete)
+    assert 3 == served(sim).count(("GET", JOBS))
+
+
+async def test_more_jobs_than_a_page_holds(client, sim, bare, infer, clock):
+    """Jobs by the hundred are all read, from the API's own pages."""
+    await infer(client, sim.add_model())
+    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    for _ in range(101):
+        await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    clock.advance(timedelta(hours=1))
+    sim.clear_calls()
+    found = await inventory(client)
+    assert found.complete
+    assert 2 == served(sim).count(("GET", JOBS))
+    assert len(found.models) >= 102
+
+
+@pytest.mark.parametrize("cursor", ["same", "none"])
+async def test_pages_that_lead_nowhere_end(client, sim, cursor):
+    """A list that promises more for ever, or gives nothing to go on from, is left; it isn't complete."""
+    row = job(1, f"ft:{BASE}:acme::One") if cursor == "same" else {"fine_tuned_model": None}
+    body = {"object": "list", "data": [row], "has_more": True}
+    sim.fault(Fault(method="GET", path=JOBS, status=200, body=body, times=None))
+    assert not (await inventory(client)).complete
+    assert served(sim).count(("GET", JOBS)) <= 2
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+async def test_ten_thousand_models(client, connect, sim, tmp_path, place):
+    """An organization with ten thousand models gets them all, in seconds at the most."""
+    models = [
+        {"id": f"ft:{BASE}:acme::{number:05}", "object": "model", "created": 1_785_000_000}
+        for number in range(10_000)
+    ]
+    store = MemoryStore() if place == "memory" else DiskStore(tmp_path / "history")
+    client = connect(config={"store": store})
+    await done(client.guard.check(refresh=True))
+    await done(client.guard.record(models[7]["id"]))
+    sim.fault(Fault(method="GET", path=MODELS, status=200, body={"object": "list", "data": models}))
+    began = time.monotonic()
+    found = await inventory(client)
+    assert time.monotonic() - began < 30
+    assert [model["id"] for model in models] == [record.id for record in found.models]
+    assert [models[7]["id"]] == [record.id for record in found.models if record.last_inference is not None]
+
+
+async def test_what_it_sees_is_evidence(client, clock, sim):
+    """Models and jobs that are seen prove earlier fine-tuning, and the organization gets its name."""
+    clock.set(JUNE)
+    sim.add_model(created_at=datetime(2026, 4, 1, tzinfo=timezone.utc))
+    await inventory(client)
+    found = await done(client.guard.check())
+    assert ("earlier_fine_tuning", "acme-28gund") == (found.reason.value, found.organization)
+
+
+async def test_refreshing_is_told_to_the_store(client, store):
+    """Only ``refresh=True`` writes the dates that the API tells."""
+    await inventory(client)
+    await done(client.guard.flush())
+    assert {} == store.announced()
+    await inventory(client, refresh=True)
+    assert date(2027, 1, 14) == store.announced()[BASE].day
+
+
+class Unwritable(MemoryStore):
+    def announce(self, announced):
+        raise StoreError("the disk is full")
+
+
+class Unreadable(MemoryStore):
+    def history(self, organization):
+        raise RuntimeError("the network is gone")
+
+    evidence = announced = history
+
+
+async def test_dates_that_can_not_be_written_are_an_error(connect):
+    """Who asks for the dates to be remembered hears that they were not."""
+    client = connect(config={"store": Unwritable()})
+    await inventory(client)
+    with pytest.raises(StoreError, match="the disk is full"):
+        await inventory(client, refresh=True)
+
+
+async def test_a_history_that_can_not_be_read_leaves_what_the_api_tells(connect, sim, caplog):
+    """The models that the key sees are told without their history, and the log says why."""
+    visible = sim.add_model()
+    client = connect(config={"store": Unreadable()})
+    found = await inventory(client)
+    assert [(visible, None)] == [(record.id, record.last_inference) for record in found.models]
+    assert "can't read the history" in caplog.text
+
+
+@pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
+async def test_elsewhere_nothing_is_asked(connect, sim, fields):
+    """On another host, or switched off, the error says what to configure, and no request is sent."""
+    with pytest.raises(GuardConfigError, match=r"GuardConfig\(hosts="):
+        await inventory(connect(config=fields))
+    assert () == sim.calls
+
+
+async def test_it_can_be_kept_as_json(client, sim, infer):
+    """What it tells survives being written down and read again."""
+    await infer(client, sim.add_model())
+    found = await inventory(client)
+    assert found == Inventory.model_validate_json(found.model_dump_json())

@@ -1,0 +1,91 @@
+"""``client.guard.keep_alive()``: what a program gets when it asks itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import FineTuningRefusedError, GuardConfigError, KeepAlive, KeepAliveError, Source
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/chat/completions"
+
+
+async def test_the_outcome_tells_what_was_done(client, clock, model):
+    """Model and time of the inference are told, and it is remembered as a keep-alive."""
+    outcome = await done(client.guard.keep_alive())
+    assert (True, model, clock(), None) == (outcome.sent, outcome.model, outcome.at, outcome.reason)
+    assert Source.KEEP_ALIVE is (await done(client.guard.history())).last_inference.source
+    assert "eligible" == (await done(client.guard.check())).verdict.value
+
+
+async def test_it_is_not_sent_when_it_is_not_due(client, infer, posts):
+    """While the window is open for long nothing is sent, and the reason told."""
+    await infer(client)
+    outcome = await done(client.guard.keep_alive())
+    assert (False, "not_due") == (outcome.sent, outcome.reason.value)
+    assert 1 == posts(CHAT)
+
+
+async def test_it_is_due_by_the_default_policy_without_configuration(client, infer, clock, posts):
+    """Asking is enough: no configuration is needed to keep the window open by hand."""
+    await infer(client)
+    clock.advance(KeepAlive().renew_within + timedelta(days=40))
+    assert (await done(client.guard.keep_alive())).sent
+    assert 2 == posts(CHAT)
+
+
+async def test_it_can_be_forced(client, infer, posts):
+    """``force`` sends it whether it is due or not."""
+    await infer(client)
+    assert (await done(client.guard.keep_alive(force=True))).sent
+    assert 2 == posts(CHAT)
+
+
+async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
+    """When no job can be created any more a keep-alive is of no use; ``force`` sends it all the same."""
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    outcome = await done(client.guard.keep_alive())
+    assert (False, "creation_closed") == (outcome.sent, outcome.reason.value)
+    assert 0 == posts(CHAT)
+    assert (await done(client.guard.keep_alive(force=True))).sent
+
+
+async def test_after_a_refusal_it_takes_force(client, sim, infer, posts):
+    """Where the API has refused, an inference may not help, so it is sent by force only."""
+    await infer(client)
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+    outcome = await done(client.guard.keep_alive())
+    assert (False, "refused", 1) == (outcome.sent, outcome.reason, posts(CHAT))
+    assert (await done(client.guard.keep_alive(force=True))).sent
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "", "ft", 5, b"ft:a:b::c"])
+async def test_a_base_model_is_rejected(client, sim, model):
+    """A base model keeps no window open: a wrong id is an error, not a charge."""
+    with pytest.raises(GuardConfigError, match=r"keep_alive\(model=...\) is .*fine-tuned model's id"):
+        await done(client.guard.keep_alive(model=model))
+    assert () == sim.calls
+
+
+async def test_it_uses_the_clients_own_options(client, sim, model):
+    """A copy for another organization keeps that organization's window open."""
+    other = sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
+    await done(client.with_options(api_key="sk-other").guard.keep_alive())
+    assert sim.last_inference(other) is not None
+    assert sim.last_inference() is None
+
+
+async def test_a_failure_leaves_the_way_free(client, sim, model, posts):
+    """After a keep-alive has failed the next one is sent at once."""
+    sim.fault(Fault.insufficient_quota(path="/v1/chat/completions"))
+    with pytest.raises(KeepAliveError):
+        await done(client.guard.keep_alive())
+    assert (await done(client.guard.keep_alive())).sent
+    assert 2 == posts(CHAT)

@@ -1,0 +1,170 @@
+"""Which models a keep-alive is sent to, in which order, and what happens when one doesn't answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard import KeepAlive, KeepAliveError
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def called(sim):
+    """The models that were called since the last look, with the answers' statuses."""
+
+    def look():
+        calls = [(call.model, call.status) for call in sim.calls if call.path == CHAT]
+        sim.clear_calls()
+        return calls
+
+    return look
+
+
+@pytest.fixture
+async def three(client, infer, sim, clock, called):
+    """Three models, used one after the other; the window has lapsed since."""
+    models = [sim.add_model(suffix=name) for name in ("first", "second", "third")]
+    for model in models:
+        await infer(client, on=model)
+        clock.advance(timedelta(days=1))
+    clock.advance(timedelta(days=60))
+    called()
+    return models
+
+
+async def test_the_model_used_last_comes_first(client, three, called):
+    """What answered last most likely answers again."""
+    outcome = await done(client.guard.keep_alive())
+    assert (True, three[-1]) == (outcome.sent, outcome.model)
+    assert [(three[-1], 200)] == called()
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+async def test_the_next_model_is_tried_at_once(client, three, called, sim, status):
+    """A model that is gone, not permitted or not a chat model is left for the one before it."""
+    for model in three[1:]:
+        sim.fault(Fault(path=CHAT, model=model, status=status))
+    assert three[0] == (await done(client.guard.keep_alive())).model
+    assert [(three[2], status), (three[1], status), (three[0], 200)] == called()
+
+
+async def test_a_preferred_model_comes_first(connect, three, called):
+    """``KeepAlive(model=...)`` names what to try before all others."""
+    client = connect(config={"keep_alive": KeepAlive(model=three[0])})
+    await done(client.guard.keep_alive())
+    assert [(three[0], 200)] == called()
+
+
+async def test_only_the_model_asked_for_is_tried(client, three, called, sim):
+    """``keep_alive(model=...)`` means that model and no other."""
+    sim.fault(Fault(path=CHAT, model=three[1], status=404, code="model_not_found"))
+    with pytest.raises(KeepAliveError) as caught:
+        await done(client.guard.keep_alive(model=three[1]))
+    assert {three[1]: "404 model_not_found"} == caught.value.attempts
+    assert [(three[1], 404)] == called()
+
+
+async def test_models_known_to_be_shut_down_are_not_tried(client, infer, sim, clock, called):
+    """The published shutdown dates save a request that can't succeed."""
+    gone, alive = sim.add_model(base="gpt-3.5-turbo-0125"), sim.add_model()
+    await infer(client, on=alive)
+    clock.advance(timedelta(hours=1))
+    await infer(client, on=gone)
+    clock.advance(timedelta(days=90))
+    called()
+    await done(client.guard.keep_alive())
+    assert [(alive, 200)] == called()
+
+
+async def test_models_are_found_through_the_api(client, sim, called):
+    """Without a history the API is asked for its models; the newest finished one is called."""
+    sim.add_model(suffix="old")
+    sim.clock.advance(timedelta(days=1))
+    newest = sim.add_model(suffix="new")
+    sim.add_model(base=f"{newest}:ckpt-step-10")
+    assert newest == (await done(client.guard.keep_alive())).model
+    assert [(newest, 200)] == called()
+
+
+async def test_models_are_found_through_jobs(client, sim, called, model):
+    """A key that may not list models may list jobs, which name theirs."""
+    job = {"id": "ftjob-1", "fine_tuned_model": model, "created_at": 1785000000}
+    sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
+    sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", status=200, times=None, body={"data": [job]}))
+    assert model == (await done(client.guard.keep_alive())).model
+    assert [(model, 200)] == called()
+
+
+async def test_a_rate_limit_is_waited_for(client, model, infer, clock, called, sim):
+    """After 429 the call is repeated when the API allows it."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    called()
+    sim.fault(Fault.rate_limited(retry_after=0.05, path=CHAT))
+    assert model == (await done(client.guard.keep_alive())).model
+    assert [(model, 429), (model, 200)] == called()
+
+
+async def test_a_wait_longer_than_the_deadline_is_not_begun(connect, three, called, sim):
+    """When the API asks for more patience than is configured, the keep-alive fails at once."""
+    client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(seconds=5))})
+    sim.fault(Fault.rate_limited(retry_after=3600, path=CHAT, times=None))
+    with pytest.raises(KeepAliveError) as caught:
+        await done(client.guard.keep_alive())
+    assert isinstance(caught.value.__cause__, openai.RateLimitError)
+    assert {three[2]: "429 rate_limit_exceeded"} == caught.value.attempts
+    assert 1 == len(called())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "why"),
+    [
+        (Fault.insufficient_quota(path=CHAT, times=None), openai.RateLimitError, "429 insufficient_quota"),
+        (Fault.unauthorized(path=CHAT, times=None), openai.AuthenticationError, "401 invalid_api_key"),
+        (
+            Fault.billing_hard_limit(path=CHAT, times=None),
+            openai.BadRequestError,
+            "400 billing_hard_limit_reached",
+        ),
+    ],
+    ids=["quota", "key", "billing"],
+)
+async def test_what_no_retry_can_mend_ends_it(connect, three, called, sim, fault, error, why):
+    """Without money or with a wrong key no other model is tried; the SDK's error is the cause."""
+    client = connect(max_retries=5)
+    sim.fault(fault)
+    with pytest.raises(KeepAliveError) as caught:
+        await done(client.guard.keep_alive())
+    assert {three[2]: why} == caught.value.attempts
+    assert type(caught.value.__cause__) is error
+    assert 1 == len(called())
+
+
+async def test_the_error_names_every_model_and_no_secret(client, three, sim, model):
+    """The error tells why each model didn't answer, and never quotes the API, which may quote a key."""
+    key = sim.organization().api_key
+    sim.fault(Fault(path=CHAT, status=404, code="model_not_found", message=f"not for {key}", times=None))
+    with pytest.raises(KeepAliveError) as caught:
+        await done(client.guard.keep_alive())
+    assert {*three, model} == set(caught.value.attempts)  # the last one was found through the API
+    assert all(model in str(caught.value) for model in three)
+    assert caught.value.remedy in str(caught.value)
+    assert key not in f"{caught.value}{caught.value!r}{caught.value.attempts}"
+
+
+async def test_a_lost_connection_is_tried_again(client, model, infer, clock, sim, called):
+    """An answer that breaks off is as good as none; the next try counts."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    called()
+    sim.fault(Fault(path=CHAT, status=500))
+    assert (await done(client.guard.keep_alive())).sent
+    assert [(model, 500), (model, 200)] == called()

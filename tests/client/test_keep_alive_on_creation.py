@@ -1,0 +1,149 @@
+"""A keep-alive is sent before a job is created when it is configured and due, and never otherwise."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard import (
+    InferenceWindowExpiredError,
+    KeepAlive,
+    KeepAliveError,
+    NoInferenceRecordedError,
+    Source,
+)
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done
+from tests.support.constants import BASE, START, TRAINING_DATA
+
+pytestmark = pytest.mark.anyio
+
+CHAT, JOBS = "/chat/completions", "/fine_tuning/jobs"
+
+
+@pytest.fixture
+async def training_file(bare):
+    return (await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))).id
+
+
+@pytest.fixture
+def create(training_file):
+    async def run(client):
+        return await done(client.fine_tuning.jobs.create(model=BASE, training_file=training_file))
+
+    return run
+
+
+@pytest.fixture
+def kept(connect):
+    """A client that keeps the window open when a job is created."""
+    return connect(config={"keep_alive": KeepAlive(renew_within=timedelta(days=14))})
+
+
+async def test_a_lapsed_window_is_renewed_first(kept, infer, clock, posts, model, create):
+    """After sixty days a minimal inference goes first, and then the job is created."""
+    await infer(kept)
+    now = clock.advance(timedelta(days=61))
+    assert "validating_files" == (await create(kept)).status
+
+    last = (await done(kept.guard.history())).last_inference
+    assert (model, now, Source.KEEP_ALIVE) == (last.model, last.at, last.source)
+    assert (2, 1) == (posts(CHAT), posts(JOBS))
+
+
+async def test_an_unknown_window_is_made_known(kept, posts, model, create):
+    """When nothing is known, a model is found through the API and called."""
+    assert "validating_files" == (await create(kept)).status
+    assert (1, 1) == (posts(CHAT), posts(JOBS))
+
+
+async def test_a_window_that_closes_soon_is_renewed(kept, infer, clock, posts, create):
+    """Within ``renew_within`` of its end the window is renewed, while the job could be created anyway."""
+    await infer(kept)
+    clock.advance(timedelta(days=46))
+    await create(kept)
+    assert 2 == posts(CHAT)
+
+
+async def test_a_window_that_is_open_for_long_is_left_alone(kept, infer, clock, posts, create):
+    """Earlier than that nothing is sent and nothing is charged."""
+    await infer(kept)
+    clock.advance(timedelta(days=46, seconds=-1))
+    await create(kept)
+    assert 1 == posts(CHAT)
+
+
+async def test_without_configuration_nothing_is_sent(client, infer, clock, posts, create):
+    """A keep-alive costs money: it is never sent unasked."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    with pytest.raises(InferenceWindowExpiredError):
+        await create(client)
+    assert (1, 0) == (posts(CHAT), posts(JOBS))
+
+
+async def test_an_upload_renews_a_lapsed_window_only(kept, infer, clock, posts):
+    """A file is worth a keep-alive when it would be stopped else; not when nothing is known."""
+    upload = {"file": ("a.jsonl", TRAINING_DATA), "purpose": "fine-tune"}
+    await done(kept.files.create(**upload))
+    assert 0 == posts(CHAT)
+    await infer(kept)
+    clock.advance(timedelta(days=61))
+    await done(kept.files.create(**upload))
+    assert (2, 2) == (posts(CHAT), posts("/files"))
+
+
+async def test_a_failing_keep_alive_does_not_stop_a_job_that_may_be_created(
+    kept, infer, clock, sim, create, caplog
+):
+    """While the window is open, a keep-alive that fails is logged, and the job goes through."""
+    await infer(kept)
+    clock.advance(timedelta(days=50))
+    sim.fault(Fault.insufficient_quota(path="/v1/chat/completions"))
+    assert "validating_files" == (await create(kept)).status
+    assert ["The keep-alive failed"] == [
+        record.message.partition(";")[0] for record in caplog.records if record.levelno >= logging.WARNING
+    ]
+
+
+async def test_a_failing_keep_alive_explains_the_refused_job(kept, infer, clock, sim, posts, model, create):
+    """When the window has lapsed, the error tells of both: the rule and why it could not be met."""
+    await infer(kept)
+    clock.advance(timedelta(days=61))
+    sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=None))
+    with pytest.raises(InferenceWindowExpiredError, match="429 insufficient_quota") as caught:
+        await create(kept)
+    failure = caught.value.__cause__
+    assert isinstance(failure, KeepAliveError)
+    assert {model: "429 insufficient_quota"} == failure.attempts
+    assert isinstance(failure.__cause__, openai.RateLimitError)
+    assert (2, 0) == (posts(CHAT), posts(JOBS))
+
+
+async def test_without_any_model_the_job_is_stopped(connect, sim, clock, create):
+    """An organization whose jobs brought no model has nothing to call."""
+    other = sim.add_organization(slug="other-1", api_key="sk-other", fine_tuned_before=True)
+    client = connect(config={"keep_alive": KeepAlive()}, api_key=other.api_key)
+    with pytest.raises(openai.OpenAIError, match="Keep-alive: No fine-tuned model") as caught:
+        await create(client)
+    assert not isinstance(caught.value, NoInferenceRecordedError)
+    assert {} == caught.value.__cause__.attempts
+
+
+async def test_what_is_sent_is_the_smallest_call(way, closing, wire, clock, configured):
+    """One token in, one token out, by the parameter that every chat model takes."""
+    model = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+    listed = {"object": "list", "data": [{"id": model, "object": "model", "created": 1785000000}]}
+    wire.get("https://api.openai.com/v1/models").respond(200, json=listed)
+    chat = wire.post("https://api.openai.com/v1/chat/completions").respond(200, json={"id": "x"})
+    wire.post("https://api.openai.com/v1/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
+    client = closing(way.guarded(api_key="sk-test", guard=configured(keep_alive=KeepAlive())))
+    await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+    (call,) = chat.calls
+    assert b'{"model":"%s"' % model.encode() == call.request.content[: 11 + len(model)]
+    assert b'"max_completion_tokens":1}' == call.request.content[-26:]
+    assert START == (await done(client.guard.history())).last_inference.at

@@ -1,0 +1,283 @@
+"""The keep-alive in the background: when it is sent, and when it is not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import anyio
+import pytest
+
+from finetune_guard import FineTuningRefusedError, GuardConfig, KeepAlive, Source, StoreError
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import done
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/chat/completions"
+NEAR = timedelta(days=50)
+OURS = "finetune_guard"
+
+
+async def until(condition):
+    """Wait until something has happened in the background."""
+    with anyio.fail_after(60):
+        while not condition():  # noqa: ASYNC110 -- threads bring it about as well as tasks
+            await anyio.sleep(0.02)
+
+
+def lookouts(client):
+    keeper = client._finetune_guard.keeper
+    return [] if keeper is None else list(keeper._lookouts.values())
+
+
+def keeper_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "finetune-guard-keeper"]
+
+
+async def settled(client):
+    """Wait until the background has looked after every organization and sleeps."""
+    await until(
+        lambda: lookouts(client) and all(each.next_at > time.monotonic() for each in lookouts(client))
+    )
+
+
+@pytest.fixture
+def kept(connect):
+    """Makes clients that look after the window in the background."""
+
+    def make(renew_within="14d", config=None, **options):
+        keep_alive = KeepAlive(renew_within=renew_within, background=True)
+        return connect(config={"keep_alive": keep_alive, **(config or {})}, **options)
+
+    return make
+
+
+@pytest.fixture
+async def near(client, infer, clock):
+    """An organization whose window closes in ten days."""
+    await infer(client)
+    await done(client.guard.flush())
+    clock.advance(NEAR)
+
+
+async def use(client):
+    """Make a request that is no inference."""
+    await done(client.files.list())
+
+
+async def test_a_window_that_closes_soon_is_renewed(kept, near, posts, clock, model, caplog):
+    """A program that never creates a job keeps its window open, and its log says so."""
+    caplog.set_level(logging.INFO, OURS)
+    client = kept()
+    await use(client)
+    await until(lambda: posts(CHAT) == 2)
+    await settled(client)
+    last = (await done(client.guard.history())).last_inference
+    assert (model, clock(), Source.KEEP_ALIVE) == (last.model, last.at, last.source)
+    said = f"finetune-guard sent a keep-alive: {model} answered, and the window is open until 2026-11-19"
+    assert [f"{said} 00:00 UTC."] == [record.message for record in caplog.records if record.name == OURS]
+
+
+async def test_it_wakes_when_the_window_nears(kept, client, infer, clock, posts):
+    """It sleeps until the window closes within renew_within, and sends then, unprompted."""
+    await infer(client)
+    clock.advance(timedelta(days=60, seconds=-21))
+    keeping = kept("20s")
+    await use(keeping)
+    await settled(keeping)
+    assert 1 == posts(CHAT)
+    clock.advance(timedelta(seconds=10))
+    await until(lambda: posts(CHAT) == 2)
+    await settled(keeping)
+    assert (await done(keeping.guard.check())).remaining > timedelta(days=59)
+
+
+async def test_a_window_that_is_open_for_long_is_left_alone(kept, client, infer, clock, posts):
+    """Nothing is sent before it is due."""
+    await infer(client)
+    clock.advance(timedelta(days=45))
+    keeping = kept()
+    await use(keeping)
+    await settled(keeping)
+    assert 1 == posts(CHAT)
+
+
+async def test_an_inference_of_the_programs_own_needs_no_other(kept, near, infer, posts):
+    """The first call of a program may be what renews the window: nothing is sent beside it."""
+    keeping = kept()
+    await infer(keeping)
+    await settled(keeping)
+    assert 2 == posts(CHAT)
+
+
+async def test_nothing_begins_before_the_first_use(kept, near, posts):
+    """Constructing a client, copying it and asking what is known begin nothing."""
+    client = kept()
+    client.with_options(timeout=5)
+    await done(client.guard.check())
+    assert ([], 1, []) == (keeper_threads(), posts(CHAT), lookouts(client))
+
+
+async def test_it_is_off_by_default(connect, near, posts):
+    """A configured keep-alive is sent before jobs only, unless the background is asked for."""
+    client = connect(config={"keep_alive": KeepAlive()})
+    await use(client)
+    assert (None, 1) == (client._finetune_guard.keeper, posts(CHAT))
+
+
+async def test_the_environment_can_ask_for_it(way, near, sim, store, clock, closing, monkeypatch, posts):
+    """FINETUNE_GUARD_KEEP_ALIVE takes it as JSON."""
+    monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"background": true}')
+    config = GuardConfig(store=store, hosts=[sim.host], clock=clock)
+    key = sim.organization().api_key
+    client = closing(way.guarded(base_url=sim.base_url, api_key=key, guard=config))
+    await use(client)
+    await until(lambda: posts(CHAT) == 2)
+
+
+async def test_an_unknown_window_is_made_known(kept, model, posts):
+    """Where no inference is known, the API is asked for a model, and that one is called."""
+    client = kept()
+    await use(client)
+    await until(lambda: posts(CHAT) == 1)
+    await settled(client)
+    assert "eligible" == (await done(client.guard.check())).verdict
+
+
+async def test_nothing_is_sent_after_the_policys_end(kept, near, clock, posts, caplog):
+    """When nobody can create jobs any more, no inference is paid for; the log says so once."""
+    caplog.set_level(logging.INFO, OURS)
+    clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
+    client = kept()
+    await use(client)
+    await settled(client)
+    assert 1 == posts(CHAT)
+    assert ["Nobody can create"] == [r.message[:17] for r in caplog.records if r.name == OURS]
+
+
+async def test_nothing_is_sent_after_a_refusal(kept, client, near, sim, posts, caplog):
+    """Where the API has refused a job, an inference may not help: that is left to people."""
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+    keeping = kept()
+    await use(keeping)
+    await settled(keeping)
+    assert 1 == posts(CHAT)
+    assert ["The API has refused a job"] == [r.message[:25] for r in caplog.records if r.name == OURS]
+
+
+class Unreadable(MemoryStore):
+    """A store that can't be read."""
+
+    def evidence(self, organization):
+        raise StoreError("out of order", remedy="none")
+
+
+async def test_nothing_is_sent_when_the_history_can_not_be_read(kept, model, posts):
+    """It could be the second one: who can't see the history sends nothing unasked."""
+    client = kept(config={"store": Unreadable()})
+    await use(client)
+    await settled(client)
+    assert 0 == posts(CHAT)
+
+
+async def test_nothing_is_sent_to_other_hosts(kept, near, posts):
+    """Where the policy isn't known to hold, nothing begins."""
+    client = kept(config={"hosts": []})
+    await use(client)
+    assert ([], 1) == (lookouts(client), posts(CHAT))
+
+
+async def test_a_fleet_sends_one(kept, near, sim, posts):
+    """Eight guards that share a history wake at once, and one of them sends."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=0.2, times=None))
+    clients = [kept() for _ in range(8)]
+    for client in clients:
+        await use(client)
+    for client in clients:
+        await settled(client)
+    assert 2 == posts(CHAT)
+
+
+async def test_copies_share_one(kept, near, sim, way, posts):
+    """Copies of a client are looked after together; with another key, its organization is, too."""
+    sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
+    client = kept()
+    other = client.with_options(api_key="sk-other")
+    for each in (client, client.with_options(timeout=5), other):
+        await use(each)
+    await until(lambda: len(lookouts(client)) == 2)
+    await settled(client)
+    assert 3 == posts(CHAT)
+    assert (0 if way.is_async else 1) == len(keeper_threads())
+
+
+async def test_a_failure_is_logged_once_and_tried_again(kept, client, infer, clock, sim, posts, caplog):
+    """While no model answers, one warning tells why; as soon as one does, the window is renewed."""
+    caplog.set_level(logging.INFO, OURS)
+    await infer(client)
+    clock.advance(timedelta(days=60, seconds=-5))
+    sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
+    keeping = kept()
+    await use(keeping)
+    await until(lambda: posts(CHAT) == 4)
+    await settled(keeping)
+    said = [(r.levelname, r.message) for r in caplog.records if r.name == OURS]
+    assert ["WARNING", "INFO"] == [level for level, _ in said]
+    assert "429 insufficient_quota" in said[0][1]
+    assert "sent a keep-alive" in said[1][1]
+
+
+async def test_an_answer_that_does_not_help_is_not_sought_again_at_once(kept, near, clock, posts, caplog):
+    """When the server dates its answers long ago, the window stays as it is: the next try waits an hour."""
+    client = kept(config={"clock": lambda: clock() + timedelta(days=58)})
+    await use(client)
+    await settled(client)
+    (lookout,) = lookouts(client)
+    assert lookout.next_at - time.monotonic() > timedelta(minutes=50).total_seconds()
+    assert ["A keep-alive was answered"] == [r.message[:25] for r in caplog.records if r.name == OURS]
+    assert 2 == posts(CHAT)
+
+
+async def test_logging_that_fails_stops_nothing(kept, near, posts):
+    """A handler that raises is the program's affair: the window is renewed all the same."""
+
+    class Failing(logging.Handler):
+        def emit(self, record):
+            raise RuntimeError(record.message)
+
+    handler = Failing()
+    logger = logging.getLogger(OURS)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        client = kept()
+        await use(client)
+        await until(lambda: posts(CHAT) == 2)
+        await settled(client)
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeHandler(handler)
+    assert 2 == posts(CHAT)
+
+
+class Broken(MemoryStore):
+    """A store that nobody expects to do this."""
+
+    def evidence(self, organization):
+        raise SystemExit("out of order")
+
+
+async def test_a_part_that_breaks_is_told_once_and_tried_again(kept, model, caplog):
+    """Whatever fails in the background is logged with where it did, and the program goes on."""
+    client = kept(config={"store": Broken()})
+    await use(client)
+    await settled(client)
+    (record,) = [record for record in caplog.records if record.name == OURS]
+    assert ("WARNING", True) == (record.levelname, "in evidence" in record.message)
+    await use(client)

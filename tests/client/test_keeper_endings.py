@@ -1,0 +1,395 @@
+"""How the keep-alive in the background ends: it outlives no client, no loop and no process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+
+import anyio
+import pytest
+
+from finetune_guard import KeepAlive, guard
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.testing import simulator_environment
+from tests.client.both_ways import ASYNC, done, entered
+from tests.support.constants import MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/chat/completions"
+NAME = "finetune-guard-keeper"
+
+
+async def until(condition):
+    """Wait until something has happened in the background."""
+    with anyio.fail_after(60):
+        while not condition():  # noqa: ASYNC110 -- threads bring it about as well as tasks
+            await anyio.sleep(0.02)
+
+
+def keeper_threads():
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def at_work(keeper):
+    """Whether a keeper has a thread, a timer or a task."""
+    return any(getattr(keeper, part, None) is not None for part in ("_thread", "_timer", "_task"))
+
+
+async def settled(client):
+    """Wait until the background has looked and sleeps."""
+    keeper = client._finetune_guard.keeper
+    await until(lambda: any(each.next_at > time.monotonic() for each in keeper._lookouts.values()))
+    await until(lambda: getattr(keeper, "_task", None) is None)
+
+
+@pytest.fixture
+def options(sim, configured):
+    """What makes a client look after the window in the background."""
+    return {
+        "base_url": sim.base_url,
+        "api_key": sim.organization().api_key,
+        "max_retries": 0,
+        "guard": configured(keep_alive=KeepAlive(background=True)),
+    }
+
+
+async def use(client):
+    await done(client.files.list())
+
+
+async def test_closing_a_client_ends_it(way, options):
+    """After close() nothing is left: no thread, no timer, no task."""
+    client = way.guarded(**options)
+    await use(client)
+    await settled(client)
+    keeper = client._finetune_guard.keeper
+    assert at_work(keeper)
+    await done(client.close())
+    assert (False, []) == (at_work(keeper), keeper_threads())
+
+
+async def test_a_context_manager_ends_it(way, options):
+    """So does the end of a with block, even right after the first use."""
+    async with entered(way.guarded(**options)) as client:
+        await use(client)
+        keeper = client._finetune_guard.keeper
+    assert (False, []) == (at_work(keeper), keeper_threads())
+
+
+async def test_closing_any_copy_ends_it_for_all(way, options):
+    """Copies share one HTTP client: when that is closed none of them can send any more."""
+    client = way.guarded(**options)
+    await use(client)
+    await use(client.with_options(timeout=5))
+    await settled(client)
+    await done(client.with_options(timeout=7).close())
+    assert (False, []) == (at_work(client._finetune_guard.keeper), keeper_threads())
+
+
+def noticing(way, sending):
+    """An HTTP client that sets ``sending`` when an inference is sent."""
+
+    def notice(request):
+        if request.url.path.endswith(CHAT):
+            sending.set()
+
+    async def notice_later(request):
+        notice(request)
+
+    return way.http_client(event_hooks={"request": [notice_later if way.is_async else notice]})
+
+
+async def test_a_client_that_is_closed_while_it_sends(way, options, sim, model, caplog):
+    """close() doesn't wait for a slow answer for long, and the log stays quiet about what it cut off."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
+    sending = threading.Event()
+    client = way.guarded(http_client=noticing(way, sending), **options)
+    await use(client)
+    await until(sending.is_set)
+    await done(client.close())
+    assert not [call for call in sim.calls if call.path == "/v1/chat/completions"]
+    sim.stop()  # so that a thread that waits for the answer needn't do so to the end
+    await until(lambda: not at_work(client._finetune_guard.keeper))
+    assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
+
+
+async def test_a_dropped_client_ends_it(way, options):
+    """It keeps no client from being collected: fifty that were used and dropped leave nothing behind."""
+    keepers, clients = [], []
+    http_client = way.http_client()
+
+    async def use_and_drop():
+        client = way.guarded(http_client=http_client, **options)
+        await use(client)
+        await settled(client)
+        keepers.append(client._finetune_guard.keeper)
+        clients.append(weakref.ref(client))
+
+    for _ in range(50):
+        await use_and_drop()
+    gc.collect()
+    assert [None] * 50 == [reference() for reference in clients]
+    await until(lambda: not keeper_threads())
+    await until(lambda: not any(at_work(keeper) for keeper in keepers))
+    await done(http_client.aclose() if way.is_async else http_client.close())
+
+
+async def test_it_goes_on_with_the_client_that_is_left(way, options):
+    """A program that uses short-lived copies only is looked after as long as the original is there."""
+    client = way.guarded(**options)
+    await use(client.with_options(timeout=5))
+    await settled(client)
+    gc.collect()
+    keeper = client._finetune_guard.keeper
+    assert (True, [client]) == (at_work(keeper), [known() for known in keeper._clients.values()])
+    await done(client.close())
+
+
+async def test_an_existing_client_is_kept_too(way, bare, sim, configured, model, posts):
+    """guard(client) looks after the window as a client of ours does."""
+    client = guard(bare, configured(keep_alive=KeepAlive(background=True)))
+    await use(client)
+    await until(lambda: posts(CHAT) == 1)
+    await done(client.close())
+    assert not at_work(client._finetune_guard.keeper)
+
+
+async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):
+    """A task that was cancelled together with all others begins again with the next request."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=600))
+    sending = threading.Event()
+    async with ASYNC.guarded(http_client=noticing(ASYNC, sending), **options) as client:
+        await use(client)
+        keeper = client._finetune_guard.keeper
+        await until(sending.is_set)
+        keeper._task.cancel()
+        await until(lambda: not at_work(keeper))
+        await use(client)
+        await until(lambda: posts(CHAT) == 1)
+
+
+async def test_programs_that_wait_for_all_tasks_do_not_wait_for_it(options):
+    """While it sleeps it is no task, so that gathering all tasks of a program comes to an end."""
+    async with ASYNC.guarded(**options) as client:
+        await use(client)
+        await settled(client)
+        assert at_work(client._finetune_guard.keeper)
+        assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+class Blocking(MemoryStore):
+    """A store that answers when it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.let = threading.Event(), threading.Event()
+
+    def evidence(self, organization):
+        self.asked.set()
+        assert self.let.wait(60)
+        return super().evidence(organization)
+
+
+async def test_the_event_loop_is_never_blocked(options, configured):
+    """However slow a store is, the loop runs on: here it is the loop that lets the store answer."""
+    store = Blocking()
+    config = configured(store=store, keep_alive=KeepAlive(background=True))
+    async with ASYNC.guarded(**{**options, "guard": config}) as client:
+        await use(client)
+        await until(store.asked.is_set)
+        store.let.set()
+        await settled(client)
+
+
+def test_each_loop_has_its_own(options, model, posts):
+    """A client used by one asyncio.run after another is looked after in each; nothing is left pending."""
+    client = ASYNC.guarded(**options)
+    keepers = []
+
+    async def once():
+        async with ASYNC.http_client() as http_client:
+            await client.with_options(http_client=http_client).files.list()
+            keepers.append((client._finetune_guard.keeper, asyncio.get_running_loop()))
+            assert at_work(keepers[-1][0])
+            assert keepers[-1][0]._loop is asyncio.get_running_loop()
+
+    for _ in range(2):
+        asyncio.run(once())
+    assert keepers[0][0] is keepers[1][0]
+    asyncio.run(client.close())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the sockets of such a program
+def test_a_loop_that_is_closed_without_a_word(options, model, caplog):
+    """A loop that is simply closed leaves no pending task to be complained about."""
+    loop = asyncio.new_event_loop()
+
+    async def once():
+        client = ASYNC.guarded(**options)
+        await use(client)
+        await settled(client)
+        await client._client.aclose()
+
+    loop.run_until_complete(once())
+    loop.close()
+    gc.collect()
+    assert [] == [record.message for record in caplog.records]
+
+
+def test_under_trio_it_says_so_once(options, sim, caplog):
+    """Where there is no asyncio, nothing begins in the background, and one warning says what to do."""
+    trio = pytest.importorskip("trio")
+
+    async def without_a_guard():
+        async with ASYNC.bare(**{name: value for name, value in options.items() if name != "guard"}) as bare:
+            await use(bare)
+
+    try:
+        trio.run(without_a_guard)
+    except RuntimeError:
+        pytest.skip("this release of openai needs asyncio")
+
+    async def twice():
+        async with ASYNC.guarded(**options) as client:
+            await use(client)
+            await use(client)
+            return client._finetune_guard.keeper
+
+    assert not at_work(trio.run(twice))
+    assert ["finetune-guard sends no keep-alive in the background"] == [
+        record.message.partition(":")[0] for record in caplog.records if record.name == "finetune_guard"
+    ]
+
+
+PROGRAM = """
+    import logging, os, sys, threading, time
+    from openai import DefaultHttpxClient
+    from finetune_guard import GuardConfig, KeepAlive, OpenAI
+
+    logging.basicConfig(level=logging.WARNING)
+    sending = threading.Event()
+    hooks = {"request": [lambda request: request.url.path.endswith("/chat/completions") and sending.set()]}
+    client = OpenAI(
+        max_retries=0,
+        http_client=DefaultHttpxClient(event_hooks=hooks),
+        guard=GuardConfig(keep_alive=KeepAlive(background=True)),
+    )
+
+    def keepers():
+        return sum(thread.name == "finetune-guard-keeper" for thread in threading.enumerate())
+
+    def until(condition):
+        ends = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def run(sim, tmp_path):
+    """Runs a program of its own against the simulated API; returns its exit code, stdout and stderr."""
+
+    def run_program(text):
+        environment = {**os.environ, **simulator_environment(sim, tmp_path / "history")}
+        program = textwrap.dedent(PROGRAM) + textwrap.dedent(text)
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        return ran.returncode, ran.stdout, ran.stderr
+
+    return run_program
+
+
+def test_a_program_ends_while_it_sleeps(run, clock, model, posts):
+    """A program that ends without closing its client ends as ever: exit code 0, nothing said."""
+    assert (0, "1\n", "") == run(
+        """
+        client.files.list()
+        until(lambda: all(each.next_at for each in client._finetune_guard.keeper._lookouts.values()))
+        print(keepers())
+        """
+    )
+
+
+def test_a_program_ends_while_it_sends(run, sim, model, posts):
+    """It doesn't wait for an answer that takes long, and doesn't crash over it."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
+    assert (0, "ending\n", "") == run(
+        """
+        client.files.list()
+        assert sending.wait(60)
+        print("ending")
+        """
+    )
+    assert 0 == posts(CHAT)
+
+
+def test_a_program_that_is_told_to_stop_while_it_sleeps(run):
+    """Ctrl-C ends a program as it does without us."""
+    code, _, err = run(
+        """
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
+        client.files.list()
+        signal.raise_signal(signal.SIGINT)
+        """
+    )
+    assert "KeyboardInterrupt" in err
+    assert code in (-signal.SIGINT, 130)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
+def test_a_forked_child_begins_with_its_own_first_use(run, sim, model, moment):
+    """A child has no keeper of its parent's; it gets its own when it uses the client, and ends quietly."""
+    sim.fault(Fault(path="/v1/chat/completions", delay=1))
+    code, out, err = run(
+        """
+        import json, warnings
+        from finetune_guard.client.background import thread as keeper_thread
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        keeper_thread._FORK_TIMEOUT = 60  # however slow the machine is
+
+        client.files.list()
+        seen = {"parent": keepers()}
+        MOMENT
+        read, write = os.pipe()
+        if os.fork() == 0:
+            before = keepers()
+            client.files.list()
+            os.write(write, json.dumps({"child before": before, "child": keepers()}).encode())
+            sys.exit(0)
+        os.wait()
+        seen |= json.loads(os.read(read, 1000)) | {"after": keepers()}
+        print(json.dumps(seen))
+        """.replace("MOMENT", moment)
+    )
+    assert (0, "") == (code, err)
+    assert {"parent": 1, "child before": 0, "child": 1, "after": 1} == json.loads(out)
+
+
+async def test_who_is_new_is_looked_after_at_once(way, options, sim, model, posts):
+    """A second organization's client is looked after from its first use, not from the next look on."""
+    sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
+    async with entered(way.guarded(**options)) as client:
+        await done(client.chat.completions.create(model=model, messages=MESSAGES))
+        await settled(client)
+        await use(client.with_options(api_key="sk-other"))
+        await until(lambda: posts(CHAT) == 2)

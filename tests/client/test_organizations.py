@@ -1,0 +1,143 @@
+"""Whose inferences count for whom: organizations and keys are never mixed up."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard import GuardConfig, NoInferenceRecordedError
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+
+
+async def may_create(client, **options):
+    """Whether a job gets as far as the API."""
+    try:
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x", **options))
+    except NoInferenceRecordedError:
+        return False
+    except openai.BadRequestError:
+        return True
+    raise AssertionError
+
+
+@pytest.fixture
+def other(sim):
+    """A second organization, with a model that it never used."""
+    return sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
+
+
+async def test_two_organizations_do_not_mix(client, connect, infer, other):
+    """What one organization ran is no evidence for another, though they share a store."""
+    await infer(client)
+    stranger = connect(api_key=other.api_key)
+    assert await may_create(client)
+    assert not await may_create(stranger)
+    assert "other-1" == (await done(stranger.guard.history())).organization
+
+
+async def test_a_copy_with_another_key_is_another_organization(client, infer, other):
+    """``with_options(api_key=...)`` changes whose history is meant, and keeps the guard."""
+    await infer(client)
+    assert await may_create(client)
+    assert not await may_create(client.with_options(api_key=other.api_key))
+
+
+async def test_callable_keys_are_told_apart_before_the_first_request(way, connect, other, sim, model):
+    """What is noted with one is no evidence for another, and is still known once the key was used."""
+    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
+        pytest.skip("this release of openai takes no callable key")
+    client = connect(api_key=way.returning(sim.organization().api_key))
+    stranger = connect(api_key=way.returning(other.api_key))
+    await done(client.guard.record(model))
+    assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
+    for each in (client, stranger):
+        await done(each.models.list())
+    assert "recent_inference" == (await done(client.guard.check())).reason.value
+    assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
+
+
+async def test_extra_headers_change_the_key(client, infer, other):
+    """A key given for one request alone is the one that is judged."""
+    await infer(client)
+    header = {"Authorization": f"Bearer {other.api_key}"}
+    assert not await may_create(client, extra_headers=header)
+    assert await may_create(client)
+
+
+async def test_extra_headers_change_the_organization(client, infer, sim):
+    """An organization given for one request alone is the one that is judged, and that is asked about."""
+    await infer(client)
+    sim.clear_calls()
+    with pytest.raises((openai.AuthenticationError, NoInferenceRecordedError)):
+        await done(
+            client.fine_tuning.jobs.create(
+                model=BASE, training_file="file-x", extra_headers={"OpenAI-Organization": "org-else"}
+            )
+        )
+    assert ["GET", "GET"] == [call.method for call in sim.calls]
+    assert await may_create(client, extra_headers={"openai-organization": sim.organization().id})
+
+
+async def test_an_organization_that_is_left_out_is_left_out(connect, infer, sim):
+    """The SDK's ``Omit`` takes the organization out of a request, and out of its judgement."""
+    if not hasattr(openai, "Omit"):
+        pytest.skip("this release of openai has no Omit")
+    left_out = {"OpenAI-Organization": openai.Omit()}
+    client = connect(organization=sim.organization().id)
+    await infer(client, extra_headers=left_out)
+    assert await may_create(client, extra_headers=left_out)
+
+
+async def test_two_keys_of_one_organization_share_its_history(way, closing, wire, clock, store):
+    """The organization's name in the responses joins what several keys ran."""
+    model = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+    wire.route().respond(200, json={"data": []}, headers={"openai-organization": "acme-1"})
+    one, two = (
+        closing(way.guarded(api_key=key, guard=GuardConfig(store=store, clock=clock)))
+        for key in ("sk-1", "sk-2")
+    )
+    await done(one.chat.completions.create(model=model, messages=MESSAGES))
+    await done(two.models.list())  # no inference: teaches nothing
+    assert "no_inference_recorded" == (await done(two.guard.check())).reason.value
+    assert "recent_inference" == (await done(two.guard.check(refresh=True))).reason.value
+
+
+async def test_a_key_gets_its_name_later(client, infer, sim, clock, store):
+    """What was remembered for a key alone belongs to the organization as soon as that is named."""
+    sim.fault(Fault(path=CHAT, headers={"openai-organization": ""}))
+    await infer(client)
+    await done(client.guard.flush())
+    (alias,) = store.organizations()
+    assert alias.startswith("key:")
+
+    clock.advance(timedelta(days=1))
+    await infer(client)
+    await done(client.guard.flush())
+    slug = sim.organization().slug
+    assert (slug,) == store.organizations()
+    history = await done(client.guard.history())
+    assert [1, 1] == [sum(sources.values()) for sources in history.daily.values()]
+    assert slug == history.organization
+
+
+async def test_no_key_is_stored(client, infer, sim, store, tmp_path, connect):
+    """Neither a store in memory nor one on disk holds a key."""
+    folder = tmp_path / "history"
+    on_disk = connect(config={"store": folder})
+    for each in (client, on_disk):
+        await infer(each)
+        await done(each.guard.flush())
+    key = sim.organization().api_key.encode()
+    assert key not in repr(vars(store)).encode()
+    written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert written
+    assert not any(key in content for content in written)

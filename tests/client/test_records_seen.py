@@ -1,0 +1,453 @@
+"""What programs look at tells the guard too: batches, jobs and models, as the API answers them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import GuardConfig
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.disk.store import DiskStore
+from tests.client.both_ways import done, entered, every, listed
+from tests.support.constants import BASE, START, TRAINING_DATA
+
+pytestmark = pytest.mark.anyio
+
+APRIL, JUNE = (datetime(2026, month, 1, 12, tzinfo=timezone.utc) for month in (4, 6))
+COMPLETED = START + timedelta(minutes=10)
+LATER = timedelta(hours=1)
+NOBODYS = f"ft:{BASE}:nobody::AbC123xY"
+
+
+class Elsewhere(DiskStore):
+    """A folder as another process sees it: nothing in memory is shared."""
+
+    @property
+    def place(self):
+        return id(self)
+
+
+def asked(model, requests):
+    """The input file of a batch."""
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+    line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
+    return "\n".join(json.dumps({"custom_id": str(number), **line}) for number in range(requests)).encode()
+
+
+@pytest.fixture
+def start_batch(bare):
+    """Has an unguarded client start a batch, so that nobody knows of it; returns its id."""
+
+    async def start(model, requests=3):
+        file = await done(bare.files.create(file=("in.jsonl", asked(model, requests)), purpose="batch"))
+        batch = await done(
+            bare.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+        )
+        return batch.id
+
+    return start
+
+
+@pytest.fixture
+async def batch(start_batch, model, clock):
+    """The id of a completed batch of three requests to the fine-tuned model."""
+    batch_id = await start_batch(model)
+    clock.advance(LATER)
+    return batch_id
+
+
+async def known(client):
+    """What the client's history knows, by model: when and how, and how many on each day."""
+    await done(client.guard.flush())
+    history = await done(client.guard.history())
+    models = {name: (last.at, last.source.value) for name, last in history.models.items()}
+    daily = {
+        day: {source.value: count for source, count in each.items()} for day, each in history.daily.items()
+    }
+    return models, daily
+
+
+def of_one_batch(model, requests=3):
+    return {model: (COMPLETED, "batch")}, {COMPLETED.date(): {"batch": requests}}
+
+
+async def retrieve(client, batch):
+    return await done(client.batches.retrieve(batch))
+
+
+async def list_one_page(client, _):
+    return await done(client.batches.list())
+
+
+async def list_all_pages(client, _):
+    return await listed(client.batches.list(limit=1))
+
+
+async def retrieve_raw(client, batch):
+    raw = await done(client.batches.with_raw_response.retrieve(batch))
+    return [type(raw), raw.status_code, raw.parse()]
+
+
+async def list_raw(client, _):
+    raw = await done(client.batches.with_raw_response.list())
+    return [type(raw), raw.text, type(raw.parse()), raw.parse().model_dump()]
+
+
+async def get(client, batch):
+    return await done(client.get(f"/batches/{batch}", cast_to=object))
+
+
+LOOKS = (retrieve, list_one_page, list_all_pages, retrieve_raw, list_raw, get)
+by_every_look = pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.__name__)
+
+
+@by_every_look
+async def test_a_completed_batch_is_an_inference(client, batch, model, look):
+    """Whichever way a program looks at its batch, the guard learns when it ended and how many it answered."""
+    assert "no_inference_recorded" == (await done(client.guard.check())).reason.value
+    await look(client, batch)
+    assert of_one_batch(model) == await known(client)
+    found = await done(client.guard.check())
+    assert ("recent_inference", COMPLETED) == (found.reason.value, found.last_inference.at)
+
+
+@by_every_look
+async def test_it_counts_once(client, connect, batch, model, look):
+    """Looking again, with another client too, changes nothing."""
+    for each in (client, client, connect(), client.with_options(timeout=20)):
+        await look(each, batch)
+        assert of_one_batch(model) == await known(each)
+
+
+async def test_it_counts_once_for_several_processes(connect, batch, model, tmp_path, closing):
+    """Another process, or this one after a restart, adds nothing to what is stored."""
+    for _ in range(3):
+        client = connect(config={"store": Elsewhere(tmp_path / "history")})
+        await retrieve(client, batch)
+        await list_all_pages(client, batch)
+        assert of_one_batch(model) == await known(client)
+        await done(client.close())
+    reopened = connect(config={"store": Elsewhere(tmp_path / "history")})
+    await done(reopened.guard.check(refresh=True))
+    assert of_one_batch(model) == await known(reopened)
+
+
+@by_every_look
+async def test_what_a_program_gets_is_the_sdks_own(client, bare, batch, look):
+    """Objects, pages and raw responses are equal to those of the bare client, and of the same classes."""
+    ours, theirs = await look(client, batch), await look(bare, batch)
+    if hasattr(theirs, "model_dump"):
+        ours, theirs = [type(ours), ours.model_dump()], [type(theirs), theirs.model_dump()]
+    assert theirs == ours
+
+
+async def test_a_batch_that_is_seen_without_a_name_first(client, batch, model, sim):
+    """A batch that an answer without a name told of is told anew by the first one that has a name."""
+    stripped = {"openai-organization": "", "openai-project": ""}
+    sim.fault(Fault(method="GET", path="/v1/batches/*", headers=stripped))
+    await retrieve(client.with_options(organization=sim.organization().id), batch)
+    assert ({}, {}) == await known(client)
+    await retrieve(client, batch)
+    assert of_one_batch(model) == await known(client)
+
+
+async def test_batches_of_a_day_add_up(client, start_batch, model, sim, clock):
+    """Several batches that end on one day count together, those of another day apart."""
+    other = sim.add_model(suffix="other")
+    await start_batch(model, 3)
+    await start_batch(other, 4)
+    clock.advance(timedelta(days=1))
+    await start_batch(model, 1)
+    clock.advance(LATER)
+    await list_one_page(client, None)
+    tomorrow = COMPLETED + timedelta(days=1)
+    assert (
+        {model: (tomorrow, "batch"), other: (COMPLETED, "batch")},
+        {COMPLETED.date(): {"batch": 7}, tomorrow.date(): {"batch": 1}},
+    ) == await known(client)
+
+
+@by_every_look
+async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model, clock, look):
+    """What is under way is no inference yet; once it has ended it is one."""
+    batch = await start_batch(model)
+    await look(client, batch)
+    assert ({}, {}) == await known(client)
+    clock.advance(LATER)
+    await look(client, batch)
+    assert of_one_batch(model) == await known(client)
+
+
+@pytest.mark.parametrize("on", [BASE, "gpt-4o-mini", NOBODYS], ids=["base", "alias", "all failed"])
+@by_every_look
+async def test_a_batch_without_an_inference_is_nothing(client, start_batch, clock, look, on):
+    """A batch of a base model, or one whose requests have all failed, opens no window."""
+    batch = await start_batch(on)
+    clock.advance(LATER)
+    await look(client, batch)
+    assert ({}, {}) == await known(client)
+
+
+async def test_a_cancelled_batch_is_nothing(client, bare, start_batch, model, clock):
+    """What was cancelled has run nothing."""
+    batch = await start_batch(model)
+    await done(client.batches.cancel(batch))
+    clock.advance(LATER)
+    assert "cancelled" == (await retrieve(client, batch)).status
+    assert ({}, {}) == await known(client)
+
+
+async def test_a_batch_that_is_answered_as_completed_at_once(client, sim, model):
+    """Where creating it tells of its end already, that is enough."""
+    body = {"id": "batch_1", "object": "batch", "status": "completed", "model": model}
+    body["completed_at"] = int(COMPLETED.timestamp())
+    sim.fault(Fault(path="/v1/batches", status=200, body=body))
+    creating = {"input_file_id": "file-x", "endpoint": "/v1/responses", "completion_window": "24h"}
+    assert "batch_1" == (await done(client.batches.create(**creating))).id
+    assert of_one_batch(model, requests=1) == await known(client)
+
+
+async def test_a_batch_makes_jobs_possible(client, batch, sim, bare):
+    """A program that only ever runs batches creates jobs as ever, and the API lets it."""
+    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    await retrieve(client, batch)
+    job = await done(client.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    assert job.id.startswith("ftjob-")
+
+
+# Bodies that the SDK has not read.
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, batch: client.batches.with_streaming_response.retrieve(batch),
+        lambda client, batch: client.batches.with_streaming_response.list(),
+        lambda client, batch: client.models.with_streaming_response.list(),
+        lambda client, batch: client.fine_tuning.jobs.with_streaming_response.list(),
+    ],
+    ids=["batch", "batches", "models", "jobs"],
+)
+async def test_a_body_that_is_streamed_is_the_programs_alone(client, bare, batch, ask):
+    """Nothing of it is read before the program does, which then gets every byte."""
+    whole = []
+    for each in (bare, client):
+        async with entered(ask(each, batch)) as response:
+            assert 0 == response.http_response.num_bytes_downloaded
+            assert not response.http_response.is_stream_consumed
+            whole.append(b"".join([piece async for piece in every(response.iter_bytes(7))]))
+            assert len(whole[-1]) == response.http_response.num_bytes_downloaded
+    assert whole[0] == whole[1]
+    assert ({}, {}) == await known(client)
+
+
+async def test_a_body_that_is_streamed_and_left(client, batch):
+    """A streaming response that is closed unread stays unread."""
+    async with entered(client.batches.with_streaming_response.retrieve(batch)) as response:
+        pass
+    assert 0 == response.http_response.num_bytes_downloaded
+    assert ({}, {}) == await known(client)
+
+
+async def test_a_body_that_is_streamed_and_parsed(client, batch):
+    """Parsing it later gives the batch."""
+    async with entered(client.batches.with_streaming_response.retrieve(batch)) as response:
+        assert batch == (await done(response.parse())).id
+
+
+# Earlier fine-tuning.
+
+
+@pytest.fixture
+async def job(bare, sim, clock):
+    """The id of a job that was run in April; now it is June, when any earlier fine-tuning suffices."""
+    clock.set(APRIL)
+    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    job = await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    clock.set(JUNE)
+    return job.id
+
+
+async def fine_tuned_models(bare):
+    return [model.id for model in await listed(bare.models.list()) if model.id.startswith("ft:")]
+
+
+async def jobs_list(client, bare, job):
+    return await done(client.fine_tuning.jobs.list())
+
+
+async def jobs_pages(client, bare, job):
+    return await listed(client.fine_tuning.jobs.list(limit=1))
+
+
+async def jobs_raw(client, bare, job):
+    return (await done(client.fine_tuning.jobs.with_raw_response.list())).parse()
+
+
+async def jobs_retrieve(client, bare, job):
+    return await done(client.fine_tuning.jobs.retrieve(job))
+
+
+async def models_list(client, bare, job):
+    return await done(client.models.list())
+
+
+async def models_retrieve(client, bare, job):
+    return await done(client.models.retrieve((await fine_tuned_models(bare))[0]))
+
+
+async def models_raw(client, bare, job):
+    return (await done(client.models.with_raw_response.list())).parse()
+
+
+JOBS, MODELS = (
+    (jobs_list, jobs_pages, jobs_raw, jobs_retrieve),
+    (models_list, models_retrieve, models_raw),
+)
+
+
+@pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)
+async def test_jobs_and_models_are_traces_of_fine_tuning(client, bare, job, look):
+    """Under the rule of May 7 a job or a model that a program has looked at makes it eligible."""
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    await look(client, bare, job)
+    found = await done(client.guard.check())
+    assert ("eligible", "earlier_fine_tuning") == (found.verdict.value, found.reason.value)
+    made = APRIL if look in JOBS else APRIL + timedelta(minutes=30)
+    assert made == (await done(client.guard.history())).evidence.fine_tuned_by
+
+
+@pytest.mark.parametrize("look", JOBS, ids=lambda look: look.__name__)
+async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, connect, look):
+    """From a job's body on, a key that is used with ``organization=`` is known before its first answer."""
+    await look(client, bare, job)
+    await done(client.guard.flush())
+    organization = sim.organization()
+    assert organization.slug == store.organization_of(organization.id)
+    newcomer = connect(api_key="sk-new", organization=organization.id)
+    assert organization.slug == (await done(newcomer.guard.check())).organization
+
+
+@pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)
+async def test_jobs_and_models_come_as_the_sdk_gives_them(client, bare, job, look):
+    """Lists, pages and objects are those of the bare client."""
+    ours, theirs = await look(client, bare, job), await look(bare, bare, job)
+    if not isinstance(theirs, list):
+        ours, theirs = [type(ours), ours.model_dump()], [type(theirs), theirs.model_dump()]
+    assert theirs == ours
+
+
+async def test_a_job_that_is_created_is_a_trace(connect, bare, job, store, sim):
+    """The first job that the API lets through proves fine-tuning to every later one."""
+    client = connect(config={"on_unknown": "allow"})
+    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    await done(client.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    await done(client.guard.flush())
+    organization = sim.organization()
+    assert "earlier_fine_tuning" == (await done(connect().guard.check())).reason.value
+    assert organization.slug == store.organization_of(organization.id)
+
+
+async def test_base_models_are_no_trace(connect, clock, sim):
+    """An organization that only sees base models and no job is not known to have fine-tuned."""
+    clock.set(JUNE)
+    stranger = sim.add_organization(slug="new-1", api_key="sk-new")
+    client = connect(api_key=stranger.api_key)
+    for look in (models_list, jobs_list):
+        await look(client, None, None)
+    await done(client.models.retrieve(BASE))
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    assert (await done(client.guard.history())).evidence.fine_tuned_by is None
+
+
+# What must do no harm.
+
+BODIES = (
+    None,
+    [],
+    "text",
+    7,
+    {},
+    {"data": None},
+    {"data": "x"},
+    {"data": [None, 1, "x", [], {}]},
+    {"object": "list", "data": {"id": "batch_1"}},
+    {"id": [], "status": {}, "model": 1, "completed_at": "soon", "created": {}, "organization_id": []},
+    {"data": [{"id": NOBODYS, "created": 10**30, "shutdown_date": "2026-02-30"}]},
+    {"data": [{"id": "b", "status": "completed", "model": NOBODYS, "completed_at": -1}]},
+    {"data": [{"id": "b", "status": "completed", "model": NOBODYS, "completed_at": 10**12}]},
+    {"id": "b", "status": "completed", "model": NOBODYS, "completed_at": True, "request_counts": "all"},
+    {"id": "b" * 10_000, "status": "completed", "model": NOBODYS, "completed_at": 1_785_542_400},
+    {"id": "b", "status": "completed", "model": f"ft:{'x' * 600}", "completed_at": 1_785_542_400},
+    {"object": "fine_tuning.job", "created_at": None, "organization_id": "org-" + "x" * 500},
+)
+CALLS = {
+    "/v1/batches": lambda client: client.batches.list(),
+    "/v1/batches/b": lambda client: client.batches.retrieve("b"),
+    "/v1/models": lambda client: client.models.list(),
+    "/v1/fine_tuning/jobs": lambda client: client.fine_tuning.jobs.list(),
+}
+
+
+async def outcome(call, client):
+    try:
+        return repr(await done(call(client)))
+    except Exception as error:  # noqa: BLE001 -- whatever the SDK makes of it
+        return type(error)
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: json.dumps(body)[:40])
+async def test_a_malformed_body_does_no_harm(client, bare, sim, caplog, body):
+    """The SDK makes of it what it would without us; no inference comes of it, and no complaint."""
+    for path, call in CALLS.items():
+        sim.fault(Fault(method="GET", path=path, status=200, body=json.dumps(body), times=2))
+        assert await outcome(call, bare) == await outcome(call, client)
+    assert ({}, {}) == await known(client)
+    assert [] == [record for record in caplog.records if record.name == "finetune_guard"]
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "{", "\x00", "NaN", '{"data": [' * 5_000])
+async def test_what_is_no_json_does_no_harm(client, bare, sim, caplog, text):
+    """A gateway's error page, or a body that breaks off, is the program's own matter."""
+    for path, call in CALLS.items():
+        sim.fault(Fault(method="GET", path=path, status=200, body=text, times=2))
+        assert await outcome(call, bare) == await outcome(call, client)
+    assert ({}, {}) == await known(client)
+    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
+async def test_elsewhere_nothing_is_learnt(connect, batch, bare, sim, store, fields):
+    """Another host's batches, jobs and models, or anything while the guard is off, are nobody's evidence."""
+    client = connect(config=fields)
+    for look in (*LOOKS, models_list, jobs_list):
+        await (look(client, batch) if look in LOOKS else look(client, bare, None))
+    await done(client.guard.flush())
+    assert () == store.organizations()
+    assert {} == store.aliases()
+
+
+async def test_a_store_that_fails_does_not_show(way, sim, closing, clock, batch, tmp_path):
+    """A history that can't be written keeps nobody from looking at a batch."""
+    (tmp_path / "file").write_text("no folder")
+    guard = GuardConfig(store=tmp_path / "file" / "history", hosts=[sim.host], clock=clock)
+    key = sim.organization().api_key
+    client = closing(way.guarded(base_url=sim.base_url, api_key=key, max_retries=0, guard=guard))
+    for _ in range(2):
+        assert batch == (await retrieve(client, batch)).id
+    assert "recent_inference" == (await done(client.guard.check())).reason.value
+
+
+async def test_an_old_batch_closes_no_window(client, batch, clock):
+    """A batch of before the window tells nothing about the time since: what was unknown stays so."""
+    clock.advance(timedelta(days=90))
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    await done(client.batches.retrieve(batch))
+    eligibility = await done(client.guard.check())
+    assert ("unknown", "no_inference_recorded") == (eligibility.verdict.value, eligibility.reason.value)
+    assert 1 == len((await known(client))[0])

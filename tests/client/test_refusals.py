@@ -1,0 +1,199 @@
+"""The API's own refusal: typed, remembered until something newer is known, and confused with nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard import FineTuneGuardError, FineTuningRefusedError, NotEligibleError, Verdict
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done, entered, listed
+from tests.support.constants import BASE
+
+pytestmark = pytest.mark.anyio
+
+JOBS = "/fine_tuning/jobs"
+DETAILS = {
+    "message": "OpenAI is winding down the fine-tuning platform.",
+    "type": "invalid_request_error",
+    "param": None,
+    "code": "training_not_available",
+}
+BODIES = {"error inside": {"error": DETAILS}, "bare": DETAILS}
+
+
+async def create(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def refused(client):
+    with pytest.raises(FineTuningRefusedError) as caught:
+        await create(client)
+    return caught.value
+
+
+@pytest.fixture
+async def may(client, infer):
+    """A client whose organization's window is open, as far as anybody can know."""
+    await infer(client)
+    return client
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
+    """``except openai.PermissionDeniedError`` catches it, and finds there what the SDK's own has."""
+    for _ in range(2):
+        sim.fault(Fault(path=f"/v1{JOBS}", status=403, body=body, headers={"x-request-id": "req_1"}))
+    with pytest.raises(openai.PermissionDeniedError) as expected:
+        await create(bare)
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        await create(may)
+
+    ours, theirs = caught.value, expected.value
+    assert isinstance(ours, FineTuningRefusedError)
+    for name in ("body", "code", "type", "param", "status_code", "request_id"):
+        assert getattr(theirs, name) == getattr(ours, name), name
+    assert theirs.response.json() == ours.response.json()
+    assert "training_not_available" == ours.code
+    assert "req_1" == ours.request_id
+    assert type(theirs) is type(ours.__cause__)
+    assert (Verdict.INELIGIBLE, "refused") == (ours.eligibility.verdict, ours.eligibility.reason.value)
+    assert not ours.remembered
+
+
+async def create_raw(client):
+    await done(client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x"))
+
+
+async def create_streamed(client):
+    creating = client.fine_tuning.jobs.with_streaming_response.create(model=BASE, training_file="file-x")
+    async with entered(creating):
+        pass
+
+
+@pytest.mark.parametrize("creating", [create_raw, create_streamed], ids=lambda creating: creating.__name__)
+async def test_it_is_typed_whatever_way_the_job_was_asked_for(may, sim, creating):
+    """Raw and streamed creations are refused with the same error."""
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await creating(may)
+
+
+async def test_it_says_what_is_known(may, sim):
+    """The error tells the API's words, the evidence on our side, and what can be done."""
+    sim.fault(Fault.training_not_available())
+    text = str(await refused(may))
+    assert "the API itself refused a job of organization acme-28gund on 2026-08-01 00:00 UTC" in text
+    assert "403 training_not_available: “OpenAI is winding down" in text
+    assert "keep_alive(force=True)" in text
+    assert sim.organization().api_key not in text
+
+
+async def test_it_is_remembered(may, sim, posts):
+    """The next job is refused without a request, by an error that can be looked at like the first."""
+    sim.fault(Fault.training_not_available())
+    first = await refused(may)
+    second = await refused(may)
+    assert 1 == posts(JOBS)
+    assert second.remembered
+    for name in ("code", "type", "param", "status_code"):
+        assert getattr(first, name) == getattr(second, name), name
+    assert first.response.json() == second.response.json()
+    assert "authorization" not in second.response.request.headers
+    assert str(second.response.request.url).endswith(JOBS)
+
+
+async def test_it_stops_uploads_too(may, sim, posts):
+    """After a refusal no training file is uploaded."""
+    sim.fault(Fault.training_not_available())
+    await refused(may)
+    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded"):
+        await done(may.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
+    assert 0 == posts("/files")
+
+
+async def test_it_is_known_to_everyone_who_shares_the_history(may, sim, connect):
+    """Another client of the same history knows it at once."""
+    sim.fault(Fault.training_not_available())
+    await refused(may)
+    assert (await refused(connect())).remembered
+
+
+async def test_a_newer_inference_reopens_the_question(may, infer, clock, sim, posts):
+    """An inference after the refusal is newer evidence: then the API is asked again."""
+    sim.fault(Fault.training_not_available())
+    await refused(may)
+    clock.advance(timedelta(seconds=1))
+    await infer(may)
+    with pytest.raises(openai.BadRequestError):
+        await create(may)
+    assert 2 == posts(JOBS)
+
+
+async def test_a_keep_alive_by_force_reopens_the_question_at_once(may, sim, posts):
+    """One sent in the second of the refusal counts as later: dates have whole seconds, the order is known."""
+    sim.fault(Fault.training_not_available())
+    await refused(may)
+    assert (await done(may.guard.keep_alive(force=True))).sent
+    with pytest.raises(openai.BadRequestError):
+        await create(may)
+    assert 2 == posts(JOBS)
+
+
+async def test_no_keep_alive_follows_it_unasked(connect, infer, sim, posts, clock):
+    """Sending more inferences after a refusal would cost money for nothing known."""
+    client = connect(config={"keep_alive": "on"})
+    await infer(client)
+    sim.fault(Fault.training_not_available())
+    await refused(client)
+    clock.advance(timedelta(days=70))
+    await refused(client)
+    assert (1, 1) == (posts("/chat/completions"), posts(JOBS))
+
+
+NOT_THE_POLICY = {
+    "another 403": Fault(path=f"/v1{JOBS}", status=403, code="unsupported_country_region_territory"),
+    "a 403 without a code": Fault(path=f"/v1{JOBS}", status=403, body={"error": {"message": "no"}}),
+    "a 403 page": Fault(path=f"/v1{JOBS}", status=403, body="<h1>training_not_available</h1>"),
+    "the code with another status": Fault(path=f"/v1{JOBS}", status=400, code="training_not_available"),
+    "an untunable model": Fault(path=f"/v1{JOBS}", status=400, code="model_not_available"),
+    "a missing model": Fault(path=f"/v1{JOBS}", status=404, code="model_not_found"),
+    "quota": Fault.insufficient_quota(path=f"/v1{JOBS}"),
+    "billing": Fault.billing_hard_limit(path=f"/v1{JOBS}"),
+    "rate limit": Fault.rate_limited(path=f"/v1{JOBS}"),
+    "key": Fault.unauthorized(path=f"/v1{JOBS}"),
+}
+
+
+@pytest.mark.parametrize("fault", NOT_THE_POLICY.values(), ids=NOT_THE_POLICY)
+async def test_nothing_else_is_mistaken_for_it(may, sim, fault):
+    """Quota, keys, rate limits, permissions and models are the SDK's errors, and nothing is remembered."""
+    sim.fault(fault)
+    with pytest.raises(openai.APIStatusError) as caught:
+        await create(may)
+    assert not isinstance(caught.value, FineTuneGuardError)
+    assert "eligible" == (await done(may.guard.check())).verdict.value
+
+
+async def test_a_refusal_elsewhere_is_none(may, sim):
+    """Only the creation of a job can be refused by the policy."""
+    sim.fault(Fault.training_not_available(path=f"/v1{JOBS}", method="GET"))
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        await done(may.fine_tuning.jobs.list())
+    assert not isinstance(caught.value, NotEligibleError)
+    assert "eligible" == (await done(may.guard.check())).verdict.value
+
+
+async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock):
+    """The API's latest word counts: who has seen it create a job since believes no older refusal."""
+    sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
+    await refused(may)
+    clock.advance(timedelta(hours=2))
+    line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    file = await done(bare.files.create(file=("train.jsonl", line * 10), purpose="fine-tune"))
+    await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    assert (await refused(may)).remembered
+    await listed(may.fine_tuning.jobs.list())
+    assert Verdict.ELIGIBLE is (await done(may.guard.check())).verdict

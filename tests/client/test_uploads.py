@@ -1,0 +1,266 @@
+"""A training file that no job could follow is not uploaded."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import (
+    FineTuningClosedError,
+    FineTuningRefusedError,
+    InferenceWindowExpiredError,
+    UsageSyncError,
+)
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import done, entered
+from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
+
+pytestmark = pytest.mark.anyio
+
+UPLOADS = {
+    "file": lambda client, purpose, file: client.files.create(purpose=purpose, file=file),
+    "raw file": lambda client, purpose, file: client.files.with_raw_response.create(
+        purpose=purpose, file=file
+    ),
+    "upload": lambda client, purpose, _: client.uploads.create(
+        purpose=purpose, bytes=len(TRAINING_DATA), filename="a.jsonl", mime_type="application/jsonl"
+    ),
+    "raw upload": lambda client, purpose, _: client.uploads.with_raw_response.create(
+        purpose=purpose, bytes=len(TRAINING_DATA), filename="a.jsonl", mime_type="application/jsonl"
+    ),
+}
+USAGE = "/v1/organization/usage/completions"
+ADMIN_KEY = "sk-admin"
+by_every_way = pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
+
+
+class Untouchable(io.BytesIO):
+    """A file that must not be read."""
+
+    name = "train.jsonl"
+
+    def read(self, *_):
+        raise AssertionError("the file was read")
+
+    read1 = readinto = readline = readlines = seek = __iter__ = __next__ = getvalue = getbuffer = read
+
+
+@pytest.fixture
+async def lapsed(client, infer, clock, sim):
+    """A client whose organization's window has lapsed."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    sim.clear_calls()
+    return client
+
+
+@by_every_way
+async def test_it_is_stopped_before_a_byte_is_read(lapsed, sim, upload):
+    """When no job can be created the file isn't even read."""
+    with pytest.raises(InferenceWindowExpiredError, match=r"^The training file was not uploaded: "):
+        await done(upload(lapsed, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_goes_through_while_jobs_can_be_created(client, infer, upload):
+    """With an open window files are uploaded as ever."""
+    await infer(client)
+    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+
+
+@by_every_way
+async def test_it_goes_through_when_nothing_is_known(client, sim, upload):
+    """An upload is never stopped on a guess, and asks the API for nothing."""
+    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    assert 1 == len(sim.calls)
+
+
+@by_every_way
+@pytest.mark.parametrize("purpose", ["assistants", "batch", "user_data"])
+async def test_other_purposes_are_left_alone(lapsed, upload, purpose):
+    """Only training files are of no use without a job."""
+    await done(upload(lapsed, purpose, ("a.jsonl", TRAINING_DATA)))
+
+
+@by_every_way
+async def test_the_check_can_be_turned_off(lapsed, connect, sim, upload):
+    """With ``check_uploads=False`` files go through; jobs are still stopped."""
+    client = connect(config={"check_uploads": False})
+    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    assert 1 == len(sim.calls)
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def test_a_purpose_in_extra_body_counts(lapsed, sim):
+    """What ``extra_body`` says wins, as it does on the wire."""
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(
+            lapsed.files.create(
+                purpose="batch", file=Untouchable(TRAINING_DATA), extra_body={"purpose": "fine-tune"}
+            )
+        )
+    assert () == sim.calls
+
+
+async def test_a_file_whose_upload_is_streamed(lapsed, sim):
+    """``with_streaming_response`` is stopped as well."""
+    create = lapsed.files.with_streaming_response.create
+    with pytest.raises(InferenceWindowExpiredError):
+        async with entered(create(purpose="fine-tune", file=Untouchable(TRAINING_DATA))):
+            raise AssertionError
+    assert () == sim.calls
+
+
+async def test_a_chunked_upload_is_stopped_before_its_first_part(lapsed, sim):
+    """``upload_file_chunked`` reads and sends nothing when no job could follow."""
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(
+            lapsed.uploads.upload_file_chunked(
+                file=TRAINING_DATA,
+                filename="a.jsonl",
+                bytes=len(TRAINING_DATA),
+                mime_type="application/jsonl",
+                purpose="fine-tune",
+            )
+        )
+    assert () == sim.calls
+
+
+async def test_a_file_on_disk_is_not_sent(lapsed, sim, tmp_path):
+    """A path is stopped like an open file."""
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(TRAINING_DATA)
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(lapsed.files.create(purpose="fine-tune", file=file))
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_is_stopped_after_a_refusal(client, infer, sim, upload):
+    """Where the API has refused a job, no file is sent that could only be refused again."""
+    await infer(client)
+    sim.fault(Fault.training_not_available())
+    with pytest.raises(FineTuningRefusedError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    sim.clear_calls()
+    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded: ") as caught:
+        await done(upload(client, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert caught.value.remembered
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_is_stopped_once_nobody_can_create_jobs(client, clock, sim, upload):
+    """After the policy's last date a training file is of no use to anybody, whatever is known."""
+    clock.set(datetime(2027, 1, 9, tzinfo=timezone.utc))
+    with pytest.raises(FineTuningClosedError):
+        await done(upload(client, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert () == sim.calls
+
+
+@by_every_way
+async def test_it_goes_through_while_a_date_is_crossed(client, infer, clock, upload):
+    """Around the last date, whose hour is unknown, the API decides."""
+    clock.set(datetime(2027, 1, 6, tzinfo=timezone.utc))
+    await done(client.guard.record(f"ft:{BASE}:acme::AbC123xY"))
+    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+
+
+class Unreadable(MemoryStore):
+    def evidence(self, organization):
+        raise RuntimeError("the network is gone")
+
+
+@by_every_way
+async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim, upload):
+    """A store that is out of order stops no file."""
+    await done(upload(connect(config={"store": Unreadable()}), "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    assert 1 == len(sim.calls)
+
+
+# With an admin key.
+
+
+@pytest.fixture
+def own(sim):
+    """An organization with a model and an admin key."""
+    return sim.add_organization(slug="own-1", api_key="sk-own", models=[BASE], admin_key=ADMIN_KEY)
+
+
+@pytest.fixture
+def own_model(sim, own):
+    return sim.add_model(own)
+
+
+@pytest.fixture
+async def lapsed_here(connect, infer, clock, sim, own, own_model):
+    """A client with an admin key whose own history has lapsed."""
+    client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
+    await infer(client, on=own_model)
+    clock.advance(timedelta(days=61))
+    sim.clear_calls()
+    return client
+
+
+def served(sim):
+    """The paths that were called, each once, in order."""
+    return list(dict.fromkeys(call.path for call in sim.calls))
+
+
+@by_every_way
+async def test_the_usage_is_read_before_it_is_stopped(
+    lapsed_here, connect_bare, clock, sim, own, own_model, upload
+):
+    """Another program's inference, found in the organization's usage, lets the file through."""
+    clock.advance(timedelta(days=-5))
+    bare = connect_bare(api_key=own.api_key)
+    await done(bare.chat.completions.create(model=own_model, messages=MESSAGES))
+    clock.advance(timedelta(days=5))
+    sim.clear_calls()
+    await done(upload(lapsed_here, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    first, second = served(sim)
+    assert USAGE == first
+    assert second in {"/v1/files", "/v1/uploads"}
+    sim.clear_calls()
+    await done(upload(lapsed_here, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    assert [second] == served(sim)
+
+
+@by_every_way
+async def test_a_usage_without_an_inference_stops_it(lapsed_here, sim, upload):
+    """Where nobody in the organization ran one either, the file is not read."""
+    with pytest.raises(InferenceWindowExpiredError, match="the whole organization's usage was read"):
+        await done(upload(lapsed_here, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert [USAGE] == served(sim)
+
+
+@by_every_way
+async def test_a_usage_that_can_not_be_read_leaves_it_stopped(lapsed_here, sim, upload):
+    """The error says what is known and why no more is; the usage's own error is chained."""
+    sim.fault(Fault(method="GET", path=USAGE, status=500, times=None))
+    with pytest.raises(InferenceWindowExpiredError, match="Usage: ") as caught:
+        await done(upload(lapsed_here, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert isinstance(caught.value.__cause__, UsageSyncError)
+    assert [USAGE] == served(sim)
+
+
+@by_every_way
+async def test_no_usage_is_read_where_nothing_is_known(connect, sim, own, upload):
+    """An upload that nothing speaks against asks for nothing, with an admin key or without."""
+    client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
+    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    assert 1 == len(sim.calls)
+
+
+@by_every_way
+async def test_a_keep_alive_lets_it_through(lapsed, connect, sim, upload):
+    """Where keep-alives are on, one is sent before the file instead of stopping it."""
+    await done(upload(connect(config={"keep_alive": "on"}), "fine-tune", ("a.jsonl", TRAINING_DATA)))
+    *_, inference, uploaded = served(sim)
+    assert "/v1/chat/completions" == inference
+    assert uploaded in {"/v1/files", "/v1/uploads"}

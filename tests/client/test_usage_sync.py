@@ -1,0 +1,704 @@
+"""Reading the whole organization's usage: what every program ran, with a key that does nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import socket
+from datetime import date, datetime, timedelta, timezone
+
+import openai
+import pytest
+
+from finetune_guard import (
+    FineTuneGuardError,
+    GuardConfig,
+    GuardConfigError,
+    InferenceWindowExpiredError,
+    UsageSyncError,
+    guard,
+)
+from finetune_guard.domain.history import Source
+from finetune_guard.simulator import Simulator
+from tests.client.both_ways import done
+from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
+
+pytestmark = pytest.mark.anyio
+
+ADMIN_KEY = "sk-admin-of-acme"
+OTHER_ADMIN_KEY = "sk-admin-of-other"
+USAGE = "/v1/organization/usage/completions"
+JOBS = "/v1/fine_tuning/jobs"
+DAY = timedelta(days=1)
+RAN_AT = datetime(2026, 8, 3, 17, 42, 31, tzinfo=timezone.utc)
+NOW = datetime(2026, 9, 20, 12, 34, 56, tzinfo=timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def _no_admin_key(monkeypatch):
+    for name in ("OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sim(clock):
+    with Simulator(clock=clock, admin_key=ADMIN_KEY) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def wire_free_port():
+    """A port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+@pytest.fixture
+def other(sim):
+    """Another organization, with an admin key of its own and a model that it has just run."""
+    return sim.add_organization(
+        slug="other-1", api_key="sk-other", admin_key=OTHER_ADMIN_KEY, models=["gpt-4.1-2025-04-14"]
+    )
+
+
+@pytest.fixture
+def billing(sim, connect_bare):
+    """A program without a guard, in another project of the organization."""
+    sim.add_project(sim.organization().slug, "sk-billing")
+    return connect_bare(api_key="sk-billing")
+
+
+@pytest.fixture
+async def ran_elsewhere(billing, infer, clock):
+    """An inference of the other program weeks ago; the clock stands at ``NOW`` afterwards."""
+    clock.set(RAN_AT)
+    await infer(billing)
+    clock.set(NOW)
+    return RAN_AT.replace(second=0)
+
+
+@pytest.fixture
+def requests():
+    """The requests that watched clients have made."""
+    return []
+
+
+@pytest.fixture
+def watched(way, connect, requests):
+    """Makes guarded clients whose requests can be looked at."""
+
+    async def note_later(request):
+        requests.append(request)
+
+    hook = note_later if way.is_async else requests.append
+
+    def make(config=None, **options):
+        return connect(config, http_client=way.http_client(event_hooks={"request": [hook]}), **options)
+
+    return make
+
+
+@pytest.fixture
+def owners(watched):
+    """A guarded client whose configuration holds the admin key."""
+    return watched({"admin_api_key": ADMIN_KEY})
+
+
+@pytest.fixture
+def readings(sim):
+    """Counts the requests of usage since it was last asked."""
+
+    def count():
+        number = sum(call.path == USAGE for call in sim.calls)
+        sim.clear_calls()
+        return number
+
+    return count
+
+
+def keys_used(requests, *, usage):
+    """The keys of the requests of usage, or of all others."""
+    return {
+        request.headers["authorization"].removeprefix("Bearer ")
+        for request in requests
+        if (request.url.path == USAGE) == usage
+    }
+
+
+def first_seconds(requests):
+    """From when on the daily usage was asked for, for each reading that began."""
+    return [
+        datetime.fromtimestamp(int(request.url.params["start_time"]), timezone.utc)
+        for request in requests
+        if request.url.path == USAGE
+        and request.url.params["bucket_width"] == "1d"
+        and "page" not in request.url.params
+    ]
+
+
+async def create(client):
+    """Whether a job gets as far as the API."""
+    try:
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    except openai.BadRequestError:
+        return True
+    except FineTuneGuardError:
+        return False
+    raise AssertionError
+
+
+async def sync_error(client, **options):
+    with pytest.raises(UsageSyncError) as caught:
+        await done(client.guard.sync(**options))
+    return caught.value
+
+
+def takes_admin_keys(way):
+    """Skip the test where this release of the SDK has no admin key of its own."""
+    if "admin_api_key" not in inspect.signature(way.bare).parameters:
+        pytest.skip("this release of openai takes no admin_api_key")
+
+
+# The key.
+
+
+WAYS_TO_GIVE_THE_KEY = ("configuration", "guard's environment", "client", "environment")
+
+
+@pytest.fixture(params=WAYS_TO_GIVE_THE_KEY)
+def given(request, way, watched, monkeypatch):
+    """A client that got the admin key in one of the ways there are."""
+    if request.param == "client":
+        takes_admin_keys(way)
+        return watched(admin_api_key=ADMIN_KEY)
+    if request.param == "configuration":
+        return watched({"admin_api_key": ADMIN_KEY})
+    in_environment = {
+        "environment": "OPENAI_ADMIN_KEY",
+        "guard's environment": "FINETUNE_GUARD_ADMIN_API_KEY",
+    }
+    monkeypatch.setenv(in_environment[request.param], ADMIN_KEY)
+    return watched()
+
+
+async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
+    given, infer, ran_elsewhere, requests, sim
+):
+    """However it is given: the usage is read with it, and no other request ever carries it."""
+    synced = await done(given.guard.sync())
+    assert (True, ran_elsewhere) == (synced.complete, synced.last_inference.at)
+
+    await done(given.guard.check(refresh=True))
+    await done(given.guard.models(refresh=True))
+    await done(given.guard.keep_alive(force=True))
+    await infer(given)
+    assert await create(given)
+    await done(given.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    assert {ADMIN_KEY} == keys_used(requests, usage=True)
+    assert {sim.organization().api_key} == keys_used(requests, usage=False)
+    assert {"GET"} == {request.method for request in requests if request.url.path == USAGE}
+    assert all(ADMIN_KEY not in str(request.url) for request in requests)
+
+
+async def test_the_configurations_key_comes_first(way, watched, monkeypatch, requests):
+    """A key in the configuration wins over the client's, and that over the environment's."""
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-environment")
+    clients = [watched({"admin_api_key": "sk-configured"})]
+    expected = ["sk-configured"]
+    if "admin_api_key" in inspect.signature(way.bare).parameters:
+        clients += [
+            watched({"admin_api_key": "sk-configured"}, admin_api_key="sk-client"),
+            watched(admin_api_key="sk-client"),
+        ]
+        expected += ["sk-configured", "sk-client"]
+    clients.append(watched())
+    expected.append("sk-environment")
+    for client, key in zip(clients, expected, strict=True):
+        requests.clear()
+        await sync_error(client)
+        assert {key} == keys_used(requests, usage=True)
+
+
+async def test_without_an_admin_key(client, sim):
+    """It is said how to get one and where to give it, and nothing is asked."""
+    error = await sync_error(client)
+    for where in ("OPENAI_ADMIN_KEY", "admin_api_key", "GuardConfig(admin_api_key=...)"):
+        assert where in error.remedy
+    assert error.remedy in str(error)
+    assert () == sim.calls
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("sk-simulated-acme", openai.PermissionDeniedError),
+        ("sk-nobodys", openai.AuthenticationError),
+    ],
+    ids=["a project's key", "an unknown key"],
+)
+async def test_a_key_that_may_not(watched, ran_elsewhere, key, kind):
+    """A key that may not read the usage is an error chained to the API's, and teaches nothing."""
+    client = watched({"admin_api_key": key})
+    error = await sync_error(client)
+    assert isinstance(error.__cause__, kind)
+    assert key not in f"{error}{error.remedy}"
+    assert "OPENAI_ADMIN_KEY" in error.remedy
+    history = await done(client.guard.history())
+    assert ({}, None, ()) == (history.models, history.last_inference, history.evidence.usage_read)
+
+
+async def test_a_key_of_another_organization(watched, connect, connect_bare, sim, other, store):
+    """Nothing is kept: neither for this organization, nor for the other, whose usage it is."""
+    stranger = connect_bare(api_key=other.api_key)
+    theirs = [item.id for item in (await done(stranger.models.list())).data if item.id.startswith("ft:")]
+    await done(stranger.chat.completions.create(model=theirs[0], messages=MESSAGES))
+
+    client = watched({"admin_api_key": OTHER_ADMIN_KEY})
+    error = await sync_error(client)
+    for slug in ("other-1", sim.organization().slug):
+        assert slug in str(error)
+    assert sim.organization().slug in error.remedy
+    for key in (OTHER_ADMIN_KEY, other.api_key, sim.organization().api_key):
+        assert key not in f"{error}{error.remedy}"
+    for each in (client, connect(api_key=other.api_key)):
+        await done(each.guard.check(refresh=True))
+        await done(each.guard.flush())
+        history = await done(each.guard.history())
+        assert ({}, {}, None, ()) == (
+            history.models,
+            history.daily,
+            history.last_inference,
+            history.evidence.usage_read,
+        )
+    assert not any(theirs[0] in repr(store.history(name)) for name in store.organizations())
+
+
+async def test_a_job_is_not_stopped_by_a_key_of_another_organization(watched, other, infer, clock):
+    """It changes no verdict: what is open stays open, what is lapsed says what went wrong."""
+    client = watched({"admin_api_key": OTHER_ADMIN_KEY})
+    await infer(client)
+    assert await create(client)
+    clock.advance(61 * DAY)
+    with pytest.raises(InferenceWindowExpiredError, match=r"\nUsage: The admin key belongs .* other-1"):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+# When it is read without being asked for.
+
+
+async def test_a_check_reads_it_where_it_may_help(owners, ran_elsewhere, readings):
+    """``check(refresh=True)`` finds the other program's inference; ``check()`` asks the API nothing."""
+    before = await done(owners.guard.check())
+    assert ("unknown", 0) == (before.verdict.value, readings())
+    after = await done(owners.guard.check(refresh=True))
+    assert ("eligible", ran_elsewhere) == (after.verdict.value, after.last_inference.at)
+    assert (Source.USAGE_API, "organization", NOW) == (
+        after.last_inference.source,
+        after.coverage.value,
+        after.covered_until,
+    )
+    assert 4 == readings()  # two pages of days, the hours of one, the minutes of one
+    await done(owners.guard.check(refresh=True))
+    assert await create(owners)
+    assert 0 == readings()
+
+
+async def test_a_check_without_an_admin_key_reads_nothing(client, ran_elsewhere, readings):
+    """Without an admin key ``check(refresh=True)`` answers as well as it can."""
+    assert "unknown" == (await done(client.guard.check(refresh=True))).verdict.value
+    assert not await create(client)
+    assert 0 == readings()
+
+
+async def test_a_job_reads_it_where_it_may_help(owners, ran_elsewhere, readings):
+    """The window that another program keeps open lets the job through at once."""
+    assert await create(owners)
+    assert 4 == readings()
+    assert await create(owners)
+    assert 0 == readings()
+
+
+async def test_it_is_not_read_again_at_once(owners, clock, readings):
+    """What was read within the last minute is not asked for again, by a job or a check."""
+    assert not await create(owners)
+    assert 2 == readings()
+    for seconds in (0, 30, 29):
+        clock.advance(timedelta(seconds=seconds))
+        assert not await create(owners)
+        assert "no_recent_inference" == (await done(owners.guard.check(refresh=True))).reason.value
+    assert 0 == readings()
+    clock.advance(timedelta(seconds=1))
+    assert not await create(owners)
+    assert 2 == readings()
+
+
+async def test_who_asks_for_it_gets_it(owners, clock, readings):
+    """``sync()`` itself always reads."""
+    for _ in range(2):
+        await done(owners.guard.sync())
+        assert 2 == readings()
+        clock.advance(timedelta(seconds=1))
+
+
+async def test_an_upload_reads_it_only_when_it_would_be_stopped(owners, infer, clock, readings, billing):
+    """What is unknown lets an upload through anyway; a lapsed window that isn't one does after a look."""
+
+    async def upload():
+        await done(owners.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+
+    await upload()
+    assert 0 == readings()
+    await infer(owners)
+    await upload()
+    assert 0 == readings()
+    clock.advance(30 * DAY)
+    await infer(billing)
+    clock.advance(31 * DAY)
+    readings()
+    await upload()
+    assert 4 == readings()
+
+
+# How much is read, and how exactly.
+
+
+async def test_a_second_sync_reads_what_is_new_and_a_month_before(owners, ran_elsewhere, clock, requests):
+    """What was read long ago is not read again; the last month is, since usage may lag."""
+    await done(owners.guard.sync())
+    clock.advance(2 * DAY)
+    again = await done(owners.guard.sync())
+    midnight = NOW.replace(hour=0, minute=0, second=0)
+    assert [midnight - 60 * DAY, midnight - 31 * DAY] == first_seconds(requests)
+    assert (True, NOW + 2 * DAY, midnight - 58 * DAY) == (again.complete, again.covered_until, again.start)
+    assert (None, None, 0) == (again.last_inference, again.precision, again.models)  # none in that month
+    (span,) = (await done(owners.guard.history())).evidence.usage_read
+    assert (midnight - 60 * DAY, NOW + 2 * DAY) == (span.start, span.end)
+    assert ran_elsewhere == (await done(owners.guard.check())).last_inference.at
+
+
+async def test_a_years_picture(owners, billing, infer, clock, model, requests):
+    """``days=365`` reads a year; each page is told as it comes."""
+    days = (date(2025, 9, 20), date(2025, 10, 21), date(2026, 3, 9), date(2026, 8, 30))
+    for day in days:
+        clock.set(datetime(day.year, day.month, day.day, 9, 30, tzinfo=timezone.utc))
+        await infer(billing)
+    clock.set(NOW)
+    told = []
+    synced = await done(owners.guard.sync(days=365, progress=told.append))
+    assert [datetime(2025, 9, 20, tzinfo=timezone.utc)] == first_seconds(requests)
+    assert [(31 * page, 366) for page in range(1, 12)] + [(366, 366)] == [
+        (step.days_read, step.days) for step in told
+    ]
+    assert (1, days[-1]) == (synced.models, synced.last_inference.at.date())
+    history = await done(owners.guard.history())
+    assert {day: {Source.USAGE_API: 1} for day in days} == history.daily
+    assert {model: datetime(2026, 8, 30, 9, 30, tzinfo=timezone.utc)} == {
+        name: inference.at for name, inference in history.models.items()
+    }
+
+
+async def test_a_program_that_stops_looking(owners, ran_elsewhere):
+    """An error in its own ``progress`` ends the sync and comes out of it; what was read is kept."""
+
+    def stop(step):
+        raise KeyError(step.days_read)
+
+    with pytest.raises(KeyError):
+        await done(owners.guard.sync(progress=stop))
+    assert ran_elsewhere.date() == (await done(owners.guard.check())).last_inference.at.date()
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651, True], ids=str)
+async def test_days_that_make_no_sense(owners, sim, days):
+    """They are refused before anything is asked, with the values that are allowed."""
+    with pytest.raises(GuardConfigError, match="from 1 to 3650"):
+        await done(owners.guard.sync(days=days))
+    assert () == sim.calls
+
+
+@pytest.mark.parametrize("days", [1, 31, 62, 3650])
+async def test_days_that_do(owners, days, ran_elsewhere):
+    """However few or many they are, what lies in them is found and nothing else."""
+    synced = await done(owners.guard.sync(days=days))
+    assert (True, NOW, (NOW - days * DAY).date()) == (
+        synced.complete,
+        synced.covered_until,
+        synced.start.date(),
+    )
+    assert (ran_elsewhere if days > 48 else None) == (
+        synced.last_inference.at if synced.last_inference is not None else None
+    )
+
+
+async def test_a_part_of_the_window_proves_nothing(owners, ran_elsewhere, clock):
+    """That the last days were without an inference doesn't mean that the whole window was."""
+    assert (await done(owners.guard.sync(days=30))).complete
+    for _ in range(2):
+        eligibility = await done(owners.guard.check())
+        assert ("unknown", "local", None) == (
+            eligibility.verdict.value,
+            eligibility.coverage.value,
+            eligibility.covered_until,
+        )
+        clock.advance(-40 * DAY)  # two parts with a gap between them are no whole either
+        assert (await done(owners.guard.sync(days=1))).complete
+        clock.set(NOW)
+    assert "eligible" == (await done(owners.guard.check(refresh=True))).verdict.value
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2026, 8, 3, tzinfo=timezone.utc),
+        datetime(2026, 8, 3, 23, 59, 59, tzinfo=timezone.utc),
+        datetime(2026, 8, 3, 12, 59, 59, 999_999, tzinfo=timezone.utc),
+        datetime(2026, 9, 20, tzinfo=timezone.utc),
+        datetime(2026, 9, 20, 12, 0, tzinfo=timezone.utc),
+        datetime(2026, 9, 20, 12, 34, 1, tzinfo=timezone.utc),
+    ],
+    ids=str,
+)
+async def test_the_time_is_found_to_the_minute(owners, billing, infer, clock, model, at):
+    """Wherever in a day or an hour it was, today and in this minute too."""
+    clock.set(at)
+    await infer(billing)
+    clock.set(NOW)
+    synced = await done(owners.guard.sync())
+    minute = at.replace(second=0, microsecond=0)
+    assert (model, minute, "minute") == (
+        synced.last_inference.model,
+        synced.last_inference.at,
+        synced.precision.value,
+    )
+    eligibility = await done(owners.guard.check())
+    assert (minute, minute + 60 * DAY) == (eligibility.last_inference.at, eligibility.window_closes_at)
+
+
+async def test_what_the_client_saw_itself_is_more_exact(owners, infer, clock):
+    """Its own inference is known to the second, and stays so after a reading of the usage."""
+    clock.set(RAN_AT)
+    await infer(owners)
+    clock.set(NOW)
+    assert RAN_AT.replace(second=0) == (await done(owners.guard.sync())).last_inference.at
+    last = (await done(owners.guard.check())).last_inference
+    assert (RAN_AT, Source.OBSERVED) == (last.at, last.source)
+
+
+async def test_usage_that_lags(clock, store, way, closing, connect_bare):
+    """What a lagging usage didn't show is found by a later reading, which goes back over the last month."""
+    with Simulator(clock=clock, admin_key=ADMIN_KEY, usage_lag=timedelta(hours=3)) as sim:
+        model = sim.add_model()
+        options = {"base_url": sim.base_url, "api_key": sim.organization().api_key, "max_retries": 0}
+        config = {"store": store, "hosts": [sim.host], "clock": clock, "admin_api_key": ADMIN_KEY}
+        client = closing(way.guarded(**options, guard=GuardConfig(**config)))
+        clock.set(RAN_AT)
+        await done(connect_bare(**options).chat.completions.create(model=model, messages=MESSAGES))
+        clock.advance(timedelta(hours=1))
+        early = await done(client.guard.sync())
+        assert (True, None) == (early.complete, early.last_inference)
+        eligibility = await done(client.guard.check())
+        assert "no_recent_inference" == eligibility.reason.value
+        assert "may not be in the usage yet" in eligibility.remedy
+        clock.advance(timedelta(hours=3))
+        assert await create(client)
+        assert RAN_AT.replace(second=0) == (await done(client.guard.check())).last_inference.at
+
+
+async def test_no_usage_at_all(owners, sim):
+    """Where all was read and nothing found, that is known, and not merely unknown."""
+    synced = await done(owners.guard.sync())
+    assert (True, None, None, 0, ()) == (
+        synced.complete,
+        synced.last_inference,
+        synced.precision,
+        synced.models,
+        synced.projects,
+    )
+    eligibility = await done(owners.guard.check())
+    assert ("ineligible", "no_recent_inference") == (eligibility.verdict.value, eligibility.reason.value)
+
+
+async def test_base_models_are_no_inferences_here(owners, billing, infer, clock):
+    """The usage of models that nobody has tuned keeps no window open."""
+    clock.set(RAN_AT)
+    await infer(billing, on="gpt-4o-mini")
+    clock.set(NOW)
+    assert (await done(owners.guard.sync())).last_inference is None
+
+
+# Whose history it is.
+
+
+async def test_two_projects(owners, connect, sim, billing, infer, clock):
+    """The programs of all projects are in it, and their own guarded clients know of it at once."""
+    clock.set(RAN_AT)
+    await infer(billing)
+    await infer(connect())
+    clock.set(NOW)
+    synced = await done(owners.guard.sync())
+    assert (2, sim.organization().project) == (
+        len(synced.projects),
+        next(name for name in synced.projects if name == sim.organization().project),
+    )
+    colleague = connect(api_key="sk-billing")
+    assert await create(colleague)
+    assert sim.organization().slug == (await done(colleague.guard.history())).organization
+
+
+async def test_other_organizations_do_not_profit(owners, connect, other, ran_elsewhere):
+    """What the usage tells of one organization is no evidence for another in the same store."""
+    await done(owners.guard.sync())
+    stranger = connect(api_key=other.api_key)
+    assert not await create(stranger)
+    history = await done(stranger.guard.history())
+    assert ("other-1", {}, ()) == (history.organization, history.models, history.evidence.usage_read)
+
+
+async def test_behind_a_gateway_that_strips_headers(clock, store, way, closing, connect_bare):
+    """Without a name in the answers the usage is kept for the key that asked."""
+    with Simulator(clock=clock, admin_key=ADMIN_KEY, strip_headers=True) as sim:
+        model = sim.add_model()
+        options = {"base_url": sim.base_url, "api_key": sim.organization().api_key, "max_retries": 0}
+        config = {"store": store, "hosts": [sim.host], "clock": clock, "admin_api_key": ADMIN_KEY}
+        client = closing(way.guarded(**options, guard=GuardConfig(**config)))
+        clock.set(RAN_AT)
+        await done(connect_bare(**options).chat.completions.create(model=model, messages=MESSAGES))
+        clock.set(NOW)
+        synced = await done(client.guard.sync())
+        assert (True, None, RAN_AT.replace(second=0)) == (
+            synced.complete,
+            synced.organization,
+            synced.last_inference.at,
+        )
+        eligibility = await done(client.guard.check())
+        assert ("eligible", "organization") == (eligibility.verdict.value, eligibility.coverage.value)
+        assert await create(client)
+
+
+# Copies and other people's clients.
+
+
+async def test_a_copy_reads_the_same(owners, ran_elsewhere, connect, sim, requests):
+    """``with_options`` and ``copy`` hand the guard and its key on."""
+    for copy in (owners.with_options(timeout=3), owners.copy(max_retries=1)):
+        assert (await done(copy.guard.sync())).complete
+        for each in (copy, owners):
+            assert ran_elsewhere == (await done(each.guard.check())).last_inference.at
+    assert {ADMIN_KEY} == keys_used(requests, usage=True)
+
+
+async def test_a_copy_with_another_admin_key(way, watched, ran_elsewhere, other):
+    """The copy's key is the one that is used."""
+    takes_admin_keys(way)
+    client = watched(admin_api_key=OTHER_ADMIN_KEY)
+    assert "other-1" in str(await sync_error(client))
+    copy = client.copy(admin_api_key=ADMIN_KEY)
+    assert ran_elsewhere == (await done(copy.guard.sync())).last_inference.at
+
+
+async def test_a_copy_with_another_organizations_key(owners, other):
+    """The usage of one organization is not taken for that of the copy's."""
+    error = await sync_error(owners.with_options(api_key=other.api_key))
+    assert "other-1" in str(error)
+
+
+async def test_somebody_elses_client(way, connect_bare, configured, ran_elsewhere):
+    """``guard(client)`` takes the client's own admin key, or the configuration's."""
+    twins = [guard(connect_bare(), configured(admin_api_key=ADMIN_KEY))]
+    if "admin_api_key" in inspect.signature(way.bare).parameters:
+        twins.append(guard(connect_bare(admin_api_key=ADMIN_KEY), configured()))
+    for twin in twins:
+        assert (await done(twin.guard.sync())).complete
+        assert ran_elsewhere == (await done(twin.guard.check())).last_inference.at
+
+
+async def test_a_host_that_is_not_guarded(way, closing, sim, clock):
+    """Where the policy isn't known to hold nothing is asked, and it is said what to do."""
+    options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
+    config = GuardConfig(store="memory", clock=clock, admin_api_key=ADMIN_KEY)
+    client = closing(way.guarded(**options, guard=config))
+    with pytest.raises(GuardConfigError, match="GuardConfig\\(hosts="):
+        await done(client.guard.sync())
+    await done(client.guard.check(refresh=True))
+    assert () == sim.calls
+
+
+# What is never told.
+
+
+async def test_nothing_secret_is_told_or_kept(
+    way, watched, billing, model, infer, clock, caplog, tmp_path, sim
+):
+    """No key, prompt or answer stands in a log, an error or a file, whatever is done with the key."""
+    caplog.set_level(logging.DEBUG)
+    folder = tmp_path / "history"
+    prompt = "a very private question"
+    clock.set(RAN_AT)
+    chat = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    answer = (await done(billing.chat.completions.create(**chat))).choices[0].message.content
+    clock.set(NOW)
+    client = watched({"admin_api_key": ADMIN_KEY, "store": folder})
+    await done(client.chat.completions.create(**chat))
+    synced = await done(client.guard.sync(days=365, progress=print))
+    eligibility = await done(client.guard.check(refresh=True))
+    wrong = [
+        await sync_error(watched({"admin_api_key": key, "store": folder}))
+        for key in ("sk-nobodys-at-all", sim.organization().api_key)
+    ]
+    said = [repr(client.guard.config), repr(synced), repr(eligibility), synced.model_dump_json()]
+    said += [text for error in wrong for text in (str(error), repr(error), repr(vars(error)))]
+    await done(client.close())
+    written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert any(model.encode() in content for content in written)
+
+    keys = (ADMIN_KEY, sim.organization().api_key, "sk-billing", "sk-nobodys-at-all")
+    ours = "\n".join(record.getMessage() for record in caplog.records if record.name == "finetune_guard")
+    for secret in (*keys, prompt, answer):
+        assert secret not in "\n".join(said)
+        assert secret not in ours
+        assert not any(secret.encode() in content for content in written), secret
+    for key in (ADMIN_KEY, "sk-nobodys-at-all"):
+        assert key not in caplog.text
+
+
+async def test_no_other_host_gets_the_admin_key(watched, sim, requests, wire_free_port):
+    """A job that is posted to a guarded host by a client of another host asks that other host for nothing."""
+    client = watched({"admin_api_key": ADMIN_KEY}, base_url=f"http://127.0.0.1:{wire_free_port}/v1")
+    with pytest.raises(FineTuneGuardError):
+        await done(client.post(f"{sim.base_url}/fine_tuning/jobs", cast_to=object, body={"model": BASE}))
+    assert [] == requests
+
+
+async def test_a_key_that_may_not_is_asked_once_a_minute(watched, sim, readings, clock):
+    """Job after job that is stopped costs one try a minute, and each error tells why it failed."""
+    client = watched({"admin_api_key": "sk-unknown"})
+    for expected in (1, 0, 0):
+        with pytest.raises(FineTuneGuardError, match="Usage: "):
+            await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+        assert expected == readings()
+    clock.advance(timedelta(minutes=1))
+    with pytest.raises(FineTuneGuardError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    assert 1 == readings()
+
+
+async def test_in_the_middle_of_a_reading_nothing_is_proven(way, connect, infer, billing, clock):
+    """Who asks while the usage is read, or after that was cut off, gets no verdict from half of it."""
+    clock.set(datetime(2026, 9, 1, 20, tzinfo=timezone.utc))
+    await infer(billing)
+    clock.set(datetime(2026, 10, 31, 1, tzinfo=timezone.utc))
+    client = connect({"admin_api_key": ADMIN_KEY})
+
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(progress):
+        if progress.days_read == progress.days:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        await done(client.guard.sync(progress=cut_off))
+    assert "unknown" == (await done(client.guard.check())).verdict.value
+    await done(client.guard.sync())
+    assert "eligible" == (await done(client.guard.check())).verdict.value

@@ -1,0 +1,174 @@
+"""What goes over the wire is what the SDK sends, byte for byte."""
+
+from __future__ import annotations
+
+import re
+
+import openai
+import pytest
+from openai.types import FileObject
+
+from finetune_guard import GuardConfig, OpenAI
+from tests.client.both_ways import done
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+API = "https://api.openai.com/v1"
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+VARYING = re.compile(rb"stainless-python-retry-[0-9a-f-]+|--[0-9a-f]{32}|boundary=[0-9a-f]{32}")
+
+CALLS = {
+    "chat": lambda client: client.chat.completions.create(model=MODEL, messages=MESSAGES),
+    "extra everything": lambda client: client.chat.completions.create(
+        model=MODEL,
+        messages=MESSAGES,
+        extra_headers={"x-mine": "1", "User-Agent": "mine/1"},
+        extra_query={"q": "1"},
+        extra_body={"metadata": {"a": "b"}},
+        timeout=12,
+    ),
+    "job": lambda client: client.fine_tuning.jobs.create(model=BASE, training_file="file-x", suffix="mine"),
+    "upload": lambda client: client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"),
+    "post": lambda client: client.post("/fine_tuning/jobs", body={"model": BASE}, cast_to=object),
+    "absolute post": lambda client: client.post(f"{API}/files", body={"x": 1}, cast_to=FileObject),
+    "raw": lambda client: client.models.with_raw_response.list(),
+    "delete": lambda client: client.delete("/files/file-x", cast_to=object),
+}
+
+
+@pytest.fixture
+def connect_wire(way, closing, clock):
+    """Makes clients for the real host, which respx stands in for: guarded ones, or the SDK's own."""
+
+    def make(*, guarded=True, **options):
+        options = {"api_key": "sk-test", "max_retries": 0, **options}
+        if guarded:
+            options["guard"] = GuardConfig(store="memory", clock=clock, **options.pop("config", {}))
+        return closing((way.guarded if guarded else way.bare)(**options))
+
+    return make
+
+
+def sent(wire):
+    """The requests so far: all that was sent, but for what is random in it."""
+    requests = []
+    for call in wire.calls:
+        request = call.request
+        headers = [(name.lower(), VARYING.sub(b"*", value)) for name, value in request.headers.raw]
+        requests.append((request.method, str(request.url), headers, VARYING.sub(b"*", request.content)))
+    wire.calls.clear()
+    return requests
+
+
+def answer(wire, **headers):
+    wire.route().respond(200, json={"id": "x", "object": "list", "data": []}, headers=headers)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"organization": "org-mine", "project": "proj_mine", "default_headers": {"x-all": "1"}},
+        {"default_query": {"q": "all"}, "max_retries": 3, "timeout": 7},
+    ],
+    ids=["plain", "organization", "query"],
+)
+async def test_requests_are_the_sdks_own(connect_wire, wire, call, options):
+    """URL, method, body and every header, User-Agent included, are those of the SDK's client."""
+    answer(wire)
+    bare, guarded = connect_wire(guarded=False, **options), connect_wire(**options)
+    await done(guarded.guard.record(MODEL))  # a job may be created
+    await done(call(bare))
+    expected = sent(wire)
+    await done(call(guarded))
+    assert expected == sent(wire)
+
+
+async def test_user_agent_names_the_sdks_class(way, connect_wire, wire):
+    """Nothing tells the API that a client is ours; its class has the SDK's name."""
+    answer(wire)
+    for client in (connect_wire(), connect_wire().with_options(timeout=3)):
+        await done(client.models.list())
+        assert {f"{way.bare.__name__}/Python"} == {
+            call.request.headers["user-agent"].partition(" ")[0] for call in wire.calls
+        }
+
+
+@pytest.mark.parametrize(
+    ("url", "guarded"),
+    [
+        ("/fine_tuning/jobs", True),
+        ("fine_tuning/jobs", True),
+        ("/fine_tuning/jobs/", True),
+        ("/fine_tuning/jobs?x=1", True),
+        (f"{API}/fine_tuning/jobs", True),
+        ("https://eu.api.openai.com/v1/fine_tuning/jobs", True),
+        ("https://API.OPENAI.COM/v1/fine_tuning/jobs", True),
+        ("https://gateway.example/v1/fine_tuning/jobs", False),
+        ("https://api.openai.com.example/v1/fine_tuning/jobs", False),
+        ("/fine_tuning/jobs/ftjob-1/cancel", False),
+        ("/fine_tuning/alpha/graders/run", False),
+    ],
+)
+async def test_a_job_is_recognized_however_its_path_is_written(connect_wire, wire, url, guarded):
+    """Relative, unslashed and absolute paths are decided alike; other hosts and paths are left alone."""
+    answer(wire)
+    client = connect_wire()
+    posting = {"body": {"model": BASE}, "cast_to": object}
+    if guarded:
+        with pytest.raises(openai.OpenAIError, match="was not created"):
+            await done(client.post(url, **posting))
+    else:
+        await done(client.post(url, **posting))
+    assert guarded == all(call.request.method == "GET" for call in wire.calls)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://gateway.example/openai/v1",
+        "https://gateway.example/",
+        "https://gateway.example:8443/v1",
+    ],
+)
+@pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
+async def test_a_named_gateway_is_guarded(connect_wire, wire, base_url, absolute):
+    """Behind a host that is named in the configuration the policy holds, wherever its root lies."""
+    answer(wire)
+    client = connect_wire(base_url=base_url, config={"hosts": ["gateway.example"]})
+    url = base_url.rstrip("/") + "/fine_tuning/jobs" if absolute else "/fine_tuning/jobs"
+    with pytest.raises(openai.OpenAIError, match="was not created"):
+        await done(client.post(url, body={"model": BASE}, cast_to=object))
+    assert client.guard.active
+
+
+@pytest.mark.parametrize(
+    "base_url", ["https://api.together.xyz/v1", "http://localhost:8000/v1", "https://x.openai.azure.com/v1"]
+)
+async def test_other_hosts_are_left_alone(connect_wire, wire, base_url):
+    """Other providers have rules of their own: no decision, no request more, nothing remembered."""
+    answer(wire)
+    client = connect_wire(base_url=base_url)
+    await done(client.chat.completions.create(model=MODEL, messages=MESSAGES))
+    await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    await done(client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
+    assert 3 == len(wire.calls)
+    assert {} == (await done(client.guard.history())).models
+    assert not client.guard.active
+    assert "not_guarded" == (await done(client.guard.check(refresh=True))).reason.value
+    assert "not_guarded" == (await done(client.guard.keep_alive(force=True))).reason.value
+    assert 3 == len(wire.calls)
+
+
+async def test_a_subdomain_of_the_api_is_guarded(connect_wire):
+    """Regional hosts of the API are the API."""
+    assert connect_wire(base_url="https://eu.api.openai.com/v1").guard.active
+
+
+def test_one_guard_serves_several_hosts(clock):
+    """A copy that goes elsewhere is judged by where it goes."""
+    with OpenAI(api_key="sk-test", guard=GuardConfig(store="memory", clock=clock)) as client:
+        assert client.guard.active
+        assert not client.with_options(base_url="https://gateway.example/v1").guard.active

@@ -1,0 +1,36 @@
+"""The table of shutdown dates that ships with the package."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from finetune_guard.domain.catalog import published_catalog
+
+
+@pytest.mark.parametrize(
+    ("model_id", "day"),
+    [
+        ("gpt-4o-mini-2024-07-18", date(2027, 1, 14)),
+        ("ft:gpt-4o-mini-2024-07-18:acme::AbC123xY", date(2027, 1, 14)),
+        ("gpt-3.5-turbo-1106", date(2026, 9, 28)),
+        ("ft:gpt-3.5-turbo-1106:acme::AbC123xY", date(2026, 10, 23)),
+        ("ft:gpt-4-0613:acme::AbC123xY", date(2026, 10, 23)),
+        ("gpt-6-luna", None),
+        ("ft:gpt-4:acme::AbC123xY", None),
+    ],
+)
+def test_shutdown_dates_are_those_of_the_whole_name(model_id, day):
+    """A base and its fine-tunes have dates of their own, and a name's beginning is not the name."""
+    assert day == published_catalog().shutdown_of(model_id)
+
+
+def test_the_row_of_a_base_model():
+    """A row is found by a base model's whole name only, and has both days and the replacement."""
+    row = published_catalog().lifetime_of("gpt-3.5-turbo-1106")
+    assert row is not None
+    assert (date(2026, 9, 28), date(2026, 10, 23)) == (row.shutdown, row.fine_tunes_shutdown)
+    assert "gpt-5.6-terra" == row.replacement
+    assert published_catalog().lifetime_of("gpt-3.5-turbo") is None
+    assert published_catalog().lifetime_of("ft:gpt-3.5-turbo-1106:acme::AbC123xY") is None

@@ -1,0 +1,272 @@
+"""How knowledge about an organization is merged: never backwards, in whatever order it arrives."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from functools import reduce
+from itertools import pairwise, permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from finetune_guard.domain.history import (
+    Activity,
+    Evidence,
+    History,
+    Inference,
+    Refusal,
+    Source,
+    Span,
+    latest,
+    united,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+EMPTY = History(evidence=Evidence(organization="acme"))
+
+# Few distinct values, so that equal moments, models and days are common: there the ties are.
+moments = st.integers(0, 5).map(lambda days: NOW + days * DAY) | st.datetimes(
+    min_value=datetime(2024, 1, 1),  # noqa: DTZ001 (hypothesis adds the zone)
+    max_value=datetime(2028, 1, 1),  # noqa: DTZ001 (hypothesis adds the zone)
+    timezones=st.just(timezone.utc),
+)
+names = st.sampled_from(["ft:a", "ft:b", "ft:c"]) | st.text(max_size=8).filter(str.isprintable)
+days = st.dates(min_value=date(2026, 1, 1), max_value=date(2026, 1, 4))
+sources = st.sampled_from(Source)
+counts = st.integers(0, 3)
+inferences = st.builds(Inference, organization=st.just("acme"), model=names, at=moments, source=sources)
+refusals = st.builds(
+    Refusal, at=moments, code=st.sampled_from(["a", "b"]), message=st.sampled_from(["", "x"])
+)
+activities = st.builds(Activity, inference=inferences, counts=st.dictionaries(days, counts, max_size=3))
+spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
+spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
+evidences = st.builds(
+    Evidence,
+    organization=st.just("acme"),
+    last_inference=st.none() | inferences,
+    fine_tuned_by=st.none() | moments,
+    no_trace_at=st.none() | moments,
+    refusal=st.none() | refusals,
+    usage_read=st.lists(spans, max_size=3).map(united),
+)
+histories = st.builds(
+    History,
+    evidence=evidences,
+    models=st.lists(inferences, max_size=3).map(lambda many: {each.model: each for each in many}),
+    daily=st.dictionaries(days, st.dictionaries(sources, counts, max_size=3), max_size=3),
+)
+
+
+def of_acme(**changes):
+    return Inference(**{"organization": "acme", "model": "ft:a", "at": NOW, **changes})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (None, NOW, NOW),
+        (NOW, None, NOW),
+        (None, None, None),
+        (NOW, NOW + DAY, NOW + DAY),
+        (NOW + DAY, NOW, NOW + DAY),
+        (of_acme(), of_acme(at=NOW - DAY), of_acme()),
+        (Refusal(at=NOW, code="a"), Refusal(at=NOW + DAY, code="b"), Refusal(at=NOW + DAY, code="b")),
+    ],
+)
+def test_the_later_of_two_facts_counts(one, other, expected):
+    """Of two moments, inferences or refusals the later one is kept, and what is unknown hides nothing."""
+    assert expected == latest(one, other)
+
+
+@given(inferences, inferences)
+def test_of_two_facts_at_the_same_instant_it_is_always_the_same(one, other):
+    """Two stores that hear of the same facts in different order agree."""
+    other = other.model_copy(update={"at": one.at})
+
+    assert latest(one, other) == latest(other, one)
+
+
+@given(evidences, evidences, evidences)
+def test_merging_evidence_is_a_matter_of_what_not_of_how(one, other, third):
+    """Merging is associative, commutative and idempotent."""
+    assert one.merged(other) == other.merged(one)
+    assert one.merged(other).merged(third) == one.merged(other.merged(third))
+    assert one == one.merged(one)
+    assert one == one.merged(Evidence(organization="acme"))
+
+
+@given(histories, histories, histories)
+def test_merging_histories_is_a_matter_of_what_not_of_how(one, other, third):
+    """The same holds for whole histories, however often the same organization turns up under two names."""
+    assert one.merged(other) == other.merged(one)
+    assert one.merged(other).merged(third) == one.merged(other.merged(third))
+    assert one == one.merged(one) == one.merged(EMPTY)
+    assert one.merged(other) == one.merged(other).merged(other)
+
+
+@given(histories, histories, moments)
+def test_merging_never_moves_a_fact_backwards(one, other, moment):
+    """Nothing that was known is older, fewer or gone afterwards."""
+    merged = one.merged(other)
+
+    for each in (one, other):
+        assert latest(merged.last_inference, each.last_inference) == merged.last_inference
+        assert set(each.models) <= set(merged.models)
+        assert all(each.models[model].at <= merged.models[model].at for model in each.models)
+        for day, by_source in each.daily.items():
+            assert all(count <= merged.daily[day][source] for source, count in by_source.items())
+    for known in (one.evidence.fine_tuned_by, other.evidence.fine_tuned_by):
+        assert known is None or merged.evidence.fine_tuned_by <= known
+
+
+@given(st.lists(activities, max_size=4))
+def test_no_order_of_recording_changes_the_history(many):
+    """Inferences may be written by several processes, late, and in any order."""
+    outcomes = [reduce(History.recorded, order, EMPTY) for order in permutations(many)]
+
+    assert all(outcomes[0] == outcome for outcome in outcomes)
+    newest = max((each.inference.at for each in many), default=None)
+    assert newest == (outcomes[0].last_inference.at if outcomes[0].last_inference else None)
+
+
+@given(histories, st.lists(activities, max_size=4))
+def test_recording_many_is_recording_each(history, many):
+    """A store that writes several at once has what it would have after writing one by one."""
+    assert reduce(History.recorded, many, history) == history.recorded_all(many)
+
+
+@given(histories, activities)
+def test_recording_adds_exactly_what_was_counted(history, activity):
+    """Counts add up, on the days and under the source they were counted for; the rest stays as it was."""
+    recorded = history.recorded(activity)
+
+    for day in {*history.daily, *activity.counts}:
+        for source in Source:
+            before = history.daily.get(day, {}).get(source, 0)
+            more = activity.counts.get(day, 0) if source is activity.inference.source else 0
+            assert before + more == recorded.daily[day].get(source, 0)
+    assert set(history.models) | {activity.inference.model} == set(recorded.models)
+
+
+@given(histories, activities)
+def test_recording_leaves_the_old_history_alone(history, activity):
+    """A history that someone holds never changes under them."""
+    before = history.model_copy(deep=True)
+    history.recorded(activity)
+    history.merged(EMPTY.recorded(activity))
+
+    assert before == history
+
+
+@given(histories)
+def test_a_history_survives_being_written_down(history):
+    """JSON and back is the same history."""
+    assert history == History.model_validate_json(history.model_dump_json())
+
+
+def test_an_inference_proves_earlier_fine_tuning():
+    """Who ran a fine-tuned model has fine-tuned before; an earlier proof stays."""
+    evidence = Evidence(organization="acme").recorded(of_acme())
+    assert NOW == evidence.fine_tuned_by
+
+    assert NOW - DAY == evidence.recorded(of_acme(at=NOW - DAY)).fine_tuned_by
+    assert NOW == evidence.recorded(of_acme(at=NOW + DAY)).fine_tuned_by
+
+
+def test_a_history_has_one_name():
+    """What was known under another name is this organization's afterwards; the name stays."""
+    other = EMPTY.merged(History(evidence=Evidence(organization="key:1"))).recorded(
+        Activity(inference=of_acme(organization="key:1"), counts={NOW.date(): 2})
+    )
+    assert {"acme"} == {other.organization, other.last_inference.organization}
+    assert of_acme() == other.models["ft:a"]
+
+    kept = History(
+        evidence=Evidence(organization="key:1", last_inference=of_acme(organization="key:1")),
+        models={"ft:a": of_acme(organization="key:1")},
+    )
+    merged = EMPTY.merged(kept)
+    assert of_acme() == merged.last_inference == merged.models["ft:a"]
+    assert "acme" == merged.organization
+    assert "key:1" == kept.merged(EMPTY).organization == kept.merged(EMPTY).last_inference.organization
+
+
+def test_a_days_count_under_two_names_is_the_larger():
+    """The same inferences may have been counted under both names, so they are not added."""
+    one = EMPTY.recorded(Activity(inference=of_acme(), counts={NOW.date(): 3}))
+    other = EMPTY.recorded(Activity(inference=of_acme(), counts={NOW.date(): 5, (NOW - DAY).date(): 1}))
+
+    assert {NOW.date(): {Source.OBSERVED: 5}, (NOW - DAY).date(): {Source.OBSERVED: 1}} == one.merged(
+        other
+    ).daily
+
+
+def test_times_are_kept_in_utc_and_need_a_zone():
+    """A moment of any zone is the same instant in UTC; one without a zone is refused."""
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=14)))
+
+    assert of_acme() == of_acme(at=elsewhere)
+    assert timezone.utc is of_acme(at=elsewhere).at.tzinfo
+    with pytest.raises(ValidationError, match="time zone"):
+        of_acme(at=NOW.replace(tzinfo=None))
+
+
+def test_a_refusals_message_is_bounded():
+    """What a server says is kept to 500 characters."""
+    assert 500 == len(Refusal(at=NOW, code="x", message="m" * 500).message)
+    with pytest.raises(ValidationError):
+        Refusal(at=NOW, code="x", message="m" * 501)
+
+
+def test_facts_cannot_be_changed():
+    """What is remembered is replaced, never edited."""
+    with pytest.raises(ValidationError):
+        of_acme().at = NOW + DAY
+
+
+@given(st.lists(spans, max_size=5))
+def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
+    """A moment is covered by the joined stretches when it was by one of them, and gaps stay gaps."""
+    joined = united(many)
+
+    assert list(joined) == sorted(joined, key=lambda span: span.start)
+    assert all(one.end < next_one.start for one, next_one in pairwise(joined))
+    ends = {moment for span in many for moment in (span.start, span.end)}
+    for moment in ends | {end - timedelta(microseconds=1) for end in ends}:
+        covered = [span.start <= moment < span.end for span in many]
+        assert any(covered) == any(span.start <= moment < span.end for span in joined)
+
+
+def test_usage_is_known_up_to_the_end_of_its_stretch():
+    """From a moment on, usage is known as far as it was read without a gap; not at all from outside."""
+    read = (Span(start=NOW - 9 * DAY, end=NOW - 5 * DAY), Span(start=NOW - 3 * DAY, end=NOW))
+    evidence = Evidence(organization="acme", usage_read=read)
+
+    assert NOW - 5 * DAY == evidence.usage_read_until(NOW - 9 * DAY)
+    assert NOW == evidence.usage_read_until(NOW - 2 * DAY)
+    assert evidence.usage_read_until(NOW - 5 * DAY) is None
+    assert evidence.usage_read_until(NOW - 10 * DAY) is None
+
+
+def test_a_stretch_of_time_has_a_length():
+    """A span that ends where it starts, or before, is refused."""
+    with pytest.raises(ValidationError, match="end after its start"):
+        Span(start=NOW, end=NOW)
+
+
+def test_usage_is_not_added_to_what_was_seen():
+    """The organization's usage includes what its guarded clients ran: a day is counted once."""
+    day = NOW.date()
+    seen = {Source.OBSERVED: 3, Source.KEEP_ALIVE: 1}
+
+    def history(counts):
+        return EMPTY.model_copy(update={"daily": {day: counts}})
+
+    assert 4 == history(seen).inferences_on(day)
+    assert 4 == history({**seen, Source.USAGE_API: 2}).inferences_on(day)
+    assert 9 == history({**seen, Source.USAGE_API: 9}).inferences_on(day)
+    assert 0 == history(seen).inferences_on(day + DAY)

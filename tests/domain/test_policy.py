@@ -1,0 +1,111 @@
+"""The dated rules of a policy."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement, aware_utc
+
+NONE, EARLIER, RECENT, CLOSED = OPENAI_SELF_SERVE.phases
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=timezone.utc)
+
+
+def test_published_dates():
+    """OpenAI's three dates, the window and the hosts are what its page and API say."""
+    assert [None, date(2026, 5, 7), date(2026, 7, 2), date(2027, 1, 6)] == [
+        phase.starts_on for phase in OPENAI_SELF_SERVE.phases
+    ]
+    assert timedelta(days=60) == OPENAI_SELF_SERVE.window
+    assert CLOSED == OPENAI_SELF_SERVE.closing
+    assert ("api.openai.com", "*.api.openai.com") == OPENAI_SELF_SERVE.hosts
+
+
+@pytest.mark.parametrize(
+    ("now", "holding"),
+    [
+        (utc(2026, 1, 1), (NONE,)),
+        (utc(2026, 5, 6, 9, 59, 59), (NONE,)),
+        (utc(2026, 5, 6, 10), (NONE, EARLIER)),
+        (utc(2026, 5, 8, 11, 59, 59), (NONE, EARLIER)),
+        (utc(2026, 5, 8, 12), (EARLIER,)),
+        (utc(2026, 7, 1, 10), (EARLIER, RECENT)),
+        (utc(2026, 7, 3, 12), (RECENT,)),
+        (utc(2027, 1, 5, 9, 59, 59), (RECENT,)),
+        (utc(2027, 1, 5, 10), (RECENT, CLOSED)),
+        (utc(2027, 1, 7, 12), (CLOSED,)),
+        (utc(2030, 1, 1), (CLOSED,)),
+    ],
+)
+def test_a_date_is_crossed_from_its_first_moment_on_earth_to_its_last(now, holding):
+    """Inside a date's band both phases hold, from 00:00 at UTC+14 until 24:00 at UTC-12."""
+    assert holding == OPENAI_SELF_SERVE.phases_at(now)
+
+
+def test_the_first_phase_has_no_beginning():
+    """Before the first date no rule holds, and that phase has no band."""
+    assert NONE.begins is None
+
+
+def test_a_policy_may_have_neither_end_nor_window():
+    """A policy of one phase is a policy."""
+    policy = AccessPolicy(name="open", phases=(Phase(starts_on=None, requirement=Requirement.NONE),))
+    assert policy.closing is None
+    assert policy.window is None
+    assert policy.phases == policy.phases_at(utc(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        ((), "at least 1"),
+        ((RECENT,), "first phase"),
+        ((NONE, NONE), "needs a starts_on"),
+        ((NONE, RECENT, EARLIER), "in the order of their dates"),
+        ((NONE, EARLIER, EARLIER.model_copy(update={"starts_on": date(2026, 5, 9)})), "three days apart"),
+    ],
+)
+def test_phases_out_of_order_are_refused(phases, told):
+    """A policy whose phases can't be told apart by their dates is refused, and the message says why."""
+    with pytest.raises(ValidationError, match=told):
+        AccessPolicy(name="wrong", phases=phases)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "window", "told"),
+    [
+        (Requirement.RECENT_INFERENCE, None, "window is given"),
+        (Requirement.CLOSED, timedelta(days=1), "window is given"),
+        (Requirement.RECENT_INFERENCE, timedelta(0), "longer than zero"),
+    ],
+)
+def test_a_window_belongs_to_the_recent_inference_requirement(requirement, window, told):
+    """A window that means nothing, or is missing, is refused."""
+    with pytest.raises(ValidationError, match=told):
+        Phase(starts_on=None, requirement=requirement, window=window)
+
+
+def test_a_naive_time_is_refused():
+    """No time zone is ever guessed."""
+    with pytest.raises(ValueError, match="time zone"):
+        aware_utc(datetime(2026, 1, 1))  # noqa: DTZ001 -- that is the point
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        {"starts_on": date(1, 1, 1), "requirement": "closed"},
+        {"starts_on": date(9999, 12, 31), "requirement": "closed"},
+        {"starts_on": None, "requirement": "recent_inference", "window": timedelta.max},
+        {"starts_on": None, "requirement": "none", "rule": "one\ntwo"},
+    ],
+)
+def test_a_phase_is_one_that_can_be_reckoned_with(phase):
+    """Days and windows that no calculation can bear, and a rule of several lines, are rejected at once."""
+    with pytest.raises(ValidationError):
+        Phase.model_validate(phase)

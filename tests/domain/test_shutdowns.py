@@ -1,0 +1,233 @@
+"""When models are shut down, and where that date comes from."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
+from finetune_guard.domain.shutdowns import (
+    Announced,
+    DateSource,
+    Shutdown,
+    ShutdownDates,
+    merged_announcements,
+)
+from finetune_guard.openai_api.answers import announcements
+
+SEEN = datetime(2026, 11, 20, 23, tzinfo=timezone.utc)
+SEEN_DAY, TABLE_DAY = date(2026, 11, 20), date(2026, 11, 22)
+BASE, TUNE = "gpt-4o-mini-2024-07-18", "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+CHECKPOINT = f"{TUNE}:ckpt-step-16"
+OLD, OLD_TUNE = "gpt-3.5-turbo-1106", "ft:gpt-3.5-turbo-1106:acme::AbC123xY"  # its fine-tunes end later
+NEW, NEW_TUNE = "gpt-9", "ft:gpt-9:acme::AbC123xY"  # not in the table
+PUBLISHED, EARLY, LATE = date(2027, 1, 14), date(2026, 12, 24), date(2027, 3, 1)
+
+
+def known(**days: date | None) -> ShutdownDates:
+    """What is known when the API said so much about models, by the names above."""
+    announced = {globals()[name]: Announced(day=day, seen_at=SEEN) for name, day in days.items()}
+    return ShutdownDates(published_catalog(), announced)
+
+
+@pytest.mark.parametrize(
+    ("said", "model_id", "day", "source"),
+    [
+        ({}, BASE, PUBLISHED, DateSource.TABLE),
+        ({}, TUNE, PUBLISHED, DateSource.TABLE),
+        ({}, CHECKPOINT, PUBLISHED, DateSource.TABLE),
+        ({}, f"{BASE}.ft-0a1b2c3d", PUBLISHED, DateSource.TABLE),
+        ({"BASE": LATE}, BASE, LATE, DateSource.MODEL),
+        ({"BASE": LATE}, TUNE, LATE, DateSource.BASE),
+        ({"BASE": LATE}, CHECKPOINT, LATE, DateSource.BASE),
+        ({"BASE": PUBLISHED}, TUNE, PUBLISHED, DateSource.BASE),
+        ({"BASE": LATE, "TUNE": EARLY}, TUNE, EARLY, DateSource.MODEL),
+        ({"BASE": LATE, "TUNE": None}, TUNE, LATE, DateSource.BASE),
+        ({"BASE": None, "TUNE": None}, TUNE, PUBLISHED, DateSource.TABLE),
+        ({"BASE": None}, BASE, PUBLISHED, DateSource.TABLE),
+        ({"NEW": LATE}, NEW, LATE, DateSource.MODEL),
+        ({"NEW": LATE}, NEW_TUNE, LATE, DateSource.BASE),
+    ],
+)
+def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, source):
+    """A model's own field wins, then its base's, then the table; a null states nothing."""
+    as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
+    assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == known(**said).of(model_id)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    [NEW, NEW_TUNE, "gpt-4o-mini", "ft:gpt-4:acme::x", "davinci:ft-acme-2022-12-22-07-26-01", "", "a\nb"],
+)
+def test_what_no_source_tells_is_not_guessed(model_id):
+    """A name's beginning is not the name, and a model without a date is never said to be gone."""
+    dates = known(BASE=LATE)
+    assert dates.of(model_id) is None
+    assert dates.of_fine_tunes_of(model_id) is None
+    assert dates.days_left(model_id, PUBLISHED) is None
+    assert (False, False) == (dates.is_over(model_id, date.max), dates.may_be_over(model_id, date.max))
+
+
+@pytest.mark.parametrize(
+    ("base_day", "day", "source"),
+    [
+        (date(2026, 9, 28), date(2026, 10, 23), DateSource.TABLE),
+        (date(2026, 9, 27), date(2026, 10, 23), DateSource.TABLE),
+        (date(2026, 9, 29), date(2026, 10, 23), DateSource.TABLE),
+        (date(2026, 9, 30), date(2026, 9, 30), DateSource.BASE),
+        (LATE, LATE, DateSource.BASE),
+    ],
+)
+def test_fine_tunes_can_outlive_their_base(base_day, day, source):
+    """Where the API repeats the base's published day, give or take one, its fine-tunes keep their own."""
+    dates = known(OLD=base_day)
+    shutdown, of_new_ones = dates.of(OLD_TUNE), dates.of_fine_tunes_of(OLD)
+    assert shutdown is not None
+    assert (day, source) == (shutdown.day, shutdown.source)
+    assert shutdown.model_copy(update={"model": OLD}) == of_new_ones
+
+
+def test_a_new_fine_tune_ends_with_those_of_its_base():
+    """What is made from a fine-tune ends with its base, whatever the API says of that fine-tune itself."""
+    dates = known(BASE=LATE, TUNE=EARLY)
+    expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
+    assert expected == dates.of_fine_tunes_of(BASE)
+    assert expected == dates.of_fine_tunes_of(TUNE)
+
+
+@pytest.mark.parametrize(
+    ("days", "over", "may_be_over"),
+    [(-2, True, True), (-1, False, True), (0, False, True), (1, False, True), (2, False, False)],
+)
+def test_a_published_day_is_right_within_one(days, over, may_be_over):
+    """A model is known to be gone when the day after has passed; it may be gone from the day before on."""
+    dates, today = known(), PUBLISHED - timedelta(days=days)
+    assert days == dates.days_left(TUNE, today)
+    assert (over, may_be_over) == (dates.is_over(TUNE, today), dates.may_be_over(TUNE, today))
+
+
+def test_replacements_and_what_can_be_fine_tuned():
+    """The table names a successor for a base and its fine-tunes, and the bases that can be fine-tuned."""
+    dates = known()
+    assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
+    assert dates.replacement_of(NEW_TUNE) is None
+    assert (True, False) == (dates.can_be_fine_tuned(BASE), dates.can_be_fine_tuned("gpt-6-luna"))
+
+
+def test_the_bases_that_are_left():
+    """Those of the table whose day is still to come, by the newest word about each."""
+    assert BASE in known().tunable_bases(TABLE_DAY)
+    assert BASE not in known(BASE=TABLE_DAY).tunable_bases(TABLE_DAY)
+    assert "gpt-4-0613" not in known().tunable_bases(TABLE_DAY)
+    assert () == known().tunable_bases(PUBLISHED)
+
+
+def test_the_newest_word_counts():
+    """A later answer of the API replaces an earlier one, also where it takes a day back."""
+    later = {BASE: Announced(day=None, seen_at=SEEN + timedelta(seconds=1))}
+    dates = known(BASE=LATE).with_announced(later)
+    assert later == dates.announced
+    shutdown = dates.of(BASE)
+    assert shutdown is not None
+    assert DateSource.TABLE is shutdown.source
+
+
+def test_a_naive_time_is_refused():
+    """When the API said something is an aware time, so that words can be put in order."""
+    with pytest.raises(ValidationError, match="time zone"):
+        Announced(day=LATE, seen_at=datetime(2026, 11, 20))  # noqa: DTZ001 -- this is the point
+
+
+words = st.dictionaries(
+    st.sampled_from([BASE, TUNE, NEW]),
+    st.builds(
+        Announced,
+        day=st.sampled_from([None, EARLY, PUBLISHED, LATE]),
+        seen_at=st.sampled_from([SEEN, SEEN + timedelta(seconds=1), SEEN + timedelta(days=1)]),
+    ),
+)
+
+
+@given(words, words, words)
+def test_merging_depends_neither_on_order_nor_on_repetition(one, two, three):
+    """Whatever way announcements travel between processes, all end up believing the same."""
+    merged = merged_announcements(one, two)
+    assert merged == merged_announcements(two, one)
+    assert merged == merged_announcements(merged, one)
+    assert merged_announcements(merged, three) == merged_announcements(one, merged_announcements(two, three))
+    assert {*one, *two} == {*merged}
+    assert all(merged[name].seen_at >= said.seen_at for name, said in one.items())
+
+
+def test_of_two_words_at_once_the_more_careful_one_counts():
+    """A day wins over none and the earlier day over the later, so that no life is promised too long."""
+    none, early, late, last = (
+        {BASE: Announced(day=day, seen_at=SEEN)} for day in (None, EARLY, LATE, date.max)
+    )
+    assert early == merged_announcements(none, merged_announcements(late, early))
+    assert last == merged_announcements(none, last)
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: PUBLISHED}),
+        ({"id": BASE, "shutdown_date": None}, {BASE: None}),
+        ({"id": BASE}, {}),
+        ({"shutdown_date": "2027-01-14"}, {}),
+        ({"id": BASE, "shutdown_date": "20270114"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-W02-4"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-01-14T00:00:00Z"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-02-30"}, {}),
+        ({"id": BASE, "shutdown_date": "\uff12\uff10\uff12\uff17-01-14"}, {}),
+        ({"id": BASE, "shutdown_date": ""}, {}),
+        ({"id": BASE, "shutdown_date": 1_800_000_000}, {}),
+        ({"id": BASE, "shutdown_date": False}, {}),
+        ({"id": 7, "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "", "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "a\x1b[0m", "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "a" * MAX_MODEL_ID_LENGTH, "shutdown_date": None}, {"a" * MAX_MODEL_ID_LENGTH: None}),
+        ({"id": "a" * (MAX_MODEL_ID_LENGTH + 1), "shutdown_date": None}, {}),
+    ],
+)
+def test_what_a_model_object_says(row, found):
+    """Only a sane id with a whole day or null is believed, alone or in a list."""
+    expected = {name: Announced(day=day, seen_at=SEEN) for name, day in found.items()}
+    assert expected == announcements(row, SEEN)
+    assert expected == announcements({"object": "list", "data": [None, row, "x"]}, SEEN)
+
+
+def test_a_model_that_is_listed_twice():
+    """The order of a list does not matter."""
+    listed = [{"id": BASE, "shutdown_date": day} for day in ("2027-01-14", "2026-12-24", None)]
+    assert {BASE: Announced(day=EARLY, seen_at=SEEN)} == announcements({"data": listed}, SEEN)
+    assert announcements({"data": listed}, SEEN) == announcements({"data": listed[::-1]}, SEEN)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["2027-01-14", "0000-00-00", BASE, TUNE]),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text() | st.sampled_from(["id", "data", "shutdown_date", "has_more"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_values)
+def test_no_body_does_harm(body):
+    """Whatever a server or a gateway answers, it is read without an error, and only sanely."""
+    for model_id, said in announcements(body, SEEN).items():
+        assert model_id.isprintable()
+        assert 0 < len(model_id) <= MAX_MODEL_ID_LENGTH
+        assert SEEN == said.seen_at

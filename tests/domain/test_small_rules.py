@@ -1,0 +1,231 @@
+"""Identity, hosts, durations and the time of an answer."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from finetune_guard.clock import answered_at, system_clock
+from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.hosts import is_pattern, matches
+from finetune_guard.domain.organizations import (
+    UNNAMED,
+    Credentials,
+    is_named,
+    is_slug,
+    organization_id,
+    organization_slug,
+    project_id,
+    sent_with,
+)
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+KEY = "Bearer sk-proj-very-secret"
+
+
+def test_credentials_never_show_the_key():
+    """Neither repr nor str of credentials holds the key."""
+    credentials = Credentials(KEY, "org-1")
+    assert "secret" not in f"{credentials!r} {credentials} {[credentials]}"
+    assert "org-1" in repr(credentials)
+
+
+@pytest.mark.parametrize(
+    ("headers", "credentials"),
+    [
+        ({"authorization": KEY, "openai-organization": "org-1", "accept": "*/*"}, Credentials(KEY, "org-1")),
+        ({"authorization": KEY}, Credentials(KEY)),
+        ({"authorization": KEY, "openai-organization": ""}, Credentials(KEY)),
+        ({}, Credentials("")),
+    ],
+)
+def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
+    """An empty header names no organization, and a request without a key still stands for somebody."""
+    assert credentials == sent_with(headers)
+
+
+def test_an_alias_stands_for_key_and_organization_and_hides_both():
+    """The same credentials give the same alias with the same salt, others another."""
+    alias = Credentials(KEY, "org-1").alias(b"salt")
+    assert alias == Credentials(KEY, "org-1").alias(b"salt")
+    others = [Credentials(KEY), Credentials(KEY, "org-2"), Credentials("Bearer other", "org-1")]
+    assert alias not in [other.alias(b"salt") for other in others]
+    assert alias != Credentials(KEY, "org-1").alias(b"pepper")
+    assert "secret" not in alias
+    assert not is_named(alias)
+
+
+@given(st.text(), st.none() | st.text())
+def test_any_text_has_an_alias(authorization, organization):
+    """Whatever a header holds, hashing it can't fail."""
+    assert not is_named(Credentials(authorization, organization).alias(b"s" * 100))
+
+
+@pytest.mark.parametrize("slug", ["acme-28gund", "user-abc123", "a", "A.b_c-9", "x" * 128])
+def test_slugs_of_the_api_are_taken(slug):
+    """What the API names organizations by is taken as it is."""
+    assert slug == organization_slug(slug)
+    assert is_slug(slug)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "-a", "a-", "a b", "a\n", "a\x00b", "key:0123", "ä", "x" * 129, "x" * 1_000_000, "../a"],
+)
+def test_strange_organization_headers_name_nothing(header):
+    """Control characters, paths, endless names and what looks like an alias are not believed."""
+    assert organization_slug(header) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected_id", "expected_project"),
+    [
+        ("org-AbC123", "org-AbC123", None),
+        ("proj_AbC123", None, "proj_AbC123"),
+        ("acme-28gund", None, None),
+        ("org-", None, None),
+        ("org-" + "x" * 65, None, None),
+        ("org-a b", None, None),
+        ("org-a\n", None, None),
+        (None, None, None),
+        (7, None, None),
+    ],
+)
+def test_ids_of_organizations_and_projects_are_told_apart(value, expected_id, expected_project):
+    """Only what looks like the API's own ids is taken for one, and an id is no slug."""
+    assert expected_id == organization_id(value)
+    assert expected_project == project_id(value)
+    if expected_id is not None:
+        assert is_named(expected_id)
+        assert not is_slug(expected_id)
+
+
+def test_the_unnamed_history_is_no_organization():
+    """The name for nothing known can't be a slug."""
+    assert not is_named(UNNAMED)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "port", "expected"),
+    [
+        ("api.openai.com", "api.openai.com", None, True),
+        ("api.openai.com", "API.OpenAI.com.", None, True),
+        ("api.openai.com", "eu.api.openai.com", None, False),
+        ("*.api.openai.com", "eu.api.openai.com", None, True),
+        ("*.api.openai.com", "api.openai.com", None, False),
+        ("*.api.openai.com", ".api.openai.com", None, False),
+        ("*.api.openai.com", "evil-api.openai.com", None, False),
+        ("api.openai.com", "api.openai.com.evil.org", None, False),
+        ("127.0.0.1:8080", "127.0.0.1", 8080, True),
+        ("127.0.0.1:8080", "127.0.0.1", 8081, False),
+        ("127.0.0.1:8080", "127.0.0.1", None, False),
+        ("127.0.0.1", "127.0.0.1", 8081, True),
+        (" Gateway.Acme.example ", "gateway.acme.example", 443, True),
+        ("[::1]:8080", "::1", 8080, True),
+        ("[::1]", "::1", 80, True),
+    ],
+)
+def test_hosts(pattern, host, port, expected):
+    """A pattern is a whole name, or subdomains of one, with or without a port."""
+    assert expected is matches(pattern, host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gateway.acme.com", True),
+        (" *.acme.com ", True),
+        ("127.0.0.1:8400", True),
+        ("[::1]:8400", True),
+        ("localhost", True),
+        ("https://gateway.acme.com/v1", False),
+        ("gateway.acme.com/v1", False),
+        ("user:secret@gateway.acme.com", False),
+        ("*", False),
+        ("api.*.com", False),
+        ("gateway.acme.com:", False),
+        ("", False),
+    ],
+)
+def test_what_can_mean_a_host(text, expected):
+    """A URL would never match a host, and a bare star would match any: neither is taken."""
+    assert expected is is_pattern(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "duration"),
+    [
+        ("14d", timedelta(days=14)),
+        (" 12 H ", timedelta(hours=12)),
+        ("1.5h", timedelta(minutes=90)),
+        ("30m", timedelta(minutes=30)),
+        ("90s", timedelta(seconds=90)),
+        ("2w", timedelta(days=14)),
+        ("P14D", timedelta(days=14)),
+        ("pt5m", timedelta(minutes=5)),
+        (timedelta(days=1), timedelta(days=1)),
+    ],
+)
+def test_durations_as_people_write_them(written, duration):
+    """Number and unit, ISO 8601 and timedeltas are understood."""
+    assert duration == TypeAdapter(Duration).validate_python(written)
+
+
+@pytest.mark.parametrize(
+    "written", ["", "soon", "14", 14, None, "-3d", timedelta(0), "0d", "P", "9999999d", "-P1D"]
+)
+def test_other_durations_are_refused_with_what_is_allowed(written):
+    """A bare number or nonsense is refused; the message tells how to write one."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Duration).validate_python(written)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Sun, 22 Nov 2026 11:59:58 GMT", NOW - timedelta(seconds=2)),
+        ("Sun, 22 Nov 2026 13:59:58 +0200", NOW - timedelta(seconds=2)),
+        ("Sun, 22 Nov 2026 11:59:58 -0000", NOW - timedelta(seconds=2)),
+        ("Mon, 23 Nov 2026 12:00:00 GMT", NOW + timedelta(days=1)),
+        ("Sat, 22 Nov 2025 12:00:00 GMT", NOW - timedelta(days=365)),
+        ("Mon, 23 Nov 2026 12:00:01 GMT", NOW),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", NOW),
+        ("Fri, 01 Jan 2099 00:00:00 GMT", NOW),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", NOW),
+        ("yesterday", NOW),
+        ("", NOW),
+        ("x" * 1_000_000, NOW),
+        (None, NOW),
+    ],
+)
+def test_when_an_answer_was_given(header, expected):
+    """The server's Date is believed when it is sane; it may lie behind our clock, never far ahead."""
+    assert expected == answered_at(header, NOW)
+
+
+@given(st.text(max_size=100))
+def test_no_date_header_can_fail(header):
+    """Whatever a server sends as Date, there is a time, and it isn't far in the future."""
+    assert answered_at(header, NOW) <= NOW + timedelta(days=1)
+
+
+def test_the_default_clock_is_aware():
+    """The machine's time comes with its zone."""
+    assert timedelta(0) == system_clock().utcoffset()
+
+
+@pytest.mark.parametrize("pattern", ["a:²", "a:" + "9" * 5_000, "a:99999999", "a:", ":", "a:-1", "a:1_0"])
+def test_a_port_that_is_none_matches_nothing_and_fails_nowhere(pattern):
+    """A policy's host with a strange port means no host; whoever asks is not stopped by it."""
+    assert not matches(pattern, "a", 443)
+    assert not is_pattern(pattern)
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m", "a\x00", "\u202eelpmaxe", "a\nb", "\ud800"])
+def test_a_host_can_be_printed(text):
+    """What would forge a line of a log is no host."""
+    assert not is_pattern(text)

@@ -1,0 +1,109 @@
+"""What a request is, told before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from finetune_guard.openai_api.requests import (
+    InferenceCall,
+    JobCreation,
+    RecordKind,
+    RecordsCall,
+    TrainingUpload,
+    classify,
+    to_decide,
+)
+from tests.support.constants import BASE
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+
+
+@dataclass
+class Options:
+    """The part of the SDK's request options that matters here."""
+
+    url: str
+    json_data: Any = field(default_factory=dict)
+    method: str = "post"
+    extra_json: Any = None
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses", "/completions"])
+@pytest.mark.parametrize(
+    "written", ["{}", "{}/", "{}?x=1", "https://api.openai.com/v1{}", "https://eu.api.openai.com/v1{}#a"]
+)
+def test_an_inference_is_told_however_its_path_is_written(path, written):
+    """Relative, slashed, absolute and queried URLs of the three endpoints mean the same."""
+    assert InferenceCall(MODEL) == classify(Options(written.format(path), {"model": MODEL}))
+    assert InferenceCall(MODEL) == classify(Options(written.format(path).lstrip("/"), {"model": MODEL}))
+
+
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [
+        (Options("/fine_tuning/jobs", {"model": BASE}), JobCreation(BASE)),
+        (Options("fine_tuning/jobs", {"model": MODEL}, method="POST"), JobCreation(MODEL)),
+        (Options("https://api.openai.com/v1/fine_tuning/jobs", {}), JobCreation(None)),
+        (Options("/fine_tuning/jobs", None), JobCreation(None)),
+        (Options("/fine_tuning/jobs", {"model": 7}), JobCreation(None)),
+        (Options("/fine_tuning/jobs", {"model": "x" * 1000}), JobCreation(None)),
+        (Options("/files", {"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/uploads", {"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/uploads", {}, extra_json={"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/batches", {}), RecordsCall(RecordKind.BATCHES)),
+        (Options("/batches?limit=2", method="get"), RecordsCall(RecordKind.BATCHES)),
+        (Options("/batches/batch_1", method="get"), RecordsCall(RecordKind.BATCHES)),
+        (Options("/fine_tuning/jobs", method="get"), RecordsCall(RecordKind.JOBS)),
+        (Options("/fine_tuning/jobs/ftjob-1", method="GET"), RecordsCall(RecordKind.JOBS)),
+        (Options("https://api.openai.com/v1/models", method="get"), RecordsCall(RecordKind.MODELS)),
+        (Options(f"/models/{MODEL}", method="get"), RecordsCall(RecordKind.MODELS)),
+        (Options("/chat/completions", {"model": BASE}, extra_json={"model": MODEL}), InferenceCall(MODEL)),
+    ],
+)
+def test_what_the_guard_has_to_do_with(options, call):
+    """Jobs, uploads for fine-tuning and calls of fine-tuned models; extra_body wins as on the wire."""
+    assert call == classify(options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options("/chat/completions", {"model": BASE}),
+        Options("/chat/completions", {"model": MODEL}, extra_json={"model": BASE}),
+        Options("/chat/completions", {"model": None}),
+        Options("/chat/completions", b"raw"),
+        Options("/chat/completions", {"model": MODEL}, method="get"),
+        Options("/embeddings", {"model": MODEL}),
+        Options("/fine_tuning/jobs", method="delete"),
+        Options("/fine_tuning/jobs/ftjob-1/events", method="get"),
+        Options("/batches/batch_1/cancel"),
+        Options("/modelsx", method="get"),
+        Options("/fine_tuning/jobs/ftjob-1/cancel"),
+        Options("/files", {"purpose": "batch"}),
+        Options("/files", {}),
+        Options("https://api.openai.com", {"model": MODEL}),
+        Options("", {}),
+    ],
+)
+def test_everything_else_is_left_alone(options):
+    """Other endpoints, methods, models and purposes are none of the guard's business."""
+    assert classify(options) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [
+        (Options("/fine_tuning/jobs", {"model": BASE}), JobCreation(BASE)),
+        (Options("/files", {"purpose": "fine-tune"}), TrainingUpload()),
+        (Options("/files", {"purpose": "batch"}), None),
+        (Options("/chat/completions", {"model": MODEL}), None),
+        (Options("/batches", {}), None),
+        (Options("/embeddings", {}), None),
+    ],
+)
+def test_only_jobs_and_uploads_are_decided_about(options, call):
+    """Inferences and looks at what the API keeps are none of the decisions."""
+    assert call == to_decide(options)

@@ -1,0 +1,374 @@
+"""Recording: off the caller's thread, throttled, and not lossy."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.disk.store import DiskStore
+from finetune_guard.stores.memory import MemoryStore
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+OTHER = "ft:gpt-4o-mini-2024-07-18:acme::Other"
+NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+KEY = Credentials("Bearer sk-test-secret")
+ACME = Subject("acme-28gund", KEY)
+
+
+class WatchedStore(MemoryStore):
+    """A memory store whose writes can be counted, awaited and made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self.writes = 0
+        self.written = threading.Semaphore(0)
+
+    def record(self, organization, activities):
+        if self.broken:
+            raise StoreError("the disk is full")
+        super().record(organization, activities)
+        self.writes += 1
+        self.written.release()
+
+    def evidence(self, organization):
+        if self.broken:
+            raise StoreError("the disk is full")
+        return super().evidence(organization)
+
+
+class OvertakenStore(MemoryStore):
+    """A memory store in which something happens right after the history of an organization was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile = None
+
+    def evidence(self, organization):
+        found = super().evidence(organization)
+        if self.meanwhile is not None and organization == "acme-28gund":
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return found
+
+
+def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at: datetime = NOON) -> None:
+    recorder.note(subject, model, Source.OBSERVED, at)
+
+
+def test_the_first_inference_of_a_model_is_written_at_once():
+    """Nobody has to flush or close for the first inference to be stored."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    assert NOON == store.history("acme-28gund").models[MODEL].at
+
+
+def test_later_inferences_wait_and_add_up():
+    """A thousand calls of a model within a minute cost one more write, and none is lost."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    for second in range(1, 1001):
+        note(recorder, at=NOON + timedelta(seconds=second / 1000))
+    assert 1 == store.writes
+    assert recorder.flush(30)
+    assert 2 == store.writes
+    history = store.history("acme-28gund")
+    assert NOON + timedelta(seconds=1) == history.models[MODEL].at
+    assert {Source.OBSERVED: 1001} == history.daily[NOON.date()]
+
+
+def test_another_model_does_not_wait_for_the_first():
+    """The minute is each model's own."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    note(recorder, model=OTHER)
+    assert store.written.acquire(timeout=30)
+    assert {MODEL, OTHER} == set(store.history("acme-28gund").models)
+
+
+def test_what_a_store_refuses_is_kept_and_written_later(caplog):
+    """While the store fails, decisions know what was seen; when it works again, it has all of it."""
+    store = WatchedStore()
+    store.broken = True
+    recorder = Recorder.of(store)
+    with caplog.at_level(logging.INFO, "finetune_guard"):
+        for _ in range(3):
+            note(recorder)
+            assert not recorder.flush(30)
+        assert NOON == recorder.unwritten_evidence(KEY).last_inference.at
+        with pytest.raises(StoreError):
+            recorder.evidence(KEY)
+        store.broken = False
+        assert recorder.flush(30)
+    assert {Source.OBSERVED: 3} == store.history("acme-28gund").daily[NOON.date()]
+    levels = [record.levelname for record in caplog.records]
+    assert ["WARNING", "INFO"] == levels
+    assert "the disk is full" in caplog.records[0].getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_nothing_to_write_is_written_in_no_time():
+    """Flushing without anything noted succeeds, starts no thread and touches no store."""
+    recorder = Recorder.of(WatchedStore())
+    assert recorder.flush(0)
+    assert not recorder.has_unwritten
+
+
+def test_evidence_is_written_with_the_name_of_its_organization():
+    """A refusal or a trace of fine-tuning ends in the organization's own history."""
+    recorder = Recorder.of(MemoryStore())
+    recorder.learn(ACME, told(fine_tuned_by=NOON))
+    assert NOON == recorder.evidence(KEY).fine_tuned_by
+    assert recorder.flush(30)
+    assert NOON == recorder.store.evidence("acme-28gund").fine_tuned_by
+
+
+def test_a_key_without_a_name_gets_one_later():
+    """What was seen before the API named the organization is in its history afterwards."""
+    recorder = Recorder.of(MemoryStore())
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    assert 1 == len(recorder.history(KEY).models)
+    assert recorder.organization(KEY) is None
+    note(recorder, model=OTHER)
+    assert recorder.flush(30)
+    assert {MODEL, OTHER} == set(recorder.store.history("acme-28gund").models)
+    assert ("acme-28gund",) == recorder.store.organizations()
+
+
+def test_a_name_that_is_learnt_hides_nothing():
+    """What was kept for a key without a name still counts while its name is known but not yet written."""
+    recorder = Recorder.of(MemoryStore())
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    recorder.name(ACME)
+    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert "acme-28gund" == recorder.evidence(KEY).organization
+
+
+def test_a_name_that_is_just_being_written_hides_nothing():
+    """A decision that is made while a history moves to its organization's name still rests on all of it."""
+    store = OvertakenStore()
+    recorder = Recorder.of(store)
+    note(recorder, Subject(None, KEY))
+    assert recorder.flush(30)
+    recorder.name(ACME)
+    store.meanwhile = lambda: recorder._names.write(ACME, ())
+    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert NOON == store.evidence("acme-28gund").last_inference.at
+    assert {Source.OBSERVED: 1} == recorder.history(KEY).daily[NOON.date()]
+
+
+def test_a_name_that_is_learnt_hides_nothing_of_an_organization_that_was_given():
+    """So it is for a client that is made with ``organization="org-..."``."""
+    recorder = Recorder.of(MemoryStore())
+    given = KEY._replace(organization="org-Acme")
+    note(recorder, Subject(None, given))
+    assert recorder.flush(30)
+    recorder.name(Subject("acme-28gund", given))
+    assert NOON == recorder.evidence(given).last_inference.at
+    assert {Source.OBSERVED: 1} == recorder.history(given).daily[NOON.date()]
+
+
+def test_two_organizations_are_not_mixed():
+    """Each key's history holds its own organization's inferences only."""
+    recorder = Recorder.of(MemoryStore())
+    other = Credentials("Bearer sk-other")
+    note(recorder)
+    note(recorder, Subject("globex-77", other), OTHER)
+    assert ({MODEL}, {OTHER}) == (set(recorder.history(KEY).models), set(recorder.history(other).models))
+    assert recorder.flush(30)
+    assert ({MODEL}, {OTHER}) == (set(recorder.history(KEY).models), set(recorder.history(other).models))
+
+
+def test_a_key_is_known_again_in_a_new_process(tmp_path):
+    """The store's aliases tell whose a key is without asking the API; the key itself isn't stored."""
+    first = Recorder(DiskStore(tmp_path / "guard"))
+    note(first)
+    assert first.flush(30)
+    again = Recorder(DiskStore(tmp_path / "guard"))
+    assert "acme-28gund" == again.organization(KEY)
+    assert again.organization(Credentials("Bearer sk-other")) is None
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "guard").rglob("*") if path.is_file())
+    assert b"secret" not in stored
+
+
+def test_clients_of_one_place_share_its_recorder(tmp_path):
+    """Two stores in one folder have one writer; two memories have two."""
+    here = Recorder.of(DiskStore(tmp_path / "guard"))
+    assert here is Recorder.of(DiskStore(tmp_path / "guard"))
+    assert here is not Recorder.of(DiskStore(tmp_path / "other"))
+    assert Recorder.of(MemoryStore()) is not Recorder.of(MemoryStore())
+
+
+def test_stores_of_ones_own_are_not_mixed_up():
+    """Two stores of a program's own are two, whatever they say about where they are."""
+    assert Recorder.of(WatchedStore()) is not Recorder.of(WatchedStore())
+
+
+def test_many_keys_do_not_grow_memory_without_end():
+    """Tokens that change all the time are forgotten again."""
+    recorder = Recorder.of(MemoryStore())
+    for number in range(3_000):
+        recorder.name(Subject("acme-28gund", Credentials(f"Bearer {number}")))
+    assert len(recorder._names._slugs) <= 1_000
+
+
+def test_the_thread_ends_when_the_recorder_is_gone():
+    """A dropped client leaves no thread behind, and what it noted is written first."""
+    store = WatchedStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.written.acquire(timeout=30)
+    note(recorder, at=NOON + timedelta(seconds=5))
+    thread = recorder._writer._thread
+    del recorder
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOON.date()]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_after_a_fork_each_process_writes_its_own(tmp_path):
+    """The parent's unwritten notes are written once, by the parent; the child can record too."""
+    recorder = Recorder.of(DiskStore(tmp_path / "guard"))
+    note(recorder)
+    assert recorder.flush(30)
+    note(recorder)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            unwritten = recorder.has_unwritten
+            note(recorder, model=OTHER)
+            status = 0 if recorder.flush(30) and not unwritten else 2
+        finally:
+            os._exit(status)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert recorder.flush(30)
+    history = recorder.history(KEY)
+    assert {MODEL, OTHER} == set(history.models)
+    assert {Source.OBSERVED: 3} == history.daily[NOON.date()]
+
+
+def note_in_child(location):
+    recorder = Recorder.of(DiskStore(location))
+    for _ in range(100):
+        note(recorder)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_of_multiprocessing_loses_nothing(tmp_path, method):
+    """A worker that just returns has written all it saw, also where it was forked and runs no atexit."""
+    folder = tmp_path / "guard"
+    child = multiprocessing.get_context(method).Process(target=note_in_child, args=(folder,))
+    child.start()
+    child.join(60)
+    assert 0 == child.exitcode
+    assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOON.date()]
+
+
+AT_EXIT = """
+import sys
+from datetime import datetime, timezone
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.disk.store import DiskStore
+
+recorder = Recorder.of(DiskStore(sys.argv[1]))
+for _ in range(100):
+    recorder.note(
+        Subject("acme-28gund", Credentials("Bearer sk-test")), sys.argv[2], Source.OBSERVED,
+        datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+    )
+"""
+
+
+def test_what_is_noted_is_written_at_exit(tmp_path):
+    """A program that just ends loses nothing."""
+    folder = tmp_path / "guard"
+    subprocess.run([sys.executable, "-c", AT_EXIT, str(folder), MODEL], check=True)
+    assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOON.date()]
+
+
+AT_ANY_MOMENT = """
+import sys, time
+from datetime import datetime, timezone
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.disk.store import DiskStore
+
+recorder = Recorder.of(DiskStore(sys.argv[1]))
+for number in range(5):
+    recorder.note(
+        Subject("acme-28gund", Credentials("Bearer sk-test")), f"{sys.argv[2]}{number}", Source.OBSERVED,
+        datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+    )
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.001, 0.002, 0.004, 0.01])
+def test_a_program_may_end_at_any_moment(tmp_path, pause):
+    """Ending in the middle of a write neither crashes the interpreter nor loses what was noted."""
+    folder = tmp_path / "guard"
+    ended = subprocess.run([sys.executable, "-c", AT_ANY_MOMENT, str(folder), MODEL, str(pause)], check=False)
+    assert 0 == ended.returncode
+    assert 5 == len(DiskStore(folder).history("acme-28gund").models)
+
+
+WITH_A_BROKEN_STORE = """
+from datetime import datetime, timezone
+from finetune_guard import Store
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
+
+def fail(*arguments, **options):
+    raise RuntimeError("no")
+
+methods = {name: fail for name in Store.__abstractmethods__}
+store = type("Broken", (Store,), {"location": "nowhere", **methods})()
+Recorder.of(store).note(
+    Subject("acme-28gund", Credentials("Bearer sk-test")), "ft:gpt-4o:acme::A", Source.OBSERVED,
+    datetime(2026, 11, 22, 12, tzinfo=timezone.utc),
+)
+"""
+
+
+def test_a_broken_store_does_not_disturb_a_programs_end():
+    """Whatever a store does as the program ends, there is one line in the log and no traceback."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITH_A_BROKEN_STORE], check=False, capture_output=True, text=True
+    )
+    assert 0 == ended.returncode
+    assert ["finetune-guard can't write the history at nowhere;"] == [
+        line.partition("; ")[0] + ";" for line in ended.stderr.splitlines()
+    ]

@@ -1,0 +1,136 @@
+"""Recording into a store whose answers can be lost on their way: every inference counts once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.base import OutcomeUnknownError
+from finetune_guard.stores.memory import MemoryStore
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
+NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+KEY = Credentials("Bearer sk-test-secret")
+ACME = Subject("acme-28gund", KEY)
+GLOBEX = Subject("globex-77", Credentials("Bearer sk-other"))
+
+
+class LossyStore(MemoryStore):
+    """A memory store that goes away when it is to lose an answer, and has done what it was asked or not."""
+
+    def __init__(self, *, does_it):
+        super().__init__()
+        self.does_it = does_it
+        self.loses = self.away = False
+        self.tried = []
+
+    def record(self, organization, activities):
+        activities = tuple(activities)
+        self.tried.append(organization)
+        if self.away:
+            raise StoreError("the server is away")
+        is_done = self.does_it or not self.loses
+        if is_done:
+            super().record(organization, activities)
+        if not self.loses:
+            return
+        self.loses, self.away = False, True
+
+        def again(name):
+            nonlocal is_done
+            if self.away:
+                raise StoreError("the server is away")
+            if not is_done:
+                super(LossyStore, self).record(name, activities)
+                is_done = True
+
+        raise OutcomeUnknownError("the answer was lost", remedy="Try again.", again=again)
+
+
+@pytest.fixture(params=[True, False], ids=["done", "not done"])
+def store(request):
+    return LossyStore(does_it=request.param)
+
+
+def note(recorder, times=1, subject=ACME):
+    for _ in range(times):
+        recorder.note(subject, MODEL, Source.OBSERVED, NOON)
+
+
+def counted(store, organization="acme-28gund"):
+    return store.history(organization).daily.get(NOON.date(), {}).get(Source.OBSERVED, 0)
+
+
+def lose(recorder, times, subject=ACME):
+    """Have ``times`` inferences written, and the answer to all but the first of them lost."""
+    note(recorder, 1, subject)  # which is written at once, and the others within the minute
+    assert recorder.flush(30)
+    recorder.store.loses = True
+    note(recorder, times - 1, subject)
+    assert not recorder.flush(30)
+
+
+def test_what_was_seen_before_and_after_a_lost_answer_counts_once(store):
+    """Whether the store had done it or not, nothing is lost and nothing is doubled."""
+    recorder = Recorder.of(store)
+    lose(recorder, 3)
+    note(recorder, 4)
+    store.away = False
+    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert recorder.flush(30)
+    assert 7 == counted(store)
+    assert not recorder.has_unwritten
+
+
+def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
+    """An outage after a lost answer makes nothing count twice, however long it lasts and what it sees."""
+    recorder = Recorder.of(store)
+    lose(recorder, 3)
+    for _ in range(3):
+        note(recorder, 2)
+        assert not recorder.flush(30)
+    store.away = False
+    assert recorder.flush(30)
+    assert 9 == counted(store)
+
+
+def test_while_one_record_is_in_doubt_later_ones_of_its_organization_wait(store):
+    """So that there is never more in doubt than one record of each; other organizations' go on."""
+    recorder = Recorder.of(store)
+    lose(recorder, 2)
+    del store.tried[:]
+    note(recorder)
+    note(recorder, subject=GLOBEX)
+    assert not recorder.flush(30)
+    assert {"globex-77"} == set(store.tried)
+    store.away = False
+    assert recorder.flush(30)
+    assert (3, 1) == (counted(store), counted(store, "globex-77"))
+
+
+def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
+    """When the organization of a key becomes known meanwhile, the inferences end in its history."""
+    recorder = Recorder.of(store)
+    lose(recorder, 2, Subject(None, KEY))
+    note(recorder)
+    store.away = False
+    assert recorder.flush(30)
+    assert ("acme-28gund",) == store.organizations()
+    assert {Source.OBSERVED: 3} == recorder.history(KEY).daily[NOON.date()]
+
+
+def test_what_is_told_while_inferences_are_in_doubt_is_remembered(store):
+    """Evidence that is learnt while inferences are in doubt is written when that is settled."""
+    recorder = Recorder.of(store)
+    lose(recorder, 2)
+    recorder.learn(ACME, told(no_trace_at=NOON))
+    store.away = False
+    assert recorder.flush(30)
+    assert NOON == store.evidence("acme-28gund").no_trace_at
+    assert 2 == counted(store)

@@ -1,0 +1,198 @@
+"""What is said about a fine-tune that would be made now, and about models that end."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.catalog import ModelCatalog, published_catalog
+from finetune_guard.domain.shutdowns import Announced, Shutdown, ShutdownDates
+from finetune_guard.rules.shutdown_dates import (
+    gone_message,
+    prospect,
+    short_lived_message,
+    shut_down_message,
+    sunset_message,
+)
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+TODAY = NOW.date()
+DATES = ShutdownDates(published_catalog())
+BASE, GONE = "gpt-4.1-2025-04-14", "gpt-3.5-turbo-1106"
+TUNE, GONE_TUNE = f"ft:{BASE}:acme::AbC123xY", f"ft:{GONE}:acme::AbC123xY"
+
+
+def announced(**days: date | None) -> ShutdownDates:
+    said = {globals()[name]: Announced(day=day, seen_at=NOW) for name, day in days.items()}
+    return ShutdownDates(published_catalog(), said)
+
+
+def end_of(model_id: str, dates: ShutdownDates = DATES) -> Shutdown:
+    shutdown = dates.of(model_id)
+    assert shutdown is not None
+    return shutdown
+
+
+def test_the_life_of_a_fine_tune_made_now():
+    """It lasts until 00:00 UTC of the day that is published for fine-tunes of its base."""
+    found = prospect(BASE, DATES, NOW)
+    assert timedelta(days=52, hours=12) == found.lifetime
+    assert (end_of(BASE), DATES.of_fine_tunes_of(BASE)) == (found.base_shutdown, found.fine_tunes_shutdown)
+    assert ("gpt-6-luna", False) == (found.replacement, found.replacement_can_be_fine_tuned)
+    assert not found.is_shut_down(TODAY)
+
+
+def test_continued_training():
+    """A job that starts from a fine-tune is measured by that, and what it makes by the base of both."""
+    found = prospect(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
+    assert found.base_shutdown is not None
+    assert found.fine_tunes_shutdown is not None
+    assert (date(2026, 11, 1), TUNE) == (found.base_shutdown.day, found.base_shutdown.model)
+    assert (date(2027, 3, 1), BASE) == (found.fine_tunes_shutdown.day, found.fine_tunes_shutdown.model)
+    assert found.is_shut_down(TODAY)
+
+
+def test_an_unknown_model_has_no_prospect():
+    """Nothing is said about a model without a published date, and it is not held to be gone."""
+    found = prospect("gpt-9", DATES, NOW)
+    assert (None, None, None) == (found.base_shutdown, found.fine_tunes_shutdown, found.lifetime)
+    assert (None, None) == (found.replacement, found.replacement_can_be_fine_tuned)
+    assert not found.is_shut_down(date.max)
+
+
+@pytest.mark.parametrize(
+    ("today", "gone"), [(date(2026, 9, 28), False), (date(2026, 9, 29), False), (date(2026, 9, 30), True)]
+)
+def test_a_base_is_gone_a_day_after_its_date(today, gone):
+    """On the published day itself and on the next the API decides."""
+    assert gone is prospect(GONE, DATES, NOW).is_shut_down(today)
+
+
+def test_the_error_for_a_base_that_is_shut_down():
+    """It names the model, both days with their source, the replacement, and what could be named instead."""
+    expected = (
+        "The fine-tuning job was not created: gpt-3.5-turbo-1106 is shut down and can't be fine-tuned any "
+        "more.\n"
+        "Evidence: Shutdown days: gpt-3.5-turbo-1106, 2026-09-28 (by the table in finetune-guard, as of "
+        "2026-11-22); fine-tunes made from it, 2026-10-23 (by the table in finetune-guard, as of "
+        "2026-11-22). Published days are ±1 day.\n"
+        "What to do: Name a base model that is not shut down: gpt-4o-2024-08-06, gpt-4o-2024-11-20, "
+        "gpt-4o-mini-2024-07-18, gpt-4.1-2025-04-14, gpt-4.1-mini-2025-04-14. The published replacement is "
+        "gpt-5.6-terra, which can't be fine-tuned. finetune-guard never exchanges a model for another one."
+    )
+    assert expected == shut_down_message(prospect(GONE, DATES, NOW), DATES, TODAY)
+
+
+def test_the_error_when_no_base_is_left():
+    """After the last shutdown nothing is proposed that would fail as well."""
+    message = shut_down_message(prospect(BASE, DATES, NOW), DATES, date(2027, 2, 1))
+    assert "No base model is known that can still be fine-tuned." in message
+
+
+def test_the_error_for_a_life_that_is_too_short():
+    """It names the setting that stopped the job, and says how to have it made all the same."""
+    message = short_lived_message(prospect(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90), True)
+    expected = (
+        "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 that is made now would live "
+        "for about 53 days, less than the 90 days of min_model_lifetime.\n"
+        "Evidence: Shutdown days: gpt-4.1-2025-04-14, 2027-01-15 (by the API on 2026-11-22); fine-tunes made "
+        "from it, 2027-01-15 (by the API for the base model, on 2026-11-22). Published days are ±1 day.\n"
+        "What to do: To have it made nevertheless, set GuardConfig(min_model_lifetime=...) lower. The "
+        "published replacement is gpt-6-luna, which can't be fine-tuned. finetune-guard never exchanges a "
+        "model for another one."
+    )
+    assert expected == message
+
+
+def test_the_warning_for_a_short_life():
+    """A warning is one line with the same facts, and says that the job goes through."""
+    message = short_lived_message(prospect(BASE, DATES, NOW), timedelta(days=90), stopped=False)
+    expected = (
+        "A fine-tune of gpt-4.1-2025-04-14 that is made now would live for about 52 days, less than 90 days. "
+        "Shutdown days: gpt-4.1-2025-04-14, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22); "
+        "fine-tunes made from it, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22). Published "
+        "days are ±1 day. The published replacement is gpt-6-luna, which can't be fine-tuned. finetune-guard "
+        "lets the job through; plan the move to another model before that day."
+    )
+    assert expected == message
+
+
+@pytest.mark.parametrize(
+    ("model_id", "now", "minimum", "said"),
+    [
+        (BASE, datetime(2027, 1, 12, 12, tzinfo=timezone.utc), timedelta(hours=36), "about 1 day, less than"),
+        (BASE, datetime(2027, 1, 13, 12, tzinfo=timezone.utc), timedelta(hours=36), "than 36 hours."),
+        (BASE, datetime(2027, 1, 13, 12, tzinfo=timezone.utc), timedelta(days=1), "less than a day, "),
+        (BASE, datetime(2027, 2, 1, tzinfo=timezone.utc), timedelta(minutes=90), "less than 1.5 hours."),
+        (
+            "gpt-9",
+            NOW,
+            timedelta(days=1),
+            "for an unknown time, less than 1 day. Shutdown days: gpt-9, unknown",
+        ),
+    ],
+)
+def test_lengths_of_time_are_in_days_or_hours(model_id, now, minimum, said):
+    """A life and a limit of any length read well, also one that has ended or isn't known."""
+    assert said in short_lived_message(prospect(model_id, DATES, now), minimum, stopped=False)
+
+
+def test_the_warning_before_the_end():
+    """It says how long the model still answers and that nothing is changed meanwhile."""
+    expected = (
+        f"{TUNE} will be shut down in 53 days, on 2027-01-14 (by the table in finetune-guard, as of "
+        "2026-11-22). Published days are ±1 day. The published replacement is gpt-6-luna, which can't be "
+        "fine-tuned. Calls go on meanwhile; plan the move to another model before that day. finetune-guard "
+        "never exchanges a model for another one."
+    )
+    assert expected == sunset_message(end_of(TUNE), 53, "gpt-6-luna", tunable=False)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (2, "will be shut down in 2 days, on 2027-01-14"),
+        (1, "is shut down tomorrow, 2027-01-14"),
+        (0, "is shut down today, 2027-01-14"),
+        (-1, "was to be shut down on 2027-01-14"),
+    ],
+)
+def test_the_last_days(days, said):
+    """The days around the end are named as people name them."""
+    assert said in sunset_message(end_of(TUNE), days, None, None)
+
+
+def test_the_error_for_a_model_that_is_gone():
+    """It keeps apart what the API said and what was published, and says what to do now."""
+    expected = (
+        f"{GONE_TUNE} does not answer any more: the API can't find it, and its shutdown day has come.\n"
+        "Evidence: Its shutdown day is 2026-10-23 (by the table in finetune-guard, as of 2026-11-22). "
+        "Published days are ±1 day.\n"
+        "What to do: Call another model. The published replacement is gpt-5.6-terra, which can't be "
+        "fine-tuned. finetune-guard never exchanges a model for another one."
+    )
+    assert expected == gone_message(end_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
+
+
+@pytest.mark.parametrize(
+    ("replacement", "tunable", "said"),
+    [
+        ("gpt-9", True, "model. The published replacement is gpt-9, which can be fine-tuned. finetune"),
+        ("gpt-9", None, "model. The published replacement is gpt-9. finetune-guard"),
+        (None, None, "Call another model. finetune-guard"),
+    ],
+)
+def test_a_replacement_is_named_only_where_one_is_published(replacement, tunable, said):
+    """Whether it can be fine-tuned is said where that is known."""
+    assert said in gone_message(end_of(GONE_TUNE), replacement, tunable)
+
+
+def test_a_replacement_that_can_be_fine_tuned():
+    """Should the table name a successor that is in the table itself, the prospect says so."""
+    rows = [
+        {"id": one, "shutdown": "2027-01-14", "fine_tunes_shutdown": "2027-01-14", "replacement": other}
+        for one, other in (("a", "b"), ("b", None))
+    ]
+    catalog = ModelCatalog.model_validate({"as_of": "2026-11-22", "source": "here", "base_models": rows})
+    assert prospect("a", ShutdownDates(catalog), NOW).replacement_can_be_fine_tuned is True

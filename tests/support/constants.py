@@ -1,0 +1,11 @@
+"""Values that many tests share."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+BASE = "gpt-4o-mini-2024-07-18"
+FINE_TUNED = f"ft:{BASE}:acme:support-bot:AbC123xY"
+MESSAGES = [{"role": "user", "content": "hello"}]
+START = datetime(2026, 8, 1, tzinfo=timezone.utc)
+TRAINING_DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'

@@ -1,0 +1,175 @@
+"""Configuration: defaults, environment, constructor, and what is said of wrong values."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_guard import OPENAI_SELF_SERVE, GuardConfig, GuardConfigError, KeepAlive
+from finetune_guard.clock import system_clock
+from finetune_guard.stores.memory import MemoryStore
+
+
+def fixed_clock() -> datetime:
+    return datetime(2026, 11, 22, tzinfo=timezone.utc)
+
+
+def test_defaults():
+    """Without anything given: the disk, OpenAI's policy, no keep-alive, unknown stops."""
+    config = GuardConfig()
+    assert ("disk", OPENAI_SELF_SERVE, (), "raise") == (
+        config.store,
+        config.policy,
+        config.hosts,
+        config.on_unknown,
+    )
+    assert (None, True, True, system_clock) == (
+        config.keep_alive,
+        config.check_uploads,
+        config.enabled,
+        config.clock,
+    )
+    assert {"default"} == set(config.origins().values())
+
+
+def test_environment_then_constructor(monkeypatch):
+    """The environment beats the default, the constructor beats both, and origins tell which it was."""
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "allow")
+    monkeypatch.setenv("FINETUNE_GUARD_STORE", "memory")
+    config = GuardConfig(store="./elsewhere")
+    assert ("./elsewhere", "allow", True) == (config.store, config.on_unknown, config.enabled)
+    origins = config.origins()
+    assert ("constructor", "environment", "default") == (
+        origins["store"],
+        origins["on_unknown"],
+        origins["enabled"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "expected"),
+    [
+        (
+            "HOSTS",
+            "127.0.0.1:8080, gateway.acme.example",
+            "hosts",
+            ("127.0.0.1:8080", "gateway.acme.example"),
+        ),
+        ("KEEP_ALIVE", "on", "keep_alive", KeepAlive()),
+        ("KEEP_ALIVE", "off", "keep_alive", None),
+        ("KEEP_ALIVE", "7d", "keep_alive", KeepAlive(renew_within=timedelta(days=7))),
+        ("KEEP_ALIVE", '{"deadline": "30s"}', "keep_alive", KeepAlive(deadline=timedelta(seconds=30))),
+        ("CHECK_UPLOADS", "no", "check_uploads", False),
+        ("ENABLED", "0", "enabled", False),
+        ("ENABLED", "", "enabled", True),
+        ("CLOCK", "finetune_guard.clock:system_clock", "clock", system_clock),
+        ("POLICY", OPENAI_SELF_SERVE.model_dump_json(), "policy", OPENAI_SELF_SERVE),
+    ],
+)
+def test_every_field_has_a_variable(monkeypatch, variable, value, field, expected):
+    """Each field is read from FINETUNE_GUARD_<FIELD>, in the way people write such values."""
+    monkeypatch.setenv(f"FINETUNE_GUARD_{variable}", value)
+    assert expected == getattr(GuardConfig(), field)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ON_UNKNOWN", "maybe", "is 'maybe': input should be 'raise' or 'allow'"),
+        ("ENABLED", "perhaps", "is 'perhaps': input should be a valid boolean"),
+        ("HOSTS", "https://u:pw@gw.acme.example/v1", "'https://***@gw.acme.example/v1' is no host: a name"),
+        (
+            "KEEP_ALIVE",
+            "soon",
+            "KeepAlive.renew_within is 'soon': a timedelta longer than zero, or text such as 14d",
+        ),
+        ("KEEP_ALIVE", "{", "is '{': valid JSON is required"),
+        ("KEEP_ALIVE", "60d", "renew_within must be shorter than the policy's window of 60 days"),
+        ("POLICY", "openai", "is 'openai': valid JSON is required"),
+        ("CLOCK", "nowhere:clock", "No module named 'nowhere'"),
+        ("STORE", "nonsense", "'nonsense' is not a store"),
+    ],
+)
+def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
+    """The message names the field, the variable, the value and what is allowed."""
+    monkeypatch.setenv(f"FINETUNE_GUARD_{variable}", value)
+    with pytest.raises(GuardConfigError) as caught:
+        GuardConfig()
+    message = str(caught.value)
+    assert message.startswith(f"GuardConfig.{variable.lower()}")
+    assert f"(from FINETUNE_GUARD_{variable})" in message
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            {"on_unkown": "allow"},
+            "GuardConfig.on_unkown does not exist; allowed: admin_api_key, check_uploads, clock,",
+        ),
+        ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder, a URL or a Store is required'),
+        ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
+        ({"hosts": 3}, "GuardConfig.hosts is 3: "),
+        ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: a KeepAlive, "),
+        ({"keep_alive": True}, 'GuardConfig.keep_alive is True: a KeepAlive, "on", "off" or a renew_within'),
+        ({"hosts": ["https://gw.acme.example/v1"]}, "GuardConfig.hosts is "),
+        ({"hosts": "*"}, "GuardConfig.hosts is '*': '*' is no host: a name, *. before one, "),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong, told):
+    """A wrong argument is a ValueError of ours that tells field, value and what is allowed."""
+    with pytest.raises(GuardConfigError) as caught:
+        GuardConfig(**wrong)
+    assert str(caught.value).startswith(told)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_password_in_a_wrong_location_is_not_shown():
+    """A store's URL is told without its credentials."""
+    with pytest.raises(GuardConfigError) as caught:
+        GuardConfig(store="ftp://user:hunter2@db.acme.example/0")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_endless_value_is_cut():
+    """A message stays readable whatever the value is."""
+    with pytest.raises(GuardConfigError) as caught:
+        GuardConfig(on_unknown="x" * 10_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_configuration_can_not_be_changed():
+    """What is in force is what was given."""
+    with pytest.raises(ValidationError, match="frozen"):
+        GuardConfig().enabled = False
+
+
+def test_one_configuration_has_one_store(tmp_path):
+    """Clients that share a configuration share its memory; a store object is used as it is."""
+    config = GuardConfig(store="memory")
+    assert config.open_store() is config.open_store()
+    assert config.open_store() is not GuardConfig(store="memory").open_store()
+    store = MemoryStore()
+    assert store is GuardConfig(store=store).open_store()
+    assert str(tmp_path) in GuardConfig(store=tmp_path).open_store().location
+
+
+def test_any_callable_can_be_the_clock():
+    """A clock of one's own is taken as it is."""
+    assert fixed_clock is GuardConfig(clock=fixed_clock).clock
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret@h/0", "redis://u:s3@cret@h", "redis://h?password=s3cret&db=1", "bad://s3cret/@h"]
+)
+def test_the_password_of_a_store_is_never_shown(url):
+    """Neither the configuration nor the error about a wrong URL tells the password that is in it."""
+    try:
+        told = repr(GuardConfig(store=url))
+    except GuardConfigError as error:
+        told = str(error)
+    assert "s3" not in told
+    assert "://" in told
