@@ -272,6 +272,36 @@ def test_after_a_fork_each_process_writes_its_own(tmp_path):
     assert {Source.OBSERVED: 3} == history.daily[NOON.date()]
 
 
+FORKING = """
+import os, sys, threading
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.stores.disk.store import DiskStore
+from tests.recording.test_recorder import note
+
+recorder = Recorder.of(DiskStore(sys.argv[1]))
+for _ in range(3):
+    note(recorder)
+recorder.flush(30)
+if (child := os.fork()) == 0:
+    note(recorder)
+    os._exit(0 if recorder.flush(30) else 1)
+threads = [thread.name for thread in threading.enumerate()]
+note(recorder)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or str(threads[1:] or ""))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_finds_no_thread_of_ours(tmp_path):
+    """From Python 3.12 on a fork beside threads warns. Nothing is lost by it."""
+    program = [sys.executable, "-W", "error", "-c", FORKING, str(tmp_path / "guard")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert "" == done.stderr.strip()
+    assert {Source.OBSERVED: 5} == DiskStore(tmp_path / "guard").history("acme-28gund").daily[NOON.date()]
+
+
 def note_in_child(location):
     recorder = Recorder.of(DiskStore(location))
     for _ in range(100):

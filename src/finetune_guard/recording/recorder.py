@@ -8,7 +8,6 @@ the number of models.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable
@@ -16,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
@@ -164,14 +164,13 @@ def _is_empty(found: Evidence | History) -> bool:
     return evidence == Evidence(organization=evidence.organization)
 
 
-_registry_lock = threading.Lock()
+_registry_lock = threading.RLock()  # a signal handler that makes a client may come in the middle
 _recorders: weakref.WeakValueDictionary[Hashable, Recorder] = weakref.WeakValueDictionary()
 
 
 def _remake_lock() -> None:
     global _registry_lock  # noqa: PLW0603 -- another thread of the parent may have held it
-    _registry_lock = threading.Lock()
+    _registry_lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_remake_lock)
+process.register(process.Rank.RECORDING, process.Hooks(after_fork_in_child=_remake_lock))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
-import os
 import random
 import sys
 import threading
@@ -14,6 +12,7 @@ import weakref
 from collections.abc import Iterable
 from datetime import datetime
 
+from finetune_guard import process
 from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.aliases import Names
@@ -27,6 +26,7 @@ WRITE_INTERVAL = 60.0
 """Seconds between two writes of the same model."""
 
 _LONGEST_BACKOFF = 60.0
+_FORK_TIMEOUT = 1.0
 _EXIT_TIMEOUT = 5.0
 
 # Of its own, since a program that has seeded the shared one counts on its order.
@@ -53,6 +53,7 @@ class Writer:
         self._backlog = PendingWrites()
         self._thread: threading.Thread | None = None
         self._hurry = False
+        self._resting = False
         self._rounds = 0
         self._failures = 0
         self._not_before = 0.0
@@ -145,8 +146,30 @@ class Writer:
             with contextlib.suppress(Exception):  # a store of the program's own can fail in any way
                 self._store.close()
 
+    def rest_before_fork(self) -> None:
+        """Write what is pending and end the thread, so that the fork finds none; a store that fails keeps it.
+
+        From Python 3.12 on, a fork beside a running thread makes Python warn.
+        """
+        if threading.current_thread() is self._thread or not (self.is_failing or self.flush(_FORK_TIMEOUT)):
+            return
+        with self._changed:
+            thread = self._thread
+            if thread is None or self.has_unwritten:
+                return
+            self._resting = True
+            self._changed.notify_all()
+        thread.join(_FORK_TIMEOUT)
+
+    def resume(self) -> None:
+        """Go on after a fork, in the parent."""
+        with self._changed:
+            self._resting = False
+            if self.has_unwritten:
+                self._wake()
+
     def _wake(self) -> None:
-        if self._thread is None and not self._ending:
+        if self._thread is None and not self._ending and not self._resting:
             thread = threading.Thread(target=self._run, name="finetune-guard-recorder", daemon=True)
             try:
                 thread.start()
@@ -158,7 +181,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or (self._finishing and not self._backlog)):
+            while not (self._ending or self._resting or (self._finishing and not self._backlog)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -289,10 +312,20 @@ def _flush_at_exit() -> None:
 
 def _flush_with_child() -> None:
     """In a child of multiprocessing's have it flush at the end: one that was forked runs no atexit."""
-    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
-    if process is not None and util is not None and process.parent_process() is not None:
+    child, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if child is not None and util is not None and child.parent_process() is not None:
         # Several do no harm, and one that was registered before a fork is not run in the child.
         util.Finalize(None, _flush_at_exit, exitpriority=0)
+
+
+def _rest_before_fork() -> None:
+    for writer in list(_writers):
+        writer.rest_before_fork()
+
+
+def _resume_in_parent() -> None:
+    for writer in list(_writers):
+        writer.resume()
 
 
 def _reset_in_child() -> None:
@@ -300,6 +333,12 @@ def _reset_in_child() -> None:
         writer.reset()
 
 
-atexit.register(_end_at_exit)
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_reset_in_child)
+process.register(
+    process.Rank.RECORDING,
+    process.Hooks(
+        before_fork=_rest_before_fork,
+        after_fork_in_parent=_resume_in_parent,
+        after_fork_in_child=_reset_in_child,
+        at_exit=_end_at_exit,
+    ),
+)

@@ -1,0 +1,110 @@
+"""Fork and exit hooks of the whole package, run in a fixed order.
+
+Nothing else in the package registers hooks with ``os`` or ``atexit``. A module registers with a rank.
+Before a fork and at exit, the lowest rank goes first: threads that call the API stop before the
+recorder writes, and the recorder writes before the stores close. After a fork the order is reversed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+
+logger = logging.getLogger("finetune_guard")
+
+_FORK_TIMEOUT = 5.0
+
+
+class Rank(IntEnum):
+    """Who goes first before a fork and at exit."""
+
+    BACKGROUND = 1
+    RECORDING = 2
+    STORES = 3
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a module does when the process forks or ends; each function must return within seconds."""
+
+    before_fork: Callable[[], object] = _nothing
+    after_fork_in_parent: Callable[[], object] = _nothing
+    after_fork_in_child: Callable[[], object] = _nothing
+    at_exit: Callable[[], object] = _nothing
+
+
+_registered: list[tuple[Rank, Hooks]] = []
+_lock = threading.RLock()
+_forking = threading.local()
+
+
+def register(rank: Rank, hooks: Hooks) -> None:
+    """Have ``hooks`` run from now on. The first call registers with ``os`` and ``atexit``."""
+    with _lock:
+        is_first = not _registered
+        _registered.append((rank, hooks))
+        _registered.sort(key=lambda registered: registered[0])
+        if not is_first:
+            return
+        atexit.register(_at_exit)
+        if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+            os.register_at_fork(
+                before=_before_fork,
+                after_in_parent=_after_fork_in_parent,
+                after_in_child=_after_fork_in_child,
+            )
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Let no other thread fork inside, for at most five seconds.
+
+    An import needs it: a child that is forked in the middle of one never sees it end.
+    """
+    with _lock:
+        yield
+
+
+def _before_fork() -> None:
+    for _, hooks in _registered:
+        _run(hooks.before_fork)
+    _forking.locked = _lock.acquire(timeout=_FORK_TIMEOUT)
+
+
+def _after_fork_in_parent() -> None:
+    if getattr(_forking, "locked", False):
+        _forking.locked = False
+        _lock.release()
+    for _, hooks in reversed(_registered):
+        _run(hooks.after_fork_in_parent)
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
+    _lock = threading.RLock()
+    _forking.locked = False
+    for _, hooks in reversed(_registered):
+        _run(hooks.after_fork_in_child)
+
+
+def _at_exit() -> None:
+    for _, hooks in _registered:
+        _run(hooks.at_exit)
+
+
+def _run(hook: Callable[[], object]) -> None:
+    try:
+        hook()
+    except Exception:
+        with suppress(Exception):  # a program's own logging can fail in any way
+            logger.warning("A fork or exit hook of finetune-guard failed.", exc_info=True)
