@@ -1,10 +1,9 @@
-"""The table of shutdown dates that ships with the package; it is read when first asked for."""
+"""The table of shutdown dates that ships with the package."""
 
 from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
 
@@ -60,9 +59,38 @@ class ModelCatalog(BaseModel):
         return row.shutdown if base == model_id else row.fine_tunes_shutdown
 
 
+# In Python, since a frozen program may come without a package's data files: a base model, its own last day,
+# that of its fine-tunes, and the published replacement.
+_ROWS = (
+    ("gpt-4o-2024-08-06", "2027-01-14", "2027-01-14", "gpt-6-luna"),
+    ("gpt-4o-2024-11-20", "2027-01-14", "2027-01-14", "gpt-6-luna"),
+    ("gpt-4o-mini-2024-07-18", "2027-01-14", "2027-01-14", "gpt-6-luna"),
+    ("gpt-4.1-2025-04-14", "2027-01-14", "2027-01-14", "gpt-6-luna"),
+    ("gpt-4.1-mini-2025-04-14", "2027-01-14", "2027-01-14", "gpt-6-luna"),
+    ("gpt-4.1-nano-2025-04-14", "2026-10-23", "2026-10-23", "gpt-5.6-luna"),
+    ("o4-mini-2025-04-16", "2026-10-23", "2026-10-23", "gpt-5.6-terra"),
+    ("gpt-4-0613", "2026-10-23", "2026-10-23", "gpt-5.6-sol"),
+    ("gpt-3.5-turbo-0125", "2026-10-23", "2026-10-23", "gpt-5.6-terra"),
+    ("gpt-3.5-turbo-1106", "2026-09-28", "2026-10-23", "gpt-5.6-terra"),
+    ("gpt-3.5-turbo-0613", "2024-09-13", "2026-10-23", "gpt-5.6-terra"),
+    ("babbage-002", "2026-09-28", "2026-10-23", "gpt-5.6-terra"),
+    ("davinci-002", "2026-09-28", "2026-10-23", "gpt-5.6-terra"),
+)
+
+
 @lru_cache(maxsize=1)
 def published_catalog() -> ModelCatalog:
     """Return the catalog that ships with the package."""
-    return ModelCatalog.model_validate_json(
-        files("finetune_guard").joinpath("data/models.json").read_text(encoding="utf-8")
+    return ModelCatalog(
+        as_of=date(2026, 11, 22),
+        source="https://developers.openai.com/api/docs/deprecations",
+        base_models=tuple(
+            Lifetime(
+                id=name,
+                shutdown=date.fromisoformat(shutdown),
+                fine_tunes_shutdown=date.fromisoformat(fine_tunes_shutdown),
+                replacement=replacement,
+            )
+            for name, shutdown, fine_tunes_shutdown, replacement in _ROWS
+        ),
     )
