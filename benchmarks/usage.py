@@ -84,7 +84,7 @@ def _synchronized(page: dict[str, Any]) -> tuple[float, float]:
             assert guard.recorder.flush(60)
 
         taken = _cpu_seconds(once), _cpu_seconds(once)
-        assert len(guard.history(WHOSE).models) == MODELS
+        assert len(guard.recorder.history(WHOSE).models) == MODELS
         return taken
 
 

@@ -80,7 +80,7 @@ class Facade:
 
     def _check(self, refresh: bool) -> Flow[Eligibility]:
         if not self.active:
-            return self._engine.not_guarded()
+            return self._engine.decider.not_guarded()
         credentials = self._client._guard_credentials()  # noqa: SLF001
         admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001
         return (yield from self._engine.check(credentials, refresh=refresh, admin_key=admin_key))
@@ -117,7 +117,7 @@ class Facade:
         self._engine.record(self._client._guard_credentials(), model, at)  # noqa: SLF001
 
     def _history(self) -> History:
-        return self._engine.history(self._client._guard_credentials())  # noqa: SLF001
+        return self._engine.recorder.history(self._client._guard_credentials())  # noqa: SLF001
 
     def _flush(self, timeout: float) -> None:
         recorder = self._engine.recorder

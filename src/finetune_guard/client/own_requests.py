@@ -55,5 +55,5 @@ def reply_from(response: Any, guard: Guard) -> Reply:
         body=body,
         organization=organization_slug(response.headers.get("openai-organization")),
         credentials=sent_with(response.request.headers),
-        at=answered_at(response.headers.get("date"), guard.now()),
+        at=answered_at(response.headers.get("date"), guard.decider.now()),
     )

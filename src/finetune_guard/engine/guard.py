@@ -12,19 +12,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import openai
+
 from finetune_guard.domain.errors import (
+    FineTunedModelShutDownError,
     FineTuneGuardWarning,
     GuardConfigError,
     KeepAliveError,
-    StoreError,
     UsageSyncError,
 )
-from finetune_guard.domain.history import History
-from finetune_guard.domain.model_ids import FineTunedModel
+from finetune_guard.domain.history import Source
+from finetune_guard.domain.hosts import matches
+from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.policy import aware_utc
+from finetune_guard.domain.validation import shown
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.engine.decider import ASKABLE, UNREADABLE, Knowledge, not_fine_tuned
-from finetune_guard.engine.keep_alive import Renewal, learn_from
+from finetune_guard.engine.decider import ASKABLE, Decider
+from finetune_guard.engine.identification import Identification, remember_traces
+from finetune_guard.engine.keep_alive import KeepAliveSender
+from finetune_guard.engine.observer import Headers, Observer
+from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_sync import (
     NO_ADMIN_KEY,
     Synchronization,
@@ -32,20 +40,20 @@ from finetune_guard.engine.usage_sync import (
     UsageSync,
     broken_off,
 )
-from finetune_guard.openai_api.discovery import discover
-from finetune_guard.openai_api.errors import in_short, is_wrong_key
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules.inventory import Inventory, joined, read_inventory
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent, is_due
+from finetune_guard.rules.shutdown_dates import Prospect
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
 
 logger = logging.getLogger("finetune_guard")
 
-_MOST_ASKED = 1_000
+_MOST_TRIED = 1_000
 _SYNCABLE = (*ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
 _JUST_READ = timedelta(minutes=1)
 _USUAL_SPAN = timedelta(days=60)
@@ -68,13 +76,80 @@ class Admission:
     warning: FineTuneGuardWarning | None = None
 
 
-class Guard(Knowledge):
-    """What is known, and what is done about it."""
+class Guard:
+    """One configuration at work."""
 
     def __init__(self, config: GuardConfig) -> None:
-        super().__init__(config)
-        self._asked: set[Credentials] = set()
+        self.config = config
+        self.policy = config.policy
+        self.recorder = Recorder.of(config.open_store())
+        self.ends = ModelEnds(config, self.recorder.store)
+        self.decider = Decider(config, self.recorder)
+        self._observer = Observer(self.recorder, self.ends, self.policy.window)
+        self._identification = Identification(self.recorder, self.decider, self.ends)
         self._tried: dict[Credentials, tuple[datetime, list[UsageSyncError]]] = {}
+
+    def applies_to(self, host: str, port: int | None) -> bool:
+        """Whether the policy holds behind ``host``."""
+        patterns = (*self.policy.hosts, *self.config.hosts)
+        return self.config.enabled and any(matches(pattern, host, port) for pattern in patterns)
+
+    # What is remembered after a call.
+
+    def saw(
+        self, call: InferenceCall, headers: Headers, request_headers: Headers
+    ) -> FineTuneGuardWarning | None:
+        """Note an inference; return the warning that is due about its model, if any."""
+        now, model = self.decider.now(), call.model
+        self._observer.saw(model, headers, request_headers, now)
+        return self.ends.in_use(model, now)
+
+    def observe(
+        self,
+        call: JobCreation | RecordsCall,
+        headers: Headers,
+        request_headers: Headers,
+        body: Callable[[], object],
+    ) -> None:
+        """Note what another successful call tells, and its JSON body if the SDK has read that already."""
+        self._observer.observe(call, headers, request_headers, body, self.decider.now())
+
+    def refused(self, error: openai.APIStatusError) -> Eligibility:
+        """Remember the API's refusal and return the eligibility that it means."""
+        subject, refusal = self._observer.refused(error, self.decider.now())
+        evidence, _ = self.decider.evidence(subject.credentials)
+        return self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
+
+    def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
+        """Return what a 404 for a model whose day has come means; None for any other 404."""
+        return self.ends.gone(error, call.model, self.decider.now())
+
+    def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
+        """Record an inference that went another way.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
+        """
+        _must_be_fine_tuned("record", model)
+        now = self.decider.now()
+        try:
+            moment = aware_utc(at) if at is not None else now
+        except (AttributeError, OverflowError, ValueError):
+            raise GuardConfigError(
+                f"record(at=...) is {shown(at)}: a datetime with a time zone is required"
+            ) from None
+        if moment - now > timedelta(days=1):
+            raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
+        if self.config.enabled:
+            source = Source.OBSERVED if at is None else Source.IMPORTED
+            subject = Subject(self.decider.organization_of(credentials), credentials)
+            self.recorder.note(subject, model, source, moment)
+
+    # What people ask for.
+
+    def prospect(self, model: str) -> Prospect:
+        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
+        return self.ends.prospect(model, self.decider.now())
 
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
@@ -85,12 +160,12 @@ class Guard(Knowledge):
         ``eligible`` and there is an admin key, for the organization's usage.
         """
         if refresh:
-            credentials = yield from self._identify(credentials, again=True)
-            eligibility = self.decide(credentials)
+            credentials = yield from self._identification.identify(credentials, again=True)
+            eligibility = self.decider.decide(credentials)
             if not _may_sync(eligibility, admin_key):
                 return eligibility
             yield from self._sync_for_decision(credentials, admin_key)
-        return self.decide(credentials)
+        return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
         """Ask for every fine-tuned model that the key can see, and add what is remembered.
@@ -101,16 +176,11 @@ class Guard(Knowledge):
         found = yield from read_inventory()
         if found.reply is not None:
             credentials = found.reply.credentials
-            learn_from(self.recorder, found)
+            remember_traces(self.recorder, found)
             self.ends.learn(found.announced)
             if refresh:
                 self.ends.remember(found.announced)
-        now = self.now()
-        try:
-            history = self.recorder.history(credentials)
-        except StoreError as error:
-            self.complain("read", UNREADABLE, self.recorder.store.location, error)
-            history = History(evidence=self.recorder.unwritten_evidence(credentials))
+        now, history = self.decider.now(), self.decider.history(credentials)
         return joined(found, history, self.ends.read(now), now)
 
     def sync(
@@ -128,13 +198,13 @@ class Guard(Knowledge):
         """
         if admin_key is None:
             raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
-        credentials = yield from self._identify(credentials, again=False)
-        evidence, _ = self.evidence(credentials)
-        now = self.now()
+        credentials = yield from self._identification.identify(credentials, again=False)
+        evidence, _ = self.decider.evidence(credentials)
+        now = self.decider.now()
         window = self.policy.window or _USUAL_SPAN
         span = timedelta(days=days) if days is not None else window
         work = Synchronization(self.recorder, credentials, admin_key, window, progress)
-        return (yield from work.run(self.organization_of(credentials), evidence, now - span, now))
+        return (yield from work.run(self.decider.organization_of(credentials), evidence, now - span, now))
 
     # What happens before a call.
 
@@ -146,8 +216,8 @@ class Guard(Knowledge):
         yield from ()
         warning = None
         if isinstance(call, JobCreation) and call.model is not None:
-            warning = self.ends.before_job(call.model, self.now())
-        return Admission(self.decide(credentials), (), warning)
+            warning = self.ends.before_job(call.model, self.decider.now())
+        return Admission(self.decider.decide(credentials), (), warning)
 
     def authorize(
         self, call: GuardedCall, credentials: Credentials, admin_key: str | None = None
@@ -162,17 +232,19 @@ class Guard(Knowledge):
             BaseModelShutDownError: The model that a job is to start from is gone.
             ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
-        eligibility, creates = self.decide(credentials), isinstance(call, JobCreation)
+        eligibility, creates = self.decider.decide(credentials), isinstance(call, JobCreation)
         if creates and eligibility.reason in ASKABLE:
-            credentials = yield from self._identify(credentials, again=False, wrong_key_ends_it=True)
-            eligibility = self.decide(credentials)
+            credentials = yield from self._identification.identify(
+                credentials, again=False, wrong_key_ends_it=True
+            )
+            eligibility = self.decider.decide(credentials)
         warning = None
         if isinstance(call, JobCreation) and call.model is not None:
-            warning = self.ends.before_job(call.model, self.now())
+            warning = self.ends.before_job(call.model, self.decider.now())
         failures: list[UsageSyncError | KeepAliveError] = []
         if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
             failures += yield from self._sync_before(credentials, admin_key)
-            eligibility = self.decide(credentials)
+            eligibility = self.decider.decide(credentials)
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
             try:
@@ -184,7 +256,7 @@ class Guard(Knowledge):
             else:
                 if outcome.reason is NotSent.ANOTHER_IS_SENDING:
                     failures.append(KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN))
-            eligibility = self.decide(credentials)
+            eligibility = self.decider.decide(credentials)
         return Admission(eligibility, tuple(failures), warning)
 
     def keep_alive(
@@ -201,9 +273,9 @@ class Guard(Knowledge):
             KeepAliveError: No model answered.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        renewal = self._renewal(keep_alive, model)
-        credentials = yield from self._identify(credentials, again=False)
-        return (yield from renewal.run(credentials, force=force, model=model))
+        sender = self._sender(keep_alive, model)
+        credentials = yield from self._identification.identify(credentials, again=False)
+        return (yield from sender.run(credentials, force=force, model=model))
 
     def plan(
         self,
@@ -218,20 +290,20 @@ class Guard(Knowledge):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        return self._renewal(keep_alive, model).plan(credentials, force=force, model=model)
+        return self._sender(keep_alive, model).plan(credentials, force=force, model=model)
 
-    def _renewal(self, keep_alive: KeepAlive, model: str | None) -> Renewal:
-        if model is not None and FineTunedModel.parse(model) is None:
-            raise GuardConfigError(not_fine_tuned("keep_alive", model))
-        return Renewal(self.recorder, keep_alive, self.decide, self.now, lambda: self.ends.read(self.now()))
+    def _sender(self, keep_alive: KeepAlive, model: str | None) -> KeepAliveSender:
+        if model is not None:
+            _must_be_fine_tuned("keep_alive", model)
+        return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends)
 
     def _sync_before(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
         """Read the usage before a call, unless that was just tried; return why it failed, if it did."""
-        now = self.now()
+        now = self.decider.now()
         tried_at, failures = self._tried.get(credentials, (None, []))
         if tried_at is not None and abs(now - tried_at) < _JUST_READ:
             return failures
-        if len(self._tried) >= _MOST_ASKED:
+        if len(self._tried) >= _MOST_TRIED:
             self._tried.clear()
         failures = yield from self._sync_for_decision(credentials, admin_key)
         self._tried[credentials] = now, failures
@@ -252,41 +324,17 @@ class Guard(Knowledge):
         logger.warning("%s", failure)
         return [failure]
 
-    def _identify(
-        self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False
-    ) -> Flow[Credentials]:
-        """Learn whose the credentials are, and what they can see, unless that is known already.
-
-        Returns the credentials as they were really sent: a callable key is known only then.
-
-        Raises:
-            openai.AuthenticationError: The API doesn't know the key, and ``wrong_key_ends_it``: the
-                user's own call can only end so too.
-        """
-        if not again and (credentials in self._asked or self.organization_of(credentials) is not None):
-            return credentials
-        found = yield from discover()
-        if wrong_key_ends_it and found.failure is not None and is_wrong_key(found.failure):
-            raise found.failure
-        if found.reply is None:
-            if again and found.failure is not None:
-                logger.warning(
-                    "The API did not answer (%s); what is said rests on the history alone.",
-                    in_short(found.failure),
-                )
-            return credentials
-        subject = Subject(found.reply.organization, found.reply.credentials)
-        if len(self._asked) >= _MOST_ASKED:
-            self._asked.clear()
-        self._asked.add(subject.credentials)
-        self.recorder.name(subject)
-        learn_from(self.recorder, found)
-        self.ends.learn(found.announced)
-        return subject.credentials
-
 
 def _may_sync(eligibility: Eligibility, admin_key: str | None) -> bool:
     """Whether reading the usage is possible, may change the verdict, and wasn't done just now."""
     read_until = eligibility.covered_until
     just_read = read_until is not None and abs(eligibility.checked_at - read_until) < _JUST_READ
     return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE
+
+
+def _must_be_fine_tuned(method: str, model: object) -> None:
+    if FineTunedModel.parse(model) is None:
+        raise GuardConfigError(
+            f"{method}(model=...) is {shown(model)}: a fine-tuned model's id is required, "
+            f"such as {EXAMPLE_ID}"
+        )

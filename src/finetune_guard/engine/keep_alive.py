@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from typing_extensions import Self
 
 from finetune_guard.clock import countdown
-from finetune_guard.domain.errors import KeepAliveError, StoreError
-from finetune_guard.domain.history import History, Source
+from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
-from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.domain.verdict import Reason
+from finetune_guard.engine.decider import Decider
+from finetune_guard.engine.identification import remember_traces
+from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.discovery import Discovery
 from finetune_guard.openai_api.flow import Flow, Pause
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.inventory import Visible
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
     KeepAliveOutcome,
@@ -48,37 +48,25 @@ _NEVER_UNFORCED = {
 }
 
 
-def learn_from(recorder: Recorder, found: Discovery | Visible) -> None:
-    """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
-    if found.reply is None:
-        return
-    no_trace_at = found.reply.at if found.is_empty else None
-    if found.fine_tuned_by is not None or no_trace_at is not None:
-        subject = Subject(found.reply.organization, found.reply.credentials)
-        recorder.learn(subject, told(fine_tuned_by=found.fine_tuned_by, no_trace_at=no_trace_at))
-
-
 @dataclass(frozen=True)
-class Renewal:
-    """A keep-alive that is sent alone.
+class KeepAliveSender:
+    """Sends the keep-alives of one policy, never two at once for an organization.
 
     Attributes:
-        recorder: Where the inference is noted and leases are kept.
-        keep_alive: When it is due, and how long it may take.
-        decide: Tells the eligibility by what is known at the moment.
-        now: Tells the time.
-        dates: Tells when models end, by what is known at the moment.
+        keep_alive: When one is due, and how long it may take.
+        recorder: Where the inference is recorded and leases are kept.
+        decider: Tells the eligibility.
+        ends: Tells when models end.
     """
 
-    recorder: Recorder
     keep_alive: KeepAlive
-    decide: Callable[[Credentials], Eligibility]
-    now: Callable[[], datetime]
-    dates: Callable[[], ShutdownDates]
+    recorder: Recorder
+    decider: Decider
+    ends: ModelEnds
 
     def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
-        eligibility = self.decide(credentials)
+        eligibility = self.decider.decide(credentials)
         reason = self._reason_not_to(credentials, force=force)
         if reason is not None:
             return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
@@ -94,7 +82,7 @@ class Renewal:
         reason = self._reason_not_to(credentials, force=force)
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)
-        name = f"keep-alive/{self.decide(credentials).organization or UNNAMED}"
+        name = f"keep-alive/{self.decider.decide(credentials).organization or UNNAMED}"
         with _Turn(name, self.keep_alive.deadline) as turn:
             reason = yield from self._wait(turn, credentials, force=force)
             if reason is not None:
@@ -130,17 +118,18 @@ class Renewal:
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
     def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
-        eligibility = self.decide(credentials)
+        eligibility = self.decider.decide(credentials)
         if force or is_due(self.keep_alive, eligibility):
             return None
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
     def _send(self, credentials: Credentials, model: str | None, turn: _Turn) -> Flow[KeepAliveOutcome]:
-        dates, today = self.dates(), self.now().date()
-        refusal = self.decide(credentials).refusal
+        now = self.decider.now()
+        dates, today = self.ends.read(now), now.date()
+        refusal = self.decider.decide(credentials).refusal
 
         def find_more(found: Discovery) -> tuple[str, ...]:
-            learn_from(self.recorder, found)
+            remember_traces(self.recorder, found)
             return live(found.models, dates, today)
 
         if model is not None:
@@ -158,14 +147,8 @@ class Renewal:
         return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:
-        history = self._history(credentials)
-        return candidates(history, self.keep_alive.model, self.dates(), self.now().date())
-
-    def _history(self, credentials: Credentials) -> History:
-        try:
-            return self.recorder.history(credentials)
-        except StoreError:
-            return History(evidence=self.recorder.unwritten_evidence(credentials))
+        history, now = self.decider.history(credentials), self.decider.now()
+        return candidates(history, self.keep_alive.model, self.ends.read(now), now.date())
 
 
 class _Turn:

@@ -83,12 +83,12 @@ class Lookout:
     def look(self, credentials: Credentials) -> Flow[Look]:
         """Send a keep-alive if one is due; without, nothing is asked of the API."""
         outcome = failure = None
-        if is_due(self.keep_alive, self._guard.decide(credentials)):
+        if is_due(self.keep_alive, self._guard.decider.decide(credentials)):
             try:
                 outcome = yield from self._guard.keep_alive(credentials, self.keep_alive, model=self._model)
             except KeepAliveError as error:
                 failure = error
-        eligibility = self._guard.decide(credentials)
+        eligibility = self._guard.decider.decide(credentials)
         in_vain = outcome is not None and outcome.sent and is_due(self.keep_alive, eligibility)
         undecided = outcome is not None and outcome.reason is NotSent.ANOTHER_IS_SENDING
         if failure is not None or undecided or eligibility.reason is Reason.HISTORY_UNAVAILABLE:
