@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.clock import answered_at, system_clock
 from finetune_guard.domain.durations import Duration
-from finetune_guard.domain.hosts import is_pattern, matches
+from finetune_guard.domain.hosts import is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     UNNAMED,
     Credentials,
@@ -123,14 +123,29 @@ def test_the_unnamed_history_is_no_organization():
         ("127.0.0.1:8080", "127.0.0.1", 8080, True),
         ("127.0.0.1:8080", "127.0.0.1", 8081, False),
         ("127.0.0.1:8080", "127.0.0.1", None, False),
+        ("gateway.acme.com:443", "gateway.acme.com", port_of("HTTPS", None), True),
+        ("gateway.acme.com:443", "gateway.acme.com", port_of("http", None), False),
+        ("gateway.acme.com:443", "gateway.acme.com", port_of("https", 8443), False),
+        ("gateway.acme.com.", "gateway.acme.com", 443, True),
+        ("*.acme.com.:443", "gateway.acme.com.", 443, True),
         ("127.0.0.1", "127.0.0.1", 8081, True),
         (" Gateway.Acme.example ", "gateway.acme.example", 443, True),
         ("[::1]:8080", "::1", 8080, True),
         ("[::1]", "::1", 80, True),
+        ("[2001:0DB8:0:0:0:0:0:1]:443", "2001:db8::1", 443, True),
+        ("[2001:db8::1]", "2001:db8:0:0::1", 443, True),
+        ("[::1::]", "::1", 443, False),
+        ("gateway.b\u00fccher.example", "gateway.xn--bcher-kva.example", 443, True),
+        ("gateway.xn--bcher-kva.example", "gateway.bu\u0308cher.example", 443, True),
+        ("*.stra\u00dfe.example", "api.XN--strae-oqa.example", 443, True),
+        ("b\u00fccher.example", "bucher.example", 443, False),
+        ("xn--\u00fc.example", "xn--\u00fc.example", 443, True),
+        ("acme.example", "xn--acme-.example", 443, False),
+        ("b\u00fccher\u3002example", "b\u00fccher.example", 443, True),
     ],
 )
 def test_hosts(pattern, host, port, expected):
-    """A pattern is a whole name, or subdomains of one, with or without a port."""
+    """A pattern is a whole name, or subdomains of one, with or without a port, however it is spelled."""
     assert expected is matches(pattern, host, port)
 
 

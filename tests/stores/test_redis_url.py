@@ -70,20 +70,21 @@ def test_tls_is_checked_unless_told_otherwise():
     ("one", "other"),
     [
         ("redis://h", "valkey://H:6379/0?timeout=9"),
-        ("redis://u:p@h", "redis://h"),
+        ("redis://u:p%40q@h", "rediss://u:p%40q@h"),
         ("redis://h/3", "redis://h?db=3"),
         ("redis://h", "redis://h?prefix=finetune-guard"),
-        ("unix:///run/x", "unix://:p@/run/../run/x"),
+        ("unix://:p@/run/x", "unix://:p@/run/../run/x"),
     ],
 )
 def test_the_same_place_is_known_by_several_urls(one, other):
-    """Who logs in and how long one waits makes no other place of it."""
+    """Neither the scheme nor how long one waits makes another place of it."""
     assert RedisStore(one).place == RedisStore(other).place
 
 
 def test_different_places_are_told_apart():
-    """Another host, port, database, prefix or socket is another place."""
+    """Another host, port, database, prefix, socket, user or password is another place."""
     urls = ["redis://h", "redis://i", "redis://h:1", "redis://h/1", "redis://h?prefix=x", "unix:///h"]
+    urls += ["redis://u:p@h", "redis://u:q@h", "redis://v:p@h", "redis://:p@h", "unix://:p@/h"]
     assert len(urls) == len({RedisStore(url).place for url in urls})
 
 

@@ -15,6 +15,7 @@ from finetune_guard.client.responses import ANSWER_HEADERS, REQUEST_HEADERS, bod
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import own_url
 from finetune_guard.domain.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
+from finetune_guard.domain.hosts import port_of
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
 from finetune_guard.openai_api.requests import (
@@ -35,6 +36,11 @@ logger = logging.getLogger("finetune_guard")
 
 class Url(Protocol):
     """The part of an httpx or httpx2 URL that is looked at."""
+
+    @property
+    def scheme(self) -> str:
+        """``https`` or ``http``."""
+        ...
 
     @property
     def host(self) -> str:
@@ -107,7 +113,7 @@ class Binding:
         """Whether the policy holds for calls of ``client`` to ``url``."""
         if self._engine is None or _is_azure(client):
             return False
-        return self._engine.applies_to(url.host, url.port)
+        return self._engine.applies_to(url.host, port_of(url.scheme, url.port))
 
     def _applies_at(self, client: Any, url: str) -> bool:
         """Whether the policy holds for a request of ``client`` to ``url``, relative or absolute."""

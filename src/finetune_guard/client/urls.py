@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 def own_url(client: Any, url: str) -> Any:
-    """Return host and port that a request to ``url`` goes to: its own if it is absolute.
+    """Return scheme, host and port that a request to ``url`` goes to: its own if it is absolute.
 
     What is no URL goes to no host: what becomes of it is left to the SDK.
     """
@@ -16,6 +16,6 @@ def own_url(client: Any, url: str) -> Any:
         return client.base_url
     try:
         parts = urlsplit(url)
-        return SimpleNamespace(host=parts.hostname or "", port=parts.port)
+        return SimpleNamespace(scheme=parts.scheme, host=parts.hostname or "", port=parts.port)
     except ValueError:
-        return SimpleNamespace(host="", port=None)
+        return SimpleNamespace(scheme="", host="", port=None)

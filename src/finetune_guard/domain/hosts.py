@@ -1,11 +1,15 @@
-"""Which hosts a policy speaks of."""
+"""Whether a host is one that a pattern means, however the two are spelled."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from ipaddress import ip_address
 
 _LONGEST = 255
 _PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
+_WITH_PORT = re.compile(r"([^:]+|\[.*\]):([0-9]{1,5})")
+_OWN_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def is_pattern(text: str) -> bool:
@@ -13,14 +17,51 @@ def is_pattern(text: str) -> bool:
     return len(text) <= _LONGEST and text.isprintable() and _PATTERN.fullmatch(text.strip()) is not None
 
 
+def port_of(scheme: str, port: int | None) -> int | None:
+    """Return the port of a URL: the scheme's own where the URL names none."""
+    return port if port is not None else _OWN_PORTS.get(scheme.lower())
+
+
 def matches(pattern: str, host: str, port: int | None) -> bool:
-    """Whether ``host`` is meant by ``pattern``: a name, ``*.`` before one, with or without a port."""
-    name, _, wanted_port = pattern.lower().strip().rpartition(":")
-    if not re.fullmatch(r"[0-9]{1,5}", wanted_port):
-        name, wanted_port = pattern.lower().strip(), ""
-    if wanted_port and int(wanted_port) != port:
-        return False
-    host = host.lower().rstrip(".")
-    if name.startswith("*."):
-        return host.endswith(name[1:]) and len(host) > len(name) - 1
-    return host == name.strip("[]")
+    """Whether ``pattern`` means ``host``.
+
+    A trailing dot, punycode and the spelling of an IPv6 address make no difference on either side.
+
+    Args:
+        pattern: A name, or ``*.`` and a name; with or without a port.
+        host: A name or an address.
+        port: The port that the request goes to, as ``port_of`` returns it.
+    """
+    pattern = pattern.strip()
+    with_port = _WITH_PORT.fullmatch(pattern)
+    if with_port is not None:
+        pattern = with_port[1]
+        if int(with_port[2]) != port:
+            return False
+    name, host = normalized(pattern.removeprefix("*.")), normalized(host)
+    if pattern.startswith("*."):
+        return host.endswith(f".{name}") and len(host) > len(name) + 1
+    return host == name
+
+
+def normalized(name: str) -> str:
+    """Return the one spelling of a host's name or address; what can't be read stays as it is."""
+    name = name.lower().removesuffix(".")
+    if ":" in name:
+        try:
+            return str(ip_address(name.strip("[]")))
+        except ValueError:
+            return name
+    if len(name) > _LONGEST or (name.isascii() and "xn--" not in name):
+        return name
+    labels = unicodedata.normalize("NFKC", name).replace("\u3002", ".").split(".")
+    return unicodedata.normalize("NFC", ".".join(map(_decoded, labels)).lower()).removesuffix(".")
+
+
+def _decoded(label: str) -> str:
+    """Return a label in punycode as the text that it stands for."""
+    try:
+        text = label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
+    except UnicodeError:
+        return label
+    return label if text.isascii() else text

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -20,6 +21,7 @@ DEFAULT_TIMEOUT = 2.0
 _DEFAULT_PORT = 6379
 _MAX_PREFIX_LENGTH = 64
 _MAX_TIMEOUT = 60.0
+_LOGIN_KEY = os.urandom(16)
 _OPTIONS = ("db", "prefix", "timeout")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES)
@@ -65,9 +67,14 @@ class RedisUrl:
         return "?".join(filter(None, (shown, "&".join(more))))
 
     @property
-    def place(self) -> tuple[str, str, int, int, str]:
-        """What tells the place from every other: who logs in, and how, is no part of it."""
-        return self.host, self.path, self.port, self.db, self.prefix
+    def place(self) -> tuple[str, str, int, int, str, bytes]:
+        """What tells the place from every other: another user or password may be shown other rows.
+
+        Both are hashed, with a key that lives as long as the process: a place may end up in a log.
+        """
+        login = repr((self.username, self.password)).encode("utf-8", "surrogatepass")
+        digest = blake2b(login, key=_LOGIN_KEY, digest_size=16).digest()
+        return self.host, self.path, self.port, self.db, self.prefix, digest
 
     @property
     def secrets(self) -> tuple[str, ...]:
