@@ -1,13 +1,17 @@
-"""What the rows of a stored history say, as text, and how that text is read back.
+"""The text of a stored history's rows, written and read.
 
-Every value begins with the version of its form, so that a later release can tell old from new.
+Every row begins with the version of its form. A row may hold more than this release understands, since a
+later release may have added a field or a source: that is passed over when the row is read, and kept when it
+is written again. An unknown field of a row stays for good. One inside a fact of the row, such as the latest
+inference, stays until another fact takes its place.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -27,7 +31,7 @@ class HeldLease(BaseModel):
 
     Attributes:
         token: What tells its holder from every other.
-        since: When it was taken, in seconds since 1970 by the machine's clock.
+        since: When it was taken, in seconds by the store's clock.
         until: When its time has passed.
     """
 
@@ -46,11 +50,11 @@ class HeldLease(BaseModel):
         return self.since - (self.until - self.since) <= now < self.until
 
 
+_MOST_COUNTED = 10**18
 _EVIDENCE = TypeAdapter(Evidence)
 _INFERENCE = TypeAdapter(Inference)
 _ANNOUNCED = TypeAdapter(Announced)
 _LEASE = TypeAdapter(HeldLease)
-_MOST_COUNTED = 10**18
 _COUNTS = TypeAdapter(dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]])
 _TEXT = TypeAdapter(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)])
 _T = TypeVar("_T")
@@ -60,9 +64,9 @@ class UnreadableRowError(ValueError):
     """A row holds something that was never written there by this library."""
 
 
-def evidence_text(evidence: Evidence) -> str:
-    """Return the row of an organization's summary."""
-    return _TAG + evidence.model_dump_json(exclude_none=True)
+def evidence_text(evidence: Evidence, *found: str) -> str:
+    """Return the row of an organization's summary, with what nobody here understands of ``found``."""
+    return _text(evidence, found, _EVIDENCE, lambda each: each.model_dump_json(exclude_none=True))
 
 
 def evidence_from(value: object, organization: str) -> Evidence:
@@ -75,9 +79,9 @@ def evidence_from(value: object, organization: str) -> Evidence:
     return evidence
 
 
-def inference_text(inference: Inference) -> str:
+def inference_text(inference: Inference, *found: str) -> str:
     """Return the row of a model's latest inference."""
-    return _TAG + inference.model_dump_json()
+    return _text(inference, found, _INFERENCE, BaseModel.model_dump_json)
 
 
 def inference_from(value: object, organization: str, model: str) -> Inference:
@@ -88,9 +92,13 @@ def inference_from(value: object, organization: str, model: str) -> Inference:
     return inference
 
 
-def counts_text(counts: dict[Source, int]) -> str:
+def counts_text(counts: Mapping[Source, int], *found: str) -> str:
     """Return the row of a day."""
-    return _TAG + json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
+    return _text(dict(counts), found, _COUNTS, _counts_json)
+
+
+def _counts_json(counts: dict[Source, int]) -> str:
+    return json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
 
 
 def counts_from(value: object) -> dict[Source, int]:
@@ -106,13 +114,13 @@ def day_from(name: str) -> date:
         raise UnreadableRowError(f"{name[:40]!r} is not a day") from exc
 
 
-def announced_text(announced: Announced) -> str:
-    """Return the row of what the API said about a model's end."""
-    return _TAG + announced.model_dump_json()
+def announced_text(announced: Announced, *found: str) -> str:
+    """Return the row of what the API said about a model's shutdown date."""
+    return _text(announced, found, _ANNOUNCED, BaseModel.model_dump_json)
 
 
 def announced_from(value: object) -> Announced:
-    """Return what the API said about a model's end."""
+    """Return what the API said about a model's shutdown date."""
     return _read(_ANNOUNCED, value)
 
 
@@ -124,6 +132,12 @@ def lease_text(lease: HeldLease) -> str:
 def lease_from(value: object) -> HeldLease:
     """Return the lease that ``value`` holds."""
     return _read(_LEASE, value)
+
+
+def lease_token_from(value: object) -> str:
+    """Return the token of a lease, of which a store that ends leases by itself writes nothing else."""
+    is_token = isinstance(value, str) and value.startswith(f'{_TAG}"')
+    return text_from(value) if is_token else lease_from(value).token
 
 
 def plain_text(text: str) -> str:
@@ -144,6 +158,15 @@ def salt_from(value: object) -> bytes:
         raise UnreadableRowError("the salt is not what was written there") from exc
 
 
+def renamed(text: str, organization: str) -> str:
+    """Return a row of a history, which must have been read, as that of another organization."""
+    row = json.loads(text[len(_TAG) :])
+    for fact in (row, row.get("last_inference")):
+        if isinstance(fact, dict) and "organization" in fact:
+            fact["organization"] = organization
+    return _TAG + json.dumps(row)
+
+
 def _must_be_names(*texts: str) -> None:
     """Refuse what no store was ever given as a name: it would be shown, and may be sent."""
     if not all(text.isprintable() and len(text) <= MAX_NAME_LENGTH for text in texts):
@@ -153,8 +176,65 @@ def _must_be_names(*texts: str) -> None:
 def _read(adapter: TypeAdapter[_T], value: object) -> _T:
     if not isinstance(value, str) or not value.startswith(_TAG):
         raise UnreadableRowError(f"a row does not begin with {_TAG!r}, the version of its form")
+    text = value[len(_TAG) :]
     try:
-        return adapter.validate_json(value[len(_TAG) :])
-    except (ValidationError, OverflowError) as exc:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as exc:
+            return adapter.validate_json(_understood(text, exc))
+    except (ValueError, OverflowError, RecursionError) as exc:
         # The text of a ValidationError repeats the row, whatever it says, over many lines.
         raise UnreadableRowError("a row is not what was written there") from exc
+
+
+def _understood(text: str, invalid: ValidationError) -> str:
+    """Return the JSON of a row without its unknown fields and sources; raise ``invalid`` if more is wrong."""
+    errors = invalid.errors(include_url=False, include_context=False)
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    unknown += [error["loc"][:-1] for error in errors if error["loc"][-1:] == ("[key]",)]
+    row = json.loads(text)
+    for error in errors:
+        where = error["loc"]
+        if any(where[: len(each)] == each for each in unknown):
+            continue
+        if error["type"] != "enum" or not isinstance(error["input"], str):
+            raise invalid
+        # Of all sources this one says least about where the inference was seen.
+        _parent(row, where)[where[-1]] = Source.IMPORTED.value
+    for each in unknown:
+        _parent(row, each).pop(each[-1], None)
+    return json.dumps(row)
+
+
+def _parent(row: Any, where: tuple[int | str, ...]) -> Any:
+    for name in where[:-1]:
+        row = row[name]
+    return row
+
+
+def _text(fact: _T, found: tuple[str, ...], adapter: TypeAdapter[_T], to_json: Callable[[_T], str]) -> str:
+    text = to_json(fact)
+    for each in found:
+        was, understood = each[len(_TAG) :], to_json(_read(adapter, each))
+        if was != understood:
+            text = json.dumps(_kept(*map(json.loads, (text, was, understood))))
+    return _TAG + text
+
+
+def _kept(new: dict[str, Any], was: dict[str, Any], understood: dict[str, Any]) -> dict[str, Any]:
+    """Return the row ``new`` with what ``was`` there and is not in ``understood``."""
+    if new == understood:
+        return was
+    unknown = {name: value for name, value in was.items() if name not in understood and name not in new}
+    known = {name: _as_it_was(value, was.get(name), understood.get(name)) for name, value in new.items()}
+    return known | unknown
+
+
+def _as_it_was(new: Any, was: Any, understood: Any) -> Any:
+    """Return a fact of a row as it was found, if it is the same still."""
+    if isinstance(new, dict) and new == understood:
+        return was
+    if isinstance(new, list) and isinstance(was, list):
+        facts = {json.dumps(each): was[place] for place, each in enumerate(understood or ())}
+        return [facts.get(json.dumps(each), each) for each in new]
+    return new

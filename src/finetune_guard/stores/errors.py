@@ -5,6 +5,6 @@ from __future__ import annotations
 from finetune_guard.domain.errors import StoreError
 
 
-def refusal(what: str, remedy: str) -> StoreError:
+def store_error(what: str, remedy: str) -> StoreError:
     """Return the error whose message is ``what``, followed by ``remedy``."""
     return StoreError(f"{what} {remedy}", remedy=remedy)

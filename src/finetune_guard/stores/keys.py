@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
+
+Row = tuple[str, ...]
+"""The name of a row: its kind, then the names of what it is about."""
 
 MAX_NAME_LENGTH = 512
 """Characters that the name of an organization, alias, model or lease may have at most."""
@@ -17,13 +20,13 @@ def checked(name: str) -> str:
         StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be printed on a line.
     """
     if len(name) > MAX_NAME_LENGTH:
-        raise refusal(
+        raise store_error(
             f"A name of {len(name)} characters, {name[:40]!r}..., was refused: a store keeps names of at "
             f"most {MAX_NAME_LENGTH} characters.",
             "Use the organization's or the model's id as the API gives it.",
         )
     if not name.isprintable():
-        raise refusal(
+        raise store_error(
             f"The name {name[:40]!a} was refused: it has characters that can't be printed.",
             "Use the organization's or the model's id as the API gives it.",
         )

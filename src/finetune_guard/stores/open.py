@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from finetune_guard.stores.base import Store
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.redis.url import SCHEMES
 
 _ALLOWED = (
@@ -41,7 +41,7 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     try:
         from finetune_guard.stores.disk.store import DiskStore  # noqa: PLC0415 (only what is used is imported)
     except ImportError as exc:
-        raise refusal(
+        raise store_error(
             f"A store on disk can't be opened: {exc}.",
             "Use a Python that was built with SQLite, or set FINETUNE_GUARD_STORE to memory.",
         ) from exc
@@ -60,7 +60,7 @@ def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
     if not fits or folder.startswith("~"):
         shown = _without_secrets(text)
         shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
-        raise refusal(
+        raise store_error(
             f"{shown!r} is not a store.",
             f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )

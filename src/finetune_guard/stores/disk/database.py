@@ -17,7 +17,7 @@ from finetune_guard.stores.codec import SCHEMA_VERSION
 from finetune_guard.stores.disk import faults, folder
 from finetune_guard.stores.disk.forking import calm
 from finetune_guard.stores.disk.set_aside import set_aside
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import key
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Database:
             raise
         except Exception as exc:
             what = f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}."
-            raise refusal(what, faults.remedy(exc)) from exc
+            raise store_error(what, faults.remedy(exc)) from exc
 
     def _recovering(self, once: Callable[[], _T]) -> _T:
         try:
@@ -202,12 +202,12 @@ class Database:
         if version == SCHEMA_VERSION:
             return
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise refusal(
+            raise store_error(
                 f"The history in {str(self._folder)!r} was not used: a newer finetune-guard wrote it (form "
                 f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
                 "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder.",
             )
-        raise refusal(
+        raise store_error(
             f"The history in {str(self._folder)!r} was not used: the cache.db there is not one of "
             f"finetune-guard's. Nothing was changed.",
             "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away.",
@@ -267,7 +267,7 @@ def database_in(location: str) -> Database:
         path = Path(location).resolve()
     except (OSError, RuntimeError, ValueError) as exc:
         what = f"{location!r} can't be the folder of a history: {faults.summary(exc)}."
-        raise refusal(what, faults.remedy(exc)) from exc
+        raise store_error(what, faults.remedy(exc)) from exc
     with _lock:
         return _databases.setdefault(str(path), Database(path))
 

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 
 DATABASE = "cache.db"
 """The name of the database, which is diskcache's."""
@@ -89,4 +89,4 @@ def _check_owner(path: Path, found: os.stat_result, command: str) -> None:
 
 def _refuse(path: Path, why: str, remedy: str) -> NoReturn:
     remedy += "; or set FINETUNE_GUARD_STORE to a folder of your own, or to memory."
-    raise refusal(f"The history in {str(path)!r} is not used: {why}.", remedy)
+    raise store_error(f"The history in {str(path)!r} is not used: {why}.", remedy)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import diskcache
 
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 
 MAX_TEXT_BYTES = 1024 * 1024
 """The longest text of a row, in bytes of UTF-8."""
@@ -43,7 +43,7 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         if read or type(value) not in {str, int, float}:
             raise TypeError(f"values are text or plain numbers, not {type(value).__name__} ({key!r:.80})")
         if isinstance(value, str) and len(value.encode("utf-8")) > MAX_TEXT_BYTES:
-            raise refusal(
+            raise store_error(
                 f"A row of more than {MAX_TEXT_BYTES} bytes was refused in {self._directory!r}.",
                 "Nothing that finetune-guard itself remembers is that long: please report it.",
             )
@@ -67,7 +67,7 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         """Do nothing: a file that a row names is not ours to delete."""
 
     def _refuse(self, what: str) -> NoReturn:
-        raise refusal(
+        raise store_error(
             f"The history in {self._directory!r} was not read: it holds {what}. finetune-guard never writes "
             "such a row, so someone else did; it was neither executed nor followed.",
             "Find out who can write to that folder, and move its cache.db away; a new one is begun.",

@@ -15,7 +15,7 @@ from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store
 from finetune_guard.stores.disk.database import Database, database_in
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import checked, key, parts, prefix
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class DiskStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
-            raise refusal(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
+            raise store_error(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
         row = key("lease", name)
 
         def take(cache: PlainCache) -> Lease | None:

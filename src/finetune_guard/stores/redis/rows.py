@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.keys import (
     SCHEMA,
@@ -142,12 +142,12 @@ class Rows:
         if version is None or version == str(SCHEMA_VERSION):
             return
         if version.isdecimal() and len(version) <= _LONGEST_VERSION and int(version) > SCHEMA_VERSION:
-            raise refusal(
+            raise store_error(
                 f"The history at {self._location} was not used: a newer finetune-guard wrote it (form "
                 f"{int(version)}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
                 "Upgrade finetune-guard, or add ?prefix= and another name to the URL.",
             )
-        raise refusal(
+        raise store_error(
             f"The history at {self._location} was not used: what is there is not one of finetune-guard's. "
             f"Nothing was changed.",
             "Add ?prefix= and a name of its own to the URL.",

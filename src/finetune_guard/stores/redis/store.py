@@ -16,7 +16,7 @@ from finetune_guard.domain.history import Activity, Evidence, History
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, OutcomeUnknownError, Store
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import checked, key
 from finetune_guard.stores.redis import history as redis_history
 from finetune_guard.stores.redis.keys import index_of, names_in
@@ -73,7 +73,7 @@ class RedisStore(Store):
     def __init__(self, url: str) -> None:
         self._url = read_url(url)
         if importlib.util.find_spec("redis") is None:
-            raise refusal(
+            raise store_error(
                 f"A store at {self._url.location} needs redis-py, which is not installed.",
                 "Run: pip install 'finetune-guard[redis]'.",
             )
@@ -189,7 +189,7 @@ class RedisStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
-            raise refusal(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
+            raise store_error(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
         row, lease = key("lease", name), Lease(name=name, token=secrets.token_hex(16))
         taken = self._attempt(
             "take a lease", lambda: self._rows.take(row, codec.plain_text(lease.token), ttl)
@@ -259,7 +259,7 @@ class RedisStore(Store):
         try:
             from finetune_guard.stores.redis import faults  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
-            raise refusal(
+            raise store_error(
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
                 "Run: pip install --upgrade 'finetune-guard[redis]'.",
             ) from exc
@@ -273,7 +273,7 @@ class RedisStore(Store):
         cause, remedy = faults.speakable(fault, self._url.secrets), faults.remedy(fault)
         if unanswered and again is not None:
             raise OutcomeUnknownError(f"{what} {remedy}", remedy=remedy, again=again) from cause
-        raise refusal(what, remedy) from cause
+        raise store_error(what, remedy) from cause
 
     def _repeating(self, work: Callable[[], _T], is_contended: Callable[[BaseException], bool]) -> _T:
         try:

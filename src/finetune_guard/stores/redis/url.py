@@ -11,7 +11,7 @@ from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.stores.errors import refusal
+from finetune_guard.stores.errors import store_error
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 ALLOWED = "redis://[user:password@]host[:6379][/0], rediss:// (with TLS) or unix:///path/of/the/socket"
@@ -93,7 +93,7 @@ def read_url(text: str) -> RedisUrl:
     scheme, separator, _ = text.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in SCHEMES:
-        raise refusal("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
+        raise store_error("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
     if any(ord(letter) <= ord(" ") for letter in text):
         raise _wrong(scheme, "it has a space or a control character, which must be percent-encoded")
     try:
@@ -197,7 +197,7 @@ def _value(scheme: str, name: str, text: str, read: Callable[[str], _T]) -> _T:
 
 
 def _wrong(scheme: str, problem: str) -> StoreError:
-    return refusal(
+    return store_error(
         f"The {scheme}:// URL can't be used as a store: {problem}.",
         f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
     )

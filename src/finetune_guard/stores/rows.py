@@ -1,0 +1,288 @@
+"""What every store does, written once over rows of text.
+
+A backend supplies three things: how rows are read, how they are changed in one transaction, and how its files
+or connections are closed. A row's name is its kind followed by what it is about:
+
+=========================================  ==================================================
+``("evidence", organization)``             the summary of an organization's history
+``("model", organization, model)``         the latest inference of a model
+``("day", organization, day)``             how many inferences a day had, by source
+``("alias", alias)``                       the organization that an alias stands for
+``("shutdown", model)``                    what the API said about a model's shutdown date
+``("salt",)``                              the bytes that keys are hashed with
+``("lease", name)``                        who holds a lease
+=========================================  ==================================================
+"""
+# ruff: noqa: D102 (Store documents what every store does)
+
+from __future__ import annotations
+
+import secrets
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Protocol, TypeVar
+
+from finetune_guard.domain.history import Activity, Evidence, History
+from finetune_guard.domain.shutdowns import Announced, latest_announced
+from finetune_guard.stores import codec
+from finetune_guard.stores.base import Lease, Store
+from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.keys import Row, checked
+
+_T = TypeVar("_T")
+_LEASES: Row = ("lease",)
+_SALT: Row = ("salt",)
+
+
+class Rows(Protocol):
+    """What can be read within one transaction."""
+
+    def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
+        """Return those of ``rows`` that exist and every row of ``tables``, as they are at one moment.
+
+        A table is named by what the names of its rows begin with: ``("model", "acme")``.
+        """
+
+
+class Change(Rows, Protocol):
+    """What can be read and written within one transaction."""
+
+    def write(self, row: Row, text: str | None) -> None:
+        """Write a row that was read in this transaction; None removes it."""
+
+
+class RowStore(Store):
+    """A store that keeps rows of text; a new backend is a subclass of it."""
+
+    @abstractmethod
+    def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
+        """Return what ``work`` returns; it may be called several times, until it has seen one moment.
+
+        Raises:
+            StoreError: It says that it could not do ``doing``, and is chained to the cause.
+        """
+
+    @abstractmethod
+    def _change(self, doing: str, work: Callable[[Change], _T]) -> _T:
+        """Return what ``work`` returns, after all that it wrote was written; on an error nothing is.
+
+        ``work`` may be called several times, until nobody else has changed the rows that it read.
+        """
+
+    def evidence(self, organization: str) -> Evidence:
+        row = ("evidence", checked(organization))
+        return self._read(
+            "read what is known about an organization", lambda rows: _evidence(rows.read(row), organization)
+        )
+
+    def history(self, organization: str) -> History:
+        row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
+        return self._read(
+            "read a history", lambda rows: _history(rows.read(row, tables=tables), organization)
+        )
+
+    def organizations(self) -> tuple[str, ...]:
+        found = self._read("list the histories", lambda rows: rows.read(tables=[("evidence",)]))
+        return tuple(sorted(name for _, name in found))
+
+    def record(self, organization: str, activities: Iterable[Activity]) -> None:
+        activities = tuple(activities)
+        for name in (organization, *(activity.inference.model for activity in activities)):
+            checked(name)
+        if activities:
+            self._record(organization, activities)
+
+    def _record(self, organization: str, activities: Sequence[Activity]) -> None:
+        self._change("record inferences", lambda change: add(change, organization, activities))
+
+    def merge(self, history: History) -> None:
+        last = history.last_inference
+        for name in (history.organization, *history.models, *([last.model] if last is not None else ())):
+            checked(name)
+
+        def merge(change: Change) -> None:
+            found = change.read(*touched(history.organization, history.models, history.daily))
+            _write(change, _history(found, history.organization).merged(history), found)
+
+        self._change("merge what is known about an organization", merge)
+
+    def announced(self) -> dict[str, Announced]:
+        def read(rows: Rows) -> dict[str, Announced]:
+            found = rows.read(tables=[("shutdown",)])
+            return {model: codec.announced_from(text) for (_, model), text in found.items()}
+
+        return self._read("read shutdown dates", read)
+
+    def announce(self, announced: Mapping[str, Announced]) -> None:
+        said = {("shutdown", checked(model)): each for model, each in announced.items()}
+
+        def merge(change: Change) -> None:
+            found = change.read(*said)
+            for row, each in said.items():
+                before = [found[row]] if row in found else []
+                known = codec.announced_from(found[row]) if before else None
+                change.write(row, codec.announced_text(latest_announced(known, each), *before))
+
+        if said:
+            self._change("remember shutdown dates", merge)
+
+    def organization_of(self, alias: str) -> str | None:
+        row = ("alias", checked(alias))
+
+        def find(rows: Rows) -> str | None:
+            found = rows.read(row)
+            return codec.text_from(found[row]) if row in found else None
+
+        return self._read("look up an alias", find)
+
+    def aliases(self) -> dict[str, str]:
+        def read(rows: Rows) -> dict[str, str]:
+            found = rows.read(tables=[("alias",)])
+            return {alias: codec.text_from(text) for (_, alias), text in found.items()}
+
+        return self._read("list the aliases", read)
+
+    def link(self, alias: str, organization: str) -> None:
+        row, kept = ("alias", checked(alias)), ("evidence", alias)
+        linked = codec.plain_text(checked(organization))
+
+        def has_history(found: Mapping[Row, str]) -> bool:
+            return kept in found and alias != organization
+
+        def is_done(rows: Rows) -> bool:
+            found = rows.read(row, kept)
+            return found.get(row) == linked and not has_history(found)
+
+        def link(change: Change) -> None:
+            if has_history(change.read(row, kept)):
+                _move(change, alias, organization)
+            change.write(row, linked)
+
+        if not self._read("look up an alias", is_done):
+            self._change("link an alias", link)
+
+    def salt(self, *, create: bool) -> bytes | None:
+        def find(rows: Rows) -> bytes | None:
+            found = rows.read(_SALT)
+            return codec.salt_from(found[_SALT]) if _SALT in found else None
+
+        def find_or_make(change: Change) -> bytes:
+            salt = find(change)
+            if salt is None:
+                salt = secrets.token_bytes(32)
+                change.write(_SALT, codec.plain_text(salt.hex()))
+            return salt
+
+        known = self._read("read the salt", find)
+        return self._change("make a salt", find_or_make) if known is None and create else known
+
+    def lease(self, name: str, ttl: timedelta) -> Lease | None:
+        if ttl <= timedelta(0):
+            raise store_error(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
+        lease = Lease(name=checked(name), token=secrets.token_hex(16))
+        return lease if self._take(lease, ttl) else None
+
+    def _take(self, lease: Lease, ttl: timedelta) -> bool:
+        """Tell whether nobody had the lease; then it is taken. Every lease that has expired is removed."""
+        row = (*_LEASES, lease.name)
+
+        def take(change: Change) -> bool:
+            now = self._seconds()
+            held = change.read(row, tables=[_LEASES])
+            expired = [each for each, text in held.items() if not codec.lease_from(text).holds_at(now)]
+            for each in expired:
+                change.write(each, None)
+            if row in held and row not in expired:
+                return False
+            until = now + ttl.total_seconds()
+            change.write(row, codec.lease_text(codec.HeldLease(token=lease.token, since=now, until=until)))
+            return True
+
+        return self._change("take a lease", take)
+
+    @staticmethod
+    def _seconds() -> float:
+        """Return the time that leases are measured by, the same for everyone who uses the store."""
+        return time.time()
+
+    def release(self, lease: Lease) -> None:
+        row = (*_LEASES, checked(lease.name))
+
+        def give_back(change: Change) -> None:
+            found = change.read(row)
+            if row in found and codec.lease_token_from(found[row]) == lease.token:
+                change.write(row, None)
+
+        self._change("give a lease back", give_back)
+
+
+def touched(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:
+    """Return the rows of a history that a change touches: thousands of models are not read for one."""
+    return [
+        ("evidence", organization),
+        *(("model", organization, model) for model in models),
+        *(("day", organization, day.isoformat()) for day in days),
+    ]
+
+
+def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
+    """Add inferences to an organization's history."""
+    models = {activity.inference.model for activity in activities}
+    days = {day for activity in activities for day in activity.counts}
+    found = change.read(*touched(organization, models, days))
+    _write(change, _history(found, organization).recorded_all(activities), found)
+
+
+def _move(change: Change, alias: str, organization: str) -> None:
+    """Merge what is kept under an alias into the organization's history, and remove it there."""
+    kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
+    history = _history(kept, alias)
+    found = change.read(*touched(organization, history.models, history.daily))
+    renamed = {
+        (kind, organization, *names): codec.renamed(text, organization)
+        for (kind, _, *names), text in kept.items()
+    }
+    _write(change, _history(found, organization).merged(history), found, renamed)
+    for row in kept:
+        change.write(row, None)
+
+
+def _evidence(found: Mapping[Row, str], organization: str) -> Evidence:
+    text = found.get(("evidence", organization))
+    return Evidence(organization=organization) if text is None else codec.evidence_from(text, organization)
+
+
+def _history(found: Mapping[Row, str], organization: str) -> History:
+    """Return the history, or the part of it, whose rows were found."""
+    return History(
+        evidence=_evidence(found, organization),
+        models={
+            row[2]: codec.inference_from(text, organization, row[2])
+            for row, text in found.items()
+            if row[:2] == ("model", organization)
+        },
+        daily={
+            codec.day_from(row[2]): codec.counts_from(text)
+            for row, text in found.items()
+            if row[:2] == ("day", organization)
+        },
+    )
+
+
+def _write(change: Change, history: History, *found: Mapping[Row, str]) -> None:
+    """Write a part of a history, with what the rows ``found`` say that this release does not understand."""
+
+    def before(row: Row) -> list[str]:
+        return [texts[row] for texts in found if row in texts]
+
+    name = history.organization
+    row: Row = ("evidence", name)
+    change.write(row, codec.evidence_text(history.evidence, *before(row)))
+    for model, inference in history.models.items():
+        row = ("model", name, model)
+        change.write(row, codec.inference_text(inference, *before(row)))
+    for day, counts in history.daily.items():
+        row = ("day", name, day.isoformat())
+        change.write(row, codec.counts_text(counts, *before(row)))
