@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 
+from finetune_guard.client.sdk_compat import job_creation_request
 from finetune_guard.domain.errors import FineTuneGuardWarning, FineTuningRefusedError
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.guard import Admission, Guard
@@ -54,7 +55,7 @@ def _remembered_refusal(
         "param": None,
         "code": refusal.code,
     }
-    request = client._client.build_request("POST", client._prepare_url("/fine_tuning/jobs"))  # noqa: SLF001
+    request = job_creation_request(client)
     http_library = sys.modules[type(request).__module__.partition(".")[0]]
     response = http_library.Response(403, json={"error": body}, request=request)
     message = stopping_message(call, eligibility, guard.policy)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import openai
 
 from finetune_guard.client.responses import ANSWER_HEADERS, REQUEST_HEADERS, body_if_read, picked
+from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import own_url
 from finetune_guard.domain.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
@@ -111,7 +112,7 @@ class Binding:
 
     def applies_to(self, client: object, url: Url) -> bool:
         """Whether the policy holds for calls of ``client`` to ``url``."""
-        if self._engine is None or _is_azure(client):
+        if self._engine is None or is_azure(client):
             return False
         return self._engine.applies_to(url.host, port_of(url.scheme, url.port))
 
@@ -119,7 +120,7 @@ class Binding:
         """Whether the policy holds for a request of ``client`` to ``url``, relative or absolute."""
         if "://" in url:
             return self.applies_to(client, own_url(client, url))
-        base, last = client._base_url, self._last_applied  # noqa: SLF001 -- its property takes a microsecond
+        base, last = base_url(client), self._last_applied
         if last is not None and last[0] is base and last[1] is type(client):
             return last[2]
         applies = self.applies_to(client, client.base_url)
@@ -131,7 +132,7 @@ class Binding:
 
         With a wrong value in the environment nobody can say which hosts are meant, so that all are.
         """
-        return not _is_azure(client) if self.is_broken else self.applies_to(client, url)
+        return not is_azure(client) if self.is_broken else self.applies_to(client, url)
 
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
@@ -267,7 +268,3 @@ def _config_error(error: Exception) -> GuardConfigError:
     wrapped = GuardConfigError(f"what the environment and the defaults say can't be used: {error!r}")
     wrapped.__cause__ = error
     return wrapped
-
-
-def _is_azure(client: object) -> bool:
-    return isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI))

@@ -16,6 +16,7 @@ import openai
 from finetune_guard.client.binding import Binding, credentials
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.own_requests import given_headers, own_request, reply_from
+from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
 from finetune_guard.client.signatures import show_parent_parameters
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.warn import warn_caller, warn_in_passing
@@ -24,21 +25,11 @@ from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T
 from finetune_guard.openai_api.requests import GuardedCall
 
 if TYPE_CHECKING:
-    from openai._base_client import AsyncAPIClient, SyncAPIClient
-
     from finetune_guard.client.background.task import LoopKeeper
     from finetune_guard.client.background.thread import ThreadKeeper
     from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
     from finetune_guard.engine.guard import Admission, Guard
     from finetune_guard.rules.keep_alive import KeepAlive
-
-    class _SyncBase(SyncAPIClient):
-        def _refresh_api_key(self) -> Any: ...
-
-    class _AsyncBase(AsyncAPIClient):
-        async def _refresh_api_key(self) -> Any: ...
-else:
-    _SyncBase = _AsyncBase = object
 
 FLUSH_TIMEOUT = 2.0
 """Seconds that closing a client waits at most for the history to be written."""
@@ -100,10 +91,10 @@ class Guarded:
     def _guard_lacks_key(self) -> bool:
         """Whether the key is a function that no request has asked yet: all such would count as one key."""
         client: Any = self
-        return not client.api_key and hasattr(client, "_refresh_api_key") and self._guard_is_active()
+        return not client.api_key and has_callable_key(client) and self._guard_is_active()
 
 
-class SyncGuarded(Guarded, _SyncBase):
+class SyncGuarded(Guarded, SyncBase):
     """The doors of a sync client."""
 
     @property
@@ -159,7 +150,7 @@ class SyncGuarded(Guarded, _SyncBase):
 
     def _guard_learn_key(self) -> None:
         if self._guard_lacks_key():
-            self._refresh_api_key()
+            refresh_api_key(self)
 
     @staticmethod
     def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> ThreadKeeper:
@@ -174,7 +165,7 @@ class SyncGuarded(Guarded, _SyncBase):
         return super().request(Reply, own_request(call, headers))
 
 
-class AsyncGuarded(Guarded, _AsyncBase):
+class AsyncGuarded(Guarded, AsyncBase):
     """The doors of an async client."""
 
     @property
@@ -230,7 +221,7 @@ class AsyncGuarded(Guarded, _AsyncBase):
 
     async def _guard_learn_key(self) -> None:
         if self._guard_lacks_key():
-            await self._refresh_api_key()
+            await refresh_api_key(self)
 
     @staticmethod
     def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> LoopKeeper:

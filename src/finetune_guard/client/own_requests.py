@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from openai._models import FinalRequestOptions
-
+from finetune_guard.client.sdk_compat import FinalRequestOptions
 from finetune_guard.clock import answered_at
 from finetune_guard.domain.organizations import organization_slug, sent_with
 from finetune_guard.openai_api.flow import ApiCall, Reply

@@ -6,11 +6,11 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from openai._base_client import AsyncAPIClient, SyncAPIClient
 from openai._resource import AsyncAPIResource, SyncAPIResource
 
 from finetune_guard.client.binding import Binding
 from finetune_guard.client.mixins import AsyncGuarded, Guarded, SyncGuarded
+from finetune_guard.client.sdk_compat import AsyncAPIClient, SyncAPIClient
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.validation import kind_of
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from finetune_guard.client.background.checks import Look, Lookout, reseed, until_stopped
+from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, T
@@ -28,8 +29,6 @@ logger = logging.getLogger("finetune_guard")
 
 class Client(Protocol):
     """A guarded client, as far as it is spoken to from here."""
-
-    _client: Any
 
     def is_closed(self) -> bool:
         """Whether its HTTP client is closed."""
@@ -80,7 +79,7 @@ class Keeper:
         with self._changed:
             for key, reference in list(self._clients.items()):
                 known = reference()
-                if known is None or known._client is client._client:  # noqa: SLF001 -- the SDK's
+                if known is None or http_client(known) is http_client(client):
                     del self._clients[key]
             if not self._clients:
                 self._nobody_left()

@@ -1,0 +1,75 @@
+"""Every private part of the SDK that the clients rely on, with the releases of openai it was seen in.
+
+No other module of ``client/`` imports from a private module of openai, or reads a private attribute of
+its clients. Two private methods can't be renamed, since the clients override or extend them:
+``_process_response`` (called once for each successful call, keyword-only) and ``copy``'s argument
+``_extra_kwargs``; both are in 1.55.3 to 3.57.0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+# 1.55.3 to 3.57.0: the bases of all clients, whose ``request`` every call goes through once.
+from openai._base_client import AsyncAPIClient, SyncAPIClient
+
+# 1.55.3 to 3.57.0: what ``request`` is given beside the type to cast to.
+from openai._models import FinalRequestOptions
+
+if TYPE_CHECKING:
+
+    class SyncBase(SyncAPIClient):
+        """A sync client as type checkers see it behind a mixin."""
+
+    class AsyncBase(AsyncAPIClient):
+        """An async client as type checkers see it behind a mixin."""
+
+else:
+    SyncBase = AsyncBase = object
+
+__all__ = [
+    "AsyncAPIClient",
+    "AsyncBase",
+    "FinalRequestOptions",
+    "SyncAPIClient",
+    "SyncBase",
+    "base_url",
+    "has_callable_key",
+    "http_client",
+    "is_azure",
+    "job_creation_request",
+    "refresh_api_key",
+]
+
+
+def base_url(client: Any) -> Any:
+    """Return the URL object of ``client``; the property would take a microsecond (1.55.3 to 3.57.0)."""
+    return client._base_url  # noqa: SLF001
+
+
+def http_client(client: Any) -> Any:
+    """Return the ``httpx`` or ``httpx2`` client that ``client`` sends with (1.55.3 to 3.57.0)."""
+    return client._client  # noqa: SLF001
+
+
+def has_callable_key(client: Any) -> bool:
+    """Whether the release can take a function as the API key (1.106 to 3.57.0)."""
+    return hasattr(client, "_refresh_api_key")
+
+
+def refresh_api_key(client: Any) -> Any:
+    """Have ``client`` ask its function for the API key; to be awaited if it is async (1.106 to 3.57.0)."""
+    return client._refresh_api_key()  # noqa: SLF001
+
+
+def job_creation_request(client: Any) -> Any:
+    """Return the request by which ``client`` would create a job, unsent (1.55.3 to 3.57.0)."""
+    url = client._prepare_url("/fine_tuning/jobs")  # noqa: SLF001
+    return http_client(client).build_request("POST", url)
+
+
+def is_azure(client: object) -> bool:
+    """Whether ``client`` is one of Azure's, which has other rules; both classes are public."""
+    return isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI))
