@@ -57,6 +57,9 @@ def test_environment_then_constructor(monkeypatch):
             "hosts",
             ("127.0.0.1:8080", "gateway.acme.example"),
         ),
+        ("HOSTS", '["gw.acme.example", "[::1]:8080"]', "hosts", ("gw.acme.example", "[::1]:8080")),
+        ("HOSTS", "[::1]:8080,", "hosts", ("[::1]:8080",)),
+        ("HOSTS", '"gw.acme.example"', "hosts", ("gw.acme.example",)),
         ("KEEP_ALIVE", "on", "keep_alive", KeepAlive()),
         ("KEEP_ALIVE", "off", "keep_alive", None),
         ("KEEP_ALIVE", "7d", "keep_alive", KeepAlive(renew_within=timedelta(days=7))),
@@ -78,6 +81,7 @@ def test_every_field_has_a_variable(monkeypatch, variable, value, field, expecte
     ("variable", "value", "told"),
     [
         ("ON_UNKNOWN", "maybe", "is 'maybe': input should be 'raise' or 'allow'"),
+        ("ON_UNKNOWN", '"Allow"', "; did you mean allow?"),
         ("ENABLED", "perhaps", "is 'perhaps': input should be a valid boolean"),
         ("HOSTS", "https://u:pw@gw.acme.example/v1", "'https://***@gw.acme.example/v1' is no host: a name"),
         (
@@ -108,8 +112,10 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
     [
         (
             {"on_unkown": "allow"},
-            "GuardConfig.on_unkown does not exist; allowed: admin_api_key, check_uploads, clock,",
+            "GuardConfig.on_unkown does not exist; did you mean on_unknown? Allowed: admin_api_key, check_up",
         ),
+        ({"what": 1}, "GuardConfig.what does not exist; allowed: admin_api_key, check_uploads, clock,"),
+        ({"hosts": "[1]"}, "GuardConfig.hosts.0 is 1: input should be a valid string"),
         ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder, a URL or a Store is required'),
         ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),
@@ -166,10 +172,42 @@ def test_any_callable_can_be_the_clock():
     "url", ["redis://:s3cret@h/0", "redis://u:s3@cret@h", "redis://h?password=s3cret&db=1", "bad://s3cret/@h"]
 )
 def test_the_password_of_a_store_is_never_shown(url):
-    """Neither the configuration nor the error about a wrong URL tells the password that is in it."""
+    """Neither the configuration, whatever it is turned into, nor the error about a wrong URL tells it."""
     try:
-        told = repr(GuardConfig(store=url))
+        config = GuardConfig(store=url)
+        told = f"{config!r} {config} {vars(config)} {config.model_dump()} {config.model_dump(mode='json')}"
+        assert "s3" in repr(config.open_store()._url.secrets)
+        assert config.open_store() is not config.model_copy(update={"store": "memory"}).open_store()
     except GuardConfigError as error:
         told = str(error)
     assert "s3" not in told
     assert "://" in told
+
+
+def test_switched_off_is_switched_off_whatever_else_is_wrong(monkeypatch):
+    """With enabled=false no other wrong value is an error; a name that does not exist still is."""
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    config = GuardConfig(enabled=False, store="nonsense", check_uploads=False)
+    assert ("raise", "disk", False) == (config.on_unknown, config.store, config.enabled)
+    assert ("default", "default", "constructor") == tuple(
+        config.origins()[name] for name in ("on_unknown", "store", "check_uploads")
+    )
+    monkeypatch.setenv("finetune_guard_enabled", "off")
+    assert not GuardConfig(hosts="*").guards("api.openai.com", None)
+    with pytest.raises(GuardConfigError, match="on_unkown does not exist"):
+        GuardConfig(on_unkown="allow")
+    with pytest.raises(GuardConfigError, match="perhaps"):
+        GuardConfig(enabled=True)
+
+
+def test_each_wrong_variable_is_told_beside_what_the_others_say(monkeypatch):
+    """A wrong environment is read as far as it can be: what is wrong has its default and its error."""
+    assert {} == GuardConfig.from_environment()[1]
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", "60d")
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", "gw.acme.example")
+    config, errors = GuardConfig.from_environment()
+    assert ("raise", None, ("gw.acme.example",)) == (config.on_unknown, config.keep_alive, config.hosts)
+    assert ["environment", "default"] == [config.origins()[name] for name in ("hosts", "on_unknown")]
+    assert ["on_unknown", "keep_alive"] == list(errors)
+    assert all(f"(from FINETUNE_GUARD_{name.upper()})" in error for name, error in errors.items())

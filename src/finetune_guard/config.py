@@ -1,10 +1,11 @@
-"""How a guard is configured: defaults < environment < constructor. Every default stands here, once."""
+"""The settings of a guard: defaults < environment < constructor. Every default stands here, once."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import (
     ImportString,
     PrivateAttr,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -25,13 +27,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune_guard.clock import system_clock
 from finetune_guard.domain.durations import Duration
-from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.hosts import is_pattern
+from finetune_guard.domain.errors import GuardConfigError, StoreError
+from finetune_guard.domain.hosts import is_pattern, matches
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
-from finetune_guard.domain.validation import config_error, shown, without_secrets
+from finetune_guard.domain.redaction import without_secrets
+from finetune_guard.domain.validation import config_error, problems, shown
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.open import open_store
+
+logger = logging.getLogger("finetune_guard")
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
 
@@ -86,10 +91,15 @@ def _imported(value: object, read: ValidatorFunctionWrapHandler) -> object:
 
 
 def _listed(value: object) -> object:
-    """Hosts separated by commas, or a sequence of them."""
-    if isinstance(value, str):
-        return tuple(host.strip() for host in value.split(",") if host.strip())
-    return value
+    """Hosts separated by commas, a JSON list of them, or a sequence."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except (RecursionError, ValueError):  # an IPv6 address begins with a bracket, too
+        found = value
+    hosts = found if isinstance(found, list) else str(found).split(",")
+    return tuple(host.strip() if isinstance(host, str) else host for host in hosts if host not in ("", " "))
 
 
 def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
@@ -108,10 +118,10 @@ class GuardConfig(BaseSettings):
     Attributes:
         store: Where histories live: ``"disk"`` (the user's state folder), a folder, ``"memory"``
             (shared by the clients that share this configuration), the URL of a Redis or Valkey server,
-            or a ``Store``.
+            or a ``Store``. Of a URL the field holds what may be shown: ``***`` for user and password.
         policy: The provider's rules; in the environment as JSON.
         hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
-            without a port; in the environment separated by commas.
+            without a port; in the environment separated by commas, or as a JSON list.
         on_unknown: Whether a job whose eligibility can't be known is stopped or left to the API.
         keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
@@ -121,7 +131,8 @@ class GuardConfig(BaseSettings):
             environment ``off`` or a duration such as ``90d``.
         min_model_lifetime: Stop a job whose model would live less than this; None for never.
         check_uploads: Whether uploads for fine-tuning are stopped as well when no job could follow.
-        enabled: False leaves every call alone and records nothing.
+        enabled: False leaves every call alone and records nothing. Wrong values of other settings then
+            have no effect, whether they come from the environment or the constructor.
         clock: Returns the current time, aware; in the environment as ``module:function``.
 
     Raises:
@@ -152,7 +163,9 @@ class GuardConfig(BaseSettings):
     ] = system_clock
 
     _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
-    _opened: Store | None = PrivateAttr(default=None)
+    _ignored: frozenset[str] = PrivateAttr(default=frozenset())
+    _store_url: SecretStr | None = PrivateAttr(default=None)
+    _opened: tuple[object, Store] | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:
 
@@ -160,15 +173,37 @@ class GuardConfig(BaseSettings):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                variables = {name: variable(name) for name in type(self).model_fields if name not in values}
-                raise config_error(
-                    "GuardConfig",
-                    error,
-                    fields=type(self).model_fields,
-                    variables=variables,
-                    secrets=("admin_api_key",),
-                ) from None
+                wrong = _fields_of(error)
+                if not _is_off(values) or not wrong <= type(self).model_fields.keys():
+                    raise config_error("GuardConfig", error, variables=_variables(values), **_KNOWN) from None
+                logger.info("finetune-guard is switched off; wrong settings that have no effect: %s", wrong)
+                super().__init__(**{**values, **_defaults(wrong)})
+                self._ignored = wrong
             self._constructed_with = frozenset(values)
+            if isinstance(self.store, str) and self.store != without_secrets(self.store):
+                self._store_url = SecretStr(self.store)
+                self.__dict__["store"] = without_secrets(self.store)  # what vars() and model_dump() show
+
+    @classmethod
+    def from_environment(cls) -> tuple[GuardConfig, dict[str, str]]:
+        """Return the configuration that the environment makes, and what is wrong in it, by field.
+
+        A field whose value is wrong has its default.
+        """
+        try:
+            return cls(), {}
+        except GuardConfigError as error:
+            found = error.__context__
+            if not isinstance(found, ValidationError):
+                raise
+        wrong = problems("GuardConfig", found, variables=_variables({}), **_KNOWN)
+        config = cls(**_defaults(frozenset(field for field, _ in wrong)))
+        config._ignored, config._constructed_with = config._constructed_with, frozenset()
+        return config, {field: "\n".join(line for name, line in wrong if name == field) for field, _ in wrong}
+
+    def guards(self, host: str, port: int | None) -> bool:
+        """Whether the policy holds behind ``host``: one of the policy's own, or one of ``hosts``."""
+        return self.enabled and any(matches(each, host, port) for each in (*self.policy.hosts, *self.hosts))
 
     @field_validator("store", mode="before")
     @classmethod
@@ -190,29 +225,47 @@ class GuardConfig(BaseSettings):
             raise ValueError(f"renew_within must be shorter than the policy's window of {window.days} days")
         return keep_alive
 
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            secret = name == "store" and isinstance(value, str)
-            yield name, without_secrets(value) if secret else value
-
     def open_store(self) -> Store:
         """Return the store that ``store`` names, the same one at every call."""
-        if self._opened is None:
-            self._opened = open_store(self.store)
-        return self._opened
+        if self._opened is None or self._opened[0] != self.store:  # a copy may name another one
+            url = self._store_url.get_secret_value() if self._store_url is not None else ""
+            whole = url if url and self.store == without_secrets(url) else self.store
+            self._opened = self.store, open_store(whole)
+        return self._opened[1]
 
     def origins(self) -> dict[str, Origin]:
-        """Return, for each field, where its value came from."""
-        return {
-            name: "constructor"
-            if name in self._constructed_with
-            else "environment"
-            if name in self.model_fields_set
-            else "default"
-            for name in type(self).model_fields
-        }
+        """Return, for each field, where the value that counts came from."""
+        origins: dict[str, Origin] = dict.fromkeys(type(self).model_fields, "default")
+        origins |= dict.fromkeys(self.model_fields_set, "environment")
+        origins |= dict.fromkeys(self._constructed_with, "constructor")
+        return origins | dict.fromkeys(self._ignored, "default")
 
 
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return ENVIRONMENT_PREFIX + field.upper()
+
+
+def _variables(given: Mapping[str, object]) -> dict[str, str]:
+    return {name: variable(name) for name in GuardConfig.model_fields if name not in given}
+
+
+def _fields_of(error: ValidationError) -> frozenset[str]:
+    return frozenset(str(problem["loc"][0]) for problem in error.errors() if problem["loc"])
+
+
+def _defaults(fields: frozenset[str]) -> dict[str, Any]:
+    return {name: GuardConfig.model_fields[name].default for name in fields}
+
+
+def _is_off(given: Mapping[str, object]) -> bool:
+    """Whether ``enabled`` is false, whatever else is wrong."""
+    names = {name.upper(): name for name in os.environ}
+    value = given.get("enabled", os.environ.get(names.get(variable("enabled"), ""), "true"))
+    try:
+        return not TypeAdapter(bool).validate_python(value)
+    except ValidationError:
+        return False
+
+
+_KNOWN: dict[str, Any] = {"fields": GuardConfig.model_fields, "secrets": ("admin_api_key",)}

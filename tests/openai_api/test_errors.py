@@ -62,6 +62,15 @@ def test_the_apis_words_are_made_safe_to_show_and_store():
     assert message.isprintable()
 
 
+def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
+    """A key that the API repeats is taken out, also where the cut would fall into it, and as a code."""
+    key = "sk-proj-Abc123Def456"
+    told = denied({"message": f"{'x ' * 240}{key}, and {key}", "code": key})
+    assert "sk-proj" not in error_message(told)
+    assert error_code(told) is None
+    assert "403" == in_short(told)
+
+
 @pytest.mark.parametrize("body", [None, "<html>", {}, {"message": 7}, {"error": "no"}])
 def test_where_the_api_says_nothing_nothing_is_made_up(body):
     """A body without words of the API's gives none."""

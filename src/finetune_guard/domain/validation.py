@@ -1,18 +1,20 @@
-"""One wording for wrong values: which field, which value, what is allowed."""
+"""The error for a wrong setting: which one it is, its value, and what is allowed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.domain.text import one_line
 
-_USERINFO = re.compile(r"(?<=://)\S*@")  # up to the last @: a password may hold one that isn't escaped
-_QUERY_VALUE = re.compile(r"(?<==)[^&\s]+")
+_QUOTED = re.compile(r"'([^']*)'")
 _MAX_SHOWN = 120
 _MAX_MESSAGE = 1_000
 
@@ -34,33 +36,63 @@ def config_error(
         variables: For values that came from the environment, the variable of each field.
         secrets: The fields whose values are never shown.
     """
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        parts = (str(part) for part in problem["loc"])
-        name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
-        origin = (variables or {}).get(name.split(".")[0])
-        where = f"{owner}.{name}" if name else owner
-        where += f" (from {origin})" if origin else ""
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{where} does not exist; allowed: {', '.join(sorted(fields))}")
-        else:
-            value = kind_of(problem["input"]) if name.split(".")[0] in secrets else shown(problem["input"])
-            lines.append(f"{where} is {value}: {_allowed(one_line(problem['msg'], _MAX_MESSAGE))}")
-    return GuardConfigError("\n".join(lines))
+    found = problems(owner, error, fields=fields, variables=variables or {}, secrets=secrets)
+    return GuardConfigError("\n".join(line for _, line in found))
+
+
+def problems(
+    owner: str,
+    error: ValidationError,
+    *,
+    fields: Mapping[str, Any],
+    variables: Mapping[str, str],
+    secrets: Collection[str] = (),
+) -> list[tuple[str, str]]:
+    """Return each wrong field of ``owner`` and a line about it; see ``config_error``."""
+    return [
+        (_field(problem), _line(owner, problem, fields=fields, variables=variables, secrets=secrets))
+        for problem in error.errors(include_url=False)
+    ]
+
+
+def _field(problem: ErrorDetails) -> str:
+    return str(problem["loc"][0]) if problem["loc"] else ""
+
+
+def _line(
+    owner: str,
+    problem: ErrorDetails,
+    *,
+    fields: Mapping[str, Any],
+    variables: Mapping[str, str],
+    secrets: Collection[str],
+) -> str:
+    parts = (str(part) for part in problem["loc"])
+    name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
+    origin = variables.get(_field(problem))
+    where = (f"{owner}.{name}" if name else owner) + (f" (from {origin})" if origin else "")
+    if problem["type"] == "extra_forbidden":
+        allowed, hint = ", ".join(sorted(fields)), did_you_mean(name, fields)
+        return f"{where} does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
+    value = kind_of(problem["input"]) if _field(problem) in secrets else shown(problem["input"])
+    allowed = _allowed(one_line(without_secrets(problem["msg"]), _MAX_MESSAGE))
+    choices = _QUOTED.findall(str(problem.get("ctx", {}).get("expected", "")))
+    return (
+        f"{where} is {value}: {'; '.join(filter(None, (allowed, did_you_mean(problem['input'], choices))))}"
+    )
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """Return a question that names the one of ``choices`` that ``value`` resembles; empty for none."""
+    text = value.strip("\"' ").lower() if isinstance(value, str) and len(value) <= _MAX_SHOWN else ""
+    close = get_close_matches(text, list(choices), n=1, cutoff=0.7)
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def shown(value: object) -> str:
-    """Return ``value`` for a message: short, on one line, and without the credentials of a URL."""
-    text = repr(without_secrets(value) if isinstance(value, str) else value)
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
-
-
-def without_secrets(text: str) -> str:
-    """Return ``text`` without what may be secret if it is a URL: user, password, and the query's values."""
-    if "://" not in text:
-        return text
-    address, mark, query = _USERINFO.sub("***@", text).partition("?")
-    return address + mark + _QUERY_VALUE.sub("***", query)
+    """Return ``value`` for a message: short, on one line, and without keys and passwords."""
+    text = repr(without_secrets(value)) if isinstance(value, str) else without_secrets(repr(value))
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def kind_of(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import openai
 
+from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.domain.text import one_line
 
 TRAINING_NOT_AVAILABLE = "training_not_available"
@@ -15,23 +16,29 @@ INVALID_API_KEY = "invalid_api_key"
 """The code of a key that the API doesn't know; it comes with status 401."""
 
 _LONGEST_CODE = 64
+_LONGEST_MESSAGE = 500
+_MOST_READ = 2_000  # a key that the cut falls into must be seen as a whole
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
 def error_code(error: openai.APIError) -> str | None:
     """Return the API's error code; the body holds it bare or inside ``error``, by SDK release.
 
-    The SDK takes any JSON for it. What is no text, or longer than a code can be, is none.
+    The SDK takes any JSON for it. What is no text, longer than a code can be, or a key, is none.
     """
     found: tuple[object, ...] = (error.code, _details(error).get("code"))
     code = next((code for code in found if isinstance(code, str) and code), None)
-    return code if code is not None and len(code) <= _LONGEST_CODE and code.isprintable() else None
+    if code is None or len(code) > _LONGEST_CODE or not code.isprintable() or code != without_secrets(code):
+        return None
+    return code
 
 
 def error_message(error: openai.APIError) -> str:
-    """Return the API's own explanation, printable, on one line and at most 500 characters long."""
+    """Return the API's own explanation: one printable line without keys, at most 500 characters long."""
     message = _details(error).get("message")
-    return one_line(message, 500) if isinstance(message, str) else ""
+    if not isinstance(message, str):
+        return ""
+    return one_line(without_secrets(one_line(message, _MOST_READ)), _LONGEST_MESSAGE)
 
 
 def is_refusal(error: openai.APIError) -> bool:

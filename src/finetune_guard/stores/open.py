@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.redis.url import SCHEMES
@@ -58,7 +59,7 @@ def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
     # Unlike Path.expanduser, it leaves an unknown user be.
     folder = os.path.expanduser(text) if fits else text  # noqa: PTH111
     if not fits or folder.startswith("~"):
-        shown = _without_secrets(text)
+        shown = without_secrets(text)
         shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
         raise store_error(
             f"{shown!r} is not a store.",
@@ -70,11 +71,3 @@ def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
 def _scheme(text: str) -> str | None:
     scheme, separator, _ = text.partition("://")
     return scheme.lower() if separator else None
-
-
-def _without_secrets(text: str) -> str:
-    """Of a URL only its scheme: a wrong one may have a password anywhere."""
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme.isalnum():
-        return f"{scheme}://..."
-    return "...@" + text.rpartition("@")[2] if "@" in text else text
