@@ -129,6 +129,7 @@ async def test_a_keep_alive_works_without_a_store(connect, tmp_path, model):
 async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, monkeypatch, variable, value):
     """Inferences and uploads go through; the creation of a job says which variable is wrong and how."""
     monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", f"{sim.host}, gw.acme.example")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
@@ -139,10 +140,26 @@ async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, mon
         assert value in str(caught.value)
     with pytest.raises(GuardConfigError, match=variable):
         await done(client.guard.check())
+    monkeypatch.setenv("FINETUNE_GUARD_ENABLED", "false")  # whatever else is wrong
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    with pytest.raises(openai.APIStatusError, match="invalid training_file|winding down"):  # the API's own
+        await create(client)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HOSTS", "https://gw.acme.example/v1"), ("STORE", "ftp://x")]
+)
+async def test_a_wrong_environment_stops_no_job_elsewhere(way, sim, closing, monkeypatch, variable, value):
+    """A job for a host that neither the policy nor the hosts that can be read name goes through."""
+    monkeypatch.setenv(f"FINETUNE_GUARD_{variable}", value)
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    with pytest.raises(openai.APIStatusError, match="invalid training_file|winding down"):  # the API's own
+        await create(client)
 
 
 async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
     """A module that raises while it is imported is named; inferences go through."""
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     (tmp_path / "failing_clock.py").write_text("raise RuntimeError('no such zone')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("FINETUNE_GUARD_CLOCK", "failing_clock:now")
@@ -154,6 +171,7 @@ async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, mod
 
 async def test_a_folder_that_is_gone_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
     """A history beside a program whose working folder was deleted keeps no inference back."""
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -167,6 +185,7 @@ async def test_a_folder_that_is_gone_stops_jobs_only(way, sim, closing, model, m
 
 async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, closing, model, monkeypatch):
     """Whatever it does to us, it is told when a job is created, and inferences go through."""
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     monkeypatch.setenv("FINETUNE_GUARD_POLICY", "[" * 100_000)
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
@@ -174,8 +193,9 @@ async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, c
         await create(client)
 
 
-async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bare, infer, monkeypatch):
+async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bare, infer, sim, monkeypatch):
     """``guard(client)`` takes the client; jobs are stopped as above."""
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
     twin = guard(bare)
     await infer(twin)

@@ -75,6 +75,7 @@ class Binding:
 
         self._engine: Guard | None = None
         self._error: GuardConfigError | None = None
+        self._readable: GuardConfig | None = None
         self._complained = False
         self._told_inactive = False
         self._last_applied: tuple[object, type[object], bool] | None = None  # a URL object never changes
@@ -92,6 +93,7 @@ class Binding:
             if given is not None:
                 raise
             self._error = _config_error(error)
+            self._readable = _readable_settings()
             logger.error("finetune-guard is not at work: %s", self._error)  # noqa: TRY400 -- the message is all there is to say
 
     @property
@@ -130,9 +132,13 @@ class Binding:
     def _decides(self, client: object, url: Url) -> bool:
         """Whether a job that ``client`` creates at ``url`` is decided about.
 
-        With a wrong value in the environment nobody can say which hosts are meant, so that all are.
+        With a wrong value in the environment these are the hosts that the rest of the environment names.
         """
-        return not is_azure(client) if self.is_broken else self.applies_to(client, url)
+        if self._engine is not None:
+            return self.applies_to(client, url)
+        settings = self._readable
+        guarded = settings is not None and settings.guards(url.host, port_of(url.scheme, url.port))
+        return guarded and not is_azure(client)
 
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
@@ -268,3 +274,13 @@ def _config_error(error: Exception) -> GuardConfigError:
     wrapped = GuardConfigError(f"what the environment and the defaults say can't be used: {error!r}")
     wrapped.__cause__ = error
     return wrapped
+
+
+def _readable_settings() -> GuardConfig:
+    """Return what can be read of a wrong environment; the defaults where nothing can."""
+    from finetune_guard.config import GuardConfig  # noqa: PLC0415 -- as above
+
+    try:
+        return GuardConfig.from_environment()[0]
+    except Exception:  # noqa: BLE001 -- the environment can lead to any failure, which is told already
+        return GuardConfig.model_construct()

@@ -22,7 +22,6 @@ from finetune_guard.domain.errors import (
     UsageSyncError,
 )
 from finetune_guard.domain.history import Source
-from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
@@ -91,8 +90,7 @@ class Guard:
 
     def applies_to(self, host: str, port: int | None) -> bool:
         """Whether the policy holds behind ``host``."""
-        patterns = (*self.policy.hosts, *self.config.hosts)
-        return self.config.enabled and any(matches(pattern, host, port) for pattern in patterns)
+        return self.config.guards(host, port)
 
     # What is remembered after a call.
 
