@@ -7,9 +7,10 @@ from datetime import timedelta
 import openai
 import pytest
 
-from finetune_guard import KeepAlive, KeepAliveError
+from finetune_guard import FineTuneGuardError, KeepAlive, KeepAliveError
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
+from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -96,11 +97,24 @@ async def test_models_are_found_through_the_api(client, sim, called):
 
 async def test_models_are_found_through_jobs(client, sim, called, model):
     """A key that may not list models may list jobs, which name theirs."""
-    job = {"id": "ftjob-1", "fine_tuned_model": model, "created_at": 1785000000}
+    job = {"id": "ftjob-1", "object": "fine_tuning.job", "fine_tuned_model": model, "created_at": 1785000000}
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
     sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", status=200, times=None, body={"data": [job]}))
     assert model == (await done(client.guard.keep_alive())).model
     assert [(model, 200)] == called()
+
+
+async def test_one_call_reads_the_lists_once(connect, sim):
+    """A job with a keep-alive asks for ten pages of jobs at most, and not once more for candidates."""
+    page = {"object": "list", "has_more": True}
+    for number in range(30):
+        row = {"id": f"ftjob-{number}", "object": "fine_tuning.job", "created_at": 1785000000}
+        sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", status=200, body={**page, "data": [row]}))
+    client = connect(config={"keep_alive": KeepAlive()})
+    with pytest.raises(FineTuneGuardError):
+        await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    asked = [call.path for call in sim.calls if call.method == "GET"]
+    assert ["/v1/models"] + ["/v1/fine_tuning/jobs"] * 10 == asked
 
 
 async def test_a_rate_limit_is_waited_for(client, model, infer, clock, called, sim):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.shutdowns import (
     Announced,
     DateSource,
@@ -18,7 +17,6 @@ from finetune_guard.domain.shutdowns import (
     ShutdownDates,
     merged_announcements,
 )
-from finetune_guard.openai_api.answers import announcements
 
 SEEN = datetime(2026, 11, 20, 23, tzinfo=timezone.utc)
 SEEN_DAY, TABLE_DAY = date(2026, 11, 20), date(2026, 11, 22)
@@ -171,63 +169,3 @@ def test_of_two_words_at_once_the_more_careful_one_counts():
     )
     assert early == merged_announcements(none, merged_announcements(late, early))
     assert last == merged_announcements(none, last)
-
-
-@pytest.mark.parametrize(
-    ("row", "found"),
-    [
-        ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: PUBLISHED}),
-        ({"id": BASE, "shutdown_date": None}, {BASE: None}),
-        ({"id": BASE}, {}),
-        ({"shutdown_date": "2027-01-14"}, {}),
-        ({"id": BASE, "shutdown_date": "20270114"}, {}),
-        ({"id": BASE, "shutdown_date": "2027-W02-4"}, {}),
-        ({"id": BASE, "shutdown_date": "2027-01-14T00:00:00Z"}, {}),
-        ({"id": BASE, "shutdown_date": "2027-02-30"}, {}),
-        ({"id": BASE, "shutdown_date": "\uff12\uff10\uff12\uff17-01-14"}, {}),
-        ({"id": BASE, "shutdown_date": ""}, {}),
-        ({"id": BASE, "shutdown_date": 1_800_000_000}, {}),
-        ({"id": BASE, "shutdown_date": False}, {}),
-        ({"id": 7, "shutdown_date": "2027-01-14"}, {}),
-        ({"id": "", "shutdown_date": "2027-01-14"}, {}),
-        ({"id": "a\x1b[0m", "shutdown_date": "2027-01-14"}, {}),
-        ({"id": "a" * MAX_MODEL_ID_LENGTH, "shutdown_date": None}, {"a" * MAX_MODEL_ID_LENGTH: None}),
-        ({"id": "a" * (MAX_MODEL_ID_LENGTH + 1), "shutdown_date": None}, {}),
-    ],
-)
-def test_what_a_model_object_says(row, found):
-    """Only a sane id with a whole day or null is believed, alone or in a list."""
-    expected = {name: Announced(day=day, seen_at=SEEN) for name, day in found.items()}
-    assert expected == announcements(row, SEEN)
-    assert expected == announcements({"object": "list", "data": [None, row, "x"]}, SEEN)
-
-
-def test_a_model_that_is_listed_twice():
-    """The order of a list does not matter."""
-    listed = [{"id": BASE, "shutdown_date": day} for day in ("2027-01-14", "2026-12-24", None)]
-    assert {BASE: Announced(day=EARLY, seen_at=SEEN)} == announcements({"data": listed}, SEEN)
-    assert announcements({"data": listed}, SEEN) == announcements({"data": listed[::-1]}, SEEN)
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["2027-01-14", "0000-00-00", BASE, TUNE]),
-    lambda inner: (
-        st.lists(inner)
-        | st.dictionaries(st.text() | st.sampled_from(["id", "data", "shutdown_date", "has_more"]), inner)
-    ),
-    max_leaves=8,
-)
-
-
-@given(json_values)
-def test_no_body_does_harm(body):
-    """Whatever a server or a gateway answers, it is read without an error, and only sanely."""
-    for model_id, said in announcements(body, SEEN).items():
-        assert model_id.isprintable()
-        assert 0 < len(model_id) <= MAX_MODEL_ID_LENGTH
-        assert SEEN == said.seen_at

@@ -21,13 +21,7 @@ from finetune_guard.domain.organizations import (
     project_id,
 )
 from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.openai_api.answers import (
-    announcements,
-    completed_batches,
-    traces_in_jobs,
-    traces_in_models,
-)
-from finetune_guard.openai_api.discovery import discover
+from finetune_guard.openai_api.answers import completed_batches
 from finetune_guard.openai_api.errors import (
     concerns_model,
     error_code,
@@ -39,9 +33,15 @@ from finetune_guard.openai_api.errors import (
     retry_after,
 )
 from finetune_guard.openai_api.flow import Reply
+from finetune_guard.openai_api.listing import (
+    announcements,
+    read_listing,
+    traces_in_jobs,
+    traces_in_models,
+)
 from finetune_guard.openai_api.usage import as_history
 from finetune_guard.openai_api.usage_pages import DAYS, Range
-from finetune_guard.rules.inventory import joined, read_inventory
+from finetune_guard.rules.inventory import joined
 from finetune_guard.stores.keys import checked
 from tests.hostile.promises_of_stores import is_clean, read
 
@@ -135,15 +135,13 @@ def lists(bodies):
     Args:
         bodies: The answers, one after the other; the last one again and again.
     """
-    for flow in (discover(), read_inventory()):
-        found = _driven(flow, bodies)
-        models = found.models if hasattr(found, "models") else tuple(found.created)
-        assert all(FineTunedModel.parse(model) is not None for model in models)
-        assert found.fine_tuned_by is None or found.fine_tuned_by <= NOW
-        if hasattr(found, "created"):
-            history = History(evidence=Evidence(organization="acme"))
-            inventory = joined(found, history, ShutdownDates(published_catalog()), NOW)
-            assert json.loads(inventory.model_dump_json())
+    for always_jobs in (False, True):
+        found = _driven(read_listing(most_job_pages=1_000, always_jobs=always_jobs), bodies)
+        assert all(FineTunedModel.parse(model) is not None for model in found.newest_first)
+        assert found.traces.fine_tuned_by is None or found.traces.fine_tuned_by <= NOW
+        history = History(evidence=Evidence(organization="acme"))
+        inventory = joined(found, history, ShutdownDates(published_catalog()), NOW)
+        assert json.loads(inventory.model_dump_json())
 
 
 def api_error(body):

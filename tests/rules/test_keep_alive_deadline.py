@@ -52,7 +52,7 @@ def test_a_later_try_has_only_the_time_that_is_left(stopwatch):
 def test_nothing_is_sent_after_the_deadline(stopwatch):
     """When the search for a model took all the time, no inference follows it."""
     listed = reply({"data": [{"id": A, "created": 1_750_000_000}]})
-    flow = send([], left=countdown(DEADLINE), find_more=lambda found: found.models)
+    flow = send([], left=countdown(DEADLINE), find_more=lambda found: found.newest_first)
     with pytest.raises(KeepAliveError, match="no time was left") as caught:
         run(flow, stopwatch.after(70, listed))
     assert {A: "no time was left"} == caught.value.attempts

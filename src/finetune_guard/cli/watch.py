@@ -20,7 +20,7 @@ from finetune_guard.cli.failures import SetupError
 from finetune_guard.client.background.checks import Look, Lookout
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.openai_api.discovery import discover
+from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.rules.background_delay import is_over
 from finetune_guard.rules.enforcement import cause, moment
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -113,7 +113,7 @@ def _is_locked_out(client: Any, failure: KeepAliveError) -> bool:
     """Whether the key is what keeps everything from being sent."""
     error: object = failure.__cause__
     if not failure.attempts:  # the models could not be asked for, perhaps for the same reason
-        error = client._guard_drive(discover()).failure  # noqa: SLF001
+        error = client._guard_drive(read_listing()).failure  # noqa: SLF001
     return isinstance(error, openai.AuthenticationError)
 
 

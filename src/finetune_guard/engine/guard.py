@@ -40,10 +40,11 @@ from finetune_guard.engine.usage_sync import (
     broken_off,
 )
 from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.inventory import Inventory, joined, read_inventory
+from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent, is_due
 from finetune_guard.rules.shutdown_dates import Prospect
 
@@ -158,7 +159,7 @@ class Guard:
         ``eligible`` and there is an admin key, for the organization's usage.
         """
         if refresh:
-            credentials = yield from self._identification.identify(credentials, again=True)
+            credentials, _ = yield from self._identification.identify(credentials, again=True)
             eligibility = self.decider.decide(credentials)
             if not _may_sync(eligibility, admin_key):
                 return eligibility
@@ -171,7 +172,7 @@ class Guard:
         Raises:
             StoreError: ``refresh``, and the shutdown dates can't be written.
         """
-        found = yield from read_inventory()
+        found = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
         if found.reply is not None:
             credentials = found.reply.credentials
             remember_traces(self.recorder, found)
@@ -196,7 +197,7 @@ class Guard:
         """
         if admin_key is None:
             raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
-        credentials = yield from self._identification.identify(credentials, again=False)
+        credentials, _ = yield from self._identification.identify(credentials, again=False)
         evidence, _ = self.decider.evidence(credentials)
         now = self.decider.now()
         window = self.policy.window or _USUAL_SPAN
@@ -231,8 +232,9 @@ class Guard:
             ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
         eligibility, creates = self.decider.decide(credentials), isinstance(call, JobCreation)
+        listing: Listing | None = None
         if creates and eligibility.reason in ASKABLE:
-            credentials = yield from self._identification.identify(
+            credentials, listing = yield from self._identification.identify(
                 credentials, again=False, wrong_key_ends_it=True
             )
             eligibility = self.decider.decide(credentials)
@@ -246,7 +248,7 @@ class Guard:
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
         if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
             try:
-                outcome = yield from self.keep_alive(credentials, keep_alive)
+                outcome = yield from self.keep_alive(credentials, keep_alive, listing=listing)
             except KeepAliveError as error:
                 failures.append(error)
                 if eligibility.verdict is Verdict.ELIGIBLE:
@@ -264,16 +266,19 @@ class Guard:
         *,
         force: bool = False,
         model: str | None = None,
+        listing: Listing | None = None,
     ) -> Flow[KeepAliveOutcome]:
         """Send one keep-alive if it is due, and no second one while another is on its way.
+
+        What the API listed a moment ago, given as ``listing``, isn't asked for again.
 
         Raises:
             KeepAliveError: No model answered.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
         sender = self._sender(keep_alive, model)
-        credentials = yield from self._identification.identify(credentials, again=False)
-        return (yield from sender.run(credentials, force=force, model=model))
+        credentials, found = yield from self._identification.identify(credentials, again=False)
+        return (yield from sender.run(credentials, force=force, model=model, listing=found or listing))
 
     def plan(
         self,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 
-import openai
-
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.discovery import Discovery, discover
 from finetune_guard.openai_api.errors import in_short, is_wrong_key
 from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.inventory import Visible
 
 logger = logging.getLogger("finetune_guard")
 
@@ -32,10 +29,11 @@ class Identification:
 
     def identify(
         self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False
-    ) -> Flow[Credentials]:
+    ) -> Flow[tuple[Credentials, Listing | None]]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 
-        Returns the credentials as they were really sent: a callable key is known only then.
+        Returns the credentials as they were really sent, since a callable key is known only then, and what
+        the API listed; None where it wasn't asked.
 
         Raises:
             openai.AuthenticationError: The API doesn't know the key, and ``wrong_key_ends_it``: the
@@ -44,9 +42,9 @@ class Identification:
         if not again and (
             credentials in self._asked or self._decider.organization_of(credentials) is not None
         ):
-            return credentials
-        found = yield from discover()
-        if wrong_key_ends_it and isinstance(found.failure, openai.APIError) and is_wrong_key(found.failure):
+            return credentials, None
+        found = yield from read_listing()
+        if wrong_key_ends_it and found.failure is not None and is_wrong_key(found.failure):
             raise found.failure
         if found.reply is None:
             if again and found.failure is not None:
@@ -54,7 +52,7 @@ class Identification:
                     "The API did not answer (%s); what is said rests on the history alone.",
                     in_short(found.failure),
                 )
-            return credentials
+            return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
         if len(self._asked) >= _MOST_ASKED:
             self._asked.clear()
@@ -62,14 +60,17 @@ class Identification:
         self._recorder.name(subject)
         remember_traces(self._recorder, found)
         self._ends.learn(found.announced)
-        return subject.credentials
+        return subject.credentials, found
 
 
-def remember_traces(recorder: Recorder, found: Discovery | Visible) -> None:
-    """Remember what the API told about earlier fine-tuning: a trace of it, or that there is none."""
-    if found.reply is None:
+def remember_traces(recorder: Recorder, listing: Listing) -> None:
+    """Remember what the API listed about earlier fine-tuning: a trace of it, or that there is none."""
+    if listing.reply is None:
         return
-    no_trace_at = found.reply.at if found.is_empty else None
-    if found.fine_tuned_by is not None or no_trace_at is not None:
-        subject = Subject(found.reply.organization, found.reply.credentials)
-        recorder.learn(subject, told(fine_tuned_by=found.fine_tuned_by, no_trace_at=no_trace_at))
+    no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces
+    if traces.fine_tuned_by is not None or no_trace_at is not None:
+        subject = Subject(listing.reply.organization, listing.reply.credentials)
+        facts = told(
+            fine_tuned_by=traces.fine_tuned_by, job_created_at=traces.job_created_at, no_trace_at=no_trace_at
+        )
+        recorder.learn(subject, facts, traces.organizations)

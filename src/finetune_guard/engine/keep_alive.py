@@ -16,8 +16,8 @@ from finetune_guard.domain.verdict import Reason
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.identification import remember_traces
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.discovery import Discovery
 from finetune_guard.openai_api.flow import Flow, Pause
+from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules.keep_alive import (
@@ -73,8 +73,12 @@ class KeepAliveSender:
         first = (model,) if model is not None else self._known(credentials)
         return KeepAlivePlan(due=True, model=next(iter(first), None), eligibility=eligibility)
 
-    def run(self, credentials: Credentials, *, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
+    def run(
+        self, credentials: Credentials, *, force: bool, model: str | None, listing: Listing | None = None
+    ) -> Flow[KeepAliveOutcome]:
         """Send the keep-alive unless it isn't due or someone else has just sent it.
+
+        What the API listed a moment ago, given as ``listing``, isn't asked for again.
 
         Raises:
             KeepAliveError: No model answered.
@@ -88,7 +92,7 @@ class KeepAliveSender:
             if reason is not None:
                 return KeepAliveOutcome(sent=False, reason=reason)
             try:
-                return (yield from self._send(credentials, model, turn))
+                return (yield from self._send(credentials, model, turn, listing))
             except KeepAliveError:
                 # Who was held up for longer than its turn lasts finds that another has taken over.
                 reason = self._reason_by_now(credentials, force=force)
@@ -123,20 +127,22 @@ class KeepAliveSender:
             return None
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
-    def _send(self, credentials: Credentials, model: str | None, turn: _Turn) -> Flow[KeepAliveOutcome]:
+    def _send(
+        self, credentials: Credentials, model: str | None, turn: _Turn, listing: Listing | None
+    ) -> Flow[KeepAliveOutcome]:
         now = self.decider.now()
         dates, today = self.ends.read(now), now.date()
         refusal = self.decider.decide(credentials).refusal
 
-        def find_more(found: Discovery) -> tuple[str, ...]:
+        def find_more(found: Listing) -> tuple[str, ...]:
             remember_traces(self.recorder, found)
-            return live(found.models, dates, today)
+            return live(found.newest_first, dates, today)
 
         if model is not None:
             sent = yield from send([model], left=turn.left, find_more=None)
         else:
             known = self._known(credentials)
-            sent = yield from send(known, left=turn.left, find_more=find_more)
+            sent = yield from send(known, left=turn.left, find_more=find_more, listing=listing)
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
         at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at

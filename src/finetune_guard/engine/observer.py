@@ -13,15 +13,9 @@ from finetune_guard.clock import answered_at
 from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug, project_id, sent_with
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.answers import (
-    CompletedBatch,
-    Traces,
-    announcements,
-    completed_batches,
-    traces_in_jobs,
-    traces_in_models,
-)
+from finetune_guard.openai_api.answers import CompletedBatch, completed_batches
 from finetune_guard.openai_api.errors import error_code, error_message
+from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder

@@ -18,7 +18,7 @@ from finetune_guard.domain.errors import UnreadableUsageError
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
-from finetune_guard.openai_api.pages import is_cursor
+from finetune_guard.openai_api.listing import is_cursor
 
 _PATH = "/organization/usage/completions"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

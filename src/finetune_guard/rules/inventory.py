@@ -1,30 +1,23 @@
 """Every fine-tuned model that a key can see or a history remembers, and how long each will live.
 
-``read_inventory`` is a flow that asks the API; ``joined`` is pure and takes ``now`` as an argument.
+No I/O and no clock here: ``now`` is an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
-from typing import Any
+from datetime import date, datetime
 
-import openai
 from pydantic import BaseModel, ConfigDict
 
 from finetune_guard.domain.history import History, Inference
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime, aware_utc
-from finetune_guard.domain.shutdowns import Announced, Shutdown, ShutdownDates
-from finetune_guard.openai_api.answers import announcements
+from finetune_guard.domain.shutdowns import Shutdown, ShutdownDates
 from finetune_guard.openai_api.errors import in_short
-from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
-from finetune_guard.openai_api.pages import cursor, has_more, is_list, rows
+from finetune_guard.openai_api.listing import Listing
 
-_MOST_JOB_PAGES = 1_000
-_PAGE_SIZE = 100
-_END_OF_TIME = int(datetime.max.replace(tzinfo=timezone.utc, microsecond=0).timestamp())
+MOST_JOB_PAGES = 1_000
+"""How many pages of jobs are read for an inventory."""
 
 
 class ModelRecord(BaseModel):
@@ -77,119 +70,7 @@ class Inventory(BaseModel):
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Visible:
-    """What a key can see.
-
-    Attributes:
-        created: The fine-tuned models and when each was made; None when the API did not say.
-        announced: What the API said about shutdown dates, of base models too.
-        fine_tuned_by: A moment at which fine-tuning had certainly happened; None without a trace.
-        complete: Whether all that was asked for was answered and read to its end.
-        reply: The last answer, which names the organization; None when nothing was answered.
-        failure: The first error of the API; None when all was answered.
-    """
-
-    created: Mapping[str, datetime | None]
-    announced: Mapping[str, Announced]
-    fine_tuned_by: datetime | None
-    complete: bool
-    reply: Reply | None
-    failure: openai.APIError | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything the key may see was read and held no trace of fine-tuning."""
-        return self.complete and self.fine_tuned_by is None
-
-
-def read_inventory() -> Flow[Visible]:
-    """Ask for every fine-tuned model and every fine-tuning job that the key can see.
-
-    Both lists are always asked for. An error of the API makes the answer incomplete and is not raised.
-    """
-    reading = _Reading()
-    yield from reading.ask("/models", {}, reading.take_models)
-    yield from _read_jobs(reading)
-    return Visible(
-        created=reading.created,
-        announced=reading.announced,
-        fine_tuned_by=reading.fine_tuned_by(),
-        complete=reading.complete,
-        reply=reading.reply,
-        failure=reading.failure,
-    )
-
-
-def _read_jobs(reading: _Reading) -> Flow[None]:
-    query: dict[str, object] = {"limit": _PAGE_SIZE}
-    followed: set[str] = set()
-    for _ in range(_MOST_JOB_PAGES):
-        page = yield from reading.ask("/fine_tuning/jobs", query, reading.take_jobs)
-        if not has_more(page):
-            return
-        after = cursor(page)
-        if after is None or after in followed:
-            break
-        followed.add(after)
-        query = {"limit": _PAGE_SIZE, "after": after}
-    reading.complete = False
-
-
-@dataclass
-class _Reading:
-    created: dict[str, datetime | None] = field(default_factory=dict)
-    announced: dict[str, Announced] = field(default_factory=dict)
-    traces: list[datetime | None] = field(default_factory=list)
-    complete: bool = True
-    reply: Reply | None = None
-    failure: openai.APIError | None = None
-
-    def ask(self, path: str, query: Mapping[str, object], take: Callable[[Reply], None]) -> Flow[Any]:
-        """Ask for a list, or a page of one, and return its body; None for an error, which is kept."""
-        try:
-            reply = yield ApiCall("get", path, query=query)
-        except openai.APIError as error:
-            self.complete = False
-            self.failure = self.failure or error
-            return None
-        assert reply is not None
-        self.reply = reply
-        self.complete = self.complete and is_list(reply.body)
-        take(reply)
-        return reply.body
-
-    def take_models(self, reply: Reply) -> None:
-        """Note what the list of models tells."""
-        self.announced = announcements(reply.body, reply.at)
-        for row in rows(reply.body):
-            if FineTunedModel.parse(row.get("id")) is not None:
-                self.note(row["id"], row.get("created"))
-
-    def take_jobs(self, page: Reply) -> None:
-        """Note what a page of jobs tells."""
-        for row in rows(page.body):
-            if isinstance(row.get("id"), str):
-                self.note(row.get("fine_tuned_model"), row.get("created_at"), row.get("finished_at"))
-
-    def note(self, model: object, begun: object, made: object = None) -> None:
-        """Note a trace of fine-tuning that had begun at a time, and the model, if any, that came of it."""
-        self.traces.append(_moment(begun))
-        fine_tuned = FineTunedModel.parse(model)
-        if fine_tuned is not None:
-            self.created[fine_tuned.id] = self.created.get(fine_tuned.id) or _moment(made) or _moment(begun)
-
-    def fine_tuned_by(self) -> datetime | None:
-        """The earliest moment that the traces prove; when they give none, that of the answer."""
-        if not self.traces or self.reply is None:
-            return None
-        answered = self.reply.at
-        return min(
-            (moment for moment in self.traces if moment is not None and moment < answered), default=answered
-        )
-
-
-def joined(found: Visible, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
+def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
     """Return what is known of every model that the API told of or that the history remembers.
 
     Args:
@@ -211,7 +92,7 @@ def joined(found: Visible, history: History, dates: ShutdownDates, now: datetime
 
 
 def _record(
-    model: FineTunedModel, found: Visible, history: History, dates: ShutdownDates, today: date
+    model: FineTunedModel, found: Listing, history: History, dates: ShutdownDates, today: date
 ) -> ModelRecord:
     shutdown = dates.of(model.id)
     replacement = dates.replacement_of(model.id)
@@ -232,9 +113,3 @@ def _record(
 def _order(record: ModelRecord) -> tuple[bool, date, str]:
     day = record.shutdown.day if record.shutdown is not None else date.max
     return record.shutdown is None, day, record.id
-
-
-def _moment(second: Any) -> datetime | None:
-    if not isinstance(second, int) or isinstance(second, bool) or not 0 < second <= _END_OF_TIME:
-        return None
-    return datetime.fromtimestamp(second, timezone.utc)

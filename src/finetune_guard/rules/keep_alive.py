@@ -25,9 +25,9 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.openai_api.discovery import Discovery, discover
 from finetune_guard.openai_api.errors import concerns_model, in_short, is_transient, retry_after
 from finetune_guard.openai_api.flow import ApiCall, Flow, Pause, Reply, T
+from finetune_guard.openai_api.listing import Listing, read_listing
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -185,12 +185,10 @@ class Sent:
     Attributes:
         model: The model that answered.
         reply: Its answer.
-        discovery: What the API was asked for on the way; None when that wasn't needed.
     """
 
     model: str
     reply: Reply
-    discovery: Discovery | None
 
 
 class _NothingLeftError(Exception):
@@ -201,7 +199,8 @@ def send(
     known: Iterable[str],
     *,
     left: Callable[[], timedelta],
-    find_more: Callable[[Discovery], Iterable[str]] | None,
+    find_more: Callable[[Listing], Iterable[str]] | None,
+    listing: Listing | None = None,
 ) -> Flow[Sent]:
     """Send the smallest inference to the first model that answers it.
 
@@ -212,21 +211,22 @@ def send(
     Args:
         known: The candidates, the best first.
         left: Tells how much is left of the time that all tries together may take.
-        find_more: Picks further candidates from what the API knows; None to try only ``known``.
+        find_more: Picks further candidates from what the API lists; None to try only ``known``.
+        listing: What the API listed a moment ago; None when it wasn't asked.
 
     Raises:
         KeepAliveError: No model answered; it says why, model by model.
     """
     waiting = deque(known)
     failures: dict[str, str] = {}
-    discovery: Discovery | None = None
+    found: Listing | None = None
     last: openai.APIError | None = None
 
     def attempt() -> Flow[Sent]:
-        nonlocal discovery, last
-        if not waiting and find_more is not None and discovery is None:
-            discovery = yield from discover()
-            waiting.extend(model for model in find_more(discovery) if model not in failures)
+        nonlocal found, last
+        if not waiting and find_more is not None and found is None:
+            found = listing or (yield from read_listing())
+            waiting.extend(model for model in find_more(found) if model not in failures)
         if not waiting:
             raise _NothingLeftError
         model = waiting.popleft()
@@ -242,20 +242,20 @@ def send(
                 waiting.append(model)
             raise
         assert reply is not None
-        return Sent(model, reply, discovery)
+        return Sent(model, reply)
 
     try:
         return (yield from _retried(attempt, left()))
     except (_NothingLeftError, openai.APIError) as error:
-        raise _failed(failures, discovery) from (last or error)
+        raise _failed(failures, found) from (last or error)
 
 
-def _failed(failures: dict[str, str], discovery: Discovery | None) -> KeepAliveError:
+def _failed(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
     if failures:
         tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
         message = f"The keep-alive inference was not answered by any model. Tried {tried}."
         remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
-    elif discovery is not None and not discovery.complete:
+    elif listing is not None and not listing.complete:
         message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
         remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
     else:

@@ -1,0 +1,246 @@
+"""The API's lists of models and fine-tuning jobs: how they are asked for, and what they tell.
+
+A body is read so that no answer can do harm, whoever asked for it. No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, TypeGuard
+
+import openai
+
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.organizations import organization_id
+from finetune_guard.domain.shutdowns import Announced, latest_announced
+from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
+
+MOST_JOB_PAGES = 10
+"""How many pages of jobs are read for a decision."""
+
+_PAGE_SIZE = 100
+_MOST_ROWS = 100_000
+_LONGEST_CURSOR = 2_048
+_CLOCK_SKEW = timedelta(days=1)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What jobs or models tell of earlier fine-tuning.
+
+    Attributes:
+        fine_tuned_by: The earliest moment by which fine-tuning had certainly happened; None without one.
+        job_created_at: When the latest of the jobs was created; None without one.
+        organizations: The ``org-`` ids that the jobs belong to.
+    """
+
+    fine_tuned_by: datetime | None = None
+    job_created_at: datetime | None = None
+    organizations: frozenset[str] = frozenset()
+
+    def joined(self, other: Traces) -> Traces:
+        """Return what both tell together."""
+        begun = (moment for moment in (self.fine_tuned_by, other.fine_tuned_by) if moment is not None)
+        created = (moment for moment in (self.job_created_at, other.job_created_at) if moment is not None)
+        return Traces(
+            min(begun, default=None), max(created, default=None), self.organizations | other.organizations
+        )
+
+
+@dataclass
+class Listing:
+    """What the API listed for a key.
+
+    Attributes:
+        created: The fine-tuned models and when each was made; None where the API did not say.
+        announced: What the API said about shutdown dates, of base models too.
+        traces: What the lists prove about earlier fine-tuning.
+        complete: Whether everything that was asked for was answered and read to its end.
+        reply: The last answer, which names the organization; None when nothing was answered.
+        failure: The first error of the API; None when everything was answered.
+    """
+
+    created: dict[str, datetime | None] = field(default_factory=dict)
+    announced: dict[str, Announced] = field(default_factory=dict)
+    traces: Traces = field(default_factory=Traces)
+    complete: bool = True
+    reply: Reply | None = None
+    failure: openai.APIError | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything the key may see was read and held no trace of fine-tuning."""
+        return self.complete and self.traces.fine_tuned_by is None
+
+    @property
+    def newest_first(self) -> tuple[str, ...]:
+        """The fine-tuned models: finished ones before checkpoints, the newest first."""
+        unknown = datetime.min.replace(tzinfo=timezone.utc)
+        names = sorted(self.created)
+        names.sort(key=lambda name: self.created[name] or unknown, reverse=True)
+        return tuple(sorted(names, key=_is_checkpoint))
+
+
+def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = False) -> Flow[Listing]:
+    """Ask which fine-tuned models and fine-tuning jobs the key can see.
+
+    An error of the API makes the listing incomplete and is not raised.
+
+    Args:
+        most_job_pages: How many pages of jobs are read at most.
+        always_jobs: Whether jobs are asked for when the list of models names a fine-tuned one already.
+    """
+    listing = Listing()
+    yield from _asked(listing, "/models", {}, _add_models)
+    if listing.created and not always_jobs:
+        return listing
+    query: dict[str, object] = {"limit": _PAGE_SIZE}
+    followed: set[str] = set()
+    for _ in range(most_job_pages):
+        page = yield from _asked(listing, "/fine_tuning/jobs", query, _add_jobs)
+        if not (is_list(page) and page.get("has_more") is True):
+            return listing
+        after = _last_id(page)
+        if after is None or after in followed:
+            break
+        followed.add(after)
+        query = {"limit": _PAGE_SIZE, "after": after}
+    listing.complete = False
+    return listing
+
+
+def _asked(
+    listing: Listing, path: str, query: Mapping[str, object], add: Callable[[Listing, Reply], None]
+) -> Flow[Any]:
+    """Ask for a page, add to ``listing`` what it tells, and return its body; None after an error."""
+    try:
+        reply = yield ApiCall("get", path, query=query)
+    except openai.APIError as error:
+        listing.complete, listing.failure = False, listing.failure or error
+        return None
+    assert reply is not None
+    listing.reply = reply
+    listing.complete = listing.complete and is_list(reply.body)
+    add(listing, reply)
+    return reply.body
+
+
+def _add_models(listing: Listing, reply: Reply) -> None:
+    listing.announced.update(announcements(reply.body, reply.at))
+    listing.traces = listing.traces.joined(traces_in_models(reply.body, reply.at))
+    for row in _fine_tuned(reply.body):
+        listing.created[row["id"]] = listing.created.get(row["id"]) or moment(row.get("created"), reply.at)
+
+
+def _add_jobs(listing: Listing, reply: Reply) -> None:
+    listing.traces = listing.traces.joined(traces_in_jobs(reply.body, reply.at))
+    for row in _jobs(reply.body):
+        model = row.get("fine_tuned_model")
+        if isinstance(model, str) and FineTunedModel.parse(model) is not None:
+            times = (moment(row.get(name), reply.at) for name in ("finished_at", "created_at"))
+            listing.created[model] = listing.created.get(model) or next(filter(None, times), None)
+
+
+def _is_checkpoint(model: str) -> bool:
+    fine_tuned = FineTunedModel.parse(model)
+    return fine_tuned is not None and fine_tuned.step is not None
+
+
+def traces_in_jobs(body: object, now: datetime) -> Traces:
+    """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
+    jobs = list(_jobs(body))
+    ids = (organization_id(row.get("organization_id")) for row in jobs)
+    times = filter(None, (moment(row.get("created_at"), now) for row in jobs))
+    return Traces(_earliest(jobs, "created_at", now), max(times, default=None), frozenset(filter(None, ids)))
+
+
+def traces_in_models(body: object, now: datetime) -> Traces:
+    """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
+    return Traces(_earliest(list(_fine_tuned(body)), "created", now))
+
+
+def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
+    """Return what a model, or a list of them, says about shutdown dates.
+
+    A model without the field, as well as anything malformed, is passed over.
+
+    Args:
+        body: The JSON body, whatever it is.
+        seen_at: When the API answered; an aware datetime.
+    """
+    found: dict[str, Announced] = {}
+    for row in records(body):
+        model_id = row.get("id")
+        if "shutdown_date" in row and _is_sane(model_id):
+            stated = row["shutdown_date"]
+            day = _day(stated)
+            if day is not None or stated is None:
+                found[model_id] = latest_announced(found.get(model_id), Announced(day=day, seen_at=seen_at))
+    return found
+
+
+def is_list(body: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether ``body`` is one of the API's lists, or a page of one; nothing endless is."""
+    return (
+        isinstance(body, Mapping) and isinstance(body.get("data"), list) and len(body["data"]) <= _MOST_ROWS
+    )
+
+
+def is_cursor(value: object) -> TypeGuard[str]:
+    """Whether ``value`` can be what the next page is asked for with: it becomes a part of a URL."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CURSOR and value.isprintable()
+
+
+def records(body: object) -> Iterator[Mapping[str, Any]]:
+    """Return the objects of a list, or the one object that the body is."""
+    rows = body["data"] if is_list(body) else [body]
+    return (row for row in rows if isinstance(row, Mapping))
+
+
+def moment(second: object, now: datetime) -> datetime | None:
+    """Return a time in Unix seconds; None when it is none, or lies more than a day after ``now``."""
+    if isinstance(second, bool) or not isinstance(second, int):
+        return None
+    try:
+        at = datetime.fromtimestamp(second, timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return at if second > 0 and at - now <= _CLOCK_SKEW else None
+
+
+def _fine_tuned(body: object) -> Iterator[Mapping[str, Any]]:
+    return (row for row in records(body) if FineTunedModel.parse(row.get("id")) is not None)
+
+
+def _jobs(body: object) -> Iterator[Mapping[str, Any]]:
+    return (row for row in records(body) if row.get("object") == "fine_tuning.job")
+
+
+def _last_id(page: Mapping[str, Any]) -> str | None:
+    """Return the id of a page's last row, after which the next page begins; None when it has none."""
+    last = page["data"][-1] if page["data"] else None
+    found = last.get("id") if isinstance(last, Mapping) else None
+    return found if is_cursor(found) else None
+
+
+def _earliest(rows: list[Mapping[str, Any]], name: str, now: datetime) -> datetime | None:
+    """The earliest time that the rows give; ``now`` when there are some and none gives one."""
+    times = [at for row in rows if (at := moment(row.get(name), now)) is not None]
+    return min(min(times, default=now), now) if rows else None
+
+
+def _is_sane(model_id: object) -> TypeGuard[str]:
+    return isinstance(model_id, str) and 0 < len(model_id) <= MAX_MODEL_ID_LENGTH and model_id.isprintable()
+
+
+def _day(stated: object) -> date | None:
+    if not isinstance(stated, str) or not _DAY.fullmatch(stated):
+        return None
+    try:
+        return date.fromisoformat(stated)
+    except ValueError:  # such as February 30
+        return None

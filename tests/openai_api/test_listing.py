@@ -1,0 +1,306 @@
+"""What the API's lists of models and jobs tell, read page by page or from a body that a program asked for."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.shutdowns import Announced
+from finetune_guard.openai_api.listing import (
+    Traces,
+    announcements,
+    moment,
+    read_listing,
+    traces_in_jobs,
+    traces_in_models,
+)
+from tests.openai_api.flow_scripts import NOW, error, reply, run
+from tests.support.constants import BASE
+
+OLD, NEW, CHECKPOINT, LEGACY = (
+    f"ft:{BASE}:acme::Old",
+    f"ft:{BASE}:acme::New",
+    f"ft:{BASE}:acme::New:ckpt-step-16",
+    "davinci:ft-acme-2022-12-22-07-26-01",
+)
+SECOND = int(NOW.timestamp())
+EMPTY = {"object": "list", "data": [], "has_more": False}
+EARLY = 1_730_000_000
+
+
+def at(second: int) -> datetime:
+    return datetime.fromtimestamp(second, timezone.utc)
+
+
+def model(name: object, created: object = 1_750_000_000, **fields: object) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": created, **fields}
+
+
+def job(
+    name: object, created: object = 1_740_000_000, finished: object = None, job_id: object = "ftjob-1"
+) -> dict[str, object]:
+    return {
+        "id": job_id,
+        "object": "fine_tuning.job",
+        "fine_tuned_model": name,
+        "created_at": created,
+        "finished_at": finished,
+        "organization_id": "org-AbC123",
+    }
+
+
+def page(*rows: object, more: object = False) -> dict[str, object]:
+    return {"object": "list", "data": list(rows), "has_more": more}
+
+
+def everything() -> Any:
+    return read_listing(most_job_pages=1_000, always_jobs=True)
+
+
+def test_the_models_list_is_enough_when_it_names_fine_tunes():
+    """The newest finished model comes first, checkpoints last, base models not at all."""
+    listed = page(model(BASE, 1), model(OLD, EARLY), model(CHECKPOINT, 1_760_000_000), model(NEW))
+    found, calls, _ = run(read_listing(), reply(listed))
+    assert (NEW, OLD, CHECKPOINT) == found.newest_first
+    assert at(EARLY) == found.traces.fine_tuned_by
+    assert ["/models"] == [call.path for call in calls]
+    assert (True, False, None) == (found.complete, found.is_empty, found.failure)
+
+
+def test_models_and_jobs_are_both_read_where_that_is_wanted():
+    """Models come from both lists, each once, and base models' shutdown dates come along."""
+    models = page(model(BASE, 1, shutdown_date="2027-01-14"), model(NEW), model(CHECKPOINT), model(LEGACY))
+    jobs = page(job(OLD, 1_740_000_000, 1_745_000_000), job(None, EARLY), job(NEW, 1_749_000_000))
+    found, calls, _ = run(everything(), reply(models), reply(jobs))
+    made = at(1_750_000_000)
+    assert {NEW: made, CHECKPOINT: made, LEGACY: made, OLD: at(1_745_000_000)} == found.created
+    assert {BASE: Announced(day=date(2027, 1, 14), seen_at=NOW)} == found.announced
+    assert Traces(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"})) == found.traces
+    assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
+
+
+def test_jobs_are_read_page_by_page():
+    """Each page is asked for after the last job of the one before."""
+    first, second = page(job(NEW, job_id="ftjob-9"), more=True), page(job(OLD, job_id="ftjob-8"))
+    found, calls, _ = run(read_listing(), reply(EMPTY), reply(first), reply(second))
+    assert {NEW, OLD} == {*found.created}
+    assert [{}, {"limit": 100}, {"limit": 100, "after": "ftjob-9"}] == [call.query for call in calls]
+    assert found.complete
+
+
+def test_no_trace_at_all():
+    """Both lists read to their end without a trace is what 'empty' means."""
+    found, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))
+    assert ({}, Traces(), True, True) == (found.created, found.traces, found.complete, found.is_empty)
+
+
+@pytest.mark.parametrize(
+    ("answers", "models", "failure"),
+    [
+        ((error(403), reply(page(job(NEW)))), {NEW}, 403),
+        ((reply(page(model(NEW))), error(500)), {NEW}, 500),
+        ((error(401), error(429)), set(), 401),
+        ((reply(EMPTY), reply(page(job(NEW), more=True)), error(500)), {NEW}, 500),
+        ((reply("<html>"), reply(page(job(NEW)))), {NEW}, None),
+        ((reply(page(model(NEW))), reply({"data": 7})), {NEW}, None),
+        ((reply(page(*[model(NEW)] * 100_001)), reply(EMPTY)), set(), None),
+        ((reply(None), reply(None)), set(), None),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_read_leaves_the_rest(answers, models, failure):
+    """Each list is asked for whatever became of the other; it proves no absence, and no error is raised."""
+    found, _, _ = run(everything(), *answers)
+    assert models == {*found.created}
+    assert (False, False) == (found.complete, found.is_empty)
+    assert failure == (found.failure.status_code if found.failure is not None else None)
+
+
+def test_without_any_answer_nothing_is_proven():
+    """Where the API answered nothing, there is neither a reply nor a trace."""
+    found, _, _ = run(read_listing(), error(500), error(500))
+    assert (None, Traces(), {}) == (found.reply, found.traces, found.announced)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [*(job(NEW, job_id=odd) for odd in ("ftjob-1", None, "", "x" * 100_000, "\ud800", "a\nb")), None, "x"],
+    ids=lambda row: ascii(row)[-40:],
+)
+def test_a_list_that_leads_nowhere_is_left(last):
+    """A cursor that comes again, is missing or fits no URL ends the reading, which then isn't complete."""
+    endless = reply(page(job(OLD, job_id="ftjob-2"), last, more=True))
+    found, calls, _ = run(read_listing(), reply(EMPTY), lambda _: endless)
+    assert len(calls) <= 3
+    assert OLD in found.created
+    assert not found.complete
+
+
+def test_an_empty_page_that_promises_more():
+    """It names no job to go on from, so that the reading isn't complete."""
+    found, calls, _ = run(read_listing(), reply(EMPTY), reply(page(more=True)))
+    assert (2, False) == (len(calls), found.complete)
+
+
+@pytest.mark.parametrize(("limits", "most"), [({}, 10), ({"most_job_pages": 1_000}, 1_000)], ids=str)
+def test_an_endless_list_ends(limits, most):
+    """However many jobs there are, as many pages are asked for as the caller allows."""
+    numbers = iter(range(10_000))
+
+    def next_page(call: Any) -> Any:
+        if call.path == "/models":
+            return reply(EMPTY)
+        return reply(page(job(None, job_id=f"ftjob-{next(numbers)}"), more=True))
+
+    found, calls, _ = run(read_listing(**limits), next_page)
+    assert (1 + most, False) == (len(calls), found.complete)
+
+
+@pytest.mark.parametrize("second", ["today", True, 0, -5, 10**30, 1.5, None, [1], 4_000_000_000])
+def test_strange_times_are_passed_over(second):
+    """A time that can't be is no time; the trace itself still proves that fine-tuning had happened."""
+    models, jobs = page(model(NEW, second)), page(job(OLD, second, second))
+    found, _, _ = run(everything(), reply(models), reply(jobs))
+    assert {NEW: None, OLD: None} == found.created
+    assert (NOW, None) == (found.traces.fine_tuned_by, found.traces.job_created_at)
+    assert (NEW, OLD) == found.newest_first
+
+
+def test_the_second_list_fills_what_the_first_leaves_open():
+    """A time is taken from the job where the model's is missing, and from its start where its end is."""
+    jobs = page(job(NEW, 1_740_000_000, "soon"))
+    found, _, _ = run(everything(), reply(page(model(NEW, None))), reply(jobs))
+    assert {NEW: at(1_740_000_000)} == found.created
+
+
+def test_strange_rows_are_passed_over():
+    """Rows of other types and ids don't disturb what is well formed, and are no trace of fine-tuning."""
+    strange = ["x", None, 7, [], {}, model(7), model("ft:a\nb:c::d"), model("gpt-9")]
+    found, _, _ = run(read_listing(), reply(page(*strange)), reply(page(*strange)))
+    assert ({}, True) == (found.created, found.is_empty)
+
+
+def test_jobs_prove_fine_tuning_and_name_their_organization():
+    """The earliest job that is shown counts, and its body has the organization's id."""
+    one, two = job(None, SECOND - 3_600), job(None, SECOND - 7_200)
+    hours = [NOW - timedelta(hours=number) for number in range(3)]
+    expected = Traces(hours[2], hours[1], frozenset({"org-AbC123"}))
+    assert expected == traces_in_jobs(page(one, {**two, "organization_id": 7}), NOW)
+    alone = Traces(hours[1], hours[1], frozenset({"org-AbC123"}))
+    assert alone == traces_in_jobs(one, NOW)
+    assert expected == alone.joined(expected) == expected.joined(alone) == expected.joined(Traces())
+
+
+def test_what_is_no_job_proves_nothing():
+    """An empty list, an event or an error's body tells of no fine-tuning."""
+    for body in (EMPTY, {**job(NEW), "object": "fine_tuning.job.event"}, {"error": {"code": "x"}}):
+        assert Traces() == traces_in_jobs(body, NOW)
+
+
+def test_a_fine_tuned_model_proves_fine_tuning():
+    """Base models prove nothing; a fine-tune does from its creation on, or at least from now on."""
+    earlier = model(NEW, SECOND - 60)
+    assert Traces(NOW - timedelta(minutes=1)) == traces_in_models(page(model(BASE, 1), earlier), NOW)
+    assert Traces(NOW) == traces_in_models({"id": NEW}, NOW)
+    assert Traces(NOW) == traces_in_models(model(NEW, SECOND + 60), NOW)
+    assert Traces() == traces_in_models(model(BASE, 1), NOW)
+
+
+@given(st.integers())
+def test_any_number_is_a_moment_or_none(second):
+    """Numbers that are no time of this world are passed over."""
+    found = moment(second, NOW)
+    assert found is None or second == int(found.timestamp())
+
+
+PUBLISHED = date(2027, 1, 14)
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: PUBLISHED}),
+        ({"id": BASE, "shutdown_date": None}, {BASE: None}),
+        ({"id": BASE}, {}),
+        ({"shutdown_date": "2027-01-14"}, {}),
+        ({"id": BASE, "shutdown_date": "20270114"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-W02-4"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-01-14T00:00:00Z"}, {}),
+        ({"id": BASE, "shutdown_date": "2027-02-30"}, {}),
+        ({"id": BASE, "shutdown_date": "\uff12\uff10\uff12\uff17-01-14"}, {}),
+        ({"id": BASE, "shutdown_date": ""}, {}),
+        ({"id": BASE, "shutdown_date": 1_800_000_000}, {}),
+        ({"id": BASE, "shutdown_date": False}, {}),
+        ({"id": 7, "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "", "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "a\x1b[0m", "shutdown_date": "2027-01-14"}, {}),
+        ({"id": "a" * MAX_MODEL_ID_LENGTH, "shutdown_date": None}, {"a" * MAX_MODEL_ID_LENGTH: None}),
+        ({"id": "a" * (MAX_MODEL_ID_LENGTH + 1), "shutdown_date": None}, {}),
+    ],
+)
+def test_what_a_model_object_says_about_its_end(row, found):
+    """Only a sane id with a whole day or null is believed, alone or in a list."""
+    expected = {name: Announced(day=day, seen_at=NOW) for name, day in found.items()}
+    assert expected == announcements(row, NOW)
+    assert expected == announcements({"object": "list", "data": [None, row, "x"]}, NOW)
+
+
+def test_a_model_that_is_listed_twice():
+    """The order of a list does not matter."""
+    listed = [{"id": BASE, "shutdown_date": day} for day in ("2027-01-14", "2026-12-24", None)]
+    assert {BASE: Announced(day=date(2026, 12, 24), seen_at=NOW)} == announcements({"data": listed}, NOW)
+    assert announcements({"data": listed}, NOW) == announcements({"data": listed[::-1]}, NOW)
+
+
+FIELDS = ["data", "id", "object", "created", "has_more", "fine_tuned_model", "created_at", "shutdown_date"]
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([NEW, LEGACY, "2027-01-14", "0000-00-00", "fine_tuning.job"]),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "data",
+                    "id",
+                    "object",
+                    "created",
+                    "has_more",
+                    "fine_tuned_model",
+                    "created_at",
+                    "shutdown_date",
+                ]
+            ),
+            inner,
+        )
+    ),
+    max_leaves=8,
+)
+bodies = values | st.builds(
+    lambda rows, more: {"data": rows, "has_more": more}, st.lists(values), st.booleans()
+)
+
+
+@given(bodies, bodies)
+def test_no_body_does_harm(models, jobs):
+    """Whatever an API or a gateway answers, the reading ends, finds fine-tuned models only and no future."""
+
+    def answer(call: Any) -> Any:
+        return reply(models if call.path == "/models" else jobs)
+
+    found, _, _ = run(everything(), answer)
+    assert all(FineTunedModel.parse(name) is not None for name in found.newest_first)
+    assert (found.traces.fine_tuned_by or NOW) <= NOW
+    for name, said in found.announced.items():
+        assert name.isprintable()
+        assert 0 < len(name) <= MAX_MODEL_ID_LENGTH
+        assert NOW == said.seen_at
