@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard import StoreError
-from finetune_guard.stores.disk.store import DiskStore
 from tests.hostile.hostile_values import FORGERIES, ROWS, TEXTS, deep, text_of
 from tests.hostile.promises_of_stores import ROWS as PROMISES
 from tests.hostile.promises_of_stores import raw_value, row_key
@@ -76,19 +71,3 @@ def test_no_forged_line_gets_out_of_a_summary(forgery, field):
     refusal = {"at": "2026-11-02T00:00:00Z", "code": "training_not_available", "message": ""}
     (last if field == "model" else refusal)[field] = f"a{forgery}b"
     PROMISES["summary"]("1:" + text_of({"organization": "acme", "last_inference": last, "refusal": refusal}))
-
-
-def test_more_rows_than_can_have_been_written_are_an_error(tmp_path):
-    """A database that was filled by someone else is not read into memory as a whole."""
-    store = DiskStore(tmp_path)
-    store.salt(create=True)
-    store.close()
-    with closing(sqlite3.connect(tmp_path / "cache.db")) as connection, connection:
-        connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 200000) "
-            "INSERT INTO Cache (key, raw, mode, value, store_time) "
-            """SELECT '["evidence","' || i || '"]', 1, 1, '1:{}', 0 FROM n"""
-        )
-    with pytest.raises(StoreError, match="more rows"):
-        store.organizations()
-    store.close()

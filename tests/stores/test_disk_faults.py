@@ -147,7 +147,7 @@ def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
 def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
     """A lease that was taken while the clock was a year ahead does not bar everyone for a year."""
     clock = [NOW.timestamp() + 365 * 86_400]
-    monkeypatch.setattr("finetune_guard.stores.disk.store.time.time", lambda: clock[0])
+    monkeypatch.setattr("finetune_guard.stores.rows.time.time", lambda: clock[0])
     assert disk.lease("keep-alive", HOUR) is not None
 
     clock[0] = NOW.timestamp()

@@ -171,31 +171,6 @@ def test_a_database_that_is_no_plain_file_is_refused(disk, tmp_path, activity, n
     assert not (tmp_path / "new").exists()
 
 
-def test_a_planted_rollback_journal_is_not_played_back(disk, folder, tmp_path, activity):
-    """SQLite would delete the file that such a journal names as its master: it is refused instead."""
-    precious = tmp_path / "precious"
-    precious.write_text("cache.db-journal")
-    disk.record("acme", [activity()])
-    disk.close()
-    name = str(precious).encode()
-    header = (
-        bytes.fromhex("d9d505f920a163d7")
-        + bytes(4)
-        + bytes(8)
-        + (512).to_bytes(4, "big")
-        + (4096).to_bytes(4, "big")
-    )
-    tail = (
-        name + len(name).to_bytes(4, "big") + sum(name).to_bytes(4, "big") + bytes.fromhex("d9d505f920a163d7")
-    )
-    journal = header.ljust(512, b"\0") + (0x40000000 // 4096 + 1).to_bytes(4, "big") + tail
-    (folder / "cache.db-journal").write_bytes(journal)
-
-    refused(disk, activity, "Move cache.db-journal away")
-    assert precious.exists()
-    assert journal == (folder / "cache.db-journal").read_bytes()
-
-
 @pytest.mark.parametrize("where", ["itself", "above"])
 def test_a_file_in_the_folders_place_is_refused(disk, folder, activity, where):
     """A file where the folder should be, or one above it, is named."""

@@ -216,7 +216,7 @@ def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
     disk.record("acme", [activity()])
     disk._opened.write("fork", forking, timedelta(seconds=1))
 
-    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
+    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), HOUR)
     assert ("written", "written") == both
 
 
@@ -247,7 +247,7 @@ def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
         write.result()
 
     assert went_well
-    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), None, HOUR)
+    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), HOUR)
     assert ("written", "written") == both
 
 

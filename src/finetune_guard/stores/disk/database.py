@@ -44,14 +44,14 @@ class Database:
         self._size = 0
         self._read_only = False
 
-    def read(self, doing: str, work: Callable[[PlainCache], _T], empty: _T, patience: timedelta) -> _T:
-        """Return what ``work`` finds, or ``empty`` where no database is yet; none is made."""
+    def read(self, doing: str, work: Callable[[PlainCache | None], _T], patience: timedelta) -> _T:
+        """Return what ``work`` finds; it is given None where no database is yet, and none is made."""
 
         def once() -> _T:
             with self._lock:
                 cache = self._opened(writing=False)
                 if cache is None:
-                    return empty
+                    return work(None)
                 try:
                     with cache.snapshot():
                         return work(cache)
@@ -106,7 +106,7 @@ class Database:
         try:
             return self._dropping(once)
         except sqlite3.Error as exc:
-            if faults.is_contended(exc) or faults.is_endless(exc):
+            if faults.is_contended(exc):
                 raise
         # It may have been the connection alone, to a file that was replaced or cut under it.
         try:

@@ -31,11 +31,6 @@ def is_unopenable(fault: BaseException) -> bool:
     return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("unable to open",))
 
 
-def is_endless(fault: BaseException) -> bool:
-    """Tell whether a statement was cut off because it took too long."""
-    return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("interrupted",))
-
-
 def is_damaged(fault: BaseException) -> bool:
     """Tell whether the file itself seems to be no sound database."""
     return isinstance(fault, sqlite3.DatabaseError) and _says(fault, _DAMAGED)

@@ -15,7 +15,6 @@ DATABASE = "cache.db"
 
 _POSIX = os.name == "posix"
 _OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
-_JOURNAL = f"{DATABASE}-journal"
 
 
 def make(folder: Path) -> None:
@@ -57,13 +56,6 @@ def check(folder: Path) -> None:
             if found.st_mode & 0o077:
                 with contextlib.suppress(OSError):  # of a read-only folder, for example
                     (folder / name).chmod(0o600)
-    if os.path.lexists(folder / _JOURNAL):
-        # SQLite would play it back, and delete whatever file it names as its master journal.
-        _refuse(
-            folder,
-            f"it holds {_JOURNAL}, which finetune-guard never makes",
-            f"Move {_JOURNAL} away if nothing else uses that folder",
-        )
 
 
 def check_link(location: Path) -> None:

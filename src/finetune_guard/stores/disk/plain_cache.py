@@ -21,20 +21,12 @@ from typing import Any
 
 import diskcache
 
-from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.disk.forking import calm
 from finetune_guard.stores.disk.log_files import LogFiles
-from finetune_guard.stores.disk.plain_disk import MAX_TEXT_BYTES, PlainDisk
+from finetune_guard.stores.disk.plain_disk import PlainDisk
 
 BUSY_SECONDS = 0.05
 """How long SQLite itself waits for a lock; kept short since the lock around the cache is held meanwhile."""
-
-_MOST_ROWS = 200_000
-_MOST_CHARACTERS = 1 << 28
-"""How much is read at once at most: a hundred thousand models take less."""
-
-STATEMENT_SECONDS = 5.0
-"""After how long a statement is cut off: a planted view could run for ever."""
 
 _SETTINGS: dict[str, Any] = {
     **diskcache.DEFAULT_SETTINGS,
@@ -49,7 +41,6 @@ _SETTINGS: dict[str, Any] = {
 _PRAGMAS = (
     "synchronous = NORMAL",  # with a WAL: consistent whatever happens, durable at the next checkpoint
     "mmap_size = 0",  # a mapped file that someone truncates ends the process with SIGBUS
-    "trusted_schema = OFF",  # the schema is read from the file, too
     "cell_size_check = ON",
     "temp_store = MEMORY",  # nothing is written outside the folder
     "journal_size_limit = 1048576",
@@ -69,7 +60,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         self._disk = PlainDisk(self._directory)
         for name, value in _SETTINGS.items():
             setattr(self, name, value)
-        self._deadline = time.monotonic() + STATEMENT_SECONDS
         connection = _connect(folder / diskcache.core.DBNAME, read_only)
         self._connection: sqlite3.Connection | None = connection
         self._log_files = LogFiles(folder / diskcache.core.DBNAME)
@@ -77,9 +67,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         # middle of a statement then: whoever holds the lock around this object closes it.
         self._closing = weakref.finalize(self, _close, connection, self._log_files)
         self._closing.atexit = False
-        # By a weak reference, since SQLite would keep this object alive.
-        overdue = weakref.WeakMethod(self._overdue)
-        connection.set_progress_handler(lambda: (method := overdue()) is None or method(), 100_000)
         try:
             for pragma in _PRAGMAS:
                 self._sql(f"PRAGMA {pragma}").close()
@@ -99,9 +86,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         """Have the file keep a write-ahead log, so that readers never wait for a writer."""
         ((mode,),) = self._sql("PRAGMA journal_mode").fetchall()
         if mode != "wal":
-            # By way of MEMORY, since SQLite else keeps a rollback journal for this one change, and such
-            # a file is refused when found: it can name any other file as one to delete.
-            self._sql("PRAGMA journal_mode = MEMORY").fetchall()
             self._sql("PRAGMA journal_mode = WAL").fetchall()
 
     def create(self) -> None:
@@ -122,25 +106,8 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ?"
             " AND (expire_time IS NULL OR expire_time > ?) ORDER BY key"
         )
-        for key, raw, mode, filename, value in self._all(select, start, start + "\x7f", time.time()):
+        for key, raw, mode, filename, value in self._sql(select, (start, start + "\x7f", time.time())):
             yield self._disk.get(key, raw), self._disk.fetch(mode, filename, value, read=False)
-
-    def keys(self, start: str) -> Iterator[str]:
-        """Yield the keys that begin with ``start``, which must be ASCII, in order."""
-        select = "SELECT key, raw FROM Cache WHERE key >= ? AND key < ? ORDER BY key"
-        for key, raw in self._all(select, start, start + "\x7f"):
-            yield self._disk.get(key, raw)
-
-    def _all(self, select: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return all rows; refuse more than can have been written, for what was planted has no end."""
-        found: list[tuple[Any, ...]] = []
-        length = 0
-        for row in self._sql(select, values):
-            length += sum(len(column) for column in row if isinstance(column, (str, bytes)))
-            if len(found) >= _MOST_ROWS or length > _MOST_CHARACTERS:
-                raise UnreadableRowError("there are more rows than can have been written")
-            found.append(row)
-        return found
 
     def reset(self, key: str, *_value: object, **_update: object) -> object:
         """Return the constant value of a setting; nothing is read from the file, or changed by it."""
@@ -180,7 +147,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
     def _con(self) -> sqlite3.Connection:
         if self._connection is None:
             raise sqlite3.ProgrammingError("the cache was closed")
-        self._deadline = time.monotonic() + STATEMENT_SECONDS
         return self._connection
 
     @property
@@ -209,9 +175,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             if mine:
                 self._txn_id = None
 
-    def _overdue(self) -> bool:
-        return time.monotonic() > self._deadline
-
 
 def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
     with calm.closing():
@@ -223,13 +186,10 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
     # "rw" never creates: the file was made before, with the right mode. A folder that can't be written
     # has no room for SQLite's index of the log; immutable does without, and without locks.
     mode = "ro&immutable=1" if read_only else "rw"
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
     )
-    if sys.version_info >= (3, 11):
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_TEXT_BYTES)
-    return connection

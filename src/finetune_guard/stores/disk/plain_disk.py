@@ -13,9 +13,6 @@ import diskcache
 
 from finetune_guard.stores.errors import store_error
 
-MAX_TEXT_BYTES = 1024 * 1024
-"""The longest text of a row, in bytes of UTF-8."""
-
 
 class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
     """A ``diskcache.Disk`` that never pickles, unpickles, or touches a file."""
@@ -42,11 +39,6 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         """Return the columns of ``value``: always in the row itself, however long it is."""
         if read or type(value) not in {str, int, float}:
             raise TypeError(f"values are text or plain numbers, not {type(value).__name__} ({key!r:.80})")
-        if isinstance(value, str) and len(value.encode("utf-8")) > MAX_TEXT_BYTES:
-            raise store_error(
-                f"A row of more than {MAX_TEXT_BYTES} bytes was refused in {self._directory!r}.",
-                "Nothing that finetune-guard itself remembers is that long: please report it.",
-            )
         assert isinstance(value, (str, int, float))
         return 0, diskcache.core.MODE_RAW, None, value
 
