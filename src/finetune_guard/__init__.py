@@ -8,7 +8,14 @@ Nothing else in the program changes. ``client.guard`` tells what is known and do
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from finetune_guard.client.classes import AsyncClient, AsyncOpenAI, Client, OpenAI
+from finetune_guard.client.classes import (
+    AsyncAzureOpenAI,
+    AsyncClient,
+    AsyncOpenAI,
+    AzureOpenAI,
+    Client,
+    OpenAI,
+)
 from finetune_guard.client.wrap import guard
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
@@ -50,8 +57,10 @@ if TYPE_CHECKING:
 __all__ = [
     "OPENAI_SELF_SERVE",
     "AccessPolicy",
+    "AsyncAzureOpenAI",
     "AsyncClient",
     "AsyncOpenAI",
+    "AzureOpenAI",
     "BaseModelShutDownError",
     "Client",
     "Coverage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
+import pickle
 import weakref
 from pathlib import Path
 
@@ -19,15 +20,64 @@ from tests.support.constants import MESSAGES, START
 pytestmark = pytest.mark.anyio
 
 BOTH = pytest.mark.parametrize("half", [SYNC, ASYNC], ids=["sync", "async"])
+NAMES = pytest.mark.parametrize("name", ["OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"])
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
-@BOTH
-def test_it_is_the_sdks_class(half):
-    """``isinstance`` and ``issubclass`` hold, and the class has the SDK's name."""
-    assert issubclass(half.guarded, half.bare)
-    assert half.bare.__name__ == half.guarded.__name__
-    assert half.guarded.__doc__
+def made(cls):
+    """Return a client of any of the classes."""
+    azure = {"api_version": "2024-10-21", "azure_endpoint": "https://acme.example"}
+    return cls(api_key="sk-test", **(azure if "Azure" in cls.__name__ else {}))
+
+
+@NAMES
+def test_a_client_is_of_the_sdks_class_and_says_so(name):
+    """``isinstance`` holds, and libraries that look at name and module find the SDK's."""
+    ours, theirs = getattr(finetune_guard, name), getattr(openai, name)
+    client = made(ours)
+    assert isinstance(client, ours)
+    assert isinstance(client, theirs)
+    assert ours.__doc__
+    for each in (client, client.copy(), finetune_guard.guard(made(theirs))):
+        assert type(client) is type(each)
+        assert (name, theirs.__module__) == (type(each).__name__, type(each).__module__)
+
+
+def test_azure_clients_are_clients_as_in_the_sdk():
+    """What asks for an ``OpenAI`` takes an ``AzureOpenAI``, and a guarded one of either."""
+    for half, azure in (("OpenAI", "AzureOpenAI"), ("AsyncOpenAI", "AsyncAzureOpenAI")):
+        client = made(getattr(finetune_guard, azure))
+        assert isinstance(client, getattr(finetune_guard, half))
+        assert isinstance(finetune_guard.guard(made(getattr(openai, azure))), getattr(finetune_guard, half))
+        assert not client.guard.active
+
+
+@NAMES
+@pytest.mark.parametrize("pickler", [pickle.dumps, pickle._dumps], ids=["C", "Python"])
+def test_classes_are_pickled_by_reference(name, pickler):
+    """A class, the class of a client and a subclass of one's own reach another process by their names."""
+    public = getattr(finetune_guard, name)
+    for cls in (public, type(made(public)), OwnInstances):
+        assert pickle.loads(pickler(cls)) is cls
+
+
+class OwnInstances(type(made(finetune_guard.OpenAI))):
+    """A subclass of the class that a client has."""
+
+
+def test_a_subclass_may_use_any_name_and_metaclass():
+    """A program's own subclass is made by its own metaclass, and its clients are of that very class."""
+
+    class Singleton(type):
+        _instances = {}  # noqa: RUF012 -- as everybody writes it
+
+        def __call__(cls, *args, **kwargs):
+            return cls._instances.setdefault(cls, super().__call__(*args, **kwargs))
+
+    class Mine(finetune_guard.OpenAI, metaclass=Singleton): ...
+
+    assert type(Mine(api_key="sk-test")) is Mine
+    assert Mine(api_key="sk-test") is Mine(api_key="sk-test")
 
 
 def test_the_aliases_are_there():
@@ -37,17 +87,27 @@ def test_the_aliases_are_there():
     assert finetune_guard.AsyncClient is finetune_guard.AsyncOpenAI
 
 
-@BOTH
-@pytest.mark.parametrize("name", ["__init__", "copy", "with_options"])
-def test_the_signature_is_the_sdks_and_guard(half, name):
+@NAMES
+@pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
+def test_the_signature_is_the_sdks_and_guard(name, method):
     """``help`` and editors show what the installed release takes, and ``guard`` beside it."""
-    ours = inspect.signature(getattr(half.guarded, name)).parameters
-    theirs = inspect.signature(getattr(half.bare, name)).parameters
-    assert {**theirs, "guard": inspect.Parameter("guard", KEYWORD_ONLY, default=None)} == dict(ours)
+    ours, theirs = (getattr(getattr(package, name), method) for package in (finetune_guard, openai))
+    expected = {
+        **inspect.signature(theirs).parameters,
+        "guard": inspect.Parameter("guard", KEYWORD_ONLY, default=None),
+    }
+    assert expected == dict(inspect.signature(ours).parameters)
+    assert {**theirs.__kwdefaults__, "guard": None} == ours.__kwdefaults__
 
 
 @BOTH
-def test_the_stub_has_the_newest_constructors_parameters(half):
+def test_request_shows_the_sdks_signature(half):
+    """What looks into ``request`` finds the parameters of the installed release."""
+    assert inspect.signature(half.bare.request) == inspect.signature(half.guarded.request)
+
+
+@NAMES
+def test_the_stub_has_the_newest_constructors_parameters(name):
     """Type checkers see the parameters of the newest release, and ``guard``."""
     if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
         pytest.skip("the stub describes a newer release of openai")
@@ -55,13 +115,13 @@ def test_the_stub_has_the_newest_constructors_parameters(half):
     (constructor,) = (
         method
         for cls in ast.parse(stub.read_text(encoding="utf-8")).body
-        if isinstance(cls, ast.ClassDef) and cls.name == half.guarded.__name__
+        if isinstance(cls, ast.ClassDef) and cls.name == name
         for method in cls.body
         if isinstance(method, ast.FunctionDef) and method.name == "__init__"
     )
     stated = {argument.arg: ast.unparse(argument.annotation) for argument in constructor.args.kwonlyargs}
     assert "GuardConfig | None" == stated.pop("guard")
-    parameters = inspect.signature(half.bare).parameters
+    parameters = inspect.signature(getattr(openai, name)).parameters
     assert {name: parameter.annotation for name, parameter in parameters.items()} == stated
 
 

@@ -18,7 +18,9 @@ import finetune_guard
 from finetune_guard import (
     OPENAI_SELF_SERVE,
     AccessPolicy,
+    AsyncAzureOpenAI,
     AsyncOpenAI,
+    AzureOpenAI,
     Coverage,
     Eligibility,
     FineTunedModel,
@@ -115,10 +117,22 @@ async def use_async_client() -> None:
     assert_type(async_client.with_options(timeout=1.0), AsyncOpenAI)
 
 
-# A guarded client that existed already keeps its type.
-assert_type(guard(openai.OpenAI()), openai.OpenAI)
-assert_type(guard(openai.AsyncAzureOpenAI(), GuardConfig(store="memory")), openai.AsyncAzureOpenAI)
-guard("sk-…")  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+# A guarded client that existed already has the type of ours, and with it the guard.
+assert_type(guard(openai.OpenAI()).guard.check(), Eligibility)
+assert_type(guard(openai.AsyncOpenAI()), AsyncOpenAI)
+assert_type(guard(openai.AzureOpenAI()), AzureOpenAI)
+assert_type(guard(openai.AsyncAzureOpenAI(), GuardConfig(store="memory")), AsyncAzureOpenAI)
+guard("sk-…")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+# Azure's clients are the SDK's and ours, as Azure's are OpenAI's in the SDK.
+azure = AzureOpenAI(
+    api_version="2024-10-21", azure_endpoint="https://acme.openai.azure.com", guard=GuardConfig()
+)
+azure_of_the_sdk: openai.AzureOpenAI = azure
+azure_of_ours: OpenAI = azure
+async_azure_of_ours: AsyncOpenAI = AsyncAzureOpenAI()
+assert_type(azure.guard.active, bool)
+assert_type(azure.with_options(timeout=1.0), AzureOpenAI)
 
 # Configuration.
 GuardConfig(

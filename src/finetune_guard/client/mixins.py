@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
 
@@ -17,7 +17,6 @@ from finetune_guard.client.binding import Binding, credentials
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.own_requests import given_headers, own_request, reply_from
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
-from finetune_guard.client.signatures import show_parent_parameters
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.warn import warn_caller, warn_in_passing
 from finetune_guard.domain.organizations import Credentials
@@ -45,16 +44,14 @@ class Guarded:
     """What both flavours have in common."""
 
     _finetune_guard: Binding
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if any(Guarded in base.__bases__ for base in cls.__bases__):  # the class that joins door and client
-            show_parent_parameters(cls)
+    _finetune_guard_instances: ClassVar[type[Any]]
+    """The class of the clients that are made by calling this one; see classes.py."""
 
     def __init__(self, *args: Any, guard: Any = None, **options: Any) -> None:
         super().__init__(*args, **options)
         inherited = _inherited.get()
         self._finetune_guard = inherited if guard is None and inherited is not None else Binding(guard)
+        self.__class__ = type(self).__dict__.get("_finetune_guard_instances", type(self))
 
     def copy(self, *, guard: Any = None, **options: Any) -> Any:
         """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""

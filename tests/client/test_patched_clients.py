@@ -1,0 +1,160 @@
+"""``guard(client)`` of a client that somebody has patched: the patch is kept, or guarding it is an error."""
+
+from __future__ import annotations
+
+import functools
+import types
+
+import openai
+import pytest
+
+from finetune_guard import GuardConfigError, guard
+from tests.client.both_ways import ASYNC, done
+
+pytestmark = pytest.mark.anyio
+
+
+class Tracer:
+    """Keeps what it sees, as a tracer's own client does; ``clients`` leads to all that it has patched."""
+
+    def __init__(self):
+        self.seen = []
+        self.clients = []
+
+    def around(self, function):
+        """Wrap ``function``, whose result may have to be awaited."""
+
+        @functools.wraps(function)
+        def traced(*args, **options):
+            self.seen.append(function.__name__)
+            return function(*args, **options)
+
+        return traced
+
+    def call(self, function, *args, **options):
+        self.seen.append(function.__name__)
+        return function(*args, **options)
+
+
+def request_replaced(client, tracer):
+    client.original_request = client.request
+    client.request = tracer.around(client.request)
+
+
+def method_replaced(client, tracer):
+    client.chat.completions.create = tracer.around(client.chat.completions.create)
+
+
+def method_replaced_twice(client, tracer):
+    method_replaced(client, Tracer())
+    method_replaced(client, tracer)
+
+
+def partial(client, tracer):
+    client.chat.completions.create = functools.partial(tracer.call, client.chat.completions.create)
+
+
+def tracer_that_knows_its_clients(client, tracer):
+    tracer.clients.append({"client": client})
+    method_replaced(client, tracer)
+
+
+def arguments_by_default(client, tracer):
+    def create(*args, create=client.chat.completions.create, inside=(client,), **options):
+        assert client is inside[0]
+        return tracer.call(create, *args, **options)
+
+    client.chat.completions.create = create
+
+
+def resource_replaced(client, tracer):
+    client.original_chat = client.chat
+    completions = WrappedCompletions(client, client.chat.completions, tracer)
+    client.chat = WrappedChat(client, completions)
+
+
+class WrappedChat:
+    """What a subclass of the SDK's client puts in the place of a resource."""
+
+    def __init__(self, client, completions):
+        self.client = client
+        self.completions = completions
+
+
+class WrappedCompletions(WrappedChat):
+    def __init__(self, client, completions, tracer):
+        super().__init__(client, completions)
+        self.tracer = tracer
+
+    def create(self, **options):
+        assert self is self.client.chat.completions
+        return self.tracer.call(self.completions.create, **options)
+
+
+PATCHES = (
+    request_replaced,
+    method_replaced,
+    method_replaced_twice,
+    partial,
+    tracer_that_knows_its_clients,
+    arguments_by_default,
+    resource_replaced,
+)
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.__name__)
+async def test_a_patch_is_kept_and_the_guard_sees_every_call(bare, configured, infer, patch):
+    """The guarded client and the original are both patched; the guard sees the calls of its own alone."""
+    tracer = Tracer()
+    patch(bare, tracer)
+    guarded = guard(bare, configured())
+    for times in (1, 2):
+        await infer(guarded)
+        assert times == len(tracer.seen)
+        assert [times] == await counts(guarded)
+    await infer(bare)
+    assert 3 == len(tracer.seen)
+    assert [2] == await counts(guarded)
+
+
+async def test_a_patched_client_can_get_another_configuration(client, configured, infer):
+    """So is the patch of a client that is guarded already."""
+    tracer = Tracer()
+    method_replaced(client, tracer)
+    other = guard(client, configured(store="memory"))
+    await infer(other)
+    assert 1 == len(tracer.seen)
+    assert ([], [1]) == (await counts(client), await counts(other))
+
+
+async def counts(client):
+    return [sum(sources.values()) for sources in (await done(client.guard.history())).daily.values()]
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"),
+    [
+        (".chat.completions.create", "functools._lru_cache_wrapper"),
+        (".labels['views']", "types.SimpleNamespace"),
+    ],
+)
+async def test_what_would_lead_past_the_guard_is_an_error(bare, configured, where, kind):
+    """A patch that can't be copied is named, with its place and the order that works."""
+    if where == ".chat.completions.create":
+        bare.chat.completions.create = functools.lru_cache(bare.chat.completions.create)
+    else:
+        bare.labels = {"views": types.SimpleNamespace(chat=bare.chat)}
+    with pytest.raises(GuardConfigError) as caught:
+        guard(bare, configured())
+    assert f"can't guard this {type(bare).__name__}: {where} is of type {kind}" in str(caught.value)
+    assert "Guard the client first" in caught.value.remedy
+
+
+async def test_what_does_not_lead_back_is_shared(way, sim, configured, closing):
+    """Other things that a program has put into its client are the very same in the guarded one."""
+    bare = closing(way.bare(base_url=sim.base_url, api_key="sk-test"))
+    bare.cache, bare.tracer = {"parts": [1]}, Tracer()
+    twin = guard(bare, configured())
+    assert (bare.cache, bare.tracer) == (twin.cache, twin.tracer)
+    assert bare.cache is twin.cache
+    assert isinstance(twin, openai.AsyncOpenAI if way is ASYNC else openai.OpenAI)
