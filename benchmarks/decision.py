@@ -13,7 +13,6 @@ from typing import Any
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
 from finetune_guard.client.drivers import drive
-from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.recording.notes import Subject
@@ -58,8 +57,9 @@ def rows() -> Iterator[Row]:
 
 
 def _fill(folder: Path, models: int) -> None:
-    guard = _client(DiskStore(folder))._finetune_guard.engine
-    subject = Subject("acme-28gund", Credentials(f"Bearer {KEY}"))
+    client = _client(DiskStore(folder))
+    guard = client._finetune_guard.engine
+    subject = Subject("acme-28gund", client._guard_credentials())
     for number in range(models):
         at = NOW + ANSWERED + timedelta(seconds=-number)
         guard.recorder.note(subject, f"ft:gpt-4o-mini-2024-07-18:acme::{number:08}", Source.OBSERVED, at)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.clock import answered_at, system_clock
 from finetune_guard.domain.durations import Duration
-from finetune_guard.domain.hosts import is_pattern, matches, port_of
+from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     UNNAMED,
     Credentials,
@@ -21,6 +21,7 @@ from finetune_guard.domain.organizations import (
     organization_slug,
     project_id,
     sent_with,
+    tells_whose,
 )
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
@@ -34,18 +35,55 @@ def test_credentials_never_show_the_key():
     assert "org-1" in repr(credentials)
 
 
+BASE = "api.openai.com:443/v1"
+
+
 @pytest.mark.parametrize(
     ("headers", "credentials"),
     [
-        ({"authorization": KEY, "openai-organization": "org-1", "accept": "*/*"}, Credentials(KEY, "org-1")),
-        ({"authorization": KEY}, Credentials(KEY)),
-        ({"authorization": KEY, "openai-organization": ""}, Credentials(KEY)),
-        ({}, Credentials("")),
+        (
+            {"authorization": KEY, "openai-organization": "org-1", "accept": "*/*"},
+            Credentials(KEY, "org-1", BASE),
+        ),
+        ({"authorization": KEY, "openai-organization": ""}, Credentials(KEY, None, BASE)),
+        ({}, Credentials("", None, BASE)),
+        (
+            {"x-portkey-virtual-key": "b", "cf-aig-authorization": "a", "helicone-auth": ""},
+            Credentials("", None, BASE, (("cf-aig-authorization", "a"), ("x-portkey-virtual-key", "b"))),
+        ),
     ],
 )
 def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
     """An empty header names no organization, and a request without a key still stands for somebody."""
-    assert credentials == sent_with(headers)
+    assert credentials == sent_with(headers.items(), BASE)
+    assert credentials.has_key is bool(credentials.authorization or credentials.keys)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        *((name, True) for name in ("authorization", "api-key", "x-api-key", "cf-aig-authorization")),
+        *(
+            (name, True)
+            for name in ("x-goog-api-key", "helicone-auth", "proxy-authorization", "x-auth-token")
+        ),
+        *(
+            (name, True)
+            for name in ("ocp-apim-subscription-key", "apikey", "x_api_key", "openai-organization")
+        ),
+        *(
+            (name, False)
+            for name in ("accept", "x-stainless-lang", "user-agent", "openai-project", "", "x-keys")
+        ),
+        *(
+            (name, False)
+            for name in ("idempotency-key", "helicone-cache-key", "sec-websocket-key", "x-tokens")
+        ),
+    ],
+)
+def test_headers_that_tell_whose_a_request_is(header, expected):
+    """Every header whose name says that it holds a key counts, but for keys of something else."""
+    assert expected is tells_whose(header)
 
 
 def test_an_alias_stands_for_key_and_organization_and_hides_both():
@@ -53,16 +91,18 @@ def test_an_alias_stands_for_key_and_organization_and_hides_both():
     alias = Credentials(KEY, "org-1").alias(b"salt")
     assert alias == Credentials(KEY, "org-1").alias(b"salt")
     others = [Credentials(KEY), Credentials(KEY, "org-2"), Credentials("Bearer other", "org-1")]
+    others += [Credentials(KEY, "org-1", BASE), Credentials(KEY, "org-1", keys=(("x-api-key", "a"),))]
     assert alias not in [other.alias(b"salt") for other in others]
     assert alias != Credentials(KEY, "org-1").alias(b"pepper")
     assert "secret" not in alias
     assert not is_named(alias)
 
 
-@given(st.text(), st.none() | st.text())
-def test_any_text_has_an_alias(authorization, organization):
+@given(st.text(), st.none() | st.text(), st.text(), st.text())
+def test_any_text_has_an_alias(authorization, organization, base, key):
     """Whatever a header holds, hashing it can't fail."""
-    assert not is_named(Credentials(authorization, organization).alias(b"s" * 100))
+    credentials = Credentials(authorization, organization, base, ((key, key),))
+    assert not is_named(credentials.alias(b"s" * 100))
 
 
 @pytest.mark.parametrize("slug", ["acme-28gund", "user-abc123", "a", "A.b_c-9", "x" * 128])
@@ -147,6 +187,20 @@ def test_the_unnamed_history_is_no_organization():
 def test_hosts(pattern, host, port, expected):
     """A pattern is a whole name, or subdomains of one, with or without a port, however it is spelled."""
     assert expected is matches(pattern, host, port)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("https", "api.openai.com", None, "/v1/"), "api.openai.com:443/v1"),
+        (("HTTPS", "API.OpenAI.com.", 443, "/v1"), "api.openai.com:443/v1"),
+        (("http", "gateway", 8080, "/"), "gateway:8080"),
+        (("https", "gateway", None, "/openai/v1"), "gateway:443/openai/v1"),
+    ],
+)
+def test_where_an_api_is_has_one_spelling(parts, expected):
+    """Neither a slash at the end nor the scheme's own port makes another place of it."""
+    assert expected == base_of(*parts)
 
 
 @pytest.mark.parametrize(

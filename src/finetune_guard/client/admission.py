@@ -9,6 +9,7 @@ import openai
 
 from finetune_guard.client.sdk_compat import job_creation_request
 from finetune_guard.domain.errors import FineTuneGuardWarning, FineTuningRefusedError
+from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.guard import Admission, Guard
 from finetune_guard.openai_api.errors import is_refusal
@@ -31,14 +32,17 @@ def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) ->
     raise stopping_error(call, eligibility, guard.policy, admission.failures) from cause
 
 
-def is_refused_creation(call: GuardedCall, error: openai.PermissionDeniedError) -> bool:
+def is_refused_creation(call: GuardedCall, error: openai.APIStatusError) -> bool:
     """Whether ``error`` is the API's refusal, by its policy, of the job that ``call`` creates."""
-    return isinstance(call, JobCreation) and is_refusal(error)
+    forbidden = isinstance(error, openai.PermissionDeniedError)
+    return forbidden and isinstance(call, JobCreation) and is_refusal(error)
 
 
-def refusal_error(error: openai.PermissionDeniedError, guard: Guard) -> FineTuningRefusedError:
+def refusal_error(
+    error: openai.APIStatusError, guard: Guard, credentials: Credentials
+) -> FineTuningRefusedError:
     """Remember the API's refusal and return it as an error that says what is known beside it."""
-    eligibility = guard.refused(error)
+    eligibility = guard.refused(error, credentials)
     message = stopping_message(JobCreation(None), eligibility, guard.policy)
     return FineTuningRefusedError(message, response=error.response, body=error.body, eligibility=eligibility)
 

@@ -5,28 +5,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 
-from finetune_guard.client.responses import ANSWER_HEADERS, REQUEST_HEADERS, body_if_read, picked
+from finetune_guard.client.identities import Identities
+from finetune_guard.client.responses import ANSWER_HEADERS, body_if_read, picked
 from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import own_url
 from finetune_guard.domain.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
-from finetune_guard.domain.hosts import port_of
+from finetune_guard.domain.hosts import base_of, port_of
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
 from finetune_guard.openai_api.requests import (
     GuardedCall,
     InferenceCall,
+    RecordsCall,
     RequestOptions,
     TrainingUpload,
     classify,
     to_decide,
 )
+from finetune_guard.recording.notes import Subject
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -51,6 +53,11 @@ class Url(Protocol):
     @property
     def port(self) -> int | None:
         """The port, when it isn't the scheme's own."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path of the API's root."""
         ...
 
 
@@ -78,7 +85,7 @@ class Binding:
         self._readable: GuardConfig | None = None
         self._complained = False
         self._told_inactive = False
-        self._last_applied: tuple[object, type[object], bool] | None = None  # a URL object never changes
+        self._last_base: tuple[object, type[object], str | None] | None = None  # a URL object never changes
         self.keeps = False  # asked at every answer, so that it is all that a background costs when it is off
         self.keeper: Any = None
         self._made: dict[str, Any] = {}
@@ -88,6 +95,7 @@ class Binding:
             )
         try:
             self._engine = Guard(given if given is not None else GuardConfig())
+            self._identities = Identities(self._engine.identified)
             self.keeps = _keeps(self._engine.config)
         except Exception as error:
             if given is not None:
@@ -118,16 +126,21 @@ class Binding:
             return False
         return self._engine.applies_to(url.host, port_of(url.scheme, url.port))
 
-    def _applies_at(self, client: Any, url: str) -> bool:
-        """Whether the policy holds for a request of ``client`` to ``url``, relative or absolute."""
+    def _base_at(self, client: Any, url: str) -> str | None:
+        """Return where a request of ``client`` to ``url`` goes, as ``base_of`` does; None if unguarded."""
         if "://" in url:
-            return self.applies_to(client, own_url(client, url))
-        base, last = base_url(client), self._last_applied
+            return self._guarded_base(client, own_url(client, url))
+        base, last = base_url(client), self._last_base
         if last is not None and last[0] is base and last[1] is type(client):
             return last[2]
-        applies = self.applies_to(client, client.base_url)
-        self._last_applied = base, type(client), applies
-        return applies
+        guarded = self._guarded_base(client, client.base_url)
+        self._last_base = base, type(client), guarded
+        return guarded
+
+    def _guarded_base(self, client: Any, url: Url) -> str | None:
+        if not self.applies_to(client, url):
+            return None
+        return base_of_url(url)
 
     def _decides(self, client: object, url: Url) -> bool:
         """Whether a job that ``client`` creates at ``url`` is decided about.
@@ -165,30 +178,51 @@ class Binding:
             call, engine = classify(options), self._engine
             if call is None or engine is None:
                 return None
-            if self._applies_at(client, options.url):
+            base = self._base_at(client, options.url)
+            if base is not None:
                 headers = picked(response.headers, ANSWER_HEADERS)
-                request_headers = picked(response.request.headers, REQUEST_HEADERS)
+                subject = self._identities.subject(
+                    client, base, options, response, headers, lasting=not isinstance(call, RecordsCall)
+                )
                 if isinstance(call, InferenceCall):
-                    return engine.saw(call, headers, request_headers)
+                    return engine.saw(call, subject, headers.get(b"date"))
                 if not isinstance(call, TrainingUpload):
-                    engine.observe(call, headers, request_headers, partial(body_if_read, response))
+                    engine.observe(call, subject, headers.get(b"date"), partial(body_if_read, response))
             elif engine.config.enabled and not isinstance(call, TrainingUpload):
                 self._tell_inactive(own_url(client, options.url))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
         return None
 
-    def gone(
-        self, client: object, options: RequestOptions, error: openai.NotFoundError
+    def identify(self, client: Any, options: RequestOptions, response: Response) -> Subject:
+        """Return whom any answer of a guarded host is about, errors included, and remember it."""
+        base = base_of_url(own_url(client, options.url))
+        headers = picked(response.headers, ANSWER_HEADERS)
+        subject = self._identities.subject(client, base, options, response, headers, lasting=False)
+        self.engine.recorder.name(subject)
+        return subject
+
+    def failed(
+        self, client: Any, options: RequestOptions, error: openai.APIStatusError
     ) -> FineTunedModelShutDownError | None:
-        """Return what a 404 means, if it is for a fine-tuned model whose day has come. Never fails."""
+        """Learn whom an error was given to; return what it means if it is for a model whose day has come.
+
+        It never fails.
+        """
         try:
+            if self._engine is None or self._base_at(client, options.url) is None:
+                return None
+            self.identify(client, options, error.response)
             call = classify(options)
-            if isinstance(call, InferenceCall) and self.applies_to(client, error.response.request.url):
-                return self.engine.gone(error, call)
+            if isinstance(error, openai.NotFoundError) and isinstance(call, InferenceCall):
+                return self._engine.gone(error, call)
         except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(failure)
         return None
+
+    def credentials(self, client: Any, headers: object = None, url: str = "") -> Credentials:
+        """Return what a request with ``headers`` of its own to ``url`` will be sent with."""
+        return self._identities.credentials(client, base_of_url(own_url(client, url)), headers)
 
     def use(self, client: Any) -> None:
         """Look after the window in the background as long as ``client`` is there. Never fails."""
@@ -255,16 +289,9 @@ def _keeps(config: GuardConfig) -> bool:
     return config.enabled and config.keep_alive is not None and config.keep_alive.background
 
 
-def credentials(api_key: object, *headers: Mapping[str, object]) -> Credentials:
-    """Return what a request will be sent with; later headers win, whatever their case."""
-    # A value that is no text is the SDK's way to leave a header out.
-    sent = {name.lower(): value for each in headers for name, value in each.items()}
-    key = f"Bearer {api_key}" if isinstance(api_key, str) and api_key else ""
-    authorization, organization = sent.get("authorization", key), sent.get("openai-organization")
-    return Credentials(
-        authorization if isinstance(authorization, str) else "",
-        organization if isinstance(organization, str) and organization else None,
-    )
+def base_of_url(url: Url) -> str:
+    """Return where the API is that a URL object points at."""
+    return base_of(url.scheme, url.host, url.port, url.path)
 
 
 def _config_error(error: Exception) -> GuardConfigError:

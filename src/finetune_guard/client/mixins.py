@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
 
-from finetune_guard.client.binding import Binding, credentials
+from finetune_guard.client.binding import Binding
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.own_requests import given_headers, own_request, reply_from
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
@@ -65,14 +65,13 @@ class Guarded:
 
     with_options = copy
 
-    def _guard_credentials(self, headers: Mapping[str, object] | None = None) -> Credentials:
-        client: Any = self
-        return credentials(client.api_key, client.default_headers, headers or {})
+    def _guard_credentials(self, headers: Mapping[str, object] | None = None, url: str = "") -> Credentials:
+        return self._finetune_guard.credentials(self, headers, url)
 
-    def _guard_flow(self, call: GuardedCall, headers: Mapping[str, object]) -> Flow[Admission]:
-        """What decides about ``call``; nothing is asked where that would go to a host that isn't guarded."""
-        guard, credentials = self._finetune_guard.engine, self._guard_credentials(headers)
-        if not self._guard_is_active():
+    def _guard_flow(self, call: GuardedCall, headers: Mapping[str, object], url: str) -> Flow[Admission]:
+        """What decides about ``call``; nothing is asked where that would go to another API than the call."""
+        guard, credentials = self._finetune_guard.engine, self._guard_credentials(headers, url)
+        if not self._guard_is_active() or credentials.base != self._guard_credentials(headers).base:
             return guard.judge(call, credentials)
         return guard.authorize(call, credentials, self._guard_admin_key())
 
@@ -107,28 +106,31 @@ class SyncGuarded(Guarded, SyncBase):
         if call is None:
             try:
                 return super().request(cast_to, options, *args, **kwargs)
-            except openai.NotFoundError as error:
-                gone = self._finetune_guard.gone(self, options, error)
+            except openai.APIStatusError as error:
+                gone = self._finetune_guard.failed(self, options, error)
                 if gone is None:
                     raise
                 raise gone from error
         from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
 
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = self._guard_flow(call, headers)
+        flow = self._guard_flow(call, headers, options.url)
         for warning in admission.admit(call, self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
             return super().request(cast_to, options, *args, **kwargs)
-        except openai.PermissionDeniedError as error:
+        except openai.APIStatusError as error:
+            self._finetune_guard.failed(self, options, error)
             if not admission.is_refused_creation(call, error):
                 raise
-            raise admission.refusal_error(error, guard) from error
+            credentials = self._guard_credentials(headers, options.url)
+            raise admission.refusal_error(error, guard, credentials) from error
 
     def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
         if given["cast_to"] is Reply:
-            return reply_from(given["response"], guard.engine)
+            subject = guard.identify(self, given["options"], given["response"])
+            return reply_from(given["response"], subject, guard.engine.decider.now())
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
@@ -159,7 +161,12 @@ class SyncGuarded(Guarded, SyncBase):
         return drive(flow, partial(self._guard_ask, headers=headers or {}))
 
     def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
-        return super().request(Reply, own_request(call, headers))
+        options = own_request(call, headers)
+        try:
+            return super().request(Reply, options)
+        except openai.APIStatusError as error:
+            self._finetune_guard.failed(self, options, error)
+            raise
 
 
 class AsyncGuarded(Guarded, AsyncBase):
@@ -178,28 +185,31 @@ class AsyncGuarded(Guarded, AsyncBase):
         if call is None:
             try:
                 return await super().request(cast_to, options, *args, **kwargs)
-            except openai.NotFoundError as error:
-                gone = self._finetune_guard.gone(self, options, error)
+            except openai.APIStatusError as error:
+                gone = self._finetune_guard.failed(self, options, error)
                 if gone is None:
                     raise
                 raise gone from error
         from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
 
         guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = self._guard_flow(call, headers)
+        flow = self._guard_flow(call, headers, options.url)
         for warning in admission.admit(call, await self._guard_drive(flow, headers), guard, self):
             warn_caller(warning)
         try:
             return await super().request(cast_to, options, *args, **kwargs)
-        except openai.PermissionDeniedError as error:
+        except openai.APIStatusError as error:
+            self._finetune_guard.failed(self, options, error)
             if not admission.is_refused_creation(call, error):
                 raise
-            raise await in_thread(admission.refusal_error, error, guard) from error
+            credentials = self._guard_credentials(headers, options.url)
+            raise await in_thread(admission.refusal_error, error, guard, credentials) from error
 
     async def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
         if given["cast_to"] is Reply:
-            return reply_from(given["response"], guard.engine)
+            subject = guard.identify(self, given["options"], given["response"])
+            return reply_from(given["response"], subject, guard.engine.decider.now())
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
@@ -230,4 +240,9 @@ class AsyncGuarded(Guarded, AsyncBase):
         return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
 
     async def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
-        return await super().request(Reply, own_request(call, headers))
+        options = own_request(call, headers)
+        try:
+            return await super().request(Reply, options)
+        except openai.APIStatusError as error:
+            self._finetune_guard.failed(self, options, error)
+            raise

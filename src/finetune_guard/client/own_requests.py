@@ -7,17 +7,18 @@ tells them from the user's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from finetune_guard.client.sdk_compat import FinalRequestOptions
 from finetune_guard.clock import answered_at
-from finetune_guard.domain.organizations import organization_slug, sent_with
+from finetune_guard.domain.organizations import tells_whose
 from finetune_guard.openai_api.flow import ApiCall, Reply
+from finetune_guard.recording.notes import Subject
 
-if TYPE_CHECKING:
-    from finetune_guard.engine.guard import Guard
 
-_WHOSE = ("authorization", "openai-organization", "openai-project")
+def _says_whose(name: str) -> bool:
+    return name == "openai-project" or tells_whose(name)
 
 
 def own_request(call: ApiCall, headers: Mapping[str, Any]) -> FinalRequestOptions:
@@ -41,18 +42,14 @@ def own_request(call: ApiCall, headers: Mapping[str, Any]) -> FinalRequestOption
 def given_headers(options: Any) -> dict[str, Any]:
     """Return the headers of a user's request that say on whose behalf it is made, or that leave that out."""
     headers = options.headers if isinstance(options.headers, Mapping) else {}
-    return {name: value for name, value in headers.items() if name.lower() in _WHOSE}
+    return {name: value for name, value in headers.items() if _says_whose(name.lower())}
 
 
-def reply_from(response: Any, guard: Guard) -> Reply:
+def reply_from(response: Any, subject: Subject, now: datetime) -> Reply:
     """Return what a flow may know of ``response``; the SDK has read its body already."""
     try:
         body = response.json()
     except (RecursionError, ValueError):
         body = None
-    return Reply(
-        body=body,
-        organization=organization_slug(response.headers.get("openai-organization")),
-        credentials=sent_with(response.request.headers),
-        at=answered_at(response.headers.get("date"), guard.decider.now()),
-    )
+    at = answered_at(response.headers.get("date"), now)
+    return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)

@@ -40,6 +40,7 @@ __all__ = [
     "http_client",
     "is_azure",
     "job_creation_request",
+    "puts_the_key_in_later",
     "refresh_api_key",
 ]
 
@@ -52,6 +53,18 @@ def base_url(client: Any) -> Any:
 def http_client(client: Any) -> Any:
     """Return the ``httpx`` or ``httpx2`` client that ``client`` sends with (1.55.3 to 3.57.0)."""
     return client._client  # noqa: SLF001
+
+
+def puts_the_key_in_later(client: Any) -> bool:
+    """Whether the key is put in while a request is sent: by the HTTP client's ``auth`` or by the SDK itself.
+
+    ``_client`` and ``custom_auth`` are in 1.55.3 to 3.57.0, ``workload_identity`` in 2.34 to 3.57.0 and
+    ``_provider`` in 3.20 to 3.57.0.
+    """
+    own = ("workload_identity", "_provider", "custom_auth")
+    return getattr(http_client(client), "auth", None) is not None or any(
+        getattr(client, name, None) is not None for name in own
+    )
 
 
 def has_callable_key(client: Any) -> bool:

@@ -22,6 +22,11 @@ def port_of(scheme: str, port: int | None) -> int | None:
     return port if port is not None else _OWN_PORTS.get(scheme.lower())
 
 
+def base_of(scheme: str, host: str, port: int | None, path: str) -> str:
+    """Return where an API is, in one spelling: host, port and path prefix."""
+    return f"{normalized(host)}:{port_of(scheme, port)}{path.rstrip('/')}"
+
+
 def matches(pattern: str, host: str, port: int | None) -> bool:
     """Whether ``pattern`` means ``host``.
 

@@ -4,7 +4,8 @@
   It is what a history is called as soon as it is known.
 * The **id**, ``org-…``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. Where a
   gateway strips the response's headers it is the best name there is.
-* A **key**, with the request header it was sent with: a salted hash of both stands for them.
+* **Credentials**: the keys that a request was sent with, the ``OpenAI-Organization`` header beside them, and
+  where it was sent. A salted hash stands for them.
 * **Projects**, ``proj_…``: parts of one organization.
 
 All but the slug are aliases of it, learnt from responses.
@@ -13,7 +14,7 @@ All but the slug are aliases of it, learnt from responses.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
@@ -22,6 +23,9 @@ _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _LONGEST_SLUG = 128
 _ID = re.compile(r"org-[A-Za-z0-9]{1,64}")
 _PROJECT = re.compile(r"proj_[A-Za-z0-9]{1,64}")
+_ORGANIZATION = "openai-organization"
+_NO_CREDENTIALS = frozenset(("cache", "csrf", "idempotency", "websocket", "xsrf"))
+"""Words of header names that hold something else under the name of a key, often another at each request."""
 
 ALIAS_PREFIX = "key:"
 """How a history is named whose organization isn't known yet; no slug and no id has a colon."""
@@ -32,33 +36,63 @@ UNNAMED = "key:"
 
 
 class Credentials(NamedTuple):
-    """What a request is sent with that tells whose it is. It never shows the key.
+    """What a request is sent with that tells whose it is. It never shows a key.
 
     Attributes:
-        authorization: The ``Authorization`` header; empty when it isn't known before the request.
+        authorization: The ``Authorization`` header; empty when there is none.
         organization: The ``OpenAI-Organization`` request header, if any.
+        base: Where it is sent: host, port and path prefix of the API, as ``base_of`` writes them.
+        keys: Name and value of every other header that ``tells_whose``, sorted.
     """
 
     authorization: str
     organization: str | None = None
+    base: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        return f"Credentials(authorization='...', organization={self.organization!r})"
+        return f"Credentials(authorization='...', organization={self.organization!r}, base={self.base!r})"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anything in them can be a key."""
+        return bool(self.authorization or self.keys)
 
     def alias(self, salt: bytes) -> str:
         """Return the salted hash that stands for these credentials; the key can't be read from it."""
         digest = blake2b(key=salt[:64], digest_size=16, person=b"finetune-guard")
-        digest.update(self.authorization.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-        digest.update((self.organization or "").encode("utf-8", "surrogatepass"))
+        named = (self.base, self.authorization, self.organization or "")
+        for part in (*named, *(text for header in self.keys for text in header)):
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return ALIAS_PREFIX + digest.hexdigest()
 
 
-def sent_with(request_headers: Mapping[str, str]) -> Credentials:
-    """Return what a request was sent with, from its headers."""
-    return Credentials(
-        request_headers.get("authorization") or "", request_headers.get("openai-organization") or None
+@lru_cache(maxsize=256)
+def tells_whose(header: str) -> bool:
+    """Whether a request header, by its name in lower case, can tell whose the request is.
+
+    That is ``OpenAI-Organization`` and every header whose name says that it holds a key, such as
+    ``Authorization``, ``X-API-Key`` or ``Helicone-Auth``.
+    """
+    words = re.split(r"[^a-z0-9]", header)
+    if not _NO_CREDENTIALS.isdisjoint(words):
+        return False
+    return header == _ORGANIZATION or any(
+        word.startswith("auth") or word.endswith(("auth", "key", "token")) for word in words
     )
+
+
+def sent_with(headers: Iterable[tuple[str, str]], base: str = "") -> Credentials:
+    """Return the credentials that a request was sent with.
+
+    Args:
+        headers: The request's headers, or those that ``tells_whose`` picks; names in lower case.
+        base: Where it was sent.
+    """
+    sent = {name: value for name, value in headers if value and tells_whose(name)}
+    authorization, organization = sent.pop("authorization", ""), sent.pop(_ORGANIZATION, None)
+    return Credentials(authorization, organization, base, tuple(sorted(sent.items())))
 
 
 def organization_slug(header: str | None) -> str | None:

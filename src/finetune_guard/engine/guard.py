@@ -30,7 +30,7 @@ from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
-from finetune_guard.engine.observer import Headers, Observer
+from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_sync import (
     NO_ADMIN_KEY,
@@ -42,7 +42,7 @@ from finetune_guard.engine.usage_sync import (
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent, is_due
@@ -87,6 +87,7 @@ class Guard:
         self.decider = Decider(config, self.recorder)
         self._observer = Observer(self.recorder, self.ends, self.policy.window)
         self._identification = Identification(self.recorder, self.decider, self.ends)
+        self._recorded_for: set[Credentials] = set()
         self._tried: dict[Credentials, tuple[datetime, list[UsageSyncError]]] = {}
 
     def applies_to(self, host: str, port: int | None) -> bool:
@@ -95,28 +96,41 @@ class Guard:
 
     # What is remembered after a call.
 
-    def saw(
-        self, call: InferenceCall, headers: Headers, request_headers: Headers
-    ) -> FineTuneGuardWarning | None:
+    def identified(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
+        """Remember whose the credentials of a request are, as its answer tells.
+
+        Args:
+            subject: The organization that the answer named, and what the request was sent with.
+            project: The project that the answer named.
+            placeholder: What stood for the credentials until they were known, if something did.
+        """
+        self.recorder.name(subject)
+        if project is not None:
+            self.recorder.learn(subject, names=(project,))
+        if placeholder is not None and placeholder in self._recorded_for and subject.organization is not None:
+            self._recorded_for.discard(placeholder)
+            self.recorder.learn(Subject(subject.organization, placeholder), told())
+
+    def saw(self, call: InferenceCall, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
         now, model = self.decider.now(), call.model
-        self._observer.saw(model, headers, request_headers, now)
+        self._observer.saw(model, subject, date, now)
         return self.ends.in_use(model, now)
 
     def observe(
         self,
         call: JobCreation | RecordsCall,
-        headers: Headers,
-        request_headers: Headers,
+        subject: Subject,
+        date: bytes | None,
         body: Callable[[], object],
     ) -> None:
         """Note what another successful call tells, and its JSON body if the SDK has read that already."""
-        self._observer.observe(call, headers, request_headers, body, self.decider.now())
+        self._observer.observe(call, subject, date, body, self.decider.now())
 
-    def refused(self, error: openai.APIStatusError) -> Eligibility:
-        """Remember the API's refusal and return the eligibility that it means."""
-        subject, refusal = self._observer.refused(error, self.decider.now())
-        evidence, _ = self.decider.evidence(subject.credentials)
+    def refused(self, error: openai.APIStatusError, credentials: Credentials) -> Eligibility:
+        """Remember the API's refusal of ``credentials`` and return the eligibility that it means."""
+        refusal = self._observer.refused(error, credentials, self.decider.now())
+        evidence, _ = self.decider.evidence(credentials)
         return self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
 
     def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
@@ -142,6 +156,8 @@ class Guard:
         if self.config.enabled:
             source = Source.OBSERVED if at is None else Source.IMPORTED
             subject = Subject(self.decider.organization_of(credentials), credentials)
+            if subject.organization is None:
+                self._recorded_for.add(credentials)
             self.recorder.note(subject, model, source, moment)
 
     # What people ask for.

@@ -140,13 +140,18 @@ def _endpoint(method: str, url: str) -> _Endpoint | RecordsCall | None:
     return _POSTED_TO.get(path) if method == "post" else None
 
 
+def root_path(path: str) -> str:
+    """Return the path of the API's root, without a slash at its end, from that of an absolute URL."""
+    root, version, _ = path.partition("/v1/")  # a gateway's root may be longer than that
+    return root + version.rstrip("/") if version else ""
+
+
 def _path(url: str) -> str:
     """The path below the API's root: ``/chat/completions`` for every way to write it."""
     path = url.split("?", 1)[0].split("#", 1)[0]
     if "://" in path:
-        path = path.split("://", 1)[1].partition("/")[2]
-        root, version, rest = f"/{path}".partition("/v1/")  # a gateway's root may be longer than that
-        path = rest if version else root
+        path = "/" + path.split("://", 1)[1].partition("/")[2]
+        path = path.removeprefix(root_path(path))
     return "/" + path.strip("/")
 
 

@@ -1,0 +1,212 @@
+"""Whose a client's evidence is: where its requests go, what they are sent with, and what any answer names."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+import respx
+
+from finetune_guard import GuardConfig, NotEligibleError
+from tests.client.both_ways import HTTP, done
+from tests.support.constants import BASE, MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+MODEL = f"ft:{BASE}:acme::AbC123xY"
+EVERY_HOST = ("api.openai.com", "gateway.example", "other.example")
+
+
+class Signer(HTTP.Auth):
+    """Puts a key into a request while it is sent, as workload identities do."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def auth_flow(self, request):
+        request.headers["Authorization"] = f"Bearer {self.key}"
+        yield request
+
+
+@pytest.fixture
+def open_client(way, closing, clock, store):
+    """Makes clients that share a history; ``signs_with`` names the key that the HTTP client puts in."""
+
+    def make(*, signs_with=None, **options):
+        if signs_with is not None:
+            options["http_client"] = way.http_client(auth=Signer(signs_with))
+        guard = GuardConfig(store=store, clock=clock, hosts=EVERY_HOST)
+        return closing(way.guarded(**{"api_key": "sk-1", "max_retries": 0, "guard": guard, **options}))
+
+    return make
+
+
+@pytest.fixture
+def slugs(wire):
+    """What the API answers by: the slug of each key's organization; none where headers are stripped."""
+    known = {}
+
+    def answer(request):
+        slug = known.get(request.headers["authorization"].removeprefix("Bearer "))
+        body = {"object": "list", "data": [], "id": "x", "created": 1, "choices": []}
+        return respx.MockResponse(200, json=body, headers={"openai-organization": slug} if slug else {})
+
+    wire.route().mock(side_effect=answer)
+    return known
+
+
+async def infer(client, **options):
+    await done(client.chat.completions.create(model=MODEL, messages=MESSAGES, **options))
+
+
+async def is_eligible(client):
+    return "eligible" == (await done(client.guard.check())).verdict.value
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"base_url": "https://other.example/v1"},
+        {"base_url": "https://gateway.example:8443/v1"},
+        {"base_url": "https://gateway.example/team-b/v1"},
+        {"default_headers": {"X-Portkey-Virtual-Key": "vk-2"}},
+        {"default_headers": {"helicone-auth": "Bearer hc-1"}},
+        {"default_headers": {"cf-aig-authorization": "Bearer cf-1"}},
+        {"organization": "org-Else"},
+    ],
+)
+async def test_one_key_in_two_places_is_two_organizations(open_client, slugs, other):
+    """A placeholder may stand for another key at each gateway: neither has the other's inferences."""
+    usual = {"base_url": "https://gateway.example/v1"}
+    here, there = open_client(**usual), open_client(**{**usual, **other})
+    await infer(here)
+    assert await is_eligible(here)
+    assert not await is_eligible(there)
+    await infer(there)
+    await done(there.guard.flush())
+    assert await is_eligible(there)
+    assert await is_eligible(open_client(**{**usual, **other}))
+
+
+async def test_what_tells_no_key_makes_no_difference(open_client, slugs):
+    """Idempotency keys, other spellings of the host and headers of other kinds leave the history one."""
+    await infer(open_client(), extra_headers={"Idempotency-Key": "1", "X-Trace": "a"})
+    assert await is_eligible(open_client(base_url="https://API.openai.com:443/v1/"))
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
+async def test_an_error_tells_whose_the_key_is(open_client, slugs, wire, status):
+    """The header of every answer names the organization; the error is the one that the SDK raises."""
+    slugs["sk-1"] = "acme-1"
+    await infer(open_client())
+    stranger = open_client(api_key="sk-2")
+    wire.routes.clear()
+    wire.route().respond(status, json={"error": {}}, headers={"openai-organization": "acme-1"})
+    with pytest.raises(openai.APIStatusError) as caught:
+        await infer(stranger)
+    assert status == caught.value.status_code
+    assert (await done(stranger.guard.check())).organization == "acme-1"
+    assert await is_eligible(stranger)
+
+
+async def test_an_error_of_the_guards_own_request_tells_it_too(open_client, slugs, wire):
+    """A key that may not list models still learns whose it is, so that its job is let through."""
+    slugs["sk-1"] = "acme-1"
+    await infer(open_client())
+    stranger = open_client(api_key="sk-2")
+    wire.routes.clear()
+    forbidden = {"status_code": 403, "json": {"error": {}}, "headers": {"openai-organization": "acme-1"}}
+    wire.get().respond(**forbidden)
+    wire.post(path="/v1/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
+    job = await done(stranger.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+    assert "ftjob-1" == job.id
+
+
+@pytest.mark.parametrize("answer", ["an inference", "a list", "an error"])
+async def test_a_key_that_moved_counts_for_whom_the_next_answer_names(open_client, slugs, wire, answer):
+    """From that answer on neither what was cached nor what was stored of the former organization counts."""
+    slugs["sk-1"] = "acme-1"
+    client = open_client()
+    await infer(client)
+    await done(client.guard.flush())
+    assert await is_eligible(client)
+    slugs["sk-1"] = "globex-2"
+    if answer == "an inference":
+        await infer(client)
+    elif answer == "a list":
+        await done(client.models.list())
+    else:
+        wire.routes.clear()
+        wire.route().respond(429, json={"error": {}}, headers={"openai-organization": "globex-2"})
+        with pytest.raises(openai.RateLimitError):
+            await infer(client)
+    found = await done(client.guard.check())
+    assert ("globex-2", answer == "an inference") == (found.organization, found.verdict.value == "eligible")
+
+
+# Keys that are put in while a request is sent.
+
+
+async def test_a_key_that_is_put_in_later_is_the_one_that_counts(open_client, slugs):
+    """Two clients that look alike, and are signed with different keys, have a history each."""
+    acme, globex = open_client(signs_with="sk-acme"), open_client(signs_with="sk-globex")
+    await infer(acme)
+    assert await is_eligible(acme)
+    assert await is_eligible(acme.with_options(timeout=5))
+    assert not await is_eligible(globex)
+    await infer(globex)
+    assert await is_eligible(globex)
+    assert not await is_eligible(open_client())
+    await done(acme.guard.flush())
+    assert await is_eligible(open_client(api_key="sk-acme"))
+
+
+async def test_what_is_recorded_before_the_key_is_known(open_client, slugs):
+    """It is no other client's evidence, and is the organization's as soon as an answer names that."""
+    slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
+    acme, globex = open_client(signs_with="sk-acme"), open_client(signs_with="sk-globex")
+    await done(acme.guard.record(MODEL))
+    await done(acme.guard.flush())
+    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    for each in (acme, globex):
+        await done(each.models.list())
+        await done(each.guard.flush())
+    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    assert await is_eligible(open_client(signs_with="sk-acme")) is False  # whose key nobody has seen yet
+    named = open_client(api_key="sk-acme")
+    assert "acme-1" == (await done(named.guard.check(refresh=True))).organization
+    assert await is_eligible(named)
+
+
+async def test_a_job_is_decided_by_the_key_that_is_sent(open_client, slugs):
+    """Before the first request the guard's own tells whose the key is that is put in."""
+    slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
+    await infer(open_client(api_key="sk-acme"))
+    for key, goes_through in (("sk-acme", True), ("sk-globex", False)):
+        client = open_client(signs_with=key)
+        try:
+            await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+        except NotEligibleError:
+            assert not goes_through
+        else:
+            assert goes_through
+
+
+async def test_a_key_that_changes_is_followed(open_client, slugs):
+    """Each request counts for the key that it was sent with, and a decision for the latest."""
+    slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
+    client = open_client(signs_with="sk-acme")
+    signer = client._client.auth
+    await infer(client)
+    for key, slug in (("sk-globex", "globex-2"), ("sk-acme", "acme-1"), ("sk-globex", "globex-2")):
+        signer.key = key
+        await done(client.models.list())
+        found = await done(client.guard.check())
+        assert (slug, key == "sk-acme") == (found.organization, found.verdict.value == "eligible")
+
+
+@pytest.mark.parametrize("host", ["gateway.example:443", "GATEWAY.example.", "*.example:443"])
+async def test_a_host_is_guarded_however_it_is_spelled(way, closing, host):
+    """An entry in ``hosts`` means the host, with the scheme's own port and a trailing dot too."""
+    guard = GuardConfig(store="memory", hosts=[host])
+    for base_url in ("https://gateway.example/v1", "https://gateway.example.:443/v1"):
+        assert closing(way.guarded(api_key="sk-1", base_url=base_url, guard=guard)).guard.active
