@@ -133,7 +133,7 @@ def list_of_names(value):
 
 def raw_value(value):
     """The bytes of a row on a server are text within bounds, or an error."""
-    for row in (key("evidence", "acme"), key("salt"), redis_keys.index_of("evidence")):
+    for row in (("evidence", "acme"), ("salt",), redis_keys.index_of(("evidence",))):
         text = read(partial(redis_keys.text_of, row, value), UnreadableRowError)
         assert text is None or len(text) <= redis_keys.max_bytes(row)
 

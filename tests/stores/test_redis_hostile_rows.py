@@ -11,7 +11,7 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
-from finetune_guard.stores.redis.keys import MAX_ROWS, index_of
+from finetune_guard.stores.redis.keys import MAX_ROWS
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -25,11 +25,11 @@ ROWS = {
     key("alias", "key:1"): lambda store, activity: store.organization_of("key:1"),
     key("shutdown", MODEL): lambda store, activity: store.announced(),
     key("salt"): lambda store, activity: store.salt(create=True),
-    index_of("evidence"): lambda store, activity: store.organizations(),
-    index_of("alias"): lambda store, activity: store.aliases(),
-    index_of("shutdown"): lambda store, activity: store.announced(),
-    index_of("model", "acme"): lambda store, activity: store.history("acme"),
-    index_of("day", "acme"): lambda store, activity: store.link("acme", "umbrella"),
+    key("index", "evidence"): lambda store, activity: store.organizations(),
+    key("index", "alias"): lambda store, activity: store.aliases(),
+    key("index", "shutdown"): lambda store, activity: store.announced(),
+    key("index", "model", "acme"): lambda store, activity: store.history("acme"),
+    key("index", "day", "acme"): lambda store, activity: store.link("acme", "umbrella"),
 }
 
 
@@ -169,7 +169,7 @@ def test_a_planted_lease_ends_with_its_time(filled, server, prefix):
 def test_more_names_than_can_be_read_are_an_error(filled, server, prefix):
     """A list that names a million rows is not followed."""
     names = ",".join(f'"{number}"' for number in range(MAX_ROWS + 1))
-    server.set(prefix + index_of("model", "acme"), f"1:[{names}]")
+    server.set(prefix + key("index", "model", "acme"), f"1:[{names}]")
 
     with pytest.raises(StoreError, match="list of names"):
         filled.history("acme")

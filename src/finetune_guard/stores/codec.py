@@ -189,20 +189,17 @@ def _read(adapter: TypeAdapter[_T], value: object) -> _T:
 
 def _understood(text: str, invalid: ValidationError) -> str:
     """Return the JSON of a row without its unknown fields and sources; raise ``invalid`` if more is wrong."""
-    errors = invalid.errors(include_url=False, include_context=False)
-    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
-    unknown += [error["loc"][:-1] for error in errors if error["loc"][-1:] == ("[key]",)]
     row = json.loads(text)
-    for error in errors:
+    for error in invalid.errors(include_url=False, include_context=False):
         where = error["loc"]
-        if any(where[: len(each)] == each for each in unknown):
-            continue
-        if error["type"] != "enum" or not isinstance(error["input"], str):
+        if error["type"] == "extra_forbidden":
+            _parent(row, where).pop(where[-1], None)
+        elif error["type"] != "enum" or not isinstance(error["input"], str):
             raise invalid
-        # Of all sources this one says least about where the inference was seen.
-        _parent(row, where)[where[-1]] = Source.IMPORTED.value
-    for each in unknown:
-        _parent(row, each).pop(each[-1], None)
+        elif where[-1] == "[key]":  # the count of an unknown source
+            _parent(row, where[:-1]).pop(where[-2], None)
+        else:  # of all sources this one says least about where the inference was seen
+            _parent(row, where)[where[-1]] = Source.IMPORTED.value
     return json.dumps(row)
 
 

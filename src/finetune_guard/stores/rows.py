@@ -103,7 +103,7 @@ class RowStore(Store):
             checked(name)
 
         def merge(change: Change) -> None:
-            found = change.read(*touched(history.organization, history.models, history.daily))
+            found = change.read(*_named(history.organization, history.models, history.daily))
             _write(change, _history(found, history.organization).merged(history), found)
 
         self._change("merge what is known about an organization", merge)
@@ -218,8 +218,19 @@ class RowStore(Store):
         self._change("give a lease back", give_back)
 
 
-def touched(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:
-    """Return the rows of a history that a change touches: thousands of models are not read for one."""
+def touched(organization: str, activities: Sequence[Activity]) -> list[Row]:
+    """Return the rows that change when inferences are recorded: thousands of models are not read for one."""
+    models = {activity.inference.model for activity in activities}
+    return _named(organization, models, {day for activity in activities for day in activity.counts})
+
+
+def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
+    """Add inferences to an organization's history."""
+    found = change.read(*touched(organization, activities))
+    _write(change, _history(found, organization).recorded_all(activities), found)
+
+
+def _named(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:
     return [
         ("evidence", organization),
         *(("model", organization, model) for model in models),
@@ -227,19 +238,11 @@ def touched(organization: str, models: Iterable[str], days: Iterable[date]) -> l
     ]
 
 
-def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
-    """Add inferences to an organization's history."""
-    models = {activity.inference.model for activity in activities}
-    days = {day for activity in activities for day in activity.counts}
-    found = change.read(*touched(organization, models, days))
-    _write(change, _history(found, organization).recorded_all(activities), found)
-
-
 def _move(change: Change, alias: str, organization: str) -> None:
     """Merge what is kept under an alias into the organization's history, and remove it there."""
     kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
     history = _history(kept, alias)
-    found = change.read(*touched(organization, history.models, history.daily))
+    found = change.read(*_named(organization, history.models, history.daily))
     renamed = {
         (kind, organization, *names): codec.renamed(text, organization)
         for (kind, _, *names), text in kept.items()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.codec import SCHEMA_VERSION
+from finetune_guard.stores.contention import BusyError, repeated
 from finetune_guard.stores.disk import faults, folder
 from finetune_guard.stores.disk.forking import calm
 from finetune_guard.stores.disk.set_aside import set_aside
@@ -82,20 +83,8 @@ class Database:
     def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
         calm.give_way(_FORK_SECONDS)
         try:
-            try:
-                return self._recovering(once)
-            except Exception as exc:
-                if not faults.is_contended(exc):
-                    raise
-            import tenacity  # noqa: PLC0415 (needed in this rare case only)
-
             # The lock is free between two attempts, so other threads read meanwhile.
-            return tenacity.Retrying(
-                stop=tenacity.stop_after_delay(patience.total_seconds()),
-                wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.25),
-                retry=tenacity.retry_if_exception(faults.is_contended),
-                reraise=True,
-            ).wraps(lambda: self._recovering(once))()
+            return repeated(lambda: self._recovering(once), faults.is_contended, patience, longest_pause=0.25)
         except StoreError:
             raise
         except Exception as exc:
@@ -125,7 +114,7 @@ class Database:
                 raise
             self.close()
             if faults.is_unopenable(exc) and self._was_replaced():
-                raise faults.BusyError("another process has just replaced the database") from exc
+                raise BusyError("another process has just replaced the database") from exc
             raise
 
     def _was_replaced(self) -> bool:

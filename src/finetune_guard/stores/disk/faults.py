@@ -6,6 +6,7 @@ import errno
 import sqlite3
 
 from finetune_guard.stores.codec import UnreadableRowError
+from finetune_guard.stores.contention import BusyError
 
 # By their texts: sqlite3 gives error codes since Python 3.11 only.
 _CONTENDED = ("is locked", "locking protocol")
@@ -13,10 +14,6 @@ _DAMAGED = ("not a database", "malformed", "unsupported file format")
 _FULL = ("is full", "disk i/o error")
 _READ_ONLY = ("readonly", "read-only", "unable to open")
 _ELSEWHERE = "set FINETUNE_GUARD_STORE to a folder of your own, or to memory."
-
-
-class BusyError(Exception):
-    """Another process is doing what only one may do at a time."""
 
 
 def is_contended(fault: BaseException) -> bool:

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from finetune_guard.stores.disk.faults import BusyError, is_damaged, summary
+from finetune_guard.stores.contention import BusyError
+from finetune_guard.stores.disk.faults import is_damaged, summary
 from finetune_guard.stores.disk.folder import DATABASE
 
 KEPT = 5

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import redis
 
 from finetune_guard.stores.codec import UnreadableRowError
-from finetune_guard.stores.redis.rows import BusyError, UnansweredError, lost
+from finetune_guard.stores.contention import BusyError
+from finetune_guard.stores.redis.rows import UnansweredError, lost
 
 COMMANDS = "GETRANGE, SET, PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC"
 """Every command that a server must allow; SELECT too, when the URL names a database other than 0."""

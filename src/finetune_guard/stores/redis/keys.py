@@ -1,4 +1,4 @@
-"""How rows are named and bounded on a server: tables of rows, each with a list of its names."""
+"""Which rows of a server are listed in an index, and how long their text may be."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from finetune_guard.domain.text import Line
 from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
-from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, parts
+from finetune_guard.stores.keys import MAX_NAME_LENGTH, Row
 
 MAX_ROWS = 100_000
 """Rows that a table may have at most."""
 
-SCHEMA = key("schema")
+SCHEMA: Row = ("schema",)
 """The row that says which form all others have."""
 
 _LISTED = frozenset({"alias", "day", "evidence", "model", "shutdown"})
@@ -26,12 +26,12 @@ _NAMES = TypeAdapter(
 )
 
 
-def max_bytes(row: str) -> int:
+def max_bytes(row: Row) -> int:
     """Return how long the text of a row may be."""
-    return _MAX_BYTES.get(parts(row)[0], _MAX_BYTES_OF_OTHERS)
+    return _MAX_BYTES.get(row[0], _MAX_BYTES_OF_OTHERS)
 
 
-def text_of(row: str, value: bytes) -> str:
+def text_of(row: Row, value: bytes) -> str:
     """Return the text of a row, of which one byte more was read than there may be."""
     if len(value) > max_bytes(row):
         raise UnreadableRowError("a row is longer than any that was written there")
@@ -41,19 +41,18 @@ def text_of(row: str, value: bytes) -> str:
         raise UnreadableRowError("a row is not what was written there") from None
 
 
-def index_of(kind: str, *parents: str) -> str:
-    """Return the key of the list of a table's names."""
-    return key("index", kind, *parents)
+def index_of(table: Row) -> Row:
+    """Return the row that lists the names of a table's rows."""
+    return ("index", *table)
 
 
-def entry_of(row: str) -> tuple[str, str] | None:
-    """Return the key of the list that names ``row``, and the name; None when no list does."""
-    kind, *names = parts(row)
-    return (index_of(kind, *names[:-1]), names[-1]) if kind in _LISTED else None
+def index_entry(row: Row) -> tuple[Row, str] | None:
+    """Return the index that lists ``row``, and the name it has there; None when no index does."""
+    return (index_of(row[:-1]), row[-1]) if row[0] in _LISTED else None
 
 
 def names_in(index: str | None) -> list[str]:
-    """Return the names that a list holds."""
+    """Return the names that an index lists."""
     if index is None:
         return []
     if not index.startswith(_TAG):
@@ -65,7 +64,7 @@ def names_in(index: str | None) -> list[str]:
 
 
 def changed_index(index: str | None, changes: Mapping[str, bool]) -> str | None:
-    """Return a list with the names added for which ``changes`` is true, and the others removed."""
+    """Return an index with the names added for which ``changes`` is true, and the others removed."""
     names = dict.fromkeys(names_in(index))
     for name, came in changes.items():
         if came:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
 from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
+from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.errors import store_error
-from finetune_guard.stores.keys import key
+from finetune_guard.stores.keys import Row, key
 from finetune_guard.stores.redis.keys import (
     SCHEMA,
     changed_index,
-    entry_of,
+    index_entry,
     index_of,
     max_bytes,
     names_in,
@@ -23,12 +23,9 @@ from finetune_guard.stores.redis.keys import (
 )
 from finetune_guard.stores.redis.url import RedisUrl
 
-_MAX_GLANCES = 20
+_T = TypeVar("_T")
+_MAX_LOOKS = 20
 _LONGEST_VERSION = 9
-
-
-class BusyError(Exception):
-    """Others have changed what was being read."""
 
 
 class UnansweredError(Exception):
@@ -41,11 +38,11 @@ def lost(fault: BaseException) -> Exception | None:
     return cause if isinstance(cause, (redis.ConnectionError, redis.TimeoutError)) else None
 
 
-class Rows:
+class RedisRows:
     """The rows below one prefix: strings, for strings are what can be read within bounds.
 
-    A table is the rows of one kind, each a key of its own, and a row that lists their names; neither
-    needs a look through all keys of a server that others use too.
+    Each row is a key of its own, and an index lists the names of a table's rows, so that nothing needs a
+    look through all keys of a server that others use too.
 
     Args:
         url: Where the server is. Nothing is connected before the first use.
@@ -73,59 +70,52 @@ class Rows:
         self._prefix = f"{{{url.prefix}}}:"
         self._location = url.location
 
-    def read(self, *keys: str, at_once: bool = False) -> dict[str, str]:
-        """Return those of the rows ``keys`` that exist, in one round trip.
+    def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
+        """Return those of ``rows`` that exist and every row of ``tables``, as they were at one moment.
 
-        Args:
-            keys: Which.
-            at_once: Whether all must be of the same moment.
+        It costs one round trip; with tables that have rows two, and another whenever one was added meanwhile.
         """
-        wanted = dict.fromkeys((SCHEMA, *keys))
-        with self._client.pipeline(transaction=at_once) as pipe:
-            for each in wanted:
-                pipe.getrange(self._prefix + each, 0, max_bytes(each))
-            found = {
-                each: text_of(each, value)
-                for each, value in zip(wanted, _answers(pipe), strict=True)
-                if value != b""
-            }
-        self._check_schema(found.get(SCHEMA))
-        return found
-
-    def glance(self, heads: Iterable[str], tables: Iterable[tuple[str, ...]]) -> dict[str, str]:
-        """Return the rows ``heads`` and all rows of ``tables`` as they were at one moment.
-
-        It costs two round trips, and another whenever a row was added meanwhile; one when there are none.
-        """
-        indexes = {index_of(*table): table for table in tables}
-        known: dict[str, str] = {}
-        for _ in range(_MAX_GLANCES):
+        indexes = {index_of(table): table for table in tables}
+        known: dict[Row, str] = {}
+        for _ in range(_MAX_LOOKS):
             below = [
-                key(*table, name) for index, table in indexes.items() for name in names_in(known.get(index))
+                (*table, name) for index, table in indexes.items() for name in names_in(known.get(index))
             ]
-            found = self.read(*heads, *indexes, *below, at_once=True)
-            listed = {index: found[index] for index in indexes if index in found}
+            found = self.fetch([*rows, *indexes, *below], at_once=bool(indexes))
+            listed = {index: found.pop(index) for index in indexes if index in found}
             if listed == known:
                 return found
             known = listed
         raise BusyError("others went on adding rows to it")
 
-    @contextmanager
-    def change(self) -> Iterator[Change]:
-        """Give what reads and writes rows; what was written is there at once, or a WatchError is raised.
+    def fetch(self, rows: Iterable[Row], *, at_once: bool = False) -> dict[Row, str]:
+        """Return those of ``rows`` that exist, in one round trip; of the same moment if ``at_once``."""
+        rows = tuple(rows)
+        wanted = dict.fromkeys((SCHEMA, *rows))
+        with self._client.pipeline(transaction=at_once) as pipe:
+            for row in wanted:
+                pipe.getrange(self._prefix + key(*row), 0, max_bytes(row))
+            answers = zip(wanted, _answers(pipe), strict=True)
+            found = {row: text_of(row, value) for row, value in answers if value != b""}
+        self._check_schema(found.get(SCHEMA))
+        return {row: found[row] for row in rows if row in found}
+
+    def change(self, work: Callable[[RedisChange], _T]) -> _T:
+        """Return what ``work`` returns; what it wrote is there at once, or a WatchError is raised.
 
         Raises:
             UnansweredError: It may be there, or not.
         """
         with self._client.pipeline() as pipe:
-            change = Change(self, pipe, self._prefix)
-            yield change
+            change = RedisChange(self, pipe, self._prefix)
+            result = work(change)
             change.commit()
+            return result
 
-    def take(self, row: str, text: str, ttl: timedelta) -> bool:
+    def take(self, row: Row, text: str, ttl: timedelta) -> bool:
         """Write a row that vanishes after ``ttl``, unless it is there; return whether it was written."""
-        wire = self._prefix + row
-        self.read()
+        wire = self._prefix + key(*row)
+        self.fetch(())
         with self._client.pipeline() as pipe:
             pipe.set(wire, text, nx=True, px=_milliseconds(ttl))
             pipe.pttl(wire)
@@ -154,7 +144,7 @@ class Rows:
         )
 
 
-class Change:
+class RedisChange:
     """An optimistic transaction: every row it reads is watched, and none has changed when it writes.
 
     Args:
@@ -163,31 +153,31 @@ class Change:
         prefix: What the keys on the server begin with.
     """
 
-    def __init__(self, rows: Rows, pipe: Any, prefix: str) -> None:
+    def __init__(self, rows: RedisRows, pipe: Any, prefix: str) -> None:
         self._rows = rows
         self._pipe = pipe
         self._prefix = prefix
-        self._found: dict[str, str | None] = {}
-        self._written: dict[str, str | None] = {}
-        self._ttls: dict[str, timedelta] = {}
+        self._found: dict[Row, str | None] = {}
+        self._written: dict[Row, str | None] = {}
+        self._ttls: dict[Row, timedelta] = {}
 
-    def read(self, *keys: str) -> Mapping[str, str]:
-        """Return those of the rows ``keys`` that exist, and watch them all."""
-        new = [each for each in dict.fromkeys((SCHEMA, *keys)) if each not in self._found]
+    def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
+        """Return those of ``rows`` that exist and every row of ``tables``, and watch them all."""
+        indexes = {index_of(table): table for table in tables}
+        self._fetch((SCHEMA, *rows, *indexes))
+        below = [(*table, name) for index, table in indexes.items() for name in names_in(self._found[index])]
+        self._fetch(below)
+        return {row: text for row in (*rows, *below) if (text := self._found[row]) is not None}
+
+    def _fetch(self, rows: Iterable[Row]) -> None:
+        new = [row for row in dict.fromkeys(rows) if row not in self._found]
         if new:
-            self._pipe.watch(*(self._prefix + each for each in new))
-            found = self._rows.read(*new)
-            self._found.update({each: found.get(each) for each in new})
-        return {each: text for each in keys if (text := self._found[each]) is not None}
+            self._pipe.watch(*(self._prefix + key(*row) for row in new))
+            found = self._rows.fetch(new)
+            self._found.update({row: found.get(row) for row in new})
 
-    def write(self, row: str, text: str | None, ttl: timedelta | None = None) -> None:
-        """Let the row, which must have been read, be ``text``; None removes it.
-
-        Args:
-            row: Which.
-            text: What it will be.
-            ttl: When it will vanish; None if it won't.
-        """
+    def write(self, row: Row, text: str | None, ttl: timedelta | None = None) -> None:
+        """Write a row that was read; None removes it, and with a ``ttl`` it vanishes after that time."""
         if text is not None and len(text.encode()) > max_bytes(row):
             raise UnreadableRowError("a row would be too long to be read again")
         if text == self._found[row]:
@@ -198,7 +188,7 @@ class Change:
                 self._ttls[row] = ttl
 
     def commit(self) -> None:
-        """Write everything, and the lists of names with it."""
+        """Write everything, and the indexes with it."""
         if not self._written:
             return
         self._list()
@@ -207,10 +197,11 @@ class Change:
         self._pipe.multi()
         for row, text in self._written.items():
             if text is None:
-                self._pipe.delete(self._prefix + row)
+                self._pipe.delete(self._prefix + key(*row))
             else:
                 ttl = self._ttls.get(row)
-                self._pipe.set(self._prefix + row, text, px=_milliseconds(ttl) if ttl is not None else None)
+                milliseconds = _milliseconds(ttl) if ttl is not None else None
+                self._pipe.set(self._prefix + key(*row), text, px=milliseconds)
         try:
             _answers(self._pipe)
         except Exception as exc:
@@ -219,12 +210,12 @@ class Change:
             raise UnansweredError from exc
 
     def _list(self) -> None:
-        changes: dict[str, dict[str, bool]] = {}
+        changes: dict[Row, dict[str, bool]] = {}
         for row, text in self._written.items():
-            entry = entry_of(row)
+            entry = index_entry(row)
             if entry is not None and (self._found[row] is None) != (text is None):
                 changes.setdefault(entry[0], {})[entry[1]] = text is not None
-        self.read(*changes)
+        self._fetch(changes)
         for index, names in changes.items():
             self.write(index, changed_index(self._found[index], names))
 

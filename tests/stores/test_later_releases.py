@@ -1,0 +1,111 @@
+"""What becomes of rows in which a later release has written more than this one understands."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.shutdowns import Announced
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+MODEL = "ft:gpt-4o-mini:acme::1"
+SUMMARY = ("evidence", "acme")
+INFERENCE = ("model", "acme", MODEL)
+DAY = ("day", "acme", "2026-11-22")
+SHUTDOWN = ("shutdown", "gpt-4o")
+
+
+def change_row(store, row, **fields):
+    """Do to a row what a later release would: write fields that are not known here."""
+
+    def write(change):
+        found = change.read(row)
+        change.write(row, "1:" + json.dumps(json.loads(found[row][2:]) | fields))
+
+    store._change("write", write)
+
+
+def row_of(store, row):
+    return json.loads(store._read("read", lambda rows: rows.read(row))[row][2:])
+
+
+@pytest.fixture
+def later(store, activity):
+    """A store that a later release has written to as well."""
+    store.record("acme", [activity(count=2)])
+    store.announce({"gpt-4o": Announced(day=None, seen_at=NOW)})
+    change_row(store, SUMMARY, tier={"name": "5", "since": [1, None]}, nothing=None)
+    known = row_of(store, SUMMARY)["last_inference"]
+    change_row(store, SUMMARY, last_inference=known | {"source": "webhook", "region": "eu"})
+    change_row(store, INFERENCE, source="webhook", region="eu")
+    change_row(store, DAY, webhook=7)
+    change_row(store, SHUTDOWN, replacement="gpt-6")
+    return store
+
+
+def test_what_is_understood_is_read(later):
+    """A field or a source of a later release hides nothing of what stands beside it."""
+    last = later.evidence("acme").last_inference
+
+    assert (NOW, MODEL, Source.IMPORTED) == (last.at, last.model, last.source)
+    assert {MODEL: last} == later.history("acme").models
+    assert {NOW.date(): {Source.OBSERVED: 2}} == later.history("acme").daily
+    assert {"gpt-4o": Announced(day=None, seen_at=NOW)} == later.announced()
+
+
+def test_what_did_not_change_stays_as_it_was(later, activity):
+    """Facts that nothing newer replaces keep all that a later release said of them."""
+    before = {row: row_of(later, row) for row in (SUMMARY, INFERENCE, SHUTDOWN)}
+    later.record("acme", [activity(at=NOW - HOUR)])
+    later.announce({"gpt-4o": Announced(day=None, seen_at=NOW - HOUR)})
+
+    assert before[SUMMARY] | {"fine_tuned_by": "2026-11-22T11:00:00Z"} == row_of(later, SUMMARY)
+    assert before[INFERENCE] == row_of(later, INFERENCE)
+    assert before[SHUTDOWN] == row_of(later, SHUTDOWN)
+    assert {"observed": 3, "webhook": 7} == row_of(later, DAY)
+
+
+def test_fields_of_a_row_survive_a_newer_fact(later, activity):
+    """A newer inference or announcement takes the place of a fact, and of no field that isn't understood."""
+    later.record("acme", [activity(at=NOW + HOUR)])
+    later.announce({"gpt-4o": Announced(day=NOW.date(), seen_at=NOW + HOUR)})
+
+    summary, inference = row_of(later, SUMMARY), row_of(later, INFERENCE)
+    assert {"name": "5", "since": [1, None]} == summary["tier"]
+    assert ("observed", None) == (
+        summary["last_inference"]["source"],
+        summary["last_inference"].get("region"),
+    )
+    assert ("observed", "eu") == (inference["source"], inference["region"])
+    assert "gpt-6" == row_of(later, SHUTDOWN)["replacement"]
+
+
+def test_fields_follow_a_history_to_its_new_name(later, activity):
+    """What a later release wrote under an alias is the organization's after both were linked."""
+    later.record("umbrella", [activity(at=NOW - HOUR)])
+    later.link("acme", "umbrella")
+
+    summary = row_of(later, ("evidence", "umbrella"))
+    assert "5" == summary["tier"]["name"]
+    assert ("umbrella", "webhook") == tuple(
+        summary["last_inference"][name] for name in ("organization", "source")
+    )
+    assert "eu" == row_of(later, ("model", "umbrella", MODEL))["region"]
+    assert 7 == row_of(later, ("day", "umbrella", "2026-11-22"))["webhook"]
+    assert ("umbrella",) == later.organizations()
+
+
+def test_spans_of_usage_keep_what_a_later_release_says_of_them(store):
+    """A stretch of time that stays as it was keeps its fields while another one is added."""
+    spans = [{"start": f"2026-11-0{day}T00:00:00Z", "end": f"2026-11-0{day}T12:00:00Z"} for day in (1, 3)]
+    read = [Evidence.model_validate({"organization": "acme", "usage_read": [span]}) for span in spans]
+    store.merge(History(evidence=read[0]))
+    change_row(store, SUMMARY, usage_read=[spans[0] | {"lag": 60}])
+    store.merge(History(evidence=read[1]))
+
+    assert [spans[0] | {"lag": 60}, spans[1]] == row_of(store, SUMMARY)["usage_read"]
+    assert [span.start.day for span in store.evidence("acme").usage_read] == [1, 3]
