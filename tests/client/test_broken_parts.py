@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import weakref
 from datetime import datetime
 
 import openai
@@ -201,6 +203,62 @@ async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bar
     await infer(twin)
     with pytest.raises(GuardConfigError, match="FINETUNE_GUARD_ON_UNKNOWN"):
         await create(twin)
+
+
+@pytest.fixture
+def handler():
+    """Makes a handler of the package's log, which calls ``emit`` with each record."""
+    handlers = []
+
+    def make(emit):
+        handler = logging.Handler()
+        handler.emit = emit
+        handlers.append(handler)
+        logging.getLogger("finetune_guard").addHandler(handler)
+
+    yield make
+    for each in handlers:
+        logging.getLogger("finetune_guard").removeHandler(each)
+
+
+async def test_a_handler_that_raises_reaches_no_caller(way, bare, closing, infer, sim, monkeypatch, handler):
+    """Whatever a program's logging does, clients are made and inferences go through."""
+    records = []
+
+    def emit(record):
+        records.append(record)
+        raise RuntimeError(record.getMessage())
+
+    handler(emit)
+    azure = {"azure_endpoint": "https://acme.example", "api_version": "2024-10-21", "api_key": "x"}
+    guard(closing(way.azure(**azure)))
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
+    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    await infer(client)
+    await infer(guard(bare))
+    assert 3 == len(records)
+
+
+async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, connect, handler):
+    """A client that is dropped is collected, though its guard failed and a handler keeps what it is given."""
+    records = []
+    handler(records.append)
+    failing_inside = way.guarded(base_url=sim.base_url, api_key="sk-test", guard=connect().guard.config)
+    failing_inside._finetune_guard.complain(RuntimeError("no"))
+    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
+    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
+    wrong = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key)
+    await infer(wrong)
+    with pytest.raises(GuardConfigError):
+        await create(wrong)
+    assert 2 == len(records)
+    gone = []
+    for client in (failing_inside, wrong):
+        await done(client.close())
+        gone.append(weakref.ref(client))
+    del client, failing_inside, wrong
+    gc.collect()
+    assert [None, None] == [reference() for reference in gone]
 
 
 def _raising():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
+import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import openai
 
 from finetune_guard.client.identities import Identities
+from finetune_guard.client.log import log
 from finetune_guard.client.responses import ANSWER_HEADERS, body_if_read, picked
 from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.client.threads import in_thread
@@ -33,8 +34,6 @@ from finetune_guard.recording.notes import Subject
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.engine.guard import Guard
-
-logger = logging.getLogger("finetune_guard")
 
 
 class Url(Protocol):
@@ -81,7 +80,7 @@ class Binding:
         from finetune_guard.engine.guard import Guard  # noqa: PLC0415
 
         self._engine: Guard | None = None
-        self._error: GuardConfigError | None = None
+        self._error: str | None = None
         self._readable: GuardConfig | None = None
         self._complained = False
         self._told_inactive = False
@@ -100,9 +99,10 @@ class Binding:
         except Exception as error:
             if given is not None:
                 raise
+            # Only the text is kept: an error holds the frames that it came through, and those the client.
             self._error = _config_error(error)
             self._readable = _readable_settings()
-            logger.error("finetune-guard is not at work: %s", self._error)  # noqa: TRY400 -- the message is all there is to say
+            log(logging.ERROR, "finetune-guard is not at work: %s", self._error)
 
     @property
     def engine(self) -> Guard:
@@ -112,7 +112,7 @@ class Binding:
             GuardConfigError: The environment holds a wrong value.
         """
         if self._engine is None:
-            raise self._error or GuardConfigError("finetune-guard is not configured")
+            raise GuardConfigError(self._error or "finetune-guard is not configured")
         return self._engine
 
     @property
@@ -271,7 +271,8 @@ class Binding:
     def _tell_inactive(self, url: Url) -> None:
         if not self._told_inactive:
             self._told_inactive = True
-            logger.info(
+            log(
+                logging.INFO,
                 "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
                 "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
                 url.host,
@@ -281,8 +282,8 @@ class Binding:
         """Log a failure of our own parts, once."""
         if not self._complained:
             self._complained = True
-            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-                logger.error("finetune-guard failed; calls go on without it.", exc_info=error)
+            text = "".join(traceback.format_exception(error))
+            log(logging.ERROR, "finetune-guard failed; calls go on without it.\n%s", text)
 
 
 def _keeps(config: GuardConfig) -> bool:
@@ -294,13 +295,11 @@ def base_of_url(url: Url) -> str:
     return base_of(url.scheme, url.host, url.port, url.path)
 
 
-def _config_error(error: Exception) -> GuardConfigError:
-    """Return ``error`` as one of the configuration, whatever it was that the environment led to."""
+def _config_error(error: Exception) -> str:
+    """Return what is wrong with the configuration, whatever it was that the environment led to."""
     if isinstance(error, GuardConfigError):
-        return error
-    wrapped = GuardConfigError(f"what the environment and the defaults say can't be used: {error!r}")
-    wrapped.__cause__ = error
-    return wrapped
+        return str(error)
+    return f"what the environment and the defaults say can't be used: {error!r}"
 
 
 def _readable_settings() -> GuardConfig:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import warnings
 
+from finetune_guard.client.log import log
 from finetune_guard.domain.errors import FineTuneGuardWarning
-
-logger = logging.getLogger("finetune_guard")
 
 _NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
 
@@ -19,8 +17,7 @@ def warn_in_passing(warning: FineTuneGuardWarning) -> None:
     try:
         warn_caller(warning)
     except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
-        with contextlib.suppress(Exception):  # and so can its logging
-            logger.warning("%s", warning)
+        log(logging.WARNING, "%s", str(warning))
 
 
 def warn_caller(warning: FineTuneGuardWarning) -> None:
