@@ -17,7 +17,7 @@ from tests.support.constants import BASE, START, TRAINING_DATA
 pytestmark = pytest.mark.anyio
 
 APRIL, JUNE = (datetime(2026, month, 1, 12, tzinfo=timezone.utc) for month in (4, 6))
-COMPLETED = START + timedelta(minutes=10)
+RAN = START + timedelta(minutes=1)  # the simulated API completes a batch nine minutes later
 LATER = timedelta(hours=1)
 NOBODYS = f"ft:{BASE}:nobody::AbC123xY"
 
@@ -73,7 +73,7 @@ async def known(client):
 
 
 def of_one_batch(model, requests=3):
-    return {model: (COMPLETED, "batch")}, {COMPLETED.date(): {"batch": requests}}
+    return {model: (RAN, "batch")}, {RAN.date(): {"batch": requests}}
 
 
 async def retrieve(client, batch):
@@ -108,12 +108,12 @@ by_every_look = pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.__n
 
 @by_every_look
 async def test_a_completed_batch_is_an_inference(client, batch, model, look):
-    """Whichever way a program looks at its batch, the guard learns when it ended and how many it answered."""
+    """Whichever way a program looks at its batch, the guard learns when it ran and how many it answered."""
     assert "no_inference_recorded" == (await done(client.guard.check())).reason.value
     await look(client, batch)
     assert of_one_batch(model) == await known(client)
     found = await done(client.guard.check())
-    assert ("recent_inference", COMPLETED) == (found.reason.value, found.last_inference.at)
+    assert ("recent_inference", RAN) == (found.reason.value, found.last_inference.at)
 
 
 @by_every_look
@@ -165,10 +165,10 @@ async def test_batches_of_a_day_add_up(client, start_batch, model, sim, clock):
     await start_batch(model, 1)
     clock.advance(LATER)
     await list_one_page(client, None)
-    tomorrow = COMPLETED + timedelta(days=1)
+    tomorrow = RAN + timedelta(days=1)
     assert (
-        {model: (tomorrow, "batch"), other: (COMPLETED, "batch")},
-        {COMPLETED.date(): {"batch": 7}, tomorrow.date(): {"batch": 1}},
+        {model: (tomorrow, "batch"), other: (RAN, "batch")},
+        {RAN.date(): {"batch": 7}, tomorrow.date(): {"batch": 1}},
     ) == await known(client)
 
 
@@ -193,8 +193,21 @@ async def test_a_batch_without_an_inference_is_nothing(client, start_batch, cloc
     assert ({}, {}) == await known(client)
 
 
-async def test_a_cancelled_batch_is_nothing(client, bare, start_batch, model, clock):
-    """What was cancelled has run nothing."""
+@pytest.mark.parametrize("status", ["cancelled", "expired", "completed"])
+async def test_a_batch_that_answered_some_of_its_requests(client, sim, model, status):
+    """What was answered before the batch was cancelled, expired or ended with failures is an inference."""
+    body = {"id": "batch_1", "object": "batch", "status": status, "model": model}
+    body |= {
+        "in_progress_at": int(RAN.timestamp()),
+        "request_counts": {"total": 9, "completed": 2, "failed": 1},
+    }
+    sim.fault(Fault(method="GET", path="/v1/batches/batch_1", status=200, body=body))
+    await retrieve(client, "batch_1")
+    assert of_one_batch(model, requests=2) == await known(client)
+
+
+async def test_a_batch_that_was_cancelled_at_once_is_nothing(client, bare, start_batch, model, clock):
+    """What was cancelled before its first answer has run nothing."""
     batch = await start_batch(model)
     await done(client.batches.cancel(batch))
     clock.advance(LATER)
@@ -205,7 +218,7 @@ async def test_a_cancelled_batch_is_nothing(client, bare, start_batch, model, cl
 async def test_a_batch_that_is_answered_as_completed_at_once(client, sim, model):
     """Where creating it tells of its end already, that is enough."""
     body = {"id": "batch_1", "object": "batch", "status": "completed", "model": model}
-    body["completed_at"] = int(COMPLETED.timestamp())
+    body["in_progress_at"], body["completed_at"] = int(RAN.timestamp()), int(RAN.timestamp()) + 60
     sim.fault(Fault(path="/v1/batches", status=200, body=body))
     creating = {"input_file_id": "file-x", "endpoint": "/v1/responses", "completion_window": "24h"}
     assert "batch_1" == (await done(client.batches.create(**creating))).id

@@ -15,7 +15,7 @@ from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.answers import completed_batches
+from finetune_guard.openai_api.answers import batch_runs
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.memory import MemoryStore
@@ -49,7 +49,7 @@ def test_a_flood_of_projects_is_cut():
 def test_a_flood_of_batches_is_cut():
     """Of a list that no page of the API's is as long as, the first thousand batches are looked at."""
     batch = {"id": "batch_1", "status": "completed", "model": MODEL, "completed_at": 1_780_000_000}
-    assert 1_000 == len(list(completed_batches({"data": [batch] * 50_000}, NOW)))
+    assert 1_000 == len(list(batch_runs({"data": [batch] * 50_000}, NOW)))
 
 
 def test_a_name_of_a_megabyte_is_not_kept():

@@ -1,4 +1,4 @@
-"""What batches that a program asked for tell."""
+"""What batches and stored responses that a program asked for tell."""
 
 from __future__ import annotations
 
@@ -8,78 +8,123 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.openai_api.answers import CompletedBatch, completed_batches
+from finetune_guard import Source
+from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 SECOND = int(NOW.timestamp())
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BATCH = {
     "id": "batch_1",
     "object": "batch",
     "status": "completed",
     "model": MODEL,
+    "created_at": SECOND - 4 * 3600,
+    "in_progress_at": SECOND - 3 * 3600,
+    "finalizing_at": SECOND - 3600,
     "completed_at": SECOND - 60,
     "request_counts": {"total": 3, "completed": 2, "failed": 1},
 }
-COMPLETED = CompletedBatch("batch_1", MODEL, NOW - timedelta(minutes=1), 2)
+RAN = PastRun("batch_1", MODEL, NOW - 3 * HOUR, 2 * HOUR, 2, Source.BATCH)
+RESPONSE = {
+    "id": "resp_1",
+    "object": "response",
+    "status": "completed",
+    "model": MODEL,
+    "output": [{}],
+    "created_at": SECOND - 3600,
+}
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(MODEL),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-fields = (
-    "data",
-    "id",
-    "object",
-    "status",
-    "model",
-    "completed_at",
-    "request_counts",
-    "created",
-    "created_at",
+bodies = json | st.dictionaries(st.sampled_from(("data", "object", "created", *BATCH, "output")), json)
+
+
+def test_a_batch_is_an_inference_when_its_requests_ran():
+    """A batch of a fine-tuned model counts between its start and its end, alone or in a list."""
+    assert [RAN] == list(batch_runs(BATCH, NOW))
+    listed = {"object": "list", "data": [{**BATCH, "request_counts": {"completed": 0}}, BATCH, "nonsense"]}
+    assert [RAN] == list(batch_runs(listed, NOW))
+
+
+ABSENT = {"in_progress_at": None, "finalizing_at": None, "completed_at": None, "created_at": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "within"),
+    [
+        ({"status": "cancelled"}, NOW - 3 * HOUR, 2 * HOUR),
+        ({"status": "expired", "finalizing_at": None}, NOW - 3 * HOUR, 3 * HOUR - timedelta(minutes=1)),
+        ({**ABSENT, "status": "cancelling", "created_at": SECOND - 7200}, NOW - 2 * HOUR, 2 * HOUR),
+        ({"in_progress_at": SECOND - 3 * 86400}, NOW - 3 * DAY, DAY),
+        ({"in_progress_at": SECOND - 60}, NOW - timedelta(minutes=1), timedelta(0)),
+        ({"in_progress_at": None}, NOW - 4 * HOUR, 3 * HOUR),
+        ({**ABSENT, "expired_at": SECOND - 60}, NOW - timedelta(minutes=1) - DAY, DAY),
+    ],
 )
-bodies = json | st.dictionaries(st.sampled_from(fields), json)
-
-
-def test_a_completed_batch_is_an_inference_when_it_ended():
-    """A batch of a fine-tuned model counts from its end, alone or in a list."""
-    assert [COMPLETED] == list(completed_batches(BATCH, NOW))
-    listed = {"object": "list", "data": [{**BATCH, "status": "in_progress"}, BATCH, "nonsense"]}
-    assert [COMPLETED] == list(completed_batches(listed, NOW))
+def test_answered_requests_count_whatever_became_of_the_batch(change, at, within):
+    """A batch that was cancelled, has expired or partly failed ran what it answered, a day long at most."""
+    assert [(at, within)] == [(run.at, run.within) for run in batch_runs({**BATCH, **change}, NOW)]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"status": "failed"},
-        {"status": None},
+        {"status": "failed", "request_counts": {"completed": 0}},
+        {"status": "in_progress", "request_counts": None},
+        {"status": None, "request_counts": {"completed": "many"}},
         {"model": None},
         {"model": "gpt-4o-mini-2024-07-18"},
-        {"completed_at": None},
-        {"completed_at": True},
-        {"completed_at": -1},
-        {"completed_at": 10**30},
-        {"completed_at": SECOND + 2 * 86400},
+        ABSENT,
+        {**ABSENT, "completed_at": True},
+        {**ABSENT, "completed_at": -1},
+        {**ABSENT, "completed_at": 10**30},
+        {**ABSENT, "completed_at": SECOND + 2 * 86400},
         {"request_counts": {"completed": 0}},
         {"id": None},
         {"id": "b" * 200},
     ],
 )
 def test_other_batches_are_no_inference(change):
-    """One that isn't completed, of another model, without a sane time, or whose requests all failed."""
-    assert [] == list(completed_batches({**BATCH, **change}, NOW))
+    """One that answered nothing, of another model, or without a sane time."""
+    assert [] == list(batch_runs({**BATCH, **change}, NOW))
 
 
 @pytest.mark.parametrize("counts", [None, {}, {"completed": "many"}, {"completed": True}])
-def test_a_batch_without_counts_is_one_inference(counts):
+def test_a_completed_batch_without_counts_is_one_inference(counts):
     """Where the API doesn't say how many requests were answered, at least one was."""
-    assert [1] == [batch.requests for batch in completed_batches({**BATCH, "request_counts": counts}, NOW)]
+    assert [1] == [run.requests for run in batch_runs({**BATCH, "request_counts": counts}, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        ({}, NOW - HOUR),
+        ({"completed_at": SECOND - 60}, NOW - timedelta(minutes=1)),
+        ({"status": "incomplete"}, NOW - HOUR),
+        ({"status": "in_progress"}, None),
+        ({"status": "queued", "output": []}, None),
+        ({"status": "failed", "output": []}, None),
+        ({"model": "gpt-4o-mini-2024-07-18"}, None),
+        ({"created_at": None}, None),
+        ({"id": None}, None),
+    ],
+)
+def test_a_stored_response_is_an_inference_once_it_has_ended(change, at):
+    """It counts when the API says that it ran, however late it is looked at."""
+    run = stored_run({**RESPONSE, **change}, NOW)
+    expected = PastRun("resp_1", MODEL, at, timedelta(0), 1, Source.OBSERVED) if at else None
+    assert expected == run
 
 
 @given(bodies)
 def test_no_body_does_harm(body):
     """Whatever an API or a gateway answers, it is read or passed over, and no time lies in the future."""
-    for batch in completed_batches(body, NOW):
-        assert batch.at <= NOW + timedelta(days=1)
-        assert 1 <= batch.requests
+    for run in [*batch_runs(body, NOW), *filter(None, [stored_run(body, NOW)])]:
+        assert run.at <= NOW + DAY
+        assert timedelta(0) <= run.within <= DAY
+        assert 1 <= run.requests

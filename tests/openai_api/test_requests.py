@@ -60,6 +60,7 @@ def test_an_inference_is_told_however_its_path_is_written(path, written):
         (Options("/fine_tuning/jobs/ftjob-1", method="GET"), RecordsCall(RecordKind.JOBS)),
         (Options("https://api.openai.com/v1/models", method="get"), RecordsCall(RecordKind.MODELS)),
         (Options(f"/models/{MODEL}", method="get"), RecordsCall(RecordKind.MODELS)),
+        (Options("/responses/resp_1?stream=true", method="get"), RecordsCall(RecordKind.RESPONSES)),
         (Options("/chat/completions", {"model": BASE}, extra_json={"model": MODEL}), InferenceCall(MODEL)),
     ],
 )
@@ -81,6 +82,7 @@ def test_what_the_guard_has_to_do_with(options, call):
         Options("/fine_tuning/jobs/ftjob-1/events", method="get"),
         Options("/batches/batch_1/cancel"),
         Options("/modelsx", method="get"),
+        Options("/responses/resp_1/input_items", method="get"),
         Options("/fine_tuning/jobs/ftjob-1/cancel"),
         Options("/files", {"purpose": "batch"}),
         Options("/files", {}),

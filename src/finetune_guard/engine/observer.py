@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import openai
 from typing_extensions import assert_never
@@ -12,7 +12,7 @@ from finetune_guard.clock import answered_at
 from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.answers import CompletedBatch, completed_batches
+from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
 from finetune_guard.openai_api.errors import error_code, error_message
 from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
@@ -31,7 +31,7 @@ class Observer:
         self._ends = ends
         self._window = window
         self._traced: dict[Subject, Traces] = {}
-        self._batches: dict[tuple[Subject, str], tuple[date, int]] = {}
+        self._runs: dict[tuple[Subject, str], PastRun] = {}
 
     def saw(self, model: str, subject: Subject, date: bytes | None, now: datetime) -> None:
         """Note an inference; every call of a fine-tuned model pays for this."""
@@ -73,8 +73,12 @@ class Observer:
         if body is None:
             return
         if kind is RecordKind.BATCHES:
-            for batch in completed_batches(body, at):
-                self._note_batch(subject, batch, at)
+            for run in batch_runs(body, at):
+                self._note_run(subject, run, at)
+        elif kind is RecordKind.RESPONSES:
+            response = stored_run(body, at)
+            if response is not None:
+                self._note_run(subject, response, at)
         elif kind is RecordKind.JOBS:
             self._note_traces(subject, traces_in_jobs(body, at))
         elif kind is RecordKind.MODELS:
@@ -83,27 +87,29 @@ class Observer:
         else:
             assert_never(kind)
 
-    def _note_batch(self, subject: Subject, batch: CompletedBatch, now: datetime) -> None:
-        """Note a batch once for each subject, however often it is looked at.
+    def _note_run(self, subject: Subject, run: PastRun, now: datetime) -> None:
+        """Note what a record tells, once for each subject, however often it is looked at.
 
         A day's count is merged, not added, so that another process, or this one after a restart, may
-        look at the same batches: it is at least the number of requests in those that were seen together.
+        look at the same records: it is at least the number of requests in those that were seen together.
         """
-        if (subject, batch.id) in self._batches:
+        if self._runs.get((subject, run.id)) == run:
             return
-        if len(self._batches) >= _MOST_REMEMBERED:
-            self._batches.clear()
-        day = batch.at.date()
-        self._batches[subject, batch.id] = day, batch.requests
-        seen = list(self._batches.items())  # other threads may add to it meanwhile
-        count = sum(n for (whose, _), (when, n) in seen if (whose, when) == (subject, day))
-        inference = Inference(organization=UNNAMED, model=batch.model, at=batch.at, source=Source.BATCH)
-        # One before the window tells nothing about the time since: it must not pass for the latest.
-        last = inference if self._window is None or now - batch.at < self._window else None
-        evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=batch.at)
-        history = History(
-            evidence=evidence, models={batch.model: inference}, daily={day: {Source.BATCH: count}}
+        if len(self._runs) >= _MOST_REMEMBERED:
+            self._runs.clear()
+        self._runs[subject, run.id] = run
+        day, seen = run.at.date(), list(self._runs.items())  # other threads may add to it meanwhile
+        same_day = [
+            r for (whose, _), r in seen if (whose, r.at.date(), r.source) == (subject, day, run.source)
+        ]
+        inference = Inference(
+            organization=UNNAMED, model=run.model, at=run.at, source=run.source, within=run.within
         )
+        # One before the window tells nothing about the time since: it must not pass for the latest.
+        last = inference if self._window is None or now - run.at - run.within < self._window else None
+        evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=run.at)
+        count = sum(each.requests for each in same_day)
+        history = History(evidence=evidence, models={run.model: inference}, daily={day: {run.source: count}})
         self._recorder.learn(subject, history)
 
     def _note_traces(self, subject: Subject, traces: Traces) -> None:

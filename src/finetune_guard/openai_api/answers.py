@@ -1,4 +1,4 @@
-"""What the API's answers tell about batches that a program asked for.
+"""What the API's records tell of inferences that ran elsewhere or earlier: batches and stored responses.
 
 A body is looked at after the SDK has read it, and read so that no answer can do harm. No I/O and no
 clock here.
@@ -8,53 +8,87 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any, TypeGuard
 
-from finetune_guard.domain.model_ids import FineTunedModel
+from finetune_guard.domain.history import Source
+from finetune_guard.openai_api.completions import completing_model, fields_of, fine_tuned_id
 from finetune_guard.openai_api.listing import moment, records
 
 _MOST_REQUESTS = 10**9
 _LONGEST_ID = 128
 _MOST_BATCHES = 1_000
 """Ten times what the API puts into one page: reading more would hold the program up."""
+_LONGEST_RUN = timedelta(days=1)
+"""What a batch has at most, and the most that ``Inference.within`` can say."""
+_BATCH_ENDS = ("finalizing_at", "completed_at", "cancelling_at", "cancelled_at", "expired_at", "failed_at")
 
 
 @dataclass(frozen=True)
-class CompletedBatch:
-    """A batch that ran a fine-tuned model to its end.
+class PastRun:
+    """One or several inferences on a fine-tuned model that a record of the API tells of.
 
     Attributes:
-        id: Its id.
+        id: The record's id.
         model: The fine-tuned model.
-        at: When it was completed, in UTC.
-        requests: How many of its requests were answered; one where the API doesn't say.
+        at: The earliest moment at which they may have run, in UTC.
+        within: How much later than ``at`` they may have run.
+        requests: How many there were; one where the API doesn't say.
+        source: How they are known.
     """
 
     id: str
     model: str
     at: datetime
+    within: timedelta
     requests: int
+    source: Source
 
 
-def completed_batches(body: object, now: datetime) -> Iterator[CompletedBatch]:
-    """Return the completed batches of fine-tuned models in a batch or a list of them.
+def batch_runs(body: object, now: datetime) -> Iterator[PastRun]:
+    """Return what ran in a batch, or in each batch of a list.
 
-    One whose requests have all failed was no inference, and neither was one that isn't completed.
+    Whatever became of the batch later: the requests that were answered were inferences. They ran between
+    its start and its end, and nobody can say when in between.
     """
     for row in islice(records(body), _MOST_BATCHES):
-        batch_id, model, at = row.get("id"), row.get("model"), moment(row.get("completed_at"), now)
-        if row.get("status") != "completed" or at is None or FineTunedModel.parse(model) is None:
-            continue
-        answered = _answered(row.get("request_counts"))
-        if answered and isinstance(batch_id, str) and len(batch_id) <= _LONGEST_ID:
-            yield CompletedBatch(batch_id, str(model), at, answered)
+        batch_id, model = row.get("id"), fine_tuned_id(row.get("model"))
+        requests = _answered(row.get("request_counts"), row.get("status"))
+        span = _span(row, now)
+        if model is not None and requests and span is not None and _is_id(batch_id):
+            yield PastRun(batch_id, model, *span, requests, Source.BATCH)
 
 
-def _answered(counts: object) -> int:
-    if not isinstance(counts, Mapping):
-        return 1
-    completed = counts.get("completed")
+def stored_run(body: object, now: datetime) -> PastRun | None:
+    """Return the inference that a stored response was, such as one that ran in the background.
+
+    None unless it has ended with an output and says when that was.
+    """
+    fields = fields_of(body) or {}
+    response_id, model = fields.get("id"), completing_model(fields, None)
+    at = moment(fields.get("completed_at"), now) or moment(fields.get("created_at"), now)
+    if model is None or at is None or not _is_id(response_id):
+        return None
+    return PastRun(response_id, model, at, timedelta(0), 1, Source.OBSERVED)
+
+
+def _span(row: Mapping[str, Any], now: datetime) -> tuple[datetime, timedelta] | None:
+    """When a batch ran, as the earliest moment and how much later it may have been."""
+    ends = (at for name in _BATCH_ENDS if (at := moment(row.get(name), now)) is not None)
+    end = next(ends, None)
+    start = moment(row.get("in_progress_at"), now) or moment(row.get("created_at"), now)
+    if start is None:
+        return None if end is None else (end - _LONGEST_RUN, _LONGEST_RUN)
+    return start, max(timedelta(0), min((end or now) - start, _LONGEST_RUN))
+
+
+def _answered(counts: object, status: object) -> int:
+    completed = counts.get("completed") if isinstance(counts, Mapping) else None
     if isinstance(completed, bool) or not isinstance(completed, int):
-        return 1
+        return 1 if status == "completed" else 0
     return max(0, min(completed, _MOST_REQUESTS))
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and len(value) <= _LONGEST_ID

@@ -15,7 +15,7 @@ from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
 
 _LONGEST_URL = 2_048
-_RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models)(?:/[^/]+)?")
+_RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models|responses)(?:/[^/]+)?")
 
 
 class RequestOptions(Protocol):
@@ -58,6 +58,7 @@ class RecordKind(StrEnum):
     BATCHES = "batches"
     JOBS = "fine_tuning/jobs"
     MODELS = "models"
+    RESPONSES = "responses"
 
 
 class RecordsCall(NamedTuple):

@@ -1,0 +1,116 @@
+"""Which fine-tuned model an answer shows to have run, if any.
+
+An answer is what the SDK made of a body (one of its models, or a dict), or the body's JSON. A 2xx alone
+shows nothing: a gateway may send an error, a web page, or another model's words with it. No I/O and no
+clock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+
+_BEGUN = frozenset(("response.created", "response.in_progress", "response.queued"))
+_ENDED = frozenset(("response.completed", "response.incomplete", "response.failed"))
+_NOT_YET = ("queued", "in_progress")
+
+
+def fine_tuned_id(name: object) -> str | None:
+    """Return the fine-tuned model that ``name`` names, also with a gateway's prefix (``openai/ft:...``)."""
+    if not isinstance(name, str) or "ft" not in name or len(name) > MAX_MODEL_ID_LENGTH:
+        return None
+    return _fine_tuned_id(name)
+
+
+@lru_cache(maxsize=1024)
+def _fine_tuned_id(name: str) -> str | None:
+    written = (name, name.rpartition("/")[2])
+    return next((model_id for model_id in written if FineTunedModel.parse(model_id) is not None), None)
+
+
+def fields_of(answer: object) -> Mapping[str, Any] | None:
+    """Return the fields of a parsed answer; None when it is none, such as a text or a raw response."""
+    if type(answer) is dict:
+        return answer
+    try:  # faster than to ask whether it is a pydantic model
+        fields, extra = answer.__dict__, answer.__pydantic_extra__  # type: ignore[attr-defined]
+    except AttributeError:
+        return None
+    # What the type doesn't declare stands apart: a program may name a type of its own.
+    return {**extra, **fields} if extra and "choices" not in fields and "output" not in fields else fields
+
+
+def completing_model(answer: object, requested: str | None) -> str | None:
+    """Return the fine-tuned model whose completion ``answer`` shows; None when it shows none.
+
+    The model that the answer names counts, not the one that was asked for: an alias, a stored prompt or a
+    gateway may have led to another. Where the answer names none, nothing speaks against the one that was
+    asked for. A response counts once it is completed, or ended with a part of its output.
+
+    Args:
+        answer: The parsed body, whatever it is.
+        requested: The fine-tuned model that was asked for; None when the request named none.
+    """
+    fields = fields_of(answer)
+    if fields is None:
+        return None
+    named = fields.get("model")
+    model = fine_tuned_id(named) if named else requested
+    return model if model is not None and _shows_completion(fields) else None
+
+
+def shows_completion_of(answer: object, model: str) -> bool:
+    """Whether ``answer`` shows a completion of ``model``, and names no other model."""
+    return completing_model(answer, model) == model
+
+
+def _shows_completion(fields: Mapping[str, Any]) -> bool:
+    choices = fields.get("choices")
+    if isinstance(choices, list) and choices:
+        return True
+    status, output = fields.get("status"), fields.get("output")
+    if status == "completed":
+        return True
+    return isinstance(output, list) and bool(output) and status not in _NOT_YET
+
+
+class StreamedCompletion:
+    """Finds the first event of one stream that belongs to a completion.
+
+    Attributes:
+        is_over: Whether no later event can tell more.
+    """
+
+    __slots__ = ("_model", "_requested", "is_over")
+
+    def __init__(self, requested: str | None) -> None:
+        self.is_over = False
+        self._requested = requested
+        self._model = requested
+
+    def model_in(self, event: object) -> str | None:
+        """Return the fine-tuned model whose completion ``event`` is the first to show; None as a rule."""
+        fields = fields_of(event)
+        if self.is_over or fields is None:
+            return None
+        kind = fields.get("type")
+        if not isinstance(kind, str) or not kind.startswith("response."):
+            return self._found(completing_model(fields, self._requested), fields.get("model"))
+        if kind in _ENDED:
+            self.is_over = True
+            return completing_model(fields.get("response"), self._requested)
+        if kind in _BEGUN:
+            response = fields_of(fields.get("response")) or {}
+            named = response.get("model")
+            if named:
+                self._model = fine_tuned_id(named)
+            self.is_over = self._model is None
+            return None
+        return self._found(self._model, None)
+
+    def _found(self, model: str | None, named: object) -> str | None:
+        self.is_over = model is not None or (bool(named) and fine_tuned_id(named) is None)
+        return model

@@ -1,0 +1,164 @@
+"""Which answers show that a fine-tuned model ran, by what the SDK made of them and by their JSON."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai import BaseModel
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from finetune_guard.openai_api.completions import (
+    StreamedCompletion,
+    completing_model,
+    fine_tuned_id,
+    shows_completion_of,
+)
+from tests.support.constants import BASE
+
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+OTHER = "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8"
+CHAT = {"object": "chat.completion", "model": MODEL, "choices": [{"index": 0}]}
+RESPONSE = {"object": "response", "model": MODEL, "status": "completed", "output": [{"type": "message"}]}
+
+
+class Mine(BaseModel):
+    """A type of a program's own, which declares none of the fields."""
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        (MODEL, MODEL),
+        (f"openai/{MODEL}", MODEL),
+        (f"router/openai/{MODEL}", MODEL),
+        ("ft:openai/gpt-oss-20b:acme::x", "ft:openai/gpt-oss-20b:acme::x"),
+        (BASE, None),
+        ("openai/ft", None),
+        ("ft:" + "x" * 600, None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_a_model_is_known_by_its_id_and_behind_a_prefix(name, model):
+    """Gateways put their own prefix before an id."""
+    assert model == fine_tuned_id(name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "requested", "model"),
+    [
+        (CHAT, MODEL, MODEL),
+        (CHAT, None, MODEL),
+        ({**CHAT, "model": f"openai/{MODEL}"}, None, MODEL),
+        ({**CHAT, "model": OTHER}, MODEL, OTHER),
+        ({**CHAT, "model": BASE}, MODEL, None),
+        ({**CHAT, "model": 7}, MODEL, None),
+        ({**CHAT, "model": None}, MODEL, MODEL),
+        ({**CHAT, "model": None}, None, None),
+        ({"choices": [{}]}, MODEL, MODEL),
+        ({**CHAT, "choices": []}, MODEL, None),
+        ({**CHAT, "choices": "x"}, MODEL, None),
+        ({"id": "x"}, MODEL, None),
+        ({"error": {"message": "x"}, "model": MODEL}, MODEL, None),
+        (RESPONSE, None, MODEL),
+        ({**RESPONSE, "output": []}, MODEL, MODEL),
+        ({**RESPONSE, "status": None}, MODEL, MODEL),
+        ({**RESPONSE, "status": None, "output": []}, MODEL, None),
+        ({**RESPONSE, "status": "incomplete"}, MODEL, MODEL),
+        ({**RESPONSE, "status": "incomplete", "output": []}, MODEL, None),
+        ({**RESPONSE, "status": "failed", "output": []}, MODEL, None),
+        ({**RESPONSE, "status": "cancelled", "output": []}, MODEL, None),
+        ({**RESPONSE, "status": "queued", "output": []}, MODEL, None),
+        ({**RESPONSE, "status": "in_progress"}, MODEL, None),
+        ("<html>", MODEL, None),
+        (None, MODEL, None),
+        ([CHAT], MODEL, None),
+        (ChatCompletion.construct(**CHAT), None, MODEL),
+        (ChatCompletion.construct(error={"message": "x"}), MODEL, None),
+        (Completion.construct(**{**CHAT, "model": BASE}), MODEL, None),
+        (Mine.construct(**CHAT), None, MODEL),
+        (Mine.construct(**RESPONSE), None, MODEL),
+        (Mine.construct(), MODEL, None),
+    ],
+)
+def test_an_answer_shows_which_model_ran(answer, requested, model):
+    """The model that answered counts, and only if there is a completion, a whole one or a part."""
+    assert model == completing_model(answer, requested)
+    assert (model == MODEL and requested == MODEL) == (
+        requested == MODEL and shows_completion_of(answer, MODEL)
+    )
+
+
+CHUNK = {**CHAT, "object": "chat.completion.chunk"}
+BEGUN = {"type": "response.created", "response": {**RESPONSE, "status": "in_progress", "output": []}}
+DELTA = {"type": "response.output_text.delta", "delta": "x"}
+ENDED = {"type": "response.completed", "response": RESPONSE}
+NAMELESS = {"type": "response.created", "response": {}}
+
+
+def begun_by(model):
+    return {**BEGUN, "response": {**BEGUN["response"], "model": model}}
+
+
+@pytest.mark.parametrize(
+    ("events", "requested", "model", "looked_at"),
+    [
+        ([CHUNK, CHUNK], MODEL, MODEL, 1),
+        ([{**CHUNK, "choices": []}, CHUNK, CHUNK], MODEL, MODEL, 2),
+        ([ChatCompletionChunk.construct(**CHUNK)], None, MODEL, 1),
+        ([{**CHUNK, "model": BASE}, CHUNK], MODEL, None, 1),
+        (["text", CHUNK], None, MODEL, 2),
+        ([BEGUN, DELTA, DELTA], MODEL, MODEL, 2),
+        ([BEGUN, {**BEGUN, "type": "response.in_progress"}, ENDED], None, MODEL, 3),
+        ([NAMELESS, DELTA], MODEL, MODEL, 2),
+        ([NAMELESS, DELTA], None, None, 1),
+        ([{"type": "response.created"}, DELTA], MODEL, MODEL, 2),
+        ([begun_by(BASE), DELTA], MODEL, None, 1),
+        ([begun_by(OTHER), DELTA], MODEL, OTHER, 2),
+        ([DELTA], MODEL, MODEL, 1),
+        ([BEGUN, {"type": "response.failed", "response": {**RESPONSE, "output": []}}], None, MODEL, 2),
+        (
+            [BEGUN, {"type": "response.failed", "response": {"status": "failed", "output": []}}],
+            MODEL,
+            None,
+            2,
+        ),
+        ([{"type": "error", "message": "x"}], MODEL, None, 1),
+        ([BEGUN], MODEL, None, 1),
+        ([], MODEL, None, 0),
+    ],
+)
+def test_a_stream_shows_it_with_its_first_completion_event(events, requested, model, looked_at):
+    """What only says that a response has begun shows nothing yet; later events need no look any more."""
+    stream, found = StreamedCompletion(requested), []
+    for count, event in enumerate(events, start=1):
+        found.append(stream.model_in(event))
+        if stream.is_over:
+            assert looked_at == count
+            break
+    else:
+        assert looked_at == len(events)
+    assert ([model] if model else []) == [each for each in found if each]
+    if stream.is_over:
+        assert stream.model_in(CHUNK) is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from([MODEL, BASE]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("model", "choices", "output", "status", "type", "response")), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(anything, st.sampled_from([None, MODEL]))
+def test_no_answer_does_harm(answer, requested):
+    """Whatever a gateway answers, what is found is the id of a fine-tuned model or nothing."""
+    for model in (completing_model(answer, requested), StreamedCompletion(requested).model_in(answer)):
+        assert model is None or model == fine_tuned_id(model)
