@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command ``finetune-guard`` and all its subcommands."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
 from finetune_guard.cli.connection import connections_closed
 from finetune_guard.cli.demo import demo
-from finetune_guard.cli.failures import reported
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.failures import reported, tell, unwritten
 from finetune_guard.cli.history import history
 from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug, wants_debug
-from finetune_guard.cli.output import make_printable
+from finetune_guard.cli.output import flush_output, make_printable
 from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
@@ -28,6 +29,22 @@ from finetune_guard.domain.validation import shown
 class Commands(TyperGroup):
     """The group of all commands: every failure ends here as a message and an exit code."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the process, and fail when its output can't be written."""
+        make_printable()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # what --help prints
+            flush_output()
+            failure = error
+        except SystemExit:
+            found = flush_output()
+            if found is None or isinstance(found, BrokenPipeError):
+                raise
+            failure = found
+        tell(f"Error: {unwritten(failure)}")
+        raise SystemExit(ExitCode.FAILURE)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take no argument that would forge a line of what is told about it."""
         for argument in args:
@@ -37,7 +54,6 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        make_printable()
         with reported(lambda: wants_debug(ctx)), connections_closed():
             return super().invoke(ctx)
 

@@ -1,11 +1,10 @@
-"""How a command fails: one clear message on stderr, the right exit code, and no traceback by itself."""
+"""What a command prints when it fails, and the exit code that it ends with."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import re
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +13,14 @@ import openai
 import typer
 
 from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.output import discard_output
 from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
+from finetune_guard.domain.redaction import HIDDEN, without_secrets
 from finetune_guard.domain.text import lines
 from finetune_guard.openai_api.errors import in_short
 
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)
 _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY")
-_USERINFO = re.compile(r"(?<=://)[^@/\s]*@")
 
 
 class SetupError(Exception):
@@ -43,22 +44,18 @@ def reported(debug: Callable[[], bool]) -> Iterator[None]:
     logger.addHandler(handler)
     try:
         yield
-        _flush()
-    except typer.Exit:
-        _flush()
-        raise
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         raise typer.Exit(ExitCode.OK) from None
     except Exception as error:
         code = _code_of(error)
         if code is None:  # not ours: the command line's own parser reports what it can't read
             raise
         if debug():
-            _tell("".join(traceback.format_exception(error)))
-        _tell(f"Error: {_message_of(error)}")
+            tell("".join(traceback.format_exception(error)))
+        tell(f"Error: {_message_of(error)}")
         raise typer.Exit(code) from None
     finally:
         logger.removeHandler(handler)
@@ -75,10 +72,18 @@ def _message_of(error: Exception) -> str:
         return _attempts(error)
     if isinstance(error, (SetupError, FineTuneGuardError)):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        discard_output()
+        return unwritten(error)
     if isinstance(error, openai.APIError):  # its own wording can hold parts of a key
         return f"The API did not do what was asked: {in_short(error)}."
     reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
-    return f"finetune-guard failed with {type(error).__name__}{reason}. --debug shows where."
+    return f"finetune-guard failed with {type(error).__name__}{reason}. Add --debug to see where."
+
+
+def unwritten(error: OSError) -> str:
+    """Return what to say when stdout takes no output."""
+    return f"The output can't be written: {error.strerror or error}."
 
 
 def _attempts(error: KeepAliveError) -> str:
@@ -89,32 +94,14 @@ def _attempts(error: KeepAliveError) -> str:
     return "\n".join([*lines, "Name a model that answers with --model."])
 
 
-def _flush() -> None:
-    """Write what is buffered while a broken pipe can still be told from a failure."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
-
-
-def _discard_output() -> None:
-    """Let nothing more be written to a pipe that nobody reads, not even when the interpreter ends."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):  # no file at all, as in a test
-        return
-
-
 class _OnStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _tell(f"Note: {record.getMessage()}")
+        tell(f"Note: {record.getMessage()}")
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     """Print on stderr, without keys, passwords and escapes that a foreign message may have taken along."""
     for name in _SECRETS:
         secret = os.environ.get(name, "").strip()
-        text = text.replace(secret, "***") if secret else text
-    typer.echo(lines(_USERINFO.sub("***@", text)), err=True)
+        text = text.replace(secret, HIDDEN) if secret else text
+    typer.echo(lines(without_secrets(text)), err=True)

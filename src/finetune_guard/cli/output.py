@@ -1,10 +1,12 @@
-"""Output that any terminal or pipe can show."""
+"""Output to terminals and pipes: characters that they can show, and what happens when they take none."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from typing import Any
 
 _IN_ASCII = str.maketrans(
     {
@@ -48,7 +50,33 @@ codecs.register_error(_HANDLER, _replaced)
 
 
 def make_printable() -> None:
-    """Let characters that stdout and stderr can't encode come out as the nearest ASCII ones."""
+    """Replace characters that stdout and stderr can't encode by the nearest ASCII ones."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def is_terminal(stream: Any) -> bool:
+    """Whether a person reads or types there; a stream that was closed before the start is None."""
+    return stream is not None and stream.isatty()
+
+
+def flush_output() -> OSError | None:
+    """Write what is still buffered; return why that failed. Nothing more is written after a failure."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        discard_output()
+        return error
+    return None
+
+
+def discard_output() -> None:
+    """Write nothing more to stdout, also when the interpreter ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # it is no file, as in a test
+        return

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from finetune_guard.cli.output import is_terminal
 from finetune_guard.cli.tables import Lines
 from finetune_guard.cli.timeline import Mark, Moment, distance
 from finetune_guard.domain.history import Source
@@ -66,7 +67,7 @@ class Screen(Console):
 
     def leaf(self, *parts: RenderableType) -> None:
         """Draw parts in the system's pager where people would have to scroll back to read them."""
-        if self.is_terminal and sys.stdin.isatty() and self._height_of(parts) > self.height:
+        if self.is_terminal and is_terminal(sys.stdin) and self._height_of(parts) > self.height:
             with self.pager():
                 self.draw(*parts)
         else:

@@ -14,6 +14,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import is_terminal
 from finetune_guard.domain.history import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
@@ -47,7 +48,7 @@ def sync(
     connection.must_be_active("No usage is asked of")
     if not connection.has_admin_key:
         raise SetupError(_NO_ADMIN_KEY)
-    with _progress(shown=not as_json and sys.stderr.isatty()) as progress:
+    with _progress(shown=not as_json and is_terminal(sys.stderr)) as progress:
         done = connection.guard.sync(days=days, progress=progress)
     if as_json:
         typer.echo(done.model_dump_json())
