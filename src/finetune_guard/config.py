@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -163,7 +163,7 @@ class GuardConfig(BaseSettings):
     ] = system_clock
 
     _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
-    _ignored: frozenset[str] = PrivateAttr(default=frozenset())
+    _ignored: dict[str, str] = PrivateAttr(default_factory=dict)
     _store_url: SecretStr | None = PrivateAttr(default=None)
     _opened: tuple[object, Store] | None = PrivateAttr(default=None)
 
@@ -173,10 +173,13 @@ class GuardConfig(BaseSettings):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                wrong = _fields_of(error)
-                if not _is_off(values) or not wrong <= type(self).model_fields.keys():
-                    raise config_error("GuardConfig", error, variables=_variables(values), **_KNOWN) from None
-                logger.info("finetune-guard is switched off; wrong settings that have no effect: %s", wrong)
+                variables = {name: variable(name) for name in type(self).model_fields if name not in values}
+                if not _is_off(values) or not _fields_of(error) <= type(self).model_fields.keys():
+                    raise config_error("GuardConfig", error, variables=variables, **_KNOWN) from None
+                wrong = problems("GuardConfig", error, variables=variables, **_KNOWN)
+                logger.info(
+                    "finetune-guard is switched off; wrong, but without effect: %s", "; ".join(wrong.values())
+                )
                 super().__init__(**{**values, **_defaults(wrong)})
                 self._ignored = wrong
             self._constructed_with = frozenset(values)
@@ -191,15 +194,16 @@ class GuardConfig(BaseSettings):
         A field whose value is wrong has its default.
         """
         try:
-            return cls(), {}
+            config = cls()
         except GuardConfigError as error:
             found = error.__context__
             if not isinstance(found, ValidationError):
                 raise
-        wrong = problems("GuardConfig", found, variables=_variables({}), **_KNOWN)
-        config = cls(**_defaults(frozenset(field for field, _ in wrong)))
-        config._ignored, config._constructed_with = config._constructed_with, frozenset()
-        return config, {field: "\n".join(line for name, line in wrong if name == field) for field, _ in wrong}
+            variables = {name: variable(name) for name in cls.model_fields}
+            wrong = problems("GuardConfig", found, variables=variables, **_KNOWN)
+            config = cls(**_defaults(wrong))
+            config._ignored, config._constructed_with = wrong, frozenset()
+        return config, dict(config._ignored)
 
     def guards(self, host: str, port: int | None) -> bool:
         """Whether the policy holds behind ``host``: one of the policy's own, or one of ``hosts``."""
@@ -246,15 +250,11 @@ def variable(field: str) -> str:
     return ENVIRONMENT_PREFIX + field.upper()
 
 
-def _variables(given: Mapping[str, object]) -> dict[str, str]:
-    return {name: variable(name) for name in GuardConfig.model_fields if name not in given}
-
-
 def _fields_of(error: ValidationError) -> frozenset[str]:
     return frozenset(str(problem["loc"][0]) for problem in error.errors() if problem["loc"])
 
 
-def _defaults(fields: frozenset[str]) -> dict[str, Any]:
+def _defaults(fields: Iterable[str]) -> dict[str, Any]:
     return {name: GuardConfig.model_fields[name].default for name in fields}
 
 

@@ -44,7 +44,7 @@ def test_what_is_not_known_is_exit_4(run):
     """Unknown is neither yes nor no, and has an exit code of its own."""
     result = run("check")
     assert 4 == result.exit_code
-    assert result.stdout.startswith("unknown: ")
+    assert result.stdout.startswith("not known: ")
 
 
 def test_nothing_is_asked_of_the_api(run, ask, model, sim):

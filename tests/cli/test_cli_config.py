@@ -70,28 +70,47 @@ def test_whether_the_guard_is_active(run, environment, sim):
 
 
 @pytest.mark.parametrize(
-    ("typo", "meant"),
+    ("name", "meant"),
     [
         ("FINETUNE_GUARD_STROE", "FINETUNE_GUARD_STORE"),
         ("FINETUNE_GUARD_KEEPALIVE", "FINETUNE_GUARD_KEEP_ALIVE"),
-        ("FINETUNE_GUARD_HOST", "FINETUNE_GUARD_HOSTS"),
+        ("finetune_guard_host", "FINETUNE_GUARD_HOSTS"),
+        ("FINETUNE_GUARD_TIMEOUT", None),
     ],
 )
-def test_typos_are_pointed_out(run, environment, typo, meant):
-    """A variable that looks like a setting and is none is shown with the one probably meant."""
-    environment.setenv(typo, "anything")
-    assert f"{typo} is not a setting and has no effect; did you mean {meant}?" in run("config").stderr
-    assert {typo: meant} == json.loads(run("config", "--json").stdout)["unknown_variables"]
+def test_typos_are_pointed_out(run, environment, name, meant):
+    """A variable that is no setting is shown with the one probably meant, if any is like it."""
+    environment.setenv(name, "anything")
+    hint = f"; did you mean {meant}?" if meant else "."
+    assert f"{name} is not a setting and has no effect{hint}\n" in run("config").stderr
+    assert {name: meant} == json.loads(run("config", "--json").stdout)["unknown_variables"]
 
 
-def test_typos_are_pointed_out_beside_a_wrong_value(run, environment):
-    """Also when another setting is wrong, so that both can be mended at once."""
+def test_wrong_values_are_shown_beside_all_others(run, environment, tmp_path):
+    """Each wrong variable is told, a typo and a wrong base URL too, so that all can be mended at once."""
     environment.setenv("FINETUNE_GUARD_STROE", "/tmp/x")
     environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "soon")
+    environment.setenv("OPENAI_BASE_URL", "http://[::1")
     result = run("config")
     assert 2 == result.exit_code
-    assert "FINETUNE_GUARD_STROE" in result.stderr
-    assert "FINETUNE_GUARD_ON_UNKNOWN" in result.stderr
+    listed = settings(result.stdout)
+    assert ("WRONG, see below", "FINETUNE_GUARD_ON_UNKNOWN") == listed["on_unknown"]
+    assert (str(tmp_path / "history"), "FINETUNE_GUARD_STORE") == listed["store"]
+    for name in ("GUARD_STROE", "(from FINETUNE_GUARD_ON_UNKNOWN) is 'perhaps'", "KEEP_ALIVE", "BASE_URL"):
+        assert name in result.stderr
+    told = json.loads(run("config", "--json").stdout)
+    assert "'perhaps'" in told["settings"]["on_unknown"]["problem"]
+    assert "OPENAI_BASE_URL" in told["inactive_because"]
+
+
+def test_wrong_values_have_no_effect_on_a_guard_that_is_off(run, environment):
+    """With enabled=false the same values are notes, and the exit code is 0."""
+    environment.setenv("FINETUNE_GUARD_ENABLED", "false")
+    environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    result = run("config")
+    assert 0 == result.exit_code
+    assert "Note: No effect, since the guard is off: GuardConfig.on_unknown" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--debug"]])
@@ -114,9 +133,12 @@ def test_json_has_the_same_facts(run, sim):
     """Programs read settings, place, host and whether a key is there, never the key."""
     told = json.loads(run("config", "--json").stdout)
     assert set(GuardConfig.model_fields) == set(told["settings"])
-    assert {"value": [sim.host], "from": "environment", "variable": "FINETUNE_GUARD_HOSTS"} == told[
-        "settings"
-    ]["hosts"]
+    assert {
+        "value": [sim.host],
+        "from": "environment",
+        "variable": "FINETUNE_GUARD_HOSTS",
+        "problem": None,
+    } == told["settings"]["hosts"]
     assert told["active"]
     assert told["api_key_set"]
     assert sim.host == told["host"]

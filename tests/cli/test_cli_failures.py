@@ -70,7 +70,7 @@ def test_a_broken_store_leaves_check_unknown(run, broken_store):
     """When the history can't be read, `check` says unknown, and why on stderr."""
     result = run("check")
     assert 4 == result.exit_code
-    assert "unknown: the history of inferences can't be read.\n" == result.stdout
+    assert "not known: the history of inferences can't be read.\n" == result.stdout
     assert str(broken_store) in result.stderr
 
 
@@ -118,7 +118,7 @@ def test_an_unforeseen_failure_is_one_line(capsys):
     assert 1 == caught.value.exit_code
     assert (
         "",
-        "Error: finetune-guard failed with ValueError. --debug shows where.\n",
+        "Error: finetune-guard failed with ValueError. Add --debug to see where.\n",
     ) == capsys.readouterr()
 
 

@@ -6,12 +6,16 @@ import signal
 import time
 from datetime import datetime, timedelta, timezone
 
+import openai
 import pytest
 
+import finetune_guard
 from finetune_guard import KeepAliveOutcome
+from finetune_guard.domain.model_ids import EXAMPLE_ID
 from finetune_guard.rules.keep_alive import KeepAlivePlan, NotSent
 from finetune_guard.simulator import Fault
 from tests.cli.cli_facts import API_KEY
+from tests.support.constants import BASE
 
 
 def inferences(sim):
@@ -127,9 +131,36 @@ def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     result = run("keep-alive")
     assert 0 == result.exit_code
-    assert result.stdout.startswith("Not sent: creation is closed")
+    assert result.stdout.startswith("Not sent: nobody can create fine-tuning jobs")
     assert 1 == len(inferences(sim))
     assert run("keep-alive", "--dry-run").stdout.startswith("Not due: since 2027-01-06")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--dry-run"]])
+@pytest.mark.parametrize("store", ["a-file", "redis://127.0.0.1:9/0"])
+def test_a_history_that_can_not_be_read_is_exit_7(run, environment, sim, tmp_path, store, arguments):
+    """A scheduled run that can't tell whether one is due doesn't look like a success; nothing is sent."""
+    (tmp_path / "a-file").write_text("not a history")
+    environment.setenv("FINETUNE_GUARD_STORE", store if "://" in store else str(tmp_path / store))
+    result = run("keep-alive", *arguments)
+    assert (7, []) == (result.exit_code, inferences(sim))
+    assert "the history can't be read" in result.stderr
+    assert "finetune-guard config" in result.stderr
+    assert ("--json" in arguments) == bool(result.stdout)
+    assert 0 == run("keep-alive", "--force", "--model", EXAMPLE_ID, "--dry-run").exit_code
+
+
+def test_a_refusal_is_exit_3(run, ask, model, clock, sim):
+    """After the API has refused a job nothing is sent without --force, and a scheduled run says so."""
+    ask(model)
+    clock.advance(timedelta(hours=1))
+    sim.fault(Fault.training_not_available())
+    with finetune_guard.OpenAI() as client, pytest.raises(openai.PermissionDeniedError):
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    sim.clear_calls()
+    result = run("keep-alive")
+    assert (3, "", ()) == (result.exit_code, result.stdout, sim.calls)
+    assert "finetune-guard keep-alive --force" in result.stderr
 
 
 def test_an_unguarded_host_is_a_wrong_set_up(run, environment, sim):
@@ -220,17 +251,35 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clo
 
 
 @POSIX_ONLY
-def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim):
-    """A failure is told with what each model said, and tried again later."""
+@pytest.mark.slow
+def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim, tmp_path):
+    """A failure is told on stderr with what each model said, and tried again; the heartbeat rests till then."""
     ask(model)
     clock.advance(timedelta(days=60, seconds=-5))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
-    process = start("keep-alive", "--watch")
-    assert f"Failed, and is tried again: {model}: 429 insufficient_quota." in process.stdout.readline()
+    heartbeat = tmp_path / "alive"
+    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    assert f"Failed, and is tried again: {model}: 429 insufficient_quota." in process.stderr.readline()
     assert "Sent: " in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
-    assert 0 == process.returncode
+    assert (0, True) == (process.returncode, heartbeat.exists())
+
+
+@POSIX_ONLY
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_watching_is_no_heartbeat_while_the_history_can_not_be_read(start, environment, tmp_path, arguments):
+    """Whether one is due can't be told then: it says so, and a probe sees no sign of life."""
+    (tmp_path / "a-file").write_text("not a history")
+    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "a-file"))
+    heartbeat = tmp_path / "alive"
+    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat), *arguments)
+    told = process.stdout if arguments else process.stderr
+    assert any("history_unavailable" in line or "history can't be read, so" in line for line in told)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (0, False) == (process.returncode, heartbeat.exists())
 
 
 def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -102,6 +104,21 @@ def test_a_broken_pipe_is_silent(start, ask, model):
         os.close(writing)
         _, err = process.communicate(timeout=60)
         assert (0, "") == (process.returncode, err)
+
+
+@POSIX_ONLY
+@pytest.mark.slow
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), (">&- 2>&- <&-", 0), (">/dev/full", 1)])
+@pytest.mark.parametrize("command", ["check", "status", "--help"])
+def test_closed_and_full_outputs(ask, model, environment, command, closed, code):
+    """Who wants no output gets the exit code alone; output that is lost is a failure told in one line."""
+    ask(model)
+    if "full" in closed and not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    script = f"{shlex.quote(sys.executable)} -m finetune_guard.cli {command} {closed}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    told = "Error: The output can't be written: No space left on device.\n" if code else ""
+    assert (code, told) == (done.returncode, done.stderr)
 
 
 def heed_interrupts():

@@ -13,10 +13,10 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.rules.enforcement import cause
 
 _WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.OK)
 
@@ -64,7 +64,7 @@ def _tell(connection: Connection, eligibility: Eligibility, *, as_json: bool) ->
         typer.echo(eligibility.model_dump_json())
         return
     inactive = connection.inactive_because
-    typer.echo(f"{eligibility.verdict.value}: {cause(eligibility)}.{f' {inactive}' if inactive else ''}")
+    typer.echo(f"{in_words(eligibility)}{f' {inactive}' if inactive else ''}")
 
 
 def _look_at(

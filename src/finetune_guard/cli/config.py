@@ -1,9 +1,10 @@
-"""``finetune-guard config``: what is in force, and where each value came from."""
+"""``finetune-guard config``: every setting that is in force, and where its value came from."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 
@@ -11,6 +12,8 @@ import typer
 from pydantic import SecretStr, TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.failures import SetupError, tell
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.timeline import span
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
@@ -20,56 +23,97 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.rules.keep_alive import KeepAlive
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """What is in force.
+
+    Attributes:
+        config: The configuration; a setting whose value is wrong has its default.
+        wrong: What is wrong with settings, by their names.
+        connection: The client that the environment makes; None when it can't be made.
+        problem: Why it can't be made.
+        organizations: How many organizations the store knows; None when it can't be read.
+        unreadable: Why the store can't be read.
+    """
+
+    config: GuardConfig
+    wrong: dict[str, str]
+    connection: Connection | None
+    problem: str | None
+    organizations: int | None
+    unreadable: str | None
+
+
 def config(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
     """Show every setting, its value and where it came from; never a key or a password.
 
-    Nothing is asked of the API, and no key is needed.
+    Nothing is asked of the API, and no key is needed. A wrong value is shown with what is allowed.
+
+    Exit codes: 0 all can be used; 2 a setting is wrong.
     """
+    setup = _setup()
     unknown = _unknown_variables()
-    try:
-        connection = connect(needs_key=False)
-    except Exception:
-        _complain(unknown)  # a typo may well be why the value that counts is wrong
-        raise
-    organizations, problem = _stored(connection)
     if as_json:
-        typer.echo(json.dumps(_as_json(connection, organizations, problem, unknown)))
-        return
-    _draw(connection, organizations, problem)
-    _complain(unknown)
+        typer.echo(json.dumps(_as_json(setup, unknown)))
+    else:
+        _draw(setup)
+    for name, meant in unknown.items():
+        hint = f"; did you mean {meant}?" if meant is not None else "."
+        tell(f"Note: {shown(name)[1:-1]} is not a setting and has no effect{hint}")
+    for told in setup.wrong.values():
+        tell(f"Error: {told}" if setup.config.enabled else f"Note: No effect, since the guard is off: {told}")
+    if setup.problem is not None:
+        tell(f"Error: {setup.problem}")
+    if setup.problem is not None or (setup.wrong and setup.config.enabled):
+        raise typer.Exit(ExitCode.SETUP)
 
 
-def _draw(connection: Connection, organizations: int | None, problem: str | None) -> None:
+def _setup() -> _Setup:
+    settings, wrong = GuardConfig.from_environment()
+    connection = problem = organizations = unreadable = None
+    try:
+        connection = connect(settings, needs_key=False)
+    except SetupError as error:
+        problem = str(error)
+    try:
+        organizations = len(settings.open_store().organizations())
+    except StoreError as error:
+        unreadable = str(error)
+    return _Setup(settings, wrong, connection, problem, organizations, unreadable)
+
+
+def _draw(setup: _Setup) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    screen = render.Screen()
-    origins = connection.config.origins()
+    screen, settings, connection = render.Screen(), setup.config, setup.connection
     rows = [
         (
             name,
-            _setting(name, getattr(connection.config, name)),
-            variable(name) if origin == "environment" else origin,
+            "WRONG, see below" if name in setup.wrong else _setting(name, getattr(settings, name)),
+            variable(name) if origin == "environment" or name in setup.wrong else origin,
         )
-        for name, origin in origins.items()
+        for name, origin in settings.origins().items()
     ]
-    host = connection.host or "none"
-    contents = problem or _counted(organizations or 0)
+    host = connection.host or "none" if connection is not None else "not known, see below"
+    active = connection.inactive_because or f"active for {host}" if connection is not None else host
+    contents = setup.unreadable or _counted(setup.organizations or 0)
     rest = [
-        ("Store", connection.config.open_store().location),
-        ("In it", " ".join(filter(None, (contents, connection.forgets)))),
+        ("Store", settings.open_store().location),
+        ("In it", " ".join(filter(None, (contents, connection.forgets if connection is not None else None)))),
         ("Host", host),
-        ("Guard", connection.inactive_because or f"active for {host}"),
+        ("Guard", active),
         ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
-        ("Admin key", _admin_key(connection)),
+        ("Admin key", _admin_key(setup)),
     ]
     screen.draw(render.listing(("Setting", "Value", "From"), rows), "", render.facts(rest))
 
 
-def _admin_key(connection: Connection) -> str:
-    if not connection.has_admin_key:
-        return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
-    configured = connection.config.admin_api_key is not None
-    return f"set in {variable('admin_api_key') if configured else 'OPENAI_ADMIN_KEY'}"
+def _admin_key(setup: _Setup) -> str:
+    if setup.config.admin_api_key is not None:
+        return f"set in {variable('admin_api_key')}"
+    if os.environ.get("OPENAI_ADMIN_KEY", "").strip():
+        return "set in OPENAI_ADMIN_KEY"
+    return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
 
 
 def _counted(organizations: int) -> str:
@@ -78,44 +122,34 @@ def _counted(organizations: int) -> str:
     return "the history of one organization" if organizations == 1 else f"{organizations} histories"
 
 
-def _as_json(
-    connection: Connection,
-    organizations: int | None,
-    problem: str | None,
-    unknown: dict[str, str | None],
-) -> dict[str, object]:
+def _as_json(setup: _Setup, unknown: dict[str, str | None]) -> dict[str, object]:
+    connection = setup.connection
     return {
         "settings": {
             name: {
-                "value": _plain(getattr(connection.config, name)),
+                "value": _plain(getattr(setup.config, name)),
                 "from": origin,
                 "variable": variable(name),
+                "problem": setup.wrong.get(name),
             }
-            for name, origin in connection.config.origins().items()
+            for name, origin in setup.config.origins().items()
         },
         "store": {
-            "location": connection.config.open_store().location,
-            "organizations": organizations,
-            "problem": problem,
+            "location": setup.config.open_store().location,
+            "organizations": setup.organizations,
+            "problem": setup.unreadable,
         },
-        "host": connection.host,
-        "active": connection.guard.active,
-        "inactive_because": connection.inactive_because,
+        "host": connection.host if connection is not None else None,
+        "active": connection.guard.active if connection is not None else None,
+        "inactive_because": connection.inactive_because if connection is not None else setup.problem,
         "api_key_set": _has_key(),
-        "admin_key_set": connection.has_admin_key,
+        "admin_key_set": not _admin_key(setup).startswith("not set"),
         "unknown_variables": unknown,
     }
 
 
 def _has_key() -> bool:
     return bool(os.environ.get("OPENAI_API_KEY", "").strip())
-
-
-def _stored(connection: Connection) -> tuple[int | None, str | None]:
-    try:
-        return len(connection.config.open_store().organizations()), None
-    except StoreError as error:
-        return None, str(error)
 
 
 def _setting(name: str, value: object) -> str:
@@ -160,16 +194,11 @@ def _plain(value: object) -> object:
 
 def _unknown_variables() -> dict[str, str | None]:
     """Variables that look like settings and are none, each with the one that was probably meant."""
-    known = [variable(name) for name in GuardConfig.model_fields]
-    found = sorted(name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX))
-    return {
-        name: next(iter(get_close_matches(name.upper(), known, n=1)), None)
-        for name in found
-        if name.upper() not in known
-    }
-
-
-def _complain(unknown: dict[str, str | None]) -> None:
-    for name, meant in unknown.items():
-        hint = f"; did you mean {meant}?" if meant is not None else "."
-        typer.echo(f"Note: {shown(name)[1:-1]} is not a setting and has no effect{hint}", err=True)
+    known = {name.upper(): variable(name) for name in GuardConfig.model_fields}
+    found: dict[str, str | None] = {}
+    for name in sorted(os.environ):
+        setting = name.upper().removeprefix(ENVIRONMENT_PREFIX)  # else all names look alike
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and setting not in known:
+            close = get_close_matches(setting, known, n=1, cutoff=0.7)
+            found[name] = known[close[0]] if close else None
+    return found

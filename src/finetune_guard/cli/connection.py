@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
 
 import openai
 
@@ -15,8 +14,9 @@ from finetune_guard.cli.failures import SetupError
 from finetune_guard.client.classes import OpenAI
 from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAlivePlan
 
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
@@ -69,12 +69,6 @@ class Connection:
             "of it can be seen from here."
         )
 
-    @property
-    def has_admin_key(self) -> bool:
-        """Whether the organization's usage can be asked for."""
-        key: str | None = self.client._guard_admin_key()  # type: ignore[attr-defined]  # noqa: SLF001 -- as below
-        return bool(key and key.strip())
-
     def must_be_active(self, refused: str) -> None:
         """Make sure that the policy holds behind the host.
 
@@ -84,16 +78,13 @@ class Connection:
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
 
-    def dates(self, now: datetime) -> ShutdownDates:
+    def dates(self) -> ShutdownDates:
         """Return what is known about the ends of models; nothing is asked of the API."""
-        return self.guard._engine.ends.read(now)  # noqa: SLF001 -- one look for all models
-
-    def plan(self, *, force: bool, model: str | None) -> KeepAlivePlan:
-        """Return what a keep-alive would do; nothing is sent."""
-        keep_alive = self.config.keep_alive or KeepAlive()
-        engine, credentials = self.guard._engine, self.client._guard_credentials()  # type: ignore[attr-defined]  # noqa: SLF001 -- the stub shows users' part only
-        plan: KeepAlivePlan = engine.plan(credentials, keep_alive, force=force, model=model)
-        return plan
+        dates = ShutdownDates(published_catalog())
+        try:
+            return dates.with_announced(self.config.open_store().announced())
+        except StoreError:  # the commands that need the store say so
+            return dates
 
 
 _open: ContextVar[ExitStack | None] = ContextVar("finetune_guard_connections", default=None)
@@ -110,17 +101,18 @@ def connections_closed() -> Iterator[None]:
             _open.reset(token)
 
 
-def connect(*, needs_key: bool = True) -> Connection:
+def connect(config: GuardConfig | None = None, *, needs_key: bool = True) -> Connection:
     """Return a connection as ``finetune_guard.OpenAI()`` makes it from the environment.
 
     Args:
+        config: The configuration; what the environment says when None.
         needs_key: Whether a key is needed; without, one that opens nothing is made up.
 
     Raises:
         SetupError: No key is set, or the SDK finds something else wrong in the environment.
         GuardConfigError: A ``FINETUNE_GUARD_`` variable has a wrong value.
     """
-    config = GuardConfig()
+    config = config if config is not None else GuardConfig()
     has_key = bool(os.environ.get("OPENAI_API_KEY", "").strip())
     if needs_key and not has_key:
         raise SetupError(_NO_KEY)

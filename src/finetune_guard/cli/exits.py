@@ -14,10 +14,13 @@ class ExitCode(IntEnum):
         OK: It did what was asked; for ``check``: jobs can be created.
         FAILURE: It could not.
         SETUP: A key is missing, a setting is wrong, or the command was not understood.
-        INELIGIBLE: ``check``: no jobs can be created.
+        INELIGIBLE: ``check``: no jobs can be created; ``keep-alive``: the API has refused a job, so that
+            none is sent.
         UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
         MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
         INCOMPLETE: ``sync`` and ``models``: what is shown is only a part, since the API stopped answering.
+        NOT_JUDGED: ``keep-alive``: the history can't be read, so that none was sent.
+        CLOSES_SOON: ``check --min-remaining``: jobs can be created, but not for that long any more.
         INTERRUPTED: Ctrl-C.
     """
 
@@ -28,6 +31,8 @@ class ExitCode(IntEnum):
     UNKNOWN = 4
     MODEL_ENDS = 5
     INCOMPLETE = 6
+    NOT_JUDGED = 7
+    CLOSES_SOON = 8
     INTERRUPTED = 130
 
 

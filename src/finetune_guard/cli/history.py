@@ -59,7 +59,7 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
     from finetune_guard.cli import render, tables  # noqa: PLC0415 -- no other output needs rich
     from finetune_guard.domain.organizations import is_named  # noqa: PLC0415 -- as above
 
-    screen, dates = render.Screen(), connection.dates(now)
+    screen, dates = render.Screen(), connection.dates()
     name = remembered.organization if is_named(remembered.organization) else "not known yet for this key"
     newest_first = sorted(remembered.models.values(), key=lambda inference: inference.at, reverse=True)
     rows = [

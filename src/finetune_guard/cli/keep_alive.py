@@ -1,4 +1,4 @@
-"""``finetune-guard keep-alive``: the smallest inference, when it is due."""
+"""``finetune-guard keep-alive``: send the smallest inference when one is due."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.verdict import in_words
 from finetune_guard.cli.watch import watch as keep_watching
 from finetune_guard.rules.enforcement import cause, moment
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAlivePlan, NotSent
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 
 _NOT_SENT = {
     NotSent.NOT_DUE: "it is not due",
     NotSent.RENEWED_BY_ANOTHER: "another thread or process has just sent one",
     NotSent.ANOTHER_IS_SENDING: "another thread or process is sending one; whether it succeeds is not known",
-    NotSent.CREATION_CLOSED: "creation is closed, so that no inference can help",
-    NotSent.REFUSED: "the API has refused a job since; whether an inference helps is not published (--force)",
-    NotSent.HISTORY_UNAVAILABLE: "the history can't be read, so that it may be the second one (--force)",
+    NotSent.CREATION_CLOSED: "nobody can create fine-tuning jobs any more, so that no inference can help",
+    NotSent.REFUSED: "the API has refused a job since the latest inference. Whether OpenAI opens a lapsed "
+    "window again is not published. To try it: finetune-guard keep-alive --force",
+    NotSent.HISTORY_UNAVAILABLE: "the history can't be read, so that one may have been sent already. To look "
+    "at the store: finetune-guard config. To send one all the same: finetune-guard keep-alive --force",
     NotSent.NOT_GUARDED: "the policy is not known to hold behind this host",
 }
+_FAILED = {NotSent.REFUSED: ExitCode.INELIGIBLE, NotSent.HISTORY_UNAVAILABLE: ExitCode.NOT_JUDGED}
+"""Reasons that a scheduled run must not pass over in silence."""
 
 
 def keep_alive(
@@ -43,7 +49,7 @@ def keep_alive(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --watch: a file to touch after each look, at least once an hour, for a probe.",
+            help="With --watch: a file to touch at least once an hour while all is well, for a probe.",
         ),
     ] = None,
     as_json: Json = False,
@@ -51,11 +57,13 @@ def keep_alive(
 ) -> None:
     """Send the smallest inference if the window closes soon, has closed, or is not known to be open.
 
-    Exit codes: 0 sent or not needed, 1 no model answered, 2 no key, a wrong setting, or a host that the
-    policy does not speak of.
+    Exit codes: 0 sent, or not needed; 1 no model answered; 2 no key, a wrong setting, or a host that the
+    policy does not speak of; 3 not sent, since the API has refused a job; 7 not sent, since the history
+    can't be read. For 1, 3 and 7 the reason is on stderr. --force sends one in both cases.
 
-    With --watch: 0 stopped, or nobody can create jobs any more, 1 it failed in a way that waiting does not
-    mend, 2 as above, or a key that the API does not accept. When no model answers, it tries again.
+    With --watch: 0 stopped, or nobody can create jobs any more; 1 it failed in a way that waiting does not
+    mend; 2 as above, or the API does not accept the key. When no model answers, or the history can't be
+    read, it tries again; the heartbeat rests until that succeeds.
     """
     if watch and (dry_run or force):
         raise SetupError("--watch sends what is due, when it is due: --force and --dry-run are for one time.")
@@ -70,25 +78,37 @@ def keep_alive(
         keep_watching(connection, model=model, heartbeat=heartbeat, as_json=as_json)
         return
     if dry_run:
-        plan = connection.plan(force=force, model=model)
-        typer.echo(plan.model_dump_json() if as_json else _planned(connection, plan, force=force))
+        plan = connection.guard.plan_keep_alive(force=force, model=model)
+        told = plan.model_dump_json() if as_json else _planned(connection, plan, force=force)
+        _end_with(told, plan.reason, as_json=as_json)
         return
     outcome = connection.guard.keep_alive(force=force, model=model)
-    if as_json:
-        typer.echo(outcome.model_dump_json())
-    elif outcome.sent:
-        eligibility = connection.guard.check()
-        typer.echo(f"Sent: {outcome.model} answered at {moment(outcome.at)}.")
-        typer.echo(f"Now {eligibility.verdict.value}: {cause(eligibility)}.")
-    elif outcome.reason is not None:
-        eligibility = connection.guard.check()
-        typer.echo(f"Not sent: {_NOT_SENT[outcome.reason]}.")
-        typer.echo(f"Now {eligibility.verdict.value}: {cause(eligibility)}.")
+    _end_with(
+        outcome.model_dump_json() if as_json else _told(connection, outcome), outcome.reason, as_json=as_json
+    )
+
+
+def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
+    """Print what came of it, on stderr where it is a failure, and end with the exit code for that."""
+    code = _FAILED.get(reason, ExitCode.OK) if reason is not None else ExitCode.OK
+    typer.echo(told, err=code is not ExitCode.OK and not as_json)
+    if code is not ExitCode.OK and as_json and reason is not None:
+        typer.echo(f"Not sent: {_NOT_SENT[reason]}.", err=True)
+    raise typer.Exit(code)
+
+
+def _told(connection: Connection, outcome: KeepAliveOutcome) -> str:
+    said = f"Sent: {outcome.model} answered at {moment(outcome.at)}."
+    if outcome.reason is not None:
+        said = f"Not sent: {_NOT_SENT[outcome.reason]}."
+    return f"{said}\nNow {in_words(connection.guard.check())}"
 
 
 def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:
     renew_within = (connection.config.keep_alive or KeepAlive()).renew_within
     if plan.reason is not None:
+        if plan.reason in _FAILED:
+            return f"Nothing would be sent: {_NOT_SENT[plan.reason]}."
         return f"Not due: {_why_not(plan, renew_within)}. Nothing was sent."
     first = (
         f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"

@@ -67,7 +67,7 @@ def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, 
         models = connection.guard.history().models
     except StoreError:  # it was readable a moment ago, and what could be read is shown
         return ()
-    return ends_by_day(models, connection.dates(eligibility.checked_at))
+    return ends_by_day(models, connection.dates())
 
 
 def _last_inference(eligibility: Eligibility) -> str:
@@ -88,7 +88,7 @@ def _coverage(connection: Connection, eligibility: Eligibility) -> str:
         "Only programs that share this history were seen. Others of the organization may have run "
         "inferences that are not known here"
     )
-    if connection.has_admin_key:
+    if connection.guard.has_admin_key:
         return f"{local}; finetune-guard sync finds them."
     return f"{local}; with an admin key (OPENAI_ADMIN_KEY) finetune-guard sync finds them."
 
@@ -114,7 +114,7 @@ def _what_to_do(connection: Connection, eligibility: Eligibility) -> str:
         advice = [connection.inactive_because]
     elif eligibility.reason in _COMMANDS:
         advice = [eligibility.remedy or "", f"On the command line: {_COMMANDS[eligibility.reason]}."]
-    elif eligibility.remaining is not None and connection.plan(force=False, model=None).due:
+    elif eligibility.remaining is not None and connection.guard.plan_keep_alive().due:
         advice = [eligibility.remedy or "", "The window closes soon: finetune-guard keep-alive renews it."]
     else:
         advice = [eligibility.remedy or _before_the_end(eligibility)]

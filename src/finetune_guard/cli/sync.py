@@ -15,11 +15,12 @@ from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.output import is_terminal
+from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.history import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision
-from finetune_guard.rules.enforcement import cause, moment
+from finetune_guard.rules.enforcement import moment
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
@@ -46,7 +47,7 @@ def sync(
     """
     connection = connect()
     connection.must_be_active("No usage is asked of")
-    if not connection.has_admin_key:
+    if not connection.guard.has_admin_key:
         raise SetupError(_NO_ADMIN_KEY)
     with _progress(shown=not as_json and is_terminal(sys.stderr)) as progress:
         done = connection.guard.sync(days=days, progress=progress)
@@ -100,7 +101,7 @@ def _draw(done: UsageSync, eligibility: Eligibility) -> None:
         ),
         ("Models", _models(done)),
         ("Latest inference", _latest(done, eligibility.last_inference)),
-        ("Now", f"{eligibility.verdict.value}: {cause(eligibility)}."),
+        ("Now", in_words(eligibility)),
     ]
     render.Screen().draw(render.facts(rows))
 

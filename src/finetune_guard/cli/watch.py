@@ -1,4 +1,4 @@
-"""``finetune-guard keep-alive --watch``: in the foreground until it is stopped, as containers want it."""
+"""``finetune-guard keep-alive --watch``: send keep-alives in the foreground until it is stopped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ import typer
 
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.verdict import in_words
 from finetune_guard.client.background.checks import Look, Lookout
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.rules.background_delay import is_over
 from finetune_guard.rules.enforcement import cause, moment
@@ -40,7 +41,7 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
     Args:
         connection: The client and its configuration.
         model: The one model to use; None for the one used last.
-        heartbeat: A file to touch after each look.
+        heartbeat: A file to touch after each look that found all well.
         as_json: Whether each look is told as a line of JSON.
 
     Raises:
@@ -52,14 +53,17 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
     told = ""
     try:
         with _stoppable():
-            _beat(heartbeat)
+            _must_be_writable(heartbeat)
             while True:
                 look = client._guard_drive(lookout.look(client._guard_credentials()))  # noqa: SLF001
                 line = _as_json(look) if as_json else _in_words(look, lookout.keep_alive)
-                if line != told:
-                    typer.echo(line if as_json else f"{moment(look.eligibility.checked_at)}  {line}")
-                    told = line
-                _beat(heartbeat)
+                if line != told and as_json:
+                    typer.echo(line)
+                elif line != told:
+                    typer.echo(f"{moment(look.eligibility.checked_at)}  {line}", err=not _is_well(look))
+                told = line
+                if _is_well(look):
+                    _beat(heartbeat)
                 if is_over(look.eligibility):
                     return
                 if look.failure is not None and _is_locked_out(client, look.failure):
@@ -83,6 +87,10 @@ def _in_words(look: Look, keep_alive: KeepAlive) -> str:
         )
     if is_over(eligibility):
         return f"Ended: {cause(eligibility)}, and no keep-alive can help any more."
+    if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
+        return (
+            "Not sent: the history can't be read, so that one may have been sent already. It is tried again."
+        )
     if closes is not None and eligibility.remedy is None:
         since = moment(closes - keep_alive.renew_within)
         return f"Not due: the window is open until {moment(closes)}, and one is due from {since} on."
@@ -90,7 +98,7 @@ def _in_words(look: Look, keep_alive: KeepAlive) -> str:
 
 
 def _state(eligibility: Eligibility) -> str:
-    return f"Now {eligibility.verdict.value}: {cause(eligibility)}."
+    return f"Now {in_words(eligibility)}"
 
 
 def _as_json(look: Look) -> str:
@@ -115,6 +123,20 @@ def _is_locked_out(client: Any, failure: KeepAliveError) -> bool:
     if not failure.attempts:  # the models could not be asked for, perhaps for the same reason
         error = client._guard_drive(read_listing()).failure  # noqa: SLF001
     return isinstance(error, openai.AuthenticationError)
+
+
+def _is_well(look: Look) -> bool:
+    """Whether a keep-alive was sent if one was due: neither the models nor the store kept it back."""
+    return look.failure is None and look.eligibility.reason is not Reason.HISTORY_UNAVAILABLE
+
+
+def _must_be_writable(heartbeat: Path | None) -> None:
+    if heartbeat is None:
+        return
+    existed = heartbeat.exists()
+    _beat(heartbeat)
+    if not existed:  # nothing has been looked at yet
+        heartbeat.unlink()
 
 
 def _beat(heartbeat: Path | None) -> None:

@@ -11,7 +11,7 @@ from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.rules.inventory import Inventory
-from finetune_guard.rules.keep_alive import KeepAliveOutcome
+from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
 from finetune_guard.rules.shutdown_dates import Prospect
 
 
@@ -96,6 +96,19 @@ class ClientGuard(Facade):
         """
         self._client._guard_learn_key()  # noqa: SLF001
         return self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+
+    def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
+        """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
+
+        Args:
+            force: As for ``keep_alive``.
+            model: As for ``keep_alive``.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id.
+        """
+        self._client._guard_learn_key()  # noqa: SLF001
+        return self._plan_keep_alive(force, model)
 
     def record(self, model: str, *, at: datetime | None = None) -> None:
         """Note an inference that went another way: a WebSocket, another program.
@@ -209,6 +222,19 @@ class AsyncClientGuard(Facade):
         """
         await self._client._guard_learn_key()  # noqa: SLF001
         return await self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+
+    async def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
+        """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
+
+        Args:
+            force: As for ``keep_alive``.
+            model: As for ``keep_alive``.
+
+        Raises:
+            GuardConfigError: ``model`` isn't a fine-tuned model's id.
+        """
+        await self._client._guard_learn_key()  # noqa: SLF001
+        return await in_thread(self._plan_keep_alive, force, model)
 
     async def record(self, model: str, *, at: datetime | None = None) -> None:
         """Note an inference that went another way: a WebSocket, another program.

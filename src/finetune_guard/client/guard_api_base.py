@@ -13,7 +13,7 @@ from finetune_guard.engine.guard import Guard
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.rules.inventory import Inventory
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 
 if TYPE_CHECKING:
     from finetune_guard.client.binding import Binding
@@ -75,6 +75,11 @@ class Facade:
         return self._engine.config
 
     @property
+    def has_admin_key(self) -> bool:
+        """Whether there is an admin key, with which ``sync`` can read the organization's usage."""
+        return bool((self._client._guard_admin_key() or "").strip())  # noqa: SLF001 -- as above
+
+    @property
     def _engine(self) -> Guard:
         return self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
 
@@ -91,6 +96,14 @@ class Facade:
         keep_alive = self._engine.config.keep_alive or KeepAlive()
         credentials = self._client._guard_credentials()  # noqa: SLF001
         return (yield from self._engine.keep_alive(credentials, keep_alive, force=force, model=model))
+
+    def _plan_keep_alive(self, force: bool, model: str | None) -> KeepAlivePlan:
+        if not self.active:
+            eligibility = self._engine.decider.not_guarded()
+            return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
+        keep_alive = self._engine.config.keep_alive or KeepAlive()
+        credentials = self._client._guard_credentials()  # noqa: SLF001
+        return self._engine.plan(credentials, keep_alive, force=force, model=model)
 
     def _sync(self, days: int | None, progress: Callable[[SyncProgress], object] | None) -> Flow[UsageSync]:
         self._must_be_active("sync")

@@ -37,7 +37,7 @@ def config_error(
         secrets: The fields whose values are never shown.
     """
     found = problems(owner, error, fields=fields, variables=variables or {}, secrets=secrets)
-    return GuardConfigError("\n".join(line for _, line in found))
+    return GuardConfigError("\n".join(found.values()))
 
 
 def problems(
@@ -47,12 +47,14 @@ def problems(
     fields: Mapping[str, Any],
     variables: Mapping[str, str],
     secrets: Collection[str] = (),
-) -> list[tuple[str, str]]:
-    """Return each wrong field of ``owner`` and a line about it; see ``config_error``."""
-    return [
-        (_field(problem), _line(owner, problem, fields=fields, variables=variables, secrets=secrets))
-        for problem in error.errors(include_url=False)
-    ]
+) -> dict[str, str]:
+    """Return what is wrong, by field of ``owner``, in a line each or in several; see ``config_error``."""
+    found: dict[str, str] = {}
+    for problem in error.errors(include_url=False):
+        line = _line(owner, problem, fields=fields, variables=variables, secrets=secrets)
+        field = _field(problem)
+        found[field] = f"{found[field]}\n{line}" if field in found else line
+    return found
 
 
 def _field(problem: ErrorDetails) -> str:
