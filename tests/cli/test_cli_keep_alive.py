@@ -253,7 +253,7 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clo
 @POSIX_ONLY
 @pytest.mark.slow
 def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim, tmp_path):
-    """A failure is told on stderr with what each model said, and tried again; the heartbeat rests till then."""
+    """A failure is told on stderr with what each model said, and tried again; the heartbeat rests so long."""
     ask(model)
     clock.advance(timedelta(days=60, seconds=-5))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))

@@ -56,14 +56,14 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
             _must_be_writable(heartbeat)
             while True:
                 look = client._guard_drive(lookout.look(client._guard_credentials()))  # noqa: SLF001
+                if _is_well(look):
+                    _beat(heartbeat)
                 line = _as_json(look) if as_json else _in_words(look, lookout.keep_alive)
                 if line != told and as_json:
                     typer.echo(line)
                 elif line != told:
                     typer.echo(f"{moment(look.eligibility.checked_at)}  {line}", err=not _is_well(look))
                 told = line
-                if _is_well(look):
-                    _beat(heartbeat)
                 if is_over(look.eligibility):
                     return
                 if look.failure is not None and _is_locked_out(client, look.failure):
