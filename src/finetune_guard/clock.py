@@ -48,6 +48,14 @@ def answered_at(date_header: str | bytes | None, now: datetime) -> datetime:
     return date
 
 
+def answered_within_a_day(date: datetime, now: datetime) -> datetime:
+    """Return ``date`` as the time of an answer that has just arrived; ``now`` where it is far from that.
+
+    A server or gateway whose ``Date`` stands still would otherwise make each keep-alive count for nothing.
+    """
+    return date if abs(now - date) <= _MOST_AHEAD else now
+
+
 @lru_cache(maxsize=16)
 def _parsed(date_header: str | bytes) -> datetime | None:
     text = date_header if isinstance(date_header, str) else date_header.decode("latin-1")

@@ -128,14 +128,14 @@ async def test_a_rate_limit_is_waited_for(client, model, infer, clock, called, s
 
 
 async def test_a_wait_longer_than_the_deadline_is_not_begun(connect, three, called, sim):
-    """When the API asks for more patience than is configured, the keep-alive fails at once."""
+    """When the API asks for more patience than is configured, the other models are tried, and that is all."""
     client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(seconds=5))})
     sim.fault(Fault.rate_limited(retry_after=3600, path=CHAT, times=None))
     with pytest.raises(KeepAliveError) as caught:
         await done(client.guard.keep_alive())
     assert isinstance(caught.value.__cause__, openai.RateLimitError)
-    assert {three[2]: "429 rate_limit_exceeded"} == caught.value.attempts
-    assert 1 == len(called())
+    assert dict.fromkeys(reversed(three), "429 rate_limit_exceeded").items() <= caught.value.attempts.items()
+    assert len(caught.value.attempts) == len(called())
 
 
 @pytest.mark.parametrize(

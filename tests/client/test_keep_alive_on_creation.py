@@ -138,7 +138,9 @@ async def test_what_is_sent_is_the_smallest_call(way, closing, wire, clock, conf
     model = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
     listed = {"object": "list", "data": [{"id": model, "object": "model", "created": 1785000000}]}
     wire.get("https://api.openai.com/v1/models").respond(200, json=listed)
-    chat = wire.post("https://api.openai.com/v1/chat/completions").respond(200, json={"id": "x"})
+    chat = wire.post("https://api.openai.com/v1/chat/completions").respond(
+        200, json={"id": "x", "model": model, "choices": [{"index": 0}]}
+    )
     wire.post("https://api.openai.com/v1/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
     client = closing(way.guarded(api_key="sk-test", guard=configured(keep_alive=KeepAlive())))
     await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))

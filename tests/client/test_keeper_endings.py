@@ -167,12 +167,11 @@ async def test_an_existing_client_is_kept_too(way, bare, sim, configured, model,
 
 async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):
     """A task that was cancelled together with all others begins again with the next request."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=600))
-    sending = threading.Event()
-    async with ASYNC.guarded(http_client=noticing(ASYNC, sending), **options) as client:
+    sim.fault(Fault(path="/v1/models", method="GET", delay=600))
+    async with ASYNC.guarded(**options) as client:
         await use(client)
         keeper = client._finetune_guard.keeper
-        await until(sending.is_set)
+        await until(lambda: not sim._faults._waiting)  # it has asked for models
         keeper._task.cancel()
         await until(lambda: not at_work(keeper))
         await use(client)

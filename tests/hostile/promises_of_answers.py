@@ -29,8 +29,8 @@ from finetune_guard.openai_api.errors import (
     in_short,
     is_refusal,
     is_transient,
-    is_wrong_key,
     retry_after,
+    would_fail_alike,
 )
 from finetune_guard.openai_api.flow import Reply
 from finetune_guard.openai_api.listing import (
@@ -156,7 +156,7 @@ def api_error(body):
         assert is_clean(error_message(error))
         assert 500 >= len(error_message(error))
         assert is_clean(error_code(error) or "")
-        told = [is_refusal(error), is_wrong_key(error), concerns_model(error), is_transient(error)]
+        told = [is_refusal(error), would_fail_alike(error), concerns_model(error), is_transient(error)]
         assert all(isinstance(each, bool) for each in told)
         assert retry_after(error) >= 0
 

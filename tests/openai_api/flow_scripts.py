@@ -32,6 +32,15 @@ def error(status: int, code: str | None = None, **headers: str) -> openai.APISta
     return client._make_status_error("told", body={"error": body}, response=response)
 
 
+def connection_error(cause: str, *, timeout: bool = False) -> openai.APIConnectionError:
+    """An SDK error for a request that was not answered, as the HTTP library's error ``cause`` leads to it."""
+    request = httpx.Request("POST", "https://api.openai.com/v1/x")
+    kind = openai.APITimeoutError if timeout else openai.APIConnectionError
+    failed = kind(request=request)
+    failed.__cause__ = getattr(httpx, cause)("told")
+    return failed
+
+
 def run(flow: Any, *answers: Any) -> tuple[Any, list[ApiCall], list[timedelta]]:
     """Run ``flow`` with ``answers`` to its API calls: replies, errors, or functions of the call."""
     script, calls, pauses = list(answers), [], []

@@ -13,10 +13,10 @@ from finetune_guard.openai_api.errors import (
     in_short,
     is_refusal,
     is_transient,
-    is_wrong_key,
     retry_after,
+    would_fail_alike,
 )
-from tests.openai_api.flow_scripts import error
+from tests.openai_api.flow_scripts import connection_error, error
 
 REQUEST = httpx.Request("POST", "https://api.openai.com/v1/fine_tuning/jobs")
 REFUSAL = {"message": "OpenAI is winding down.", "code": "training_not_available", "param": None}
@@ -101,16 +101,25 @@ def test_what_another_model_or_time_may_help_against(problem, model, passing, sh
 
 
 @pytest.mark.parametrize(
-    ("problem", "wrong"),
+    ("problem", "alike"),
     [
         (error(401, "invalid_api_key"), True),
-        (error(401, "insufficient_permissions"), False),
-        (error(403, "invalid_api_key"), False),
+        (error(401), True),
+        (connection_error("ConnectError"), True),
+        (connection_error("ReadError"), True),
+        (connection_error("LocalProtocolError"), True),
+        (connection_error("ConnectTimeout", timeout=True), True),
+        (connection_error("ReadTimeout", timeout=True), False),
+        (error(403, "unsupported_country"), False),
+        (error(429), False),
+        (error(503), False),
+        (ValueError("x"), False),
+        (None, False),
     ],
 )
-def test_a_key_that_may_not_is_not_a_wrong_key(problem, wrong):
-    """Only the API's own code for an unknown key says that the key is wrong."""
-    assert wrong is is_wrong_key(problem)
+def test_where_the_users_own_call_would_fail_in_the_same_way(problem, alike):
+    """A key that isn't accepted, and a server that isn't reached, fail the user's own call as well."""
+    assert alike is would_fail_alike(problem)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from finetune_guard.domain.history import Activity, Evidence, History, Inference
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Reason
+from finetune_guard.openai_api.flow import give_up
 from finetune_guard.rules.eligibility import decide, explained
-from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, live, send, smallest_call
-from tests.openai_api.flow_scripts import NOW, error, reply, run
+from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, live, within
+from finetune_guard.rules.keep_alive_attempts import Attempts, smallest_call
+from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 
 A, B, C = (f"ft:gpt-4o-mini-2024-07-18:acme::{name}" for name in "ABC")
 DEAD = "ft:gpt-4-0613:acme::Dead"
@@ -94,13 +96,29 @@ def test_the_smallest_call():
     assert (A, 1) == (call.json["model"], call.json["max_completion_tokens"])
 
 
+def send(known, find_more=None):
+    return Attempts(known, lambda: DEADLINE, find_more).send()
+
+
+def find_more(found):
+    return found.newest_first
+
+
+def completion(model):
+    return reply({"model": model, "choices": [{"index": 0}]})
+
+
+def listed(*models):
+    return reply({"data": [{"id": model, "created": 1_750_000_000} for model in models]})
+
+
 def asked(calls) -> list[str]:
     return [call.json["model"] if call.json else call.path for call in calls]
 
 
 def test_the_first_model_that_answers_is_enough():
     """One call, no waiting, and nothing else is asked."""
-    sent, calls, pauses = run(send([A, B], left=lambda: DEADLINE, find_more=None), reply({}))
+    sent, calls, pauses = run(send([A, B]), completion(A))
     assert (A, NOW) == (sent.model, sent.reply.at)
     assert ([A], []) == (asked(calls), pauses)
 
@@ -109,18 +127,17 @@ def test_the_first_model_that_answers_is_enough():
 def test_a_model_that_does_not_answer_is_left_for_the_next_at_once(status):
     """A model that is gone or not allowed costs one call and no waiting."""
     sent, calls, pauses = run(
-        send([A, B], left=lambda: DEADLINE, find_more=None),
+        send([A, B]),
         error(status, "model_not_found"),
-        reply({}),
+        completion(B),
     )
-    assert (B, [A, B]) == (sent.model, asked(calls))
-    assert [timedelta(0)] == pauses
+    assert (B, [A, B], []) == (sent.model, asked(calls), pauses)
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_what_may_pass_is_tried_again_after_a_pause(status):
     """Rate limits and server errors are waited out, and the same model is asked again."""
-    sent, calls, pauses = run(send([A], left=lambda: DEADLINE, find_more=None), error(status), reply({}))
+    sent, calls, pauses = run(send([A]), error(status), completion(A))
     assert (A, [A, A]) == (sent.model, asked(calls))
     assert 1 == len(pauses)
 
@@ -128,7 +145,7 @@ def test_what_may_pass_is_tried_again_after_a_pause(status):
 def test_retry_after_is_respected():
     """The API's own waiting time is never undercut."""
     limited = error(429, retry_after="20")
-    _, _, pauses = run(send([A], left=lambda: DEADLINE, find_more=None), limited, reply({}))
+    _, _, pauses = run(send([A]), limited, completion(A))
     assert [timedelta(seconds=20)] <= pauses
 
 
@@ -136,7 +153,7 @@ def test_a_waiting_time_beyond_the_deadline_ends_it():
     """What the API asks to wait for longer than the deadline isn't waited for."""
     with pytest.raises(KeepAliveError, match="429") as caught:
         run(
-            send([A], left=lambda: DEADLINE, find_more=None),
+            send([A]),
             error(429, retry_after="3600"),
         )
     assert {A: "429"} == caught.value.attempts
@@ -153,28 +170,116 @@ def test_a_waiting_time_beyond_the_deadline_ends_it():
 def test_what_no_model_can_answer_is_not_tried_again(refusal):
     """A wrong key or no money ends it at the first model."""
     with pytest.raises(KeepAliveError) as caught:
-        run(send([A, B], left=lambda: DEADLINE, find_more=None), refusal)
+        run(send([A, B]), refusal)
     assert [A] == list(caught.value.attempts)
     assert refusal is caught.value.__cause__
 
 
 def test_when_no_candidate_is_left_the_api_is_asked_for_more():
     """Models that the API tells of come after those known, and none is tried twice."""
-    listed = reply({"data": [{"id": model, "created": 1_750_000_000} for model in (A, B)]})
     sent, calls, _ = run(
-        send([A], left=lambda: DEADLINE, find_more=lambda found: found.newest_first),
+        send([A], find_more),
         error(404),
-        listed,
-        reply({}),
+        listed(A, B),
+        completion(B),
     )
     assert (B, [A, "/models", B]) == (sent.model, asked(calls))
+
+
+@pytest.mark.parametrize(
+    "failing", [error(429, retry_after="3600"), error(503), connection_error("ReadError")]
+)
+def test_a_candidate_that_fails_again_and_again_does_not_use_up_all_the_time(failing):
+    """A model that only the API's list knows is tried before another is tried again."""
+    sent, calls, pauses = run(send([A], find_more), failing, listed(A, B), completion(B))
+    assert (B, [A, "/models", B]) == (sent.model, asked(calls))
+    assert timedelta(seconds=5) > sum(pauses, timedelta(0))
+
+
+def test_where_the_list_has_no_other_the_same_is_tried_again():
+    """The pause that the API asked for is kept to."""
+    limited = error(429, retry_after="20")
+    sent, calls, pauses = run(send([A], find_more), limited, listed(A), completion(A))
+    assert (A, [A, "/models", A]) == (sent.model, asked(calls))
+    assert [timedelta(seconds=20)] == pauses
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        {},
+        {"error": {"message": "no"}},
+        {"model": A, "choices": []},
+        {"model": "gpt-4o-mini-2024-07-18", "choices": [{"index": 0}]},
+        {"model": B, "choices": [{"index": 0}]},
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_no_completion_of_the_model_is_none(other):
+    """A page of a gateway, an error with status 200 and another model's answer open no window."""
+    with pytest.raises(KeepAliveError) as caught:
+        run(send([A]), reply(other))
+    assert {A: "its answer was not a completion of this model"} == caught.value.attempts
+
+
+@pytest.mark.parametrize("name", [A, f"openai/{A}", A.upper().replace("FT:", "ft:"), f"{A}:ckpt-step-7"])
+def test_the_same_model_under_another_spelling_is_the_same(name):
+    """A gateway's prefix, another case and a checkpoint's step don't make another model of it."""
+    assert A == run(send([A]), completion(name))[0].model
+
+
+@pytest.mark.parametrize(
+    ("failing", "unknown"),
+    [
+        (error(404), 0),
+        (connection_error("ConnectError"), 0),
+        (connection_error("LocalProtocolError"), 0),
+        (connection_error("ReadError"), 1),
+        (connection_error("ReadTimeout", timeout=True), 1),
+    ],
+    ids=["answered", "no connection", "not sendable", "broken off", "no answer"],
+)
+def test_it_is_known_whether_an_inference_may_have_been_run(failing, unknown):
+    """Where a request may have arrived and nothing was answered, the inference may have been run."""
+    attempts = Attempts([A, B], lambda: DEADLINE)
+    run(attempts.send(), failing, completion(B))
+    assert unknown == attempts.unknown_outcomes
+
+
+def test_an_inference_that_is_given_up_may_have_been_run():
+    """A flow that is closed while it waits for an answer leaves the outcome open."""
+    attempts = Attempts([A], lambda: DEADLINE)
+    flow = attempts.send()
+    next(flow)
+    flow.close()
+    assert 1 == attempts.unknown_outcomes
+
+
+def test_an_inference_that_was_not_sent_was_not_run():
+    """A flow that is given up before its call is made leaves nothing open."""
+    attempts = Attempts([A], lambda: DEADLINE)
+    flow = attempts.send()
+    next(flow)
+    give_up(flow)
+    assert 0 == attempts.unknown_outcomes
+
+
+def test_the_time_of_a_call_limits_its_keep_alive():
+    """It ends by the call's timeout, and isn't begun where that is over."""
+    two, four = timedelta(seconds=2), timedelta(seconds=4)
+    assert two == within(KeepAlive(deadline=four), two).deadline
+    assert two == within(KeepAlive(deadline=two), four).deadline
+    assert two == within(KeepAlive(deadline=two), None).deadline
+    with pytest.raises(KeepAliveError, match="longer timeout"):
+        within(KeepAlive(), timedelta(0))
 
 
 def test_an_error_tells_model_by_model_and_no_secret():
     """Each model's status and code is told; the API's own wording, which can hold parts of a key, is not."""
     with pytest.raises(KeepAliveError) as caught:
         run(
-            send([A, B], left=lambda: DEADLINE, find_more=None),
+            send([A, B]),
             error(404, "model_not_found"),
             error(403),
         )
@@ -186,11 +291,18 @@ def test_an_error_tells_model_by_model_and_no_secret():
 
 @pytest.mark.parametrize(
     ("models", "told"),
-    [(reply({"data": []}), "No fine-tuned model that is still alive"), (error(403), "would not list")],
+    [
+        (reply({"data": []}), "No fine-tuned model that is still alive"),
+        (reply("<html>"), "would not list them all"),
+        (error(403, "unsupported_country"), r"could not be asked .* \(403 unsupported_country\)"),
+        (error(401), r"\(401\)\. Check the API key"),
+        (connection_error("ConnectError"), r"\(no connection\)\. Check the API key"),
+        (connection_error("LocalProtocolError"), "a character that no header can have"),
+    ],
 )
 def test_no_candidate_at_all(models, told):
-    """Without any model it says whether there are none or the API would not tell."""
-    flow = send([], left=lambda: DEADLINE, find_more=lambda found: found.newest_first)
+    """Without any model it says whether there are none, or why the API would not tell."""
+    flow = send([], find_more)
     with pytest.raises(KeepAliveError, match=told):
         run(flow, models, reply({"data": [], "has_more": False}))
 

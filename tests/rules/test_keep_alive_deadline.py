@@ -9,7 +9,7 @@ import pytest
 
 from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.rules.keep_alive import send
+from finetune_guard.rules.keep_alive_attempts import Attempts
 from tests.openai_api.flow_scripts import error, reply, run
 
 A = "ft:gpt-4o-mini-2024-07-18:acme::A"
@@ -44,15 +44,15 @@ def stopwatch(monkeypatch):
 
 def test_a_later_try_has_only_the_time_that_is_left(stopwatch):
     """A second try begun after fifty seconds is given up after ten, not after another sixty."""
-    flow = send([A], left=countdown(DEADLINE), find_more=None)
-    _, calls, _ = run(flow, stopwatch.after(50, error(503)), reply({}))
+    flow = Attempts([A], countdown(DEADLINE)).send()
+    _, calls, _ = run(flow, stopwatch.after(50, error(503)), reply({"model": A, "choices": [{"index": 0}]}))
     assert [timedelta(seconds=60), timedelta(seconds=10)] == [call.timeout for call in calls]
 
 
 def test_nothing_is_sent_after_the_deadline(stopwatch):
     """When the search for a model took all the time, no inference follows it."""
     listed = reply({"data": [{"id": A, "created": 1_750_000_000}]})
-    flow = send([], left=countdown(DEADLINE), find_more=lambda found: found.newest_first)
+    flow = Attempts([], countdown(DEADLINE), lambda found: found.newest_first).send()
     with pytest.raises(KeepAliveError, match="no time was left") as caught:
         run(flow, stopwatch.after(70, listed))
     assert {A: "no time was left"} == caught.value.attempts

@@ -13,8 +13,28 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.guard import Admission, Guard
 from finetune_guard.openai_api.errors import is_refusal
+from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.rules.enforcement import must_stop, stopping_error, stopping_message, warning
+
+
+def admitted(
+    call: GuardedCall, decision: Flow[Admission], guard: Guard, client: Any, credentials: Credentials
+) -> Flow[None]:
+    """Make the user's call, or stop it, as ``decision`` says.
+
+    Raises:
+        NotEligibleError: The call is stopped.
+        FineTuningRefusedError: The API refused it by its policy, which is remembered.
+    """
+    admission = yield from decision
+    warnings = admit(call, admission, guard, client)
+    try:
+        yield UserCall(tuple(warnings))
+    except openai.PermissionDeniedError as error:
+        if not is_refused_creation(call, error):
+            raise
+        raise refusal_error(error, guard, credentials) from error
 
 
 def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> list[FineTuneGuardWarning]:
@@ -24,7 +44,7 @@ def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) ->
         NotEligibleError: The call is stopped.
     """
     eligibility = admission.eligibility
-    if not must_stop(call, eligibility, guard.config.on_unknown):
+    if admission.fails_alike or not must_stop(call, eligibility, guard.config.on_unknown):
         return [each for each in (warning(call, eligibility), admission.warning) if each is not None]
     cause = admission.failures[-1] if admission.failures else None
     if eligibility.reason is Reason.REFUSED:

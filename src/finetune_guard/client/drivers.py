@@ -5,39 +5,59 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Generic
+from typing import Any, Generic
 
 import anyio
+import openai
 
-from finetune_guard.client.threads import in_thread
-from finetune_guard.openai_api.flow import ApiCall, Flow, Pause, Reply, T
+from finetune_guard.client.threads import Running, in_thread
+from finetune_guard.openai_api.flow import ApiCall, Flow, Pause, Reply, Step, T, UserCall, give_up
 
 
-def drive(flow: Flow[T], ask: Callable[[ApiCall], Reply]) -> T:
-    """Run ``flow`` to its end in the caller's thread; ``ask`` makes its API calls."""
+def drive(
+    flow: Flow[T], ask: Callable[[ApiCall], Reply], send: Callable[[UserCall], Any] | None = None
+) -> Any:
+    """Run ``flow`` to its end in the caller's thread.
+
+    Args:
+        flow: What is to be done.
+        ask: Makes its API calls.
+        send: Makes the user's own call; None where the flow is not about one.
+    """
     steps = _Steps(flow)
-    step = steps.send(None)
     try:
+        step = steps.send(None)
         while not isinstance(step, _Done):
             if isinstance(step, Pause):
                 time.sleep(step.duration.total_seconds())
                 step = steps.send(None)
-                continue
-            try:
-                reply = ask(step)
-            except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = steps.throw(error)
+            elif isinstance(step, UserCall):
+                assert send is not None
+                try:
+                    return send(step)
+                except openai.APIError as error:
+                    step = steps.throw(error)
             else:
-                step = steps.send(reply)
+                try:
+                    reply = ask(steps.begun(step))
+                except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
     finally:
         steps.close()
     return step.value
 
 
-async def drive_async(flow: Flow[T], ask: Callable[[ApiCall], Awaitable[Reply]]) -> T:
-    """Run ``flow`` to its end; what it does between API calls happens in a worker thread.
+async def drive_async(
+    flow: Flow[T],
+    ask: Callable[[ApiCall], Awaitable[Reply]],
+    send: Callable[[UserCall], Awaitable[Any]] | None = None,
+) -> Any:
+    """Run ``flow`` to its end as ``drive`` does; what it does between calls happens in a daemon thread.
 
-    So no store ever blocks the event loop. A cancellation ends the flow there as well.
+    So no store ever blocks the event loop. A task that is cancelled ends at once, and the flow is closed
+    in a thread of its own as soon as its present step is over.
     """
     steps = _Steps(flow)
     try:
@@ -46,21 +66,27 @@ async def drive_async(flow: Flow[T], ask: Callable[[ApiCall], Awaitable[Reply]])
             if isinstance(step, Pause):
                 await anyio.sleep(step.duration.total_seconds())
                 step = await in_thread(steps.send, None)
-                continue
-            try:
-                reply = await ask(step)
-            except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = await in_thread(steps.throw, error)
+            elif isinstance(step, UserCall):
+                assert send is not None
+                try:
+                    return await send(step)
+                except openai.APIError as error:
+                    step = await in_thread(steps.throw, error)
             else:
-                step = await in_thread(steps.send, reply)
+                try:
+                    reply = await ask(steps.begun(step))
+                except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
+                    step = await in_thread(steps.throw, error)
+                else:
+                    step = await in_thread(steps.send, reply)
     finally:
-        with anyio.CancelScope(shield=True):
-            await in_thread(steps.close)
+        if not steps.ended:
+            Running(steps.close, lambda: None)
     return step.value
 
 
 class _Done(Generic[T]):
-    """The flow's end; a StopIteration can't travel through a worker thread or a coroutine."""
+    """The flow's end; a StopIteration can't travel through a thread or a coroutine."""
 
     def __init__(self, value: T) -> None:
         self.value = value
@@ -74,23 +100,40 @@ class _Steps(Generic[T]):
     """
 
     def __init__(self, flow: Flow[T]) -> None:
+        self.ended = False
+        self._is_begun = True
         self._flow = flow
         self._one_at_a_time = threading.Lock()
 
-    def send(self, reply: Reply | None) -> ApiCall | Pause | _Done[T]:
-        with self._one_at_a_time:
-            try:
-                return self._flow.send(reply)
-            except StopIteration as stop:
-                return _Done(stop.value)
+    def send(self, reply: Reply | None) -> Step | _Done[T]:
+        return self._next(lambda: self._flow.send(reply))
 
-    def throw(self, error: Exception) -> ApiCall | Pause | _Done[T]:
-        with self._one_at_a_time:
-            try:
-                return self._flow.throw(error)
-            except StopIteration as stop:
-                return _Done(stop.value)
+    def throw(self, error: Exception) -> Step | _Done[T]:
+        return self._next(lambda: self._flow.throw(error))
+
+    def begun(self, call: ApiCall) -> ApiCall:
+        """Return ``call``, which is made now."""
+        self._is_begun = True
+        return call
 
     def close(self) -> None:
         with self._one_at_a_time:
-            self._flow.close()
+            self.ended = True
+            if self._is_begun:
+                self._flow.close()
+            else:
+                give_up(self._flow)
+
+    def _next(self, step: Callable[[], Step]) -> Step | _Done[T]:
+        with self._one_at_a_time:
+            self._is_begun = True  # so that an interrupted step is not taken for a call that wasn't made
+            try:
+                found = step()
+            except StopIteration as stop:
+                self.ended = True
+                return _Done(stop.value)
+            except BaseException:
+                self.ended = True
+                raise
+            self._is_begun = False
+            return found

@@ -6,28 +6,29 @@ the history be written. Both classes are mixed into a client's own class, before
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import anyio
 import openai
 
 from finetune_guard.client.binding import Binding
 from finetune_guard.client.drivers import drive, drive_async
-from finetune_guard.client.own_requests import given_headers, own_request, reply_from
+from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, reply_from, timeout_error
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
-from finetune_guard.client.threads import in_thread
+from finetune_guard.client.threads import within
 from finetune_guard.client.warn import warn_caller, warn_in_passing
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T
+from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T, UserCall
 from finetune_guard.openai_api.requests import GuardedCall
 
 if TYPE_CHECKING:
     from finetune_guard.client.background.task import LoopKeeper
     from finetune_guard.client.background.thread import ThreadKeeper
     from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
-    from finetune_guard.engine.guard import Admission, Guard
+    from finetune_guard.engine.guard import Guard
     from finetune_guard.rules.keep_alive import KeepAlive
 
 FLUSH_TIMEOUT = 2.0
@@ -68,12 +69,21 @@ class Guarded:
     def _guard_credentials(self, headers: Mapping[str, object] | None = None, url: str = "") -> Credentials:
         return self._finetune_guard.credentials(self, headers, url)
 
-    def _guard_flow(self, call: GuardedCall, headers: Mapping[str, object], url: str) -> Flow[Admission]:
-        """What decides about ``call``; nothing is asked where that would go to another API than the call."""
-        guard, credentials = self._finetune_guard.engine, self._guard_credentials(headers, url)
-        if not self._guard_is_active() or credentials.base != self._guard_credentials(headers).base:
-            return guard.judge(call, credentials)
-        return guard.authorize(call, credentials, self._guard_admin_key())
+    def _guard_admission(self, call: GuardedCall, options: Any) -> tuple[Flow[None], TakenOver]:
+        """What decides about ``call`` and then makes it, and what the guard's own requests take over from it.
+
+        Nothing is asked where that would go to another API than the call.
+        """
+        from finetune_guard.client.admission import admitted  # noqa: PLC0415 -- most programs create no job
+
+        client: Any = self
+        guard, taken_over = self._finetune_guard.engine, TakenOver.of(options, client.timeout)
+        credentials = self._guard_credentials(taken_over.headers, options.url)
+        if self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base:
+            decision = guard.authorize(call, credentials, self._guard_admin_key(), taken_over.left)
+        else:
+            decision = guard.judge(call, credentials)
+        return admitted(call, decision, guard, self, credentials), taken_over
 
     def _guard_admin_key(self) -> str | None:
         return self._finetune_guard.admin_key(self)
@@ -104,27 +114,20 @@ class SyncGuarded(Guarded, SyncBase):
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
         if call is None:
-            try:
-                return super().request(cast_to, options, *args, **kwargs)
-            except openai.APIStatusError as error:
-                gone = self._finetune_guard.failed(self, options, error)
-                if gone is None:
-                    raise
-                raise gone from error
-        from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
+            return self._guard_send(cast_to, options, *args, **kwargs)
+        flow, taken_over = self._guard_admission(call, options)
+        send = partial(self._guard_send, cast_to, options, *args, **kwargs)
+        return self._guard_drive(flow, taken_over, send)
 
-        guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = self._guard_flow(call, headers, options.url)
-        for warning in admission.admit(call, self._guard_drive(flow, headers), guard, self):
-            warn_caller(warning)
+    def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Do what the SDK does, and learn from an error."""
         try:
             return super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            self._finetune_guard.failed(self, options, error)
-            if not admission.is_refused_creation(call, error):
+            gone = self._finetune_guard.failed(self, options, error)
+            if gone is None:
                 raise
-            credentials = self._guard_credentials(headers, options.url)
-            raise admission.refusal_error(error, guard, credentials) from error
+            raise gone from error
 
     def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
@@ -157,16 +160,24 @@ class SyncGuarded(Guarded, SyncBase):
 
         return ThreadKeeper(guard, keep_alive)
 
-    def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
-        return drive(flow, partial(self._guard_ask, headers=headers or {}))
+    def _guard_drive(
+        self, flow: Flow[T], taken_over: TakenOver = NOTHING, send: Callable[[], Any] | None = None
+    ) -> Any:
+        def warn_and_send(step: UserCall) -> Any:
+            for warning in step.warnings:
+                warn_caller(warning)
+            assert send is not None
+            return send()
 
-    def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
-        options = own_request(call, headers)
+        return drive(flow, partial(self._guard_ask, taken_over=taken_over), warn_and_send)
+
+    def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
+        timeout = taken_over.time_for(call)
+        send: Callable[[], Reply] = partial(self._guard_send, Reply, own_request(call, taken_over, timeout))
         try:
-            return super().request(Reply, options)
-        except openai.APIStatusError as error:
-            self._finetune_guard.failed(self, options, error)
-            raise
+            return within(timeout, send)
+        except TimeoutError as error:
+            raise timeout_error(self, call) from error
 
 
 class AsyncGuarded(Guarded, AsyncBase):
@@ -183,27 +194,20 @@ class AsyncGuarded(Guarded, AsyncBase):
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
         if call is None:
-            try:
-                return await super().request(cast_to, options, *args, **kwargs)
-            except openai.APIStatusError as error:
-                gone = self._finetune_guard.failed(self, options, error)
-                if gone is None:
-                    raise
-                raise gone from error
-        from finetune_guard.client import admission  # noqa: PLC0415 -- most programs create no job
+            return await self._guard_send(cast_to, options, *args, **kwargs)
+        flow, taken_over = self._guard_admission(call, options)
+        send = partial(self._guard_send, cast_to, options, *args, **kwargs)
+        return await self._guard_drive(flow, taken_over, send)
 
-        guard, headers = self._finetune_guard.engine, given_headers(options)
-        flow = self._guard_flow(call, headers, options.url)
-        for warning in admission.admit(call, await self._guard_drive(flow, headers), guard, self):
-            warn_caller(warning)
+    async def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        """Do what the SDK does, and learn from an error."""
         try:
             return await super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            self._finetune_guard.failed(self, options, error)
-            if not admission.is_refused_creation(call, error):
+            gone = self._finetune_guard.failed(self, options, error)
+            if gone is None:
                 raise
-            credentials = self._guard_credentials(headers, options.url)
-            raise await in_thread(admission.refusal_error, error, guard, credentials) from error
+            raise gone from error
 
     async def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
@@ -236,13 +240,23 @@ class AsyncGuarded(Guarded, AsyncBase):
 
         return LoopKeeper(guard, keep_alive)
 
-    async def _guard_drive(self, flow: Flow[T], headers: Mapping[str, Any] | None = None) -> T:
-        return await drive_async(flow, partial(self._guard_ask, headers=headers or {}))
+    async def _guard_drive(
+        self,
+        flow: Flow[T],
+        taken_over: TakenOver = NOTHING,
+        send: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Any:
+        async def warn_and_send(step: UserCall) -> Any:
+            for warning in step.warnings:
+                warn_caller(warning)
+            assert send is not None
+            return await send()
 
-    async def _guard_ask(self, call: ApiCall, headers: Mapping[str, Any]) -> Reply:
-        options = own_request(call, headers)
-        try:
-            return await super().request(Reply, options)
-        except openai.APIStatusError as error:
-            self._finetune_guard.failed(self, options, error)
-            raise
+        return await drive_async(flow, partial(self._guard_ask, taken_over=taken_over), warn_and_send)
+
+    async def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
+        timeout = taken_over.time_for(call)
+        with anyio.move_on_after(timeout):
+            reply: Reply = await self._guard_send(Reply, own_request(call, taken_over, timeout))
+            return reply
+        raise timeout_error(self, call)

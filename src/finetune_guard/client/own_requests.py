@@ -6,43 +6,105 @@ tells them from the user's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_guard.client.sdk_compat import FinalRequestOptions
-from finetune_guard.clock import answered_at
-from finetune_guard.domain.organizations import tells_whose
+import openai
+
+from finetune_guard.client.sdk_compat import FinalRequestOptions, unsent_request
+from finetune_guard.clock import answered_at, countdown
 from finetune_guard.openai_api.flow import ApiCall, Reply
 from finetune_guard.recording.notes import Subject
 
+_LONGEST_ASKING = timedelta(seconds=60)
+"""How long the questions before one call of the user's may take, whatever its timeout."""
+_LONGEST_TIMEOUT = 10**9
 
-def _says_whose(name: str) -> bool:
-    return name == "openai-project" or tells_whose(name)
+_OF_THE_CALL_ITSELF = ("accept", "content-", "idempotency-key", "transfer-encoding", "x-stainless-")
+"""How the names of headers begin that speak of the user's own request and its answer."""
 
 
-def own_request(call: ApiCall, headers: Mapping[str, Any]) -> FinalRequestOptions:
-    """Return the SDK's options for ``call``, sent with the ``headers`` that say on whose behalf."""
+@dataclass(frozen=True)
+class TakenOver:
+    """What the guard's own requests take over from the user's call that they are made for.
+
+    Attributes:
+        headers: Its own headers, but for those that speak of its own body and answer.
+        query: Its own query parameters.
+        left: Tells how much is left of its timeout, which all of them share; None for no limit.
+        asking_left: Tells how much is left of the time that questions may take.
+    """
+
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, object] = field(default_factory=dict)
+    left: Callable[[], timedelta] | None = None
+    asking_left: Callable[[], timedelta] | None = None
+
+    @classmethod
+    def of(cls, options: Any, timeout: object) -> TakenOver:
+        """Return what is taken over from a request with the SDK's ``options``.
+
+        Args:
+            options: The SDK's options for the request.
+            timeout: The client's own timeout, which holds where the request has none.
+        """
+        headers = options.headers if isinstance(options.headers, Mapping) else {}
+        given = options.timeout
+        total = _total(given if given is None or _total(given) is not None else timeout)
+        return cls(
+            {name: value for name, value in headers.items() if not _is_of_the_call(name)},
+            options.params if isinstance(options.params, Mapping) else {},
+            None if total is None else countdown(total),
+            countdown(_LONGEST_ASKING if total is None else min(total, _LONGEST_ASKING)),
+        )
+
+    def time_for(self, call: ApiCall) -> float | None:
+        """Return how many seconds ``call`` may take as a whole; None for no limit."""
+        shared = self.asking_left if call.timeout is None else self.left
+        limits = (call.timeout, shared() if shared is not None else None)
+        return min((limit.total_seconds() for limit in limits if limit is not None), default=None)
+
+
+NOTHING = TakenOver()
+"""What is taken over where there is no call of the user's."""
+
+
+def own_request(call: ApiCall, taken_over: TakenOver, timeout: float | None) -> FinalRequestOptions:
+    """Return the SDK's options for ``call``, with what it takes over from the user's."""
     optional: dict[str, Any] = {}
     if call.json is not None:
         optional["json_data"] = dict(call.json)
-    if call.timeout is not None:
-        optional["timeout"] = call.timeout.total_seconds()
+    if timeout is not None:
+        optional["timeout"] = timeout
     if not call.retry:
         optional["max_retries"] = 0
-    sent = dict(headers)
+    headers = dict(taken_over.headers)
     if call.key is not None:
-        sent = {name: value for name, value in sent.items() if name.lower() != "authorization"}
-        sent["Authorization"] = f"Bearer {call.key}"
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        headers["Authorization"] = f"Bearer {call.key}"
+    query = {**taken_over.query, **call.query}
     return FinalRequestOptions.construct(
-        method=call.method, url=call.path, params=dict(call.query), headers=sent, **optional
+        method=call.method, url=call.path, params=query, headers=headers, **optional
     )
 
 
-def given_headers(options: Any) -> dict[str, Any]:
-    """Return the headers of a user's request that say on whose behalf it is made, or that leave that out."""
-    headers = options.headers if isinstance(options.headers, Mapping) else {}
-    return {name: value for name, value in headers.items() if _says_whose(name.lower())}
+def timeout_error(client: Any, call: ApiCall) -> openai.APITimeoutError:
+    """Return the SDK's error for a ``call`` that took too long as a whole."""
+    return openai.APITimeoutError(request=unsent_request(client, call.method, call.path))
+
+
+def _total(timeout: object) -> timedelta | None:
+    """Return a timeout of the SDK's as one duration; None for no limit, and for what is no timeout."""
+    seconds = getattr(timeout, "read", timeout)
+    if isinstance(seconds, (int, float)) and 0 <= seconds <= _LONGEST_TIMEOUT:
+        return timedelta(seconds=seconds)
+    return None
+
+
+def _is_of_the_call(header: str) -> bool:
+    return header.lower().startswith(_OF_THE_CALL_ITSELF)
 
 
 def reply_from(response: Any, subject: Subject, now: datetime) -> Reply:

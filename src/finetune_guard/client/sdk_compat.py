@@ -42,6 +42,7 @@ __all__ = [
     "job_creation_request",
     "puts_the_key_in_later",
     "refresh_api_key",
+    "unsent_request",
 ]
 
 
@@ -79,8 +80,12 @@ def refresh_api_key(client: Any) -> Any:
 
 def job_creation_request(client: Any) -> Any:
     """Return the request by which ``client`` would create a job, unsent (1.55.3 to 3.57.0)."""
-    url = client._prepare_url("/fine_tuning/jobs")  # noqa: SLF001
-    return http_client(client).build_request("POST", url)
+    return unsent_request(client, "post", "/fine_tuning/jobs")
+
+
+def unsent_request(client: Any, method: str, path: str) -> Any:
+    """Return a request of the HTTP library's as ``client`` would send it (1.55.3 to 3.57.0)."""
+    return http_client(client).build_request(method.upper(), client._prepare_url(path))  # noqa: SLF001
 
 
 def is_azure(client: object) -> bool:

@@ -39,13 +39,22 @@ from finetune_guard.engine.usage_sync import (
     UsageSync,
     broken_off,
 )
+from finetune_guard.openai_api.errors import in_short, would_fail_alike
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules.enforcement import Failure
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent, is_due
+from finetune_guard.rules.keep_alive import (
+    KeepAlive,
+    KeepAliveOutcome,
+    KeepAlivePlan,
+    NotSent,
+    is_due,
+    within,
+)
 from finetune_guard.rules.shutdown_dates import Prospect
 
 if TYPE_CHECKING:
@@ -67,13 +76,17 @@ class Admission:
 
     Attributes:
         eligibility: The decision.
-        failures: Why the usage could not be read, and the keep-alive that was due not be sent, if so.
+        failures: Why the API could not be asked, the usage not be read, and the keep-alive that was due
+            not be sent, if so.
         warning: What is to be said about the model that a job starts from, if anything.
+        fails_alike: Whether the call can only fail as the guard's own requests did: by its key, or for
+            want of a connection. Then it goes out.
     """
 
     eligibility: Eligibility
-    failures: tuple[UsageSyncError | KeepAliveError, ...] = ()
+    failures: tuple[Failure, ...] = ()
     warning: FineTuneGuardWarning | None = None
+    fails_alike: bool = False
 
 
 class Guard:
@@ -175,7 +188,12 @@ class Guard:
         ``eligible`` and there is an admin key, for the organization's usage.
         """
         if refresh:
-            credentials, _ = yield from self._identification.identify(credentials, again=True)
+            credentials, listing = yield from self._identification.identify(credentials, again=True)
+            if listing is not None and listing.reply is None and listing.failure is not None:
+                logger.warning(
+                    "The API did not answer (%s); what is said rests on the history alone.",
+                    in_short(listing.failure),
+                )
             eligibility = self.decider.decide(credentials)
             if not _may_sync(eligibility, admin_key):
                 return eligibility
@@ -235,45 +253,54 @@ class Guard:
         return Admission(self.decider.decide(credentials), (), warning)
 
     def authorize(
-        self, call: GuardedCall, credentials: Credentials, admin_key: str | None = None
+        self,
+        call: GuardedCall,
+        credentials: Credentials,
+        admin_key: str | None = None,
+        left: Callable[[], timedelta] | None = None,
     ) -> Flow[Admission]:
         """Decide about a call, after reading the usage and sending a keep-alive where these are due.
 
         An upload alone asks the API for nothing, unless the window is known to have lapsed and the usage
         or a keep-alive may say otherwise.
 
+        Args:
+            call: What is about to be sent.
+            credentials: What it is sent with.
+            admin_key: The key that the usage is read with; None where there is none.
+            left: Tells how much is left of the time that all of this may take; None for no limit.
+
         Raises:
-            openai.AuthenticationError: The API had to be asked and doesn't know the key.
             BaseModelShutDownError: The model that a job is to start from is gone.
             ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
         """
         eligibility, creates = self.decider.decide(credentials), isinstance(call, JobCreation)
+        failures: list[Failure] = []
         listing: Listing | None = None
-        if creates and eligibility.reason in ASKABLE:
-            credentials, listing = yield from self._identification.identify(
-                credentials, again=False, wrong_key_ends_it=True
-            )
+        may_ask = creates and eligibility.reason in ASKABLE
+        if may_ask:
+            credentials, listing = yield from self._identification.identify(credentials, again=False)
+            if listing is not None and listing.reply is None and listing.failure is not None:
+                failures.append(listing.failure)
             eligibility = self.decider.decide(credentials)
         warning = None
         if isinstance(call, JobCreation) and call.model is not None:
             warning = self.ends.before_job(call.model, self.decider.now())
-        failures: list[UsageSyncError | KeepAliveError] = []
         if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
             failures += yield from self._sync_before(credentials, admin_key)
             eligibility = self.decider.decide(credentials)
         keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
-        if keep_alive is not None and (creates or lapsed) and is_due(keep_alive, eligibility):
-            try:
-                outcome = yield from self.keep_alive(credentials, keep_alive, listing=listing)
-            except KeepAliveError as error:
-                failures.append(error)
+        may_send = (creates or lapsed) and not any(map(_fails_alike, failures))
+        if keep_alive is not None and may_send and is_due(keep_alive, eligibility):
+            if not may_ask:
+                credentials, listing = yield from self._identification.identify(credentials, again=False)
+            failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
+            if failure is not None:
+                failures.append(failure)
                 if eligibility.verdict is Verdict.ELIGIBLE:
-                    logger.warning("The keep-alive failed; jobs can still be created: %s", error)
-            else:
-                if outcome.reason is NotSent.ANOTHER_IS_SENDING:
-                    failures.append(KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN))
+                    logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
             eligibility = self.decider.decide(credentials)
-        return Admission(eligibility, tuple(failures), warning)
+        return Admission(eligibility, tuple(failures), warning, any(map(_fails_alike, failures)))
 
     def keep_alive(
         self,
@@ -293,8 +320,8 @@ class Guard:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
         sender = self._sender(keep_alive, model)
-        credentials, found = yield from self._identification.identify(credentials, again=False)
-        return (yield from sender.run(credentials, force=force, model=model, listing=found or listing))
+        credentials, listing = yield from self._identification.identify(credentials, again=False)
+        return (yield from sender.run(credentials, force=force, model=model, listing=listing))
 
     def plan(
         self,
@@ -315,6 +342,22 @@ class Guard:
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
         return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends)
+
+    def _keep_alive_before(
+        self,
+        credentials: Credentials,
+        keep_alive: KeepAlive,
+        left: Callable[[], timedelta] | None,
+        listing: Listing | None,
+    ) -> Flow[KeepAliveError | None]:
+        """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
+        try:
+            sender = self._sender(within(keep_alive, left() if left is not None else None), None)
+            outcome = yield from sender.run(credentials, force=False, model=None, listing=listing)
+        except KeepAliveError as error:
+            return error
+        is_another_sending = outcome.reason is NotSent.ANOTHER_IS_SENDING
+        return KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN) if is_another_sending else None
 
     def _sync_before(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
         """Read the usage before a call, unless that was just tried; return why it failed, if it did."""
@@ -349,6 +392,13 @@ def _may_sync(eligibility: Eligibility, admin_key: str | None) -> bool:
     read_until = eligibility.covered_until
     just_read = read_until is not None and abs(eligibility.checked_at - read_until) < _JUST_READ
     return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE
+
+
+def _fails_alike(failure: Failure) -> bool:
+    """Whether the user's own call can only fail as the guard's request did, which was sent with its key."""
+    cause = failure if isinstance(failure, openai.APIError) else failure.__cause__
+    used_other_key = isinstance(failure, UsageSyncError) and isinstance(cause, openai.AuthenticationError)
+    return would_fail_alike(cause) and not used_other_key
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.errors import in_short, is_wrong_key
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-
-logger = logging.getLogger("finetune_guard")
 
 _MOST_ASKED = 1_000
 
@@ -27,31 +22,18 @@ class Identification:
         self._ends = ends
         self._asked: set[Credentials] = set()
 
-    def identify(
-        self, credentials: Credentials, *, again: bool, wrong_key_ends_it: bool = False
-    ) -> Flow[tuple[Credentials, Listing | None]]:
+    def identify(self, credentials: Credentials, *, again: bool) -> Flow[tuple[Credentials, Listing | None]]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 
-        Returns the credentials as they were really sent, since a callable key is known only then, and what
-        the API listed; None where it wasn't asked.
-
-        Raises:
-            openai.AuthenticationError: The API doesn't know the key, and ``wrong_key_ends_it``: the
-                user's own call can only end so too.
+        Returns the credentials as they were really sent, since a callable key is known only then, and
+        what the API listed; None where it wasn't asked.
         """
         if not again and (
             credentials in self._asked or self._decider.organization_of(credentials) is not None
         ):
             return credentials, None
         found = yield from read_listing()
-        if wrong_key_ends_it and found.failure is not None and is_wrong_key(found.failure):
-            raise found.failure
-        if found.reply is None:
-            if again and found.failure is not None:
-                logger.warning(
-                    "The API did not answer (%s); what is said rests on the history alone.",
-                    in_short(found.failure),
-                )
+        if found.reply is None:  # an error's answer has told whose they are as well, if it named that
             return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
         if len(self._asked) >= _MOST_ASKED:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from typing_extensions import Self
 
-from finetune_guard.clock import countdown
+from finetune_guard.clock import answered_within_a_day, countdown
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
@@ -28,8 +28,8 @@ from finetune_guard.rules.keep_alive import (
     candidates,
     is_due,
     live,
-    send,
 )
+from finetune_guard.rules.keep_alive_attempts import Attempts
 from finetune_guard.stores.base import Lease, Store
 
 logger = logging.getLogger("finetune_guard")
@@ -139,18 +139,24 @@ class KeepAliveSender:
             return live(found.newest_first, dates, today)
 
         if model is not None:
-            sent = yield from send([model], left=turn.left, find_more=None)
+            attempts = Attempts([model], turn.left)
         else:
-            known = self._known(credentials)
-            sent = yield from send(known, left=turn.left, find_more=find_more, listing=listing)
+            attempts = Attempts(self._known(credentials), turn.left, find_more, listing)
+        try:
+            sent = yield from attempts.send()
+        except BaseException:  # a cancelled task closes the flow while an inference is on its way
+            if attempts.unknown_outcomes:
+                turn.outlast()
+            raise
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
-        at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
+        at = answered_within_a_day(sent.reply.at, self.decider.now())
+        at = max(at, refusal.at + _INSTANT) if refusal is not None else at
         self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.recorder.store)
-        return KeepAliveOutcome(sent=True, model=sent.model, at=sent.reply.at)
+        return KeepAliveOutcome(sent=True, model=sent.model, at=at)
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:
         history, now = self.decider.history(credentials), self.decider.now()
@@ -194,9 +200,9 @@ class _Turn:
             self._held.append((store, lease))
         return lease is not None
 
-    def outlast(self, store: Store) -> None:
-        """Keep the turn in ``store`` until its time is over: what was sent isn't written there."""
-        self._held = [held for held in self._held if held[0] is not store]
+    def outlast(self, store: Store | None = None) -> None:
+        """Keep the turn until its time is over, in ``store`` or in all: what was sent isn't written there."""
+        self._held = [held for held in self._held if store is not None and held[0] is not store]
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ clock here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 _BEGUN = frozenset(("response.created", "response.in_progress", "response.queued"))
 _ENDED = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _NOT_YET = ("queued", "in_progress")
+_STEP = re.compile(r":ckpt-step-[0-9]+\Z")
 
 
 def fine_tuned_id(name: object) -> str | None:
@@ -63,8 +65,16 @@ def completing_model(answer: object, requested: str | None) -> str | None:
 
 
 def shows_completion_of(answer: object, model: str) -> bool:
-    """Whether ``answer`` shows a completion of ``model``, and names no other model."""
-    return completing_model(answer, model) == model
+    """Whether ``answer`` shows a completion of ``model``, and names no other model.
+
+    Another case, and a checkpoint's step, make no other model of it.
+    """
+    shown = completing_model(answer, model)
+    return shown is not None and _without_step(shown) == _without_step(model)
+
+
+def _without_step(model: str) -> str:
+    return _STEP.sub("", model).lower()
 
 
 def _shows_completion(fields: Mapping[str, Any]) -> bool:

@@ -12,12 +12,14 @@ from finetune_guard.domain.text import one_line
 TRAINING_NOT_AVAILABLE = "training_not_available"
 """The code of the policy's refusal; it comes with status 403."""
 
-INVALID_API_KEY = "invalid_api_key"
-"""The code of a key that the API doesn't know; it comes with status 401."""
-
 _LONGEST_CODE = 64
 _LONGEST_MESSAGE = 500
 _MOST_READ = 2_000  # a key that the cut falls into must be seen as a whole
+_NEVER_SENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "InvalidURL", "LocalProtocolError", "PoolTimeout", "ProxyError"}
+    | {"UnsupportedProtocol"}
+)
+"""The HTTP libraries' errors, by name since there are two, before a request has left."""
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -46,9 +48,17 @@ def is_refusal(error: openai.APIError) -> bool:
     return isinstance(error, openai.PermissionDeniedError) and error_code(error) == TRAINING_NOT_AVAILABLE
 
 
-def is_wrong_key(error: openai.APIError) -> bool:
-    """Whether the API doesn't know the key; one that may merely not do everything is another matter."""
-    return isinstance(error, openai.AuthenticationError) and error_code(error) == INVALID_API_KEY
+def was_never_sent(error: BaseException | None) -> bool:
+    """Whether a request can't have arrived: no connection, or nothing that could be sent over one."""
+    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+    return any(kind.__name__ in _NEVER_SENT for kind in type(cause).__mro__)
+
+
+def would_fail_alike(error: BaseException | None) -> bool:
+    """Whether the user's own call can only fail in the same way: by its key, or for want of a connection."""
+    if isinstance(error, openai.APITimeoutError):
+        return was_never_sent(error)
+    return isinstance(error, (openai.AuthenticationError, openai.APIConnectionError))
 
 
 def concerns_model(error: openai.APIError) -> bool:
@@ -75,6 +85,8 @@ def in_short(error: openai.APIError) -> str:
     """Return status and code: what may be shown, since the API's wording can hold parts of a key."""
     if isinstance(error, openai.APIStatusError):
         return " ".join(part for part in (str(error.status_code), error_code(error)) if part)
+    if type(error.__cause__).__name__ == "LocalProtocolError":
+        return "a header, such as the key, has a character that no header can have"
     return "no answer in time" if isinstance(error, openai.APITimeoutError) else "no connection"
 
 

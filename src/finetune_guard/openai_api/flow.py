@@ -1,17 +1,20 @@
 """Logic that needs API calls in its middle, written once for sync and async clients.
 
 A *flow* is a generator. It yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error
-thrown in; it yields a ``Pause`` and is sent None when the time is over. Drivers, which stand beside
-the clients, do what it asks for and hold no logic.
+thrown in; it yields a ``Pause`` and is sent None when the time is over; it yields a ``UserCall`` where
+the user's own call is to be made. Drivers, which stand beside the clients, do what it asks for and hold
+no logic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from finetune_guard.domain.errors import FineTuneGuardWarning
 from finetune_guard.domain.organizations import Credentials
 
 T = TypeVar("T")
@@ -62,4 +65,26 @@ class Reply(NamedTuple):
     at: datetime
 
 
-Flow: TypeAlias = Generator["ApiCall | Pause", "Reply | None", T]
+class UserCall(NamedTuple):
+    """The user's own call goes out now. Its success ends the flow, and the SDK's error is thrown in.
+
+    Attributes:
+        warnings: What is to be said before.
+    """
+
+    warnings: tuple[FineTuneGuardWarning, ...] = ()
+
+
+Step: TypeAlias = ApiCall | Pause | UserCall
+Flow: TypeAlias = Generator[Step, "Reply | None", T]
+
+
+class NotMadeError(BaseException):
+    """Thrown into a flow that is given up before the call that it asks for was made."""
+
+
+def give_up(flow: Flow[Any]) -> None:
+    """End ``flow``, whose present step was not begun."""
+    with suppress(NotMadeError, StopIteration):
+        flow.throw(NotMadeError())
+    flow.close()

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+import openai
+
 from finetune_guard.domain.errors import (
     FineTuneGuardWarning,
     FineTuningClosedError,
@@ -25,11 +27,12 @@ from finetune_guard.domain.errors import (
 from finetune_guard.domain.history import Coverage
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 
 _UNDECIDED = (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EDGE)
 
-Failure: TypeAlias = KeepAliveError | UsageSyncError
+Failure: TypeAlias = KeepAliveError | UsageSyncError | openai.APIError
 """What was tried in order to let a call through, and failed."""
 
 _ERRORS: dict[Reason, type[NotEligibleError]] = {
@@ -73,14 +76,16 @@ def stopping_message(
     )
     lines = [f"The {what}: {cause(eligibility)}.", f"Rule: {rule(eligibility, policy)}"]
     lines.append(f"Evidence: {evidence(eligibility)}.")
-    lines += [f"{_what_failed(failure)}: {failure}" for failure in failures]
+    lines += [_what_failed(failure) for failure in failures]
     if eligibility.remedy is not None:
         lines.append(f"What to do: {eligibility.remedy}")
     return "\n".join(lines)
 
 
 def _what_failed(failure: Failure) -> str:
-    return "Keep-alive" if isinstance(failure, KeepAliveError) else "Usage"
+    if isinstance(failure, openai.APIError):
+        return f"The API could not be asked: {in_short(failure)}."
+    return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
 
 
 def warning(call: GuardedCall, eligibility: Eligibility) -> FineTuneGuardWarning | None:

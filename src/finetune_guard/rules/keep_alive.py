@@ -1,19 +1,15 @@
-"""Keeping the window open: when an inference is due, on which model, and how the smallest one is sent.
+"""When a keep-alive is due and which models it is sent to.
 
-``is_due``, ``candidates`` and ``smallest_call`` are pure; ``send`` is a flow.
+How it is sent to one model after the other stands in ``keep_alive_attempts``. No I/O and no clock here.
 """
 
 from __future__ import annotations
 
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import openai
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from finetune_guard.domain.durations import Duration
@@ -25,12 +21,6 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.openai_api.errors import concerns_model, in_short, is_transient, retry_after
-from finetune_guard.openai_api.flow import ApiCall, Flow, Pause, Reply, T
-from finetune_guard.openai_api.listing import Listing, read_listing
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 _AFTER_THE_END = timedelta(days=2)  # published days are ±1 day, and each lasts two days around the Earth
 _MOST_CANDIDATES = 10
@@ -143,6 +133,20 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     return eligibility.remaining is None or eligibility.remaining <= keep_alive.renew_within
 
 
+def within(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
+    """Return the policy with all attempts ended within ``left``, or sooner; as it is where that is None.
+
+    Raises:
+        KeepAliveError: No time is left.
+    """
+    if left is None:
+        return keep_alive
+    if left <= timedelta(0):
+        remedy = "Give the call a longer timeout."
+        raise KeepAliveError(f"The call's timeout left no time for a keep-alive. {remedy}", remedy=remedy)
+    return keep_alive.model_copy(update={"deadline": min(keep_alive.deadline, left)})
+
+
 def candidates(history: History, preferred: str | None, dates: ShutdownDates, today: date) -> tuple[str, ...]:
     """Return the models to try: the preferred one, then those used last, without those shut down."""
     used = sorted(history.models.values(), key=lambda inference: inference.at, reverse=True)
@@ -158,160 +162,3 @@ def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str,
     tuned = (model for model in dict.fromkeys(models) if FineTunedModel.parse(model) is not None)
     alive = (model for model in tuned if not dates.is_over(model, today))
     return tuple(islice(alive, _MOST_CANDIDATES))
-
-
-def smallest_call(model: str, timeout: timedelta) -> ApiCall:
-    """Return the cheapest request that is an inference on ``model``: one token in, one token out.
-
-    ``max_completion_tokens`` is what every chat model takes; reasoning models refuse ``max_tokens``.
-    """
-    return ApiCall(
-        method="post",
-        path="/chat/completions",
-        json={
-            "model": model,
-            "messages": [{"role": "user", "content": "."}],
-            "max_completion_tokens": 1,
-        },
-        timeout=timeout,
-        retry=False,
-    )
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A keep-alive that was answered.
-
-    Attributes:
-        model: The model that answered.
-        reply: Its answer.
-    """
-
-    model: str
-    reply: Reply
-
-
-class _NothingLeftError(Exception):
-    """Every candidate has been tried."""
-
-
-def send(
-    known: Iterable[str],
-    *,
-    left: Callable[[], timedelta],
-    find_more: Callable[[Listing], Iterable[str]] | None,
-    listing: Listing | None = None,
-) -> Flow[Sent]:
-    """Send the smallest inference to the first model that answers it.
-
-    A model that answers 400, 403, 404 or 422 is left for the next one at once. After a rate limit, a
-    server error or a lost connection the next try waits, with jitter and at least as long as the API
-    asks for. When no candidate is left, the API is asked for more.
-
-    Args:
-        known: The candidates, the best first.
-        left: Tells how much is left of the time that all tries together may take.
-        find_more: Picks further candidates from what the API lists; None to try only ``known``.
-        listing: What the API listed a moment ago; None when it wasn't asked.
-
-    Raises:
-        KeepAliveError: No model answered; it says why, model by model.
-    """
-    waiting = deque(known)
-    failures: dict[str, str] = {}
-    found: Listing | None = None
-    last: openai.APIError | None = None
-
-    def attempt() -> Flow[Sent]:
-        nonlocal found, last
-        if not waiting and find_more is not None and found is None:
-            found = listing or (yield from read_listing())
-            waiting.extend(model for model in find_more(found) if model not in failures)
-        if not waiting:
-            raise _NothingLeftError
-        model = waiting.popleft()
-        timeout = left()
-        if timeout <= timedelta(0):  # others may take their turn soon after
-            failures.setdefault(model, "no time was left")
-            raise _NothingLeftError
-        try:
-            reply = yield smallest_call(model, timeout)
-        except openai.APIError as error:
-            last, failures[model] = error, in_short(error)
-            if is_transient(error):
-                waiting.append(model)
-            raise
-        assert reply is not None
-        return Sent(model, reply)
-
-    try:
-        return (yield from _retried(attempt, left()))
-    except (_NothingLeftError, openai.APIError) as error:
-        raise _failed(failures, found) from (last or error)
-
-
-def _failed(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
-    if failures:
-        tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
-        message = f"The keep-alive inference was not answered by any model. Tried {tried}."
-        remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
-    elif listing is not None and not listing.complete:
-        message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
-        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
-    else:
-        message = "No fine-tuned model that is still alive was found for a keep-alive."
-        remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."
-    return KeepAliveError(f"{message} {remedy}", attempts=failures, remedy=remedy)
-
-
-def _retried(attempt: Callable[[], Flow[T]], deadline: timedelta) -> Flow[T]:
-    """Drive ``attempt`` by tenacity's rules; the waiting is left to whoever drives the flow."""
-    from tenacity import (  # noqa: PLC0415 -- needed by few programs, and not free to import
-        DoAttempt,
-        DoSleep,
-        RetryCallState,
-        Retrying,
-        retry_if_exception,
-        stop_before_delay,
-    )
-
-    retrying = Retrying(
-        reraise=True,
-        retry=retry_if_exception(_is_worth_another_try),
-        stop=stop_before_delay(deadline),
-        wait=_wait(),
-    )
-    state = RetryCallState(retrying, fn=None, args=(), kwargs={})
-    retrying.begin()
-    while True:
-        step = retrying.iter(retry_state=state)
-        if isinstance(step, DoAttempt):
-            try:
-                result = yield from attempt()
-            except (_NothingLeftError, openai.APIError):
-                state.set_exception(sys.exc_info())  # type: ignore[arg-type]
-            else:
-                state.set_result(result)
-        elif isinstance(step, DoSleep):
-            state.prepare_for_next_attempt()
-            yield Pause(timedelta(seconds=step))
-        else:
-            return step  # type: ignore[no-any-return]
-
-
-def _is_worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, openai.APIError) and (concerns_model(error) or is_transient(error))
-
-
-def _wait() -> Callable[[RetryCallState], float]:
-    from tenacity import wait_random_exponential  # noqa: PLC0415 -- as above
-
-    backoff = wait_random_exponential(multiplier=0.5, max=8)
-
-    def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if not isinstance(error, openai.APIError) or concerns_model(error):
-            return 0.0
-        return max(retry_after(error), backoff(state))
-
-    return wait

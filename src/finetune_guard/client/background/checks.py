@@ -15,7 +15,7 @@ from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.guard import Guard
-from finetune_guard.openai_api.flow import Flow, Pause
+from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
 from finetune_guard.rules.background_delay import LONGEST, is_over, spread_out, until_due, until_retry
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, is_due
 
@@ -160,6 +160,7 @@ def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:
         step = next(flow)
         while True:
             if is_stopped():
+                give_up(flow)
                 raise StoppedError
             if isinstance(step, Pause) and step.duration > _LONGEST_PAUSE:
                 yield Pause(_LONGEST_PAUSE)
@@ -167,6 +168,9 @@ def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:
                 continue
             try:
                 reply = yield step
+            except NotMadeError:
+                give_up(flow)
+                raise
             except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
                 step = flow.throw(error)
             else:

@@ -13,6 +13,7 @@ import logging
 
 from finetune_guard.client.background.background import Client, Keeper, complain
 from finetune_guard.client.background.checks import Lookout, StoppedError
+from finetune_guard.client.threads import asyncio_loop
 from finetune_guard.engine.guard import Guard
 from finetune_guard.rules.background_delay import LONGEST
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -40,7 +41,7 @@ class LoopKeeper(Keeper):
         """Begin to look, if that hasn't begun: ``client`` has got an answer."""
         if id(client) in self._clients and self._is_at_work():
             return
-        loop = _asyncio_loop()
+        loop = asyncio_loop()
         if loop is None:
             self._tell_no_loop()
             return
@@ -64,7 +65,7 @@ class LoopKeeper(Keeper):
         task, loop = self._task, self._loop
         if self._clients or task is None or loop is None:
             return
-        if loop is _asyncio_loop():
+        if loop is asyncio_loop():
             _, unfinished = await asyncio.wait([task], timeout=timeout)
             if unfinished:
                 task.cancel()
@@ -94,8 +95,8 @@ class LoopKeeper(Keeper):
 
     def _begin_round(self) -> None:
         with self._changed:
-            loop = _running_loop()
-            if self._timer is None or loop is None or loop is not self._loop:  # it was cancelled too late
+            loop = asyncio.get_running_loop()
+            if self._timer is None or loop is not self._loop:  # it was cancelled too late
                 return
             self._timer, self._news = None, False
             if self._clients:
@@ -138,16 +139,3 @@ class LoopKeeper(Keeper):
                 "finetune-guard sends no keep-alive in the background: async clients need asyncio for that. "
                 "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive."
             )
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs the calling task; None under trio, also where that is a guest of asyncio."""
-    loop = _running_loop()
-    return loop if loop is not None and asyncio.current_task(loop) is not None else None

@@ -1,0 +1,183 @@
+"""Sending the smallest inference to one candidate model after the other, until one answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import openai
+
+from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.openai_api.completions import shows_completion_of
+from finetune_guard.openai_api.errors import (
+    concerns_model,
+    in_short,
+    is_transient,
+    retry_after,
+    was_never_sent,
+)
+from finetune_guard.openai_api.flow import ApiCall, Flow, NotMadeError, Pause, Reply
+from finetune_guard.openai_api.listing import Listing, read_listing
+
+_LONGEST_WAIT = 86_400.0
+_INSTANT = timedelta(microseconds=1)
+
+
+def smallest_call(model: str, timeout: timedelta) -> ApiCall:
+    """Return the cheapest request that is an inference on ``model``: one token in, one token out.
+
+    ``max_completion_tokens`` is what every chat model takes; reasoning models refuse ``max_tokens``.
+    """
+    return ApiCall(
+        method="post",
+        path="/chat/completions",
+        json={
+            "model": model,
+            "messages": [{"role": "user", "content": "."}],
+            "max_completion_tokens": 1,
+        },
+        timeout=timeout,
+        retry=False,
+    )
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A keep-alive that was answered.
+
+    Attributes:
+        model: The model that answered.
+        reply: Its answer.
+    """
+
+    model: str
+    reply: Reply
+
+
+class Attempts:
+    """The attempts of one keep-alive.
+
+    Args:
+        known: The candidates, the best first.
+        left: Tells how much is left of the time that all attempts together may take.
+        find_more: Picks further candidates from what the API lists; None to try only ``known``.
+        listing: What the API listed a moment ago; None when it wasn't asked.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[str],
+        left: Callable[[], timedelta],
+        find_more: Callable[[Listing], Iterable[str]] | None = None,
+        listing: Listing | None = None,
+    ) -> None:
+        self.unknown_outcomes = 0
+        """How many inferences were sent of which nobody knows whether they were run."""
+        self._left = left
+        self._find_more = find_more
+        self._untried = deque(known)
+        self._again: deque[tuple[str, timedelta]] = deque()
+        self._last: openai.APIError | None = None
+        self._tries = 0
+        self._failures: dict[str, str] = {}
+        self._listed_before = listing
+        self._listing: Listing | None = None
+
+    def send(self) -> Flow[Sent]:
+        """Send the smallest inference to the first model that answers it with a completion.
+
+        A model that answers 400, 403, 404 or 422, or with anything but its own completion, is left for
+        the next one at once. After a rate limit, a server error or a lost connection the next attempt
+        waits; the models that were not tried yet come first. When no other candidate is left, the API is
+        asked for more.
+
+        Raises:
+            KeepAliveError: No model answered; it says why, model by model.
+        """
+        while model := (yield from self._next_model()):
+            pause = self._pause(model)
+            if pause >= max(self._left(), _INSTANT):
+                break
+            if pause:
+                yield Pause(pause)
+            try:
+                reply = yield from self._ask(model)
+            except openai.APIError as error:
+                self._last, self._failures[model] = error, in_short(error)
+                if is_transient(error):
+                    self._again.append((model, timedelta(seconds=min(retry_after(error), _LONGEST_WAIT))))
+                elif not concerns_model(error):
+                    break
+                continue
+            if reply is None:
+                break
+            if shows_completion_of(reply.body, model):
+                return Sent(model, reply)
+            self._failures[model] = "its answer was not a completion of this model"
+        cause = self._last or (self._listing.failure if self._listing is not None else None)
+        raise _failed(self._failures, self._listing) from cause
+
+    def _next_model(self) -> Flow[str | None]:
+        """Return the next candidate, asking the API for others before one is tried again; None at the end."""
+        if not self._untried and self._find_more is not None and self._listing is None:
+            self._listing = self._listed_before or (yield from read_listing())
+            found = self._find_more(self._listing)
+            self._untried.extend(model for model in found if model not in self._failures)
+        if self._untried:
+            return self._untried.popleft()
+        return self._again[0][0] if self._again else None
+
+    def _pause(self, model: str) -> timedelta:
+        """Return how long to wait before ``model`` is tried: as long as the API asked for at least."""
+        if self._last is None or not is_transient(self._last):
+            return timedelta(0)
+        asked_for = self._again.popleft()[1] if self._again and self._again[0][0] == model else timedelta(0)
+        return max(asked_for, _backoff(self._tries))
+
+    def _ask(self, model: str) -> Flow[Reply | None]:
+        """Send one inference; return None when no time is left: others may take their turn soon after."""
+        timeout = self._left()
+        if timeout <= timedelta(0):
+            self._failures.setdefault(model, "no time was left")
+            return None
+        self._tries += 1
+        self.unknown_outcomes += 1  # until there is an answer, also where the flow is closed meanwhile
+        try:
+            reply = yield smallest_call(model, timeout)
+        except (openai.APIError, NotMadeError) as error:
+            if not isinstance(error, openai.APIConnectionError) or was_never_sent(error):
+                self.unknown_outcomes -= 1
+            raise
+        self.unknown_outcomes -= 1
+        return reply
+
+
+def _backoff(attempt: int) -> timedelta:
+    """Return how long to wait after an attempt that failed: longer after each, with jitter."""
+    from tenacity import RetryCallState, Retrying, wait_random_exponential  # noqa: PLC0415 -- not free to import
+
+    state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
+    state.attempt_number = attempt
+    return timedelta(seconds=wait_random_exponential(multiplier=0.5, max=8)(state))
+
+
+def _failed(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
+    if failures:
+        tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
+        message = f"The keep-alive inference was not answered by any model. Tried {tried}."
+        remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
+    elif listing is not None and listing.failure is not None:
+        why = in_short(listing.failure)
+        message = f"The API could not be asked which fine-tuned models there are ({why})."
+        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
+        if isinstance(listing.failure, (openai.AuthenticationError, openai.APIConnectionError)):
+            remedy = "Check the API key, the organization and the connection, then try again."
+    elif listing is not None and not listing.complete:
+        message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
+        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
+    else:
+        message = "No fine-tuned model that is still alive was found for a keep-alive."
+        remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."
+    return KeepAliveError(f"{message} {remedy}", attempts=failures, remedy=remedy)
