@@ -91,10 +91,11 @@ def record_for_ever(location, started):
         started.set()
 
 
-def as_nobody(work, results):
+def as_nobody(work, results, user=65534):
     """Run ``work`` as a user whom file modes bind, and tell what came out."""
+    os.setgroups([])
     os.setgid(65534)
-    os.setuid(65534)
+    os.setuid(user)
     try:
         results.put(work())
     except StoreError as exc:

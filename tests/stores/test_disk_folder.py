@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import stat
+import tempfile
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+import finetune_guard.stores.disk.plain_cache  # noqa: F401 (other users can't read what is imported)
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import as_nobody
@@ -122,27 +125,138 @@ def test_a_link_to_someone_elses_folder_is_refused(tmp_path, activity):
     assert ["cache.db"] == [path.name for path in theirs.iterdir()]
 
 
-@needs_root
-def test_a_link_that_someone_else_made_is_refused(tmp_path, activity):
-    """Nobody else decides which of one's own folders is used."""
-    (tmp_path / "mine").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "mine")
-    os.chown(tmp_path / "link", 65534, 65534, follow_symlinks=False)
+def linked(place, to, *, by=None):
+    """Make a link, and give it to another user."""
+    place.symlink_to(to)
+    if by is not None:
+        os.chown(place, by, by, follow_symlinks=False)
 
-    with closing(DiskStore(tmp_path / "link")) as store:
+
+@needs_root
+@pytest.mark.parametrize("below", [".", "state/guard"], ids=["itself", "above"])
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o770])
+def test_a_link_that_someone_else_may_have_made_is_refused(tmp_path, activity, below, mode):
+    """Nobody else decides which of one's own folders is used, also not by a link above it."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    linked(tmp_path / "shared" / "link", tmp_path / "mine", by=65534)
+
+    with closing(DiskStore(tmp_path / "shared" / "link" / below)) as store:
+        with pytest.raises(StoreError, match="a link that another user made"):
+            store.record("acme", [activity()])
         refused(store, activity, "a link that another user made")
     assert [] == list((tmp_path / "mine").iterdir())
 
 
-def test_a_link_to_ones_own_folder_is_followed(tmp_path, activity):
-    """A state folder on another disk is common; both names mean one history."""
-    (tmp_path / "mine").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "mine")
+@needs_root
+def test_a_link_that_takes_a_folders_place_is_refused(tmp_path, activity):
+    """What another user puts in the place of a folder above while the store is open is not followed."""
+    shared, mine = tmp_path / "shared", tmp_path / "mine"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (mine / "guard").mkdir(parents=True, mode=0o700)
+    with closing(DiskStore(shared / "state" / "guard")) as store:
+        store.record("acme", [activity()])
+        (shared / "state").rename(shared / "before")
+        linked(shared / "state", mine, by=65534)
 
-    with closing(DiskStore(tmp_path / "link")) as link, closing(DiskStore(tmp_path / "mine")) as mine:
-        link.record("acme", [activity()])
-        assert ("acme",) == mine.organizations()
-        assert link._opened is mine._opened
+        assert () == store.organizations()
+        with pytest.raises(StoreError, match="a link that another user made"):
+            store.record("acme", [activity()])
+        (mine / "guard" / "cache.db").touch()
+        refused(store, activity, "a link that another user made")
+    assert 0 == (mine / "guard" / "cache.db").stat().st_size
+
+
+@pytest.mark.parametrize("by", [None, pytest.param(65534, marks=needs_root)])
+@pytest.mark.parametrize("target", ["{here}/mine", "mine", "../{name}/mine", "{here}/other/../mine"])
+def test_a_link_that_nobody_else_can_have_made_is_followed(tmp_path, activity, target, by):
+    """A home or state folder on another disk is common; all its names mean one history.
+
+    A link may belong to anyone where only root and this user can write, as in an unpacked image.
+    """
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir(mode=0o700)
+    linked(tmp_path / "link", target.format(here=tmp_path, name=tmp_path.name), by=by)
+    linked(tmp_path / "outer", "link", by=by)
+
+    link, mine = (DiskStore(tmp_path / name / "guard") for name in ("outer", "mine"))
+    link.record("acme", [activity()])
+
+    assert ("acme",) == mine.organizations()
+    assert link._opened is mine._opened
+    mine.close()
+
+
+@pytest.fixture
+def reachable():
+    """A folder that other users get to: pytest's own is closed to them whenever another session begins."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
+
+
+def record_as(user, folder, activity):
+    """Record as another user, of the group 65534; return what went wrong."""
+
+    def work():
+        with closing(DiskStore(folder)) as store:
+            store.record("acme", [activity()])
+            assert ("acme",) == store.organizations()
+
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    process = context.Process(target=as_nobody, args=(work, results, user))
+    process.start()
+    said = results.get()
+    process.join()
+    return said
+
+
+@needs_root
+@pytest.mark.parametrize("owner", [0, 65534])
+@pytest.mark.parametrize("wide", [0o2775, 0o2770])
+def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, activity, owner, wide):
+    """A volume with an fsGroup works at its first mount, at later ones, and for another user of the group."""
+    volume = reachable / "volume"
+    volume.mkdir()
+    os.chown(volume, owner, 65534)
+    volume.chmod(wide)
+
+    assert record_as(65534, volume, activity) is None
+    assert {"cache.db": 0o660} == {path.name: mode(path) for path in volume.iterdir()}
+    volume.chmod(0o2770)
+    if owner == 0:
+        assert record_as(65533, volume, activity) is None
+    (volume / "cache.db").chmod(0o664)  # others can't change it, but what can they read
+    assert record_as(65534, volume, activity) is None
+    assert 0o660 == mode(volume / "cache.db")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "group", "wide", "says"),
+    [
+        (0, 65534, 0o0770, "another user"),
+        (65534, 65534, 0o0770, "other users can write"),
+        (0, 65534, 0o2777, "another user"),
+        (65534, 65534, 0o3777, "other users can write"),
+        (65534, 1, 0o2770, "other users can write"),
+        (0, 1, 0o2775, "another user"),
+        (65533, 65534, 0o2770, "another user"),
+        (0, 65534, 0o2755, "another user"),
+    ],
+)
+def test_a_volume_that_others_can_write_is_refused(reachable, activity, owner, group, wide, says):
+    """A group counts only where the setgid bit says that it is meant, and this process is in it."""
+    volume = reachable / "volume"
+    volume.mkdir()
+    os.chown(volume, owner, group)
+    volume.chmod(wide)
+
+    assert says in record_as(65534, volume, activity)
+    assert [] == list(volume.iterdir())
 
 
 @pytest.mark.parametrize("name", ["cache.db", "cache.db-wal", "cache.db-shm", "set-aside.lock"])
@@ -192,15 +306,13 @@ def test_an_impossible_folder_is_refused(tmp_path, activity):
 
 
 @needs_root
-def test_a_read_only_folder_is_read(folder, activity):
+def test_a_read_only_folder_is_read(reachable, activity):
     """Where nothing may be written the history is still read, and writing says what to do."""
+    folder = reachable / "state" / "guard"
     with closing(DiskStore(folder)) as store:
         store.record("acme", [activity()])
-    folder.parent.parent.chmod(0o755)
     for path in (folder.parent, folder, folder / "cache.db"):
         os.chown(path, 65534, 65534)
-    for path in folder.parents:
-        path.chmod(path.stat().st_mode | 0o011)
     (folder / "cache.db").chmod(0o400)
     folder.chmod(0o500)
 
@@ -226,14 +338,12 @@ def test_a_read_only_folder_is_read(folder, activity):
 
 
 @needs_root
-def test_a_folder_that_cannot_be_made_says_so(tmp_path, activity):
+def test_a_folder_that_cannot_be_made_says_so(reachable, activity):
     """Where no folder may be made, reading finds nothing and writing says what to do."""
-    (tmp_path / "closed").mkdir(mode=0o755)
-    for path in (tmp_path, *tmp_path.parents):
-        path.chmod(path.stat().st_mode | 0o011)
+    (reachable / "closed").mkdir(mode=0o755)
 
     def work():
-        with closing(DiskStore(tmp_path / "closed" / "guard")) as store:
+        with closing(DiskStore(reachable / "closed" / "guard")) as store:
             assert () == store.organizations()
             store.record("acme", [activity()])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import platformdirs
@@ -13,7 +15,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from finetune_guard.stores.open import open_store
+from finetune_guard.stores.open import _memory_for_want_of_a_folder, open_store
 from finetune_guard.stores.redis.store import RedisStore
 
 
@@ -31,6 +33,79 @@ def test_disk_is_the_users_state_folder():
 
     assert isinstance(store, DiskStore)
     assert platformdirs.user_state_dir("finetune-guard", appauthor=False) == store.location
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """A user without a home folder and without an entry in the system's list of users."""
+    for name in ("HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    _memory_for_want_of_a_folder.cache_clear()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="homes are found in another way")
+@pytest.mark.parametrize("location", ["disk", "~", "~/guard", Path("~/guard")], ids=str)
+def test_without_a_home_the_history_is_in_memory(nobody, tmp_path, activity, caplog, location):
+    """Where no home folder is known all clients share one memory; it is said once, and no folder is made."""
+    stores = [open_store(location) for _ in range(3)]
+    stores[0].record("acme", [activity()])
+
+    assert ("acme",) == stores[1].organizations()
+    assert stores[0].place == stores[2].place
+    assert [] == list(tmp_path.iterdir())
+    (said,) = caplog.messages
+    assert "FINETUNE_GUARD_STORE" in said
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_STATE_HOME"])
+def test_a_relative_variable_makes_no_folder(monkeypatch, tmp_path, variable):
+    """Where variables name no absolute folder, nothing is meant in whatever folder a program runs in."""
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv(variable, "relative")
+
+    assert not open_store("disk").location.startswith(str(tmp_path / "relative"))
+
+
+def no_such_user(*_, **__):
+    raise RuntimeError("no such user")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {},
+        {"user_state_dir": no_such_user},
+        {"user_state_dir": lambda *_, **__: "relative/finetune-guard"},
+        {"user_state_dir": lambda *_, **__: "~/.local/state/finetune-guard"},
+    ],
+    ids=["none", "error", "relative", "home"],
+)
+def test_an_old_platformdirs_stops_nobody(monkeypatch, contents):
+    """A release of platformdirs that knows no absolute state folder is as good as a system without one."""
+    old = types.ModuleType("platformdirs")
+    vars(old).update(contents)
+    monkeypatch.setitem(sys.modules, "platformdirs", old)
+
+    assert isinstance(open_store("disk"), MemoryStore)
+
+
+def test_opening_on_an_event_loop_asks_the_system_for_nothing(monkeypatch, tmp_path, activity):
+    """A relative folder is looked for when it is first used: a loop does not wait for the file system."""
+
+    async def opened():
+        with monkeypatch.context() as blocked:
+            blocked.setattr(os, "getcwd", lambda: pytest.fail("it was asked for the working directory"))
+            store = open_store("./guard")
+            assert store.place != open_store("./guard").place
+            return store
+
+    store = asyncio.run(opened())
+    store.record("acme", [activity()])
+    store.close()
+
+    assert str(tmp_path / "guard") == store.location
+    assert (tmp_path / "guard" / "cache.db").is_file()
 
 
 def test_memory_is_a_new_one_each_time():
@@ -63,6 +138,8 @@ def test_a_store_is_returned_as_it_is(kind):
         ("~/guard", "{here}/home/guard"),
         (Path("guard"), "{here}/guard"),
         (Path("disk"), "{here}/disk"),
+        ("./a:b/c", "{here}/a:b/c"),
+        (Path("a:b"), "{here}/a:b"),
     ],
     ids=str,
 )
@@ -167,6 +244,9 @@ def test_a_broken_redis_py_is_named(monkeypatch):
         "redsi://host/0?password=secret",
         "redis:user:secret@host",
         "file:///tmp/x",
+        "redis:/x",
+        "redis:user:secret@host/0",
+        Path("redis://host/0"),
         "a\0/b",
         "~nobody-here/x",
         "x" * 999,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
 
 from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.redis.url import SCHEMES
 
 _ALLOWED = (
     '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
     "a folder such as ./guard, ~/guard or /var/lib/guard, or the URL of a server such as redis://host:6379/0"
 )
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of one letter it is a drive of Windows
+_log = logging.getLogger("finetune_guard.stores")
 
 
 def open_store(location: str | os.PathLike[str] | Store) -> Store:
@@ -21,7 +27,9 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     Args:
         location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with
             ``.`` or ``~``), the URL of a Redis or Valkey server (``redis://``, ``rediss://``,
-            ``valkey://``, ``valkeys://``, ``unix://``), or a store, which is returned as it is.
+            ``valkey://``, ``valkeys://``, ``unix://``), or a store, which is returned as it is. Where
+            the user's state or home folder is meant, and the system does not say which that is, the
+            store is in memory: one for the whole process.
 
     Raises:
         StoreError: No store can be meant by ``location``, and the message names what is allowed; or
@@ -31,14 +39,14 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
         return location
     text = os.fspath(location)
     if location == "memory":
-        from finetune_guard.stores.memory import MemoryStore  # noqa: PLC0415 (only what is used is imported)
-
         return MemoryStore()
-    if isinstance(location, str) and _scheme(text) in SCHEMES:
+    if isinstance(location, str) and _scheme(text) in SCHEMES and "://" in text:
         from finetune_guard.stores.redis.store import RedisStore  # noqa: PLC0415 (only what is used is imported)
 
         return RedisStore(text)
-    folder = _folder(text, is_keyword=location == "disk", is_path=not isinstance(location, str))
+    folder = _state_folder() if location == "disk" else _folder(text, is_path=not isinstance(location, str))
+    if folder is None:
+        return _memory_for_want_of_a_folder()
     try:
         from finetune_guard.stores.disk.store import DiskStore  # noqa: PLC0415 (only what is used is imported)
     except ImportError as exc:
@@ -49,25 +57,48 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     return DiskStore(folder)
 
 
-def _folder(text: str, *, is_keyword: bool, is_path: bool) -> str:
-    if is_keyword:
+def _state_folder() -> str | None:
+    """Return the user's state folder, or None where the system names none."""
+    try:
         import platformdirs  # noqa: PLC0415 (only what is used is imported)
 
-        return platformdirs.user_state_dir("finetune-guard", appauthor=False)
+        folder = platformdirs.user_state_dir("finetune-guard", appauthor=False)
+    except Exception:  # noqa: BLE001 (an old release, or a system that it does not know)
+        return None
+    # Without a home folder it begins with ~, and it is as relative as XDG_STATE_HOME may be.
+    return folder if os.path.isabs(folder) else None  # noqa: PTH117 (it is text)
+
+
+def _folder(text: str, *, is_path: bool) -> str | None:
+    """Return the folder that ``text`` means, or None where it is in a home folder that nobody knows."""
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
-    fits = looks_like_path and text.isprintable() and _scheme(text) is None
+    scheme = _scheme(text)
+    is_url = scheme in SCHEMES if is_path else scheme is not None
     # Unlike Path.expanduser, it leaves an unknown user be.
-    folder = os.path.expanduser(text) if fits else text  # noqa: PTH111
-    if not fits or folder.startswith("~"):
+    folder = os.path.expanduser(text) if looks_like_path else text  # noqa: PTH111
+    is_homeless = folder.startswith("~") and folder[1:2] in {"", "/", os.sep}
+    if not looks_like_path or is_url or not text.isprintable() or (folder[:1] == "~" and not is_homeless):
         shown = without_secrets(text)
         shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
         raise store_error(
             f"{shown!r} is not a store.",
             f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
-    return folder
+    return None if is_homeless else folder
+
+
+@functools.cache
+def _memory_for_want_of_a_folder() -> Store:
+    _log.warning(
+        "The history is kept in memory, and ends with this process: the system does not say where this "
+        "user's state or home folder is. Set FINETUNE_GUARD_STORE to a folder such as "
+        "/var/lib/finetune-guard, or to memory to silence this."
+    )
+    store = MemoryStore()
+    store.location = "memory (no state folder is known)"
+    return store
 
 
 def _scheme(text: str) -> str | None:
-    scheme, separator, _ = text.partition("://")
-    return scheme.lower() if separator else None
+    found = _SCHEME.match(text)
+    return found[1].lower() if found else None

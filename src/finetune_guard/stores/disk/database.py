@@ -252,8 +252,7 @@ _inherited: list[object] = []
 def database_in(location: str) -> Database:
     """Return the database in the folder ``location``, the same one for every name of that folder."""
     try:
-        folder.check_link(Path(location))
-        path = Path(location).resolve()
+        path = folder.without_links(Path(location))
     except (OSError, RuntimeError, ValueError) as exc:
         what = f"{location!r} can't be the folder of a history: {faults.summary(exc)}."
         raise store_error(what, faults.remedy(exc)) from exc

@@ -1,8 +1,18 @@
-"""The folder of a stored history: made for its owner alone, and refused when it is someone else's."""
+"""The folder of a stored history: made for its owner alone, and refused when others decide what is in it.
+
+On the way to the folder, a link is followed if it belongs to root or to this user, or if nobody else can
+write the directory that it is in. No other account can have planted such a link.
+
+The folder and its files must belong to this user, and nobody else may be able to write them. There is one
+exception: a group that this process is in may write a folder of root's or of this user's that has the setgid
+bit, which says that the folder is shared within the group on purpose. Kubernetes mounts the volumes of a pod
+with an ``fsGroup`` in this way. The files there may belong to anyone in the group.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -15,35 +25,87 @@ DATABASE = "cache.db"
 
 _POSIX = os.name == "posix"
 _OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
+_MOST_LINKS = 40  # as many as Linux follows
+
+
+def without_links(path: Path) -> Path:
+    """Return an absolute path with all links followed; what does not exist yet is no link.
+
+    Raises:
+        StoreError: Another user may have planted one of the links.
+        OSError: They lead in a circle.
+    """
+    if not _POSIX:
+        return path.resolve()
+    place, *names = Path(path.anchor), *reversed(path.parts[1:])
+    links = 0
+    while names:
+        name = names.pop()
+        step = place.parent if name == ".." else place / name
+        try:
+            found = step.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            place = step
+            continue
+        if not stat.S_ISLNK(found.st_mode):
+            place = step
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if found.st_uid not in {0, os.geteuid()} and not _is_writable_by_us_alone(place.stat()):
+            _refuse(path, f"{str(step)!r} is a link that another user made", "Remove the link")
+        target = step.readlink()
+        place = Path(target.anchor) if target.is_absolute() else place
+        names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+    return place
 
 
 def make(folder: Path) -> None:
     """Create ``folder`` and what is missing above it, each for its owner alone from the start."""
+    without_links(folder)
     for ancestor in (*reversed(folder.parents), folder):
         if not ancestor.exists():
             ancestor.mkdir(mode=0o700, exist_ok=True)
 
 
+def make_file(path: Path) -> int:
+    """Open a file of the folder to read and write, and return its descriptor; it is made if it is missing.
+
+    Raises:
+        OSError: It is a link.
+    """
+    mode = _file_mode(path.parent)
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        made = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return os.open(path, flags)
+    if _POSIX:
+        os.fchmod(made, mode)  # whatever the umask is
+    return made
+
+
 def make_database(folder: Path) -> None:
-    """Create an empty database for its owner alone; SQLite gives the files beside it the same mode."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    with contextlib.suppress(FileExistsError):
-        # Only a file that is new is opened here: closing an older one would take away the locks that
-        # SQLite holds on it in this process.
-        os.close(os.open(folder / DATABASE, flags, 0o600))
+    """Create an empty database; SQLite gives the files beside it the same mode."""
+    # An older file is not opened: closing it would take away the locks that SQLite holds on it here.
+    if not os.path.lexists(folder / DATABASE):
+        os.close(make_file(folder / DATABASE))
 
 
 def check(folder: Path) -> None:
     """Refuse ``folder`` when someone else may have written, or may write, what is in it.
 
     Raises:
-        StoreError: It is not a folder, belongs to another user, can be written by others, or holds
+        StoreError: It is not a folder, another user can change it or one of its files, or it holds
             something else than plain files where the database's files are.
     """
+    without_links(folder)
     if not folder.is_dir():
         _refuse(folder, "it is not a folder", "Move the file away")
-    if _POSIX:
-        _check_owner(folder, folder.stat(), "chmod 700")
+    group = _shared_with(folder)
+    if _POSIX and group is None:
+        _check_owner(folder, folder.stat(), None, "chmod 700")
     for name in _OURS:
         try:
             found = (folder / name).lstat()
@@ -52,26 +114,41 @@ def check(folder: Path) -> None:
         if not stat.S_ISREG(found.st_mode):
             _refuse(folder, f"its {name} is not a plain file", f"Move {name} away")
         if _POSIX:
-            _check_owner(folder / name, found, "chmod 600")
-            if found.st_mode & 0o077:
+            allowed = _file_mode(folder)
+            _check_owner(folder / name, found, group, f"chmod {allowed:o}")
+            if stat.S_IMODE(found.st_mode) & ~allowed:
                 with contextlib.suppress(OSError):  # of a read-only folder, for example
-                    (folder / name).chmod(0o600)
+                    (folder / name).chmod(stat.S_IMODE(found.st_mode) & allowed)
 
 
-def check_link(location: Path) -> None:
-    """Refuse ``location`` when it is a link that another user made."""
-    if _POSIX and location.is_symlink() and location.lstat().st_uid not in {0, os.geteuid()}:
-        _refuse(location, "it is a link that another user made", "Remove the link")
+def _file_mode(folder: Path) -> int:
+    return 0o600 if _shared_with(folder) is None else 0o660
 
 
-def _check_owner(path: Path, found: os.stat_result, command: str) -> None:
-    if found.st_uid != os.geteuid():
+def _shared_with(folder: Path) -> int | None:
+    """Return the group that shares ``folder`` on purpose; None when it is one user's own."""
+    if not _POSIX:
+        return None
+    found = folder.stat()
+    bits = stat.S_ISGID | stat.S_IWGRP
+    is_shared = found.st_mode & (bits | stat.S_IWOTH) == bits
+    is_safe = found.st_uid in {0, os.geteuid()} and found.st_gid in {os.getegid(), *os.getgroups()}
+    return found.st_gid if is_shared and is_safe else None
+
+
+def _is_writable_by_us_alone(found: os.stat_result) -> bool:
+    return found.st_uid in {0, os.geteuid()} and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _check_owner(path: Path, found: os.stat_result, group: int | None, command: str) -> None:
+    is_groups = found.st_gid == group
+    if found.st_uid != os.geteuid() and not is_groups:
         _refuse(
             path,
             f"it belongs to another user (uid {found.st_uid}, and this process is uid {os.geteuid()})",
             f"Run as that user, or: chown {os.geteuid()} {str(path)!r}",
         )
-    if found.st_mode & 0o022:
+    if found.st_mode & (stat.S_IWOTH if is_groups else stat.S_IWOTH | stat.S_IWGRP):
         _refuse(
             path,
             f"other users can write to it (mode {stat.S_IMODE(found.st_mode):04o})",

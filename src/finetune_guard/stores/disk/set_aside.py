@@ -13,7 +13,7 @@ from pathlib import Path
 
 from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.disk.faults import is_damaged, summary
-from finetune_guard.stores.disk.folder import DATABASE
+from finetune_guard.stores.disk.folder import DATABASE, make_file
 
 KEPT = 5
 """How many damaged databases are kept; the one set aside first goes when there is one more."""
@@ -82,7 +82,7 @@ def _alone(folder: Path) -> Iterator[None]:
         # There, a file that another process has open can't be renamed at all.
         yield
         return
-    lock = os.open(folder / "set-aside.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = make_file(folder / "set-aside.lock")
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
