@@ -34,11 +34,13 @@ class Api:
         organizations: For each key the slug and the id of its organization.
         project: What the answers say in ``openai-project``; nothing when None.
         strips: Whether the answers' headers are lost.
+        has_models: Whether the list of models holds a fine-tuned one, so that no jobs need to be looked at.
     """
 
     organizations: dict[str, tuple[str, str]]
     project: str | None = None
     strips: bool = False
+    has_models: bool = False
 
     def __call__(self, request):
         slug, own_id = self.organizations[request.headers["authorization"].removeprefix("Bearer ")]
@@ -55,7 +57,8 @@ class Api:
         if request.url.path.endswith("/fine_tuning/jobs"):
             body = job if request.method == "POST" else {"object": "list", "data": [job], "has_more": False}
         elif request.url.path.endswith("/models"):
-            body = {"object": "list", "data": []}
+            tuned = {"id": model("one"), "object": "model", "created": 1_700_000_000}
+            body = {"object": "list", "data": [tuned] if self.has_models else []}
         else:
             body = {"id": "x", "object": "chat.completion", "created": 1, "choices": []}
         return respx.MockResponse(200, json=body, headers=headers)
@@ -136,6 +139,30 @@ async def test_a_history_gets_better_names(api, open_client, kept):
     await create(client)
     await run(client, "two")
     assert {"acme-1": ["one", "two"]} == kept()
+
+
+@pytest.mark.parametrize("answer", ["check", "models", "inference"])
+async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api, open_client, kept, answer):
+    """What was kept for the id in a job's body stays evidence, whichever answer names the slug first."""
+    api.strips, api.has_models = True, True
+    client = open_client("sk-acme")
+    await run(client, "one")
+    await done(client.fine_tuning.jobs.list())
+    await done(client.guard.flush())
+    assert {ACME: ["one"]} == kept()
+    api.strips = False
+    if answer == "check":
+        await done(client.guard.check(refresh=True))
+    elif answer == "models":
+        await done(client.models.list())
+    else:
+        await run(client, "two")
+    for asked in (client, open_client("sk-acme", elsewhere=True)):
+        for _ in range(2):
+            assert "eligible" == (await done(asked.guard.check())).verdict.value
+            await done(client.guard.flush())
+    assert "one" in kept()["acme-1"]
+    assert "acme-1" == (await done(client.guard.check())).organization
 
 
 async def test_a_job_tells_what_an_organization_is_called_now(api, open_client, kept, clock):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from finetune_guard.domain.history import Activity, Inference, Source
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.aliases import Names, resolved
+from finetune_guard.recording.aliases import Aliases, resolved
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
@@ -38,13 +39,13 @@ class Process:
 
     def __init__(self, store) -> None:
         self.store = store
-        self.names = Names(store)
+        self.aliases = Aliases(store)
 
     def sees(self, slug, credentials=KEY, *proven, runs=None):
         """Write what an answer tells, and the inference it was of, if any; return the history's name."""
         subject = Subject(slug, credentials)
-        self.names.learn(subject)
-        name = self.names.write(subject, sorted(proven))
+        self.aliases.learn(subject)
+        name = self.aliases.write(subject, sorted(proven))
         if runs is not None:
             inference = Inference(organization=name, model=model(runs), at=NOON)
             self.store.record(name, [Activity(inference=inference, counts={NOON.date(): 1})])
@@ -91,7 +92,7 @@ def test_an_organization_that_is_given_names_a_history_where_headers_are_strippe
     for key in (KEY, OTHER_KEY):
         assert ACME == process.sees(None, claiming(ACME, key), runs="one")
     assert {ACME: {"one"}} == kept(store)
-    assert ACME == process.names.history_of(claiming(ACME, Credentials("Bearer sk-3")))
+    assert (ACME,) == process.aliases.names_of(claiming(ACME, Credentials("Bearer sk-3")))
 
 
 def test_a_key_with_and_without_its_organization_is_one_organizations(process, store):
@@ -113,10 +114,9 @@ def test_projects_are_names_of_the_organization(process, store):
 def test_another_process_knows_the_key(process, store):
     """What one process has learnt of a key is known to the next, without an answer of the API."""
     process.sees("acme-1", runs="one")
-    again = Names(store)
-    assert "acme-1" == again.history_of(KEY)
-    assert again.is_linked(KEY)
-    assert "acme-1" == again.known(KEY)
+    again = Aliases(store)
+    assert ("acme-1",) == again.names_of(KEY)
+    assert again.answered(KEY) is None
 
 
 def test_another_process_knows_the_organization_that_is_given(process, store):
@@ -124,9 +124,9 @@ def test_another_process_knows_the_organization_that_is_given(process, store):
     process.sees("acme-1", claiming(ACME), runs="one")
     again = Process(store)
     stranger = claiming(ACME, OTHER_KEY)
-    assert "acme-1" == again.names.history_of(stranger)
+    assert ("acme-1",) == again.aliases.names_of(stranger)
     assert "globex-2" == again.sees("globex-2", stranger, runs="two")
-    assert "globex-2" == Names(store).history_of(stranger)
+    assert ("globex-2",) == Aliases(store).names_of(stranger)
 
 
 def test_what_an_answer_says_of_a_key_outlives_the_process(process, store):
@@ -134,10 +134,10 @@ def test_what_an_answer_says_of_a_key_outlives_the_process(process, store):
     process.sees("acme-1", claiming(ACME), runs="one")
     again = Process(store)
     newcomer = claiming(ACME, OTHER_KEY)
-    again.names.history_of(newcomer)
+    again.aliases.names_of(newcomer)
     again.sees("acme-1", newcomer)
     process.sees("globex-2", claiming(ACME))  # a gateway that ignores the header
-    assert "acme-1" == Names(store).history_of(newcomer)
+    assert ("acme-1",) == Aliases(store).names_of(newcomer)
 
 
 # Renamed organizations.
@@ -169,7 +169,7 @@ def test_another_key_follows_a_renaming(process, store):
     process.sees("acme-1", OTHER_KEY, runs="one")
     process.sees("acme-1", KEY, ACME)
     process.sees("umbrella-2", KEY, ACME, runs="two")
-    assert "umbrella-2" == Names(store).history_of(OTHER_KEY)
+    assert ("umbrella-2",) == Aliases(store).names_of(OTHER_KEY)
     assert "umbrella-2" == process.sees("acme-1", OTHER_KEY, runs="late")
     assert {"umbrella-2": {"one", "two", "late"}} == kept(store)
 
@@ -200,8 +200,8 @@ def test_the_apis_word_stands_above_the_programs(process, store):
     process.sees("acme-1", KEY, ACME, runs="acme")
     process.sees("globex-2", claiming(ACME, OTHER_KEY), runs="globex")
     assert "acme-1" == resolved(store, ACME)
-    assert "acme-1" == Names(store).history_of(claiming(ACME, Credentials("Bearer sk-3")))
-    assert "globex-2" == Names(store).history_of(claiming(ACME, OTHER_KEY))
+    assert ("acme-1",) == Aliases(store).names_of(claiming(ACME, Credentials("Bearer sk-3")))
+    assert ("globex-2",) == Aliases(store).names_of(claiming(ACME, OTHER_KEY))
 
 
 # Organizations that are never mixed.
@@ -212,7 +212,7 @@ def test_a_key_that_moves_to_another_organization(process, store):
     process.sees("acme-1", KEY, ACME, runs="acme")
     process.sees("globex-2", KEY, GLOBEX, runs="globex")
     assert {"acme-1": {"acme"}, "globex-2": {"globex"}} == kept(store)
-    assert "globex-2" == process.names.history_of(KEY) == Names(store).history_of(KEY)
+    assert ("globex-2",) == process.aliases.names_of(KEY) == Aliases(store).names_of(KEY)
 
 
 def test_a_key_that_moves_where_headers_are_stripped(process, store):
@@ -235,7 +235,7 @@ def test_a_gateway_that_answers_for_varying_organizations(process, store):
     """Each answer counts for the organization that it names, though all were asked for with one header."""
     for turn in ("acme", "globex", "acme", "globex"):
         process.sees(f"{turn}-1", claiming("org-Mine"), runs=turn)
-        assert f"{turn}-1" == process.names.history_of(claiming("org-Mine"))
+        assert (f"{turn}-1",) == process.aliases.names_of(claiming("org-Mine"))
     assert {"acme-1": {"acme"}, "globex-1": {"globex"}} == kept(store)
 
 
@@ -250,9 +250,9 @@ def test_an_answer_without_a_name_counts_for_the_one_before(process, store):
 def test_a_new_database_is_taught_anew(process, store, tmp_path):
     """Where the store has lost everything, the next answer links the names again."""
     process.sees("acme-1")
-    process.names._store = process.store = MemoryStore()
+    process.aliases._store = process.store = MemoryStore()
     process.sees("acme-1", runs="one")
-    assert "acme-1" == Names(process.store).history_of(KEY)
+    assert ("acme-1",) == Aliases(process.store).names_of(KEY)
 
 
 def test_a_name_that_is_learnt_hides_no_history(store):
@@ -263,6 +263,125 @@ def test_a_name_that_is_learnt_hides_no_history(store):
     recorder.name(Subject("acme-1", KEY))
     assert NOON == recorder.evidence(KEY).last_inference.at
     assert {model("one")} == set(recorder.history(KEY).models)
+
+
+# While names are joined.
+
+
+class SteppedStore(MemoryStore):
+    """Calls ``_look`` before and after each thing that is asked of it; what that returns looks next."""
+
+    _look = None
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        if name.startswith("_") or self._look is None or not callable(found):
+            return found
+
+        def watched(*args, **kwargs):
+            self._pause()
+            answer = found(*args, **kwargs)
+            self._pause()
+            return answer
+
+        return watched
+
+    def _pause(self):
+        look, self._look = self._look, None
+        if look is not None:
+            self._look = look()
+
+
+JOINS = {
+    "the slug of a key": (Subject(None, KEY), [], Subject("acme-1", KEY), []),
+    "the slug of an id": (Subject(None, KEY), [ACME], Subject("acme-1", KEY), []),
+    "the slug of an id that a job names too": (Subject(None, KEY), [ACME], Subject("acme-1", KEY), [ACME]),
+    "the id of a key": (Subject(None, KEY), [], Subject(None, KEY), [ACME]),
+    "the slug of organization=": (Subject(None, claiming(ACME)), [], Subject("acme-1", claiming(ACME)), []),
+    "the id of organization=": (Subject(None, claiming(ACME)), [], Subject(None, claiming(ACME)), [ACME]),
+    "a new slug": (Subject("acme-1", KEY), [ACME], Subject("umbrella-2", KEY), [ACME]),
+}
+"""Whose a history is at first and by which proof, and what is learnt of it then."""
+
+
+def join(case):
+    """Return a store with a history, who knows it by its old name, and what gives it the new one."""
+    before, proven, after, proven_then = JOINS[case]
+    store = SteppedStore()
+    Process(store).sees(before.organization, before.credentials, *proven, runs="one")
+    knowing = Recorder(store)
+    assert (
+        NOON == knowing.evidence(KEY._replace(organization=before.credentials.organization)).last_inference.at
+    )
+    told = Recorder(store)
+    if before.organization is None:  # a new slug alone may as well mean that the key has moved
+        told.name(after)
+    return store, (knowing, told), after, proven_then
+
+
+@pytest.mark.parametrize("case", JOINS)
+def test_there_is_no_moment_without_evidence(case):
+    """Whoever decides while a writer joins two names finds the evidence, by the old name or the new."""
+    store, readers, after, proven = join(case)
+
+    def look():
+        for reader in (*readers, Recorder(store)):
+            assert NOON == reader.evidence(after.credentials).last_inference.at
+            assert {model("one")} == set(reader.history(after.credentials).models)
+
+    store._look = look
+    name = Process(store).sees(after.organization, after.credentials, *proven)
+    assert {name: {"one"}} == kept(store)
+
+
+def overtaken(case, reader, step):
+    """Return the evidence that a reader finds when names are joined at one step of its decision."""
+    store, readers, after, proven = join(case)
+    left = [None] * step
+
+    def look():
+        if left:
+            left.pop()
+            return look
+        Process(store).sees(after.organization, after.credentials, *proven)
+        return None
+
+    store._look = look
+    return readers[reader].evidence(after.credentials)
+
+
+@pytest.mark.parametrize("case", JOINS)
+def test_a_reader_that_is_overtaken_finds_the_evidence(case):
+    """Names that are joined between two steps of a decision hide nothing from it."""
+    for reader, step in product((0, 1), range(8)):
+        assert NOON == overtaken(case, reader, step).last_inference.at
+
+
+def test_what_is_written_under_a_name_that_is_just_given_up_is_kept():
+    """An inference that a writer records while another process joins its slug to a new one comes along."""
+    store = SteppedStore()
+    elsewhere = Process(store)
+    elsewhere.sees("acme-1", KEY, ACME)
+
+    class Overtaken(MemoryStore):
+        def __getattribute__(self, name):
+            if name == "record":
+                elsewhere.sees("umbrella-2", KEY, ACME)
+            return getattr(store, name)
+
+    recorder = Recorder(Overtaken())
+    recorder.note(Subject("acme-1", OTHER_KEY), model("one"), Source.OBSERVED, NOON)
+    assert recorder.flush(30)
+    assert {"umbrella-2": {"one"}} == kept(store)
+    assert NOON == Recorder(store).evidence(OTHER_KEY).last_inference.at
+
+
+def test_an_id_without_a_slug_joins_no_two_slugs(process, store):
+    """A history that got its slug from a header alone doesn't pass on when a job's body names another."""
+    process.sees(None, KEY, ACME, runs="one")
+    process.sees("globex-2", KEY, runs="two")  # the key has moved, or a header came at last
+    process.sees("acme-1", OTHER_KEY, ACME, runs="acme")
+    assert {"globex-2": {"one", "two"}, "acme-1": {"acme"}} == kept(store)
 
 
 # What a decision costs.
@@ -294,7 +413,7 @@ def test_a_decision_reads_the_store_once(tmp_path, models, place):
     """However many models an organization has: one read of its summary, once its slug is known."""
     counting = CountingMemory() if place == "memory" else CountingDisk(tmp_path / "history")
     subject = Subject("acme-1", KEY)
-    name = Names(counting).write(subject, [])
+    name = Aliases(counting).write(subject, [])
     counting.record(
         name,
         [
@@ -307,6 +426,25 @@ def test_a_decision_reads_the_store_once(tmp_path, models, place):
     counting.calls = ()
     assert NOON == recorder.evidence(KEY).last_inference.at
     assert ("evidence",) == counting.calls
+
+
+def test_what_is_not_known_costs_few_reads():
+    """An empty store is asked one thing for a decision; one that holds others' histories is asked four."""
+    store, looks = SteppedStore(), []
+
+    def look():
+        looks.append(None)  # before and after each call
+        return look
+
+    store._look = look
+    recorder = Recorder(store)
+    assert recorder.evidence(KEY).last_inference is None
+    assert 2 == len(looks)
+    store.salt(create=True)
+    for reads in (4, 3):  # the salt is read once
+        looks.clear()
+        assert recorder.evidence(KEY).last_inference is None
+        assert 2 * reads == len(looks)
 
 
 # Whatever order things are learnt in.
@@ -373,7 +511,7 @@ def one_history_each(store, seen: list[Seen]) -> None:
         "".join(models) for models in kept(store).values()
     )
     for each in seen:
-        found = Names(store).history_of(credentials_of(each))
+        (found,) = Aliases(store).names_of(credentials_of(each))
         assert {f"model{each.organization}"} == kept(store)[found]
 
 

@@ -172,7 +172,7 @@ def test_a_name_that_is_just_being_written_hides_nothing():
     note(recorder, Subject(None, KEY))
     assert recorder.flush(30)
     recorder.name(ACME)
-    store.meanwhile = lambda: recorder._names.write(ACME, ())
+    store.meanwhile = lambda: recorder._aliases.write(ACME, ())
     assert NOON == recorder.evidence(KEY).last_inference.at
     assert NOON == store.evidence("acme-28gund").last_inference.at
     assert {Source.OBSERVED: 1} == recorder.history(KEY).daily[NOON.date()]
@@ -230,7 +230,7 @@ def test_many_keys_do_not_grow_memory_without_end():
     recorder = Recorder.of(MemoryStore())
     for number in range(3_000):
         recorder.name(Subject("acme-28gund", Credentials(f"Bearer {number}")))
-    assert len(recorder._names._slugs) <= 1_000
+    assert len(recorder._aliases._answered) <= 1_000
 
 
 def test_the_thread_ends_when_the_recorder_is_gone():

@@ -5,7 +5,7 @@ No I/O and no clock here. Not thread-safe: whoever holds a backlog guards it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from finetune_guard.domain.organizations import Credentials
@@ -57,13 +57,13 @@ class PendingWrites:
             self._subject_of[subject.organization] = subject
         return self.pending.setdefault(subject, Notes())
 
-    def about(self, organization: str, credentials: Credentials) -> list[Notes]:
-        """Return copies of the notes about an organization, or about credentials without a name."""
+    def about(self, organizations: Collection[str], credentials: Credentials) -> list[Notes]:
+        """Return copies of the notes about organizations, or about credentials without a name."""
         found = []
         batches = [(batch.subject, batch.notes) for batch in (*self._doubtful, *self._writing)]
         for subject, notes in [*self.pending.items(), *batches]:
             unnamed = subject.organization is None and subject.credentials == credentials
-            if unnamed or subject.organization == organization:
+            if unnamed or subject.organization in organizations:
                 copy = Notes()
                 copy.take(notes)
                 found.append(copy)

@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
-from finetune_guard.recording.aliases import Names
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.aliases import Aliases
+from finetune_guard.recording.notes import Notes, Subject
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 
-_T = TypeVar("_T")
-_Asked = TypeVar("_Asked")
 _Read = TypeVar("_Read", Evidence, History)
 
 _MOST_READS = 5
@@ -39,9 +37,9 @@ class Recorder:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.leases = MemoryStore()
-        self._names = Names(store)
+        self._aliases = Aliases(store)
         self._last_named: Subject | None = None
-        self._writer = Writer(store, self._names)
+        self._writer = Writer(store, self._aliases)
         weakref.finalize(self, self._writer.finish).atexit = False
 
     @staticmethod
@@ -67,8 +65,12 @@ class Recorder:
     def name(self, subject: Subject) -> None:
         """Remember in this process which organization the credentials belong to."""
         if subject is not self._last_named:
-            self._names.learn(subject)
+            self._aliases.learn(subject)
             self._last_named = subject
+
+    def answered(self, credentials: Credentials) -> str | None:
+        """Return the slug that an answer has named for the credentials in this process, if one has."""
+        return self._aliases.answered(credentials)
 
     def organization(self, credentials: Credentials) -> str | None:
         """Return the slug of the organization that the credentials belong to; None if it isn't known.
@@ -76,8 +78,9 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        name = self._ask(self._names.history_of, credentials)
-        return name if is_slug(name) else None
+        with self._store_errors():
+            names = self._aliases.names_of(credentials)
+        return names[-1] if names and is_slug(names[-1]) else None
 
     def evidence(self, credentials: Credentials) -> Evidence:
         """Return the evidence about the credentials' organization, what isn't written yet included.
@@ -87,18 +90,16 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        # The notes first: what is written in between is then seen twice, which changes nothing, not never.
-        unwritten = self._writer.unwritten(self._ask(self._names.history_of, credentials), credentials)
-        evidence = self._read(self.store.evidence, credentials)
+        evidence, unwritten = self._read(self.store.evidence, credentials, Evidence(organization=UNNAMED))
         for notes in unwritten:
             evidence = notes.added_to(evidence)
         return evidence
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
         """Return what is known without the store: for when it can't be read."""
-        name = self._names.known(credentials) or UNNAMED
+        name = self._aliases.answered(credentials) or UNNAMED
         evidence = Evidence(organization=name)
-        for notes in self._writer.unwritten(name, credentials):
+        for notes in self._writer.unwritten((name,), credentials):
             evidence = notes.added_to(evidence)
         return evidence
 
@@ -108,10 +109,10 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
+        nothing = History(evidence=Evidence(organization=UNNAMED))
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
-            history = self._read(self.store.history, credentials)
-            unwritten = self._writer.unwritten(history.organization, credentials)
+            history, unwritten = self._read(self.store.history, credentials, nothing)
             if written is not None and written == self._writer.rest(0.0):
                 break
         for notes in unwritten:
@@ -132,24 +133,38 @@ class Recorder:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         return self._writer.flush(timeout)
 
-    def _read(self, read: Callable[[str], _Read], credentials: Credentials) -> _Read:
-        """Read what is kept for the credentials; once more when it got another name meanwhile."""
-        for _ in range(_MOST_READS):
-            name = self._ask(self._names.history_of, credentials)
-            # This first: the writer may move it to the name meanwhile, and it is then found there.
-            former = self._ask(self._names.former, credentials)
-            before = self._ask(read, former) if former is not None else None
-            found = self._ask(read, name)
-            if _is_empty(found) and is_slug(name):
-                self._ask(partial(self._names.moved, credentials), name)
-            if name == self._ask(self._names.history_of, credentials):
-                break
-        return found if before is None or former == name else found.merged(before)
+    def _read(
+        self, read: Callable[[str], _Read], credentials: Credentials, nothing: _Read
+    ) -> tuple[_Read, list[Notes]]:
+        """Read what is kept for the credentials, and what isn't written yet."""
+        # The notes always come first: what is written in between is then seen twice, not never.
+        tried = [self._aliases.answered(credentials) or UNNAMED]
+        unwritten = self._writer.unwritten(tried, credentials)
+        merged = nothing
+        with self._store_errors():
+            names = self._aliases.names_of(credentials)
+            for _ in range(_MOST_READS):
+                if not names:
+                    break
+                tried.extend(names)
+                unwritten = self._writer.unwritten(tried, credentials)
+                # The best name comes last: what is moved to it in between is then found there.
+                found = [read(name) for name in names]
+                merged = found[-1]
+                for kept in found[:-1]:
+                    merged = merged.merged(kept)
+                before = names
+                if not _holds_something(merged):
+                    names = self._aliases.names_anew(credentials, names)
+                if names == before:
+                    break
+        return merged, unwritten
 
-    def _ask(self, read: Callable[[_Asked], _T], about: _Asked) -> _T:
-        """Read from the store; whatever goes wrong in it ends as a StoreError, also in a user's own."""
+    @contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        """Let whatever goes wrong in a store end as a StoreError, also in a user's own."""
         try:
-            return read(about)
+            yield
         except StoreError:
             raise
         except Exception as exc:
@@ -159,9 +174,9 @@ class Recorder:
             ) from exc
 
 
-def _is_empty(found: Evidence | History) -> bool:
+def _holds_something(found: Evidence | History) -> bool:
     evidence = found.evidence if isinstance(found, History) else found
-    return evidence == Evidence(organization=evidence.organization)
+    return evidence != Evidence(organization=evidence.organization)
 
 
 _registry_lock = threading.RLock()  # a signal handler that makes a client may come in the middle

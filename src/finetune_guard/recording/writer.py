@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from finetune_guard import process
 from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.aliases import Names
+from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.notes import Notes, Stream, Subject
 from finetune_guard.recording.pending import MOST_SUBJECTS, Batch, PendingWrites
 from finetune_guard.stores.base import OutcomeUnknownError, Store
@@ -36,9 +36,9 @@ _jitter = random.Random()  # noqa: S311 -- no secret
 class Writer:
     """The thread that writes, and what it shares; it outlives its recorder until all is written."""
 
-    def __init__(self, store: Store, names: Names) -> None:
+    def __init__(self, store: Store, aliases: Aliases) -> None:
         self._store = store
-        self._names = names
+        self._aliases = aliases
         self._written_at: dict[tuple[Subject, Stream], float] = {}
         self._finishing = False
         self._ending = False
@@ -86,10 +86,10 @@ class Writer:
         """Whether the last round was refused."""
         return self._failures > 0
 
-    def unwritten(self, organization: str, credentials: Credentials) -> list[Notes]:
-        """Return copies of the notes about an organization, or about credentials without a name."""
+    def unwritten(self, organizations: Collection[str], credentials: Credentials) -> list[Notes]:
+        """Return copies of the notes about organizations, or about credentials without a name."""
         with self._changed:
-            return self._backlog.about(organization, credentials)
+            return self._backlog.about(organizations, credentials)
 
     def rest(self, timeout: float) -> int | None:
         """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
@@ -257,7 +257,7 @@ class Writer:
         return None
 
     def _write_one(self, batch: Batch) -> None:
-        name = self._names.write(batch.subject, sorted(batch.notes.names))
+        name = self._aliases.write(batch.subject, sorted(batch.notes.names))
         # What is merged comes first: it may be written twice if what follows fails, counts must not be.
         told = batch.notes.told_of(name)
         if told is not None:
@@ -266,6 +266,7 @@ class Writer:
             batch.again(name)
         else:
             self._store.record(name, batch.notes.activities(name))
+        self._aliases.collect(name)
 
     def _tell_unkept(self, unkept: int) -> None:
         if unkept:
