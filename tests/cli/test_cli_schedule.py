@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,15 @@ import pytest
 from finetune_guard.testing import simulator_environment
 from tests.cli.cli_facts import API_KEY
 
-SCHEDULERS = ["cron", "systemd", "kubernetes", "github-actions"]
+WHEEL = "finetune-guard[redis] @ https://example.com/finetune_guard-0.1.0-py3-none-any.whl"
+IMAGE = "ghcr.io/acme/app:1"
+SCHEDULERS = {
+    "cron": ["cron"],
+    "systemd": ["systemd"],
+    "image": ["kubernetes", "--image", IMAGE],
+    "kubernetes": ["kubernetes", "--install", WHEEL],
+    "github-actions": ["github-actions", "--install", WHEEL],
+}
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
 
@@ -28,10 +37,10 @@ def files_of(text):
     return dict(found)
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 def test_what_is_printed_says_where_it_goes_and_what_it_needs(run, scheduler):
     """Every unit tells where to put it and that the history has to be shared; the key is never in it."""
-    result = run("schedule", scheduler)
+    result = run("schedule", *scheduler)
     assert (0, "") == (result.exit_code, result.stderr)
     assert result.stdout.startswith("# ")
     for needed in ("keep-alive", "OPENAI_API_KEY", "FINETUNE_GUARD_STORE"):
@@ -39,12 +48,12 @@ def test_what_is_printed_says_where_it_goes_and_what_it_needs(run, scheduler):
     assert API_KEY not in result.stdout
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 def test_not_everybody_runs_at_once(run, scheduler):
     """The time is drawn by lot at each call, and is never the full hour."""
     minutes = [
         int(re.search(r"(?:OnCalendar=.*:|cron: \"|schedule: \"|^)(\d\d?)(?: |:00$)", text, re.MULTILINE)[1])
-        for text in (run("schedule", scheduler).stdout for _ in range(20))
+        for text in (run("schedule", *scheduler).stdout for _ in range(20))
     ]
     assert len(set(minutes)) > 1
     assert 0 not in minutes
@@ -65,7 +74,7 @@ def test_not_everybody_runs_at_once(run, scheduler):
 def test_how_often_can_be_said(run, every, cron, calendar):
     """--every takes what all schedulers can express; the gap between two runs is never longer."""
     assert re.fullmatch(cron, cron_line(run("schedule", "cron", "--every", every).stdout)[0])
-    quoted = re.search(r'schedule: "(.*)"', run("schedule", "kubernetes", "--every", every).stdout)[1]
+    quoted = re.search(r'schedule: "(.*)"', run("schedule", *SCHEDULERS["image"], "--every", every).stdout)[1]
     assert re.fullmatch(cron, quoted)
     timer = run("schedule", "systemd", "--every", every).stdout
     assert re.search(f"^OnCalendar={calendar}$", timer, re.MULTILINE)
@@ -87,10 +96,32 @@ def test_a_period_that_could_miss_the_window_is_refused(run, environment):
     assert (2, True) == (result.exit_code, "the last 3 days of the window" in result.stderr)
 
 
-def test_an_image_is_for_kubernetes(run):
-    """--image where there is none is misuse, not ignored."""
-    result = run("schedule", "cron", "--image", "acme/app")
-    assert (2, True) == (result.exit_code, "--image is for kubernetes" in result.stderr)
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cron", "--image", IMAGE], "--image is for kubernetes"),
+        (["systemd", "--install", WHEEL], "--install is for kubernetes and github-actions"),
+        (["kubernetes"], "not published on pypi.org"),
+        (["kubernetes"], "--image"),
+        (["github-actions"], "--install"),
+        (["github-actions", "--install", "finetune-guard[redis]==0.1.0"], "not published on pypi.org"),
+        (["kubernetes", "--install", "'open"], '--install is "\'open"'),
+    ],
+)
+def test_what_would_be_installed_has_to_be_said(run, arguments, told):
+    """No name is installed that anyone could register, and no option is ignored where it has no meaning."""
+    result = run("schedule", *arguments)
+    assert (2, "", True) == (result.exit_code, result.stdout, told in result.stderr)
+
+
+@pytest.mark.parametrize("install", [WHEEL, "--index-url https://pypi.acme.com/simple finetune-guard==0.1.0"])
+def test_what_is_to_be_installed_is_quoted(run, install):
+    """What was said reaches pip as it stands, as one requirement or as several arguments."""
+    for scheduler in ("kubernetes", "github-actions"):
+        printed = re.search(
+            r"pip install --quiet (.*)", run("schedule", scheduler, "--install", install).stdout
+        )
+        assert shlex.split(printed[1]) == ([install] if install == WHEEL else install.split())
 
 
 def test_an_unknown_scheduler_is_named(run):
@@ -156,45 +187,29 @@ def test_systemd_accepts_it(run, tmp_path, every):
     assert (0, "") == (ran.returncode, ran.stderr)
 
 
-@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
+@pytest.mark.parametrize("options", [SCHEDULERS["image"], SCHEDULERS["kubernetes"]])
 def test_a_cron_job_is_what_kubernetes_takes(run, options):
     """One run at a time, none restarted in place, no right that it doesn't need, and the key in a secret."""
     yaml = pytest.importorskip("yaml")
-    job = yaml.safe_load(run("schedule", "kubernetes", *options).stdout)
+    job = yaml.safe_load(run("schedule", *options).stdout)
     spec = job["spec"]
     pod = spec["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert ("batch/v1", "CronJob", "Forbid") == (job["apiVersion"], job["kind"], spec["concurrencyPolicy"])
     assert ("Never", True) == (pod["restartPolicy"], pod["securityContext"]["runAsNonRoot"])
     assert [{"secretRef": {"name": "finetune-guard"}}] == container["envFrom"]
-    if options:
-        expected = ("ghcr.io/acme/app:1", ["finetune-guard", "keep-alive"])
-        assert expected == (container["image"], container["command"])
+    if IMAGE in options:
+        assert (IMAGE, ["finetune-guard", "keep-alive"]) == (container["image"], container["command"])
     else:
-        assert "exec /tmp/venv/bin/finetune-guard keep-alive" in container["command"][2]
-
-
-@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
-def test_a_cron_job_is_safe_by_its_text(run, options):
-    """The same without a parser: what keeps a job single and small stands in it, well indented."""
-    text = run("schedule", "kubernetes", *options).stdout
-    body = [line for line in text.splitlines() if not line.startswith("#")]
-    for line in (
-        "apiVersion: batch/v1",
-        "  concurrencyPolicy: Forbid",
-        "          restartPolicy: Never",
-        "                allowPrivilegeEscalation: false",
-        "                    name: finetune-guard",
-    ):
-        assert line in body
-    assert all((len(line) - len(line.lstrip(" "))) % 2 == 0 and line == line.rstrip() for line in body)
+        assert ["sh", "-ec"] == container["command"][:2]
+        assert container["command"][2].endswith("exec /tmp/venv/bin/finetune-guard keep-alive\n")
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
-@pytest.mark.parametrize("options", [[], ["--image", "ghcr.io/acme/app:1"]])
+@pytest.mark.parametrize("options", [SCHEDULERS["image"], SCHEDULERS["kubernetes"]])
 def test_kubectl_reads_all_of_it(run, tmp_path, options):
     """Read as the type that it is, nothing of the CronJob is unknown and dropped."""
-    text = run("schedule", "kubernetes", *options).stdout
+    text = run("schedule", *options).stdout
     (tmp_path / "job.yaml").write_text(text, encoding="utf-8")
     command = ["kubectl", "set", "env", "--local", "-f", "job.yaml", "A=b", "-o", "yaml"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -206,7 +221,7 @@ def test_kubectl_reads_all_of_it(run, tmp_path, options):
 
 def test_a_workflow_may_do_nothing_else(run):
     """No permission, actions pinned to a major release, keys from secrets in the one step that needs them."""
-    text = run("schedule", "github-actions").stdout
+    text = run("schedule", *SCHEDULERS["github-actions"]).stdout
     body = [line for line in text.splitlines() if not line.startswith("#")]
     assert "permissions: {}" in body
     assert ["actions/setup-python@v6"] == re.findall(r"uses: (\S+)", text)
@@ -219,7 +234,7 @@ def test_a_workflow_may_do_nothing_else(run):
 def test_a_workflow_is_yaml(run):
     """It has the one job, and GitHub's own trigger for schedules."""
     yaml = pytest.importorskip("yaml")
-    workflow = yaml.safe_load(run("schedule", "github-actions").stdout)
+    workflow = yaml.safe_load(run("schedule", *SCHEDULERS["github-actions"]).stdout)
     assert ({}, ["keep-alive"]) == (workflow["permissions"], list(workflow["jobs"]))
     triggers = workflow[True]  # what YAML 1.1 makes of "on"
     assert {"schedule", "workflow_dispatch"} == set(triggers)

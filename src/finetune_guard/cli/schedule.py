@@ -1,17 +1,18 @@
-"""``finetune-guard schedule``: what makes cron, systemd, Kubernetes or GitHub Actions send the keep-alive."""
+"""``finetune-guard schedule``: print what makes a scheduler run the keep-alive."""
 
 from __future__ import annotations
 
+import pkgutil
 import random
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path
+from string import Template
 from typing import Annotated
 
 import typer
@@ -28,10 +29,12 @@ _WEEK = timedelta(days=7)
 _HOURS = (1, 2, 3, 4, 6, 8, 12)
 _MOST_DAYS = 28
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
-
-_HISTORY = """\
-# It knows what your programs know only if it shares their history: give both the same FINETUNE_GUARD_STORE,
-# a folder that they share or a Redis URL. Without a history each run sends a keep-alive."""
+_IMAGE = "python:3.13-slim"
+_NAME_ALONE = re.compile(r"finetune[-_.]guard(\[[^]]*\])?\s*([=<>~!].*)?", re.IGNORECASE)
+_NOT_PUBLISHED = (
+    "finetune-guard is not published on pypi.org: whoever registers the name there would get your key. Say "
+    "what pip is to install with --install, such as the URL of a wheel or of a git repository"
+)
 
 
 class Scheduler(str, Enum):
@@ -43,9 +46,17 @@ class Scheduler(str, Enum):
     GITHUB_ACTIONS = "github-actions"
 
 
+_TEMPLATES = {
+    Scheduler.CRON: "cron.txt",
+    Scheduler.SYSTEMD: "systemd.txt",
+    Scheduler.KUBERNETES: "kubernetes.yaml",
+    Scheduler.GITHUB_ACTIONS: "github-actions.yml",
+}
+
+
 @dataclass(frozen=True)
 class Slot:
-    """When it runs: a period, and a time of day and a day of the week that were drawn by lot.
+    """When it runs: a period, and a time of day and a day of the week, both drawn at random.
 
     Attributes:
         every: The period: hours that divide a day, or whole days.
@@ -88,29 +99,65 @@ def schedule(
         str, typer.Option(metavar="TIME", help="How often: 1d, 7d, other whole days, or hours such as 12h.")
     ] = "7d",
     image: Annotated[
+        str | None, typer.Option(help="For kubernetes: an image that has finetune-guard installed.")
+    ] = None,
+    install: Annotated[
         str | None,
         typer.Option(
-            help="For kubernetes: an image that has finetune-guard; else it is installed each time."
+            metavar="WHAT",
+            help="For kubernetes and github-actions: what pip is to install before each run, such as the URL "
+            "of a wheel or of a git repository, with an index option if need be.",
         ),
     ] = None,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Print what makes a scheduler run `finetune-guard keep-alive`; nothing is installed.
 
-    The minute is drawn by lot at each call, so that not everybody runs at once. Keys are referred to and
-    never printed. A process that stays needs no scheduler: `finetune-guard keep-alive --watch`.
+    The minute is random, so that not everybody runs at once. Keys are referred to and never printed.
+    kubernetes needs --image or --install and github-actions --install, since finetune-guard is not
+    published on pypi.org. A process that stays needs no scheduler: `finetune-guard keep-alive --watch`.
     """
-    if image is not None and scheduler is not Scheduler.KUBERNETES:
-        raise SetupError(f"--image is for kubernetes; {scheduler.value} runs no image.")
+    packages = _packages(scheduler, image, install)
     lots = random.SystemRandom()
     slot = Slot(_period(every), lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6))
-    written: dict[Scheduler, Callable[[], str]] = {
-        Scheduler.CRON: lambda: _cron(slot),
-        Scheduler.SYSTEMD: lambda: _systemd(slot),
-        Scheduler.KUBERNETES: lambda: _kubernetes(slot, image),
-        Scheduler.GITHUB_ACTIONS: lambda: _github_actions(slot),
+    parts = _command()
+    command = {
+        Scheduler.CRON: shlex.join(parts).replace("%", r"\%"),
+        Scheduler.SYSTEMD: " ".join(map(_quoted_for_systemd, parts)),
+        Scheduler.KUBERNETES: _container_command(packages),
+        Scheduler.GITHUB_ACTIONS: "",
+    }[scheduler]
+    text = (pkgutil.get_data("finetune_guard.cli", f"templates/{_TEMPLATES[scheduler]}") or b"").decode()
+    values = {
+        "cron": slot.cron,
+        "calendar": slot.calendar,
+        "command": command,
+        "image": _quoted_for_yaml(image or _IMAGE),
+        "install": packages,
     }
-    typer.echo(written[scheduler]())
+    typer.echo(Template(text).substitute(values), nl=False)
+
+
+def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> str | None:
+    """Return pip's arguments, quoted for a shell; None where nothing is to be installed."""
+    if image is not None and scheduler is not Scheduler.KUBERNETES:
+        raise SetupError(f"--image is for kubernetes; {scheduler.value} runs no image.")
+    if scheduler in (Scheduler.CRON, Scheduler.SYSTEMD):
+        if install is not None:
+            raise SetupError(
+                f"--install is for kubernetes and github-actions; {scheduler.value} runs this one."
+            )
+        return None
+    if install is None and image is not None:
+        return None
+    try:
+        arguments = [install or ""] if " @ " in (install or "") else shlex.split(install or "")
+    except ValueError as error:
+        raise SetupError(f"--install is {install!r}: a shell can't read it: {error}.") from None
+    if all(_NAME_ALONE.fullmatch(argument) for argument in arguments):
+        or_image = ", or name an image that has it with --image" if scheduler is Scheduler.KUBERNETES else ""
+        raise SetupError(f"{_NOT_PUBLISHED}{or_image}.")
+    return shlex.join(arguments)
 
 
 def _period(text: str) -> timedelta:
@@ -142,179 +189,24 @@ def _command() -> list[str]:
     return [*program, "keep-alive"]
 
 
-def _cron(slot: Slot) -> str:
-    command = shlex.join(_command()).replace("%", r"\%")
-    return f"""\
-# Add the last line with crontab -e, as the user whose programs call the models: they share a history then.
-# cron passes on no environment. Put OPENAI_API_KEY=... into ~/.config/finetune-guard.env (chmod 600), and
-# whatever else of OPENAI_ and FINETUNE_GUARD_ your programs have set. What goes wrong comes by cron's mail.
-{_HISTORY}
-{slot.cron} set -a; . "$HOME/.config/finetune-guard.env" && {command} > /dev/null"""
-
-
-def _systemd(slot: Slot) -> str:
-    command = " ".join(_quoted_for_systemd(part) for part in _command())
-    return f"""\
-# Two files, for the user whose programs call the models: they share a history then.
-# Put OPENAI_API_KEY=... into ~/.config/finetune-guard.env (chmod 600), and whatever else of OPENAI_ and
-# FINETUNE_GUARD_ your programs have set. Then:
-#
-#     systemctl --user daemon-reload
-#     systemctl --user enable --now finetune-guard.timer
-#     loginctl enable-linger    # so that it runs while the user is not logged in
-#
-# For a service's user, put them into /etc/systemd/system with User= and another EnvironmentFile=.
-{_HISTORY}
-
-# ~/.config/systemd/user/finetune-guard.service
-[Unit]
-Description=Keep the right to create fine-tuning jobs
-StartLimitIntervalSec=1d
-StartLimitBurst=5
-
-[Service]
-Type=oneshot
-ExecStart={command}
-EnvironmentFile=%h/.config/finetune-guard.env
-TimeoutStartSec=10min
-Restart=on-failure
-RestartSec=15min
-RestartPreventExitStatus=2
-NoNewPrivileges=yes
-
-# ~/.config/systemd/user/finetune-guard.timer
-[Unit]
-Description=Keep the right to create fine-tuning jobs, from time to time
-
-[Timer]
-OnCalendar={slot.calendar}
-RandomizedDelaySec=30min
-Persistent=true
-
-[Install]
-WantedBy=timers.target"""
-
-
 def _quoted_for_systemd(part: str) -> str:
     escaped = part.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{escaped}"' if any(letter in part for letter in " \t\"'\\;") else escaped
 
 
-def _requirement() -> str:
-    return f"finetune-guard[redis]=={version('finetune-guard')}"
-
-
-def _kubernetes(slot: Slot, image: str | None) -> str:
-    if image is not None:
-        command = '["finetune-guard", "keep-alive"]'
-    else:
-        command = f"""
-                - sh
-                - -c
-                - >-
-                  python -m venv /tmp/venv
-                  && /tmp/venv/bin/pip install --quiet '{_requirement()}'
-                  && exec /tmp/venv/bin/finetune-guard keep-alive"""
+def _container_command(packages: str | None) -> str:
+    if packages is None:
+        return '              command: ["finetune-guard", "keep-alive"]'
     return f"""\
-# Save as keep-alive.yaml, then: kubectl apply -f keep-alive.yaml
-# The secret that it refers to, from a file of lines such as OPENAI_API_KEY=... that stays out of git:
-#
-#     kubectl create secret generic finetune-guard --from-env-file=finetune-guard.env
-#
-# The file needs OPENAI_API_KEY, and FINETUNE_GUARD_STORE: a Redis URL, or a folder on a volume to be mounted.
-{_HISTORY}
-apiVersion: batch/v1
-kind: CronJob
-metadata:
-  name: finetune-guard-keep-alive
-spec:
-  schedule: "{slot.cron}"
-  concurrencyPolicy: Forbid
-  startingDeadlineSeconds: 43200
-  successfulJobsHistoryLimit: 1
-  failedJobsHistoryLimit: 3
-  jobTemplate:
-    spec:
-      backoffLimit: 3
-      activeDeadlineSeconds: 1800
-      template:
-        spec:
-          restartPolicy: Never
-          automountServiceAccountToken: false
-          securityContext:
-            runAsNonRoot: true
-            runAsUser: 65532
-            runAsGroup: 65532
-            fsGroup: 65532
-            seccompProfile:
-              type: RuntimeDefault
-          containers:
-            - name: keep-alive
-              image: {_quoted_for_yaml(image or "python:3.13-slim")}
-              command: {command.lstrip(" ")}
-              envFrom:
-                - secretRef:
-                    name: finetune-guard
-              env:
-                - name: HOME
-                  value: /tmp
-              resources:
-                requests:
-                  cpu: 100m
-                  memory: 128Mi
-                limits:
-                  memory: 512Mi
-              securityContext:
-                allowPrivilegeEscalation: false
-                readOnlyRootFilesystem: true
-                capabilities:
-                  drop: ["ALL"]
-              volumeMounts:
-                - name: tmp
-                  mountPath: /tmp
-          volumes:
-            - name: tmp
-              emptyDir: {{}}""".replace("command: \n", "command:\n")
+              command:
+                - sh
+                - -ec
+                - |
+                  python -m venv /tmp/venv
+                  /tmp/venv/bin/pip install --quiet {packages}
+                  exec /tmp/venv/bin/finetune-guard keep-alive"""
 
 
 def _quoted_for_yaml(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def _github_actions(slot: Slot) -> str:
-    return f"""\
-# Save as .github/workflows/finetune-guard.yml on the default branch.
-# Set two secrets, in the repository's settings or so:
-#
-#     gh secret set OPENAI_API_KEY
-#     gh secret set FINETUNE_GUARD_STORE    # a Redis URL that a runner can reach
-#
-# A runner keeps nothing, so that a folder is no history here.
-{_HISTORY}
-# GitHub ends the schedules of a public repository after 60 days without a commit, and says so by mail only.
-name: Keep the right to fine-tune
-
-on:
-  schedule:
-    - cron: "{slot.cron}"
-  workflow_dispatch:
-
-permissions: {{}}
-
-concurrency:
-  group: finetune-guard
-
-jobs:
-  keep-alive:
-    runs-on: ubuntu-latest
-    timeout-minutes: 15
-    steps:
-      - uses: actions/setup-python@v6
-        with:
-          python-version: "3.13"
-      - run: python -m pip install --quiet '{_requirement()}'
-      - run: finetune-guard keep-alive
-        env:
-          OPENAI_API_KEY: ${{{{ secrets.OPENAI_API_KEY }}}}
-          FINETUNE_GUARD_STORE: ${{{{ secrets.FINETUNE_GUARD_STORE }}}}"""
