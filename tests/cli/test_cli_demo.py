@@ -92,7 +92,7 @@ def test_a_model_is_made_and_used_by_the_example(steps):
 def test_a_lapsed_window_is_refused_before_the_upload(steps):
     """On day 63 the upload is stopped with the rule, the evidence and the way out; nothing is sent."""
     told = results(steps[STEPS[4]])
-    assert told[1][1][0].startswith("ineligible: ")
+    assert ": window_expired, the window closed on 2026-10-02 09:40 UTC" in told[1][1][0]
     assert "InferenceWindowExpiredError:" == told[2][1][0]
     for part in ("Rule: since 2026-07-02", "Evidence: ", "What to do: "):
         assert part in steps[STEPS[4]]

@@ -50,7 +50,7 @@ def _run(program: Path, folder: Path) -> None:
     own = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
     if is_terminal(sys.stdout):
         own.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
-    command = [sys.executable, "-u", "-X", "utf8", program, folder]
+    command = [sys.executable, "-u", "-X", "utf8", str(program), str(folder)]
     # In a session of its own, so that Ctrl-C is this process's matter.
     with subprocess.Popen(  # noqa: S603 -- our own example, by this Python
         command, env=own, stdout=subprocess.PIPE, encoding="utf-8", start_new_session=True
