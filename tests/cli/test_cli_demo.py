@@ -38,6 +38,7 @@ def told(tmp_path_factory):
         environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
         environment.setenv("OPENAI_ORG_ID", "org-of-the-user")
         environment.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        environment.delenv("COLUMNS", raising=False)
         result = RUNNER.invoke(app, ["demo"])
     assert (0, "") == (result.exit_code, result.stderr)
     assert [] == list(folder.iterdir())
