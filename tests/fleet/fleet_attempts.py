@@ -85,7 +85,7 @@ def _create(client, file):
 
 
 def _look(client):
-    """Have the keeper begin by another request, and wait until it has looked."""
+    """Have the background begin by another request, and wait until it has checked."""
     client.files.list()
     while not _has_looked(client):
         time.sleep(0.02)
@@ -102,11 +102,11 @@ async def _create_async(client, file):
 
 async def _look_async(client):
     await client.files.list()
-    while not _has_looked(client):  # noqa: ASYNC110 -- nothing tells when a keeper sleeps
+    while not _has_looked(client):  # noqa: ASYNC110 -- nothing tells when a background sleeps
         await asyncio.sleep(0.02)
     return LOOKED, (await client.guard.check()).verdict.value
 
 
 def _has_looked(client):
-    keeper = client._finetune_guard.keeper
-    return keeper is not None and any(each.next_at for each in list(keeper._lookouts.values()))
+    background = client._finetune_guard.background
+    return background is not None and any(each.next_at for each in list(background._checks.values()))

@@ -18,7 +18,7 @@ import typer
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.verdict import in_words
-from finetune_guard.client.background.checks import Look, Lookout
+from finetune_guard.client.background.check import BackgroundCheck, CheckResult
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.listing import read_listing
@@ -41,50 +41,49 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
     Args:
         connection: The client and its configuration.
         model: The one model to use; None for the one used last.
-        heartbeat: A file to touch after each look that found all well.
-        as_json: Whether each look is told as a line of JSON.
+        heartbeat: A file to touch after each check that found all well.
+        as_json: Whether each check is told as a line of JSON.
 
     Raises:
         SetupError: The API doesn't accept the key, or the heartbeat can't be written.
     """
     # The stub of the client shows users' part only.
     client: Any = connection.client
-    lookout = Lookout(client.guard._engine, connection.config.keep_alive or KeepAlive(), model)  # noqa: SLF001
+    check = BackgroundCheck(client.guard._engine, connection.config.keep_alive or KeepAlive(), model)  # noqa: SLF001
     told = ""
     try:
         with _stoppable():
             _must_be_writable(heartbeat)
             while True:
-                look = client._guard_drive(lookout.look(client._guard_credentials()))  # noqa: SLF001
-                if _is_well(look):
+                result = client._guard_drive(check.run(client._guard_credentials()))  # noqa: SLF001
+                if _is_well(result):
                     _beat(heartbeat)
-                line = _as_json(look) if as_json else _in_words(look, lookout.keep_alive)
+                line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
                 if line != told and as_json:
                     typer.echo(line)
                 elif line != told:
-                    typer.echo(f"{moment(look.eligibility.checked_at)}  {line}", err=not _is_well(look))
+                    typer.echo(f"{moment(result.eligibility.checked_at)}  {line}", err=not _is_well(result))
                 told = line
-                if is_over(look.eligibility):
+                if is_over(result.eligibility):
                     return
-                if look.failure is not None and _is_locked_out(client, look.failure):
-                    raise SetupError(_WRONG_KEY) from look.failure
-                time.sleep(look.next_in.total_seconds())
+                if result.failure is not None and _is_locked_out(client, result.failure):
+                    raise SetupError(_WRONG_KEY) from result.failure
+                time.sleep(result.next_in.total_seconds())
     except _StoppedError:
         if not as_json:
             typer.echo("Stopped.")
 
 
-def _in_words(look: Look, keep_alive: KeepAlive) -> str:
-    eligibility = look.eligibility
+def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
+    eligibility = result.eligibility
     closes = eligibility.window_closes_at
-    if look.failure is not None:
-        tried = [f"{model}: {why}" for model, why in look.failure.attempts.items()]
-        return f"Failed, and is tried again: {'; '.join(tried) or look.failure}. {_state(eligibility)}"
-    if look.outcome is not None and look.outcome.sent:
+    if result.failure is not None:
+        tried = [f"{model}: {why}" for model, why in result.failure.attempts.items()]
+        return f"Failed, and is tried again: {'; '.join(tried) or result.failure}. {_state(eligibility)}"
+    if result.outcome is not None and result.outcome.sent:
         vain = " Another is due all the same: do the API's clock and this one differ?"
-        return (
-            f"Sent: {look.outcome.model} answered. {_state(eligibility)}{vain if look.sent_in_vain else ''}"
-        )
+        state = f"{_state(eligibility)}{vain if result.sent_in_vain else ''}"
+        return f"Sent: {result.outcome.model} answered. {state}"
     if is_over(eligibility):
         return f"Ended: {cause(eligibility)}, and no keep-alive can help any more."
     if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
@@ -101,18 +100,18 @@ def _state(eligibility: Eligibility) -> str:
     return f"Now {in_words(eligibility)}"
 
 
-def _as_json(look: Look) -> str:
-    outcome, closes = look.outcome, look.eligibility.window_closes_at
+def _as_json(result: CheckResult) -> str:
+    outcome, closes = result.outcome, result.eligibility.window_closes_at
     return json.dumps(
         {
-            "at": look.eligibility.checked_at.isoformat(),
-            "sent": look.was_sent,
+            "at": result.eligibility.checked_at.isoformat(),
+            "sent": result.was_sent,
             "model": outcome.model if outcome is not None else None,
-            "failure": str(look.failure) if look.failure is not None else None,
-            "verdict": look.eligibility.verdict.value,
-            "reason": look.eligibility.reason.value,
+            "failure": str(result.failure) if result.failure is not None else None,
+            "verdict": result.eligibility.verdict.value,
+            "reason": result.eligibility.reason.value,
             "window_closes_at": closes.isoformat() if closes is not None else None,
-            "next_look_in": round(look.next_in / timedelta(seconds=1), 3),
+            "next_look_in": round(result.next_in / timedelta(seconds=1), 3),
         }
     )
 
@@ -125,9 +124,9 @@ def _is_locked_out(client: Any, failure: KeepAliveError) -> bool:
     return isinstance(error, openai.AuthenticationError)
 
 
-def _is_well(look: Look) -> bool:
+def _is_well(result: CheckResult) -> bool:
     """Whether a keep-alive was sent if one was due: neither the models nor the store kept it back."""
-    return look.failure is None and look.eligibility.reason is not Reason.HISTORY_UNAVAILABLE
+    return result.failure is None and result.eligibility.reason is not Reason.HISTORY_UNAVAILABLE
 
 
 def _must_be_writable(heartbeat: Path | None) -> None:

@@ -85,8 +85,9 @@ class Binding:
         self._complained = False
         self._told_inactive = False
         self._last_base: tuple[object, type[object], str | None] | None = None  # a URL object never changes
-        self.keeps = False  # asked at every answer, so that it is all that a background costs when it is off
-        self.keeper: Any = None
+        # Asked at every answer: all that a background costs when it is off.
+        self.runs_background = False
+        self.background: Any = None
         self._made: dict[str, Any] = {}
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(
@@ -95,7 +96,7 @@ class Binding:
         try:
             self._engine = Guard(given if given is not None else GuardConfig())
             self._identities = Identities(self._engine.identified)
-            self.keeps = _keeps(self._engine.config)
+            self.runs_background = _runs_background(self._engine.config)
         except Exception as error:
             if given is not None:
                 raise
@@ -225,24 +226,24 @@ class Binding:
         return self._identities.credentials(client, base_of_url(own_url(client, url)), headers)
 
     def use(self, client: Any) -> None:
-        """Look after the window in the background as long as ``client`` is there. Never fails."""
+        """CheckResult after the window in the background as long as ``client`` is there. Never fails."""
         try:
-            self._kept_by(client).used(client)
+            self._background_of(client).used(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
 
     def know(self, client: Any) -> None:
         """Count ``client`` as one that is there, for when a copy of it is used. Never fails."""
         try:
-            self._kept_by(client).know(client)
+            self._background_of(client).know(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
 
-    def _kept_by(self, client: Any) -> Any:
-        if self.keeper is None:  # two threads may come here at once, and must end with the same one
-            made = client._guard_keeper(self.engine, self.engine.config.keep_alive)  # noqa: SLF001 -- its other half
-            self.keeper = self._made.setdefault("keeper", made)
-        return self.keeper
+    def _background_of(self, client: Any) -> Any:
+        if self.background is None:  # two threads may come here at once, and must end with the same one
+            made = client._guard_background(self.engine, self.engine.config.keep_alive)  # noqa: SLF001 -- its other half
+            self.background = self._made.setdefault("background", made)
+        return self.background
 
     def admin_key(self, client: Any) -> str | None:
         """Return the key that the organization's usage is read with; None when there is none."""
@@ -286,7 +287,7 @@ class Binding:
             log(logging.ERROR, "finetune-guard failed; calls go on without it.\n%s", text)
 
 
-def _keeps(config: GuardConfig) -> bool:
+def _runs_background(config: GuardConfig) -> bool:
     return config.enabled and config.keep_alive is not None and config.keep_alive.background
 
 

@@ -25,8 +25,8 @@ from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T, UserCall
 from finetune_guard.openai_api.requests import GuardedCall
 
 if TYPE_CHECKING:
-    from finetune_guard.client.background.task import LoopKeeper
-    from finetune_guard.client.background.thread import ThreadKeeper
+    from finetune_guard.client.background.task import AsyncBackground
+    from finetune_guard.client.background.thread import ThreadBackground
     from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
     from finetune_guard.engine.guard import Guard
     from finetune_guard.rules.keep_alive import KeepAlive
@@ -56,7 +56,7 @@ class Guarded:
 
     def copy(self, *, guard: Any = None, **options: Any) -> Any:
         """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""
-        if self._finetune_guard.keeps:
+        if self._finetune_guard.runs_background:
             self._finetune_guard.know(self)
         token = _inherited.set(self._finetune_guard if guard is None else Binding(guard))
         try:
@@ -137,15 +137,15 @@ class SyncGuarded(Guarded, SyncBase):
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
-        if guard.keeps:
+        if guard.runs_background:
             guard.use(self)
         return super()._process_response(**given)
 
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
         try:
-            if self._finetune_guard.keeper is not None:
-                self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
+            if self._finetune_guard.background is not None:
+                self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
             self._finetune_guard.flush(FLUSH_TIMEOUT)
         finally:
             super().close()
@@ -155,10 +155,10 @@ class SyncGuarded(Guarded, SyncBase):
             refresh_api_key(self)
 
     @staticmethod
-    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> ThreadKeeper:
-        from finetune_guard.client.background.thread import ThreadKeeper  # noqa: PLC0415 -- few clients have one
+    def _guard_background(guard: Guard, keep_alive: KeepAlive) -> ThreadBackground:
+        from finetune_guard.client.background.thread import ThreadBackground  # noqa: PLC0415 -- few clients have one
 
-        return ThreadKeeper(guard, keep_alive)
+        return ThreadBackground(guard, keep_alive)
 
     def _guard_drive(
         self, flow: Flow[T], taken_over: TakenOver = NOTHING, send: Callable[[], Any] | None = None
@@ -217,15 +217,15 @@ class AsyncGuarded(Guarded, AsyncBase):
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
             warn_in_passing(warning)
-        if guard.keeps:
+        if guard.runs_background:
             guard.use(self)
         return await super()._process_response(**given)
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
         try:
-            if self._finetune_guard.keeper is not None:
-                await self._finetune_guard.keeper.leave(self, FLUSH_TIMEOUT)
+            if self._finetune_guard.background is not None:
+                await self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
             await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
         finally:
             await super().close()
@@ -235,10 +235,10 @@ class AsyncGuarded(Guarded, AsyncBase):
             await refresh_api_key(self)
 
     @staticmethod
-    def _guard_keeper(guard: Guard, keep_alive: KeepAlive) -> LoopKeeper:
-        from finetune_guard.client.background.task import LoopKeeper  # noqa: PLC0415 -- few clients have one
+    def _guard_background(guard: Guard, keep_alive: KeepAlive) -> AsyncBackground:
+        from finetune_guard.client.background.task import AsyncBackground  # noqa: PLC0415 -- few clients have one
 
-        return LoopKeeper(guard, keep_alive)
+        return AsyncBackground(guard, keep_alive)
 
     async def _guard_drive(
         self,

@@ -1,7 +1,7 @@
-"""When a keep-alive that is left to run looks after the window again.
+"""Delay until the next background check.
 
 It sleeps until the window closes within ``renew_within``, and never longer than ``LONGEST``: a machine
-that was suspended, or whose clock was set, is then found out in time. It never looks again sooner than
+that was suspended, or whose clock was set, is then found out in time. It never checks again sooner than
 ``SHORTEST``, whatever fails. No I/O and no clock here; what is drawn by lot comes as an argument.
 """
 
@@ -13,10 +13,10 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.keep_alive import KeepAlive, is_due
 
 LONGEST = timedelta(hours=1)
-"""The longest time from one look to the next."""
+"""The longest time from one check to the next."""
 
 SHORTEST = timedelta(seconds=1)
-"""The shortest time from one look to the next."""
+"""The shortest time from one check to the next."""
 
 _SPREAD = 0.05
 _FIRST_RETRY = timedelta(minutes=1)

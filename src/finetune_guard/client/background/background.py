@@ -1,26 +1,25 @@
-"""The keep-alive in the background: whose windows are looked after, and when it ends.
+"""The keep-alive in the background: which clients it serves, and when it begins and ends.
 
-A keeper belongs to a guard: a client and its copies share it. It begins with the first answer that one
-of them gets, and ends when all of them are closed or dropped. It knows clients weakly, and holds one
-only while it looks.
+A client and its copies share one. It begins with the first answer that one of them gets, and ends when
+all of them are closed or dropped. It knows clients weakly, and holds one only during a check.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from finetune_guard.client.background.checks import Look, Lookout, reseed, until_stopped
+from finetune_guard.client.background.check import BackgroundCheck, CheckResult, reseed, until_stopped
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.background_delay import LONGEST, SHORTEST
 from finetune_guard.rules.keep_alive import KeepAlive
 
@@ -43,25 +42,25 @@ class Client(Protocol):
     def _guard_drive(self, flow: Flow[T]) -> Any: ...
 
 
-class Keeper:
-    """Whose windows are looked after: what both flavours have in common."""
+class Background:
+    """The keep-alives of one guard in the background: what both flavours have in common."""
 
     def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
         self._guard = guard
         self._keep_alive = keep_alive
         self._clients: dict[int, weakref.ref[Client]] = {}
-        self._lookouts: dict[Credentials, Lookout] = {}
+        self._checks: dict[Credentials, BackgroundCheck] = {}
         self.reset()
-        _keepers.add(self)
+        _backgrounds.add(self)
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` what looked in the parent isn't there."""
+        """Begin anew: after ``fork`` the parent's thread or task isn't there."""
         # Re-entrant: a garbage collection inside the lock may find that a client is gone.
         self._changed = threading.Condition(threading.RLock())
         self._news = False
 
     def know(self, client: Client) -> None:
-        """Count ``client`` as one that is there, without beginning to look."""
+        """Count ``client`` as one that is there, without beginning to check."""
         if id(client) not in self._clients and client._guard_is_active():  # noqa: SLF001 -- its other half
             with self._changed:
                 self._clients[id(client)] = weakref.ref(client, self._forget)
@@ -91,11 +90,11 @@ class Keeper:
         return not self._clients
 
     def _is_interrupted(self) -> bool:
-        """Whether a look under way should end now, be it to begin again."""
+        """Whether a check under way should end now, be it to begin again."""
         return self._is_stopped()
 
-    def _due(self) -> Iterator[tuple[Client, Lookout]]:
-        """One open client for each organization that is to be looked after now."""
+    def _due(self) -> Iterator[tuple[Client, BackgroundCheck]]:
+        """One open client for each organization whose check is due."""
         seen: set[Credentials] = set()
         for key, reference in list(self._clients.items()):
             client = reference()
@@ -108,47 +107,46 @@ class Keeper:
             if credentials in seen:
                 continue
             seen.add(credentials)
-            lookout = self._lookouts.get(credentials)
-            if lookout is None:
-                lookout = self._lookouts[credentials] = Lookout(self._guard, self._keep_alive)
-            if lookout.next_at <= time.monotonic():
-                yield client, lookout
-        for credentials in self._lookouts.keys() - seen:
-            del self._lookouts[credentials]
+            check = self._checks.get(credentials)
+            if check is None:
+                check = self._checks[credentials] = BackgroundCheck(self._guard, self._keep_alive)
+            if check.next_at <= time.monotonic():
+                yield client, check
+        for credentials in self._checks.keys() - seen:
+            del self._checks[credentials]
 
-    def _look(self, client: Client, lookout: Lookout) -> Flow[Look]:
-        return until_stopped(lookout.look(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
+    def _run_check(self, client: Client, check: BackgroundCheck) -> Flow[CheckResult]:
+        return until_stopped(check.run(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
 
-    def _looked(self, client: Client, lookout: Lookout, look: Look) -> None:
+    def _checked(self, client: Client, check: BackgroundCheck, result: CheckResult) -> None:
         if not client.is_closed():  # else its failure is no news
-            lookout.report(look)
-        lookout.next_at = time.monotonic() + look.next_in.total_seconds()
+            check.report(result)
+        check.next_at = time.monotonic() + result.next_in.total_seconds()
 
-    def _failed(self, client: Client, lookout: Lookout, error: BaseException) -> None:
-        wait = LONGEST if client.is_closed() else lookout.mishap(error)
-        lookout.next_at = time.monotonic() + wait.total_seconds()
+    def _failed(self, client: Client, check: BackgroundCheck, error: BaseException) -> None:
+        wait = LONGEST if client.is_closed() else check.report_unexpected(error)
+        check.next_at = time.monotonic() + wait.total_seconds()
 
     def _seconds_left(self) -> float:
-        """Seconds until the next look."""
-        next_at = min((lookout.next_at for lookout in self._lookouts.values()), default=0.0)
+        """Seconds until the next check."""
+        next_at = min((check.next_at for check in self._checks.values()), default=0.0)
         longest, shortest = LONGEST.total_seconds(), SHORTEST.total_seconds()
         return max(shortest, min(next_at - time.monotonic(), longest))
 
 
 def complain(error: BaseException) -> None:
-    """Log that a whole round of looks failed."""
+    """Log that a whole round of checks failed."""
     with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-        logger.error("finetune-guard can't look after the window: %s", type(error).__name__)
+        logger.error("finetune-guard can't check the window: %s", type(error).__name__)
 
 
-_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
+_backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
 def _reset_in_child() -> None:
     reseed()
-    for keeper in list(_keepers):
-        keeper.reset()
+    for background in list(_backgrounds):
+        background.reset()
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_reset_in_child)
+register(Rank.BACKGROUND, Hooks(after_fork_in_child=_reset_in_child))

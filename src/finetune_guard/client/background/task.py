@@ -1,6 +1,6 @@
-"""The keeper of async clients: timers on asyncio's event loop.
+"""The keep-alive in the background of async clients: timers on asyncio's event loop.
 
-Between two looks it is nothing but a timer: a task that waits for hours would be seen by programs that
+Between two checks it is nothing but a timer: a task that waits for hours would be seen by programs that
 wait for all tasks, and complained about when a loop is closed.
 """
 
@@ -11,8 +11,8 @@ import contextlib
 import contextvars
 import logging
 
-from finetune_guard.client.background.background import Client, Keeper, complain
-from finetune_guard.client.background.checks import Lookout, StoppedError
+from finetune_guard.client.background.background import Background, Client, complain
+from finetune_guard.client.background.check import BackgroundCheck, StoppedError
 from finetune_guard.client.threads import asyncio_loop
 from finetune_guard.engine.guard import Guard
 from finetune_guard.rules.background_delay import LONGEST
@@ -21,8 +21,8 @@ from finetune_guard.rules.keep_alive import KeepAlive
 logger = logging.getLogger("finetune_guard")
 
 
-class LoopKeeper(Keeper):
-    """The keeper of async clients: a timer on the running loop, and a task while it looks."""
+class AsyncBackground(Background):
+    """The keep-alive in the background of async clients: a timer on the loop, a task during a check."""
 
     _loop: asyncio.AbstractEventLoop | None
     _timer: asyncio.Handle | None
@@ -33,12 +33,12 @@ class LoopKeeper(Keeper):
         super().__init__(guard, keep_alive)
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` what looked in the parent isn't there."""
+        """Begin anew. After ``fork`` the parent's thread or task isn't there."""
         super().reset()
         self._loop = self._timer = self._task = None
 
     def used(self, client: Client) -> None:
-        """Begin to look, if that hasn't begun: ``client`` has got an answer."""
+        """Begin to check, if that hasn't begun: ``client`` has got an answer."""
         if id(client) in self._clients and self._is_at_work():
             return
         loop = asyncio_loop()
@@ -100,7 +100,7 @@ class LoopKeeper(Keeper):
                 return
             self._timer, self._news = None, False
             if self._clients:
-                self._task = loop.create_task(self._round(), name="finetune-guard-keeper")
+                self._task = loop.create_task(self._round(), name="finetune-guard-background")
                 self._task.add_done_callback(self._end_round)
 
     def _end_round(self, task: asyncio.Task[float]) -> None:
@@ -112,25 +112,25 @@ class LoopKeeper(Keeper):
                 self._set_timer(0.0 if self._news else task.result())
 
     async def _round(self) -> float:
-        """Look at whatever is due; no client is held when it is over."""
+        """CheckResult at whatever is due; no client is held when it is over."""
         try:
-            for client, lookout in self._due():
-                await self._attend(client, lookout)
+            for client, check in self._due():
+                await self._attend(client, check)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
             complain(error)
             return LONGEST.total_seconds()
         return self._seconds_left()
 
-    async def _attend(self, client: Client, lookout: Lookout) -> None:
+    async def _attend(self, client: Client, check: BackgroundCheck) -> None:
         try:
             await client._guard_learn_key()  # noqa: SLF001 -- its other half
-            look = await client._guard_drive(self._look(client, lookout))  # noqa: SLF001 -- too
+            result = await client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- our failure must not be the program's
-            self._failed(client, lookout, error)
+            self._failed(client, check, error)
         else:
-            self._looked(client, lookout, look)
+            self._checked(client, check, result)
 
     def _tell_no_loop(self) -> None:
         if not self._told_no_loop:

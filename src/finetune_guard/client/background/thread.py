@@ -1,18 +1,17 @@
-"""The keeper of sync clients: a daemon thread."""
+"""The keep-alive in the background of sync clients: a daemon thread."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import contextvars
-import os
 import threading
 import time
 import weakref
 
-from finetune_guard.client.background.background import Client, Keeper, complain
-from finetune_guard.client.background.checks import Lookout, StoppedError
+from finetune_guard.client.background.background import Background, Client, complain
+from finetune_guard.client.background.check import BackgroundCheck, StoppedError
 from finetune_guard.engine.guard import Guard
+from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.background_delay import LONGEST
 from finetune_guard.rules.keep_alive import KeepAlive
 
@@ -20,23 +19,23 @@ _EXIT_TIMEOUT = 2.0
 _FORK_TIMEOUT = 2.0
 
 
-class ThreadKeeper(Keeper):
-    """The keeper of sync clients: one daemon thread while any of them is there."""
+class ThreadBackground(Background):
+    """The keep-alive in the background of sync clients: one daemon thread while any of them is there."""
 
     _thread: threading.Thread | None
 
     def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
         super().__init__(guard, keep_alive)
-        _keepers.add(self)
+        _backgrounds.add(self)
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` what looked in the parent isn't there."""
+        """Begin anew. After ``fork`` the parent's thread or task isn't there."""
         super().reset()
         self._thread = None
-        self.looking = threading.Lock()
+        self.checking = threading.Lock()
 
     def used(self, client: Client) -> None:
-        """Begin to look, if that hasn't begun: ``client`` has got an answer."""
+        """Begin to check, if that hasn't begun: ``client`` has got an answer."""
         if self._thread is not None and id(client) in self._clients:
             return
         if client.is_closed():
@@ -44,7 +43,9 @@ class ThreadKeeper(Keeper):
         self.know(client)
         # Without the caller's context variables, which are those of one request of the program's.
         run = contextvars.Context().run
-        thread = threading.Thread(target=run, args=(self._run,), name="finetune-guard-keeper", daemon=True)
+        thread = threading.Thread(
+            target=run, args=(self._run,), name="finetune-guard-background", daemon=True
+        )
         with self._changed:
             if self._is_stopped():
                 return
@@ -84,7 +85,7 @@ class ThreadKeeper(Keeper):
 
     @property
     def is_own_thread(self) -> bool:
-        """Whether this is called from the keeper's own thread."""
+        """Whether this is called from the background's own thread."""
         return self._thread is threading.current_thread()
 
     def _run(self) -> None:
@@ -99,26 +100,26 @@ class ThreadKeeper(Keeper):
                 self._changed.wait_for(lambda: self._news or self._is_stopped(), seconds)
 
     def _round(self) -> float:
-        """Look at whatever is due; no client is held when it is over."""
+        """CheckResult at whatever is due; no client is held when it is over."""
         try:
-            for client, lookout in self._due():
-                with self.looking:
-                    self._attend(client, lookout)
+            for client, check in self._due():
+                with self.checking:
+                    self._attend(client, check)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
             complain(error)
             return LONGEST.total_seconds()
         return self._seconds_left()
 
-    def _attend(self, client: Client, lookout: Lookout) -> None:
+    def _attend(self, client: Client, check: BackgroundCheck) -> None:
         try:
             client._guard_learn_key()  # noqa: SLF001 -- its other half
-            look = client._guard_drive(self._look(client, lookout))  # noqa: SLF001 -- too
+            result = client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 -- whatever happens, this thread lives on
-            self._failed(client, lookout, error)
+            self._failed(client, check, error)
         else:
-            self._looked(client, lookout, look)
+            self._checked(client, check, result)
 
 
 def _join(thread: threading.Thread, timeout: float) -> None:
@@ -126,7 +127,7 @@ def _join(thread: threading.Thread, timeout: float) -> None:
         thread.join(timeout)
 
 
-_keepers: weakref.WeakSet[ThreadKeeper] = weakref.WeakSet()
+_backgrounds: weakref.WeakSet[ThreadBackground] = weakref.WeakSet()
 _ending = False
 _forking = False
 _resting: list[threading.Lock] = []
@@ -136,20 +137,19 @@ def _end_at_exit() -> None:
     global _ending  # noqa: PLW0603 -- the process ends once
     _ending = True
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    for keeper in list(_keepers):
-        keeper.end(max(0.0, deadline - time.monotonic()))
+    for background in list(_backgrounds):
+        background.end(max(0.0, deadline - time.monotonic()))
 
 
 def _rest_before_fork() -> None:
-    """Let looks come to an end first: a child that inherits the locks of an HTTP client under way hangs."""
+    """Let checks come to an end first: a child that inherits the locks of an HTTP client under way hangs."""
     global _forking  # noqa: PLW0603 -- the process forks as a whole
     _forking = True
     deadline = time.monotonic() + _FORK_TIMEOUT
-    _resting.extend(
-        keeper.looking
-        for keeper in list(_keepers)
-        if not keeper.is_own_thread and keeper.looking.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    )
+    for background in list(_backgrounds):
+        left = max(0.0, deadline - time.monotonic())
+        if not background.is_own_thread and background.checking.acquire(timeout=left):
+            _resting.append(background.checking)
 
 
 def _go_on_after_fork() -> None:
@@ -159,9 +159,12 @@ def _go_on_after_fork() -> None:
         _resting.pop().release()
 
 
-# What is registered last runs first: before the history is written for the last time.
-atexit.register(_end_at_exit)
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(
-        before=_rest_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_go_on_after_fork
-    )
+register(
+    Rank.BACKGROUND,
+    Hooks(
+        before_fork=_rest_before_fork,
+        after_fork_in_parent=_go_on_after_fork,
+        after_fork_in_child=_go_on_after_fork,
+        at_exit=_end_at_exit,
+    ),
+)

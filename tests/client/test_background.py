@@ -29,20 +29,18 @@ async def until(condition):
             await anyio.sleep(0.02)
 
 
-def lookouts(client):
-    keeper = client._finetune_guard.keeper
-    return [] if keeper is None else list(keeper._lookouts.values())
+def checks(client):
+    background = client._finetune_guard.background
+    return [] if background is None else list(background._checks.values())
 
 
-def keeper_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "finetune-guard-keeper"]
+def background_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "finetune-guard-background"]
 
 
 async def settled(client):
     """Wait until the background has looked after every organization and sleeps."""
-    await until(
-        lambda: lookouts(client) and all(each.next_at > time.monotonic() for each in lookouts(client))
-    )
+    await until(lambda: checks(client) and all(each.next_at > time.monotonic() for each in checks(client)))
 
 
 @pytest.fixture
@@ -119,14 +117,14 @@ async def test_nothing_begins_before_the_first_use(kept, near, posts):
     client = kept()
     client.with_options(timeout=5)
     await done(client.guard.check())
-    assert ([], 1, []) == (keeper_threads(), posts(CHAT), lookouts(client))
+    assert ([], 1, []) == (background_threads(), posts(CHAT), checks(client))
 
 
 async def test_it_is_off_by_default(connect, near, posts):
     """A configured keep-alive is sent before jobs only, unless the background is asked for."""
     client = connect(config={"keep_alive": KeepAlive()})
     await use(client)
-    assert (None, 1) == (client._finetune_guard.keeper, posts(CHAT))
+    assert (None, 1) == (client._finetune_guard.background, posts(CHAT))
 
 
 async def test_the_environment_can_ask_for_it(way, near, sim, store, clock, closing, monkeypatch, posts):
@@ -190,7 +188,7 @@ async def test_nothing_is_sent_to_other_hosts(kept, near, posts):
     """Where the policy isn't known to hold, nothing begins."""
     client = kept(config={"hosts": []})
     await use(client)
-    assert ([], 1) == (lookouts(client), posts(CHAT))
+    assert ([], 1) == (checks(client), posts(CHAT))
 
 
 async def test_a_fleet_sends_one(kept, near, sim, posts):
@@ -211,10 +209,10 @@ async def test_copies_share_one(kept, near, sim, way, posts):
     other = client.with_options(api_key="sk-other")
     for each in (client, client.with_options(timeout=5), other):
         await use(each)
-    await until(lambda: len(lookouts(client)) == 2)
+    await until(lambda: len(checks(client)) == 2)
     await settled(client)
     assert 3 == posts(CHAT)
-    assert (0 if way.is_async else 1) == len(keeper_threads())
+    assert (0 if way.is_async else 1) == len(background_threads())
 
 
 async def test_a_failure_is_logged_once_and_tried_again(kept, client, infer, clock, sim, posts, caplog):
@@ -238,8 +236,8 @@ async def test_an_answer_that_is_dated_long_ago_counts_from_its_arrival(kept, ne
     client = kept(config={"clock": lambda: clock() + timedelta(days=58)})
     await use(client)
     await settled(client)
-    (lookout,) = lookouts(client)
-    assert lookout.next_at - time.monotonic() > timedelta(minutes=50).total_seconds()
+    (check,) = checks(client)
+    assert check.next_at - time.monotonic() > timedelta(minutes=50).total_seconds()
     assert [] == [r.message for r in caplog.records if r.name == OURS]
     assert ("eligible", 2) == ((await done(client.guard.check())).verdict, posts(CHAT))
 

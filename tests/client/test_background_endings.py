@@ -27,7 +27,7 @@ from tests.support.constants import MESSAGES
 pytestmark = pytest.mark.anyio
 
 CHAT = "/chat/completions"
-NAME = "finetune-guard-keeper"
+NAME = "finetune-guard-background"
 
 
 async def until(condition):
@@ -37,20 +37,20 @@ async def until(condition):
             await anyio.sleep(0.02)
 
 
-def keeper_threads():
+def background_threads():
     return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
-def at_work(keeper):
-    """Whether a keeper has a thread, a timer or a task."""
-    return any(getattr(keeper, part, None) is not None for part in ("_thread", "_timer", "_task"))
+def at_work(background):
+    """Whether a background has a thread, a timer or a task."""
+    return any(getattr(background, part, None) is not None for part in ("_thread", "_timer", "_task"))
 
 
 async def settled(client):
     """Wait until the background has looked and sleeps."""
-    keeper = client._finetune_guard.keeper
-    await until(lambda: any(each.next_at > time.monotonic() for each in keeper._lookouts.values()))
-    await until(lambda: getattr(keeper, "_task", None) is None)
+    background = client._finetune_guard.background
+    await until(lambda: any(each.next_at > time.monotonic() for each in background._checks.values()))
+    await until(lambda: getattr(background, "_task", None) is None)
 
 
 @pytest.fixture
@@ -73,18 +73,18 @@ async def test_closing_a_client_ends_it(way, options):
     client = way.guarded(**options)
     await use(client)
     await settled(client)
-    keeper = client._finetune_guard.keeper
-    assert at_work(keeper)
+    background = client._finetune_guard.background
+    assert at_work(background)
     await done(client.close())
-    assert (False, []) == (at_work(keeper), keeper_threads())
+    assert (False, []) == (at_work(background), background_threads())
 
 
 async def test_a_context_manager_ends_it(way, options):
     """So does the end of a with block, even right after the first use."""
     async with entered(way.guarded(**options)) as client:
         await use(client)
-        keeper = client._finetune_guard.keeper
-    assert (False, []) == (at_work(keeper), keeper_threads())
+        background = client._finetune_guard.background
+    assert (False, []) == (at_work(background), background_threads())
 
 
 async def test_closing_any_copy_ends_it_for_all(way, options):
@@ -94,7 +94,7 @@ async def test_closing_any_copy_ends_it_for_all(way, options):
     await use(client.with_options(timeout=5))
     await settled(client)
     await done(client.with_options(timeout=7).close())
-    assert (False, []) == (at_work(client._finetune_guard.keeper), keeper_threads())
+    assert (False, []) == (at_work(client._finetune_guard.background), background_threads())
 
 
 def noticing(way, sending):
@@ -120,28 +120,28 @@ async def test_a_client_that_is_closed_while_it_sends(way, options, sim, model, 
     await done(client.close())
     assert not [call for call in sim.calls if call.path == "/v1/chat/completions"]
     sim.stop()  # so that a thread that waits for the answer needn't do so to the end
-    await until(lambda: not at_work(client._finetune_guard.keeper))
+    await until(lambda: not at_work(client._finetune_guard.background))
     assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
 
 
 async def test_a_dropped_client_ends_it(way, options):
     """It keeps no client from being collected: fifty that were used and dropped leave nothing behind."""
-    keepers, clients = [], []
+    backgrounds, clients = [], []
     http_client = way.http_client()
 
     async def use_and_drop():
         client = way.guarded(http_client=http_client, **options)
         await use(client)
         await settled(client)
-        keepers.append(client._finetune_guard.keeper)
+        backgrounds.append(client._finetune_guard.background)
         clients.append(weakref.ref(client))
 
     for _ in range(50):
         await use_and_drop()
     gc.collect()
     assert [None] * 50 == [reference() for reference in clients]
-    await until(lambda: not keeper_threads())
-    await until(lambda: not any(at_work(keeper) for keeper in keepers))
+    await until(lambda: not background_threads())
+    await until(lambda: not any(at_work(background) for background in backgrounds))
     await done(http_client.aclose() if way.is_async else http_client.close())
 
 
@@ -151,8 +151,8 @@ async def test_it_goes_on_with_the_client_that_is_left(way, options):
     await use(client.with_options(timeout=5))
     await settled(client)
     gc.collect()
-    keeper = client._finetune_guard.keeper
-    assert (True, [client]) == (at_work(keeper), [known() for known in keeper._clients.values()])
+    background = client._finetune_guard.background
+    assert (True, [client]) == (at_work(background), [known() for known in background._clients.values()])
     await done(client.close())
 
 
@@ -162,7 +162,7 @@ async def test_an_existing_client_is_kept_too(way, bare, sim, configured, model,
     await use(client)
     await until(lambda: posts(CHAT) == 1)
     await done(client.close())
-    assert not at_work(client._finetune_guard.keeper)
+    assert not at_work(client._finetune_guard.background)
 
 
 async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):
@@ -170,10 +170,10 @@ async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, 
     sim.fault(Fault(path="/v1/models", method="GET", delay=600))
     async with ASYNC.guarded(**options) as client:
         await use(client)
-        keeper = client._finetune_guard.keeper
+        background = client._finetune_guard.background
         await until(lambda: not sim._faults._waiting)  # it has asked for models
-        keeper._task.cancel()
-        await until(lambda: not at_work(keeper))
+        background._task.cancel()
+        await until(lambda: not at_work(background))
         await use(client)
         await until(lambda: posts(CHAT) == 1)
 
@@ -183,7 +183,7 @@ async def test_programs_that_wait_for_all_tasks_do_not_wait_for_it(options):
     async with ASYNC.guarded(**options) as client:
         await use(client)
         await settled(client)
-        assert at_work(client._finetune_guard.keeper)
+        assert at_work(client._finetune_guard.background)
         assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
 
 
@@ -214,18 +214,18 @@ async def test_the_event_loop_is_never_blocked(options, configured):
 def test_each_loop_has_its_own(options, model, posts):
     """A client used by one asyncio.run after another is looked after in each; nothing is left pending."""
     client = ASYNC.guarded(**options)
-    keepers = []
+    backgrounds = []
 
     async def once():
         async with ASYNC.http_client() as http_client:
             await client.with_options(http_client=http_client).files.list()
-            keepers.append((client._finetune_guard.keeper, asyncio.get_running_loop()))
-            assert at_work(keepers[-1][0])
-            assert keepers[-1][0]._loop is asyncio.get_running_loop()
+            backgrounds.append((client._finetune_guard.background, asyncio.get_running_loop()))
+            assert at_work(backgrounds[-1][0])
+            assert backgrounds[-1][0]._loop is asyncio.get_running_loop()
 
     for _ in range(2):
         asyncio.run(once())
-    assert keepers[0][0] is keepers[1][0]
+    assert backgrounds[0][0] is backgrounds[1][0]
     asyncio.run(client.close())
 
 
@@ -263,7 +263,7 @@ def test_under_trio_it_says_so_once(options, sim, caplog):
         async with ASYNC.guarded(**options) as client:
             await use(client)
             await use(client)
-            return client._finetune_guard.keeper
+            return client._finetune_guard.background
 
     assert not at_work(trio.run(twice))
     assert ["finetune-guard sends no keep-alive in the background"] == [
@@ -285,8 +285,8 @@ PROGRAM = """
         guard=GuardConfig(keep_alive=KeepAlive(background=True)),
     )
 
-    def keepers():
-        return sum(thread.name == "finetune-guard-keeper" for thread in threading.enumerate())
+    def backgrounds():
+        return sum(thread.name == "finetune-guard-background" for thread in threading.enumerate())
 
     def until(condition):
         ends = time.monotonic() + 60
@@ -321,8 +321,8 @@ def test_a_program_ends_while_it_sleeps(run, clock, model, posts):
     assert (0, "1\n", "") == run(
         """
         client.files.list()
-        until(lambda: all(each.next_at for each in client._finetune_guard.keeper._lookouts.values()))
-        print(keepers())
+        until(lambda: all(each.next_at for each in client._finetune_guard.background._checks.values()))
+        print(backgrounds())
         """
     )
 
@@ -357,26 +357,26 @@ def test_a_program_that_is_told_to_stop_while_it_sleeps(run):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
 def test_a_forked_child_begins_with_its_own_first_use(run, sim, model, moment):
-    """A child has no keeper of its parent's; it gets its own when it uses the client, and ends quietly."""
+    """A child has none of its parent's; it gets its own when it uses the client, and ends quietly."""
     sim.fault(Fault(path="/v1/chat/completions", delay=1))
     code, out, err = run(
         """
         import json, warnings
-        from finetune_guard.client.background import thread as keeper_thread
+        from finetune_guard.client.background import thread as background_thread
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-        keeper_thread._FORK_TIMEOUT = 60  # however slow the machine is
+        background_thread._FORK_TIMEOUT = 60  # however slow the machine is
 
         client.files.list()
-        seen = {"parent": keepers()}
+        seen = {"parent": backgrounds()}
         MOMENT
         read, write = os.pipe()
         if os.fork() == 0:
-            before = keepers()
+            before = backgrounds()
             client.files.list()
-            os.write(write, json.dumps({"child before": before, "child": keepers()}).encode())
+            os.write(write, json.dumps({"child before": before, "child": backgrounds()}).encode())
             sys.exit(0)
         os.wait()
-        seen |= json.loads(os.read(read, 1000)) | {"after": keepers()}
+        seen |= json.loads(os.read(read, 1000)) | {"after": backgrounds()}
         print(json.dumps(seen))
         """.replace("MOMENT", moment)
     )

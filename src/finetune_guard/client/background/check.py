@@ -1,4 +1,4 @@
-"""One look at a window: send a keep-alive if it is due, and tell when to look again."""
+"""One check in the background: send a keep-alive if it is due, and tell when to check again."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def reseed() -> None:
 
 
 class StoppedError(Exception):
-    """Whoever looked has been told to stop."""
+    """The check has been told to stop."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What came of one look.
+class CheckResult:
+    """What came of one check.
 
     Attributes:
         eligibility: What is known after it.
@@ -62,7 +62,7 @@ class Look:
         return self.outcome is not None and self.outcome.sent
 
 
-class Lookout:
+class BackgroundCheck:
     """Looks after the window of one organization; remembers how often that failed and what was told.
 
     Args:
@@ -74,13 +74,13 @@ class Lookout:
     def __init__(self, guard: Guard, keep_alive: KeepAlive, model: str | None = None) -> None:
         self.keep_alive = spread_out(keep_alive, _lots.random())
         self.next_at = 0.0
-        """When to look again, on the monotonic clock."""
+        """When to check again, on the monotonic clock."""
         self._guard = guard
         self._model = model
         self._failures = 0
         self._told: str | None = None
 
-    def look(self, credentials: Credentials) -> Flow[Look]:
+    def run(self, credentials: Credentials) -> Flow[CheckResult]:
         """Send a keep-alive if one is due; without, nothing is asked of the API."""
         outcome = failure = None
         if is_due(self.keep_alive, self._guard.decider.decide(credentials)):
@@ -98,29 +98,29 @@ class Lookout:
             next_in = until_due(self.keep_alive, eligibility)
         if failure is not None and not failure.attempts:  # there is nothing that it could be sent to
             next_in = LONGEST
-        return Look(eligibility, next_in, outcome, failure, in_vain)
+        return CheckResult(eligibility, next_in, outcome, failure, in_vain)
 
-    def report(self, look: Look) -> None:
-        """Log what came of a look: whatever was sent, and everything else once until it changes."""
-        eligibility = look.eligibility
+    def report(self, result: CheckResult) -> None:
+        """Log what came of a check: whatever was sent, and everything else once until it changes."""
+        eligibility = result.eligibility
         closes = _moment(eligibility.window_closes_at)
         # Whatever is logged is text: an exception holds the frames that it came through, and those a client.
-        if look.was_sent and look.outcome is not None:
+        if result.was_sent and result.outcome is not None:
             self._told = None
             _log(
                 logging.INFO,
                 "finetune-guard sent a keep-alive: %s answered, and the window is open until %s.",
-                look.outcome.model,
+                result.outcome.model,
                 closes,
             )
-        if look.sent_in_vain:
+        if result.sent_in_vain:
             text = (
                 "A keep-alive was answered, and yet another is due: do the API's clock and this one differ?"
             )
             self._say("in vain", logging.WARNING, text)
-        elif look.failure is not None:
+        elif result.failure is not None:
             text = "finetune-guard could not send a keep-alive, and tries again (the window closes: %s): %s"
-            self._say("failed", logging.WARNING, text, closes, str(look.failure))
+            self._say("failed", logging.WARNING, text, closes, str(result.failure))
         elif eligibility.reason is Reason.REFUSED:
             text = (
                 "The API has refused a job: no keep-alive is sent in the background until a later inference."
@@ -132,11 +132,11 @@ class Lookout:
         else:
             self._told = None
 
-    def mishap(self, error: BaseException) -> timedelta:
-        """Log what should not have happened, once in a row; return how long to wait for the next look."""
+    def report_unexpected(self, error: BaseException) -> timedelta:
+        """Log what should not have happened, once in a row; return how long to wait for the next check."""
         text = "".join(traceback.format_exception(error))
         kind = type(error).__name__
-        message = "finetune-guard can't look after the window, and tries again: %s\n%s"
+        message = "finetune-guard can't check the window, and tries again: %s\n%s"
         self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
         return self._until_retry(None)
 
