@@ -19,7 +19,7 @@ from finetune_guard import (
     guard,
 )
 from finetune_guard.domain.history import Source
-from finetune_guard.simulator import Simulator
+from finetune_guard.simulator import Fault, Simulator, UsageFlaw
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
@@ -556,7 +556,7 @@ async def test_other_organizations_do_not_profit(owners, connect, other, ran_els
 
 
 async def test_behind_a_gateway_that_strips_headers(clock, store, way, closing, connect_bare):
-    """Without a name in the answers the usage is kept for the key that asked."""
+    """Without a name in the answers nobody knows whose usage it is: none is read, and none decides."""
     with Simulator(clock=clock, admin_key=ADMIN_KEY, strip_headers=True) as sim:
         model = sim.add_model()
         options = {"base_url": sim.base_url, "api_key": sim.organization().api_key, "max_retries": 0}
@@ -565,15 +565,91 @@ async def test_behind_a_gateway_that_strips_headers(clock, store, way, closing, 
         clock.set(RAN_AT)
         await done(connect_bare(**options).chat.completions.create(model=model, messages=MESSAGES))
         clock.set(NOW)
-        synced = await done(client.guard.sync())
-        assert (True, None, RAN_AT.replace(second=0)) == (
-            synced.complete,
-            synced.organization,
-            synced.last_inference.at,
-        )
-        eligibility = await done(client.guard.check())
-        assert ("eligible", "organization") == (eligibility.verdict.value, eligibility.coverage.value)
-        assert await create(client)
+        error = await sync_error(client)
+        assert "no answer of the API names it" in str(error)
+        assert "gateway" in error.remedy
+        assert USAGE not in {call.path for call in sim.calls}
+        eligibility = await done(client.guard.check(refresh=True))
+        assert ("unknown", "local") == (eligibility.verdict.value, eligibility.coverage.value)
+        with pytest.raises(FineTuneGuardError, match="\nUsage: Which organization"):
+            await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+@pytest.mark.parametrize(("named", "told"), [("other-1", "other-1"), ("", "does not name")])
+async def test_usage_that_is_not_named_as_the_clients_is_not_used(owners, infer, clock, sim, named, told):
+    """Not of the first page and not of a later one: nothing is merged, and no verdict changes."""
+    await infer(owners)
+    clock.advance(61 * DAY)
+    sim.fault(Fault(path=USAGE, method="GET", headers={"openai-organization": named}, times=None))
+    error = await sync_error(owners)
+    assert told in str(error)
+    eligibility = await done(owners.guard.check(refresh=True))
+    assert ("local", None) == (eligibility.coverage.value, eligibility.covered_until)
+    assert () == (await done(owners.guard.history())).evidence.usage_read
+
+
+GAPS = {
+    "at the start": UsageFlaw(leaves_out=(0,)),
+    "in the middle": UsageFlaw(leaves_out=(12, 13)),
+    "at the end": UsageFlaw(leaves_out=(-1,)),
+    "the empty ones": UsageFlaw(leaves_out="empty"),
+    "all": UsageFlaw(leaves_out="all"),
+    "requests of no model": UsageFlaw(null_models=True),
+}
+
+
+@pytest.mark.parametrize("flaw", GAPS.values(), ids=GAPS)
+async def test_what_the_answers_leave_out_proves_nothing(
+    owners, watched, billing, infer, clock, sim, posts, flaw
+):
+    """It is not taken for time without an inference: what isn't shown stays unknown, and is said."""
+    clock.set(NOW - 70 * DAY)
+    for days in (0, 20, 20, 29):  # a base model, so that rows are there
+        clock.advance(days * DAY)
+        await infer(billing, on="gpt-4o-mini")
+    clock.set(NOW)
+    sim.fault(Fault(path=USAGE, method="GET", usage=flaw, times=None))
+    synced = await done(owners.guard.sync())
+    assert (False, None, NOW) == (synced.complete, synced.last_inference, synced.end)
+    assert "do not show all usage of" in synced.failure
+    eligibility = await done(owners.guard.check())
+    assert "unknown" == eligibility.verdict.value
+    read = (await done(owners.guard.history())).evidence.usage_read
+    assert len(read) != 1 or read[0].start > synced.start or read[0].end < NOW
+    await create(watched({"admin_api_key": ADMIN_KEY, "on_unknown": "allow"}))
+    assert 1 == posts("/fine_tuning/jobs")
+
+
+async def test_an_inference_beside_a_gap_counts(owners, ran_elsewhere, sim):
+    """What the answers show is evidence, whatever they leave out."""
+    sim.fault(Fault(path=USAGE, method="GET", usage=UsageFlaw(leaves_out="empty"), times=None))
+    synced = await done(owners.guard.sync())
+    assert (False, ran_elsewhere.date(), "day") == (
+        synced.complete,
+        synced.last_inference.at.date(),
+        synced.precision.value,
+    )
+    assert await create(owners)
+
+
+async def test_a_spare_cursor_ends_complete(owners, sim):
+    """A last page that promises another one, which is empty, is the last page."""
+    sim.fault(Fault(path=USAGE, method="GET", usage=UsageFlaw(spare_cursor=True), times=None))
+    synced = await done(owners.guard.sync())
+    assert (True, None, synced.end) == (synced.complete, synced.failure, synced.covered_until)
+    eligibility = await done(owners.guard.check())
+    assert "no_recent_inference" == eligibility.reason.value
+
+
+async def test_a_slow_clock_leaves_no_day_unasked(watched, billing, infer, clock, sim):
+    """Where this machine's clock is two days slow, an inference of yesterday is found all the same."""
+    clock.set(NOW - DAY)
+    await infer(billing)
+    clock.set(NOW)
+    client = watched({"admin_api_key": ADMIN_KEY, "clock": lambda: clock() - 2 * DAY})
+    assert await create(client)
+    last = (await done(client.guard.history())).last_inference
+    assert (NOW - DAY).date() == last.at.date()
 
 
 # Copies and other people's clients.

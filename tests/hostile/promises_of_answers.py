@@ -39,8 +39,7 @@ from finetune_guard.openai_api.listing import (
     traces_in_jobs,
     traces_in_models,
 )
-from finetune_guard.openai_api.usage import as_history
-from finetune_guard.openai_api.usage_pages import DAYS, Range
+from finetune_guard.openai_api.usage_pages import DAYS, UsageQuery
 from finetune_guard.rules.inventory import joined
 from finetune_guard.stores.keys import checked
 from tests.hostile.promises_of_stores import is_clean, read
@@ -97,18 +96,19 @@ def model_id(text):
 
 def usage_page(body):
     """A page of usage is read to its end or refused; what it tells lies within what was asked for."""
-    asked = Range(DAYS, FIRST, NOW)
-    found = read(lambda: asked.read(_reply(body), FIRST, None), UnreadableUsageError)
-    if found is None:
+    asked = UsageQuery(DAYS, FIRST, None, "acme", "sk-admin")
+    page = read(lambda: asked.read(_reply(body, "acme"), FIRST), UnreadableUsageError)
+    if page is None:
         return
-    part, cursor = found
-    assert FIRST == part.start <= part.end <= NOW
-    assert all(FineTunedModel.parse(model) is not None for model in part.latest)
-    assert all(part.start <= at < NOW for at in part.latest.values())
-    assert all(FIRST.date() <= day <= NOW.date() and count > 0 for day, count in part.counts.items())
-    assert all(map(is_clean, part.projects))
-    assert cursor is None or is_clean(cursor)
-    _is_kept(as_history(part, "acme"))
+    history, latest = page.history, NOW + 8 * DAY
+    assert all(FIRST <= span.start < span.end <= NOW for span in history.evidence.usage_read)
+    assert all(FineTunedModel.parse(model) is not None for model in history.models)
+    assert all(FIRST <= inference.at < latest for inference in history.models.values())
+    assert all(FIRST.date() <= day <= latest.date() for day in history.daily)
+    assert all(count > 0 for counts in history.daily.values() for count in counts.values())
+    assert all(map(is_clean, page.projects))
+    assert page.cursor is None or is_clean(page.cursor)
+    _is_kept(history)
 
 
 def records(body):
@@ -161,8 +161,8 @@ def api_error(body):
         assert retry_after(error) >= 0
 
 
-def _reply(body):
-    return Reply(body=body, organization=None, credentials=Credentials("Bearer x"), at=NOW)
+def _reply(body, organization=None):
+    return Reply(body=body, organization=organization, credentials=Credentials("Bearer x"), at=NOW)
 
 
 def _driven(flow, bodies):

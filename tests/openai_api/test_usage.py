@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.errors import UnreadableUsageError
-from finetune_guard.domain.history import Inference, Source
-from finetune_guard.openai_api.usage import as_history, read_usage
-from finetune_guard.openai_api.usage_pages import Precision, UsagePart
+from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
+from finetune_guard.domain.history import Source, Span
+from finetune_guard.openai_api.usage import read_usage
+from finetune_guard.openai_api.usage_pages import Precision
 from tests.openai_api.flow_scripts import NOW, error
 from tests.openai_api.usage_api import LENGTHS, UsageApi, bucket, named, page, row
 
@@ -24,10 +24,10 @@ TODAY = NOW.replace(hour=0)
 START = TODAY - 3 * DAY
 
 
-def read(answer, start=START, end=NOW):
+def read(answer, start=START):
     """Read with what ``answer`` says to each call: the outcome, what was learnt, and the calls."""
     learnt, calls = [], []
-    flow = read_usage(start, end, key=KEY, learn=lambda part, reply: learnt.append((part, reply)))
+    flow = read_usage(start, organization="acme-28gund", key=KEY, learn=learnt.append)
     try:
         call = next(flow)
         while True:
@@ -35,7 +35,27 @@ def read(answer, start=START, end=NOW):
             given_back = answer(call)
             call = flow.throw(given_back) if isinstance(given_back, Exception) else flow.send(given_back)
     except StopIteration as stop:
-        return stop.value, [part for part, _ in learnt], calls
+        return stop.value, learnt, calls
+
+
+def spans(page):
+    """The stretches of time that a page shows everything of."""
+    return [(span.start, span.end) for span in page.history.evidence.usage_read]
+
+
+def latest(page):
+    """When each model was last run, by a page."""
+    return {model: inference.at for model, inference in page.history.models.items()}
+
+
+def counts(page):
+    """How many requests each day had, by a page."""
+    return {day: sources[Source.USAGE_API] for day, sources in page.history.daily.items()}
+
+
+def known(usage):
+    """The latest inference: model and time."""
+    return (usage.latest.model, usage.latest.at) if usage.latest is not None else None
 
 
 def scripted(*answers):
@@ -49,9 +69,20 @@ def scripted(*answers):
     return answer
 
 
+def days(first=START, until=NOW, **rows):
+    """A page with every day from ``first`` on; ``rows`` are those of days, by their number from there."""
+    number = -((first - until) // DAY)
+    return page(*(bucket(first + day * DAY, *rows.get(f"day{day}", ())) for day in range(number)))
+
+
 def after_days(*finer):
     """Answers of which the first tells of A today, and ``finer`` follow."""
-    return scripted(page(bucket(TODAY, row(A))), *finer)
+    return scripted(days(day3=[row(A)]), *finer)
+
+
+def after_days_with(*rows):
+    """Answers of which the first tells of ``rows`` today, and no finer one can be read."""
+    return scripted(days(day3=rows), error(500))
 
 
 def floored(at, length):
@@ -71,13 +102,18 @@ inferences = st.lists(
     ),
     max_size=12,
 )
-apis = st.builds(
-    UsageApi, inferences, page_size=st.integers(1, 40), keeps_empty=st.booleans(), cuts_last=st.booleans()
-)
 ends = st.builds(
-    lambda days, seconds: START + days * DAY + timedelta(seconds=seconds),
+    lambda number, seconds: START + number * DAY + timedelta(seconds=seconds),
     st.integers(0, 80),
     st.integers(1, 86_400),
+)
+apis = st.builds(
+    UsageApi,
+    inferences,
+    page_size=st.integers(1, 40),
+    keeps_empty=st.booleans(),
+    cuts_last=st.booleans(),
+    now=ends,
 )
 
 
@@ -90,43 +126,45 @@ def truth(api, start, end):
     return Counter(at.date() for *_, at in those), latest, {project for _, project, _ in those}
 
 
-@given(apis, ends)
-def test_all_is_found_however_it_is_paged(api, end):
-    """The newest inference's minute and every day's counts, whether or not the API gives empty days."""
-    usage, parts, _ = read(api, end=end)
-    counts, latest, projects = truth(api, START, end)
-    newest = max((at for *_, at in api.inferences if at < end), default=None)
-    minute = floored(newest, MINUTE) if newest is not None else None
-    model = min((m for m, _, at in api.inferences if at < end and at >= (minute or end)), default=None)
-    assert (True, None) == (usage.complete, usage.failure)
-    assert (START, end, end) == (usage.start, usage.end, usage.covered_until)
-    assert ((model, minute) if model is not None else None) == usage.latest
-    assert (Precision.MINUTE if model is not None else None) == usage.precision
-    assert (len(latest), projects, "acme-28gund") == (usage.models, usage.projects, usage.organization)
-    assert counts == sum((Counter(part.counts) for part in parts), Counter())
-    assert len(parts) == usage.pages
+@given(apis)
+def test_all_is_found_however_it_is_paged(api):
+    """Every day's counts, and the newest inference: to the minute where the API shows empty buckets too."""
+    usage, pages, _ = read(api)
+    expected, days_used, projects = truth(api, START, api.now)
+    newest = max((at for *_, at in api.inferences if at < api.now), default=None)
+    assert (START, api.now) == (usage.start, usage.end)
+    if api.keeps_empty:
+        minute = floored(newest, MINUTE) if newest is not None else None
+        models = (m for m, _, at in api.inferences if at < api.now and at >= (minute or api.now))
+        assert ((min(models), minute) if minute is not None else None) == known(usage)
+        assert (Precision.MINUTE if minute is not None else None) is usage.precision
+        assert (True, None, api.now) == (usage.complete, usage.failure, usage.covered_until)
+    elif newest is not None:
+        assert floored(newest, DAY) <= usage.latest.at <= newest <= usage.latest.at + usage.latest.within
+    assert (len(days_used), projects) == (usage.models, usage.projects)
+    assert expected == sum((Counter(counts(page)) for page in pages), Counter())
+    assert len(pages) == usage.pages
 
 
-@given(apis, ends, st.integers(0, 90))
-def test_nothing_that_was_learnt_is_wrong_wherever_reading_is_cut_off(api, end, cut):
+@given(apis, st.integers(0, 90))
+def test_nothing_that_was_learnt_is_wrong_wherever_reading_is_cut_off(api, cut):
     """What was learnt is exactly what happened in the time it covers, and is kept whatever comes next."""
     refusal = error(500)
-    usage, parts, _ = read(lambda call: refusal if len(api.calls) == cut else api(call), end=end)
-    reached = START
-    for part in parts:
-        assert reached == part.start
-        assert truth(api, part.start, part.end) == (part.counts, part.latest, part.projects)
-        reached = part.end
-    assert reached == usage.covered_until <= end
+    usage, pages, _ = read(lambda call: refusal if len(api.calls) == cut else api(call))
+    for one in pages:
+        told = counts(one), latest(one), set(one.projects)
+        if spans(one):
+            assert truth(api, spans(one)[0][0], spans(one)[-1][1]) == told
+        for start, end in spans(one):
+            assert START <= start < end <= api.now
+    assert usage.covered_until <= api.now
     daily = [call for call in api.calls if call.query["bucket_width"] == "1d"]
-    assert len(daily) == usage.pages == len(parts)
-    assert (refusal if usage.covered_until < end else None) is usage.failure
+    assert len(daily) == usage.pages == len(pages)
+    assert not usage.complete or START < usage.covered_until >= api.now - MINUTE
     if usage.latest is not None:
-        model, at = usage.latest
-        length = {Precision.DAY: DAY, Precision.HOUR: HOUR, Precision.MINUTE: MINUTE}[usage.precision]
-        newest = max(when for *_, when in api.inferences if when < reached)
-        assert floored(newest, length) == at
-        assert any(at <= when < at + length for name, _, when in api.inferences if name == model)
+        end = usage.latest.at + usage.latest.within
+        ran = [(name, when) for name, _, when in api.inferences if usage.latest.at <= when < end]
+        assert usage.latest.model in {name for name, _ in ran}
 
 
 json = st.recursive(
@@ -144,9 +182,9 @@ json = st.recursive(
 @given(json)
 def test_a_body_that_is_no_page_of_usage_is_a_failure(body):
     """Whatever JSON comes, nothing is raised, nothing learnt, and nothing counts as read."""
-    usage, parts, calls = read(lambda _: named(body))
+    usage, learnt, calls = read(lambda _: named(body))
     assert isinstance(usage.failure, UnreadableUsageError)
-    assert ([], 1, START, None) == (parts, len(calls), usage.covered_until, usage.latest)
+    assert ([], 1, START, None) == (learnt, len(calls), usage.covered_until, usage.latest)
 
 
 seconds = st.integers(-1, 4).map(lambda days: int((START + days * DAY).timestamp())) | json
@@ -167,22 +205,20 @@ pages = st.fixed_dictionaries(
 
 @given(st.lists(pages, min_size=1, max_size=3))
 def test_pages_that_are_nearly_right_never_break_anything(bodies):
-    """Each page is taken as a whole or not at all, and the time covered grows only by those taken."""
+    """Each page is taken or refused, and the time covered is that of the buckets that were taken."""
     script = [*bodies, "no page"]
-    usage, parts, _ = read(lambda _: named(script.pop(0) if len(script) > 1 else script[0]))
+    usage, learnt, _ = read(lambda _: named(script.pop(0) if len(script) > 1 else script[0]))
     assert usage.complete == (usage.covered_until == NOW and usage.failure is None)
-    assert (parts[-1].end if parts else START) == usage.covered_until
-    for part in parts:
-        as_history(part, "acme")
+    assert all(START <= start < end <= NOW for each in learnt for start, end in spans(each))
+    assert usage.covered_until in {START, *(end for each in learnt for _, end in spans(each))}
 
 
 def test_what_is_asked():
-    """Days first, then the last active day's hours, then its last hour's minutes; the key is never shown."""
+    """Days up to the API's present, then the last active day's hours, then its last hour's minutes."""
     start, used = TODAY - 40 * DAY, TODAY + timedelta(hours=9, minutes=41, seconds=7)
-    usage, _, calls = read(UsageApi([(A, "proj_a", used)]), start + timedelta(hours=5), NOW)
-    days = {
+    usage, _, calls = read(UsageApi([(A, "proj_a", used)]), start + timedelta(hours=5))
+    daily = {
         "start_time": int(start.timestamp()),
-        "end_time": int(NOW.timestamp()),
         "bucket_width": "1d",
         "group_by": ["model", "project_id"],
         "limit": 31,
@@ -201,48 +237,33 @@ def test_what_is_asked():
         "group_by": ["model"],
         "limit": 60,
     }
-    assert [days, {**days, "page": "page_31"}, hours, minutes] == [call.query for call in calls]
+    assert [daily, {**daily, "page": "page_31"}, hours, minutes] == [call.query for call in calls]
     assert {("get", "/organization/usage/completions", KEY, timedelta(seconds=60))} == {
         (call.method, call.path, call.key, call.timeout) for call in calls
     }
     assert KEY not in repr(calls)
-    assert (A, used.replace(second=0)) == usage.latest
+    assert (A, used.replace(second=0)) == known(usage)
 
 
-def test_the_range_begins_with_a_day_and_ends_with_a_second():
-    """A start in the middle of a day, in whatever zone, is that of its UTC day; the end is a whole second."""
+def test_the_range_begins_with_a_day():
+    """A start in the middle of a day, in whatever zone, is that of its UTC day."""
     zone = timezone(timedelta(hours=-5))
-    start = datetime(2026, 11, 20, 20, 30, tzinfo=zone)
-    usage, parts, _ = read(UsageApi([]), start, NOW + timedelta(seconds=5.5))
-    assert datetime(2026, 11, 21, tzinfo=timezone.utc) == usage.start == parts[0].start
-    assert NOW + timedelta(seconds=5) == usage.end == usage.covered_until == parts[0].end
-    assert (None, None, 0) == (usage.latest, usage.precision, usage.models)
-
-
-@pytest.mark.parametrize("end", [TODAY, TODAY + timedelta(seconds=0.5), START])
-def test_nothing_is_asked_about_no_time(end):
-    """An empty range is read without a request."""
-    usage, parts, calls = read(scripted(), TODAY + HOUR, end)
-    assert (True, TODAY, 0, [], []) == (usage.complete, usage.covered_until, usage.pages, parts, calls)
+    usage, (one,), _ = read(UsageApi([]), datetime(2026, 11, 20, 20, 30, tzinfo=zone))
+    assert datetime(2026, 11, 21, tzinfo=timezone.utc) == usage.start
+    assert [(usage.start, NOW)] == spans(one)
+    assert (None, None, 0, NOW) == (usage.latest, usage.precision, usage.models, usage.covered_until)
 
 
 def test_a_time_without_a_zone_is_refused():
     """What day a naive time lies in can't be known."""
     with pytest.raises(ValueError, match="time zone"):
-        read(scripted(), NOW.replace(tzinfo=None), NOW)
+        read(scripted(), NOW.replace(tzinfo=None))
 
 
-def test_each_reply_is_handed_on_with_what_it_told():
-    """Who reads learns of each page at once, with the answer that names the organization."""
-    heard = []
-    flow = read_usage(START, NOW, key=KEY, learn=lambda part, reply: heard.append((part, reply)))
-    next(flow)
-    reply = named(page(bucket(START, row(A, 3)), following="two"))
-    flow.send(reply)
-    day = START.date()
-    assert [
-        (UsagePart(START, START + DAY, {A: START}, {day: 3}, frozenset({"proj_a"})), reply),
-    ] == heard
+def test_an_answer_from_before_the_range_covers_nothing():
+    """Where a clock here is months ahead, nothing of what is asked for has happened yet."""
+    usage, _, _ = read(scripted(page()), NOW + 90 * DAY)
+    assert not usage.complete
 
 
 FIRST = page(bucket(START, row(A)), following="two")
@@ -264,7 +285,7 @@ LATER_SECOND = int(LATER.timestamp())
         page(GOOD, GOOD),
         page(bucket(START)),
         page(bucket(START - DAY)),
-        page(bucket(TODAY + DAY)),
+        page(bucket(TODAY + 8 * DAY)),
         page(bucket(LATER + HOUR)),
         page(bucket(LATER, length=2 * DAY)),
         page(bucket(LATER, length=0 * DAY)),
@@ -275,96 +296,173 @@ LATER_SECOND = int(LATER.timestamp())
             for name in ("start_time", "end_time")
             for value in (None, True, float("nan"), float(LATER_SECOND), "1", 10**400, -(10**400), -1, 10**15)
         ),
-        page(bucket(LATER, "no result")),
-        page(bucket(LATER, row(B), row(None))),
-        page(bucket(LATER, row(["ft:x"]))),
-        *(page(bucket(LATER, row(B, count))) for count in (None, True, -1, 1.0, float("nan"), "1", 10**400)),
-        *({**page(GOOD), "has_more": value} for value in (None, 0, 1, "false")),
-        {**page(GOOD, following="three"), "has_more": 1},
-        *(
-            {**page(GOOD), "has_more": True, "next_page": value}
-            for value in (None, "", 7, "\ud800", "a\n", "x" * 5_000)
-        ),
-        page(GOOD, following="two"),
     ],
     ids=lambda body: str(body)[-60:].encode("ascii", "replace").decode(),
 )
 def test_a_page_that_is_not_as_documented_tells_nothing(second):
-    """It ends the reading as a whole, also where only a part of it is wrong; what came before stays."""
-    usage, parts, calls = read(scripted(FIRST, second))
+    """It ends the reading as a whole, also where only a bucket of it is wrong; what came before stays."""
+    usage, learnt, calls = read(scripted(FIRST, second))
     assert isinstance(usage.failure, UnreadableUsageError)
     assert "not a page of usage as it is documented" in str(usage.failure)
     assert (False, LATER, 1, 2) == (usage.complete, usage.covered_until, usage.pages, len(calls))
-    assert ([{A: START}], (A, START)) == ([part.latest for part in parts], usage.latest)
+    assert ([{A: START}], (A, START)) == ([latest(each) for each in learnt], known(usage))
     assert Precision.DAY == usage.precision
 
 
-def test_a_bucket_that_begins_where_the_range_ends_was_not_asked_for():
-    """The end of a range is exclusive."""
-    usage, parts, _ = read(scripted(page(bucket(TODAY, row(A)))), end=TODAY)
-    assert isinstance(usage.failure, UnreadableUsageError)
-    assert [] == parts
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "no result",
+        None,
+        row(None),
+        row(7),
+        row(["ft:x"]),
+        row(""),
+        row("ft: x"),
+        row("ft:" + "x" * 600),
+        *(row(B, count) for count in (None, True, -1, 1.0, float("nan"), "1", 10**400)),
+    ],
+    ids=lambda odd: str(odd)[-60:],
+)
+def test_a_row_that_may_hide_a_fine_tune_costs_its_bucket_the_proof(odd):
+    """The other rows count, and the other buckets prove what they show; the reading isn't complete."""
+    usage, (one,), _ = read(scripted(days(day0=[row(A, 2)], day1=[row(A, 3), odd], day2=[row(B)])))
+    day = START.date()
+    assert {day: 2, day + DAY: 3, day + 2 * DAY: 1} == counts(one)
+    assert [(START, LATER), (LATER + DAY, NOW)] == spans(one)
+    assert (False, LATER, (B, LATER + DAY)) == (usage.complete, usage.covered_until, known(usage))
+    assert str(LATER.date()) in str(usage.failure)
 
 
-def test_no_more_is_covered_than_was_asked_for():
-    """The last day's bucket may end after the range does; what comes after the range is not known."""
-    usage, parts, _ = read(scripted(page(bucket(TODAY, row(A)), following="two"), error(500)))
-    assert NOW == usage.covered_until == parts[0].end
-    assert not usage.complete
+def test_rows_that_mean_nothing_here_are_passed_over():
+    """Other models' rows, and those without requests, hide nothing; a model's rows add up."""
+    tuned = [row(A, 2), row(A, 3, "proj_b"), row(B, 0, "proj_c"), row(A, 1, None)]
+    others = [row("gpt-4o", -1), row("gpt-4o-mini", None), row(None, 0)]
+    usage, (one,), _ = read(after_days_with(*tuned, *others))
+    assert ({A: TODAY}, {TODAY.date(): 6}) == (latest(one), counts(one))
+    assert {"proj_a", "proj_b"} == usage.projects == one.projects
+    assert (True, 1) == (usage.complete, usage.models)
+
+
+@pytest.mark.parametrize(
+    ("missing", "covered", "until"),
+    [
+        ({0}, [(LATER, NOW)], START),
+        ({1}, [(START, LATER), (LATER + DAY, NOW)], LATER),
+        ({3}, [(START, TODAY)], TODAY),
+        ({0, 1, 2, 3}, [], START),
+    ],
+    ids=["at the start", "in the middle", "at the end", "all"],
+)
+def test_buckets_that_are_left_out_are_not_read(missing, covered, until):
+    """A page covers the buckets that are there, and the first gap is named."""
+    body = days()
+    body["data"] = [each for number, each in enumerate(body["data"]) if number not in missing]
+    usage, (one,), _ = read(scripted(body))
+    assert (covered, until, False, NOW) == (spans(one), usage.covered_until, usage.complete, usage.end)
+    assert f"do not show all usage of {until.date()}" in str(usage.failure)
+
+
+def test_no_more_is_covered_than_was_answered_for():
+    """The last day's bucket ends after the answer, or a moment before it; both are the API's present."""
+    for length, until in ((DAY, NOW), (NOW - TODAY - timedelta(seconds=9), NOW - timedelta(seconds=9))):
+        body = days()
+        body["data"][-1] = bucket(TODAY, length=length)
+        usage, (one,), _ = read(scripted(body))
+        assert (True, until, [(START, until)]) == (usage.complete, usage.covered_until, spans(one))
+
+
+def test_a_slow_clock_here_hides_no_inference():
+    """Buckets that begin after the time of the answer, as far as it is known here, count as inferences."""
+    body = days(until=NOW + 2 * DAY, day5=[row(A)])
+    usage, _, _ = read(scripted(body, error(500)))
+    assert (True, NOW, (A, TODAY + 2 * DAY), DAY) == (
+        usage.complete,
+        usage.covered_until,
+        known(usage),
+        usage.latest.within,
+    )
+
+
+@pytest.mark.parametrize(
+    "after",
+    [page(), page(following="three"), page(bucket(START)), error(400), error(500), "<html>"],
+    ids=["empty", "endless", "again", "400", "500", "no page"],
+)
+def test_a_spare_cursor_on_the_last_page_ends_complete(after):
+    """Where all was read up to the API's present, what follows doesn't matter."""
+    usage, _, calls = read(scripted({**days(), "has_more": True, "next_page": "two"}, after))
+    assert (True, NOW, 1, 2) == (usage.complete, usage.covered_until, usage.pages, len(calls))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [{"has_more": True, "next_page": value} for value in (None, "", 7, "\ud800", "a\n", "x" * 5_000)]
+    + [{"has_more": None, "next_page": None}, {"has_more": False, "next_page": "two"}],
+    ids=ascii,
+)
+def test_what_cannot_be_followed_is_the_last_page(word):
+    """What is not shown isn't read, so that it is enough to look at the buckets."""
+    for body, complete in ((days(), True), (page(bucket(START)), False)):
+        usage, _, calls = read(scripted({**body, **word}))
+        assert (complete, 1) == (usage.complete, len(calls))
 
 
 def test_an_error_of_the_api_ends_the_reading():
     """It is carried and not raised; what was read before stays."""
     refused = error(403)
-    usage, parts, _ = read(scripted(FIRST, refused))
+    usage, learnt, _ = read(scripted(FIRST, refused))
     assert refused is usage.failure
-    assert (False, LATER, (A, START)) == (usage.complete, usage.covered_until, usage.latest)
-    assert 1 == len(parts) == usage.pages
-    usage, parts, _ = read(scripted(openai.APITimeoutError(request=None)))
-    assert (START, None, None, []) == (usage.covered_until, usage.latest, usage.organization, parts)
+    assert (False, LATER, (A, START)) == (usage.complete, usage.covered_until, known(usage))
+    assert 1 == len(learnt) == usage.pages
+    usage, learnt, _ = read(scripted(openai.APITimeoutError(request=None)))
+    assert (START, START, None, []) == (usage.covered_until, usage.end, usage.latest, learnt)
 
 
-def test_pages_without_end_are_not_followed_for_ever():
+@pytest.mark.parametrize("cursor", ["again", None], ids=["one cursor", "ever new cursors"])
+def test_pages_without_end_are_not_followed_for_ever(cursor):
     """Empty pages that go on and on end the reading after about as many as there are days."""
-    cursors = iter(range(1_000))
-    usage, parts, calls = read(lambda _: named(page(following=f"page_{next(cursors)}")))
+    numbers = iter(range(1_000))
+    usage, _, calls = read(lambda _: named(page(following=cursor or f"page_{next(numbers)}")))
     assert isinstance(usage.failure, UnreadableUsageError)
-    assert (START, [], None) == (usage.covered_until, parts, usage.latest)
+    assert (START, None) == (usage.covered_until, usage.latest)
     assert len(calls) < 10
 
 
 def test_an_empty_page_leads_on():
-    """A page whose days were all left out tells nothing yet; the next one covers its time, too."""
-    usage, parts, _ = read(scripted(page(following="two"), page(GOOD), error(500)))
-    assert (True, 2) == (usage.complete, usage.pages)
-    assert [(START, NOW, {B: LATER})] == [(part.start, part.end, part.latest) for part in parts]
+    """A page whose days were all left out tells nothing, and the next one tells what it shows."""
+    usage, (_, one), _ = read(scripted(page(following="two"), page(GOOD)))
+    assert (START, False, 2) == (usage.covered_until, usage.complete, usage.pages)
+    assert ([(LATER, LATER + DAY)], {B: LATER}) == (spans(one), latest(one))
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "complete", "name"),
-    [
-        ("acme", "acme", True, "acme"),
-        ("acme", None, True, "acme"),
-        (None, "acme", True, "acme"),
-        (None, None, True, None),
-        ("acme", "umbrella", False, "acme"),
-    ],
-)
-def test_all_pages_must_be_of_one_organization(one, other, complete, name):
-    """A page of another organization is refused; one that doesn't say is believed."""
-    usage, parts, _ = read(scripted(named(FIRST, one), named(page(GOOD), other), error(500)))
-    assert (complete, name, 2 if complete else 1) == (usage.complete, usage.organization, len(parts))
+@pytest.mark.parametrize(("name", "told"), [("umbrella", "umbrella"), (None, "does not name")])
+def test_all_pages_must_be_of_the_organization(name, told):
+    """A page of another organization, or of one that isn't named, is refused, the first and any other."""
+    for answers, read_before in (([named(FIRST, name)], 0), ([named(FIRST), named(page(GOOD), name)], 1)):
+        usage, learnt, _ = read(scripted(*answers))
+        assert (False, read_before) == (usage.complete, len(learnt))
+        assert type(usage.failure) is UsageSyncError
+        assert told in str(usage.failure)
+        assert "acme-28gund" in str(usage.failure)
+        assert usage.failure.remedy
 
 
-HOURS = page(bucket(TODAY + 7 * HOUR, row(A), length=HOUR))
+def hours(first=TODAY, until=NOW, length=HOUR, at=7):
+    """All buckets of a day's hours, or an hour's minutes, A in one of them."""
+    number = -((first - until) // length)
+    return page(*(bucket(first + i * length, *[row(A)] * (i == at), length=length) for i in range(number)))
+
+
+HOURS = hours()
 UNUSABLE = [
     error(429),
     page(),
+    page(bucket(TODAY + 7 * HOUR, row(A), length=HOUR)),
     page(bucket(TODAY + 7 * HOUR, row("gpt-4o"), row(A, 0))),
     page(bucket(TODAY + 7 * HOUR, row(A), length=DAY)),
     page(bucket(TODAY - DAY, row(A), length=MINUTE)),
     page(bucket(TODAY + 13 * HOUR, row(A), length=MINUTE)),
-    {**HOURS, "has_more": True, "next_page": "two"},
     named(HOURS, "umbrella"),
     "<html>",
 ]
@@ -374,7 +472,7 @@ UNUSABLE = [
 def test_the_day_stands_where_its_hours_cannot_be_read(unusable):
     """The latest inference then counts from the day's start, and the reading is complete."""
     usage, _, calls = read(after_days(unusable))
-    assert (True, (A, TODAY), Precision.DAY) == (usage.complete, usage.latest, usage.precision)
+    assert (True, (A, TODAY), Precision.DAY) == (usage.complete, known(usage), usage.precision)
     assert 2 == len(calls)
 
 
@@ -382,7 +480,8 @@ def test_the_day_stands_where_its_hours_cannot_be_read(unusable):
 def test_the_hour_stands_where_its_minutes_cannot_be_read(unusable):
     """The latest inference then counts from the hour's start."""
     usage, _, _ = read(after_days(HOURS, unusable))
-    assert (True, (A, TODAY + 7 * HOUR), Precision.HOUR) == (usage.complete, usage.latest, usage.precision)
+    assert (True, (A, TODAY + 7 * HOUR), Precision.HOUR) == (usage.complete, known(usage), usage.precision)
+    assert HOUR == usage.latest.within
 
 
 def test_of_several_models_in_one_minute_the_first_by_name_is_told():
@@ -390,52 +489,32 @@ def test_of_several_models_in_one_minute_the_first_by_name_is_told():
     minute = TODAY + 7 * HOUR + 3 * MINUTE
     for order in ((A, B), (B, A)):
         api = UsageApi([(model, "proj_a", minute) for model in order])
-        assert (min(A, B), minute) == read(api)[0].latest
-
-
-def test_rows_that_mean_nothing_here_are_passed_over():
-    """Other models' rows, and those without requests, count for nothing; a model's rows add up."""
-    tuned = [row(A, 2), row(A, 3, "proj_b"), row(B, 0, "proj_c"), row(A, 1, None)]
-    others = [row("gpt-4o", -1), row("ft: x", None), row("ft:" + "x" * 600, True), row(None, 0)]
-    usage, parts, _ = read(scripted(page(bucket(TODAY, *tuned, *others)), error(500)))
-    assert ({A: TODAY}, {TODAY.date(): 6}) == (parts[0].latest, parts[0].counts)
-    assert {"proj_a", "proj_b"} == usage.projects == parts[0].projects
-    assert 1 == usage.models
+        assert (min(A, B), minute) == known(read(api)[0])
 
 
 @pytest.mark.parametrize("project", [None, 7, "", "a\nb", "p" * 129, ["proj_a"]])
 def test_an_odd_project_is_not_kept(project):
     """Its requests count all the same."""
-    usage, parts, _ = read(scripted(page(bucket(TODAY, row(A, 1, project))), error(500)))
-    assert (frozenset(), {TODAY.date(): 1}) == (usage.projects, parts[0].counts)
+    usage, (one,), _ = read(after_days_with(row(A, 1, project)))
+    assert (frozenset(), {TODAY.date(): 1}) == (usage.projects, counts(one))
 
 
-def test_what_a_page_told_is_remembered_as_a_history():
+def test_what_a_page_told_is_a_part_of_the_history():
     """Each model's latest inference, the newest of all, the days' counts, and where they come from."""
-    part = UsagePart(START, NOW, {A: START, B: LATER}, {date(2026, 11, 19): 3}, frozenset({"proj_a"}))
-    history = as_history(part, "acme")
-    latest = {
-        model: Inference(
-            organization="acme", model=model, at=at, source=Source.USAGE_API, within=min(DAY, NOW - at)
-        )
-        for model, at in part.latest.items()
-    }
-    assert ("acme", latest, latest[B]) == (history.organization, history.models, history.last_inference)
-    assert START == history.evidence.fine_tuned_by
-    assert {date(2026, 11, 19): {Source.USAGE_API: 3}} == history.daily
-
-
-def test_a_page_without_inferences_is_an_empty_history():
-    """It proves no earlier fine-tuning."""
-    history = as_history(UsagePart(START, NOW, {}, {}, frozenset()), "acme")
-    assert (None, None) == (history.last_inference, history.evidence.fine_tuned_by)
-    assert ({}, {}) == (history.models, history.daily)
-
-
-def test_the_latest_inference_is_known_to_its_bucket():
-    """It may have been up to the end of the bucket, or of what was read if that is earlier."""
-    usage, _, _ = read(scripted(page(bucket(TODAY, row(A, 1))), error(500)))
-    latest = usage.latest_inference("acme")
-    assert (A, TODAY, min(DAY, usage.end - TODAY)) == (latest.model, latest.at, latest.within)
-    nothing, _, _ = read(scripted(page(bucket(TODAY))))
-    assert nothing.latest_inference("acme") is None
+    usage, (one,), _ = read(scripted(days(day0=[row(A, 3)], day3=[row(B)]), error(500)))
+    models = one.history.models
+    assert [(B, TODAY, NOW - TODAY), (A, START, DAY)] == sorted(
+        (inference.model, inference.at, inference.within) for inference in models.values()
+    )
+    assert {Source.USAGE_API} == {inference.source for inference in models.values()}
+    evidence = one.history.evidence
+    assert ("acme-28gund", models[B], START) == (
+        evidence.organization,
+        evidence.last_inference,
+        evidence.fine_tuned_by,
+    )
+    assert (Span(start=START, end=NOW),) == evidence.usage_read
+    assert {START.date(): {Source.USAGE_API: 3}, TODAY.date(): {Source.USAGE_API: 1}} == one.history.daily
+    assert models[B] == usage.latest
+    nothing, (empty,), _ = read(scripted(days()))
+    assert (None, None) == (nothing.latest, empty.history.evidence.fine_tuned_by)

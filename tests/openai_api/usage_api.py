@@ -14,9 +14,9 @@ LENGTHS = {"1d": timedelta(days=1), "1h": timedelta(hours=1), "1m": timedelta(mi
 LIMITS = {"1d": 31, "1h": 168, "1m": 1440}
 
 
-def named(body: Any, organization: str | None = "acme-28gund") -> Reply:
+def named(body: Any, organization: str | None = "acme-28gund", at: datetime = NOW) -> Reply:
     """A reply in which the organization is named."""
-    return Reply(body=body, organization=organization, credentials=CREDENTIALS, at=NOW)
+    return Reply(body=body, organization=organization, credentials=CREDENTIALS, at=at)
 
 
 def row(model: Any, count: Any = 1, project: Any = "proj_a") -> dict[str, Any]:
@@ -61,18 +61,20 @@ class UsageApi:
         page_size: How many buckets it gives at once, whatever it is asked for.
         keeps_empty: Whether buckets without results are given.
         cuts_last: Whether the last bucket ends where the range does.
+        now: The API's time: up to then usage is told where no end is asked for.
     """
 
     inferences: list[tuple[str, str, datetime]]
     page_size: int = 31
     keeps_empty: bool = True
     cuts_last: bool = False
+    now: datetime = NOW
     calls: list[ApiCall] = field(default_factory=list)
 
     def __call__(self, call: ApiCall) -> Reply:
         self.calls.append(call)
         query: Any = call.query
-        end = datetime.fromtimestamp(query["end_time"], timezone.utc)
+        end = datetime.fromtimestamp(query["end_time"], timezone.utc) if "end_time" in query else self.now
         at = datetime.fromtimestamp(query["start_time"], timezone.utc)
         length = LENGTHS[query["bucket_width"]]
         buckets = []
@@ -86,7 +88,8 @@ class UsageApi:
         assert 0 < size <= LIMITS[query["bucket_width"]]
         first = int(query.get("page", "page_0").removeprefix("page_"))
         more = first + size < len(buckets)
-        return named(page(*buckets[first : first + size], following=f"page_{first + size}" if more else None))
+        following = f"page_{first + size}" if more else None
+        return named(page(*buckets[first : first + size], following=following), at=self.now)
 
     def _rows(self, start: datetime, end: datetime, group_by: list[str]) -> list[Any]:
         """Results of one bucket, those of a project in two rows as batches may be."""

@@ -92,7 +92,7 @@ def _draw(done: UsageSync, eligibility: Eligibility) -> None:
     until = moment(done.covered_until)
     read = f"{moment(done.start)} to {until}"
     rows = [
-        ("Organization", done.organization or "not named by the API"),
+        ("Organization", done.organization),
         (
             "Usage read",
             f"{read}, complete"

@@ -38,6 +38,7 @@ from finetune_guard.engine.usage_sync import (
     SyncProgress,
     UsageSync,
     broken_off,
+    whose_key_is_unknown,
 )
 from finetune_guard.openai_api.errors import in_short, would_fail_alike
 from finetune_guard.openai_api.flow import Flow
@@ -227,17 +228,23 @@ class Guard:
         """Read the organization's usage into its history.
 
         Raises:
-            UsageSyncError: There is no admin key, it may not, or nothing could be read.
+            UsageSyncError: There is no admin key, it may not, or nothing could be read; or no answer of the
+                API has named the credentials' organization.
         """
         if admin_key is None:
             raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
-        credentials, _ = yield from self._identification.identify(credentials, again=False)
+        credentials, listing = yield from self._identification.identify(credentials, again=False)
+        organization = self.decider.organization_of(credentials)
+        if organization is None:
+            failure = listing.failure if listing is not None else None
+            raise whose_key_is_unknown(failure) from failure
         evidence, _ = self.decider.evidence(credentials)
         now = self.decider.now()
         window = self.policy.window or _USUAL_SPAN
         span = timedelta(days=days) if days is not None else window
-        work = Synchronization(self.recorder, credentials, admin_key, window, progress)
-        return (yield from work.run(self.decider.organization_of(credentials), evidence, now - span, now))
+        subject = Subject(organization, credentials)
+        work = Synchronization(self.recorder, subject, admin_key, window, progress)
+        return (yield from work.run(organization, evidence, now - span, now))
 
     # What happens before a call.
 
@@ -309,11 +316,8 @@ class Guard:
         *,
         force: bool = False,
         model: str | None = None,
-        listing: Listing | None = None,
     ) -> Flow[KeepAliveOutcome]:
         """Send one keep-alive if it is due, and no second one while another is on its way.
-
-        What the API listed a moment ago, given as ``listing``, isn't asked for again.
 
         Raises:
             KeepAliveError: No model answered.

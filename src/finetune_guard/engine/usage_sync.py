@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.domain.history import Evidence, History, Inference, Span, united
-from finetune_guard.domain.organizations import UNNAMED, Credentials, project_id
+from finetune_guard.domain.organizations import project_id
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.openai_api.errors import in_short
-from finetune_guard.openai_api.flow import Flow, Reply
-from finetune_guard.openai_api.usage import UsageRead, as_history, read_usage
-from finetune_guard.openai_api.usage_pages import Precision, UsagePart
+from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.usage import UsageRead, read_usage
+from finetune_guard.openai_api.usage_pages import Precision, UsagePage
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 
@@ -52,21 +52,22 @@ class UsageSync(BaseModel):
     """What came of reading the organization's usage.
 
     Attributes:
-        organization: The organization's slug; None when no answer named it.
+        organization: The organization's slug.
         start: From when on the usage was asked for, in UTC.
-        end: Up to when it was.
-        covered_until: Up to when it was read without a gap, now and earlier.
+        end: Up to when it was: the time of the API's last answer.
+        covered_until: Up to when it was read without a gap, now and earlier. What the API's answers leave
+            out counts as not read.
         complete: Whether all of it was read; another sync goes on where this one ended.
         last_inference: The latest inference in the part that was read now; None where there was none.
         precision: How exactly the time of that is known; None where there was none.
         models: How many fine-tuned models were run in the part that was read now.
         projects: The projects that ran them.
-        failure: Why the reading ended early, as status and code; None when it didn't.
+        failure: Why not all was read, as status and code where the API said so; None when all was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    organization: str | None
+    organization: str
     start: UtcDatetime
     end: UtcDatetime
     covered_until: UtcDatetime
@@ -80,35 +81,30 @@ class UsageSync(BaseModel):
 
 @dataclass(frozen=True)
 class Synchronization:
-    """One reading of the usage of the credentials' organization.
-
-    Where a gateway strips the headers that name it, nobody can tell whether the admin key is of the same
-    organization: then the program's word for it is taken.
+    """One reading of an organization's usage into its history.
 
     Attributes:
         recorder: What is read goes there, page by page, so that a cut in the middle loses nothing.
-        credentials: Whose history it is.
+        subject: Whose history it is. The API has named the organization in an answer to these credentials.
         key: The admin key.
         window: How old an inference may be to keep the policy's window open.
         progress: Told after each page; None for nobody.
     """
 
     recorder: Recorder
-    credentials: Credentials
+    subject: Subject
     key: str
     window: timedelta
     progress: Callable[[SyncProgress], object] | None = None
 
-    def run(
-        self, organization: str | None, known: Evidence, start: datetime, end: datetime
-    ) -> Flow[UsageSync]:
-        """Read the usage from ``start`` to ``end``; what is known for long already is not read again.
+    def run(self, organization: str, known: Evidence, start: datetime, now: datetime) -> Flow[UsageSync]:
+        """Read the usage from ``start`` to the API's present; what is known for long is not read again.
 
         Args:
-            organization: The slug of the credentials' organization, if it is known.
+            organization: The name that the API has for the credentials' organization.
             known: What is known of it.
             start: The beginning; from the start of its day (UTC) on.
-            end: The end, exclusive.
+            now: The time.
 
         Raises:
             UsageSyncError: Nothing could be read, or the key is that of another organization.
@@ -117,69 +113,65 @@ class Synchronization:
             raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
         first = start.replace(hour=0, minute=0, second=0, microsecond=0)
         read_until = known.usage_read_until(first)
-        begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), end)
+        begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), now)
         begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
-        subject = Subject(organization, self.credentials)
-
         read_now: list[Span] = []
 
-        def learn(part: UsagePart, reply: Reply) -> None:
-            self._check(organization, reply.organization)
-            told = as_history(part, UNNAMED)
-            decisive = self._decisive(told.last_inference, end)
+        def learn(page: UsagePage) -> None:
             # Up to where it was read is learnt a page late: only with the last inference is it proof.
-            facts = told.evidence.model_copy(
-                update={"last_inference": decisive, "usage_read": united(read_now)}
-            )
-            read_now.append(Span(start=part.start, end=part.end))
-            told = told.model_copy(update={"evidence": facts})
-            self.recorder.learn(subject, told, filter(None, map(project_id, part.projects)))
+            facts = {"last_inference": self._decisive(page.newest, page.at), "usage_read": united(read_now)}
+            told = page.history.evidence.model_copy(update=facts)
+            read_now.extend(page.history.evidence.usage_read)
+            projects = filter(None, map(project_id, page.projects))
+            self.recorder.learn(self.subject, page.history.model_copy(update={"evidence": told}), projects)
             if self.progress is not None:
-                self.progress(SyncProgress(days_read=_days(begin, part.end), days=_days(begin, end)))
+                until = min(page.end, page.at)
+                self.progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
 
-        read = yield from read_usage(begin, end, key=self.key, learn=learn)
+        read = yield from read_usage(begin, organization=organization, key=self.key, learn=learn)
         if read.failure is not None and read.pages == 0:
             raise _failed(read.failure) from read.failure
-        newest = self._latest(read, subject, united(read_now))
+        self._learn_latest(read, organization, united(read_now))
         self.recorder.flush(FLUSH_TIMEOUT)
         return UsageSync(
-            organization=organization or read.organization,
+            organization=organization,
             start=first,
             end=read.end,
             covered_until=max(filter(None, (read.covered_until, read_until))),
             complete=read.complete,
-            last_inference=newest,
+            last_inference=read.latest,
             precision=read.precision,
             models=read.models,
             projects=tuple(sorted(read.projects)),
             failure=_why(read.failure),
         )
 
-    def _latest(self, read: UsageRead, subject: Subject, spans: tuple[Span, ...]) -> Inference | None:
+    def _learn_latest(self, read: UsageRead, organization: str, spans: tuple[Span, ...]) -> None:
         """Note the latest inference as exactly as it is known now, and for when that is so."""
-        name = subject.organization or UNNAMED
-        latest = read.latest_inference(name)
-        decisive = latest if read.complete or latest is None else self._decisive(latest, read.end)
-        evidence = Evidence(organization=name, last_inference=decisive, usage_read=spans)
+        latest = read.latest
+        decisive = latest if read.complete else self._decisive(latest, read.end)
+        evidence = Evidence(organization=organization, last_inference=decisive, usage_read=spans)
         models = {latest.model: latest} if latest is not None else {}
-        self.recorder.learn(subject, History(evidence=evidence, models=models))
-        return latest
+        self.recorder.learn(self.subject, History(evidence=evidence, models=models))
 
-    def _decisive(self, last: Inference | None, end: datetime) -> Inference | None:
-        """Return ``last`` if it keeps the window open at ``end``.
+    def _decisive(self, last: Inference | None, now: datetime) -> Inference | None:
+        """Return ``last`` if it keeps the window open at ``now``.
 
         One before the window decides nothing until all is read: it would pass for the latest, and what
         isn't read yet may tell of a later one.
         """
-        return last if last is not None and end - last.at < self.window else None
+        return last if last is not None and now - last.at < self.window else None
 
-    def _check(self, ours: str | None, theirs: str | None) -> None:
-        if None not in (ours, theirs) and ours != theirs:
-            raise UsageSyncError(
-                f"The admin key belongs to the organization {theirs}, the client's key to {ours}. Nothing of "
-                "its usage was kept.",
-                remedy=f"Use an admin key of {ours}.",
-            )
+
+def whose_key_is_unknown(failure: openai.APIError | None) -> UsageSyncError:
+    """Return what is said where no answer of the API has named the organization of the client's key."""
+    why = f"the API answered {in_short(failure)}" if failure is not None else "no answer of the API names it"
+    remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
+    return UsageSyncError(
+        f"Which organization the client's key belongs to is not known ({why}), so nobody can tell whether "
+        "the admin key belongs to the same one. No usage was read.",
+        remedy=remedy if failure is None else "Use a client whose key the API accepts.",
+    )
 
 
 def broken_off(done: UsageSync) -> UsageSyncError:
@@ -201,7 +193,8 @@ def _why(failure: openai.APIError | UsageSyncError | None) -> str | None:
 
 def _failed(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
     if not isinstance(failure, openai.APIError):
-        return UsageSyncError(str(failure), remedy="Try again later; a gateway in between may be the cause.")
+        remedy = failure.remedy or "Try again later; a gateway in between may be the cause."
+        return UsageSyncError(str(failure), remedy=remedy)
     said = in_short(failure)
     if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
         message = f"The API does not let this key read the organization's usage ({said})."

@@ -9,25 +9,28 @@ No I/O and no clock here. https://platform.openai.com/docs/api-reference/usage/c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import openai
 
-from finetune_guard.domain.errors import UnreadableUsageError
-from finetune_guard.domain.history import Evidence, History, Inference, Source
+from finetune_guard.domain.errors import UsageSyncError
+from finetune_guard.domain.history import Evidence, Inference
 from finetune_guard.domain.policy import aware_utc
-from finetune_guard.openai_api.flow import Flow, Reply
+from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage_pages import (
     DAYS,
     HOURS,
     MINUTES,
     Precision,
-    Range,
-    UsagePart,
+    UsagePage,
+    UsageQuery,
     unreadable,
 )
+
+_PRESENT = timedelta(minutes=1)
+"""How long before its answer the API's present may end."""
 
 
 @dataclass(frozen=True)
@@ -35,141 +38,111 @@ class UsageRead:
     """What came of reading the organization's usage.
 
     Attributes:
-        start: The start of the range that was asked for, in UTC.
-        end: Its end, exclusive.
+        start: From when on the usage was asked for, in UTC.
+        end: The time of the API's last answer; the start where it gave none.
         covered_until: Up to when the usage was read without a gap from the start on.
-        organization: The organization's slug; None when no answer named it.
-        latest: The latest inference: its model, and the start of the smallest bucket known to hold it.
-        precision: How long that bucket is; None when there was no inference.
+        latest: The latest inference, as exactly as it is known.
+        precision: How long the bucket is that holds it; None when there was no inference.
         models: How many fine-tuned models were run.
         projects: The ids of the projects that ran them.
         pages: How many pages of daily buckets were read.
-        failure: Why reading stopped early; None when it didn't.
+        failure: Why not all was read; None when all was.
     """
 
     start: datetime
     end: datetime
     covered_until: datetime
-    organization: str | None
-    latest: tuple[str, datetime] | None
+    latest: Inference | None
     precision: Precision | None
     models: int
     projects: frozenset[str]
     pages: int
-    failure: openai.APIError | UnreadableUsageError | None = None
+    failure: openai.APIError | UsageSyncError | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether the whole range was read."""
+        """Whether the usage was read without a gap up to the API's present."""
         return self.failure is None
-
-    def latest_inference(self, organization: str) -> Inference | None:
-        """Return the latest inference, as exactly as it is known."""
-        if self.latest is None or self.precision is None:
-            return None
-        model, at = self.latest
-        return _inference(organization, model, at, min(self.precision.length, self.end - at))
-
-
-def as_history(part: UsagePart, organization: str) -> History:
-    """Return what ``part`` tells as a history of ``organization``."""
-    inferences = {
-        model: _inference(organization, model, at, min(Precision.DAY.length, part.end - at))
-        for model, at in part.latest.items()
-    }
-    newest = _newest(part.latest)
-    return History(
-        evidence=Evidence(
-            organization=organization,
-            last_inference=inferences[newest[0]] if newest is not None else None,
-            fine_tuned_by=min(part.latest.values(), default=None),
-        ),
-        models=inferences,
-        daily={day: {Source.USAGE_API: count} for day, count in part.counts.items()},
-    )
-
-
-def _inference(organization: str, model: str, at: datetime, within: timedelta) -> Inference:
-    return Inference(organization=organization, model=model, at=at, source=Source.USAGE_API, within=within)
 
 
 def read_usage(
-    start: datetime, end: datetime, *, key: str, learn: Callable[[UsagePart, Reply], None]
+    start: datetime, *, organization: str, key: str, learn: Callable[[UsagePage], None]
 ) -> Flow[UsageRead]:
-    """Read which fine-tuned models the organization has run from ``start`` to ``end``.
+    """Read which fine-tuned models the organization has run from ``start`` up to the API's present.
 
-    An error of the API, or a page that isn't as documented, ends the reading and is not raised. Where
-    the range is empty, nothing is asked.
+    An error of the API, or a page that can't be used, ends the reading and is not raised.
 
     Args:
         start: Read from the beginning of its day (UTC) on.
-        end: Read up to this second, exclusive.
+        organization: Whose usage it has to be: the name that the API gives it in its answers.
         key: The admin key to ask with.
         learn: Is handed what each page told as it arrives, so that it outlives whatever happens next.
     """
     first_day = aware_utc(start).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = Range(DAYS, first_day, aware_utc(end).replace(microsecond=0))
-    parts: list[UsagePart] = []
-    covered_until = days.start
-    organization: str | None = None
+    query = UsageQuery(DAYS, first_day, None, organization, key)
+    pages: list[UsagePage] = []
+    read = Evidence(organization=organization)
+    failure: openai.APIError | UsageSyncError | None = None
     cursor: str | None = None
-    cursors: set[str | None] = set()
-    failure: openai.APIError | UnreadableUsageError | None = None
-    more = days.start < days.end
-    while more:
+    followed: set[str | None] = set()
+    since = first_day
+    while not pages or cursor is not None:
+        reached_present = bool(pages) and since >= pages[-1].at
         try:
-            reply = yield from days.ask(key, cursor)
-            part, cursor = days.read(reply, covered_until, organization)
-            if cursor in cursors or len(parts) > (days.end - days.start) // DAYS.length + 1:
+            page = yield from query.page(cursor, since)
+            if page.end == since and (page.cursor in followed or len(pages) > _days(first_day, page.at)):
                 raise unreadable("its pages have no end")
-        except (openai.APIError, UnreadableUsageError) as error:
-            failure = error
+        except (openai.APIError, UsageSyncError) as error:
+            failure = None if reached_present else error  # a page after the last tells nothing that matters
             break
-        parts.append(part)
-        cursors.add(cursor)
-        covered_until, organization = part.end, organization or reply.organization
-        if part.start < part.end:
-            learn(part, reply)
-        more = cursor is not None
-    models = {model: at for part in parts for model, at in part.latest.items()}  # parts ascend
-    latest = _newest(models)
+        if reached_present and page.end == since:
+            break
+        followed.add(page.cursor)
+        pages.append(page)
+        read = read.merged(page.history.evidence)
+        since, cursor = page.end, page.cursor
+        learn(page)
+    end = max((page.at for page in pages), default=first_day)
+    covered = read.usage_read_until(first_day)
+    covered_until = covered or first_day
+    if failure is None and (covered is None or end - covered > _PRESENT):
+        failure = UsageSyncError(f"The API's answers do not show all usage of {covered_until.date()} (UTC).")
+    latest = max(
+        (page.newest for page in pages if page.newest is not None), key=lambda each: each.at, default=None
+    )
     precision = Precision.DAY if latest is not None else None
     if latest is not None and failure is None:
-        latest, precision = yield from _refined(latest, days, key, organization)
+        latest, precision = yield from _refined(latest, query)
     return UsageRead(
-        start=days.start,
-        end=days.end,
+        start=first_day,
+        end=end,
         covered_until=covered_until,
-        organization=organization,
         latest=latest,
         precision=precision,
-        models=len(models),
-        projects=frozenset().union(*(part.projects for part in parts)),
-        pages=len(parts),
+        models=len({model for page in pages for model in page.history.models}),
+        projects=frozenset().union(*(page.projects for page in pages)),
+        pages=len(pages),
         failure=failure,
     )
 
 
-def _refined(
-    latest: tuple[str, datetime], days: Range, key: str, organization: str | None
-) -> Flow[tuple[tuple[str, datetime], Precision]]:
+def _refined(latest: Inference, days: UsageQuery) -> Flow[tuple[Inference, Precision]]:
     """Find the smallest bucket of the latest inference; what can't be read leaves it as it is known."""
-    known = days.buckets
+    precision = days.buckets.precision
     for finer in (HOURS, MINUTES):
-        at = latest[1]
-        asked = Range(finer, at, at + min(known.length, days.end - at))
+        end = latest.at + latest.within
+        query = UsageQuery(finer, latest.at, end, days.organization, days.key)
         try:
-            reply = yield from asked.ask(key, None)
-            part, cursor = asked.read(reply, at, organization)
-        except (openai.APIError, UnreadableUsageError):
+            page = yield from query.page(None, latest.at)
+        except (openai.APIError, UsageSyncError):
             break
-        newest = _newest(part.latest)
-        if newest is None or cursor is not None:
+        newest = page.newest
+        # A later one may hide where the answer shows nothing.
+        if newest is None or page.history.evidence.usage_read_until(newest.at) != end:
             break
-        latest, known = newest, finer
-    return latest, known.precision
+        latest, precision = newest, finer.precision
+    return latest, precision
 
 
-def _newest(latest: Mapping[str, datetime]) -> tuple[str, datetime] | None:
-    """Return the model that was run last, and when; of several the one that sorts first."""
-    return max(sorted(latest.items()), key=lambda item: item[1], default=None)
+def _days(start: datetime, end: datetime) -> int:
+    return (end - start) // timedelta(days=1) + 1

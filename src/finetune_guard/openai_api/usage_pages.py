@@ -1,20 +1,24 @@
 """The pages of ``GET /organization/usage/completions``: what is asked, and what an answer tells.
 
-What was read without a gap proves that there were no other inferences. So a page that isn't as
-documented is refused as a whole: what can't be read must not pass for nothing.
+Usage that was read proves that there were no other inferences, so only what a page really shows counts as
+read: the time of the buckets that are there, up to the moment of the answer. A bucket with a row that may
+hide requests of a fine-tuned model proves nothing, and a page that isn't as documented is refused.
 
 No I/O and no clock here. https://platform.openai.com/docs/api-reference/usage/completions
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from finetune_guard.domain.errors import UnreadableUsageError
+from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
+from finetune_guard.domain.history import Evidence, History, Inference, Source, Span, united
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
@@ -25,6 +29,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMEOUT = timedelta(seconds=60)
 _MOST_REQUESTS = 10**12
 _LONGEST_PROJECT_ID = 128
+_MOST_AHEAD = timedelta(days=7)
+"""How far ahead of the answer's time a bucket may begin: a clock here may be slow."""
+_LIKE_FINE_TUNED = re.compile(r"(?:^|[:/.])ft[:-]")
 
 
 class Precision(StrEnum):
@@ -38,25 +45,6 @@ class Precision(StrEnum):
     def length(self) -> timedelta:
         """How long a bucket of that size is."""
         return timedelta(**{f"{self.value}s": 1})
-
-
-@dataclass(frozen=True)
-class UsagePart:
-    """What one page of daily buckets told about fine-tuned models.
-
-    Attributes:
-        start: From when on it tells of every inference, in UTC.
-        end: Until when it does, exclusive; never later than the end that was asked for.
-        latest: For each fine-tuned model, the start of its latest bucket with requests.
-        counts: How many requests of fine-tuned models each day (UTC) had; only days with some.
-        projects: The ids of the projects that made them.
-    """
-
-    start: datetime
-    end: datetime
-    latest: Mapping[str, datetime]
-    counts: Mapping[date, int]
-    projects: frozenset[str]
 
 
 class Buckets(NamedTuple):
@@ -79,95 +67,170 @@ MINUTES = Buckets(Precision.MINUTE, "1m", 60)
 
 
 @dataclass(frozen=True)
-class Range:
-    """A time that is asked for in buckets of one size; it starts where a bucket does."""
+class UsagePage:
+    """What one page told about the fine-tuned models of an organization.
+
+    Attributes:
+        history: The latest inference of each model, the requests of each day, and in ``usage_read`` the
+            stretches of time of which the page shows every request.
+        newest: The latest of those inferences; of several the model that sorts first.
+        projects: The ids of the projects that ran the models.
+        end: Where the last bucket ends, which may be after the answer.
+        at: When the API answered.
+        cursor: What the next page is asked for with; None after the last one.
+    """
+
+    history: History
+    newest: Inference | None
+    projects: frozenset[str]
+    end: datetime
+    at: datetime
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class UsageQuery:
+    """A time whose usage is asked for in buckets of one size.
+
+    Attributes:
+        buckets: The size.
+        start: Where the time begins; a bucket begins there, too.
+        end: Where it ends, exclusive; None to ask for everything up to the server's present.
+        organization: Whose usage it has to be.
+        key: The admin key to ask with.
+    """
 
     buckets: Buckets
     start: datetime
-    end: datetime
+    end: datetime | None
+    organization: str
+    key: str = field(repr=False)
 
-    def ask(self, key: str, cursor: str | None) -> Flow[Reply]:
-        """Ask for the page that ``cursor`` stands for; for the first one without."""
+    def page(self, cursor: str | None, since: datetime) -> Flow[UsagePage]:
+        """Ask for the page that ``cursor`` stands for, the first one without, and read it.
+
+        Raises:
+            openai.APIError: The API answered with an error.
+            UnreadableUsageError: The answer isn't as documented, or shows a time before ``since``.
+            UsageSyncError: The answer doesn't name the organization as the one whose usage it is.
+        """
         query: dict[str, object] = {
             "start_time": int(self.start.timestamp()),
-            "end_time": int(self.end.timestamp()),
             "bucket_width": self.buckets.width,
             "group_by": list(self.buckets.group_by),
             "limit": self.buckets.limit,
         }
+        if self.end is not None:
+            query["end_time"] = int(self.end.timestamp())
         if cursor is not None:
             query["page"] = cursor
-        reply = yield ApiCall("get", _PATH, query=query, timeout=_TIMEOUT, key=key)
+        reply = yield ApiCall("get", _PATH, query=query, timeout=_TIMEOUT, key=self.key)
         assert reply is not None
-        return reply
+        return self.read(reply, since)
 
-    def read(self, reply: Reply, since: datetime, organization: str | None) -> tuple[UsagePart, str | None]:
-        """Return what a page tells from ``since`` on, and the cursor of the next; None after the last."""
+    def read(self, reply: Reply, since: datetime) -> UsagePage:
+        """Return what an answer tells; see ``page``."""
+        if reply.organization != self.organization:
+            raise _not_of(self.organization, reply.organization)
         body = reply.body
         if not isinstance(body, Mapping) or not isinstance(body.get("data"), list):
             raise unreadable("it is no list of buckets")
-        if None not in (organization, reply.organization) and organization != reply.organization:
-            raise unreadable("its pages are of different organizations")
-        cursor, until = _cursor(body), since
-        latest: dict[str, datetime] = {}
-        counts: dict[date, int] = {}
+        at = reply.at.replace(microsecond=0)
+        shown_until = min(self.end or at, at)
+        latest: dict[str, tuple[datetime, datetime]] = {}
+        daily: dict[date, dict[Source, int]] = {}
         projects: set[str] = set()
-        fine_tunes: dict[str, bool] = {}
+        spans: list[Span] = []
+        until = since
         for bucket in body["data"]:
-            start, end, rows = self._bucket(bucket, until)
-            for model, count, project in _requests(rows, fine_tunes):
-                latest[model] = start
-                counts[start.date()] = counts.get(start.date(), 0) + count
-                if isinstance(project, str) and project.isprintable() and len(project) <= _LONGEST_PROJECT_ID:
-                    projects.add(project)
-            until = min(end, self.end)
-        until = until if cursor is not None else self.end
-        return UsagePart(since, until, latest, counts, frozenset(projects - {""})), cursor
+            start, until, rows = self._bucket(bucket, until, self.end or at + _MOST_AHEAD)
+            shows_all = start < shown_until
+            for row in rows:
+                try:
+                    used = _requests_in(row)
+                except UnreadableUsageError:
+                    shows_all = False
+                    continue
+                if used is not None:
+                    model, count, project = used
+                    latest[model] = start, until
+                    counts = daily.setdefault(start.date(), {Source.USAGE_API: 0})
+                    counts[Source.USAGE_API] += count
+                    projects |= _sane_project(project)
+            if shows_all:
+                spans.append(Span(start=start, end=min(until, shown_until)))
+        models = {
+            model: self._inference(model, start, min(end, shown_until) if start < shown_until else end)
+            for model, (start, end) in latest.items()
+        }
+        newest = max((models[model] for model in sorted(models)), key=lambda each: each.at, default=None)
+        history = History(
+            evidence=Evidence(
+                organization=self.organization,
+                last_inference=newest,
+                fine_tuned_by=min((each.at for each in models.values()), default=None),
+                usage_read=united(spans),
+            ),
+            models=models,
+            daily=daily,
+        )
+        return UsagePage(history, newest, frozenset(projects), until, at, _cursor(body))
 
-    def _bucket(self, bucket: Any, since: datetime) -> tuple[datetime, datetime, list[Any]]:
-        """Return start, end and rows of a bucket that begins at ``since`` or later."""
+    def _inference(self, model: str, start: datetime, end: datetime) -> Inference:
+        return Inference(
+            organization=self.organization, model=model, at=start, source=Source.USAGE_API, within=end - start
+        )
+
+    def _bucket(self, bucket: Any, since: datetime, until: datetime) -> tuple[datetime, datetime, list[Any]]:
+        """Return start, end and rows of a bucket that begins at ``since`` or later, and before ``until``."""
         if not isinstance(bucket, Mapping) or not isinstance(bucket.get("results"), list):
             raise unreadable("a bucket has no list of results")
         start, end = _moment(bucket.get("start_time")), _moment(bucket.get("end_time"))
         length = self.buckets.length
         if (start - self.start) % length or not timedelta(0) < end - start <= length:
             raise unreadable("a bucket is not of the size that was asked for")
-        if not since <= start < self.end:
+        if not since <= start < until:
             raise unreadable("a bucket is out of order or was not asked for")
         return start, end, bucket["results"]
 
 
-def _requests(rows: list[Any], fine_tunes: dict[str, bool]) -> Iterator[tuple[str, int, object]]:
-    """Yield model, number and project of the requests of fine-tuned models.
+def _requests_in(row: Any) -> tuple[str, int, object] | None:
+    """Return model, number and project of a row's requests of a fine-tuned model; None if it has none.
 
-    Rows of other models, and those without requests, mean nothing here. One that could hide requests of
-    a fine-tuned model makes the page unreadable. ``fine_tunes`` remembers which models are some.
+    Raises:
+        UnreadableUsageError: The row may hide requests of a fine-tuned model.
     """
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise unreadable("a result is no object")
-        model, count = row.get("model"), row.get("num_model_requests")
-        if isinstance(model, str):
-            if model not in fine_tunes:
-                fine_tunes[model] = FineTunedModel.parse(model) is not None
-            if not fine_tunes[model]:
-                continue
-        if type(count) is not int or not 0 <= count <= _MOST_REQUESTS:
-            raise unreadable("a result has no number of requests")
-        if count == 0:
-            continue
-        if not isinstance(model, str):
-            raise unreadable("requests are not told apart by model")
-        yield model, count, row.get("project_id")
+    if not isinstance(row, Mapping):
+        raise unreadable("a result is no object")
+    model, count = row.get("model"), row.get("num_model_requests")
+    is_fine_tuned = _is_fine_tuned(model) if isinstance(model, str) else None
+    if is_fine_tuned is False:
+        return None
+    if type(count) is not int or not 0 <= count <= _MOST_REQUESTS:
+        raise unreadable("a result has no number of requests")
+    if count == 0:
+        return None
+    if is_fine_tuned is None:
+        raise unreadable("requests are not told apart by model")
+    return str(model), count, row.get("project_id")
+
+
+@lru_cache(maxsize=10_000)
+def _is_fine_tuned(model: str) -> bool | None:
+    """Whether ``model`` is a fine-tuned one; None for an id that looks like one and can't be read."""
+    if FineTunedModel.parse(model) is not None:
+        return True
+    return None if not model.strip() or _LIKE_FINE_TUNED.search(model) else False
+
+
+def _sane_project(project: object) -> set[str]:
+    is_sane = isinstance(project, str) and project.isprintable() and 0 < len(project) <= _LONGEST_PROJECT_ID
+    return {str(project)} if is_sane else set()
 
 
 def _cursor(body: Mapping[str, Any]) -> str | None:
-    more, cursor = body.get("has_more"), body.get("next_page")
-    if more is False:
-        return None
-    if more is not True or not is_cursor(cursor):
-        raise unreadable("it doesn't say whether and where it goes on")
-    return str(cursor)
+    cursor = body.get("next_page")
+    return cursor if body.get("has_more") is not False and is_cursor(cursor) else None
 
 
 def _moment(second: object) -> datetime:
@@ -180,3 +243,17 @@ def _moment(second: object) -> datetime:
 def unreadable(why: str) -> UnreadableUsageError:
     """Return the error that says why an answer is not what is documented."""
     return UnreadableUsageError(f"The API's answer is not a page of usage as it is documented: {why}.")
+
+
+def _not_of(ours: str, theirs: str | None) -> UsageSyncError:
+    if theirs is None:
+        return UsageSyncError(
+            f"The API's answer does not name the organization whose usage it is, so nobody can tell whether "
+            f"it is {ours}. Nothing of it was kept.",
+            remedy="A gateway may strip the openai-organization header: read the usage from api.openai.com.",
+        )
+    return UsageSyncError(
+        f"The admin key belongs to the organization {theirs}, the client's key to {ours}. Nothing of its "
+        "usage was kept.",
+        remedy=f"Use an admin key of {ours}.",
+    )

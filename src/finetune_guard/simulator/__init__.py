@@ -20,5 +20,6 @@ from finetune_guard.simulator.faults import Fault
 from finetune_guard.simulator.foreground import serve
 from finetune_guard.simulator.organizations import Organization
 from finetune_guard.simulator.server import Simulator
+from finetune_guard.simulator.usage_flaws import UsageFlaw
 
-__all__ = ["Fault", "Organization", "ServedCall", "SimulatedClock", "Simulator", "serve"]
+__all__ = ["Fault", "Organization", "ServedCall", "SimulatedClock", "Simulator", "UsageFlaw", "serve"]

@@ -168,6 +168,8 @@ class Desk:
 
 
 def _spoil(answer: Answer, fault: Fault) -> Answer:
+    if fault.usage is not None and isinstance(answer.body, dict) and answer.body.get("object") == "page":
+        answer = replace(answer, body=fault.usage.spoil(answer.body))
     if not fault.malformed:
         return answer
     if answer.events is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finetune_guard.simulator.answers import TRAINING_NOT_AVAILABLE, Answer, error_body
+from finetune_guard.simulator.usage_flaws import UsageFlaw
 
 JOBS = "/v1/fine_tuning/jobs"
 
@@ -19,8 +20,8 @@ class Fault(BaseModel):
 
     A fault that gives ``status``, ``body``, ``code`` or ``message`` answers in the API's place: the call
     has no effect, an inference does not count. One that only gives ``delay``, ``headers``,
-    ``cut_after`` or ``malformed`` does that to the real answer: the call has had its effect. One that
-    gives nothing of these answers 500.
+    ``cut_after``, ``malformed`` or ``usage`` does that to the real answer: the call has had its effect.
+    One that gives nothing of these answers 500.
 
     Attributes:
         path: The path of the calls, with ``/v1``; a ``*`` at the end stands for anything.
@@ -33,6 +34,7 @@ class Fault(BaseModel):
         delay: Real seconds to wait before anything else.
         cut_after: Bytes of a plain body, or events of a stream, after which the connection is cut.
         malformed: Whether to send JSON that breaks off in the middle, in a complete body.
+        usage: What is wrong with the page of usage that is the real answer.
         code: ``error.code`` of the answer.
         message: ``error.message`` of the answer.
         kind: ``error.type`` of the answer.
@@ -50,6 +52,7 @@ class Fault(BaseModel):
     delay: Annotated[float, Field(ge=0)] = 0.0
     cut_after: Annotated[int, Field(ge=0)] | None = None
     malformed: bool = False
+    usage: UsageFlaw | None = None
     code: str | None = None
     message: str | None = None
     kind: str | None = None
@@ -125,7 +128,7 @@ class Fault(BaseModel):
         """The answer in the API's place; None when the API is to answer itself."""
         asked = (self.status, self.body, self.code, self.message, self.kind)
         if all(value is None for value in asked):
-            if self.delay or self.headers or self.malformed or self.cut_after is not None:
+            if self.delay or self.headers or self.malformed or self.usage or self.cut_after is not None:
                 return None
             return Fault(path=self.path, status=500).answer
         status = self.status or 500

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from finetune_guard.simulator.answers import Answer, invalid, missing
 from finetune_guard.simulator.ledger import MINUTE, Tally, Use
 from finetune_guard.simulator.provider import Call
+from finetune_guard.simulator.usage_flaws import SPARE_CURSOR
 
 GROUPS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
 _CURSOR = "page_"
@@ -81,6 +82,8 @@ def completions(call: Call) -> Answer:
         end = call.timestamp + 1  # what was served in this second is there too
     elif end <= start:
         raise invalid("end_time", "expected a time after start_time")
+    if call.query.get("page") == SPARE_CURSOR:
+        return Answer({"object": "page", "data": [], "has_more": False, "next_page": None})
     first = _page_start(call, start - start % MINUTE, end)
     spans = _spans(first, end, width, _limit(call, width))
     after = spans[-1][1] if spans else end
