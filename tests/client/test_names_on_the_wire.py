@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import openai
 import pytest
 import respx
 
-from finetune_guard import GuardConfig, Inference, NotEligibleError
+from finetune_guard import FineTuningRefusedError, GuardConfig, Inference, NotEligibleError
 from finetune_guard.domain.history import Activity
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
@@ -34,6 +35,7 @@ class Api:
         organizations: For each key the slug and the id of its organization.
         project: What the answers say in ``openai-project``; nothing when None.
         strips: Whether the answers' headers are lost.
+        refuses: The slugs of organizations that may not create jobs.
         has_models: Whether the list of models holds a fine-tuned one, so that no jobs need to be looked at.
     """
 
@@ -41,6 +43,7 @@ class Api:
     project: str | None = None
     strips: bool = False
     has_models: bool = False
+    refuses: set[str] = field(default_factory=set)
 
     def __call__(self, request):
         slug, own_id = self.organizations[request.headers["authorization"].removeprefix("Bearer ")]
@@ -54,6 +57,9 @@ class Api:
         headers = {} if self.strips else {"openai-organization": slug}
         if self.project is not None and not self.strips:
             headers["openai-project"] = self.project
+        if request.method == "POST" and request.url.path.endswith("/jobs") and slug in self.refuses:
+            error = {"code": "training_not_available", "message": "No longer available."}
+            return respx.MockResponse(403, json={"error": error}, headers=headers)
         if request.url.path.endswith("/fine_tuning/jobs"):
             body = job if request.method == "POST" else {"object": "list", "data": [job], "has_more": False}
         elif request.url.path.endswith("/models"):
@@ -226,6 +232,27 @@ async def test_a_key_that_moves_to_another_organization(api, open_client, kept):
     await done(colleague.guard.check(refresh=True))
     assert "acme" == await last_model(colleague)
     assert "globex" == await last_model(client)
+
+
+@pytest.mark.parametrize("stored", ["a lapse", "a refusal"])
+async def test_a_key_that_moved_is_not_stopped_by_what_is_stored(api, open_client, clock, stored):
+    """Before a job is stopped for a key's stored organization, the API is asked whose the key is now."""
+    client = open_client("sk-acme")
+    await run(client, "acme")
+    if stored == "a lapse":
+        clock.advance(timedelta(days=62))
+    else:
+        api.refuses.add("acme-1")
+        with pytest.raises(FineTuningRefusedError):
+            await create(client)
+        await done(client.guard.flush())
+    await run(open_client("sk-globex"), "globex")
+    with pytest.raises(NotEligibleError):
+        await create(open_client("sk-acme", elsewhere=True))
+    api.organizations["sk-acme"] = ("globex-2", GLOBEX)
+    moved = open_client("sk-acme", elsewhere=True)
+    await create(moved)
+    assert "globex-2" == (await done(moved.guard.check())).organization
 
 
 async def test_a_gateway_that_strips_headers(api, open_client, kept):

@@ -284,9 +284,14 @@ class Guard:
         eligibility, creates = self.decider.decide(credentials), isinstance(call, JobCreation)
         failures: list[Failure] = []
         listing: Listing | None = None
-        may_ask = creates and eligibility.reason in ASKABLE
+        may_ask = creates and (
+            eligibility.reason in ASKABLE
+            or (eligibility.reason is Reason.REFUSED and not self._identification.is_confirmed(credentials))
+        )
         if may_ask:
-            credentials, listing = yield from self._identification.identify(credentials, again=False)
+            credentials, listing = yield from self._identification.identify(
+                credentials, again=False, confirm=True
+            )
             if listing is not None and listing.reply is None and listing.failure is not None:
                 failures.append(listing.failure)
             eligibility = self.decider.decide(credentials)

@@ -22,15 +22,30 @@ class Identification:
         self._ends = ends
         self._asked: set[Credentials] = set()
 
-    def identify(self, credentials: Credentials, *, again: bool) -> Flow[tuple[Credentials, Listing | None]]:
+    def is_confirmed(self, credentials: Credentials) -> bool:
+        """Whether this process has asked, or seen an answer that names the organization.
+
+        What a store remembers of a key may be out of date: keys move to other organizations.
+        """
+        return credentials in self._asked or self._recorder.answered(credentials) is not None
+
+    def identify(
+        self, credentials: Credentials, *, again: bool, confirm: bool = False
+    ) -> Flow[tuple[Credentials, Listing | None]]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 
         Returns the credentials as they were really sent, since a callable key is known only then, and
         what the API listed; None where it wasn't asked.
+
+        Args:
+            credentials: Whose organization is looked for.
+            again: Whether to ask in any case.
+            confirm: Whether to ask where only the store knows the organization.
         """
-        if not again and (
-            credentials in self._asked or self._decider.organization_of(credentials) is not None
-        ):
+        is_known = self.is_confirmed(credentials) or (
+            not confirm and self._decider.organization_of(credentials) is not None
+        )
+        if is_known and not again:
             return credentials, None
         found = yield from read_listing()
         if found.reply is None:  # an error's answer has told whose they are as well, if it named that
