@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from finetune_guard import Eligibility
 from tests.support.constants import BASE
 
 
@@ -49,10 +51,30 @@ def test_an_open_window(run, ask, model, clock):
         "answering (the hour and the time zone are not published)"
     ) in result.stdout.splitlines()
     assert (
-        "                2027-01-14, in 154 days: 1 model ends, ±1 day: it stops answering"
+        "                2027-01-14, in 154 days: 1 model known here ends, ±1 day: it stops answering; "
+        "finetune-guard models lists all that the key can see"
     ) in result.stdout.splitlines()
     assert "Nothing now." == told["What to do"]
     assert "Only programs that share this history were seen." in told["Coverage"]
+
+
+def test_json_holds_what_is_shown(run, ask, model, clock):
+    """Programs read the eligibility, the dates, the models' ends and the advice, in the same words."""
+    ask(model)
+    clock.advance(timedelta(days=50))
+    told, shown = json.loads(run("status", "--json").stdout), run("status").stdout
+    assert "acme-cli" == Eligibility.model_validate(told["eligibility"]).organization
+    assert list(legend(shown)) == [
+        each["day"] or f"{datetime.fromisoformat(each['at']):%Y-%m-%d %H:%M UTC}" for each in told["dates"]
+    ]
+    assert ["2026-10-02T09:00:00+00:00", None] == [each["at"] for each in told["dates"] if each["to_come"]][
+        :2
+    ]
+    assert [{"day": "2027-01-14", "models": [model], "replacements": ["gpt-6-luna"], "tunable": []}] == told[
+        "models_end"
+    ]
+    for name, fact in (("rule", "Rule"), ("coverage", "Coverage"), ("what_to_do", "What to do")):
+        assert facts(shown)[fact] == told[name]
 
 
 def test_a_window_that_closes_soon(run, ask, model, clock):
@@ -146,15 +168,15 @@ def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
     for each in (model, old, *models):
         ask(each)
     output = run("status").stdout
-    assert "1 model ends, ±1 day" in legend(output)["2026-10-23"]
-    assert "3 models end, ±1 day" in legend(output)["2027-01-14"]
+    assert "1 model known here ends, ±1 day" in legend(output)["2026-10-23"]
+    assert "3 models known here end, ±1 day" in legend(output)["2027-01-14"]
     assert (
         "gpt-5.6-terra, which can't be fine-tuned, for what ends on 2026-10-23"
         == facts(output)["Replacement"]
     )
     clock.set(datetime(2026, 11, 22, tzinfo=timezone.utc))
     output = run("status").stdout
-    assert legend(output)["2026-10-23"].startswith("1 model ended, ±1 day")
+    assert legend(output)["2026-10-23"].startswith("1 model known here ended, ±1 day")
     assert (
         "gpt-6-luna, which can't be fine-tuned, for what ends on 2027-01-14" == facts(output)["Replacement"]
     )

@@ -1,11 +1,14 @@
-"""``finetune-guard status``: the whole picture of one organization."""
+"""``finetune-guard status``: verdict, dates, evidence and advice for one organization."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import typer
+from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_by
@@ -25,6 +28,23 @@ _COMMANDS = {
 }
 
 
+@dataclass(frozen=True)
+class _Status:
+    """What is told about an organization.
+
+    Attributes:
+        eligibility: The decision.
+        ends: When the models that the history knows end.
+        line: The dates of the policy, of the window and of models, in order.
+        advice: What to do, in words.
+    """
+
+    eligibility: Eligibility
+    ends: tuple[DayOfEnds, ...]
+    line: tuple[Moment, ...]
+    advice: str
+
+
 def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
     """Show whether fine-tuning jobs can be created, why, until when, and what to do.
 
@@ -33,31 +53,52 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
+    ends = _ends(connection, eligibility)
+    line = moments(eligibility, connection.config.policy, ends)
+    told = _Status(eligibility, ends, line, _what_to_do(connection, eligibility))
     if as_json:
-        typer.echo(eligibility.model_dump_json())
+        typer.echo(json.dumps(_as_json(connection, told)))
     else:
-        _draw(connection, eligibility)
+        _draw(connection, told)
 
 
-def _draw(connection: Connection, eligibility: Eligibility) -> None:
+def _draw(connection: Connection, told: _Status) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    screen = render.Screen()
-    policy, now = connection.config.policy, eligibility.checked_at
-    ends = _ends(connection, eligibility)
-    line = moments(eligibility, policy, ends)
-    axis, legend = render.timeline(line, now, screen.drawing_width)
+    screen, eligibility = render.Screen(), told.eligibility
+    axis, legend = render.timeline(told.line, eligibility.checked_at, screen.drawing_width)
     rows = [
         ("Organization", eligibility.organization or "not known yet for this key"),
         ("Last inference", _last_inference(eligibility)),
         ("Coverage", _coverage(connection, eligibility)),
-        ("Rule", rule(eligibility, policy)),
-        *_next_dates(coming(line, eligibility)[:_MOST_DATES], eligibility),
-        *_replacements(ends, eligibility),
-        ("What to do", _what_to_do(connection, eligibility)),
+        ("Rule", rule(eligibility, connection.config.policy)),
+        *_next_dates(coming(told.line, eligibility)[:_MOST_DATES], eligibility),
+        *_replacements(told.ends, eligibility),
+        ("What to do", told.advice),
     ]
     headline = render.headline(eligibility.verdict, cause(eligibility))
     screen.draw(headline, "", axis, legend, "", render.facts(rows))
+
+
+def _as_json(connection: Connection, told: _Status) -> dict[str, object]:
+    return {
+        "eligibility": told.eligibility.model_dump(mode="json"),
+        "why": cause(told.eligibility),
+        "rule": rule(told.eligibility, connection.config.policy),
+        "coverage": _coverage(connection, told.eligibility),
+        "dates": [
+            {
+                "kind": each.mark.value,
+                "day": each.day.isoformat() if each.day is not None else None,
+                "at": each.at.isoformat() if each.day is None else None,
+                "text": each.text,
+                "to_come": each in coming(told.line, told.eligibility),
+            }
+            for each in told.line
+        ],
+        "models_end": TypeAdapter(tuple[DayOfEnds, ...]).dump_python(told.ends, mode="json"),
+        "what_to_do": told.advice,
+    }
 
 
 def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, ...]:

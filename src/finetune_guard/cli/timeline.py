@@ -1,4 +1,4 @@
-"""The dates that matter to an organization, in their order. No I/O and no clock."""
+"""The dates that matter to an organization, in order. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -99,11 +99,13 @@ def _shown(ends: Sequence[DayOfEnds], now: datetime) -> list[DayOfEnds]:
 
 def _end(ends: DayOfEnds, now: datetime) -> Moment:
     at = datetime(ends.day.year, ends.day.month, ends.day.day, tzinfo=timezone.utc)
-    one, number = len(ends.models) == 1, f"{len(ends.models):,} model{'' if len(ends.models) == 1 else 's'}"
+    one = len(ends.models) == 1
+    number = f"{len(ends.models):,} model{'' if one else 's'} known here"
     is_over = ends.day < now.date()
-    text = f"{number} {'ended' if is_over else 'ends' if one else 'end'}"
-    who = "it stops answering" if one else "they stop answering; finetune-guard models lists them"
-    return Moment(Mark.SHUTDOWN, at, f"{text}, ±1 day", ends.day, meaning=f"{text}, ±1 day: {who}")
+    text = f"{number} {'ended' if is_over else 'ends' if one else 'end'}, ±1 day"
+    who = f"{'it stops' if one else 'they stop'} answering"
+    meaning = f"{text}: {who}; finetune-guard models lists all that the key can see"
+    return Moment(Mark.SHUTDOWN, at, text, ends.day, meaning=meaning)
 
 
 def _change(phase: Phase) -> str:
