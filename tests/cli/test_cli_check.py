@@ -4,6 +4,8 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 
+import pytest
+
 from finetune_guard import Eligibility, Reason, Verdict
 from tests.cli.cli_facts import EXAMPLE
 
@@ -36,6 +38,22 @@ def test_the_policys_end_is_exit_3(run, clock):
     result = run("check")
     assert 3 == result.exit_code
     assert "2027-01-06" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("on", "least", "code"), [((2026, 9, 1), "30d", 0), ((2026, 9, 1), "32d", 8), ((2026, 12, 20), "30d", 8)]
+)
+def test_too_little_time_left_is_exit_8(run, ask, model, clock, on, least, code):
+    """--min-remaining fails while something can still be done: before the window or January 6 closes."""
+    ask(model)
+    clock.set(datetime(*on, tzinfo=timezone.utc))
+    if on[1] == 12:
+        ask(model)
+    result = run("check", "--min-remaining", least)
+    assert code == result.exit_code
+    assert result.stdout.startswith("eligible: ")
+    assert bool(code) == ("less than the" in result.stdout)
+    assert 2 == run("check", "--min-remaining", "soon").exit_code
 
 
 def test_what_is_not_known_is_exit_4(run):

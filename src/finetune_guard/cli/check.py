@@ -1,4 +1,4 @@
-"""``finetune-guard check``: one line for a script, or two, and an exit code."""
+"""``finetune-guard check``: the verdict in a line or two, and as an exit code for scripts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
-from finetune_guard.cli.verdict import in_words
+from finetune_guard.cli.timeline import span
+from finetune_guard.cli.verdict import in_words, jobs_until
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.enforcement import moment
 
-_WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.OK)
+_WORST_FIRST = (
+    ExitCode.INELIGIBLE,
+    ExitCode.MODEL_ENDS,
+    ExitCode.UNKNOWN,
+    ExitCode.CLOSES_SOON,
+    ExitCode.OK,
+)
 
 
 def check(
@@ -33,27 +41,39 @@ def check(
         str | None,
         typer.Option(help="How long a fine-tune of --base that is made now has to live, such as 30d or 12h."),
     ] = None,
+    min_remaining: Annotated[
+        str | None,
+        typer.Option(help="For how long jobs have to be possible still, such as 14d, if nothing changes."),
+    ] = None,
     refresh: Refresh = False,
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Say in one line whether fine-tuning jobs can be created and, with --base, in another for how long.
 
-    Exit codes: 0 eligible, 3 ineligible, 4 unknown, 5 eligible or unknown, but the base model is gone or
-    its fine-tunes live too short, 2 no key or a wrong setting, 1 failure. A base whose end no source tells
-    is unknown, and only with --min-lifetime is that exit 4. FINETUNE_GUARD_MIN_MODEL_LIFETIME counts where
-    --min-lifetime is not given. Without --refresh nothing is asked of the API.
+    Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, but the base model is gone
+    or its fine-tunes live too short; 8 eligible, but for less than --min-remaining; 2 no key or a wrong
+    setting; 1 failure. With more than one of them the first of 3, 5, 4 and 8 counts. A base whose end no
+    source tells is not known, and only with --min-lifetime is that exit 4.
+    FINETUNE_GUARD_MIN_MODEL_LIFETIME counts where --min-lifetime is not given. Without --refresh nothing is
+    asked of the API.
     """
-    least = _duration(min_lifetime)
+    least, needed = _duration("--min-lifetime", min_lifetime), _duration("--min-remaining", min_remaining)
     if least is not None and base is None:
         raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
     codes = {OF_VERDICT[eligibility.verdict]}
+    until = jobs_until(eligibility)
+    if needed is not None and until is not None and until - eligibility.checked_at < needed:
+        codes.add(ExitCode.CLOSES_SOON)
     if base is None:
         _tell(connection, eligibility, as_json=as_json)
     else:
         codes.add(_look_at(connection, eligibility, base, least, as_json=as_json))
+    if ExitCode.CLOSES_SOON in codes and needed is not None:
+        said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
+        typer.echo(said, err=as_json)
     if connection.forgets is not None:
         typer.echo(f"Note: {connection.forgets}", err=True)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
@@ -87,11 +107,11 @@ def _look_at(
     return outlook.exit_code
 
 
-def _duration(text: str | None) -> timedelta | None:
+def _duration(option: str, text: str | None) -> timedelta | None:
     if text is None:
         return None
     try:
         read: timedelta = TypeAdapter(Duration).validate_python(text)
     except ValidationError as error:
-        raise config_error("--min-lifetime", error, fields={}) from None
+        raise config_error(option, error, fields={}) from None
     return read

@@ -18,10 +18,9 @@ import typer
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.verdict import in_words
-from finetune_guard.client.background.check import BackgroundCheck, CheckResult
-from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.client.background.check import CheckResult
+from finetune_guard.client.background.foreground import ForegroundCheck
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.rules.background_delay import is_over
 from finetune_guard.rules.enforcement import cause, moment
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -47,15 +46,13 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
     Raises:
         SetupError: The API doesn't accept the key, or the heartbeat can't be written.
     """
-    # The stub of the client shows users' part only.
-    client: Any = connection.client
-    check = BackgroundCheck(client.guard._engine, connection.config.keep_alive or KeepAlive(), model)  # noqa: SLF001
+    check = ForegroundCheck(connection.client, model)
     told = ""
     try:
         with _stoppable():
             _must_be_writable(heartbeat)
             while True:
-                result = client._guard_drive(check.run(client._guard_credentials()))  # noqa: SLF001
+                result = check.run()
                 if _is_well(result):
                     _beat(heartbeat)
                 line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
@@ -66,7 +63,8 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
                 told = line
                 if is_over(result.eligibility):
                     return
-                if result.failure is not None and _is_locked_out(client, result.failure):
+                cause_of_failure = result.failure.__cause__ if result.failure is not None else None
+                if isinstance(cause_of_failure, openai.AuthenticationError):
                     raise SetupError(_WRONG_KEY) from result.failure
                 time.sleep(result.next_in.total_seconds())
     except _StoppedError:
@@ -114,14 +112,6 @@ def _as_json(result: CheckResult) -> str:
             "next_look_in": round(result.next_in / timedelta(seconds=1), 3),
         }
     )
-
-
-def _is_locked_out(client: Any, failure: KeepAliveError) -> bool:
-    """Whether the key is what keeps everything from being sent."""
-    error: object = failure.__cause__
-    if not failure.attempts:  # the models could not be asked for, perhaps for the same reason
-        error = client._guard_drive(read_listing()).failure  # noqa: SLF001
-    return isinstance(error, openai.AuthenticationError)
 
 
 def _is_well(result: CheckResult) -> bool:
