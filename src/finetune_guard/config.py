@@ -224,9 +224,10 @@ class GuardConfig(BaseSettings):
     @classmethod
     def _renewal_fits_the_window(cls, keep_alive: KeepAlive | None, info: ValidationInfo) -> KeepAlive | None:
         policy = info.data.get("policy")
-        window = policy.window if policy is not None else None
-        if keep_alive is not None and window is not None and keep_alive.renew_within >= window:
-            raise ValueError(f"renew_within must be shorter than the policy's window of {window.days} days")
+        windows = [phase.window for phase in policy.phases if phase.window] if policy is not None else []
+        if keep_alive is not None and windows and keep_alive.renew_within >= min(windows):
+            days = min(windows) / timedelta(days=1)
+            raise ValueError(f"renew_within must be shorter than the policy's window of {days:g} days")
         return keep_alive
 
     def open_store(self) -> Store:

@@ -57,6 +57,14 @@ def test_when_it_is_due(last, now, due):
     assert due is is_due(KeepAlive(), decide(OPENAI_SELF_SERVE, evidence(last), now))
 
 
+def test_one_that_was_just_sent_is_enough():
+    """Where the window is shorter than ``renew_within``, it is due after half of the window."""
+    short = OPENAI_SELF_SERVE.phases[2].model_copy(update={"window": timedelta(days=10)})
+    policy = OPENAI_SELF_SERVE.model_copy(update={"phases": (OPENAI_SELF_SERVE.phases[0], short)})
+    found = [is_due(KeepAlive(), decide(policy, evidence(at(0)), at(day))) for day in (0, 4, 5, 9, 10)]
+    assert [False, False, True, True, True] == found
+
+
 @pytest.mark.parametrize(
     "reason", [Reason.REFUSED, Reason.CLOSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED]
 )

@@ -27,14 +27,26 @@ def admitted(
         NotEligibleError: The call is stopped.
         FineTuningRefusedError: The API refused it by its policy, which is remembered.
     """
-    admission = yield from decision
-    warnings = admit(call, admission, guard, client)
+    try:
+        admission = yield from decision
+    except openai.OpenAIError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- our failure must not be the end of the user's call
+        client._finetune_guard.complain(error)  # noqa: SLF001 -- its other half
+        warnings = []
+    else:
+        warnings = admit(call, admission, guard, client)
     try:
         yield UserCall(tuple(warnings))
     except openai.PermissionDeniedError as error:
         if not is_refused_creation(call, error):
             raise
-        raise refusal_error(error, guard, credentials) from error
+        try:
+            refusal = refusal_error(error, guard, credentials)
+        except Exception as failure:  # noqa: BLE001 -- as above
+            client._finetune_guard.complain(failure)  # noqa: SLF001 -- as above
+            raise error from error.__cause__
+        raise refusal from error
 
 
 def admit(call: GuardedCall, admission: Admission, guard: Guard, client: Any) -> list[FineTuneGuardWarning]:

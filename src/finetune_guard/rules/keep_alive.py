@@ -120,6 +120,7 @@ class KeepAlivePlan(BaseModel):
 def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
 
+    Where ``renew_within`` is as long as the window or longer, half of the window counts instead.
     A window that outlives the creation of jobs needs no renewal. Where the API has refused, nothing is
     sent without being asked for: it would cost money at every try, and whether it helps is not published.
     """
@@ -130,7 +131,12 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
     if closes is not None and ends is not None and closes.date() - ends > _AFTER_THE_END:
         return False  # it is open for as long as jobs can be created
-    return eligibility.remaining is None or eligibility.remaining <= keep_alive.renew_within
+    if eligibility.remaining is None:
+        return True
+    window, renew_within = eligibility.phase.window, keep_alive.renew_within
+    if window is not None and renew_within >= window:  # else it would be due again as soon as it was sent
+        renew_within = window / 2
+    return eligibility.remaining <= renew_within
 
 
 def within(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:

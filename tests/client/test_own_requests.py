@@ -1,0 +1,104 @@
+"""The guard's own requests: how they are made, and what becomes of the user's call when they fail."""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime, timezone
+
+import openai
+import pytest
+
+from finetune_guard import NoInferenceRecordedError
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import done
+from tests.support.constants import BASE
+
+pytestmark = pytest.mark.anyio
+
+JOB = {"model": BASE, "training_file": "file-x"}
+API = "https://api.openai.com/v1"
+
+
+async def test_they_take_over_what_the_call_is_sent_with(way, wire, configured, closing):
+    """A gateway's headers and query parameters go along; what describes the call's own body doesn't."""
+    for path in ("/models", "/fine_tuning/jobs"):
+        wire.get(f"{API}{path}").respond(200, json={"object": "list", "data": []})
+    client = closing(way.guarded(api_key="sk-test", guard=configured(on_unknown="allow")))
+    created = wire.post(f"{API}/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
+    headers = {"X-Tenant": "blue", "Idempotency-Key": "once", "Content-Language": "en"}
+    await done(
+        client.fine_tuning.jobs.with_raw_response.create(
+            **JOB, extra_headers=headers, extra_query={"region": "eu"}
+        )
+    )
+    *asked, job = [call.request for call in wire.calls]
+    assert 1 == len(created.calls)
+    assert [("blue", "eu")] * len(asked) == [
+        (request.headers["x-tenant"], request.url.params["region"]) for request in asked
+    ]
+    assert asked
+    assert "once" == job.headers["idempotency-key"]
+    assert not any(
+        name in request.headers
+        for request in asked
+        for name in ("idempotency-key", "content-language", "x-stainless-raw-response")
+    )
+
+
+async def test_they_share_the_calls_timeout(client, sim):
+    """A question that isn't answered ends with the call's timeout; what is then not known is named."""
+    sim.fault(Fault(path="/v1/models", method="GET", delay=600, times=None))
+    sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", delay=600, times=None))
+    with pytest.raises(NoInferenceRecordedError, match="could not be asked: no answer in time") as caught:
+        await done(client.fine_tuning.jobs.create(**JOB, timeout=0.5))
+    assert isinstance(caught.value.__cause__, openai.APITimeoutError)
+
+
+async def test_a_failure_is_named_and_chained(client, sim):
+    """Where the API doesn't serve this country, the error says that, and not only what is unknown."""
+    refused = {"status": 403, "code": "unsupported_country_region_territory", "times": None, "method": "GET"}
+    sim.fault(Fault(path="/v1/*", **refused))
+    with pytest.raises(NoInferenceRecordedError, match="403 unsupported_country_region_territory") as caught:
+        await done(client.fine_tuning.jobs.create(**JOB))
+    assert isinstance(caught.value.__cause__, openai.PermissionDeniedError)
+
+
+def closed_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({"api_key": "sk-wrong"}, openai.AuthenticationError),
+        ({"organization": "org-wrong"}, openai.AuthenticationError),
+        ({"api_key": "sk-line\nbreak"}, openai.APIConnectionError),
+        ({"base_url": "nobody"}, openai.APIConnectionError),
+    ],
+    ids=["key", "organization", "line break", "nobody there"],
+)
+async def test_a_call_that_can_only_fail_fails_as_it_would_bare(connect, connect_bare, options, raised):
+    """With a wrong key, or without a connection, the program meets the SDK's own error."""
+    if "base_url" in options:
+        url = f"http://127.0.0.1:{closed_port()}/v1"
+        options = {"base_url": url}
+    hosts = {"hosts": ["127.0.0.1"]} if "base_url" in options else {}
+    errors = []
+    for client in (connect_bare(**options), connect(config=hosts, **options)):
+        with pytest.raises(raised) as caught:
+            await done(client.fine_tuning.jobs.create(**JOB))
+        errors.append(caught.value)
+    bare, ours = errors
+    assert (type(bare), str(bare)) == (type(ours), str(ours))
+
+
+async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
+    """Whatever breaks on our side of a job is logged, and the API decides."""
+    client = connect(config={"clock": lambda: datetime.min.replace(tzinfo=timezone.utc)})
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        await done(client.fine_tuning.jobs.create(**JOB))
+    assert openai.PermissionDeniedError is type(caught.value)
+    assert [("POST", 403)] == [(call.method, call.status) for call in sim.calls]
+    assert ["finetune-guard failed; calls go on without it"] == [r.message[:45] for r in caplog.records]

@@ -1,0 +1,120 @@
+"""One keep-alive for an organization and a window, in cases that once led to several."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from finetune_guard import AccessPolicy, KeepAlive, KeepAliveError, Phase, Requirement
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import ASYNC, SYNC, done
+from tests.fleet.fleet_worker import CHAT, PATIENCE
+from tests.support.constants import BASE, START
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
+
+
+@pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
+def way(request):
+    return request.param
+
+
+async def at_once(way, clients, work):
+    """Do ``work`` with all ``clients`` at once; return what it gave."""
+    if way.is_async:
+        return await asyncio.gather(*map(work, clients))
+    with ThreadPoolExecutor(len(clients)) as threads:
+        return list(threads.map(work, clients))
+
+
+async def test_restricted_keys_of_one_organization_send_one(way, sim, near, keep_alives):
+    """Keys that may not list models are of one organization where the refusal's headers say so."""
+    (stage,) = near("acme-1")
+    for number in range(6):
+        sim.add_project("acme-1", f"sk-restricted-{number}")
+    sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
+    sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", status=403, times=None))
+    sim.fault(Fault(path=CHAT, delay=0.3, times=None))
+    guard = stage.config(keep_alive=KeepAlive(model=stage.model))
+    clients = [
+        way.guarded(base_url=stage.base_url, api_key=f"sk-restricted-{number}", guard=guard, max_retries=0)
+        for number in range(6)
+    ]
+    await at_once(way, clients, lambda client: client.guard.keep_alive())
+    assert {"acme-1": 1} == keep_alives()
+    for client in clients:
+        await done(client.close())
+
+
+async def test_a_job_that_is_cancelled_three_times_sends_one(sim, near):
+    """What was sent for a job that was given up may have been run: others wait for the turn's end."""
+    (stage,) = near("acme-1")
+    sim.fault(Fault(path=CHAT, delay=600, times=None))
+    sent, sending = [], asyncio.Event()
+
+    async def note(request):
+        if request.url.path == CHAT:
+            sent.append(request.url.path)
+            sending.set()
+
+    keep_alive = KeepAlive(deadline=timedelta(seconds=3))
+    http_client = ASYNC.http_client(event_hooks={"request": [note]})
+    async with stage.connect(ASYNC.guarded, keep_alive=keep_alive, http_client=http_client) as client:
+        for _ in range(3):
+            task = asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+            await sending.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    async with stage.connect(ASYNC.guarded, keep_alive=keep_alive, http_client=http_client) as client:
+        assert "another_is_sending" == (await client.guard.keep_alive()).reason
+    assert [CHAT] == sent
+
+
+async def test_an_answer_without_an_end_does_not_hold_up_the_next_turn(way, sim, near):
+    """All of an exchange ends by the deadline; as its outcome is not known, the turn lasts on."""
+    (stage,) = near("acme-1")
+    sim.fault(Fault(path=CHAT, delay=600, times=None))
+    client = stage.connect(way.guarded, keep_alive=KeepAlive(deadline=timedelta(seconds=2)))
+    with pytest.raises(KeepAliveError, match="no answer in time"):
+        await done(client.guard.keep_alive())
+    impatient = KeepAlive(deadline=timedelta(milliseconds=100))
+    other = stage.connect(way.guarded, keep_alive=impatient)
+    assert "another_is_sending" == (await done(other.guard.keep_alive())).reason
+    for each in (client, other):
+        await done(each.close())
+
+
+async def test_a_server_whose_clock_stands_still_gets_one(way, sim, near, keep_alives):
+    """Where the answers' date is months old, a keep-alive counts from its arrival."""
+    (stage,) = near("acme-1")
+    sim.fault(Fault(path="*", method="*", headers={"date": "Thu, 01 Jan 2026 00:00:00 GMT"}, times=None))
+    for _ in range(5):
+        client = stage.connect(way.guarded, keep_alive=KeepAlive())
+        await done(client.guard.keep_alive())
+        await done(client.close())
+    assert {"acme-1": 1} == keep_alives()
+
+
+async def test_a_window_that_is_shorter_than_the_default_gets_one(way, sim, near, keep_alives):
+    """Where the policy's second window is shorter than ``renew_within``, one in five hours is enough."""
+    (stage,) = near("acme-1")
+    phases = [
+        Phase(starts_on=None, requirement=Requirement.RECENT_INFERENCE, window=timedelta(days=60)),
+        Phase(
+            starts_on=(START + timedelta(days=10)).date(),
+            requirement=Requirement.RECENT_INFERENCE,
+            window=timedelta(days=7),
+        ),
+    ]
+    policy = AccessPolicy(name="two windows", phases=phases)
+    for hour in range(5):
+        later = stage.at(stage.now + timedelta(hours=hour))
+        sim.clock.set(later.now)
+        client = later.connect(way.guarded, policy=policy)
+        await done(client.guard.keep_alive())
+        await done(client.close())
+    assert {"acme-1": 1} == keep_alives()
