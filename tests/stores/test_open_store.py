@@ -50,8 +50,10 @@ def test_without_a_home_the_history_is_in_memory(nobody, tmp_path, activity, cap
     """Where no home folder is known all clients share one memory; it is said once, and no folder is made."""
     stores = [open_store(location) for _ in range(3)]
     stores[0].record("acme", [activity()])
+    assert [] == caplog.messages
 
     assert ("acme",) == stores[1].organizations()
+    assert ("acme",) == stores[2].organizations()
     assert stores[0].place == stores[2].place
     assert [] == list(tmp_path.iterdir())
     (said,) = caplog.messages

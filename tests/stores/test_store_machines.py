@@ -23,7 +23,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Refusal, Source
+from finetune_guard.domain.history import (
+    Activity,
+    Evidence,
+    History,
+    Inference,
+    Refusal,
+    Source,
+    Span,
+    united,
+)
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore
@@ -32,13 +41,15 @@ from tests.effort import some
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
-NAMES = ("acme", "umbrella", "key:1")
+NAMES = ("acme", "acme,b", '["acme', "key:1")
 HANDLES = 3
 
 names = st.sampled_from(NAMES)
 handles = st.integers(0, HANDLES - 1)
 moments = st.integers(0, 72).map(lambda hours: NOW + hours * HOUR)
 days = moments.map(datetime.date)
+spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
+spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
 inferences = st.builds(
     Inference,
     organization=st.just("whoever"),
@@ -58,7 +69,9 @@ histories = st.builds(
         organization=names,
         last_inference=st.none() | inferences,
         fine_tuned_by=st.none() | moments,
+        no_trace_at=st.none() | moments,
         refusal=st.none() | st.builds(Refusal, at=moments, code=st.just("x")),
+        usage_read=st.lists(spans, max_size=2).map(united),
     ),
     models=st.lists(inferences, max_size=2).map(lambda many: {each.model: each for each in many}),
     daily=st.dictionaries(

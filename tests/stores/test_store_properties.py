@@ -14,12 +14,8 @@ from hypothesis import strategies as st
 from finetune_guard.domain.history import (
     Activity,
     Evidence,
-    History,
     Inference,
-    Refusal,
     Source,
-    Span,
-    united,
 )
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.keys import key, parts, prefix
@@ -30,7 +26,6 @@ from tests.effort import some
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
 any_name = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=40)
-few_names = st.sampled_from(["a", "b", "a,b", '["a', "c"])
 moments = st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours))
 inferences = st.builds(
     Inference,
@@ -43,31 +38,6 @@ activities = st.builds(
     Activity,
     inference=inferences,
     counts=st.dictionaries(moments.map(datetime.date), st.integers(0, 5), max_size=3),
-)
-refusals = st.builds(Refusal, at=moments, code=st.just("x"), message=any_name)
-spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
-spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
-evidences = st.builds(
-    Evidence,
-    organization=few_names,
-    fine_tuned_by=st.none() | moments,
-    no_trace_at=st.none() | moments,
-    refusal=st.none() | refusals,
-    usage_read=st.lists(spans, max_size=2).map(united),
-)
-histories = st.builds(
-    History,
-    evidence=evidences,
-    models=st.lists(inferences, max_size=3).map(lambda many: {each.model: each for each in many}),
-    daily=st.dictionaries(
-        moments.map(datetime.date), st.dictionaries(st.sampled_from(Source), st.integers(0, 5)), max_size=3
-    ),
-)
-steps = st.one_of(
-    st.tuples(st.just("record"), few_names, st.lists(activities, min_size=1, max_size=3)),
-    st.tuples(st.just("merge"), histories),
-    st.tuples(st.just("link"), few_names, few_names),
-    st.tuples(st.just("close")),
 )
 
 
@@ -91,49 +61,6 @@ def opened(request):
                 store.close()
 
     return opened
-
-
-class Pure:
-    """What a store should remember, by the rules of the history alone."""
-
-    def __init__(self):
-        self.histories = {}
-        self.aliases = {}
-
-    def of(self, name):
-        return self.histories.get(name, History(evidence=Evidence(organization=name)))
-
-    def record(self, name, many):
-        for each in many:
-            self.histories[name] = self.of(name).recorded(each)
-
-    def merge(self, history):
-        self.histories[history.organization] = self.of(history.organization).merged(history)
-
-    def link(self, alias, organization):
-        self.aliases[alias] = organization
-        if alias != organization and alias in self.histories:
-            self.histories[organization] = self.of(organization).merged(self.histories.pop(alias))
-
-    def close(self):
-        pass
-
-
-@settings(max_examples=some(60))
-@given(many=st.lists(steps, max_size=8))
-def test_a_store_remembers_what_the_rules_say(opened, many):
-    """Whatever is recorded, noted and linked, a store has what the pure rules make of it, and no more."""
-    pure = Pure()
-    with opened() as store:
-        for name, *arguments in many:
-            getattr(store, name)(*arguments)
-            getattr(pure, name)(*arguments)
-
-        assert tuple(sorted(pure.histories)) == store.organizations()
-        for name in ["a", "b", "a,b", '["a', "c"]:
-            assert pure.of(name) == store.history(name)
-            assert pure.of(name).evidence == store.evidence(name)
-            assert pure.aliases.get(name) == store.organization_of(name)
 
 
 @settings(max_examples=some(40))

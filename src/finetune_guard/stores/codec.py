@@ -19,9 +19,7 @@ from finetune_guard.domain.history import Evidence, Inference, Source
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.domain.text import Line
 from finetune_guard.stores.keys import MAX_NAME_LENGTH
-
-SCHEMA_VERSION = 1
-"""The form of keys and rows; a store that says a higher one is left alone."""
+from finetune_guard.stores.schema import SCHEMA_VERSION
 
 _TAG = f"{SCHEMA_VERSION}:"
 

@@ -1,4 +1,4 @@
-"""How a store says no: what was not done and why, and what to do now."""
+"""The error that every store raises: what was not done and why, and what to do now."""
 
 from __future__ import annotations
 

@@ -6,18 +6,22 @@ import functools
 import logging
 import os
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.redis.url import SCHEMES
+from finetune_guard.stores.rows import Rows
 
 _ALLOWED = (
     '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
     "a folder such as ./guard, ~/guard or /var/lib/guard, or the URL of a server such as redis://host:6379/0"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of one letter it is a drive of Windows
+_T = TypeVar("_T")
 _log = logging.getLogger("finetune_guard.stores")
 
 
@@ -87,16 +91,26 @@ def _folder(text: str, *, is_path: bool) -> str | None:
     return None if is_homeless else folder
 
 
+class _HomelessStore(MemoryStore):
+    """A memory store in the place of one on disk; its first use says so."""
+
+    location = "memory (no state folder is known)"
+    _is_silent = True
+
+    def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
+        if self._is_silent:
+            self._is_silent = False
+            _log.warning(
+                "The history is kept in memory, and ends with this process: the system does not say where "
+                "this user's state or home folder is. Set FINETUNE_GUARD_STORE to a folder such as "
+                "/var/lib/finetune-guard, or to memory to silence this."
+            )
+        return super()._read(doing, work)
+
+
 @functools.cache
 def _memory_for_want_of_a_folder() -> Store:
-    _log.warning(
-        "The history is kept in memory, and ends with this process: the system does not say where this "
-        "user's state or home folder is. Set FINETUNE_GUARD_STORE to a folder such as "
-        "/var/lib/finetune-guard, or to memory to silence this."
-    )
-    store = MemoryStore()
-    store.location = "memory (no state folder is known)"
-    return store
+    return _HomelessStore()
 
 
 def _scheme(text: str) -> str | None:

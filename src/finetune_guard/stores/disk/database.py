@@ -1,4 +1,4 @@
-"""The one connection a process has to the database of a folder, and everything that may befall it."""
+"""The one connection of a process to the database in a folder: opened, reopened and recovered."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.stores.codec import SCHEMA_VERSION
 from finetune_guard.stores.contention import BusyError, repeated
 from finetune_guard.stores.disk import faults, folder
 from finetune_guard.stores.disk.forking import calm
 from finetune_guard.stores.disk.set_aside import set_aside
 from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import key
+from finetune_guard.stores.schema import SCHEMA_VERSION, check_schema
 
 if TYPE_CHECKING:
     from finetune_guard.stores.disk.plain_cache import PlainCache
@@ -188,19 +188,7 @@ class Database:
 
     def _check_schema(self, cache: PlainCache) -> None:
         version = cache.get(_SCHEMA) if {"Cache", "Settings"} <= cache.tables() else None
-        if version == SCHEMA_VERSION:
-            return
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise store_error(
-                f"The history in {str(self._folder)!r} was not used: a newer finetune-guard wrote it (form "
-                f"{version}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
-                "Upgrade finetune-guard, or set FINETUNE_GUARD_STORE to another folder.",
-            )
-        raise store_error(
-            f"The history in {str(self._folder)!r} was not used: the cache.db there is not one of "
-            f"finetune-guard's. Nothing was changed.",
-            "Set FINETUNE_GUARD_STORE to a folder of its own, or move that cache.db away.",
-        )
+        check_schema(version, f"in {str(self._folder)!r}", "set FINETUNE_GUARD_STORE to a folder of its own")
 
     def _drop(self) -> None:
         if self._cache is not None:

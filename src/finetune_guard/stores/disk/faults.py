@@ -1,4 +1,4 @@
-"""What went wrong below a stored history, and what can be done about it."""
+"""The kinds of errors of a history on disk, and a remedy for each."""
 
 from __future__ import annotations
 

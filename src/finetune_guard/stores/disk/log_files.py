@@ -1,8 +1,8 @@
-"""The two files that SQLite keeps beside an open database, watched for what it takes on trust.
+"""A guard against changes of the two files that SQLite keeps beside an open database.
 
 SQLite maps the index of its log (``-shm``) into memory. Reading a mapped file after someone cut it
 ends the process with SIGBUS, without any exception. And what is written to a log (``-wal``) that
-someone deleted is found by nobody.
+someone deleted is lost.
 """
 
 from __future__ import annotations

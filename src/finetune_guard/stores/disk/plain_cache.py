@@ -1,4 +1,4 @@
-"""A ``diskcache.Cache`` that opens without writing and believes nothing that its file says about itself.
+"""A ``diskcache.Cache`` that opens without writing, and ignores the settings that are stored in its file.
 
 ``diskcache.Cache`` reads its settings from the file and obeys them: they name pragmas to run,
 attributes to set (the folder, even) and how to evict. It writes some sixty times on opening, waiting

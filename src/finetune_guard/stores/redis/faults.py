@@ -1,4 +1,4 @@
-"""What went wrong at a Redis or Valkey server, and what can be done about it."""
+"""The kinds of errors of a Redis or Valkey server, and a remedy for each."""
 
 from __future__ import annotations
 

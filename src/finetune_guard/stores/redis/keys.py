@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from finetune_guard.domain.text import Line
-from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
+from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.keys import MAX_NAME_LENGTH, Row
+from finetune_guard.stores.schema import SCHEMA_VERSION
 
 MAX_ROWS = 100_000
 """Rows that a table may have at most."""

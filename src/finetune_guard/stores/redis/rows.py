@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from finetune_guard.stores.codec import SCHEMA_VERSION, UnreadableRowError
+from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.contention import BusyError
-from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import Row, key
 from finetune_guard.stores.redis.keys import (
     SCHEMA,
@@ -22,6 +21,7 @@ from finetune_guard.stores.redis.keys import (
     text_of,
 )
 from finetune_guard.stores.redis.url import RedisUrl
+from finetune_guard.stores.schema import SCHEMA_VERSION, check_schema
 
 _T = TypeVar("_T")
 _MAX_LOOKS = 20
@@ -97,7 +97,13 @@ class RedisRows:
                 pipe.getrange(self._prefix + key(*row), 0, max_bytes(row))
             answers = zip(wanted, _answers(pipe), strict=True)
             found = {row: text_of(row, value) for row, value in answers if value != b""}
-        self._check_schema(found.get(SCHEMA))
+        version = found.get(SCHEMA, str(SCHEMA_VERSION))
+        is_number = version.isascii() and version.isdecimal() and len(version) <= _LONGEST_VERSION
+        check_schema(
+            int(version) if is_number else version,
+            f"at {self._location}",
+            "add ?prefix= and a name of its own to the URL",
+        )
         return {row: found[row] for row in rows if row in found}
 
     def change(self, work: Callable[[RedisChange], _T]) -> _T:
@@ -127,21 +133,6 @@ class RedisRows:
     def close(self) -> None:
         """Close the connections that nobody is using."""
         self._client.connection_pool.disconnect(inuse_connections=False)
-
-    def _check_schema(self, version: str | None) -> None:
-        if version is None or version == str(SCHEMA_VERSION):
-            return
-        if version.isdecimal() and len(version) <= _LONGEST_VERSION and int(version) > SCHEMA_VERSION:
-            raise store_error(
-                f"The history at {self._location} was not used: a newer finetune-guard wrote it (form "
-                f"{int(version)}; this release knows form {SCHEMA_VERSION}). Nothing was changed.",
-                "Upgrade finetune-guard, or add ?prefix= and another name to the URL.",
-            )
-        raise store_error(
-            f"The history at {self._location} was not used: what is there is not one of finetune-guard's. "
-            f"Nothing was changed.",
-            "Add ?prefix= and a name of its own to the URL.",
-        )
 
 
 class RedisChange:
