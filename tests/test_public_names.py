@@ -26,6 +26,7 @@ NAMES = [
     "Coverage",
     "DateSource",
     "Eligibility",
+    "EligibilityWarning",
     "FineTuneGuardError",
     "FineTuneGuardWarning",
     "FineTunedModel",

@@ -19,6 +19,7 @@ from finetune_guard.client.classes import (
 from finetune_guard.client.wrap import guard
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
+    EligibilityWarning,
     FineTunedModelShutDownError,
     FineTuneGuardError,
     FineTuneGuardWarning,
@@ -66,6 +67,7 @@ __all__ = [
     "Coverage",
     "DateSource",
     "Eligibility",
+    "EligibilityWarning",
     "Evidence",
     "FineTuneGuardError",
     "FineTuneGuardWarning",

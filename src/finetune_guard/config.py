@@ -32,6 +32,8 @@ from finetune_guard.domain.hosts import is_pattern, matches
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.domain.redaction import without_secrets
 from finetune_guard.domain.validation import config_error, problems, shown
+from finetune_guard.rules.eligibility import REFUSAL_TTL
+from finetune_guard.rules.enforcement import OnUnknown
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.open import open_store
@@ -122,7 +124,11 @@ class GuardConfig(BaseSettings):
         policy: The provider's rules; in the environment as JSON.
         hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
             without a port; in the environment separated by commas, or as a JSON list.
-        on_unknown: Whether a job whose eligibility can't be known is stopped or left to the API.
+        on_unknown: What happens to a job or an upload where only the API can tell: ``"raise"`` stops it,
+            ``"warn"`` lets it through with a warning, ``"allow"`` in silence. The closing date and the API's
+            own recent refusal stop it in any case.
+        refusal_ttl: How long a refusal of the API stops jobs and uploads without asking again; in the
+            environment a duration such as ``12h``.
         keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
         admin_api_key: An admin key of the organization, with which its usage is read; by default the
@@ -130,7 +136,7 @@ class GuardConfig(BaseSettings):
         warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
             environment ``off`` or a duration such as ``90d``.
         min_model_lifetime: Stop a job whose model would live less than this; None for never.
-        check_uploads: Whether uploads for fine-tuning are stopped as well when no job could follow.
+        check_uploads: Whether uploads for fine-tuning are stopped as well when a job would be.
         enabled: False leaves every call alone and records nothing. Wrong values of other settings then
             have no effect, whether they come from the environment or the constructor.
         clock: Returns the current time, aware; in the environment as ``module:function``.
@@ -151,7 +157,8 @@ class GuardConfig(BaseSettings):
     store: str | os.PathLike[str] | Store = "disk"
     policy: Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)] = OPENAI_SELF_SERVE
     hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
-    on_unknown: Literal["raise", "allow"] = "raise"
+    on_unknown: OnUnknown = "raise"
+    refusal_ttl: Duration = REFUSAL_TTL
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
     admin_api_key: Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)] = None
     warn_below_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = timedelta(days=90)

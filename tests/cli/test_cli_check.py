@@ -22,13 +22,13 @@ def test_an_open_window_is_exit_0_and_one_line(run, ask, model):
     assert "" == result.stderr
 
 
-def test_a_lapsed_window_is_exit_3(run, ask, model, clock):
-    """A script can tell a window that has closed from every other outcome."""
+def test_a_window_that_lapsed_here_is_exit_4(run, ask, model, clock):
+    """Another program may have kept the window open, and the words tell what this machine saw last."""
     ask(model)
     clock.advance(timedelta(days=60))
     result = run("check")
-    assert 3 == result.exit_code
-    assert result.stdout.startswith("ineligible: ")
+    assert 4 == result.exit_code
+    assert result.stdout.startswith("not known: the last inference ")
     assert "2026-10-02 09:00 UTC" in result.stdout
 
 

@@ -52,7 +52,7 @@ def test_its_instructions_work_as_printed(start):
         assert "2026-10-03T00:00:00+00:00" == json.load(answer)["now"]
     check = start("check", env=environment)
     check.communicate(timeout=60)
-    assert 3 == check.returncode
+    assert 4 == check.returncode
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -140,6 +140,7 @@ def test_a_refusal_is_told(run, ask, model, sim, clock):
     from finetune_guard.simulator import Fault  # noqa: PLC0415
 
     ask(model)
+    clock.advance(timedelta(seconds=1))
     sim.fault(Fault.training_not_available())
     with finetune_guard.OpenAI() as client, pytest.raises(finetune_guard.FineTuningRefusedError):
         client.fine_tuning.jobs.create(model=BASE, training_file="file-x")

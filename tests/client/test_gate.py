@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import traceback
+import warnings
 from datetime import datetime, timedelta, timezone
 
 import openai
 import pytest
 
 from finetune_guard import (
+    Coverage,
+    EligibilityWarning,
     FineTuneGuardError,
     FineTuningClosedError,
+    FineTuningRefusedError,
+    GuardConfig,
     InferenceWindowExpiredError,
     NeverFineTunedError,
     NoInferenceRecordedError,
@@ -19,7 +24,7 @@ from finetune_guard import (
     Verdict,
 )
 from tests.client.both_ways import done, entered
-from tests.support.constants import BASE, START
+from tests.support.constants import BASE, START, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +33,8 @@ SPRING, JUNE = datetime(2026, 4, 1, tzinfo=timezone.utc), datetime(2026, 6, 1, t
 AFTER_THE_END = datetime(2027, 1, 8, tzinfo=timezone.utc)
 
 
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+async def create(client, base=BASE):
+    return await done(client.fine_tuning.jobs.create(model=base, training_file="file-x"))
 
 
 async def create_raw(client):
@@ -68,7 +73,7 @@ async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model,
     error = await stopped(creating(client))
 
     assert type(error) is InferenceWindowExpiredError
-    assert Verdict.INELIGIBLE is error.eligibility.verdict
+    assert (Verdict.UNKNOWN, Coverage.LOCAL) == (error.eligibility.verdict, error.eligibility.coverage)
     assert (now, model) == (error.eligibility.window_closed_at, error.eligibility.last_inference.model)
     assert 0 == posts(JOBS)
 
@@ -136,7 +141,7 @@ async def test_the_message_answers_four_questions(client, infer, clock, model):
     what, rule, evidence, remedy = str(error).splitlines()
     assert what.startswith("The fine-tuning job was not created: ")
     assert "2026-09-30 00:00 UTC" in what
-    assert rule.startswith("Rule: since 2026-07-02: “Creating fine-tuning jobs is no longer available")
+    assert rule.startswith('Rule: since 2026-07-02: "Creating fine-tuning jobs is no longer available')
     assert model in evidence
     assert "2026-08-01 00:00 UTC" in evidence
     assert "not the whole organization" in evidence
@@ -172,13 +177,56 @@ async def test_what_cannot_be_known_can_be_left_to_the_api(connect, sim, posts):
     assert 1 == posts(JOBS)
 
 
-async def test_allowing_the_unknown_does_not_allow_the_impossible(connect, infer, clock, posts):
-    """``on_unknown="allow"`` is about what is unknown only."""
-    client = connect(config={"on_unknown": "allow"})
+@pytest.mark.parametrize("on_unknown", ["warn", "allow"])
+async def test_a_lapse_seen_only_here_is_left_to_the_api(connect, infer, clock, posts, on_unknown):
+    """An old inference is no worse than none: both go through, and the API's refusal is the program's."""
+    client = connect(config={"on_unknown": on_unknown})
     await infer(client)
     clock.advance(timedelta(days=61))
-    assert type(await stopped(create(client))) is InferenceWindowExpiredError
-    assert 0 == posts(JOBS)
+    expected = [EligibilityWarning] if on_unknown == "warn" else []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        refused = await stopped(create(client))
+    assert (FineTuningRefusedError, True, 1) == (type(refused), refused.sent, posts(JOBS))
+    assert expected == [warning.category for warning in caught]
+
+
+@pytest.mark.parametrize("on_unknown", ["raise", "warn", "allow"])
+async def test_allowing_the_unknown_allows_nothing_impossible(connect, infer, clock, posts, on_unknown):
+    """After the closing date every setting stops the job, and says so whatever its base model is."""
+    client = connect(config={"on_unknown": on_unknown})
+    clock.set(AFTER_THE_END)
+    await infer(client)
+    error = await stopped(create(client, base="gpt-4-0613"))
+    assert (FineTuningClosedError, 0) == (type(error), posts(JOBS))
+
+
+async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
+    """``with_options(guard=GuardConfig(enabled=False))`` lets one call through, and no other."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    unchecked = client.with_options(guard=GuardConfig(enabled=False))
+    for creating in (create, create_raw, create_streamed):
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            await creating(unchecked)
+        assert not isinstance(refused.value, FineTuneGuardError)
+    await done(unchecked.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    assert (3, 1) == (posts(JOBS), posts("/files"))
+    await stopped(create(client))
+    with pytest.raises(NotEligibleError):
+        await done(client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    assert (3, 1) == (posts(JOBS), posts("/files"))
+
+
+async def test_an_existing_except_clause_catches_it(client, infer, clock, posts):
+    """What a stopped job raises is caught where the API's refusal is, and tells that nothing was sent."""
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        await create(client)
+    error = caught.value
+    assert ("training_not_available", False) == (error.code, error.sent)
+    assert str(client.base_url).rstrip("/") + JOBS == str(error.request.url)
 
 
 @pytest.mark.parametrize("config", [{"enabled": False}, {"hosts": []}], ids=["disabled", "host not named"])

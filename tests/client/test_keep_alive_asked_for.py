@@ -55,9 +55,10 @@ async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
     assert (await done(client.guard.keep_alive(force=True))).sent
 
 
-async def test_after_a_refusal_it_takes_force(client, sim, infer, posts):
+async def test_after_a_refusal_it_takes_force(client, sim, infer, clock, posts):
     """Where the API has refused, an inference may not help, so it is sent by force only."""
     await infer(client)
+    clock.advance(timedelta(seconds=1))
     sim.fault(Fault.training_not_available())
     with pytest.raises(FineTuningRefusedError):
         await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))

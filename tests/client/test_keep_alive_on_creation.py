@@ -85,15 +85,14 @@ async def test_without_configuration_nothing_is_sent(client, infer, clock, posts
     assert (1, 0) == (posts(CHAT), posts(JOBS))
 
 
-async def test_an_upload_renews_a_lapsed_window_only(kept, infer, clock, posts):
-    """A file is worth a keep-alive when it would be stopped else; not when nothing is known."""
+async def test_an_upload_renews_the_window_as_a_job_does(kept, clock, posts, model):
+    """A file is worth a keep-alive whenever a job would be: nothing is known, or the window has lapsed."""
     upload = {"file": ("a.jsonl", TRAINING_DATA), "purpose": "fine-tune"}
-    await done(kept.files.create(**upload))
-    assert 0 == posts(CHAT)
-    await infer(kept)
-    clock.advance(timedelta(days=61))
-    await done(kept.files.create(**upload))
-    assert (2, 2) == (posts(CHAT), posts("/files"))
+    for sent in (1, 2):
+        await done(kept.files.create(**upload))
+        await done(kept.files.create(**upload))
+        assert (sent, 2 * sent) == (posts(CHAT), posts("/files"))
+        clock.advance(timedelta(days=61))
 
 
 async def test_a_failing_keep_alive_does_not_stop_a_job_that_may_be_created(

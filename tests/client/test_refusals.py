@@ -7,7 +7,13 @@ from datetime import timedelta
 import openai
 import pytest
 
-from finetune_guard import FineTuneGuardError, FineTuningRefusedError, NotEligibleError, Verdict
+from finetune_guard import (
+    EligibilityWarning,
+    FineTuneGuardError,
+    FineTuningRefusedError,
+    NotEligibleError,
+    Verdict,
+)
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done, entered, listed
 from tests.support.constants import BASE
@@ -35,9 +41,10 @@ async def refused(client):
 
 
 @pytest.fixture
-async def may(client, infer):
+async def may(client, infer, clock):
     """A client whose organization's window is open, as far as anybody can know."""
     await infer(client)
+    clock.advance(timedelta(hours=1))
     return client
 
 
@@ -85,8 +92,8 @@ async def test_it_says_what_is_known(may, sim):
     """The error tells the API's words, the evidence on our side, and what can be done."""
     sim.fault(Fault.training_not_available())
     text = str(await refused(may))
-    assert "the API itself refused a job of organization acme-28gund on 2026-08-01 00:00 UTC" in text
-    assert "403 training_not_available: “OpenAI is winding down" in text
+    assert "the API itself refused a job of organization acme-28gund on 2026-08-01 01:00 UTC" in text
+    assert '403 training_not_available: "OpenAI is winding down' in text
     assert "keep_alive(force=True)" in text
     assert sim.organization().api_key not in text
 
@@ -97,6 +104,7 @@ async def test_it_is_remembered(may, sim, posts):
     first = await refused(may)
     second = await refused(may)
     assert 1 == posts(JOBS)
+    assert (True, False) == (first.sent, second.sent)
     assert second.remembered
     for name in ("code", "type", "param", "status_code"):
         assert getattr(first, name) == getattr(second, name), name
@@ -144,13 +152,49 @@ async def test_a_keep_alive_by_force_reopens_the_question_at_once(may, sim, post
 
 async def test_no_keep_alive_follows_it_unasked(connect, infer, sim, posts, clock):
     """Sending more inferences after a refusal would cost money for nothing known."""
-    client = connect(config={"keep_alive": "on"})
+    client = connect(config={"keep_alive": {"renew_within": "59d"}})
+    await infer(client)
+    clock.advance(timedelta(hours=1))
+    sim.fault(Fault.training_not_available())
+    await refused(client)
+    clock.advance(timedelta(hours=23))
+    await refused(client)
+    assert (1, 1) == (posts("/chat/completions"), posts(JOBS))
+
+
+@pytest.mark.parametrize(
+    ("config", "later"), [({}, timedelta(days=1)), ({"refusal_ttl": "2h"}, timedelta(hours=2))]
+)
+async def test_it_is_asked_again_after_a_while(connect, infer, sim, posts, clock, config, later):
+    """A remembered refusal stops for a day, or as long as is set; then one job goes through and decides."""
+    client = connect(config=config)
+    await infer(client)
+    clock.advance(timedelta(hours=1))
+    sim.fault(Fault.training_not_available())
+    await refused(client)
+    clock.advance(later - timedelta(seconds=1))
+    assert (await refused(client)).remembered
+    clock.advance(timedelta(seconds=1))
+    eligibility = await done(client.guard.check())
+    assert ("unknown", "refusal_in_doubt") == (eligibility.verdict.value, eligibility.reason.value)
+    sim.fault(Fault.training_not_available())
+    with pytest.warns(EligibilityWarning, match="may answer otherwise now"):
+        assert (await refused(client)).sent
+    assert (await refused(client)).remembered
+    clock.advance(later)
+    with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
+        await create(client)
+    assert 3 == posts(JOBS)
+
+
+async def test_in_the_second_of_an_inference_it_is_asked_again(client, infer, sim, posts):
+    """Which of both was first can't be told from whole seconds."""
     await infer(client)
     sim.fault(Fault.training_not_available())
     await refused(client)
-    clock.advance(timedelta(days=70))
-    await refused(client)
-    assert (1, 1) == (posts("/chat/completions"), posts(JOBS))
+    with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
+        await create(client)
+    assert 2 == posts(JOBS)
 
 
 NOT_THE_POLICY = {

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import warnings
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from finetune_guard import (
+    EligibilityWarning,
     FineTuningClosedError,
     FineTuningRefusedError,
     InferenceWindowExpiredError,
+    NotEligibleError,
     UsageSyncError,
 )
 from finetune_guard.simulator import Fault
@@ -73,10 +76,33 @@ async def test_it_goes_through_while_jobs_can_be_created(client, infer, upload):
 
 
 @by_every_way
-async def test_it_goes_through_when_nothing_is_known(client, sim, upload):
-    """An upload is never stopped on a guess, and asks the API for nothing."""
-    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
-    assert 1 == len(sim.calls)
+@pytest.mark.parametrize("seen_elsewhere", [False, True], ids=["nothing known", "lapsed here"])
+async def test_it_is_stopped_exactly_when_a_job_would_be(
+    connect, infer, clock, sim, upload, seen_elsewhere, posts
+):
+    """A first run doesn't upload its file and stop at the job: both ask the same and end alike."""
+    client = connect()
+    if seen_elsewhere:
+        await infer(client)
+        clock.advance(timedelta(days=61))
+    sim.clear_calls()
+    ended = []
+    for call in (
+        lambda one: upload(one, "fine-tune", Untouchable(TRAINING_DATA)),
+        lambda one: one.fine_tuning.jobs.create(model=BASE, training_file="file-x"),
+    ):
+        with pytest.raises(NotEligibleError) as caught:
+            await done(call(client))
+        ended.append((type(caught.value), caught.value.eligibility.reason))
+    assert ended[0] == ended[1]
+    assert {"GET"} >= {call.method for call in sim.calls}
+    for setting in ("warn", "allow"):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            await done(
+                upload(connect(config={"on_unknown": setting}), "fine-tune", ("a.jsonl", TRAINING_DATA))
+            )
+        assert ([EligibilityWarning] if setting == "warn" else []) == [each.category for each in told]
 
 
 @by_every_way
@@ -141,9 +167,10 @@ async def test_a_file_on_disk_is_not_sent(lapsed, sim, tmp_path):
 
 
 @by_every_way
-async def test_it_is_stopped_after_a_refusal(client, infer, sim, upload):
+async def test_it_is_stopped_after_a_refusal(client, infer, clock, sim, upload):
     """Where the API has refused a job, no file is sent that could only be refused again."""
     await infer(client)
+    clock.advance(timedelta(hours=1))
     sim.fault(Fault.training_not_available())
     with pytest.raises(FineTuningRefusedError):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
@@ -180,7 +207,7 @@ class Unreadable(MemoryStore):
 async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim, upload):
     """A store that is out of order stops no file."""
     await done(upload(connect(config={"store": Unreadable()}), "fine-tune", ("a.jsonl", TRAINING_DATA)))
-    assert 1 == len(sim.calls)
+    assert ["POST"] == [call.method for call in sim.calls if call.method != "GET"]
 
 
 # With an admin key.
@@ -250,11 +277,12 @@ async def test_a_usage_that_can_not_be_read_leaves_it_stopped(lapsed_here, sim, 
 
 
 @by_every_way
-async def test_no_usage_is_read_where_nothing_is_known(connect, sim, own, upload):
-    """An upload that nothing speaks against asks for nothing, with an admin key or without."""
+async def test_the_usage_is_read_where_nothing_is_known(connect, sim, own, upload):
+    """A first run with an admin key asks for whom the key is and for the usage, before the file is read."""
     client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
-    await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
-    assert 1 == len(sim.calls)
+    with pytest.raises(InferenceWindowExpiredError):
+        await done(upload(client, "fine-tune", Untouchable(TRAINING_DATA)))
+    assert ["/v1/models", USAGE] == served(sim)
 
 
 @by_every_way

@@ -342,13 +342,14 @@ async def test_who_asks_for_it_gets_it(owners, clock, readings):
 
 
 async def test_an_upload_reads_it_only_when_it_would_be_stopped(owners, infer, clock, readings, billing):
-    """What is unknown lets an upload through anyway; a lapsed window that isn't one does after a look."""
+    """It is read where a job would be stopped: nothing is known, or the window has lapsed here."""
 
     async def upload():
         await done(owners.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
 
-    await upload()
-    assert 0 == readings()
+    with pytest.raises(InferenceWindowExpiredError):
+        await upload()
+    assert 0 < readings()
     await infer(owners)
     await upload()
     assert 0 == readings()
@@ -499,7 +500,7 @@ async def test_usage_that_lags(clock, store, way, closing, connect_bare):
         assert (True, None) == (early.complete, early.last_inference)
         eligibility = await done(client.guard.check())
         assert "no_recent_inference" == eligibility.reason.value
-        assert "may not be in the usage yet" in eligibility.remedy
+        assert "Usage appears with a lag" in eligibility.remedy
         clock.advance(timedelta(hours=3))
         assert await create(client)
         assert RAN_AT.replace(second=0) == (await done(client.guard.check())).last_inference.at

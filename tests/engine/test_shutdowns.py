@@ -35,6 +35,14 @@ def ends(store=None, **fields):
     return ModelEnds(GuardConfig(store="memory", **fields), MemoryStore() if store is None else store)
 
 
+def before_job(known, model, now):
+    """Do as the guard does before a job: raise what stops it, return what is warned about."""
+    error = known.stops(model, now)
+    if error is not None:
+        raise error
+    return known.short_lived(model, now)
+
+
 def said(day: str | None, at: datetime = NOW) -> Announced:
     return Announced(day=date.fromisoformat(day) if day is not None else None, seen_at=at)
 
@@ -55,15 +63,14 @@ class Broken(MemoryStore):
 
 
 def test_a_fine_tune_that_would_not_live_long_is_warned_about():
-    """The warning names the model, both days with their source, what is left, and what comes after."""
-    warning = ends().before_job(BASE, NOW)
+    """The warning names the model, what is left, the day with its source, and what comes after."""
+    warning = before_job(ends(), BASE, NOW)
     assert isinstance(warning, ShortLivedModelWarning)
     expected = (
-        f"A fine-tune of {BASE} that is made now would live for about 52 days, less than 90 days. Shutdown "
-        f"days: {BASE}, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22); fine-tunes made from "
-        "it, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22). Published days are ±1 day. The "
-        "published replacement is gpt-6-luna, which can't be fine-tuned. finetune-guard lets the job "
-        "through; plan the move to another model before that day."
+        f"A fine-tune of {BASE} made now would live for about 52 days: it is shut down on 2027-01-14 "
+        "(according to finetune-guard's table of 2026-11-22).\n"
+        "Plan the move to another model before that. The published replacement is gpt-6-luna, which can't be "
+        "fine-tuned."
     )
     assert expected == str(warning)
 
@@ -71,16 +78,16 @@ def test_a_fine_tune_that_would_not_live_long_is_warned_about():
 def test_it_is_said_once_for_each_model():
     """A program that creates many jobs is warned once about each base."""
     known = ends()
-    assert known.before_job(BASE, NOW) is not None
-    assert known.before_job(BASE, NOW + DAY) is None
-    assert known.before_job("gpt-4.1-2025-04-14", NOW) is not None
+    assert before_job(known, BASE, NOW) is not None
+    assert before_job(known, BASE, NOW + DAY) is None
+    assert before_job(known, "gpt-4.1-2025-04-14", NOW) is not None
 
 
 def test_what_is_warned_about_is_bounded():
     """Names without end don't take memory without end."""
     known = ends()
     known._warned.update(map(str, range(10_000)))
-    assert known.before_job(BASE, NOW) is not None
+    assert before_job(known, BASE, NOW) is not None
     assert 10_000 == len(known._warned)
 
 
@@ -90,26 +97,26 @@ def test_what_is_warned_about_is_bounded():
 )
 def test_it_is_said_below_the_lifetime_that_is_set(now, warned):
     """Ninety days by default, to the second."""
-    assert warned == (ends().before_job(BASE, now) is not None)
+    assert warned == (before_job(ends(), BASE, now) is not None)
 
 
 def test_nothing_is_said_where_the_warning_is_off():
     """``warn_below_lifetime=None`` is silent, whatever little is left."""
     known = ends(warn_below_lifetime=None)
-    assert known.before_job(BASE, NOW) is None
-    assert known.before_job(BASE, SHUTDOWN) is None
+    assert before_job(known, BASE, NOW) is None
+    assert before_job(known, BASE, SHUTDOWN) is None
 
 
-@pytest.mark.parametrize("model", ["gpt-9-2030-01-01", "gpt-4o-mini", "ft:gpt-9:acme::x", "", "\x00", "ft:"])
+@pytest.mark.parametrize("model", ["gpt-9-2030-01-01", "gpt-6-luna", "ft:gpt-9:acme::x", "", "\x00", "ft:"])
 def test_nothing_is_said_of_a_base_whose_end_is_unknown(model):
     """Where no source tells a date there is no warning, and no minimum can be missed."""
-    assert ends(min_model_lifetime=1000 * DAY).before_job(model, NOW) is None
+    assert before_job(ends(min_model_lifetime=1000 * DAY), model, NOW) is None
 
 
 def test_a_fine_tune_as_a_base():
     """Continued training is judged by the end of the fine-tune's own base."""
-    warning = ends().before_job(MODEL, NOW)
-    assert f"A fine-tune of {MODEL} that is made now would live for about 52 days" in str(warning)
+    warning = before_job(ends(), MODEL, NOW)
+    assert f"A fine-tune of {MODEL} made now would live for about 52 days" in str(warning)
 
 
 def test_a_minimum_stops_the_job():
@@ -117,7 +124,7 @@ def test_a_minimum_stops_the_job():
     known = ends(min_model_lifetime=60 * DAY)
     for _ in range(2):
         with pytest.raises(ShortLivedModelError) as caught:
-            known.before_job(BASE, NOW)
+            before_job(known, BASE, NOW)
     error = caught.value
     assert (BASE, date(2027, 1, 14), DateSource.TABLE) == (
         error.model,
@@ -125,27 +132,25 @@ def test_a_minimum_stops_the_job():
         error.shutdown.source,
     )
     assert "less than the 60 days of min_model_lifetime" in str(error)
-    assert error.remedy.startswith(
-        "To have it made nevertheless, set GuardConfig(min_model_lifetime=...) lower."
-    )
+    assert error.remedy.startswith("To create it anyway, lower GuardConfig(min_model_lifetime=...)")
     assert str(error).endswith(error.remedy)
 
 
 def test_a_minimum_that_is_met_still_warns():
     """What is long enough for the minimum may be short enough for the warning."""
-    assert ends(min_model_lifetime=30 * DAY).before_job(BASE, NOW) is not None
+    assert before_job(ends(min_model_lifetime=30 * DAY), BASE, NOW) is not None
 
 
 @pytest.mark.parametrize("model", [NANO, f"ft:{NANO}:acme::x"])
 def test_a_base_that_is_gone_stops_the_job(model):
     """The error names the day, its source, and the bases that can still be had."""
     with pytest.raises(BaseModelShutDownError) as caught:
-        ends(warn_below_lifetime=None).before_job(model, NOW)
+        before_job(ends(warn_below_lifetime=None), model, NOW)
     error = caught.value
     assert (model, date(2026, 10, 23)) == (error.model, error.shutdown.day)
     assert f"The fine-tuning job was not created: {model} is shut down" in str(error)
-    assert "2026-10-23 (by the table in finetune-guard, as of 2026-11-22)" in str(error)
-    assert error.remedy.startswith("Name a base model that is not shut down: gpt-4o-2024-08-06, ")
+    assert "2026-10-23 (according to finetune-guard's table of 2026-11-22)" in str(error)
+    assert error.remedy.startswith("Use a base model that is not shut down: gpt-4o-2024-08-06, ")
     assert NANO not in error.remedy
 
 
@@ -155,15 +160,15 @@ def test_a_base_is_gone_when_even_the_day_after_has_passed(days, stopped):
     known, now = ends(), SHUTDOWN + days * DAY
     if stopped:
         with pytest.raises(BaseModelShutDownError):
-            known.before_job(BASE, now)
+            before_job(known, BASE, now)
     else:
-        assert "would live for less than a day" in str(known.before_job(BASE, now)) or days < 0
+        assert "would live for less than a day" in str(before_job(known, BASE, now)) or days < 0
 
 
 def test_a_base_that_is_gone_after_its_fine_tunes_end_was_announced():
     """A base can end before its fine-tunes do: no new one can be made from it."""
     with pytest.raises(BaseModelShutDownError, match=r"2026-09-28.*2026-10-23"):
-        ends().before_job("gpt-3.5-turbo-1106", datetime(2026, 10, 10, tzinfo=timezone.utc))
+        before_job(ends(), "gpt-3.5-turbo-1106", datetime(2026, 10, 10, tzinfo=timezone.utc))
 
 
 # What the API says.
@@ -173,18 +178,20 @@ def test_the_apis_date_beats_the_table():
     """A date that the API has told counts, sooner or later than the table's, and is said to be the API's."""
     known = ends()
     known.learn({BASE: said("2026-11-01")})
-    with pytest.raises(BaseModelShutDownError, match=r"2026-11-01 \(by the API on 2026-11-22\)"):
-        known.before_job(BASE, NOW)
+    with pytest.raises(BaseModelShutDownError, match=r"2026-11-01 \(according to the API on 2026-11-22\)"):
+        before_job(known, BASE, NOW)
     known.learn({BASE: said("2028-01-01", NOW + DAY)})
-    assert known.before_job(BASE, NOW) is None
+    assert before_job(known, BASE, NOW) is None
 
 
 def test_a_date_of_the_base_counts_for_its_fine_tunes():
     """What the API says of a base is said to be of the base."""
     known = ends()
     known.learn({BASE: said("2026-12-01")})
-    assert "(by the API for the base model, on 2026-11-22)" in str(known.before_job(BASE, NOW))
-    assert "2026-12-01 (by the API for the base model, on 2026-11-22)" in str(known.in_use(MODEL, NOW))
+    assert "(according to the API for the base model, on 2026-11-22)" in str(before_job(known, BASE, NOW))
+    assert "2026-12-01 (according to the API for the base model, on 2026-11-22)" in str(
+        known.in_use(MODEL, NOW)
+    )
 
 
 def test_a_null_date_leaves_the_table():
@@ -214,8 +221,8 @@ def store(request, tmp_path):
 def test_what_is_remembered_is_known_to_the_next_process(store):
     """Another process judges by the dates that the API told this one."""
     ends(store).remember({BASE: said("2026-11-01"), NANO: said(None), "gpt-9": said("2030-01-01")})
-    with pytest.raises(BaseModelShutDownError, match="by the API on"):
-        ends(store).before_job(BASE, NOW)
+    with pytest.raises(BaseModelShutDownError, match="according to the API on"):
+        before_job(ends(store), BASE, NOW)
     assert date(2030, 1, 1) == ends(store).prospect("gpt-9", NOW).base_shutdown.day
 
 
@@ -231,7 +238,7 @@ def test_nothing_is_written_where_nothing_was_said(tmp_path):
     """Reading dates, or remembering none, creates no file."""
     known = ends(DiskStore(tmp_path / "history"))
     known.remember({BASE: said(None)})
-    known.before_job(BASE, NOW)
+    before_job(known, BASE, NOW)
     assert [] == list(tmp_path.iterdir())
 
 
@@ -260,9 +267,9 @@ def test_a_store_that_fails_is_done_without(caplog):
     with caplog.at_level(logging.WARNING, "finetune_guard"):
         for hour in range(3):
             known.read(NOW + timedelta(hours=2 * hour))
-        assert known.before_job(BASE, NOW) is not None
+        assert before_job(known, BASE, NOW) is not None
         with pytest.raises(BaseModelShutDownError):
-            known.before_job(NANO, NOW)
+            before_job(known, NANO, NOW)
     (record,) = caplog.records
     assert "can't read the shutdown dates at nowhere and uses those that it came with" in record.getMessage()
 
@@ -292,10 +299,9 @@ def test_a_model_in_use_is_warned_about_thirty_days_before_its_end(days_left, wa
 def test_a_sunset_is_told_with_its_date_and_what_comes_after():
     """The warning names the model, the days left, the date with its source, and the replacement."""
     expected = (
-        f"{MODEL} will be shut down in 12 days, on 2027-01-14 (by the table in finetune-guard, as of "
-        "2026-11-22). Published days are ±1 day. The published replacement is gpt-6-luna, which can't be "
-        "fine-tuned. Calls go on meanwhile; plan the move to another model before that day. finetune-guard "
-        "never exchanges a model for another one."
+        f"{MODEL} will be shut down in 12 days, on 2027-01-14 (according to finetune-guard's table of "
+        "2026-11-22).\nCalls go on until then. Plan the move to another model. The published replacement is "
+        "gpt-6-luna, which can't be fine-tuned."
     )
     assert expected == str(ends().in_use(MODEL, SHUTDOWN - 12 * DAY))
 
@@ -362,10 +368,10 @@ def test_a_404_after_the_end_is_explained():
     assert (MODEL, date(2027, 1, 14)) == (error.model, error.shutdown.day)
     expected = (
         f"{MODEL} does not answer any more: the API can't find it, and its shutdown day has come.\n"
-        "Evidence: Its shutdown day is 2027-01-14 (by the table in finetune-guard, as of 2026-11-22). "
-        "Published days are ±1 day.\n"
+        "Evidence: its shutdown day is 2027-01-14 (according to finetune-guard's table of 2026-11-22). "
+        "Published days can be off by one.\n"
         "What to do: Call another model. The published replacement is gpt-6-luna, which can't be "
-        "fine-tuned. finetune-guard never exchanges a model for another one."
+        "fine-tuned."
     )
     assert expected == str(error)
     assert error.remedy.startswith("Call another model. ")
@@ -392,4 +398,4 @@ def test_a_404_by_a_date_of_the_api():
     """The API's own date explains its 404 as well as the table's does."""
     known = ends()
     known.learn({BASE: said("2026-11-20")})
-    assert "by the API for the base model" in str(known.gone(not_found(), MODEL, NOW))
+    assert "according to the API for the base model" in str(known.gone(not_found(), MODEL, NOW))

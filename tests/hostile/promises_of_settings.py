@@ -19,7 +19,7 @@ from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.hosts import is_pattern, matches, normalized
 from finetune_guard.openai_api.requests import classify, to_decide
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.enforcement import rule
+from finetune_guard.rules.messages import rule
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.redis.url import read_url
 from tests.hostile.promises_of_stores import is_clean, read

@@ -1,35 +1,31 @@
-"""From an eligibility to an error, a warning, or nothing."""
+"""From an eligibility to what happens to a call."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
+import openai
 import pytest
 
 from finetune_guard.domain.errors import (
+    EligibilityWarning,
     FineTuningClosedError,
+    FineTuningRefusedError,
     HistoryUnavailableWarning,
     InferenceWindowExpiredError,
     KeepAliveError,
     NeverFineTunedError,
     NoInferenceRecordedError,
     PolicyBoundaryWarning,
+    UsageSyncError,
 )
 from finetune_guard.domain.history import Coverage, Evidence, Inference, Refusal
 from finetune_guard.domain.policy import DEPRECATIONS_PAGE, OPENAI_SELF_SERVE
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.openai_api.requests import JobCreation, TrainingUpload
 from finetune_guard.rules.eligibility import explained
-from finetune_guard.rules.enforcement import (
-    cause,
-    evidence,
-    moment,
-    must_stop,
-    rule,
-    stopping_error,
-    stopping_message,
-    warning,
-)
+from finetune_guard.rules.enforcement import Proceed, Stop, enforce
+from finetune_guard.rules.messages import cause, evidence, moment, rule, stopped
 
 NOW = datetime(2026, 12, 1, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
@@ -45,75 +41,102 @@ def because(reason: Reason):
     return explained(OPENAI_SELF_SERVE, KNOWN, NOW, reason)
 
 
-STOPPED_ALWAYS = {Reason.WINDOW_EXPIRED, Reason.NO_RECENT_INFERENCE, Reason.CLOSED, Reason.REFUSED}
-STOPPED_WHEN_ASKED = {Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EDGE}
+def done_with(call, reason, on_unknown, **given):
+    return enforce(call, because(reason), OPENAI_SELF_SERVE, on_unknown, **given)
 
 
+STOPPED_ALWAYS = {Reason.CLOSED: FineTuningClosedError, Reason.REFUSED: FineTuningRefusedError}
+STOPPED_BY_DEFAULT = {
+    Reason.NO_RECENT_INFERENCE: InferenceWindowExpiredError,
+    Reason.WINDOW_EXPIRED: InferenceWindowExpiredError,
+    Reason.WINDOW_EDGE: InferenceWindowExpiredError,
+    Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
+    Reason.NEVER_FINE_TUNED: NeverFineTunedError,
+}
+ALWAYS_WARNED = {
+    Reason.POLICY_BOUNDARY: PolicyBoundaryWarning,
+    Reason.HISTORY_UNAVAILABLE: HistoryUnavailableWarning,
+    Reason.REFUSAL_IN_DOUBT: EligibilityWarning,
+}
+
+
+@pytest.mark.parametrize("call", [JOB, UPLOAD], ids=["job", "upload"])
 @pytest.mark.parametrize("reason", Reason)
-def test_what_is_stopped(reason):
-    """A sure no stops jobs and uploads; what is unknown stops jobs, and only where asked to."""
-    eligibility = because(reason)
-    assert (reason in STOPPED_ALWAYS | STOPPED_WHEN_ASKED) is must_stop(JOB, eligibility, "raise")
-    assert (reason in STOPPED_ALWAYS) is must_stop(JOB, eligibility, "allow")
-    assert (reason in STOPPED_ALWAYS) is must_stop(UPLOAD, eligibility, "raise")
+def test_what_is_stopped(reason, call):
+    """A job and its upload are stopped alike; an upload warns only where that is asked for."""
+    stops = STOPPED_ALWAYS | STOPPED_BY_DEFAULT
+    for on_unknown in ("raise", "warn", "allow"):
+        decision = done_with(call, reason, on_unknown)
+        if reason in STOPPED_ALWAYS or (on_unknown == "raise" and reason in STOPPED_BY_DEFAULT):
+            assert stops[reason] is type(decision.error)
+            continue
+        warned = {**ALWAYS_WARNED, **dict.fromkeys(STOPPED_BY_DEFAULT, EligibilityWarning)}
+        expected = warned.get(reason) if on_unknown == "warn" else ALWAYS_WARNED.get(reason)
+        if call is UPLOAD and on_unknown != "warn":
+            expected = None
+        assert isinstance(decision, Proceed)
+        assert ([] if expected is None else [expected]) == [type(each) for each in decision.warnings]
 
 
-@pytest.mark.parametrize(
-    ("reason", "error"),
-    [
-        (Reason.CLOSED, FineTuningClosedError),
-        (Reason.WINDOW_EXPIRED, InferenceWindowExpiredError),
-        (Reason.NO_RECENT_INFERENCE, InferenceWindowExpiredError),
-        (Reason.WINDOW_EDGE, InferenceWindowExpiredError),
-        (Reason.NO_INFERENCE_RECORDED, NoInferenceRecordedError),
-        (Reason.NEVER_FINE_TUNED, NeverFineTunedError),
-    ],
-)
-def test_the_error_says_what_by_which_rule_on_what_evidence_and_what_to_do(reason, error):
+@pytest.mark.parametrize("reason", STOPPED_ALWAYS | STOPPED_BY_DEFAULT)
+def test_the_error_says_what_by_which_rule_on_what_evidence_and_what_to_do(reason):
     """Each error answers the four questions, and carries its eligibility and remedy."""
-    raised = stopping_error(JOB, because(reason), OPENAI_SELF_SERVE)
-    assert error is type(raised)
-    assert because(reason) == raised.eligibility
-    assert raised.remedy == raised.eligibility.remedy
-    what, by_rule, on_evidence, to_do = str(raised).split("\n")
+    error = done_with(JOB, reason, "raise").error
+    assert because(reason) == error.eligibility
+    what, by_rule, on_evidence, to_do = str(error).split("\n")
     assert what.startswith("The fine-tuning job was not created: ")
     assert DEPRECATIONS_PAGE in by_rule
     assert MODEL in on_evidence
-    assert f"What to do: {raised.remedy}" == to_do
+    assert f"What to do: {error.remedy}" == to_do
+    assert "client.with_options(guard=GuardConfig(enabled=False))" in error.remedy
+    assert str(error).isascii()
+
+
+@pytest.mark.parametrize("reason", STOPPED_ALWAYS | STOPPED_BY_DEFAULT)
+def test_the_error_is_the_one_that_the_api_would_have_raised(reason):
+    """Programs that catch the API's refusal catch ours, and can tell that nothing was sent."""
+    url = "https://gateway.acme.com/v1/fine_tuning/jobs"
+    error = done_with(JOB, reason, "raise", url=url).error
+    assert isinstance(error, openai.PermissionDeniedError)
+    assert (403, "training_not_available", False) == (error.status_code, error.code, error.sent)
+    assert ("false", url) == (error.response.headers["x-finetune-guard-sent"], str(error.request.url))
+    assert error.body == error.response.json()["error"]
+    assert error.request_id is None
+
+
+def test_what_helps_first_comes_first():
+    """Who meets the guard for the first time is told of the usage, of record(), of "warn", in this order."""
+    remedy = because(Reason.NO_INFERENCE_RECORDED).remedy
+    ways = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
+    places = [remedy.index(way) for way in ways]
+    assert sorted(places) == places
 
 
 def test_an_upload_is_called_an_upload():
-    """A stopped upload doesn't speak of a job that was not created."""
-    assert stopping_message(UPLOAD, because(Reason.CLOSED), OPENAI_SELF_SERVE).startswith(
+    """Neither an error nor a warning about an upload speaks of a job that was not created."""
+    assert str(done_with(UPLOAD, Reason.CLOSED, "raise").error).startswith(
         "The training file was not uploaded: since 2027-01-06 nobody can create"
     )
+    (warning,) = done_with(UPLOAD, Reason.WINDOW_EXPIRED, "warn").warnings
+    assert str(warning).startswith("The API decides about this training file: the last inference ")
 
 
-def test_a_keep_alive_that_failed_is_told():
-    """When a keep-alive was tried first, the error says why it didn't help."""
-    failure = KeepAliveError("No model answered.")
-    message = stopping_message(JOB, because(Reason.WINDOW_EXPIRED), OPENAI_SELF_SERVE, [failure])
-    assert "\nKeep-alive: No model answered.\n" in message
+def test_what_was_tried_in_vain_is_told():
+    """The error says why a keep-alive or a request didn't help, without the API's words, and is chained."""
+    request = openai.APIConnectionError(request=None)
+    keep_alive = KeepAliveError("No model answered.")
+    decision = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[request, keep_alive])
+    assert "\nThe API could not be asked: no connection.\n" in str(decision.error)
+    assert "\nKeep-alive: No model answered.\n" in str(decision.error)
+    assert Stop(decision.error, keep_alive) == decision
+    usage = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[UsageSyncError("No admin key.")])
+    assert "\nUsage: No admin key.\n" in str(usage.error)
 
 
 def test_no_remedy_is_made_up():
     """Where nothing is known to help, no line says that something would."""
     eligibility = because(Reason.WINDOW_EXPIRED).model_copy(update={"remedy": None})
-    assert "What to do" not in stopping_message(JOB, eligibility, OPENAI_SELF_SERVE)
-
-
-@pytest.mark.parametrize(
-    ("reason", "expected"),
-    [
-        (Reason.POLICY_BOUNDARY, PolicyBoundaryWarning),
-        (Reason.HISTORY_UNAVAILABLE, HistoryUnavailableWarning),
-        (Reason.RECENT_INFERENCE, type(None)),
-    ],
-)
-def test_warnings_go_with_jobs_that_the_api_decides_about(reason, expected):
-    """A job warns while a date is crossed and when the history can't be read; an upload never does."""
-    assert expected is type(warning(JOB, because(reason)))
-    assert warning(UPLOAD, because(reason)) is None
+    assert "What to do" not in stopped(JOB, eligibility, OPENAI_SELF_SERVE)
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -137,14 +160,36 @@ def test_evidence_says_whose_inferences_were_seen():
     assert "not the whole organization" in evidence(local)
     whole = local.model_copy(update={"coverage": Coverage.ORGANIZATION})
     assert "the whole organization's usage was read" in evidence(whole)
+    assert "may lag" in evidence(whole)
     assert evidence(local.model_copy(update={"last_inference": None})).startswith("no inference is known")
-    assert "403 training_not_available: “OpenAI is winding down.”" in evidence(because(Reason.REFUSED))
+    assert '403 training_not_available: "OpenAI is winding down."' in evidence(because(Reason.REFUSED))
+
+
+@pytest.mark.parametrize(
+    ("within", "said"),
+    [
+        (timedelta(minutes=1), "at 2026-09-01 10:30 UTC (observed)"),
+        (timedelta(hours=1), "at 2026-09-01 10:30 UTC or up to 1 hour later (observed)"),
+        (timedelta(days=1), "at 2026-09-01 10:30 UTC or up to 1 day later (observed)"),
+    ],
+)
+def test_evidence_says_how_exactly_a_time_is_known(within, said):
+    """A day's bucket of usage is not told as if it were a minute."""
+    last = LAST.model_copy(update={"within": within})
+    assert said in evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
 
 
 def test_before_any_rule_there_is_none_to_quote():
     """In the policy's first phase no rule is quoted."""
     early = explained(OPENAI_SELF_SERVE, KNOWN, datetime(2026, 1, 1, tzinfo=timezone.utc), Reason.REFUSED)
     assert "none of OpenAI self-serve fine-tuning holds yet." == rule(early, OPENAI_SELF_SERVE)
+
+
+def test_who_never_fine_tuned_is_told_the_rule_about_that():
+    """The 60-day rule is not what stops an organization without any fine-tuning."""
+    assert rule(because(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith("since 2026-05-07: ")
+    only = OPENAI_SELF_SERVE.model_copy(update={"phases": OPENAI_SELF_SERVE.phases[2:]})
+    assert rule(because(Reason.NEVER_FINE_TUNED), only).startswith("since 2026-07-02: ")
 
 
 def test_moments_are_told_to_the_minute():

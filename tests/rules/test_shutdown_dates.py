@@ -1,4 +1,4 @@
-"""What is said about a fine-tune that would be made now, and about models that end."""
+"""How long a fine-tune that would be made now would live, and what is said about models that end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pytest
 
 from finetune_guard.domain.catalog import ModelCatalog, published_catalog
 from finetune_guard.domain.shutdowns import Announced, Shutdown, ShutdownDates
-from finetune_guard.rules.shutdown_dates import (
-    gone_message,
-    prospect,
-    short_lived_message,
-    shut_down_message,
-    sunset_message,
+from finetune_guard.rules.messages import (
+    base_shut_down,
+    fine_tune_shut_down,
+    model_sunset,
+    short_lived,
+    too_short_lived,
 )
+from finetune_guard.rules.shutdown_dates import prospect
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 TODAY = NOW.date()
@@ -53,6 +54,33 @@ def test_continued_training():
     assert found.is_shut_down(TODAY)
 
 
+@pytest.mark.parametrize(
+    ("model", "day", "tunable"),
+    [
+        ("gpt-4o-mini", date(2027, 1, 14), True),
+        ("gpt-4o", date(2027, 1, 14), True),
+        ("gpt-3.5-turbo", date(2026, 10, 23), True),
+        ("gpt-6-luna", None, False),
+        ("gpt-9", None, None),
+    ],
+)
+def test_aliases_and_models_that_can_not_be_fine_tuned(model, day, tunable):
+    """A name without its date stands for the dated ones; the table's replacements can't be fine-tuned."""
+    found = prospect(model, DATES, NOW)
+    ends = [end and end.day for end in (found.base_shutdown, found.fine_tunes_shutdown)]
+    assert ([day, day], tunable) == (ends, found.can_be_fine_tuned)
+
+
+def test_what_the_api_says_of_a_dated_model_holds_for_its_alias():
+    """Of several dated models the longest life counts, and the API's word on the alias before all."""
+    later = announced(BASE=date(2028, 3, 1))
+    found = prospect("gpt-4.1", later, NOW)
+    assert [date(2028, 3, 1)] * 2 == [found.base_shutdown.day, found.fine_tunes_shutdown.day]
+    own = ShutdownDates(published_catalog(), {"gpt-4.1": Announced(day=date(2029, 1, 1), seen_at=NOW)})
+    found = prospect("gpt-4.1", own, NOW)
+    assert [date(2029, 1, 1)] * 2 == [found.base_shutdown.day, found.fine_tunes_shutdown.day]
+
+
 def test_an_unknown_model_has_no_prospect():
     """Nothing is said about a model without a published date, and it is not held to be gone."""
     found = prospect("gpt-9", DATES, NOW)
@@ -69,84 +97,85 @@ def test_a_base_is_gone_a_day_after_its_date(today, gone):
     assert gone is prospect(GONE, DATES, NOW).is_shut_down(today)
 
 
+TABLE = "according to finetune-guard's table of 2026-11-22"
+
+
 def test_the_error_for_a_base_that_is_shut_down():
-    """It names the model, both days with their source, the replacement, and what could be named instead."""
+    """It names the model, both days with their source, what could be named instead, and the way out."""
+    said = base_shut_down(prospect(GONE, DATES, NOW), DATES, TODAY)
     expected = (
         "The fine-tuning job was not created: gpt-3.5-turbo-1106 is shut down and can't be fine-tuned any "
         "more.\n"
-        "Evidence: Shutdown days: gpt-3.5-turbo-1106, 2026-09-28 (by the table in finetune-guard, as of "
-        "2026-11-22); fine-tunes made from it, 2026-10-23 (by the table in finetune-guard, as of "
-        "2026-11-22). Published days are ±1 day.\n"
-        "What to do: Name a base model that is not shut down: gpt-4o-2024-08-06, gpt-4o-2024-11-20, "
-        "gpt-4o-mini-2024-07-18, gpt-4.1-2025-04-14, gpt-4.1-mini-2025-04-14. The published replacement is "
-        "gpt-5.6-terra, which can't be fine-tuned. finetune-guard never exchanges a model for another one."
+        f"Evidence: gpt-3.5-turbo-1106 is shut down on 2026-09-28 ({TABLE}), fine-tunes made from it on "
+        f"2026-10-23 ({TABLE}). Published days can be off by one.\n"
+        "What to do: Use a base model that is not shut down: gpt-4o-2024-08-06, gpt-4o-2024-11-20, "
+        "gpt-4o-mini-2024-07-18, gpt-4.1-2025-04-14, gpt-4.1-mini-2025-04-14. If your organization still has "
+        "access, client.with_options(guard=GuardConfig(enabled=False)) lets one call through. The published "
+        "replacement is gpt-5.6-terra, which can't be fine-tuned."
     )
-    assert expected == shut_down_message(prospect(GONE, DATES, NOW), DATES, TODAY)
+    assert expected == said.message
+    assert said.message.endswith(f"What to do: {said.remedy}")
 
 
 def test_the_error_when_no_base_is_left():
     """After the last shutdown nothing is proposed that would fail as well."""
-    message = shut_down_message(prospect(BASE, DATES, NOW), DATES, date(2027, 2, 1))
-    assert "No base model is known that can still be fine-tuned." in message
+    said = base_shut_down(prospect(BASE, DATES, NOW), DATES, date(2027, 2, 1))
+    assert "No other base model is known." in said.message
 
 
 def test_the_error_for_a_life_that_is_too_short():
     """It names the setting that stopped the job, and says how to have it made all the same."""
-    message = short_lived_message(prospect(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90), True)
+    said = too_short_lived(prospect(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
     expected = (
-        "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 that is made now would live "
-        "for about 53 days, less than the 90 days of min_model_lifetime.\n"
-        "Evidence: Shutdown days: gpt-4.1-2025-04-14, 2027-01-15 (by the API on 2026-11-22); fine-tunes made "
-        "from it, 2027-01-15 (by the API for the base model, on 2026-11-22). Published days are ±1 day.\n"
-        "What to do: To have it made nevertheless, set GuardConfig(min_model_lifetime=...) lower. The "
-        "published replacement is gpt-6-luna, which can't be fine-tuned. finetune-guard never exchanges a "
-        "model for another one."
+        "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 made now would live for "
+        "about 53 days, less than the 90 days of min_model_lifetime.\n"
+        "Evidence: gpt-4.1-2025-04-14 is shut down on 2027-01-15 (according to the API on 2026-11-22), "
+        "fine-tunes made from it on 2027-01-15 (according to the API for the base model, on 2026-11-22). "
+        "Published days can be off by one.\n"
+        "What to do: To create it anyway, lower GuardConfig(min_model_lifetime=...), or for one call use "
+        "client.with_options(guard=GuardConfig(enabled=False)). The published replacement is gpt-6-luna, "
+        "which can't be fine-tuned."
     )
-    assert expected == message
+    assert expected == said.message
+    assert said.message.endswith(f"What to do: {said.remedy}")
 
 
 def test_the_warning_for_a_short_life():
-    """A warning is one line with the same facts, and says that the job goes through."""
-    message = short_lived_message(prospect(BASE, DATES, NOW), timedelta(days=90), stopped=False)
+    """A warning is two lines: when the fine-tune ends, and what to do."""
     expected = (
-        "A fine-tune of gpt-4.1-2025-04-14 that is made now would live for about 52 days, less than 90 days. "
-        "Shutdown days: gpt-4.1-2025-04-14, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22); "
-        "fine-tunes made from it, 2027-01-14 (by the table in finetune-guard, as of 2026-11-22). Published "
-        "days are ±1 day. The published replacement is gpt-6-luna, which can't be fine-tuned. finetune-guard "
-        "lets the job through; plan the move to another model before that day."
+        "A fine-tune of gpt-4.1-2025-04-14 made now would live for about 52 days: it is shut down on "
+        f"2027-01-14 ({TABLE}).\n"
+        "Plan the move to another model before that. The published replacement is gpt-6-luna, which can't be "
+        "fine-tuned."
     )
-    assert expected == message
+    assert expected == short_lived(prospect(BASE, DATES, NOW))
 
 
 @pytest.mark.parametrize(
     ("model_id", "now", "minimum", "said"),
     [
         (BASE, datetime(2027, 1, 12, 12, tzinfo=timezone.utc), timedelta(hours=36), "about 1 day, less than"),
-        (BASE, datetime(2027, 1, 13, 12, tzinfo=timezone.utc), timedelta(hours=36), "than 36 hours."),
+        (BASE, datetime(2027, 1, 13, 12, tzinfo=timezone.utc), timedelta(hours=36), "the 36 hours of"),
         (BASE, datetime(2027, 1, 13, 12, tzinfo=timezone.utc), timedelta(days=1), "less than a day, "),
-        (BASE, datetime(2027, 2, 1, tzinfo=timezone.utc), timedelta(minutes=90), "less than 1.5 hours."),
-        (
-            "gpt-9",
-            NOW,
-            timedelta(days=1),
-            "for an unknown time, less than 1 day. Shutdown days: gpt-9, unknown",
-        ),
+        (BASE, datetime(2027, 2, 1, tzinfo=timezone.utc), timedelta(minutes=90), "the 1.5 hours of"),
+        ("gpt-9", NOW, timedelta(days=1), "for an unknown time, less than the 1 day of"),
+        ("gpt-9", NOW, timedelta(days=1), "gpt-9 is shut down on a day that is not known, fine-tunes"),
     ],
 )
 def test_lengths_of_time_are_in_days_or_hours(model_id, now, minimum, said):
     """A life and a limit of any length read well, also one that has ended or isn't known."""
-    assert said in short_lived_message(prospect(model_id, DATES, now), minimum, stopped=False)
+    assert said in too_short_lived(prospect(model_id, DATES, now), minimum).message
+    assert "\nPlan the move" in short_lived(prospect(model_id, DATES, now))
 
 
 def test_the_warning_before_the_end():
     """It says how long the model still answers and that nothing is changed meanwhile."""
     expected = (
-        f"{TUNE} will be shut down in 53 days, on 2027-01-14 (by the table in finetune-guard, as of "
-        "2026-11-22). Published days are ±1 day. The published replacement is gpt-6-luna, which can't be "
-        "fine-tuned. Calls go on meanwhile; plan the move to another model before that day. finetune-guard "
-        "never exchanges a model for another one."
+        f"{TUNE} will be shut down in 53 days, on 2027-01-14 ({TABLE}).\n"
+        "Calls go on until then. Plan the move to another model. The published replacement is gpt-6-luna, "
+        "which can't be fine-tuned."
     )
-    assert expected == sunset_message(end_of(TUNE), 53, "gpt-6-luna", tunable=False)
+    assert expected == model_sunset(end_of(TUNE), 53, "gpt-6-luna", tunable=False)
 
 
 @pytest.mark.parametrize(
@@ -160,32 +189,33 @@ def test_the_warning_before_the_end():
 )
 def test_the_last_days(days, said):
     """The days around the end are named as people name them."""
-    assert said in sunset_message(end_of(TUNE), days, None, None)
+    assert said in model_sunset(end_of(TUNE), days, None, None)
 
 
 def test_the_error_for_a_model_that_is_gone():
     """It keeps apart what the API said and what was published, and says what to do now."""
+    said = fine_tune_shut_down(end_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
     expected = (
         f"{GONE_TUNE} does not answer any more: the API can't find it, and its shutdown day has come.\n"
-        "Evidence: Its shutdown day is 2026-10-23 (by the table in finetune-guard, as of 2026-11-22). "
-        "Published days are ±1 day.\n"
+        f"Evidence: its shutdown day is 2026-10-23 ({TABLE}). Published days can be off by one.\n"
         "What to do: Call another model. The published replacement is gpt-5.6-terra, which can't be "
-        "fine-tuned. finetune-guard never exchanges a model for another one."
+        "fine-tuned."
     )
-    assert expected == gone_message(end_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
+    assert expected == said.message
+    assert said.message.endswith(f"What to do: {said.remedy}")
 
 
 @pytest.mark.parametrize(
-    ("replacement", "tunable", "said"),
+    ("replacement", "tunable", "remedy"),
     [
-        ("gpt-9", True, "model. The published replacement is gpt-9, which can be fine-tuned. finetune"),
-        ("gpt-9", None, "model. The published replacement is gpt-9. finetune-guard"),
-        (None, None, "Call another model. finetune-guard"),
+        ("gpt-9", True, "Call another model. The published replacement is gpt-9, which can be fine-tuned."),
+        ("gpt-9", None, "Call another model. The published replacement is gpt-9."),
+        (None, None, "Call another model."),
     ],
 )
-def test_a_replacement_is_named_only_where_one_is_published(replacement, tunable, said):
+def test_a_replacement_is_named_only_where_one_is_published(replacement, tunable, remedy):
     """Whether it can be fine-tuned is said where that is known."""
-    assert said in gone_message(end_of(GONE_TUNE), replacement, tunable)
+    assert remedy == fine_tune_shut_down(end_of(GONE_TUNE), replacement, tunable).remedy
 
 
 def test_a_replacement_that_can_be_fine_tuned():

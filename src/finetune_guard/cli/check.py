@@ -18,7 +18,7 @@ from finetune_guard.cli.verdict import in_words, jobs_until
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.messages import moment
 
 _WORST_FIRST = (
     ExitCode.INELIGIBLE,

@@ -11,7 +11,7 @@ import typer
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.domain.history import History
-from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.messages import moment
 
 _DAYS = 60
 

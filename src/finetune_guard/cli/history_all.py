@@ -15,7 +15,7 @@ from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_n
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.recording.aliases import resolved
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.messages import moment
 
 _TAIL = 4
 _MOST_ALIASES = 4

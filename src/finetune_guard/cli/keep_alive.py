@@ -14,8 +14,8 @@ from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.cli.watch import watch as keep_watching
-from finetune_guard.rules.enforcement import cause, moment
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
+from finetune_guard.rules.messages import cause, moment
 
 _NOT_SENT = {
     NotSent.NOT_DUE: "it is not due",

@@ -14,8 +14,8 @@ from finetune_guard.cli import render, tables
 from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.timeline import days_away
 from finetune_guard.domain.shutdowns import Shutdown
-from finetune_guard.rules.enforcement import moment
 from finetune_guard.rules.inventory import Inventory, ModelRecord
+from finetune_guard.rules.messages import moment
 
 _MOST_DAYS = 3
 _FLAT = (

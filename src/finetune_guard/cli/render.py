@@ -17,7 +17,7 @@ from finetune_guard.cli.timeline import Mark, Moment, distance
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.verdict import Verdict
-from finetune_guard.rules.enforcement import moment as to_the_minute
+from finetune_guard.rules.messages import moment as to_the_minute
 
 UNWRAPPED = 10_000
 """The width of a pipe: a line is as long as what it says, so that grep finds it."""

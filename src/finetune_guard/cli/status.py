@@ -16,7 +16,7 @@ from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.enforcement import cause, moment, rule
+from finetune_guard.rules.messages import cause, moment, rule
 
 _MOST_DATES = 3
 _COMMANDS = {

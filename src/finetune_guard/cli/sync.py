@@ -20,7 +20,7 @@ from finetune_guard.domain.history import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision
-from finetune_guard.rules.enforcement import moment
+from finetune_guard.rules.messages import moment
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta, timezone
 
 from finetune_guard.domain.verdict import Eligibility, Verdict
-from finetune_guard.rules.enforcement import cause
+from finetune_guard.rules.messages import cause
 
 VERDICTS = {
     Verdict.ELIGIBLE: "eligible",

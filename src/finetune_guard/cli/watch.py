@@ -22,8 +22,8 @@ from finetune_guard.client.background.check import CheckResult
 from finetune_guard.client.background.foreground import ForegroundCheck
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.background_delay import is_over
-from finetune_guard.rules.enforcement import cause, moment
 from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.messages import cause, moment
 
 _WRONG_KEY = (
     "The API does not accept OPENAI_API_KEY: nothing can be sent with it. Set a key that is in force."

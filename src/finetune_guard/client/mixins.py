@@ -19,7 +19,7 @@ from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, reply_from, timeout_error
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
 from finetune_guard.client.threads import within
-from finetune_guard.client.warn import warn_caller, warn_in_passing
+from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T, UserCall
 from finetune_guard.openai_api.requests import GuardedCall
@@ -74,16 +74,15 @@ class Guarded:
 
         Nothing is asked where that would go to another API than the call.
         """
-        from finetune_guard.client.admission import admitted  # noqa: PLC0415 -- most programs create no job
-
         client: Any = self
         guard, taken_over = self._finetune_guard.engine, TakenOver.of(options, client.timeout)
         credentials = self._guard_credentials(taken_over.headers, options.url)
+        url = f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs"
         if self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base:
-            decision = guard.authorize(call, credentials, self._guard_admin_key(), taken_over.left)
+            decision = guard.authorize(call, credentials, self._guard_admin_key(), taken_over.left, url=url)
         else:
-            decision = guard.judge(call, credentials)
-        return admitted(call, decision, guard, self, credentials), taken_over
+            decision = guard.judge(call, credentials, url=url)
+        return guard.admit(call, decision, credentials, self._finetune_guard.complain), taken_over
 
     def _guard_admin_key(self) -> str | None:
         return self._finetune_guard.admin_key(self)
@@ -136,7 +135,7 @@ class SyncGuarded(Guarded, SyncBase):
             return reply_from(given["response"], subject, guard.engine.decider.now())
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
-            warn_in_passing(warning)
+            warn_caller(warning)
         if guard.runs_background:
             guard.use(self)
         return super()._process_response(**given)
@@ -216,7 +215,7 @@ class AsyncGuarded(Guarded, AsyncBase):
             return reply_from(given["response"], subject, guard.engine.decider.now())
         warning = guard.observe(self, given["options"], given["response"])
         if warning is not None:
-            warn_in_passing(warning)
+            warn_caller(warning)
         if guard.runs_background:
             guard.use(self)
         return await super()._process_response(**given)

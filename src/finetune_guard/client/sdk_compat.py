@@ -39,7 +39,6 @@ __all__ = [
     "has_callable_key",
     "http_client",
     "is_azure",
-    "job_creation_request",
     "puts_the_key_in_later",
     "refresh_api_key",
     "unsent_request",
@@ -76,11 +75,6 @@ def has_callable_key(client: Any) -> bool:
 def refresh_api_key(client: Any) -> Any:
     """Have ``client`` ask its function for the API key; to be awaited if it is async (1.106 to 3.57.0)."""
     return client._refresh_api_key()  # noqa: SLF001
-
-
-def job_creation_request(client: Any) -> Any:
-    """Return the request by which ``client`` would create a job, unsent (1.55.3 to 3.57.0)."""
-    return unsent_request(client, "post", "/fine_tuning/jobs")
 
 
 def unsent_request(client: Any, method: str, path: str) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
 from finetune_guard.domain.model_ids import base_of
+
+_DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
+"""The end of a dated name: ``-2024-07-18`` or ``-0613``."""
 
 
 class Lifetime(BaseModel):
@@ -47,8 +51,35 @@ class ModelCatalog(BaseModel):
     base_models: tuple[Lifetime, ...]
 
     def lifetime_of(self, base: str) -> Lifetime | None:
-        """Return the row of a base model, found by its whole name; None when it has none."""
-        return next((row for row in self.base_models if row.id == base), None)
+        """Return the row of a base model, found by its whole name or an alias; None when it has none.
+
+        An alias such as ``gpt-4o-mini`` is the name without its date. Which of several dated models it
+        stands for is not published, so the latest days count, and a replacement only if all have the same.
+        """
+        rows = self.versions_of(base) or [row for row in self.base_models if row.id == base]
+        if not rows:
+            return None
+        replacements = {row.replacement for row in rows}
+        return Lifetime(
+            id=base,
+            shutdown=max(row.shutdown for row in rows),
+            fine_tunes_shutdown=max(row.fine_tunes_shutdown for row in rows),
+            replacement=replacements.pop() if len(replacements) == 1 else None,
+        )
+
+    def versions_of(self, alias: str) -> list[Lifetime]:
+        """Return the rows of the dated models that ``alias`` may stand for; none for a whole name."""
+        return [row for row in self.base_models if row.id != alias and _DATE.sub("", row.id) == alias]
+
+    def can_be_fine_tuned(self, model_id: str) -> bool | None:
+        """Return whether fine-tuning is or was offered for a model or its base; None where that is unknown.
+
+        The published replacements without a row of their own can't be fine-tuned.
+        """
+        base = base_of(model_id)
+        if self.lifetime_of(base) is not None:
+            return True
+        return False if any(row.replacement == base for row in self.base_models) else None
 
     def shutdown_of(self, model_id: str) -> date | None:
         """Return the day ``model_id`` is shut down, a fine-tune's own or a base's; None if unknown."""

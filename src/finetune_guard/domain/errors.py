@@ -2,12 +2,12 @@
 
 openai.OpenAIError
 └── FineTuneGuardError
-    ├── NotEligibleError
+    ├── NotEligibleError                (also an openai.PermissionDeniedError)
     │   ├── FineTuningClosedError
     │   ├── InferenceWindowExpiredError
     │   ├── NoInferenceRecordedError
     │   ├── NeverFineTunedError
-    │   └── FineTuningRefusedError      (also an openai.PermissionDeniedError)
+    │   └── FineTuningRefusedError
     ├── ModelLifetimeError
     │   ├── BaseModelShutDownError
     │   ├── ShortLivedModelError
@@ -20,6 +20,7 @@ openai.OpenAIError
 
 UserWarning
 └── FineTuneGuardWarning
+    ├── EligibilityWarning
     ├── PolicyBoundaryWarning
     ├── HistoryUnavailableWarning
     ├── ShortLivedModelWarning
@@ -32,6 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from finetune_guard.domain.api_responses import copied, not_sent
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,11 +45,12 @@ if TYPE_CHECKING:
 class FineTuneGuardError(openai.OpenAIError):
     """Root of everything that finetune-guard raises.
 
-    It is an ``openai.OpenAIError``, so existing ``except`` clauses go on working.
+    It is an ``openai.OpenAIError``, so existing ``except`` clauses go on working. It can be copied and
+    pickled; a copy holds no request headers, and so no key.
 
     Attributes:
         eligibility: The decision behind the error; None where there was none.
-        remedy: What to do now, in one or two sentences; None where nothing is known to help.
+        remedy: What to do now; None where nothing is known to help.
     """
 
     eligibility: Eligibility | None
@@ -56,12 +60,64 @@ class FineTuneGuardError(openai.OpenAIError):
         self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(message)
+        self._explain(eligibility, remedy)
+
+    def _explain(self, eligibility: Eligibility | None, remedy: str | None) -> None:
         self.eligibility = eligibility
         self.remedy = remedy or (eligibility.remedy if eligibility is not None else None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = dict(vars(self))
+        if "response" in state:
+            state["response"] = copied(state["response"])
+            state["request"] = getattr(state["response"], "request", None)
+        return _restored, (type(self), self.args, state)
 
-class NotEligibleError(FineTuneGuardError):
-    """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why."""
+
+def _restored(kind: type[FineTuneGuardError], args: tuple[object, ...], state: dict[str, object]) -> object:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
+
+
+class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
+    """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why.
+
+    It is also the ``openai.PermissionDeniedError`` with status 403 and code ``training_not_available`` that
+    the API answers to an organization that may not create jobs. Where nothing was sent, ``response`` is made
+    up: it has the header ``x-finetune-guard-sent: false`` and no ``request_id``.
+
+    A job whose usage could not be read or whose keep-alive failed raises the error of its verdict, such as
+    ``InferenceWindowExpiredError``, chained to the ``UsageSyncError`` or ``KeepAliveError``.
+
+    Attributes:
+        sent: Whether the call was sent and the API itself refused it.
+    """
+
+    sent: bool
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        eligibility: Eligibility | None = None,
+        remedy: str | None = None,
+        response: Any = None,
+        body: object | None = None,
+        url: str | None = None,
+    ) -> None:
+        self.sent = response is not None
+        if response is None:
+            refusal = eligibility.refusal if eligibility is not None else None
+            details = {
+                "message": refusal.message if refusal is not None else message.partition("\n")[0],
+                "type": "invalid_request_error",
+                "param": None,
+                "code": refusal.code if refusal is not None else "training_not_available",
+            }
+            response, body = not_sent(details, url), details
+        openai.PermissionDeniedError.__init__(self, message, response=response, body=body)
+        self._explain(eligibility, remedy)
 
 
 class FineTuningClosedError(NotEligibleError):
@@ -69,7 +125,12 @@ class FineTuningClosedError(NotEligibleError):
 
 
 class InferenceWindowExpiredError(NotEligibleError):
-    """The latest inference known for the organization is older than the policy's window."""
+    """No inference within the policy's window is known.
+
+    Where ``eligibility.verdict`` is ``ineligible``, the organization's usage showed none just now. Where it
+    is ``unknown``, the last inference that this history saw is too old, and another program may have run one
+    since.
+    """
 
 
 class NoInferenceRecordedError(NotEligibleError):
@@ -80,30 +141,17 @@ class NeverFineTunedError(NotEligibleError):
     """No trace of earlier fine-tuning was found, which the policy requires since May 7, 2026."""
 
 
-class FineTuningRefusedError(NotEligibleError, openai.PermissionDeniedError):
+class FineTuningRefusedError(NotEligibleError):
     """The API itself refused the job with 403 ``training_not_available``.
 
-    It carries what every ``openai.PermissionDeniedError`` carries. When a remembered refusal
-    answers, without a new request, ``response`` is rebuilt from what was remembered and
-    ``remembered`` is true.
+    It carries what the ``openai.PermissionDeniedError`` of the SDK carries. While the refusal is remembered,
+    it is raised without a new request: ``remembered`` is true then, and ``body`` is what was remembered.
     """
 
-    remembered: bool
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        response: Any,
-        body: object | None,
-        eligibility: Eligibility | None = None,
-        remedy: str | None = None,
-        remembered: bool = False,
-    ) -> None:
-        openai.PermissionDeniedError.__init__(self, message, response=response, body=body)
-        self.eligibility = eligibility
-        self.remedy = remedy or (eligibility.remedy if eligibility is not None else None)
-        self.remembered = remembered
+    @property
+    def remembered(self) -> bool:
+        """Whether the refusal was given to an earlier call, and this one was not sent."""
+        return not self.sent
 
 
 class ModelLifetimeError(FineTuneGuardError):
@@ -158,8 +206,7 @@ class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
         remedy: str | None = None,
     ) -> None:
         openai.NotFoundError.__init__(self, message, response=response, body=body)
-        self.eligibility = eligibility
-        self.remedy = remedy
+        self._explain(eligibility, remedy)
         self.model = model
         self.shutdown = shutdown
 
@@ -203,6 +250,10 @@ class GuardConfigError(FineTuneGuardError, ValueError):
 
 class FineTuneGuardWarning(UserWarning):
     """Root of the warnings of finetune-guard."""
+
+
+class EligibilityWarning(FineTuneGuardWarning):
+    """A call goes through although the organization may not be eligible: the API decides, not the guard."""
 
 
 class PolicyBoundaryWarning(FineTuneGuardWarning):

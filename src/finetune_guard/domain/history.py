@@ -7,7 +7,7 @@ order, or how often, the same facts arrive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
+
+_END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Source(StrEnum):
@@ -54,6 +56,11 @@ class Inference(_Fact):
     at: UtcDatetime
     source: Source = Source.OBSERVED
     within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
+
+    @property
+    def latest_at(self) -> datetime:
+        """The latest moment at which it may have been answered."""
+        return self.at + min(self.within, _END_OF_TIME - self.at)
 
 
 class Refusal(_Fact):
@@ -120,16 +127,24 @@ def latest(one: _T | None, other: _T) -> _T: ...
 @overload
 def latest(one: _T | None, other: _T | None) -> _T | None: ...
 def latest(one: _T | None, other: _T | None) -> _T | None:
-    """Return the later of two facts; of two at the same instant always the same one, whatever the order."""
+    """Return the later of two facts; of two at the same instant always the same one, whatever the order.
+
+    Of two inferences that overlap, the later start and the later end count: an inference at 10:00, and one
+    at some time of the same day, together mean one between 10:00 and the end of that day.
+    """
     if one is None or other is None:
         return other if one is None else one
-    return max(one, other, key=_moment)
+    later = max(one, other, key=_moment)
+    if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
+        within = max(one.latest_at, other.latest_at) - later.at
+        return later if within == later.within else later.model_copy(update={"within": within})
+    return later
 
 
 def _moment(fact: datetime | Inference | Refusal) -> tuple[datetime, str]:
     if isinstance(fact, datetime):
         return fact, ""
-    return fact.at, fact.model_dump_json(exclude={"organization"})
+    return fact.at, fact.model_dump_json(exclude={"organization", "within"})
 
 
 def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:

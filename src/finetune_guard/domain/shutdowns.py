@@ -17,7 +17,7 @@ No I/O and no clock here: ``today`` is always an argument, the day in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -102,7 +102,9 @@ class ShutdownDates:
         if base != model_id:
             return self._of_fine_tune(model_id, base)
         row = self.catalog.lifetime_of(base)
-        return self._published(base, row.shutdown) if row is not None else None
+        if row is None:
+            return None
+        return self._latest_of_versions(base, self.of) or self._published(base, row.shutdown)
 
     def of_fine_tunes_of(self, model_id: str) -> Shutdown | None:
         """Return the end of a fine-tune that is made now from a base model, or from a fine-tune of it."""
@@ -132,9 +134,9 @@ class ShutdownDates:
         row = self.catalog.lifetime_of(base_of(model_id))
         return row.replacement if row is not None else None
 
-    def can_be_fine_tuned(self, base: str) -> bool:
-        """Whether fine-tuning is offered for a base model, shut down or not, as far as is published."""
-        return self.catalog.lifetime_of(base) is not None
+    def can_be_fine_tuned(self, model_id: str) -> bool | None:
+        """Return whether fine-tuning is offered for a model, shut down or not; None where no source tells."""
+        return self.catalog.can_be_fine_tuned(model_id)
 
     def tunable_bases(self, today: date) -> tuple[str, ...]:
         """Return the base models for which fine-tuning is offered and whose end is still to come."""
@@ -149,10 +151,18 @@ class ShutdownDates:
         row = self.catalog.lifetime_of(base)
         if row is None:
             return stated
+        of_versions = self._latest_of_versions(base, lambda version: self._of_fine_tune(model_id, version))
+        if stated is None and of_versions is not None:
+            return of_versions
         differs = row.fine_tunes_shutdown != row.shutdown
         if stated is None or (differs and abs(stated.day - row.shutdown).days <= 1):
             return self._published(model_id, row.fine_tunes_shutdown)
         return stated
+
+    def _latest_of_versions(self, base: str, end_of: Callable[[str], Shutdown | None]) -> Shutdown | None:
+        """Return the last end of the dated models that ``base`` may stand for; None if it is no alias."""
+        ends = (end_of(version.id) for version in self.catalog.versions_of(base))
+        return max((end for end in ends if end is not None), key=lambda end: end.day, default=None)
 
     def _announced(self, model_id: str, of: str, source: DateSource) -> Shutdown | None:
         said = self.announced.get(of)

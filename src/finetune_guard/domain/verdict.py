@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NO_RECENT_INFERENCE = "no_recent_inference"
     CLOSED = "closed"
     REFUSED = "refused"
+    REFUSAL_IN_DOUBT = "refusal_in_doubt"
     NO_INFERENCE_RECORDED = "no_inference_recorded"
     NEVER_FINE_TUNED = "never_fine_tuned"
     POLICY_BOUNDARY = "policy_boundary"
@@ -51,9 +52,13 @@ class Eligibility(BaseModel):
         window_closed_at: When it closed, in UTC; None when it is open or none is required.
         remaining: Time until the window closes.
         creation_ends_on: The published day from which on nobody can create jobs.
+        jobs_until: How long jobs can be created if nothing changes, in UTC: until the window closes, or until
+            ``creation_ends_on`` begins anywhere on Earth, whichever comes first. None unless the verdict is
+            ``eligible``, and where neither is known.
         coverage: Whose inferences are known: only this history's clients', or the organization's.
-        covered_until: Up to when the organization's usage was read, in UTC; after that only this history's
-            clients were seen. None where it was not read for the whole window.
+        covered_until: Up to when the organization's usage was read without a gap, in UTC; after that only
+            this history's clients were seen. None where some of the window was not read. Usage appears with
+            a lag that is not published, so the last minutes before it may be missing.
         refusal: The API's latest refusal, when that is what decides.
         checked_at: The moment the answer is for, in UTC.
         remedy: What to do now; None when there is nothing to do.
@@ -70,11 +75,20 @@ class Eligibility(BaseModel):
     window_closed_at: UtcDatetime | None = None
     remaining: timedelta | None = None
     creation_ends_on: date | None = None
+    jobs_until: UtcDatetime | None = None
     coverage: Coverage = Coverage.LOCAL
     covered_until: UtcDatetime | None = None
     refusal: Refusal | None = None
     checked_at: UtcDatetime
     remedy: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is ``eligible``; false also where it is ``unknown``."""
+        return self.verdict is Verdict.ELIGIBLE
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     @field_serializer("remaining", when_used="json-unless-none")
     def _remaining_in_seconds(self, remaining: timedelta) -> float:

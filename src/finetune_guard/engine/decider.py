@@ -16,6 +16,7 @@ from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules import messages
 from finetune_guard.rules.eligibility import decide, explained
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ ASKABLE = (
     Reason.WINDOW_EDGE,
 )
 """What might be otherwise if more were known."""
-
-_SWITCH_ON = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or give GuardConfig(enabled=True)."
 
 
 class Decider:
@@ -59,7 +58,7 @@ class Decider:
         """Return the eligibility by what is known now."""
         now = self.now()
         evidence, readable = self.evidence(credentials)
-        eligibility = decide(self._config.policy, evidence, now)
+        eligibility = decide(self._config.policy, evidence, now, self._config.refusal_ttl)
         if not readable and eligibility.reason in ASKABLE:
             return explained(self._config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
         return eligibility
@@ -71,7 +70,9 @@ class Decider:
     def not_guarded(self) -> Eligibility:
         """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
         eligibility = self.explain(Evidence(organization=UNNAMED), Reason.NOT_GUARDED)
-        return eligibility if self._config.enabled else eligibility.model_copy(update={"remedy": _SWITCH_ON})
+        if self._config.enabled:
+            return eligibility
+        return eligibility.model_copy(update={"remedy": messages.SWITCHED_OFF})
 
     def organization_of(self, credentials: Credentials) -> str | None:
         """Return the slug of the credentials' organization; None if it isn't known, or can't be read."""

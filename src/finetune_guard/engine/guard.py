@@ -7,8 +7,7 @@ client.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import openai
 from finetune_guard.domain.errors import (
     FineTunedModelShutDownError,
     FineTuneGuardWarning,
+    FineTuningRefusedError,
     GuardConfigError,
     KeepAliveError,
     UsageSyncError,
@@ -26,7 +26,7 @@ from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
-from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
@@ -40,13 +40,14 @@ from finetune_guard.engine.usage_sync import (
     broken_off,
     whose_key_is_unknown,
 )
-from finetune_guard.openai_api.errors import in_short, would_fail_alike
-from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.errors import in_short, is_refusal, would_fail_alike
+from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.enforcement import Failure
+from finetune_guard.rules import messages
+from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
@@ -69,25 +70,6 @@ _JUST_READ = timedelta(minutes=1)
 _USUAL_SPAN = timedelta(days=60)
 _NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds was not known in time."
 _TRY_AGAIN = "Try again in a minute."
-
-
-@dataclass(frozen=True)
-class Admission:
-    """What was decided about a call.
-
-    Attributes:
-        eligibility: The decision.
-        failures: Why the API could not be asked, the usage not be read, and the keep-alive that was due
-            not be sent, if so.
-        warning: What is to be said about the model that a job starts from, if anything.
-        fails_alike: Whether the call can only fail as the guard's own requests did: by its key, or for
-            want of a connection. Then it goes out.
-    """
-
-    eligibility: Eligibility
-    failures: tuple[Failure, ...] = ()
-    warning: FineTuneGuardWarning | None = None
-    fails_alike: bool = False
 
 
 class Guard:
@@ -141,11 +123,19 @@ class Guard:
         """Note what another successful call tells, and its JSON body if the SDK has read that already."""
         self._observer.observe(call, subject, date, body, self.decider.now())
 
-    def refused(self, error: openai.APIStatusError, credentials: Credentials) -> Eligibility:
-        """Remember the API's refusal of ``credentials`` and return the eligibility that it means."""
+    def refused(
+        self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
+    ) -> FineTuningRefusedError | None:
+        """Remember the API's refusal of ``credentials`` as our error; None for any other error."""
+        if not (isinstance(call, JobCreation) and is_refusal(error)):
+            return None
         refusal = self._observer.refused(error, credentials, self.decider.now())
         evidence, _ = self.decider.evidence(credentials)
-        return self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
+        eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
+        message = messages.stopped(call, eligibility, self.policy)
+        return FineTuningRefusedError(
+            message, eligibility=eligibility, response=error.response, body=error.body
+        )
 
     def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
         """Return what a 404 for a model whose day has come means; None for any other 404."""
@@ -248,16 +238,50 @@ class Guard:
 
     # What happens before a call.
 
-    def judge(self, call: GuardedCall, credentials: Credentials) -> Flow[Admission]:
+    def admit(
+        self,
+        call: GuardedCall,
+        decision: Flow[Decision],
+        credentials: Credentials,
+        complain: Callable[[Exception], None],
+    ) -> Flow[None]:
+        """Make the user's call, or stop it, as ``decision`` says.
+
+        A failure of our own parts is told to ``complain``, and never ends the call.
+
+        Raises:
+            NotEligibleError: The call is stopped, or the API refused it by its policy, which is remembered.
+            ModelLifetimeError: The job is stopped for the sake of its model.
+        """
+        decided: Decision = Proceed()
+        try:
+            decided = yield from decision
+        except openai.OpenAIError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- it can be anything
+            complain(error)
+        if isinstance(decided, Stop):
+            raise decided.error from decided.cause
+        try:
+            yield UserCall(decided.warnings)
+        except openai.PermissionDeniedError as error:
+            try:
+                refused = self.refused(call, error, credentials)
+            except Exception as failure:  # noqa: BLE001 -- it can be anything
+                complain(failure)
+                refused = None
+            if refused is None:
+                raise
+            raise refused from error
+
+    def judge(self, call: GuardedCall, credentials: Credentials, *, url: str | None = None) -> Flow[Decision]:
         """Decide about a call by what is known: it goes to a guarded host, and the client's own is another.
 
         Whatever would be asked, and the admin key with it, would go to that other host.
         """
         yield from ()
-        warning = None
-        if isinstance(call, JobCreation) and call.model is not None:
-            warning = self.ends.before_job(call.model, self.decider.now())
-        return Admission(self.decider.decide(credentials), (), warning)
+        eligibility = self.decider.decide(credentials)
+        return self._stop_for_model(call, eligibility) or self._enforce(call, eligibility, url=url)
 
     def authorize(
         self,
@@ -265,28 +289,27 @@ class Guard:
         credentials: Credentials,
         admin_key: str | None = None,
         left: Callable[[], timedelta] | None = None,
-    ) -> Flow[Admission]:
+        *,
+        url: str | None = None,
+    ) -> Flow[Decision]:
         """Decide about a call, after reading the usage and sending a keep-alive where these are due.
 
-        An upload alone asks the API for nothing, unless the window is known to have lapsed and the usage
-        or a keep-alive may say otherwise.
+        An upload asks what the job would ask, so that no file is uploaded for a job that is then stopped.
+        A call that can only fail as the guard's own requests did, by its key or for want of a connection,
+        goes out.
 
         Args:
-            call: What is about to be sent.
+            call: A job or an upload for fine-tuning.
             credentials: What it is sent with.
             admin_key: The key that the usage is read with; None where there is none.
             left: Tells how much is left of the time that all of this may take; None for no limit.
-
-        Raises:
-            BaseModelShutDownError: The model that a job is to start from is gone.
-            ShortLivedModelError: Its fine-tunes would live less than ``min_model_lifetime``.
+            url: Where jobs are created, for the error of a call that is stopped.
         """
-        eligibility, creates = self.decider.decide(credentials), isinstance(call, JobCreation)
+        eligibility = self.decider.decide(credentials)
         failures: list[Failure] = []
         listing: Listing | None = None
-        may_ask = creates and (
-            eligibility.reason in ASKABLE
-            or (eligibility.reason is Reason.REFUSED and not self._identification.is_confirmed(credentials))
+        may_ask = eligibility.reason in ASKABLE or (
+            eligibility.reason is Reason.REFUSED and not self._identification.is_confirmed(credentials)
         )
         if may_ask:
             credentials, listing = yield from self._identification.identify(
@@ -295,24 +318,50 @@ class Guard:
             if listing is not None and listing.reply is None and listing.failure is not None:
                 failures.append(listing.failure)
             eligibility = self.decider.decide(credentials)
-        warning = None
-        if isinstance(call, JobCreation) and call.model is not None:
-            warning = self.ends.before_job(call.model, self.decider.now())
-        if (creates or eligibility.verdict is Verdict.INELIGIBLE) and _may_sync(eligibility, admin_key):
+        stopped = self._stop_for_model(call, eligibility)
+        if stopped is not None:
+            return stopped
+        if _may_sync(eligibility, admin_key):
             failures += yield from self._sync_before(credentials, admin_key)
             eligibility = self.decider.decide(credentials)
-        keep_alive, lapsed = self.config.keep_alive, eligibility.verdict is Verdict.INELIGIBLE
-        may_send = (creates or lapsed) and not any(map(_fails_alike, failures))
+        keep_alive, may_send = self.config.keep_alive, not any(map(_fails_alike, failures))
         if keep_alive is not None and may_send and is_due(keep_alive, eligibility):
             if not may_ask:
                 credentials, listing = yield from self._identification.identify(credentials, again=False)
             failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
             if failure is not None:
                 failures.append(failure)
-                if eligibility.verdict is Verdict.ELIGIBLE:
+                if eligibility.ok:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
             eligibility = self.decider.decide(credentials)
-        return Admission(eligibility, tuple(failures), warning, any(map(_fails_alike, failures)))
+        return self._enforce(call, eligibility, failures, url=url)
+
+    def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
+        """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
+        if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
+            return None
+        error = self.ends.stops(call.model, eligibility.checked_at)
+        if error is None:
+            return None
+        error.eligibility = eligibility
+        return Stop(error)
+
+    def _enforce(
+        self,
+        call: GuardedCall,
+        eligibility: Eligibility,
+        failures: Sequence[Failure] = (),
+        *,
+        url: str | None,
+    ) -> Decision:
+        on_unknown = self.config.on_unknown
+        decision = enforce(call, eligibility, self.policy, on_unknown, failures=failures, url=url)
+        if isinstance(decision, Stop):
+            return Proceed() if any(map(_fails_alike, failures)) else decision
+        if not isinstance(call, JobCreation) or call.model is None:
+            return decision
+        short_lived = self.ends.short_lived(call.model, eligibility.checked_at)
+        return decision if short_lived is None else Proceed((*decision.warnings, short_lived))
 
     def keep_alive(
         self,

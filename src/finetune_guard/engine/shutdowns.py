@@ -17,20 +17,15 @@ from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
     FineTunedModelShutDownError,
+    ModelLifetimeError,
     ModelSunsetWarning,
     ShortLivedModelError,
     ShortLivedModelWarning,
 )
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
 from finetune_guard.openai_api.errors import error_code
-from finetune_guard.rules.shutdown_dates import (
-    Prospect,
-    gone_message,
-    prospect,
-    short_lived_message,
-    shut_down_message,
-    sunset_message,
-)
+from finetune_guard.rules import messages
+from finetune_guard.rules.shutdown_dates import Prospect, prospect
 from finetune_guard.stores.base import Store
 
 if TYPE_CHECKING:
@@ -111,31 +106,30 @@ class ModelEnds:
         """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
         return prospect(model, self.read(now), now)
 
-    def before_job(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
-        """Look at the model that a job is to start from; return the warning that is due, if any.
-
-        Raises:
-            BaseModelShutDownError: It is gone already.
-            ShortLivedModelError: A fine-tune of it would live less than ``min_model_lifetime``.
-        """
+    def stops(self, model: str, now: datetime) -> ModelLifetimeError | None:
+        """Return the error for a job that can't start from ``model`` or shall not; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
-        if found.base_shutdown is not None and found.is_shut_down(now.date()):
-            message = shut_down_message(found, dates, now.date())
-            raise BaseModelShutDownError(
-                message, model=model, shutdown=found.base_shutdown, remedy=_remedy(message)
+        if found.is_shut_down(now.date()):
+            said = messages.base_shut_down(found, dates, now.date())
+            return BaseModelShutDownError(
+                said.message, model=model, shutdown=found.base_shutdown, remedy=said.remedy
             )
-        end, lifetime = found.fine_tunes_shutdown, found.lifetime
-        if end is None or lifetime is None:
+        least = self._config.min_model_lifetime
+        if least is None or found.lifetime is None or found.lifetime >= least:
             return None
-        least, warned_below = self._config.min_model_lifetime, self._config.warn_below_lifetime
-        if least is not None and lifetime < least:
-            message = short_lived_message(found, least, stopped=True)
-            raise ShortLivedModelError(message, model=model, shutdown=end, remedy=_remedy(message))
-        if warned_below is None or lifetime >= warned_below or model in self._warned:
+        said = messages.too_short_lived(found, least)
+        return ShortLivedModelError(
+            said.message, model=model, shutdown=found.fine_tunes_shutdown, remedy=said.remedy
+        )
+
+    def short_lived(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
+        """Return the warning for a job whose fine-tune would end soon; once for each model."""
+        found, below = self.prospect(model, now), self._config.warn_below_lifetime
+        if below is None or found.lifetime is None or found.lifetime >= below or model in self._warned:
             return None
         if len(self._warned) < _MOST_WARNED:
             self._warned.add(model)
-        return ShortLivedModelWarning(short_lived_message(found, warned_below, stopped=False))
+        return ShortLivedModelWarning(messages.short_lived(found))
 
     def in_use(self, model: str, now: datetime) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
@@ -153,7 +147,9 @@ class ModelEnds:
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
             return None
         replacement, tunable = _successor(dates, model)
-        return ModelSunsetWarning(sunset_message(shutdown, shutdown.days_left(today), replacement, tunable))
+        return ModelSunsetWarning(
+            messages.model_sunset(shutdown, shutdown.days_left(today), replacement, tunable)
+        )
 
     def gone(
         self, error: openai.NotFoundError, model: str, now: datetime
@@ -165,21 +161,17 @@ class ModelEnds:
         shutdown = dates.of(model)
         if shutdown is None or not shutdown.may_be_over(now.date()):
             return None
-        message = gone_message(shutdown, *_successor(dates, model))
+        said = messages.fine_tune_shut_down(shutdown, *_successor(dates, model))
         return FineTunedModelShutDownError(
-            message,
+            said.message,
             response=error.response,
             body=error.body,
             model=model,
             shutdown=shutdown,
-            remedy=_remedy(message),
+            remedy=said.remedy,
         )
 
 
 def _successor(dates: ShutdownDates, model: str) -> tuple[str | None, bool | None]:
     replacement = dates.replacement_of(model)
     return replacement, dates.can_be_fine_tuned(replacement) if replacement is not None else None
-
-
-def _remedy(message: str) -> str:
-    return message.partition("What to do: ")[2]

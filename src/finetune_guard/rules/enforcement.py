@@ -1,20 +1,34 @@
-"""From an eligibility to what happens to a call: it goes through, with a warning, or is stopped.
+"""From an eligibility to what happens to a call: it goes through, with or without warnings, or is stopped.
 
-An error's text answers four questions: what was stopped, by which rule, on what evidence, and what
-to do now. No I/O and no clock here.
+| What is known | verdict | raise | warn, allow |
+|---|---|---|---|
+| the closing date has passed everywhere on Earth | ineligible | stopped | stopped |
+| the API refused a job lately, and nothing later disproves it | ineligible | stopped | stopped |
+| the organization's usage, read just now, shows nothing in the window | ineligible | stopped | through |
+| an inference older than the window, seen locally only | unknown | stopped | through |
+| nothing, or no trace of earlier fine-tuning | unknown | stopped | through |
+| a date of the policy is being crossed | unknown | through | through |
+| a refusal is no longer recent, or may not be the latest that happened | unknown | through | through |
+| the history can't be read | unknown | through | through |
+
+An upload for fine-tuning is stopped exactly when a job created now would be. ``"warn"`` says with a warning
+what ``"allow"`` lets through in silence. A job always warns in the last three rows. No I/O and no clock here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import openai
 
 from finetune_guard.domain.errors import (
+    EligibilityWarning,
+    FineTuneGuardError,
     FineTuneGuardWarning,
     FineTuningClosedError,
+    FineTuningRefusedError,
     HistoryUnavailableWarning,
     InferenceWindowExpiredError,
     KeepAliveError,
@@ -24,144 +38,91 @@ from finetune_guard.domain.errors import (
     PolicyBoundaryWarning,
     UsageSyncError,
 )
-from finetune_guard.domain.history import Coverage
 from finetune_guard.domain.policy import AccessPolicy
-from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
-
-_UNDECIDED = (Reason.NO_INFERENCE_RECORDED, Reason.NEVER_FINE_TUNED, Reason.WINDOW_EDGE)
+from finetune_guard.rules import messages
 
 Failure: TypeAlias = KeepAliveError | UsageSyncError | openai.APIError
 """What was tried in order to let a call through, and failed."""
 
+OnUnknown: TypeAlias = Literal["raise", "warn", "allow"]
+
 _ERRORS: dict[Reason, type[NotEligibleError]] = {
     Reason.CLOSED: FineTuningClosedError,
+    Reason.REFUSED: FineTuningRefusedError,
+    Reason.NO_RECENT_INFERENCE: InferenceWindowExpiredError,
     Reason.WINDOW_EXPIRED: InferenceWindowExpiredError,
     Reason.WINDOW_EDGE: InferenceWindowExpiredError,
-    Reason.NO_RECENT_INFERENCE: InferenceWindowExpiredError,
     Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
     Reason.NEVER_FINE_TUNED: NeverFineTunedError,
 }
+"""What stops a call; for any other reason it goes through."""
+
+_ALWAYS_STOPPED = (Reason.CLOSED, Reason.REFUSED)
+
+_ALWAYS_WARNED: dict[Reason, type[FineTuneGuardWarning]] = {
+    Reason.POLICY_BOUNDARY: PolicyBoundaryWarning,
+    Reason.REFUSAL_IN_DOUBT: EligibilityWarning,
+    Reason.HISTORY_UNAVAILABLE: HistoryUnavailableWarning,
+}
 
 
-def must_stop(call: GuardedCall, eligibility: Eligibility, on_unknown: Literal["raise", "allow"]) -> bool:
-    """Whether ``call`` is stopped.
+@dataclass(frozen=True)
+class Proceed:
+    """The call goes through.
 
-    A sure ``ineligible`` stops jobs and uploads. What is unknown stops jobs only, and only where
-    ``on_unknown`` says so; never when a date is being crossed or our own history is out of order.
+    Attributes:
+        warnings: What is said about it.
     """
-    if eligibility.verdict is Verdict.INELIGIBLE:
-        return True
-    return eligibility.reason in _UNDECIDED and isinstance(call, JobCreation) and on_unknown == "raise"
+
+    warnings: tuple[FineTuneGuardWarning, ...] = ()
 
 
-def stopping_error(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[Failure] = ()
-) -> NotEligibleError:
-    """Return the error for a stopped call; a refusal of the API itself is built elsewhere."""
-    return _ERRORS[eligibility.reason](
-        stopping_message(call, eligibility, policy, failures), eligibility=eligibility
-    )
+@dataclass(frozen=True)
+class Stop:
+    """The call is stopped.
+
+    Attributes:
+        error: What is raised instead.
+        cause: The failure that the error is chained to, if there was one.
+    """
+
+    error: FineTuneGuardError
+    cause: Failure | None = None
 
 
-def stopping_message(
-    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[Failure] = ()
-) -> str:
-    """Return what a stopped call's error says."""
-    what = (
-        "fine-tuning job was not created"
-        if isinstance(call, JobCreation)
-        else "training file was not uploaded"
-    )
-    lines = [f"The {what}: {cause(eligibility)}.", f"Rule: {rule(eligibility, policy)}"]
-    lines.append(f"Evidence: {evidence(eligibility)}.")
-    lines += [_what_failed(failure) for failure in failures]
-    if eligibility.remedy is not None:
-        lines.append(f"What to do: {eligibility.remedy}")
-    return "\n".join(lines)
+Decision: TypeAlias = Proceed | Stop
 
 
-def _what_failed(failure: Failure) -> str:
-    if isinstance(failure, openai.APIError):
-        return f"The API could not be asked: {in_short(failure)}."
-    return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
+def enforce(
+    call: GuardedCall,
+    eligibility: Eligibility,
+    policy: AccessPolicy,
+    on_unknown: OnUnknown,
+    *,
+    failures: Sequence[Failure] = (),
+    url: str | None = None,
+) -> Decision:
+    """Return what happens to ``call``; the module's table says it in words.
 
-
-def warning(call: GuardedCall, eligibility: Eligibility) -> FineTuneGuardWarning | None:
-    """Return the warning that goes with a call that goes through; None for most."""
-    if not isinstance(call, JobCreation):
-        return None
-    if eligibility.reason is Reason.POLICY_BOUNDARY:
-        return PolicyBoundaryWarning(f"The API decides about this fine-tuning job: {cause(eligibility)}.")
-    if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
-        return HistoryUnavailableWarning(
-            f"The API decides about this fine-tuning job: {cause(eligibility)}. {eligibility.remedy}"
-        )
-    return None
-
-
-def cause(eligibility: Eligibility) -> str:
-    """Return why the verdict is what it is, as a clause without its full stop."""
-    who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
-    closes, closed = moment(eligibility.window_closes_at), moment(eligibility.window_closed_at)
-    refused = moment(eligibility.refusal.at if eligibility.refusal is not None else None)
-    return {
-        Reason.NO_REQUIREMENT: "no rule restricts the creation of fine-tuning jobs yet",
-        Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
-        Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is open "
-        f"until {closes}{_but_creation_ends(eligibility)}",
-        Reason.WINDOW_EXPIRED: f"the latest known inference of {who} on a fine-tuned model is too old, and "
-        f"the window closed on {closed}",
-        Reason.WINDOW_EDGE: f"the window of {who} closed on {closed} at the earliest, and its usage doesn't "
-        "tell the time of the latest inference more exactly",
-        Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
-        "window",
-        Reason.CLOSED: f"since {eligibility.creation_ends_on} nobody can create fine-tuning jobs any more",
-        Reason.REFUSED: f"the API itself refused a job of {who} on {refused}",
-        Reason.NO_INFERENCE_RECORDED: f"no inference of {who} on a fine-tuned model is known",
-        Reason.NEVER_FINE_TUNED: f"no trace of earlier fine-tuning of {who} was found",
-        Reason.POLICY_BOUNDARY: "a date of the policy is being crossed, whose hour and time zone are not "
-        "published",
-        Reason.HISTORY_UNAVAILABLE: "the history of inferences can't be read",
-        Reason.NOT_GUARDED: "the guard is switched off, or the policy is not known to hold behind this "
-        "client's host",
-    }[eligibility.reason]
-
-
-def _but_creation_ends(eligibility: Eligibility) -> str:
-    """What is to be added where nobody can create jobs any more before the window closes."""
-    closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
-    if closes is None or ends is None or closes.date() <= ends:
-        return ""
-    return f"; from {ends} on nobody can create jobs"
-
-
-def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
-    """Return the rule that decides, in the provider's words, with its date and source."""
-    phase = eligibility.phase
-    if phase.starts_on is None:
-        return f"none of {policy.name} holds yet."
-    return f"since {phase.starts_on}: “{phase.rule}” ({policy.source})"
-
-
-def evidence(eligibility: Eligibility) -> str:
-    """Return what the verdict rests on, as a clause without its full stop."""
-    last = eligibility.last_inference
-    known = (
-        f"the latest inference known was on {last.model} at {moment(last.at)} ({last.source.value})"
-        if last is not None
-        else "no inference is known"
-    )
-    if eligibility.refusal is not None:
-        refusal = eligibility.refusal
-        known += f"; at {moment(refusal.at)} the API answered 403 {refusal.code}: “{refusal.message}”"
-    if eligibility.coverage is Coverage.LOCAL:
-        return f"{known}; only clients that share this history were seen, not the whole organization"
-    until = moment(eligibility.covered_until)
-    return f"{known}; the whole organization's usage was read up to {until}, and may lag"
-
-
-def moment(at: datetime | None) -> str:
-    """Return a time to the minute, as people read it."""
-    return at.strftime("%Y-%m-%d %H:%M UTC") if at is not None else "an unknown day"
+    Args:
+        call: A job or an upload for fine-tuning.
+        eligibility: What was decided about the organization.
+        policy: The rules.
+        on_unknown: What happens where only the API can tell.
+        failures: What was tried in order to let the call through, and failed; the last one is chained.
+        url: Where jobs are created, for the error's ``request``; the API's own URL by default.
+    """
+    reason = eligibility.reason
+    kind = _ERRORS.get(reason)
+    if kind is not None and (on_unknown == "raise" or reason in _ALWAYS_STOPPED):
+        message = messages.stopped(call, eligibility, policy, failures)
+        error = kind(message, eligibility=eligibility, url=url)
+        return Stop(error, failures[-1] if failures else None)
+    warns: type[FineTuneGuardWarning] | None = None
+    if on_unknown == "warn" or isinstance(call, JobCreation):
+        warns = _ALWAYS_WARNED.get(reason)
+    if on_unknown == "warn" and kind is not None:
+        warns = EligibilityWarning
+    return Proceed((warns(messages.let_through(call, eligibility)),) if warns is not None else ())

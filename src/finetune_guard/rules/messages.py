@@ -1,0 +1,320 @@
+"""What errors, warnings and verdicts say about eligibility and about models that end.
+
+Each error says what happened, by which rule, on what evidence, and what to do now. No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import openai
+
+from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.domain.history import Coverage, Inference
+from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+
+if TYPE_CHECKING:
+    from finetune_guard.rules.shutdown_dates import Prospect
+
+# Remedies. The first words are what helps most people who meet the error.
+
+_ONE_CALL = "client.with_options(guard=GuardConfig(enabled=False))"
+_LET_THROUGH = f'To let the API decide, set GuardConfig(on_unknown="warn"), or for one call use {_ONE_CALL}.'
+_FIND_ANOTHERS = (
+    "If another program ran an inference, read the organization's usage with an admin key (finetune-guard "
+    "sync, or client.guard.sync()), or note the inference with client.guard.record(model, at=...)."
+)
+_RENEW = (
+    "To run one now, call client.guard.keep_alive(), or set GuardConfig(keep_alive=KeepAlive()) to have one "
+    "sent before a job."
+)
+_REOPENS = "Whether an inference reopens a window that has closed is not published."
+
+_REMEDIES: Mapping[Reason, str] = {
+    Reason.WINDOW_EXPIRED: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW} {_REOPENS}",
+    Reason.WINDOW_EDGE: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW}",
+    Reason.NO_RECENT_INFERENCE: f"{_RENEW} {_REOPENS} Usage appears with a lag: note an inference of the "
+    f"past minutes with client.guard.record(model, at=...). {_LET_THROUGH}",
+    Reason.NO_INFERENCE_RECORDED: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW}",
+    Reason.NEVER_FINE_TUNED: "If the organization has fine-tuned in another project, use a key of that "
+    f"project. {_FIND_ANOTHERS} {_LET_THROUGH}",
+    Reason.REFUSED: f"To ask the API again, use {_ONE_CALL} for one call. The guard asks again by itself "
+    "once the refusal is older than GuardConfig(refusal_ttl=...), or after an inference on a fine-tuned "
+    f"model that is later. client.guard.keep_alive(force=True) sends one. {_REOPENS}",
+    Reason.REFUSAL_IN_DOUBT: "Create the job: the API decides, and its answer is remembered.",
+    Reason.CLOSED: "Plan the move to another model: a fine-tuned model answers until its base model is shut "
+    f"down. If the provider has moved the date, {_ONE_CALL} lets one call through.",
+    Reason.POLICY_BOUNDARY: "Create the job now if it matters: the API decides, and its answer may change "
+    "within hours.",
+    Reason.HISTORY_UNAVAILABLE: "Repair the store, or name another one with GuardConfig(store=...) or "
+    "FINETUNE_GUARD_STORE. Until then the API decides.",
+    Reason.NOT_GUARDED: "If the policy applies behind this host, name the host in GuardConfig(hosts=...). "
+    "Azure has other rules, so its clients are never guarded.",
+}
+
+SWITCHED_OFF = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or pass GuardConfig(enabled=True)."
+
+
+def remedy(reason: Reason) -> str | None:
+    """Return what to do now; None when there is nothing to do."""
+    return _REMEDIES.get(reason)
+
+
+# Calls that are stopped or that go through with a warning.
+
+
+def stopped(
+    call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[object] = ()
+) -> str:
+    """Return what the error of a stopped call says.
+
+    Args:
+        call: The call.
+        eligibility: Why it is stopped.
+        policy: The rules.
+        failures: What was tried in order to let it through, and failed.
+    """
+    what = "fine-tuning job was not created" if _is_job(call) else "training file was not uploaded"
+    lines = [
+        f"The {what}: {cause(eligibility)}.",
+        f"Rule: {rule(eligibility, policy)}",
+        f"Evidence: {evidence(eligibility)}.",
+        *(_failed(failure) for failure in failures),
+    ]
+    if eligibility.remedy is not None:
+        lines.append(f"What to do: {eligibility.remedy}")
+    return "\n".join(lines)
+
+
+def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
+    """Return what the warning says about a call that goes through although nobody knows whether it may."""
+    what = "fine-tuning job" if _is_job(call) else "training file"
+    return f"The API decides about this {what}: {cause(eligibility)}. {eligibility.remedy}"
+
+
+def _is_job(call: GuardedCall) -> bool:
+    return isinstance(call, JobCreation)
+
+
+def _failed(failure: object) -> str:
+    if isinstance(failure, openai.APIError):  # its own wording can hold parts of a key
+        return f"The API could not be asked: {in_short(failure)}."
+    return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
+
+
+def cause(eligibility: Eligibility) -> str:
+    """Return why the verdict is what it is, as a clause without its full stop."""
+    who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
+    closes, closed = moment(eligibility.window_closes_at), moment(eligibility.window_closed_at)
+    refused = moment(eligibility.refusal.at if eligibility.refusal is not None else None)
+    return {
+        Reason.NO_REQUIREMENT: "no rule restricts the creation of fine-tuning jobs yet",
+        Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
+        Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is "
+        f"open until {closes}{_but_creation_ends(eligibility)}",
+        Reason.WINDOW_EXPIRED: f"the last inference on a fine-tuned model that is known for {who} is too "
+        f"old, and by that the window closed on {closed}",
+        Reason.WINDOW_EDGE: f"the window of {who} closed on {closed} or some hours later, and the time of "
+        "the last inference is not known more exactly",
+        Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
+        "window",
+        Reason.CLOSED: f"since {eligibility.creation_ends_on} nobody can create fine-tuning jobs any more",
+        Reason.REFUSED: f"the API itself refused a job of {who} on {refused}",
+        Reason.REFUSAL_IN_DOUBT: f"the API refused a job of {who} on {refused}, and may answer otherwise now",
+        Reason.NO_INFERENCE_RECORDED: f"no inference of {who} on a fine-tuned model is known",
+        Reason.NEVER_FINE_TUNED: f"no trace of earlier fine-tuning of {who} was found with this key",
+        Reason.POLICY_BOUNDARY: "a date of the policy is being crossed, and its hour and time zone are not "
+        "published",
+        Reason.HISTORY_UNAVAILABLE: "the history of inferences can't be read",
+        Reason.NOT_GUARDED: "the guard is switched off, or the policy is not known to apply to this "
+        "client's host",
+    }[eligibility.reason]
+
+
+def _but_creation_ends(eligibility: Eligibility) -> str:
+    """Return what to add where nobody can create jobs any more before the window closes."""
+    if eligibility.jobs_until in (None, eligibility.window_closes_at):
+        return ""
+    return f"; from {eligibility.creation_ends_on} on nobody can create jobs"
+
+
+def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
+    """Return the rule that decides, in the provider's words, with its date and source."""
+    phase = eligibility.phase
+    if eligibility.reason is Reason.NEVER_FINE_TUNED:
+        phase = _earlier_fine_tuning(policy) or phase
+    if phase.starts_on is None:
+        return f"none of {policy.name} holds yet."
+    return f'since {phase.starts_on}: "{phase.rule}" ({policy.source})'
+
+
+def _earlier_fine_tuning(policy: AccessPolicy) -> Phase | None:
+    required = Requirement.EARLIER_FINE_TUNING
+    return next((phase for phase in policy.phases if phase.requirement is required), None)
+
+
+def evidence(eligibility: Eligibility) -> str:
+    """Return what the verdict rests on, as a clause without its full stop."""
+    last = eligibility.last_inference
+    known = (
+        f"the last inference known was on {last.model} at {_time_of(last)} ({last.source.value})"
+        if last is not None
+        else "no inference is known"
+    )
+    if eligibility.refusal is not None:
+        refusal = eligibility.refusal
+        known += f'; at {moment(refusal.at)} the API answered 403 {refusal.code}: "{refusal.message}"'
+    if eligibility.coverage is Coverage.LOCAL:
+        return f"{known}; only clients that share this history were seen, not the whole organization"
+    until = moment(eligibility.covered_until)
+    return (
+        f"{known}; the whole organization's usage was read up to {until}, and it may lag: what ran shortly "
+        "before that may be missing"
+    )
+
+
+def _time_of(inference: Inference) -> str:
+    if inference.within < timedelta(minutes=2):
+        return moment(inference.at)
+    return f"{moment(inference.at)} or up to {span(inference.within)} later"
+
+
+# Models that end.
+
+
+class Words(NamedTuple):
+    """What an error says.
+
+    Attributes:
+        message: All of it.
+        remedy: The part that says what to do now.
+    """
+
+    message: str
+    remedy: str
+
+
+_GIVE_OR_TAKE = "Published days can be off by one."
+_DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+
+
+def base_shut_down(prospect: Prospect, dates: ShutdownDates, today: date) -> Words:
+    """Return what the error says where the model that a job would start from is shut down."""
+    others = ", ".join(dates.tunable_bases(today))
+    use = f"Use a base model that is not shut down: {others}." if others else "No other base model is known."
+    return _stopped_for_a_model(
+        f"{prospect.model} is shut down and can't be fine-tuned any more",
+        prospect,
+        f"{use} If your organization still has access, {_ONE_CALL} lets one call through.",
+    )
+
+
+def too_short_lived(prospect: Prospect, minimum: timedelta) -> Words:
+    """Return what the error says where a new fine-tune would live less than ``min_model_lifetime``."""
+    return _stopped_for_a_model(
+        f"a fine-tune of {prospect.model} made now {_would_live(prospect.lifetime)}, less than the "
+        f"{span(minimum)} of min_model_lifetime",
+        prospect,
+        f"To create it anyway, lower GuardConfig(min_model_lifetime=...), or for one call use {_ONE_CALL}.",
+    )
+
+
+def short_lived(prospect: Prospect) -> str:
+    """Return what the warning says where a new fine-tune would live only for a short time."""
+    end = prospect.fine_tunes_shutdown
+    day = f": it is shut down on {_dated(end)}" if end is not None else ""
+    return (
+        f"A fine-tune of {prospect.model} made now {_would_live(prospect.lifetime)}{day}.\n"
+        f"Plan the move to another model before that.{_successor_of(prospect)}"
+    )
+
+
+def model_sunset(shutdown: Shutdown, days_left: int, replacement: str | None, tunable: bool | None) -> str:
+    """Return what the warning says where a model in use ends soon."""
+    return (
+        f"{shutdown.model} {_will_end(days_left)} {_dated(shutdown)}.\n"
+        f"Calls go on until then. Plan the move to another model.{_successor(replacement, tunable)}"
+    )
+
+
+def fine_tune_shut_down(shutdown: Shutdown, replacement: str | None, tunable: bool | None) -> Words:
+    """Return what the error says where the API doesn't find a fine-tuned model whose day has come."""
+    remedy = f"Call another model.{_successor(replacement, tunable)}"
+    return Words(
+        f"{shutdown.model} does not answer any more: the API can't find it, and its shutdown day has come.\n"
+        f"Evidence: its shutdown day is {_dated(shutdown)}. {_GIVE_OR_TAKE}\n"
+        f"What to do: {remedy}",
+        remedy,
+    )
+
+
+def _stopped_for_a_model(why: str, prospect: Prospect, remedy: str) -> Words:
+    base, tuned = prospect.base_shutdown, prospect.fine_tunes_shutdown
+    remedy += _successor_of(prospect)
+    return Words(
+        f"The fine-tuning job was not created: {why}.\n"
+        f"Evidence: {prospect.model} is shut down on {_dated(base)}, "
+        f"fine-tunes made from it on {_dated(tuned)}. {_GIVE_OR_TAKE}\n"
+        f"What to do: {remedy}",
+        remedy,
+    )
+
+
+def _dated(shutdown: Shutdown | None) -> str:
+    if shutdown is None:
+        return "a day that is not known"
+    source = {
+        DateSource.MODEL: f"according to the API on {shutdown.as_of}",
+        DateSource.BASE: f"according to the API for the base model, on {shutdown.as_of}",
+        DateSource.TABLE: f"according to finetune-guard's table of {shutdown.as_of}",
+    }[shutdown.source]
+    return f"{shutdown.day} ({source})"
+
+
+def _successor_of(prospect: Prospect) -> str:
+    return _successor(prospect.replacement, prospect.replacement_can_be_fine_tuned)
+
+
+def _successor(replacement: str | None, tunable: bool | None) -> str:
+    """Return a sentence with the space before it; nothing where there is no replacement."""
+    if replacement is None:
+        return ""
+    ability = {True: ", which can be fine-tuned", False: ", which can't be fine-tuned", None: ""}[tunable]
+    return f" The published replacement is {replacement}{ability}."
+
+
+def _would_live(lifetime: timedelta | None) -> str:
+    if lifetime is None:
+        return "would live for an unknown time"
+    if lifetime < _DAY:
+        return "would live for less than a day"
+    return f"would live for about {span(timedelta(days=lifetime.days))}"
+
+
+def _will_end(days: int) -> str:
+    if days < 0:
+        return "was to be shut down on"
+    return {0: "is shut down today,", 1: "is shut down tomorrow,"}.get(
+        days, f"will be shut down in {days} days, on"
+    )
+
+
+# Times.
+
+
+def moment(at: datetime | None) -> str:
+    """Return a time to the minute, as people read it."""
+    return at.strftime("%Y-%m-%d %H:%M UTC") if at is not None else "an unknown day"
+
+
+def span(duration: timedelta) -> str:
+    """Return a length of time in days or hours."""
+    amount, unit = (duration / _HOUR, "hour") if duration % _DAY else (duration / _DAY, "day")
+    return f"{amount:.4g} {unit}{'' if amount == 1 else 's'}"
