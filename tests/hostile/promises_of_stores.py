@@ -56,7 +56,7 @@ def summary_row(value):
     evidence = read(lambda: codec.evidence_from(value, "acme"), UnreadableRowError)
     if evidence is None:
         return
-    assert evidence == codec.evidence_from(codec.evidence_text(evidence), "acme")
+    assert evidence == codec.evidence_from(codec.EVIDENCE.text(evidence), "acme")
     decides(evidence)
     decides(evidence.merged(Evidence(organization="acme")))
 
@@ -67,29 +67,29 @@ def model_row(value):
     if inference is None:
         return
     assert ("acme", MODEL) == (inference.organization, inference.model)
-    assert inference == codec.inference_from(codec.inference_text(inference), "acme", MODEL)
+    assert inference == codec.inference_from(codec.INFERENCE.text(inference), "acme", MODEL)
     decides(Evidence(organization="acme", last_inference=inference))
 
 
 def day_row(value):
     """A day's counts are numbers that can be added, written and shown, or an error."""
-    counts = read(lambda: codec.counts_from(value), UnreadableRowError)
+    counts = read(lambda: codec.COUNTS.read(value), UnreadableRowError)
     if counts is None:
         return
     day = date(2026, 7, 1)
     once = History(evidence=Evidence(organization="acme"), daily={day: counts})
     twice = {source: 2 * count for source, count in counts.items()}
-    again = codec.counts_from(codec.counts_text(twice))
+    again = codec.COUNTS.read(codec.COUNTS.text(twice))
     assert all(again[source] >= count for source, count in counts.items())
     assert len(f"{once.inferences_on(day):,}") < 40
 
 
 def shutdown_row(value):
     """What the API said about a model's end is a day or an error."""
-    announced = read(lambda: codec.announced_from(value), UnreadableRowError)
+    announced = read(lambda: codec.ANNOUNCED.read(value), UnreadableRowError)
     if announced is None:
         return
-    assert announced == codec.announced_from(codec.announced_text(announced))
+    assert announced == codec.ANNOUNCED.read(codec.ANNOUNCED.text(announced))
     dates = ShutdownDates(published_catalog(), {"gpt-4o-2024-08-06": announced})
     for now in NOWS:
         assert isinstance(dates.is_over("ft:gpt-4o-2024-08-06:acme::1", now.date()), bool)
@@ -97,12 +97,12 @@ def shutdown_row(value):
 
 def text_row(value):
     """What an alias stands for is a name or an error."""
-    name = read(lambda: codec.text_from(value), UnreadableRowError)
+    name = read(lambda: codec.TEXT.read(value), UnreadableRowError)
     if name is None:
         return
     assert name.isprintable()
     assert MAX_NAME_LENGTH >= len(name)
-    assert name == codec.text_from(codec.plain_text(name))
+    assert name == codec.TEXT.read(codec.TEXT.text(name))
 
 
 def salt_row(value):
@@ -112,7 +112,7 @@ def salt_row(value):
 
 def lease_row(value):
     """A lease holds or it doesn't, for whatever time it names."""
-    lease = read(lambda: codec.lease_from(value), UnreadableRowError)
+    lease = read(lambda: codec.LEASE.read(value), UnreadableRowError)
     if lease is None:
         return
     assert isinstance(lease.holds_at(1.8e9), bool)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -22,6 +22,7 @@ from finetune_guard.stores.keys import MAX_NAME_LENGTH
 from finetune_guard.stores.schema import SCHEMA_VERSION
 
 _TAG = f"{SCHEMA_VERSION}:"
+_T = TypeVar("_T")
 
 
 class HeldLease(BaseModel):
@@ -48,60 +49,84 @@ class HeldLease(BaseModel):
         return self.since - (self.until - self.since) <= now < self.until
 
 
-_MOST_COUNTED = 10**18
-_EVIDENCE = TypeAdapter(Evidence)
-_INFERENCE = TypeAdapter(Inference)
-_ANNOUNCED = TypeAdapter(Announced)
-_LEASE = TypeAdapter(HeldLease)
-_COUNTS = TypeAdapter(dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]])
-_TEXT = TypeAdapter(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)])
-_T = TypeVar("_T")
-
-
 class UnreadableRowError(ValueError):
     """A row holds something that was never written there by this library."""
 
 
-def evidence_text(evidence: Evidence, *found: str) -> str:
-    """Return the row of an organization's summary, with what nobody here understands of ``found``."""
-    return _text(evidence, found, _EVIDENCE, lambda each: each.model_dump_json(exclude_none=True))
+class Form(Generic[_T]):
+    """How facts of one kind are written as the text of a row, and how that text is read.
+
+    Args:
+        fact: The type of the facts, as pydantic reads it.
+        to_json: Writes a fact as JSON.
+    """
+
+    def __init__(self, fact: Any, to_json: Callable[[Any], str] = BaseModel.model_dump_json) -> None:
+        self._adapter: TypeAdapter[_T] = TypeAdapter(fact)
+        self._to_json = to_json
+
+    def text(self, fact: _T, *found: str) -> str:
+        """Return the row of ``fact``, with what nobody here understands of the rows ``found``."""
+        text = self._to_json(fact)
+        for each in found:
+            was, understood = each[len(_TAG) :], self._to_json(self.read(each))
+            if was != understood:
+                text = json.dumps(_kept(*map(json.loads, (text, was, understood))))
+        return _TAG + text
+
+    def read(self, value: object) -> _T:
+        """Return the fact that a row holds.
+
+        Raises:
+            UnreadableRowError: It holds none.
+        """
+        if not isinstance(value, str) or not value.startswith(_TAG):
+            raise UnreadableRowError(f"a row does not begin with {_TAG!r}, the version of its form")
+        text = value[len(_TAG) :]
+        try:
+            try:
+                return self._adapter.validate_json(text)
+            except ValidationError as exc:
+                return self._adapter.validate_json(_understood(text, exc))
+        except (ValueError, OverflowError, RecursionError) as exc:
+            # The text of a ValidationError repeats the row, whatever it says, over many lines.
+            raise UnreadableRowError("a row is not what was written there") from exc
+
+
+def _counts_json(counts: Mapping[Source, int]) -> str:
+    return json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
+
+
+_MOST_COUNTED = 10**18
+EVIDENCE: Form[Evidence] = Form(Evidence, lambda each: each.model_dump_json(exclude_none=True))
+INFERENCE: Form[Inference] = Form(Inference)
+COUNTS: Form[Mapping[Source, int]] = Form(
+    dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]], _counts_json
+)
+ANNOUNCED: Form[Announced] = Form(Announced)
+LEASE: Form[HeldLease] = Form(HeldLease)
+TEXT: Form[str] = Form(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)], json.dumps)
 
 
 def evidence_from(value: object, organization: str) -> Evidence:
     """Return the summary of ``organization`` that ``value`` holds."""
-    evidence = _read(_EVIDENCE, value)
+    evidence = EVIDENCE.read(value)
     if evidence.organization != organization:
         raise UnreadableRowError(f"the summary of {organization!r} is that of another organization")
-    if evidence.last_inference is not None:
-        _must_be_names(evidence.last_inference.organization, evidence.last_inference.model)
+    last = evidence.last_inference
+    names = (last.organization, last.model) if last is not None else ()
+    if not all(name.isprintable() and len(name) <= MAX_NAME_LENGTH for name in names):
+        # No store was ever given it as a name: it would be shown, and may be sent.
+        raise UnreadableRowError("a row has a name that is none")
     return evidence
-
-
-def inference_text(inference: Inference, *found: str) -> str:
-    """Return the row of a model's latest inference."""
-    return _text(inference, found, _INFERENCE, BaseModel.model_dump_json)
 
 
 def inference_from(value: object, organization: str, model: str) -> Inference:
     """Return the latest inference of ``model`` that ``value`` holds."""
-    inference = _read(_INFERENCE, value)
+    inference = INFERENCE.read(value)
     if (inference.organization, inference.model) != (organization, model):
         raise UnreadableRowError(f"the row of the model {model!r} is that of another one")
     return inference
-
-
-def counts_text(counts: Mapping[Source, int], *found: str) -> str:
-    """Return the row of a day."""
-    return _text(dict(counts), found, _COUNTS, _counts_json)
-
-
-def _counts_json(counts: dict[Source, int]) -> str:
-    return json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
-
-
-def counts_from(value: object) -> dict[Source, int]:
-    """Return how many inferences of each source a day had."""
-    return _read(_COUNTS, value)
 
 
 def day_from(name: str) -> date:
@@ -112,46 +137,16 @@ def day_from(name: str) -> date:
         raise UnreadableRowError(f"{name[:40]!r} is not a day") from exc
 
 
-def announced_text(announced: Announced, *found: str) -> str:
-    """Return the row of what the API said about a model's shutdown date."""
-    return _text(announced, found, _ANNOUNCED, BaseModel.model_dump_json)
-
-
-def announced_from(value: object) -> Announced:
-    """Return what the API said about a model's shutdown date."""
-    return _read(_ANNOUNCED, value)
-
-
-def lease_text(lease: HeldLease) -> str:
-    """Return the row of a lease."""
-    return _TAG + lease.model_dump_json()
-
-
-def lease_from(value: object) -> HeldLease:
-    """Return the lease that ``value`` holds."""
-    return _read(_LEASE, value)
-
-
 def lease_token_from(value: object) -> str:
     """Return the token of a lease, of which a store that ends leases by itself writes nothing else."""
     is_token = isinstance(value, str) and value.startswith(f'{_TAG}"')
-    return text_from(value) if is_token else lease_from(value).token
-
-
-def plain_text(text: str) -> str:
-    """Return the row of a text: an alias's organization, the salt."""
-    return _TAG + json.dumps(text)
-
-
-def text_from(value: object) -> str:
-    """Return the text that ``value`` holds."""
-    return _read(_TEXT, value)
+    return TEXT.read(value) if is_token else LEASE.read(value).token
 
 
 def salt_from(value: object) -> bytes:
     """Return the salt that ``value`` holds."""
     try:
-        return bytes.fromhex(text_from(value))
+        return bytes.fromhex(TEXT.read(value))
     except ValueError as exc:
         raise UnreadableRowError("the salt is not what was written there") from exc
 
@@ -163,26 +158,6 @@ def renamed(text: str, organization: str) -> str:
         if isinstance(fact, dict) and "organization" in fact:
             fact["organization"] = organization
     return _TAG + json.dumps(row)
-
-
-def _must_be_names(*texts: str) -> None:
-    """Refuse what no store was ever given as a name: it would be shown, and may be sent."""
-    if not all(text.isprintable() and len(text) <= MAX_NAME_LENGTH for text in texts):
-        raise UnreadableRowError("a row has a name that is none")
-
-
-def _read(adapter: TypeAdapter[_T], value: object) -> _T:
-    if not isinstance(value, str) or not value.startswith(_TAG):
-        raise UnreadableRowError(f"a row does not begin with {_TAG!r}, the version of its form")
-    text = value[len(_TAG) :]
-    try:
-        try:
-            return adapter.validate_json(text)
-        except ValidationError as exc:
-            return adapter.validate_json(_understood(text, exc))
-    except (ValueError, OverflowError, RecursionError) as exc:
-        # The text of a ValidationError repeats the row, whatever it says, over many lines.
-        raise UnreadableRowError("a row is not what was written there") from exc
 
 
 def _understood(text: str, invalid: ValidationError) -> str:
@@ -205,15 +180,6 @@ def _parent(row: Any, where: tuple[int | str, ...]) -> Any:
     for name in where[:-1]:
         row = row[name]
     return row
-
-
-def _text(fact: _T, found: tuple[str, ...], adapter: TypeAdapter[_T], to_json: Callable[[_T], str]) -> str:
-    text = to_json(fact)
-    for each in found:
-        was, understood = each[len(_TAG) :], to_json(_read(adapter, each))
-        if was != understood:
-            text = json.dumps(_kept(*map(json.loads, (text, was, understood))))
-    return _TAG + text
 
 
 def _kept(new: dict[str, Any], was: dict[str, Any], understood: dict[str, Any]) -> dict[str, Any]:

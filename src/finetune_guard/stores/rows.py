@@ -111,7 +111,7 @@ class RowStore(Store):
     def announced(self) -> dict[str, Announced]:
         def read(rows: Rows) -> dict[str, Announced]:
             found = rows.read(tables=[("shutdown",)])
-            return {model: codec.announced_from(text) for (_, model), text in found.items()}
+            return {model: codec.ANNOUNCED.read(text) for (_, model), text in found.items()}
 
         return self._read("read shutdown dates", read)
 
@@ -122,8 +122,8 @@ class RowStore(Store):
             found = change.read(*said)
             for row, each in said.items():
                 before = [found[row]] if row in found else []
-                known = codec.announced_from(found[row]) if before else None
-                change.write(row, codec.announced_text(latest_announced(known, each), *before))
+                known = codec.ANNOUNCED.read(found[row]) if before else None
+                change.write(row, codec.ANNOUNCED.text(latest_announced(known, each), *before))
 
         if said:
             self._change("remember shutdown dates", merge)
@@ -133,20 +133,20 @@ class RowStore(Store):
 
         def find(rows: Rows) -> str | None:
             found = rows.read(row)
-            return codec.text_from(found[row]) if row in found else None
+            return codec.TEXT.read(found[row]) if row in found else None
 
         return self._read("look up an alias", find)
 
     def aliases(self) -> dict[str, str]:
         def read(rows: Rows) -> dict[str, str]:
             found = rows.read(tables=[("alias",)])
-            return {alias: codec.text_from(text) for (_, alias), text in found.items()}
+            return {alias: codec.TEXT.read(text) for (_, alias), text in found.items()}
 
         return self._read("list the aliases", read)
 
     def link(self, alias: str, organization: str) -> None:
         row, kept = ("alias", checked(alias)), ("evidence", alias)
-        linked = codec.plain_text(checked(organization))
+        linked = codec.TEXT.text(checked(organization))
 
         def has_history(found: Mapping[Row, str]) -> bool:
             return kept in found and alias != organization
@@ -172,7 +172,7 @@ class RowStore(Store):
             salt = find(change)
             if salt is None:
                 salt = secrets.token_bytes(32)
-                change.write(_SALT, codec.plain_text(salt.hex()))
+                change.write(_SALT, codec.TEXT.text(salt.hex()))
             return salt
 
         known = self._read("read the salt", find)
@@ -191,13 +191,13 @@ class RowStore(Store):
         def take(change: Change) -> bool:
             now = self._seconds()
             held = change.read(row, tables=[_LEASES])
-            expired = [each for each, text in held.items() if not codec.lease_from(text).holds_at(now)]
+            expired = [each for each, text in held.items() if not codec.LEASE.read(text).holds_at(now)]
             for each in expired:
                 change.write(each, None)
             if row in held and row not in expired:
                 return False
             until = now + ttl.total_seconds()
-            change.write(row, codec.lease_text(codec.HeldLease(token=lease.token, since=now, until=until)))
+            change.write(row, codec.LEASE.text(codec.HeldLease(token=lease.token, since=now, until=until)))
             return True
 
         return self._change("take a lease", take)
@@ -267,7 +267,7 @@ def _history(found: Mapping[Row, str], organization: str) -> History:
             if row[:2] == ("model", organization)
         },
         daily={
-            codec.day_from(row[2]): codec.counts_from(text)
+            codec.day_from(row[2]): codec.COUNTS.read(text)
             for row, text in found.items()
             if row[:2] == ("day", organization)
         },
@@ -282,10 +282,10 @@ def _write(change: Change, history: History, *found: Mapping[Row, str]) -> None:
 
     name = history.organization
     row: Row = ("evidence", name)
-    change.write(row, codec.evidence_text(history.evidence, *before(row)))
+    change.write(row, codec.EVIDENCE.text(history.evidence, *before(row)))
     for model, inference in history.models.items():
         row = ("model", name, model)
-        change.write(row, codec.inference_text(inference, *before(row)))
+        change.write(row, codec.INFERENCE.text(inference, *before(row)))
     for day, counts in history.daily.items():
         row = ("day", name, day.isoformat())
-        change.write(row, codec.counts_text(counts, *before(row)))
+        change.write(row, codec.COUNTS.text(counts, *before(row)))

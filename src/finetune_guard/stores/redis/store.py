@@ -111,7 +111,7 @@ class RedisStore(RowStore):
 
     def _take(self, lease: Lease, ttl: timedelta) -> bool:
         # The server measures its time and ends it, since the clocks of hosts differ.
-        row, text = ("lease", lease.name), codec.plain_text(lease.token)
+        row, text = ("lease", lease.name), codec.TEXT.text(lease.token)
         return self._attempt("take a lease", lambda: self._rows.take(row, text, ttl))
 
     def _record(self, organization: str, activities: Sequence[Activity]) -> None:
@@ -122,7 +122,7 @@ class RedisStore(RowStore):
         self._send(organization, activities, IdempotencyKey(sender, secrets.token_hex(16)))
 
     def _send(self, organization: str, activities: Sequence[Activity], once: IdempotencyKey) -> None:
-        receipt, token = ("receipt", once.sender), codec.plain_text(once.token)
+        receipt, token = ("receipt", once.sender), codec.TEXT.text(once.token)
 
         def again(organization: str) -> None:
             self._send(checked(organization), activities, once)
