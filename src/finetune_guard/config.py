@@ -216,6 +216,10 @@ class GuardConfig(BaseSettings):
         """Whether the policy holds behind ``host``: one of the policy's own, or one of ``hosts``."""
         return self.enabled and any(matches(each, host, port) for each in (*self.policy.hosts, *self.hosts))
 
+    def is_policys_own(self, host: str, port: int | None) -> bool:
+        """Whether the policy itself names ``host``, and not ``hosts`` alone."""
+        return any(matches(each, host, port) for each in self.policy.hosts)
+
     @field_validator("store", mode="before")
     @classmethod
     def _store_is_one(cls, store: object) -> object:

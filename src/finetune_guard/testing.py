@@ -85,7 +85,9 @@ def simulator_environment(simulator: Simulator, store: str | os.PathLike[str]) -
         store: The folder of the history. ``"memory"`` would give each client one of its own.
     """
     organization = simulator.organization()
-    admin = {"OPENAI_ADMIN_KEY": organization.admin_key} if organization.admin_key is not None else {}
+    admin = {}
+    if organization.admin_key is not None:
+        admin["FINETUNE_GUARD_ADMIN_API_KEY"] = organization.admin_key
     return {
         **admin,
         "OPENAI_BASE_URL": simulator.base_url,

@@ -58,7 +58,7 @@ def environment(sim, organization, tmp_path, monkeypatch):
 @pytest.fixture
 def admin(environment):
     """The environment has an admin key, too."""
-    environment.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+    environment.setenv("FINETUNE_GUARD_ADMIN_API_KEY", ADMIN_KEY)
     return environment
 
 

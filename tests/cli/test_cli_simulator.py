@@ -74,19 +74,19 @@ def test_its_models_can_be_named(start):
 
 @POSIX_ONLY
 def test_an_admin_key_can_be_had(start):
-    """With --admin-key the instructions set OPENAI_ADMIN_KEY, which reads the usage; without, they don't."""
+    """With --admin-key the instructions set an admin key, which reads the usage; without, they don't."""
     process = start("simulator", "--port", "0", "--now", "2026-08-03", "--speed", "0", "--admin-key")
     variables = exports(instructions(process))
     usage = urllib.request.Request(
         f"{variables['OPENAI_BASE_URL']}/organization/usage/completions?start_time=1785715200",
-        headers={"Authorization": f"Bearer {variables['OPENAI_ADMIN_KEY']}"},
+        headers={"Authorization": f"Bearer {variables['FINETUNE_GUARD_ADMIN_API_KEY']}"},
     )
     with urllib.request.urlopen(usage, timeout=60) as answer:
         assert [[]] == [bucket["results"] for bucket in json.load(answer)["data"]]
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
 
-    assert "OPENAI_ADMIN_KEY" not in exports(instructions(start("simulator", "--port", "0")))
+    assert "FINETUNE_GUARD_ADMIN_API_KEY" not in exports(instructions(start("simulator", "--port", "0")))
 
 
 def test_a_port_that_is_taken(run):

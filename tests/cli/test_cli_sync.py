@@ -129,9 +129,9 @@ def test_impossible_days_are_exit_2(run, admin, sim, days):
     assert USAGE not in [call.path for call in sim.calls]
 
 
-@pytest.mark.parametrize("key", [None, "", "  "])
+@pytest.mark.parametrize("key", [None, "", "  ", "sk-not-for-this-host"])
 def test_no_admin_key_is_exit_2(run, environment, sim, key):
-    """Without an admin key nothing is asked; one line says which variable to set and who can make one."""
+    """Without an admin key for the host nothing is asked; it is said what to set and who makes one."""
     if key is not None:
         environment.setenv("OPENAI_ADMIN_KEY", key)
     result = run("sync")
@@ -139,12 +139,13 @@ def test_no_admin_key_is_exit_2(run, environment, sim, key):
     assert "" == result.stdout
     assert "OPENAI_ADMIN_KEY" in result.stderr
     assert "owner" in result.stderr
+    assert "FINETUNE_GUARD_ADMIN_API_KEY" in result.stderr
     assert () == sim.calls
 
 
 def test_a_key_that_may_not_is_exit_1(run, environment):
     """A key that can't read the usage is told from none, without being shown."""
-    environment.setenv("OPENAI_ADMIN_KEY", "sk-of-nobody-at-all")
+    environment.setenv("FINETUNE_GUARD_ADMIN_API_KEY", "sk-of-nobody-at-all")
     result = run("sync")
     assert 1 == result.exit_code
     assert "401 invalid_api_key" in result.stderr
@@ -155,7 +156,7 @@ def test_another_organizations_key_is_exit_1(run, environment, sim, model):
     """The usage of another organization is not taken for one's own."""
     sim.add_organization(slug="other", api_key="sk-other", admin_key="sk-other-admin")
     run("check", "--refresh")
-    environment.setenv("OPENAI_ADMIN_KEY", "sk-other-admin")
+    environment.setenv("FINETUNE_GUARD_ADMIN_API_KEY", "sk-other-admin")
     result = run("sync")
     assert 1 == result.exit_code
     assert "belongs to the organization other" in result.stderr
@@ -178,10 +179,10 @@ def test_a_memory_store_is_explained(run, admin, environment, model):
 
 def test_tracebacks_have_no_admin_key(run, environment, sim):
     """Whatever goes wrong, neither variable's key is part of what is printed."""
-    for name in ("OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"):
+    for name, code in (("OPENAI_ADMIN_KEY", 2), ("FINETUNE_GUARD_ADMIN_API_KEY", 1)):
         environment.setenv(name, ADMIN_KEY)
         sim.fault(Fault.unauthorized(path=USAGE, times=None))
-        assert 1 == run("sync", "--debug").exit_code
+        assert code == run("sync", "--debug").exit_code
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")

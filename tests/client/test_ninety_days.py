@@ -393,15 +393,14 @@ class Season:
             assert ("eligible", "recent_inference", kept) == (await checked(client))[:3]
         assert self.world.may_create()[self.slug]
 
-    async def a_refusal_is_outlived(self, naive, monkeypatch):
+    async def a_refusal_is_outlived(self, naive):
         """It is forgotten after a day, and the usage tells what ran since as soon as it may be read."""
         await self.world.live_until(at(12, 12))
         assert ("unknown", "no_inference_recorded", None, LOCAL) == await checked(naive)
-        monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+        naive = naive.with_options(guard=naive.guard.config.model_copy(update={"admin_api_key": ADMIN_KEY}))
         await create(naive, await upload(naive))
         told = (Source.USAGE_API, at(12, 11, 13, 0))
         assert ("eligible", "recent_inference", told, organization_until(self.now)) == await checked(naive)
-        monkeypatch.delenv("OPENAI_ADMIN_KEY")
 
     async def a_keep_alive_is_due(self):
         """Two weeks before the second organization's window closes, and not before."""
@@ -456,7 +455,7 @@ async def test_ninety_days(season, monkeypatch):
     assert not (await refused(naive)).remembered
     assert ("ineligible", "refused", None, LOCAL) == await checked(naive)
     await season.a_keep_alive_opens_it()
-    await season.a_refusal_is_outlived(naive, monkeypatch)
+    await season.a_refusal_is_outlived(naive)
     await season.a_keep_alive_is_due()  # December 20
     await season.histories_are_apart()
     assert season.world.days > 91

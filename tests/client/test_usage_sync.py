@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from finetune_guard import (
+    OPENAI_SELF_SERVE,
     FineTuneGuardError,
     GuardConfig,
     GuardConfigError,
@@ -166,20 +167,53 @@ def takes_admin_keys(way):
 WAYS_TO_GIVE_THE_KEY = ("configuration", "guard's environment", "client", "environment")
 
 
+@pytest.fixture
+def own_policy(sim):
+    """A policy whose own host is the simulated API."""
+    return OPENAI_SELF_SERVE.model_copy(update={"hosts": (sim.host,)})
+
+
 @pytest.fixture(params=WAYS_TO_GIVE_THE_KEY)
-def given(request, way, watched, monkeypatch):
+def given(request, way, watched, monkeypatch, own_policy):
     """A client that got the admin key in one of the ways there are."""
+    own_host = {"policy": own_policy, "hosts": []}
     if request.param == "client":
         takes_admin_keys(way)
-        return watched(admin_api_key=ADMIN_KEY)
+        return watched(own_host, admin_api_key=ADMIN_KEY)
     if request.param == "configuration":
         return watched({"admin_api_key": ADMIN_KEY})
-    in_environment = {
-        "environment": "OPENAI_ADMIN_KEY",
-        "guard's environment": "FINETUNE_GUARD_ADMIN_API_KEY",
-    }
-    monkeypatch.setenv(in_environment[request.param], ADMIN_KEY)
+    if request.param == "environment":
+        monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+        return watched(own_host)
+    monkeypatch.setenv("FINETUNE_GUARD_ADMIN_API_KEY", ADMIN_KEY)
     return watched()
+
+
+async def test_a_host_that_only_a_setting_names_gets_no_other_key(way, watched, monkeypatch, requests):
+    """A gateway is sent the admin key of the configuration, and no other one."""
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
+    clients = [watched()]
+    if "admin_api_key" in inspect.signature(way.bare).parameters:
+        clients.append(watched(admin_api_key=ADMIN_KEY))
+    for client in clients:
+        error = await sync_error(client)
+        assert "FINETUNE_GUARD_ADMIN_API_KEY" in error.remedy
+        await done(client.guard.check(refresh=True))
+        assert not await create(client)
+    assert ADMIN_KEY not in keys_used(requests, usage=False) | keys_used(requests, usage=True)
+    assert USAGE not in {request.url.path for request in requests}
+
+
+@pytest.mark.parametrize("spelling", ["OpenAI-Project", "openai-project"])
+async def test_usage_is_asked_for_no_project(watched, requests, spelling):
+    """The client's project limits what its own calls see, and not the organization's usage."""
+    client = watched(
+        {"admin_api_key": ADMIN_KEY}, default_headers={spelling: "proj_mine"}, project="proj_mine"
+    )
+    await done(client.guard.sync())
+    for request in requests:
+        usage = request.url.path == USAGE
+        assert usage == ("openai-project" not in request.headers)
 
 
 async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
@@ -201,7 +235,7 @@ async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
     assert all(ADMIN_KEY not in str(request.url) for request in requests)
 
 
-async def test_the_configurations_key_comes_first(way, watched, monkeypatch, requests):
+async def test_the_configurations_key_comes_first(way, watched, monkeypatch, requests, own_policy):
     """A key in the configuration wins over the client's, and that over the environment's."""
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-environment")
     clients = [watched({"admin_api_key": "sk-configured"})]
@@ -209,10 +243,10 @@ async def test_the_configurations_key_comes_first(way, watched, monkeypatch, req
     if "admin_api_key" in inspect.signature(way.bare).parameters:
         clients += [
             watched({"admin_api_key": "sk-configured"}, admin_api_key="sk-client"),
-            watched(admin_api_key="sk-client"),
+            watched({"policy": own_policy}, admin_api_key="sk-client"),
         ]
         expected += ["sk-configured", "sk-client"]
-    clients.append(watched())
+    clients.append(watched({"policy": own_policy}))
     expected.append("sk-environment")
     for client, key in zip(clients, expected, strict=True):
         requests.clear()
@@ -665,10 +699,10 @@ async def test_a_copy_reads_the_same(owners, ran_elsewhere, connect, sim, reques
     assert {ADMIN_KEY} == keys_used(requests, usage=True)
 
 
-async def test_a_copy_with_another_admin_key(way, watched, ran_elsewhere, other):
+async def test_a_copy_with_another_admin_key(way, watched, ran_elsewhere, other, own_policy):
     """The copy's key is the one that is used."""
     takes_admin_keys(way)
-    client = watched(admin_api_key=OTHER_ADMIN_KEY)
+    client = watched({"policy": own_policy}, admin_api_key=OTHER_ADMIN_KEY)
     assert "other-1" in str(await sync_error(client))
     copy = client.copy(admin_api_key=ADMIN_KEY)
     assert ran_elsewhere == (await done(copy.guard.sync())).last_inference.at
@@ -680,11 +714,11 @@ async def test_a_copy_with_another_organizations_key(owners, other):
     assert "other-1" in str(error)
 
 
-async def test_somebody_elses_client(way, connect_bare, configured, ran_elsewhere):
+async def test_somebody_elses_client(way, connect_bare, configured, ran_elsewhere, own_policy):
     """``guard(client)`` takes the client's own admin key, or the configuration's."""
     twins = [guard(connect_bare(), configured(admin_api_key=ADMIN_KEY))]
     if "admin_api_key" in inspect.signature(way.bare).parameters:
-        twins.append(guard(connect_bare(admin_api_key=ADMIN_KEY), configured()))
+        twins.append(guard(connect_bare(admin_api_key=ADMIN_KEY), configured(policy=own_policy)))
     for twin in twins:
         assert (await done(twin.guard.sync())).complete
         assert ran_elsewhere == (await done(twin.guard.check())).last_inference.at

@@ -84,7 +84,7 @@ def test_whole_organization_finds_what_another_program_ran(run_example, simulato
         unguarded.chat.completions.create(model=model, messages=[{"role": "user", "content": "a"}])
     simulator.clock.advance(timedelta(days=20))
 
-    keys = {"OPENAI_API_KEY": "sk-umbrella", "OPENAI_ADMIN_KEY": "sk-admin-u"}
+    keys = {"OPENAI_API_KEY": "sk-umbrella", "FINETUNE_GUARD_ADMIN_API_KEY": "sk-admin-u"}
     verdict, ends = run_example("whole_organization.py", **keys).stdout.splitlines()
 
     assert "eligible: recent_inference until 2026-09-30 12:00:00+00:00" == verdict
@@ -94,7 +94,8 @@ def test_whole_organization_finds_what_another_program_ran(run_example, simulato
 def test_whole_organization_needs_an_admin_key(run_example):
     """Without one it ends with what is missing, and how to get it."""
     assert (
-        "OPENAI_ADMIN_KEY" in run_example("whole_organization.py", returncode=1, OPENAI_ADMIN_KEY="").stderr
+        "OPENAI_ADMIN_KEY"
+        in run_example("whole_organization.py", returncode=1, FINETUNE_GUARD_ADMIN_API_KEY="").stderr
     )
 
 

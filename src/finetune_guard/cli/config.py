@@ -112,7 +112,13 @@ def _admin_key(setup: _Setup) -> str:
     if setup.config.admin_api_key is not None:
         return f"set in {variable('admin_api_key')}"
     if os.environ.get("OPENAI_ADMIN_KEY", "").strip():
-        return "set in OPENAI_ADMIN_KEY"
+        connection = setup.connection
+        if connection is None or connection.guard.has_admin_key:
+            return "set in OPENAI_ADMIN_KEY"
+        return (
+            f"not set for {connection.host}: OPENAI_ADMIN_KEY goes to the policy's own hosts only; "
+            f"{variable('admin_api_key')} goes to this one, too"
+        )
     return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
 
 

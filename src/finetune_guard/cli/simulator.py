@@ -101,7 +101,7 @@ def _instructions(base_url: str, models: tuple[str, ...], store: Path, admin_key
 
     root = base_url.removesuffix("/v1")
     place = root.removeprefix("http://")
-    admin = f"\n    export OPENAI_ADMIN_KEY={admin_key}" if admin_key else ""
+    admin = f"\n    export FINETUNE_GUARD_ADMIN_API_KEY={admin_key}" if admin_key else ""
     listed = "\n".join(f"    {model}" for model in models)
     opens = "The keys open" if admin_key else "The key opens"
     return f"""The simulator answers at {base_url}

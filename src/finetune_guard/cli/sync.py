@@ -24,7 +24,8 @@ from finetune_guard.rules.messages import moment
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
-    "it. Set OPENAI_ADMIN_KEY (or FINETUNE_GUARD_ADMIN_API_KEY) to it, beside OPENAI_API_KEY."
+    "it. Set OPENAI_ADMIN_KEY to it, beside OPENAI_API_KEY; for a host that FINETUNE_GUARD_HOSTS names, set "
+    "FINETUNE_GUARD_ADMIN_API_KEY."
 )
 _MOST_PROJECTS = 5
 

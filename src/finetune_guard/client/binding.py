@@ -246,10 +246,15 @@ class Binding:
         return self.background
 
     def admin_key(self, client: Any) -> str | None:
-        """Return the key that the organization's usage is read with; None when there is none."""
+        """Return the key that the organization's usage is read with; None when there is none for the host.
+
+        A host that only ``hosts`` names, a gateway perhaps, gets none but the one of the configuration.
+        """
         configured = self.engine.config.admin_api_key
         if configured is not None:
             return configured if isinstance(configured, str) else configured.get_secret_value()
+        if not self.engine.config.is_policys_own(client.base_url.host, client.base_url.port):
+            return None
         own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 

@@ -172,7 +172,9 @@ class SyncGuarded(Guarded, SyncBase):
 
     def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
         timeout = taken_over.time_for(call)
-        send: Callable[[], Reply] = partial(self._guard_send, Reply, own_request(call, taken_over, timeout))
+        send: Callable[[], Reply] = partial(
+            self._guard_send, Reply, own_request(call, taken_over, timeout, self.default_headers)
+        )
         try:
             return within(timeout, send)
         except TimeoutError as error:
@@ -256,6 +258,8 @@ class AsyncGuarded(Guarded, AsyncBase):
     async def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
         timeout = taken_over.time_for(call)
         with anyio.move_on_after(timeout):
-            reply: Reply = await self._guard_send(Reply, own_request(call, taken_over, timeout))
+            reply: Reply = await self._guard_send(
+                Reply, own_request(call, taken_over, timeout, self.default_headers)
+            )
             return reply
         raise timeout_error(self, call)

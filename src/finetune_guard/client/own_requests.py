@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.client.sdk_compat import FinalRequestOptions, unsent_request
+from finetune_guard.client.sdk_compat import FinalRequestOptions, left_out, unsent_request
 from finetune_guard.clock import answered_at, countdown
 from finetune_guard.openai_api.flow import ApiCall, Reply
 from finetune_guard.recording.notes import Subject
@@ -71,8 +71,13 @@ NOTHING = TakenOver()
 """What is taken over where there is no call of the user's."""
 
 
-def own_request(call: ApiCall, taken_over: TakenOver, timeout: float | None) -> FinalRequestOptions:
-    """Return the SDK's options for ``call``, with what it takes over from the user's."""
+def own_request(
+    call: ApiCall, taken_over: TakenOver, timeout: float | None, client_headers: Mapping[str, Any]
+) -> FinalRequestOptions:
+    """Return the SDK's options for ``call``, with what it takes over from the user's.
+
+    A request with a key of its own is made for no project, whatever the client's own headers name.
+    """
     optional: dict[str, Any] = {}
     if call.json is not None:
         optional["json_data"] = dict(call.json)
@@ -84,6 +89,8 @@ def own_request(call: ApiCall, taken_over: TakenOver, timeout: float | None) -> 
     if call.key is not None:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         headers["Authorization"] = f"Bearer {call.key}"
+        named = (name for name in (*headers, *client_headers) if name.lower() == "openai-project")
+        headers.update(dict.fromkeys(named, left_out()))
     query = {**taken_over.query, **call.query}
     return FinalRequestOptions.construct(
         method=call.method, url=call.path, params=query, headers=headers, **optional

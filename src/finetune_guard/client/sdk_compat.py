@@ -18,6 +18,9 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 # 1.55.3 to 3.57.0: what ``request`` is given beside the type to cast to.
 from openai._models import FinalRequestOptions
 
+# 1.55.3 to 3.57.0: what stands in the place of a header's value to leave the header out.
+from openai._types import Omit
+
 if TYPE_CHECKING:
 
     class SyncBase(SyncAPIClient):
@@ -39,6 +42,7 @@ __all__ = [
     "has_callable_key",
     "http_client",
     "is_azure",
+    "left_out",
     "puts_the_key_in_later",
     "refresh_api_key",
     "unsent_request",
@@ -53,6 +57,11 @@ def base_url(client: Any) -> Any:
 def http_client(client: Any) -> Any:
     """Return the ``httpx`` or ``httpx2`` client that ``client`` sends with (1.55.3 to 3.57.0)."""
     return client._client  # noqa: SLF001
+
+
+def left_out() -> Any:
+    """Return what leaves a header out that the client would send (1.55.3 to 3.57.0)."""
+    return Omit()
 
 
 def puts_the_key_in_later(client: Any) -> bool:

@@ -28,7 +28,8 @@ _READ_ANEW = timedelta(days=31)
 
 _GET_A_KEY = (
     "An owner of the organization can make an admin key. Give it as OPENAI_ADMIN_KEY, as the client's "
-    "admin_api_key, or as GuardConfig(admin_api_key=...)."
+    "admin_api_key, or as GuardConfig(admin_api_key=...); only the last one, "
+    "FINETUNE_GUARD_ADMIN_API_KEY in the environment, is sent to a host that GuardConfig(hosts=...) names."
 )
 _NO_HEADER = "The admin key can't be sent: it has characters that no header can have."
 NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {_GET_A_KEY}"
