@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from openai._models import FinalRequestOptions
@@ -27,6 +28,7 @@ NOTHING = "nothing"
 KINDS: dict[str, tuple[Any, Callable[[], FinalRequestOptions]]] = {
     "bare": (Isolated, chat),
     "chat on a fine-tuned model": (Guarded, chat),
+    "chat on a base model": (Guarded, partial(chat, "gpt-4o-mini-2024-07-18")),
     "embedding": (Guarded, embedding),
 }
 

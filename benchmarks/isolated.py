@@ -1,7 +1,7 @@
 """Clients that send nothing: what is left of a call is what stands around the SDK's two methods.
 
-``request`` hands a prepared response to ``_process_response``, which does nothing. The guarded ones have
-the guard's own methods above them, exactly as they stand above the SDK's.
+``request`` hands a prepared response to ``_process_response``, which returns what was parsed before. The
+guarded ones have the guard's own methods above them, exactly as they stand above the SDK's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import openai
 from openai._models import FinalRequestOptions
+from openai.types.chat import ChatCompletion
 
 from finetune_guard.client.mixins import AsyncGuarded, SyncGuarded
 
@@ -45,6 +46,7 @@ class Isolated(openai.OpenAI):
     """The bare client, without a network."""
 
     responses: Any
+    parsed: Any = None
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """Hand out the next response that was prepared."""
@@ -58,13 +60,14 @@ class Isolated(openai.OpenAI):
         )
 
     def _process_response(self, *, cast_to: Any, options: Any, response: Any, **_: Any) -> Any:
-        return None
+        return self.parsed
 
 
 class AsyncIsolated(openai.AsyncOpenAI):
     """The same for the other flavour."""
 
     responses: Any
+    parsed: Any = None
 
     async def request(
         self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
@@ -80,7 +83,7 @@ class AsyncIsolated(openai.AsyncOpenAI):
         )
 
     async def _process_response(self, *, cast_to: Any, options: Any, response: Any, **_: Any) -> Any:
-        return None
+        return self.parsed
 
 
 class Guarded(SyncGuarded, Isolated):
@@ -95,10 +98,17 @@ def prepare(client: Any, options: FinalRequestOptions, *, seconds: int = 1) -> A
     """Have the client answer with responses of so many different seconds, in turns; return it."""
     request = client._build_request(options)
     library = sys.modules[type(request).__module__.partition(".")[0]]  # httpx or httpx2, as the SDK has it
+    client.parsed = _parsed(options.json_data["model"]) if options.url == "/chat/completions" else None
     client.responses = cycle(
         [_response(library, request, NOW + ANSWERED + timedelta(seconds=second)) for second in range(seconds)]
     )
     return client
+
+
+def _parsed(model: str) -> ChatCompletion:
+    said = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Here."}}
+    body = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model, "choices": [said]}
+    return ChatCompletion.construct(**body)
 
 
 def _response(library: Any, request: Any, at: datetime) -> Any:

@@ -165,12 +165,14 @@ async def cast_to_object(client, model):
     return await done(client.post("/chat/completions", body=body, cast_to=object))
 
 
+UNFINISHED = (chat_stream_abandoned, responses_stream_closed_early)
+"""Ways to call a chat model and leave before it has said anything; none shows an inference."""
+
 INFERENCES = (
     chat,
     chat_stream,
     chat_stream_closed_early,
     chat_stream_as_a_context,
-    chat_stream_abandoned,
     chat_raw,
     chat_raw_stream,
     chat_streaming_response,
@@ -180,7 +182,6 @@ INFERENCES = (
     chat_stream_helper,
     responses,
     responses_stream,
-    responses_stream_closed_early,
     responses_raw,
     responses_parse,
     responses_stream_helper,

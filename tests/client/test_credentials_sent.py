@@ -47,7 +47,7 @@ def slugs(wire):
 
     def answer(request):
         slug = known.get(request.headers["authorization"].removeprefix("Bearer "))
-        body = {"object": "list", "data": [], "id": "x", "created": 1, "choices": []}
+        body = {"object": "list", "data": [], "id": "x", "created": 1, "choices": [{}]}
         return respx.MockResponse(200, json=body, headers={"openai-organization": slug} if slug else {})
 
     wire.route().mock(side_effect=answer)

@@ -8,7 +8,7 @@ import pytest
 
 from finetune_guard import Source
 from tests.client.both_ways import done
-from tests.client.scenarios import COMPLETIONS, INFERENCES, OTHER_CALLS
+from tests.client.scenarios import COMPLETIONS, INFERENCES, OTHER_CALLS, UNFINISHED
 from tests.support.constants import START
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +57,15 @@ async def test_a_completion_is_the_sdks_own_and_is_remembered(sim, client, bare,
     assert expected == told(await scenario(client, model))
     assert expected_calls == served(sim)
     assert {START.date(): {Source.OBSERVED: 1}} == (await done(client.guard.history())).daily
+
+
+@named(UNFINISHED)
+async def test_a_stream_that_is_left_at_once_shows_no_inference(sim, client, bare, model, scenario):
+    """A stream counts with its first completion event and not before; the program sees no difference."""
+    expected, expected_calls = told(await scenario(bare, model)), served(sim)
+    assert expected == told(await scenario(client, model))
+    assert expected_calls == served(sim)
+    assert {} == (await done(client.guard.history())).models
 
 
 @named(OTHER_CALLS)

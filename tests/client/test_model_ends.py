@@ -26,7 +26,7 @@ from finetune_guard.domain.catalog import Lifetime, ModelCatalog, published_cata
 from finetune_guard.simulator import Fault, Simulator
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import done
+from tests.client.both_ways import done, first_of
 from tests.client.scenarios import INFERENCES
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
@@ -353,7 +353,7 @@ async def test_the_call_is_unchanged(client, bare, model, sunset, sim, stream):
 
     async def call(each):
         answer = await done(each.chat.completions.create(model=model, messages=MESSAGES, stream=stream))
-        return type(answer)
+        return type(answer), stream and type(await first_of(answer))
 
     with pytest.warns(ModelSunsetWarning):
         ours = await call(client)

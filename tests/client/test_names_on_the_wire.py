@@ -66,7 +66,7 @@ class Api:
             tuned = {"id": model("one"), "object": "model", "created": 1_700_000_000}
             body = {"object": "list", "data": [tuned] if self.has_models else []}
         else:
-            body = {"id": "x", "object": "chat.completion", "created": 1, "choices": []}
+            body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [{}]}
         return respx.MockResponse(200, json=body, headers=headers)
 
 
@@ -391,7 +391,7 @@ async def test_a_decision_costs_one_read(way, closing, clock, api, models):
 
 async def test_bodies_are_read_only_where_they_name_somebody(api, wire, open_client, kept):
     """What a chat's body says of organizations is no word of the API about this one."""
-    body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [], "organization_id": GLOBEX}
+    body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [{}], "organization_id": GLOBEX}
     wire.routes.clear()
     wire.route().respond(200, text=json.dumps(body), headers={"openai-organization": "acme-1"})
     await run(open_client("sk-acme"), "one")

@@ -11,7 +11,7 @@ import pytest
 from finetune_guard import GuardConfig, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
-from tests.support.constants import BASE, MESSAGES
+from tests.support.constants import BASE, COMPLETION, MESSAGES
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +100,7 @@ async def test_an_organization_that_is_left_out_is_left_out(connect, infer, sim)
 async def test_two_keys_of_one_organization_share_its_history(way, closing, wire, clock, store):
     """The organization's name in the responses joins what several keys ran."""
     model = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
-    wire.route().respond(200, json={"data": []}, headers={"openai-organization": "acme-1"})
+    wire.route().respond(200, json={**COMPLETION, "data": []}, headers={"openai-organization": "acme-1"})
     one, two = (
         closing(way.guarded(api_key=key, guard=GuardConfig(store=store, clock=clock)))
         for key in ("sk-1", "sk-2")

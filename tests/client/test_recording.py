@@ -9,7 +9,7 @@ import pytest
 from finetune_guard import GuardConfig
 from finetune_guard.simulator import Fault, Simulator
 from tests.client.both_ways import done
-from tests.support.constants import MESSAGES, START
+from tests.support.constants import COMPLETION, MESSAGES, START
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ IDS = {
 async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model, path):
     """Fine-tunes of every age count, on whichever endpoint they answer."""
     client = connect()
-    sim.fault(Fault(path=f"/v1/{path}", body={"id": "x"}, status=200))
+    sim.fault(Fault(path=f"/v1/{path}", body=COMPLETION, status=200))
     await done(client.post(f"/{path}", body={"model": model, "input": "x"}, cast_to=object))
     assert [model] == list((await done(client.guard.history())).models)
 
@@ -40,7 +40,7 @@ async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model,
 async def test_base_models_are_not_remembered(connect, sim, model):
     """Only a fine-tuned model keeps the window open."""
     client = connect()
-    sim.fault(Fault(path=CHAT, body={"id": "x"}, status=200))
+    sim.fault(Fault(path=CHAT, body=COMPLETION, status=200))
     await done(client.post("/chat/completions", body={"model": model}, cast_to=object))
     assert {} == (await done(client.guard.history())).models
 
@@ -50,7 +50,7 @@ async def test_odd_bodies_go_through(connect, sim, body):
     """A body that isn't an object with a model is the API's matter."""
     client = connect()
     sim.fault(Fault(path="/v1/fine_tuning/*", body={"id": "x"}, status=200, times=None))
-    sim.fault(Fault(path=CHAT, body={"id": "x"}, status=200))
+    sim.fault(Fault(path=CHAT, body=COMPLETION, status=200))
     options = {} if body is None else {"body": body}
     await done(client.post("/chat/completions", cast_to=object, **options))
     assert {} == (await done(client.guard.history())).models
@@ -78,7 +78,7 @@ async def test_the_servers_date_counts_when_it_is_sane(client, infer, sim, date,
 
 async def test_without_a_date_the_clock_decides(way, closing, wire, clock):
     """Gateways may strip the Date header."""
-    wire.route().respond(200, json={"id": "x"})
+    wire.route().respond(200, json=COMPLETION)
     client = closing(way.guarded(api_key="sk-test", guard=GuardConfig(store="memory", clock=clock)))
     await done(client.chat.completions.create(model=IDS["legacy"], messages=MESSAGES))
     assert START == (await done(client.guard.history())).last_inference.at
@@ -95,7 +95,7 @@ async def test_strange_organization_headers_name_nobody(client, infer, sim, slug
 
 async def test_a_huge_organization_header_names_nobody(way, closing, wire, clock, store):
     """Nothing that a server sends is kept without a bound."""
-    wire.route().respond(200, json={"id": "x"}, headers={"openai-organization": "x" * 1_000_000})
+    wire.route().respond(200, json=COMPLETION, headers={"openai-organization": "x" * 1_000_000})
     client = closing(way.guarded(api_key="sk-test", guard=GuardConfig(store=store, clock=clock)))
     await done(client.chat.completions.create(model=IDS["legacy"], messages=MESSAGES))
     await done(client.guard.flush())

@@ -57,7 +57,7 @@ def test_a_name_of_a_megabyte_is_not_kept():
 
     def answered(request):
         headers = {"openai-organization": "x" * 1_000_000}
-        return HTTP.Response(200, json={"id": "x", "choices": []}, headers=headers, request=request)
+        return HTTP.Response(200, json={"id": "x", "choices": [{}]}, headers=headers, request=request)
 
     http_client = HTTP.Client(transport=HTTP.MockTransport(answered))
     guard = GuardConfig(store="memory")

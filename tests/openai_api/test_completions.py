@@ -13,6 +13,7 @@ from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completing_model,
     fine_tuned_id,
+    is_of_base_model,
     shows_completion_of,
 )
 from tests.support.constants import BASE
@@ -25,6 +26,14 @@ RESPONSE = {"object": "response", "model": MODEL, "status": "completed", "output
 
 class Mine(BaseModel):
     """A type of a program's own, which declares none of the fields."""
+
+
+class Response(BaseModel):
+    """The fields of the SDK's own, which not every release has."""
+
+    model: str
+    status: str
+    output: list[object]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,23 @@ def test_an_answer_shows_which_model_ran(answer, requested, model):
     assert (model == MODEL and requested == MODEL) == (
         requested == MODEL and shows_completion_of(answer, MODEL)
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "base"),
+    [
+        (ChatCompletion.construct(**{**CHAT, "model": BASE}), True),
+        (Response.construct(**{**RESPONSE, "model": BASE}), True),
+        (ChatCompletion.construct(**CHAT), False),
+        (ChatCompletion.construct(**{**CHAT, "model": None}), False),
+        (ChatCompletion.construct(**{**CHAT, "model": ""}), False),
+        (Mine.construct(model=BASE), False),
+        ("<html>", False),
+    ],
+)
+def test_most_answers_need_no_second_look(answer, base):
+    """What another model has answered is told from its answer alone."""
+    assert base == is_of_base_model(answer)
 
 
 CHUNK = {**CHAT, "object": "chat.completion.chunk"}

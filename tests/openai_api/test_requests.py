@@ -62,20 +62,22 @@ def test_an_inference_is_told_however_its_path_is_written(path, written):
         (Options(f"/models/{MODEL}", method="get"), RecordsCall(RecordKind.MODELS)),
         (Options("/responses/resp_1?stream=true", method="get"), RecordsCall(RecordKind.RESPONSES)),
         (Options("/chat/completions", {"model": BASE}, extra_json={"model": MODEL}), InferenceCall(MODEL)),
+        (Options("/responses", {"model": f"openai/{MODEL}"}), InferenceCall(MODEL)),
+        (Options("/responses", {"prompt": {"id": "pmpt_1"}}), InferenceCall(None)),
+        (Options("/chat/completions", {"model": BASE}), InferenceCall(None)),
+        (Options("/chat/completions", {"model": MODEL}, extra_json={"model": BASE}), InferenceCall(None)),
+        (Options("/chat/completions", {"model": "x" * 1000}), InferenceCall(None)),
+        (Options("/chat/completions", b"raw"), InferenceCall(None)),
     ],
 )
 def test_what_the_guard_has_to_do_with(options, call):
-    """Jobs, uploads for fine-tuning and calls of fine-tuned models; extra_body wins as on the wire."""
+    """Jobs, uploads for fine-tuning, calls of models and looks at records; extra_body wins as on the wire."""
     assert call == classify(options)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        Options("/chat/completions", {"model": BASE}),
-        Options("/chat/completions", {"model": MODEL}, extra_json={"model": BASE}),
-        Options("/chat/completions", {"model": None}),
-        Options("/chat/completions", b"raw"),
         Options("/chat/completions", {"model": MODEL}, method="get"),
         Options("/embeddings", {"model": MODEL}),
         Options("/fine_tuning/jobs", method="delete"),
@@ -91,7 +93,7 @@ def test_what_the_guard_has_to_do_with(options, call):
     ],
 )
 def test_everything_else_is_left_alone(options):
-    """Other endpoints, methods, models and purposes are none of the guard's business."""
+    """Other endpoints, methods and purposes are none of the guard's business."""
     assert classify(options) is None
 
 

@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 
 BASE = "gpt-4o-mini-2024-07-18"
 FINE_TUNED = f"ft:{BASE}:acme:support-bot:AbC123xY"
+COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": [{"index": 0}]}
+"""An answer that shows a completion, and names no model."""
 MESSAGES = [{"role": "user", "content": "hello"}]
 START = datetime(2026, 8, 1, tzinfo=timezone.utc)
 TRAINING_DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'

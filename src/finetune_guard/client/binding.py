@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,17 +13,23 @@ import openai
 
 from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import log
-from finetune_guard.client.responses import ANSWER_HEADERS, body_if_read, picked
+from finetune_guard.client.responses import ANSWER_HEADERS, body_if_read, model_shown, picked
 from finetune_guard.client.sdk_compat import base_url, is_azure
+from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import own_url
-from finetune_guard.domain.errors import FineTunedModelShutDownError, FineTuneGuardWarning, GuardConfigError
+from finetune_guard.client.warn import warn_caller
+from finetune_guard.domain.errors import FineTunedModelShutDownError, GuardConfigError
 from finetune_guard.domain.hosts import base_of, port_of
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
+from finetune_guard.openai_api.completions import StreamedCompletion, ended_response, is_of_base_model
 from finetune_guard.openai_api.requests import (
+    Call,
     GuardedCall,
     InferenceCall,
+    JobCreation,
+    RecordKind,
     RecordsCall,
     RequestOptions,
     TrainingUpload,
@@ -34,6 +41,14 @@ from finetune_guard.recording.notes import Subject
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.engine.guard import Guard
+
+
+_STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
+
+
+def _is_stored_base(call: Call, value: object, response: Response) -> bool:
+    """Whether a stored response was looked at that no fine-tuned model has given."""
+    return call == _STORED_RESPONSE and model_shown(value, response, None) is None
 
 
 class Url(Protocol):
@@ -168,32 +183,94 @@ class Binding:
             return call if checked else None
         return call
 
-    def observe(
-        self, client: object, options: RequestOptions, response: Response
-    ) -> FineTuneGuardWarning | None:
-        """Note a successful call, if it is one to note; return the warning about its model, if one is due.
+    def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
+        """Note what a successful call tells, and warn about its model if that is due.
 
         It never fails, and never reads a body that the SDK hasn't read.
+
+        Args:
+            client: Who has made the call.
+            given: What the SDK's ``_process_response`` was given.
+            value: What the SDK made of the response, and the program gets; None where it failed.
         """
         try:
-            call, engine = classify(options), self._engine
-            if call is None or engine is None:
-                return None
-            base = self._base_at(client, options.url)
-            if base is not None:
-                headers = picked(response.headers, ANSWER_HEADERS)
-                subject = self._identities.subject(
-                    client, base, options, response, headers, lasting=not isinstance(call, RecordsCall)
-                )
-                if isinstance(call, InferenceCall):
-                    return engine.saw(call, subject, headers.get(b"date"))
-                if not isinstance(call, TrainingUpload):
-                    engine.observe(call, subject, headers.get(b"date"), partial(body_if_read, response))
-            elif engine.config.enabled and not isinstance(call, TrainingUpload):
-                self._tell_inactive(own_url(client, options.url))
+            if is_of_base_model(value):
+                call = None
+            else:
+                options, response = given["options"], given["response"]
+                call = classify(options)
+            if call is None or self._engine is None:
+                pass
+            elif isinstance(value, STREAMS):
+                self._watch(client, options, response, value, call)
+            elif type(call) is InferenceCall:
+                model = model_shown(value, response, call.model)
+                if model is not None:
+                    self._saw(client, options, response, model)
+            elif not isinstance(call, (InferenceCall, TrainingUpload)) and not _is_stored_base(
+                call, value, response
+            ):
+                self._read(client, options, response, call, partial(body_if_read, response))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(error)
-        return None
+        if self.runs_background:
+            self.use(client)
+
+    def _watch(
+        self, client: Any, options: RequestOptions, response: Response, stream: object, call: Call
+    ) -> None:
+        """Note what a stream tells once it does; where the guard has nothing to do it stays as it is."""
+        if self._base_at(client, options.url) is None:
+            return
+        found = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
+
+        def look(event: object) -> bool:
+            try:
+                if isinstance(call, RecordsCall):
+                    stored = ended_response(event)
+                    if stored is not None:
+                        self._read(client, options, response, call, lambda: stored)
+                    return stored is not None
+                model = found.model_in(event)
+                if model is not None:
+                    self._saw(client, options, response, model)
+            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+                self.complain(error)
+            return found.is_over
+
+        watch(stream, look)
+
+    def _saw(self, client: Any, options: RequestOptions, response: Response, model: str) -> None:
+        subject, date = self._identified(client, options, response, lasting=True)
+        if subject is not None:
+            warning = self.engine.saw(model, subject, date)
+            if warning is not None:
+                warn_caller(warning)
+
+    def _read(
+        self,
+        client: Any,
+        options: RequestOptions,
+        response: Response,
+        call: JobCreation | RecordsCall,
+        body: Callable[[], object],
+    ) -> None:
+        subject, date = self._identified(client, options, response, lasting=isinstance(call, JobCreation))
+        if subject is not None:
+            self.engine.observe(call, subject, date, body)
+
+    def _identified(
+        self, client: Any, options: RequestOptions, response: Response, *, lasting: bool
+    ) -> tuple[Subject | None, bytes | None]:
+        """Return whom an answer is about, None where the policy doesn't hold, and its Date."""
+        base = self._base_at(client, options.url)
+        if base is None:
+            if self.engine.config.enabled:
+                self._tell_inactive(own_url(client, options.url))
+            return None, None
+        headers = picked(response.headers, ANSWER_HEADERS)
+        subject = self._identities.subject(client, base, options, response, headers, lasting=lasting)
+        return subject, headers.get(b"date")
 
     def identify(self, client: Any, options: RequestOptions, response: Response) -> Subject:
         """Return whom any answer of a guarded host is about, errors included, and remember it."""
@@ -215,8 +292,9 @@ class Binding:
                 return None
             self.identify(client, options, error.response)
             call = classify(options)
-            if isinstance(error, openai.NotFoundError) and isinstance(call, InferenceCall):
-                return self._engine.gone(error, call)
+            called = call.model if isinstance(call, InferenceCall) else None
+            if isinstance(error, openai.NotFoundError) and called is not None:
+                return self._engine.gone(error, called)
         except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
             self.complain(failure)
         return None

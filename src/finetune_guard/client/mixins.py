@@ -133,12 +133,13 @@ class SyncGuarded(Guarded, SyncBase):
         if given["cast_to"] is Reply:
             subject = guard.identify(self, given["options"], given["response"])
             return reply_from(given["response"], subject, guard.engine.decider.now())
-        warning = guard.observe(self, given["options"], given["response"])
-        if warning is not None:
-            warn_caller(warning)
-        if guard.runs_background:
-            guard.use(self)
-        return super()._process_response(**given)
+        try:
+            value = super()._process_response(**given)
+        except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
+            guard.observe(self, given, None)
+            raise
+        guard.observe(self, given, value)
+        return value
 
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
@@ -215,12 +216,13 @@ class AsyncGuarded(Guarded, AsyncBase):
         if given["cast_to"] is Reply:
             subject = guard.identify(self, given["options"], given["response"])
             return reply_from(given["response"], subject, guard.engine.decider.now())
-        warning = guard.observe(self, given["options"], given["response"])
-        if warning is not None:
-            warn_caller(warning)
-        if guard.runs_background:
-            guard.use(self)
-        return await super()._process_response(**given)
+        try:
+            value = await super()._process_response(**given)
+        except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
+            guard.observe(self, given, None)
+            raise
+        guard.observe(self, given, value)
+        return value
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""

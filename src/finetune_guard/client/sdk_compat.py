@@ -39,12 +39,14 @@ __all__ = [
     "SyncAPIClient",
     "SyncBase",
     "base_url",
+    "events_of",
     "has_callable_key",
     "http_client",
     "is_azure",
     "left_out",
     "puts_the_key_in_later",
     "refresh_api_key",
+    "set_events",
     "unsent_request",
 ]
 
@@ -94,3 +96,13 @@ def unsent_request(client: Any, method: str, path: str) -> Any:
 def is_azure(client: object) -> bool:
     """Whether ``client`` is one of Azure's, which has other rules; both classes are public."""
     return isinstance(client, (openai.AzureOpenAI, openai.AsyncAzureOpenAI))
+
+
+def events_of(stream: Any) -> Any:
+    """Return the iterator that ``Stream`` and ``AsyncStream`` take their events from (1.55.3 to 3.57.0)."""
+    return stream._iterator  # noqa: SLF001
+
+
+def set_events(stream: Any, events: Any) -> None:
+    """Have ``stream`` take its events from ``events`` (1.55.3 to 3.57.0)."""
+    stream._iterator = events  # noqa: SLF001

@@ -43,7 +43,7 @@ from finetune_guard.engine.usage_sync import (
 from finetune_guard.openai_api.errors import in_short, is_refusal, would_fail_alike
 from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import Listing, read_listing
-from finetune_guard.openai_api.requests import GuardedCall, InferenceCall, JobCreation, RecordsCall
+from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import messages
@@ -107,9 +107,9 @@ class Guard:
             self._recorded_for.discard(placeholder)
             self.recorder.learn(Subject(subject.organization, placeholder), told())
 
-    def saw(self, call: InferenceCall, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
+    def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
-        now, model = self.decider.now(), call.model
+        now = self.decider.now()
         self._observer.saw(model, subject, date, now)
         return self.ends.in_use(model, now)
 
@@ -137,9 +137,9 @@ class Guard:
             message, eligibility=eligibility, response=error.response, body=error.body
         )
 
-    def gone(self, error: openai.NotFoundError, call: InferenceCall) -> FineTunedModelShutDownError | None:
+    def gone(self, error: openai.NotFoundError, model: str) -> FineTunedModelShutDownError | None:
         """Return what a 404 for a model whose day has come means; None for any other 404."""
-        return self.ends.gone(error, call.model, self.decider.now())
+        return self.ends.gone(error, model, self.decider.now())
 
     def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
         """Record an inference that went another way.

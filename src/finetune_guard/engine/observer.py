@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import openai
@@ -49,11 +49,7 @@ class Observer:
         self._recorder.name(subject)
         at = answered_at(date, now)
         if isinstance(call, JobCreation):
-            job = traces_in_jobs(body(), at)
-            created_at = job.job_created_at or at
-            self._recorder.learn(
-                subject, told(fine_tuned_by=at, job_created_at=created_at), job.organizations
-            )
+            self._note_job(subject, body(), at)
         else:
             self._read(call.kind, body(), subject, at)
 
@@ -86,6 +82,14 @@ class Observer:
             self._note_traces(subject, traces_in_models(body, at))
         else:
             assert_never(kind)
+
+    def _note_job(self, subject: Subject, body: object, at: datetime) -> None:
+        """Note that a job was created, unless the answer was read and is no job's."""
+        if body is None or (isinstance(body, Mapping) and body.get("id")):
+            job = traces_in_jobs(body, at)
+            created_at = job.job_created_at or at
+            facts = told(fine_tuned_by=at, job_created_at=created_at)
+            self._recorder.learn(subject, facts, job.organizations)
 
     def _note_run(self, subject: Subject, run: PastRun, now: datetime) -> None:
         """Note what a record tells, once for each subject, however often it is looked at.

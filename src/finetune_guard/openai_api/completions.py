@@ -57,11 +57,29 @@ def completing_model(answer: object, requested: str | None) -> str | None:
         requested: The fine-tuned model that was asked for; None when the request named none.
     """
     fields = fields_of(answer)
-    if fields is None:
-        return None
+    return model_in(fields, requested) if fields is not None else None
+
+
+def model_in(fields: Mapping[str, Any], requested: str | None) -> str | None:
+    """Return what ``completing_model`` does for an answer's fields; every call of a model pays for this."""
     named = fields.get("model")
-    model = fine_tuned_id(named) if named else requested
-    return model if model is not None and _shows_completion(fields) else None
+    model = requested if not named or named == requested else fine_tuned_id(named)
+    if model is None:
+        return None
+    choices = fields.get("choices")
+    return model if (choices and type(choices) is list) or _is_output(fields) else None
+
+
+def is_of_base_model(answer: object) -> bool:
+    """Whether an answer is a completion or a response of a model that is no fine-tune.
+
+    Most answers are: this tells it sooner than all else that is known of them.
+    """
+    fields = getattr(answer, "__dict__", None)
+    if fields is None or ("choices" not in fields and "output" not in fields):
+        return False
+    named = fields.get("model")
+    return type(named) is str and named != "" and "ft" not in named
 
 
 def shows_completion_of(answer: object, model: str) -> bool:
@@ -77,10 +95,8 @@ def _without_step(model: str) -> str:
     return _STEP.sub("", model).lower()
 
 
-def _shows_completion(fields: Mapping[str, Any]) -> bool:
-    choices = fields.get("choices")
-    if isinstance(choices, list) and choices:
-        return True
+def _is_output(fields: Mapping[str, Any]) -> bool:
+    """Whether a response is completed, or has ended with a part of its output."""
     status, output = fields.get("status"), fields.get("output")
     if status == "completed":
         return True
@@ -124,3 +140,10 @@ class StreamedCompletion:
     def _found(self, model: str | None, named: object) -> str | None:
         self.is_over = model is not None or (bool(named) and fine_tuned_id(named) is None)
         return model
+
+
+def ended_response(event: object) -> object:
+    """Return the response that an event of its stream says has ended; None for any other event."""
+    fields = fields_of(event) or {}
+    kind = fields.get("type")
+    return fields.get("response") if isinstance(kind, str) and kind in _ENDED else None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
-from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.openai_api.completions import fine_tuned_id
 
 _LONGEST_URL = 2_048
 _RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models|responses)(?:/[^/]+)?")
@@ -43,13 +44,14 @@ class TrainingUpload:
 
 
 class InferenceCall(NamedTuple):
-    """A fine-tuned model is called.
+    """A model is called; only its answer may show that it is a fine-tuned one.
 
     Attributes:
-        model: Its id.
+        model: The fine-tuned model that the request names; None when it names another model, an alias, or,
+            with a stored prompt, none.
     """
 
-    model: str
+    model: str | None
 
 
 class RecordKind(StrEnum):
@@ -105,7 +107,7 @@ def classify(options: RequestOptions) -> Call | None:
     if endpoint is _INFERENCE:
         model = _field(options, "model")
         short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
-        return _inference(model) if short else None
+        return _inference(model) if short else _OF_NO_FINE_TUNE
     return endpoint if isinstance(endpoint, RecordsCall) else _guarded(endpoint, options)
 
 
@@ -127,9 +129,12 @@ def _guarded(endpoint: _Endpoint, options: RequestOptions) -> GuardedCall | None
     return None
 
 
+_OF_NO_FINE_TUNE = InferenceCall(None)
+
+
 @lru_cache(maxsize=1024)
-def _inference(model: str) -> InferenceCall | None:
-    return InferenceCall(model) if FineTunedModel.parse(model) is not None else None
+def _inference(model: str) -> InferenceCall:
+    return InferenceCall(fine_tuned_id(model))
 
 
 @lru_cache(maxsize=1024)

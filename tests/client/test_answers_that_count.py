@@ -1,0 +1,283 @@
+"""An inference is an answer of a fine-tuned model: which answers count, however they are asked for."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import openai
+import pytest
+
+from finetune_guard import Source
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import HTTP, done, entered, every, listed
+from tests.client.scenarios import needs
+from tests.support.constants import BASE, FINE_TUNED, MESSAGES, START
+
+pytestmark = pytest.mark.anyio
+
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+ALIAS = "support"
+HTML, SSE = {"content-type": "text/html"}, {"content-type": "text/event-stream"}
+ENDED = {"id": "resp_1", "object": "response", "status": "completed", "model": FINE_TUNED, "output": [{}]}
+ENDED["created_at"] = int(START.timestamp()) - 600
+EMPTY = {**ENDED, "output": []}
+ANSWERED = {"id": "c", "object": "chat.completion", "model": FINE_TUNED, "created": 1}
+ANSWERED["choices"] = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}]
+CHUNK = {**ANSWERED, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+
+
+def events(*bodies, end="data: [DONE]\n\n"):
+    return "".join(f"data: {json.dumps(body)}\n\n" for body in bodies) + end
+
+
+def begun(model=FINE_TUNED, kind="response.created"):
+    return {"type": kind, "response": {**EMPTY, "model": model, "status": "in_progress"}}
+
+
+DELTA = {"type": "response.output_text.delta", "delta": "a", "item_id": "msg_1", "sequence_number": 1}
+FAILED = {"type": "response.failed", "response": {**EMPTY, "status": "failed"}}
+
+
+# Ways to ask; each leads the answer to its end.
+
+
+async def chat(client, model):
+    return await done(client.chat.completions.create(model=model, messages=MESSAGES))
+
+
+async def chat_raw(client, model):
+    return await done(client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
+
+
+async def chat_unread(client, model):
+    create = client.chat.completions.with_streaming_response.create
+    async with entered(create(model=model, messages=MESSAGES)) as response:
+        return response.status_code
+
+
+async def chat_object(client, model):
+    body = {"model": model, "messages": MESSAGES}
+    return await done(client.post("/chat/completions", body=body, cast_to=object))
+
+
+async def chat_text(client, model):
+    body = {"model": model, "messages": MESSAGES}
+    return await done(client.post("/chat/completions", body=body, cast_to=str))
+
+
+async def chat_own_type(client, model):
+    body = {"model": model, "messages": MESSAGES}
+    return await done(client.post("/chat/completions", body=body, cast_to=openai.BaseModel))
+
+
+async def chat_stream(client, model):
+    stream = await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    return await listed(stream)
+
+
+async def respond(client, model):
+    named = {"prompt": {"id": "pmpt_1"}} if model is None else {"model": model}
+    return await done(needs(client, "responses").create(input="hello", **named))
+
+
+async def respond_stream(client, model):
+    return await listed(
+        await done(needs(client, "responses").create(model=model, input="hello", stream=True))
+    )
+
+
+async def respond_raw(client, model):
+    return await done(needs(client, "responses").with_raw_response.create(model=model, input="hello"))
+
+
+DONE = (
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat),
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat_raw),
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat_unread),
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat_object),
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat_text),
+    (CHAT, ANSWERED, {}, FINE_TUNED, chat_own_type),
+    (CHAT, ANSWERED, {}, f"openai/{FINE_TUNED}", chat),
+    (CHAT, {**ANSWERED, "model": f"openai/{FINE_TUNED}"}, {}, f"openai/{FINE_TUNED}", chat),
+    (CHAT, {**ANSWERED, "model": None}, {}, FINE_TUNED, chat),
+    (CHAT, ANSWERED, {}, ALIAS, chat),
+    (CHAT, ANSWERED, {}, ALIAS, chat_raw),
+    (CHAT, ANSWERED, {}, ALIAS, chat_object),
+    (CHAT, events(CHUNK, CHUNK), SSE, FINE_TUNED, chat_stream),
+    (CHAT, events(CHUNK, CHUNK), SSE, ALIAS, chat_stream),
+    (CHAT, events({**CHUNK, "choices": []}, CHUNK), SSE, FINE_TUNED, chat_stream),
+    (CHAT, events(CHUNK, CHUNK), SSE, FINE_TUNED, chat_unread),
+    (RESPONSES, ENDED, {}, FINE_TUNED, respond),
+    (RESPONSES, ENDED, {}, FINE_TUNED, respond_raw),
+    (RESPONSES, ENDED, {}, ALIAS, respond_raw),
+    (RESPONSES, ENDED, {}, None, respond),
+    (RESPONSES, {**ENDED, "status": "incomplete"}, {}, FINE_TUNED, respond),
+    (RESPONSES, events(begun(), DELTA, DELTA), SSE, FINE_TUNED, respond_stream),
+    (
+        RESPONSES,
+        events(begun(), {"type": "response.completed", "response": ENDED}),
+        SSE,
+        ALIAS,
+        respond_stream,
+    ),
+)
+
+NOTHING = (
+    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat),
+    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat_raw),
+    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat_object),
+    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat),
+    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_raw),
+    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_unread),
+    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_text),
+    (CHAT, {**ANSWERED, "model": BASE}, {}, FINE_TUNED, chat),
+    (CHAT, {**ANSWERED, "model": BASE}, {}, FINE_TUNED, chat_raw),
+    (CHAT, {**ANSWERED, "model": BASE}, {}, ALIAS, chat),
+    (CHAT, {**ANSWERED, "model": ALIAS}, {}, ALIAS, chat_raw),
+    (CHAT, {**ANSWERED, "choices": []}, {}, FINE_TUNED, chat),
+    (CHAT, ANSWERED, {}, ALIAS, chat_unread),
+    (CHAT, events(), SSE, FINE_TUNED, chat_stream),
+    (CHAT, "<html></html>", HTML, FINE_TUNED, chat_stream),
+    (CHAT, events({**CHUNK, "model": BASE}, CHUNK), SSE, FINE_TUNED, chat_stream),
+    (CHAT, events({**CHUNK, "choices": []}, end=""), SSE, FINE_TUNED, chat_stream),
+    (RESPONSES, {**EMPTY, "status": "failed"}, {}, FINE_TUNED, respond),
+    (RESPONSES, {**EMPTY, "status": "incomplete"}, {}, FINE_TUNED, respond),
+    (RESPONSES, {**EMPTY, "status": "queued"}, {}, FINE_TUNED, respond),
+    (RESPONSES, {**EMPTY, "status": "in_progress"}, {}, FINE_TUNED, respond),
+    (RESPONSES, {**EMPTY, "status": "in_progress"}, {}, FINE_TUNED, respond_raw),
+    (RESPONSES, {**ENDED, "model": BASE}, {}, None, respond),
+    (RESPONSES, events(begun(), FAILED), SSE, FINE_TUNED, respond_stream),
+    (RESPONSES, events(begun(), begun(kind="response.in_progress"), end=""), SSE, FINE_TUNED, respond_stream),
+    (RESPONSES, events(begun(BASE), DELTA), SSE, FINE_TUNED, respond_stream),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "model", "ask", "counted"),
+    [(*row, True) for row in DONE] + [(*row, False) for row in NOTHING],
+)
+async def test_only_an_answer_of_a_fine_tuned_model_is_an_inference(
+    client, bare, sim, path, body, headers, model, ask, counted
+):
+    """Whatever came with a 2xx, the program gets the SDK's own, and no window opens without proof."""
+    seen = []
+    for each in (bare, client):
+        sim.fault(Fault(path=path, status=200, body=body, headers=headers))
+        try:
+            answer = await ask(each, model)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, both clients end so
+            answer = str(error)
+        seen.append((type(answer), getattr(answer, "text", None) or str(answer)))
+    assert not callable(seen[0][1])
+    if ask not in {chat_raw, respond_raw}:
+        assert seen[0] == seen[1]
+    history = await done(client.guard.history())
+    expected = {FINE_TUNED: Source.OBSERVED} if counted else {}
+    assert expected == {name: last.source for name, last in history.models.items()}
+    assert [1] * counted == [sum(day.values()) for day in history.daily.values()]
+
+
+async def test_a_stream_that_breaks_before_its_first_completion_is_none(client, sim, model):
+    """A stream that is cut after its first event counts if that belongs to a completion, and not before."""
+    for cut_after, count in ((0, 0), (1, 1)):
+        sim.fault(Fault(path=CHAT, cut_after=cut_after))
+        with pytest.raises((openai.APIError, HTTP.HTTPError)):
+            await chat_stream(client, model)
+        assert count == len((await done(client.guard.history())).models)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["polled", "streamed"])
+async def test_a_response_in_the_background_counts_once_it_is_completed(client, sim, streamed):
+    """Creating it shows nothing, neither does a look at it too early; later looks don't count it again."""
+    retrieve = needs(client, "responses").retrieve
+    queued, path = {**EMPTY, "status": "queued", "background": True}, f"{RESPONSES}/resp_1"
+    sim.fault(Fault(path=RESPONSES, status=200, body=queued))
+    await done(client.responses.create(model=FINE_TUNED, input="hello", background=True))
+    for body, count in ((queued, 0), ({**queued, "status": "in_progress"}, 0), (ENDED, 1), (ENDED, 1)):
+        if streamed:
+            kind = "response.completed" if body is ENDED else "response.in_progress"
+            sent = events(begun(), {"type": kind, "response": body})
+            sim.fault(Fault(method="GET", path=path, status=200, body=sent, headers=SSE))
+            await listed(
+                await done(
+                    client.get(
+                        "/responses/resp_1?stream=true",
+                        cast_to=object,
+                        stream=True,
+                        stream_cls=stream_class(client),
+                    )
+                )
+            )
+        else:
+            sim.fault(Fault(method="GET", path=path, status=200, body=body))
+            assert body["status"] == (await done(retrieve("resp_1"))).status
+        history = await done(client.guard.history())
+        assert count == sum(sum(day.values()) for day in history.daily.values())
+    assert ENDED["created_at"] == history.models[FINE_TUNED].at.timestamp()
+
+
+def stream_class(client):
+    is_async = isinstance(client, openai.AsyncOpenAI)
+    return (openai.AsyncStream if is_async else openai.Stream)[object]
+
+
+async def test_a_parser_that_refuses_a_completion_takes_nothing_away(client, bare, model):
+    """An answer that was cut off raises the SDK's own error when it is parsed; the model has run anyway."""
+    completions = client.chat.completions if hasattr(client.chat.completions, "parse") else None
+    parse = needs(completions or client.beta.chat.completions, "parse")
+    with pytest.raises(openai.LengthFinishReasonError):
+        await done(parse(model=model, messages=MESSAGES, max_tokens=1, response_format=Wordy))
+    assert [model] == list((await done(client.guard.history())).models)
+
+
+class Wordy(openai.BaseModel):
+    why: str
+    how: str
+    where: str
+
+
+async def test_a_stream_stays_the_sdks_own(client, bare, model):
+    """Class, response, the iterator's own attributes and the ways to close it are the bare client's."""
+    for each in (bare, client):
+        stream = await done(each.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+        assert type(stream) in {openai.Stream, openai.AsyncStream}
+        inner = stream._iterator
+        is_async = isinstance(stream, openai.AsyncStream)
+        assert not (inner.ag_running if is_async else inner.gi_running)
+        assert hasattr(inner, "asend" if is_async else "send")
+        assert not stream.response.is_stream_consumed
+        async for _ in every(stream):
+            break
+        await done(inner.aclose() if is_async else inner.close())
+        assert stream.response.is_closed
+
+
+class Standing:
+    """What a program's own tests may put in a response's place: headers in a plain dict, and little else."""
+
+    def __init__(self, way, headers):
+        self.headers, self.status_code = headers, 200
+        self.request = types.SimpleNamespace(headers={})
+        self.read = self.aread = way.returning(b"")
+
+    def raise_for_status(self):
+        return self
+
+    def json(self):
+        return ANSWERED
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "application/json"}, {}], ids=["headers", "none"])
+async def test_a_mocked_response_is_looked_at_in_silence(
+    way, closing, configured, caplog, monkeypatch, headers
+):
+    """A program that mocks the HTTP library in its tests gets the mock's answer, and no error in its log."""
+    http_client = way.http_client()
+    send = way.returning(Standing(way, headers))
+    monkeypatch.setattr(http_client, "send", lambda *_args, **_options: send())
+    guard = configured(hosts=["api.openai.com"])
+    client = closing(way.guarded(api_key="sk-test", http_client=http_client, guard=guard))
+    assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
+    assert [FINE_TUNED] == list((await done(client.guard.history())).models)
+    assert not [record for record in caplog.records if record.name.startswith("finetune_guard")]
