@@ -13,49 +13,27 @@ GONE = "gpt-3.5-turbo-0613"  # since 2024
 UNKNOWN = "gpt-of-another-time"
 
 
-def test_a_base_that_lives_is_exit_0(run, ask, model):
-    """With --base a second line says until when a fine-tune would live, and where that comes from."""
+@pytest.mark.parametrize(
+    ("base", "least", "code", "told"),
+    [
+        (BASE, None, 0, f"{BASE}: a fine-tune made now ends on 2027-01-14, ±1 day, in 164 days ("),
+        (BASE, "163d", 0, "as of"),
+        (BASE, "164d", 5, "; that is less than the 164 days asked for."),
+        (BASE, "P1Y", 5, "; that is less than the "),
+        ("{model}", "24w", 5, "{model}: a fine-tune made now ends on 2027-01-14"),
+        (GONE, None, 5, f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table, as of "),
+        (UNKNOWN, None, 0, f"{UNKNOWN}: how long a fine-tune made now would live is unknown."),
+        (UNKNOWN, "1d", 4, "is unknown"),
+    ],
+)
+def test_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):
+    """With --base a second line says until when a fine-tune would live, if any source tells."""
     ask(model)
-    result = run("check", "--base", BASE)
-    assert 0 == result.exit_code
+    lifetime = ["--min-lifetime", least] if least else []
+    result = run("check", "--base", base.format(model=model), *lifetime)
     first, second = result.stdout.splitlines()
-    assert first.startswith("eligible: ")
-    assert second.startswith(f"{BASE}: a fine-tune made now ends on 2027-01-14, ±1 day, in 164 days (")
-    assert "as of" in second
-
-
-def test_a_base_that_is_gone_is_exit_5(run, ask, model):
-    """Jobs can be created, but not from a base model that is shut down."""
-    ask(model)
-    result = run("check", "--base", GONE)
-    assert 5 == result.exit_code
-    assert f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table, as of " in result.stdout
-
-
-@pytest.mark.parametrize(("least", "code"), [("30d", 0), ("163d", 0), ("164d", 5), ("P1Y", 5), ("24w", 5)])
-def test_too_short_a_life_is_exit_5(run, ask, model, least, code):
-    """--min-lifetime is what a fine-tune has to live, to the hour."""
-    ask(model)
-    result = run("check", "--base", BASE, "--min-lifetime", least)
-    assert code == result.exit_code
-    assert (code == 5) == ("; that is less than the " in result.stdout)
-
-
-def test_a_base_may_be_a_fine_tune(run, ask, model):
-    """Training that goes on from a fine-tune lives as long as its base's fine-tunes do."""
-    ask(model)
-    result = run("check", "--base", model, "--min-lifetime", "365d")
-    assert 5 == result.exit_code
-    assert f"{model}: a fine-tune made now ends on 2027-01-14" in result.stdout
-
-
-def test_an_unknown_base_is_called_unknown(run, ask, model):
-    """What no source tells is not guessed; it fails only where a lifetime was asked for."""
-    ask(model)
-    result = run("check", "--base", UNKNOWN)
-    assert 0 == result.exit_code
-    assert f"{UNKNOWN}: how long a fine-tune made now would live is unknown." in result.stdout
-    assert 4 == run("check", "--base", UNKNOWN, "--min-lifetime", "1d").exit_code
+    assert (code, True) == (result.exit_code, first.startswith("eligible: "))
+    assert told.format(model=model) in second
 
 
 def test_the_setting_counts_as_well(run, environment, ask, model):

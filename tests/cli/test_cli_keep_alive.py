@@ -88,41 +88,33 @@ def test_failures_are_listed_model_by_model(run, ask, model, organization, clock
     assert "--model" in result.stderr
 
 
-def test_a_dry_run_sends_nothing(run, ask, model, clock, sim):
-    """--dry-run says that one is due, why, and to which model it would go first; no request is made."""
-    ask(model)
-    clock.advance(timedelta(days=50))
+@pytest.mark.parametrize(
+    ("days", "arguments", "told"),
+    [
+        (
+            50,
+            [],
+            "Due: the window closes on 2026-10-02 09:00 UTC. It would go first to {model}. Nothing was",
+        ),
+        (
+            0,
+            [],
+            "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18",
+        ),
+        (None, [], "It would go to a model that the API would be asked for."),
+        (0, ["--force", "--model", "{model}:ckpt-step-8"], "--force, and the window closes on"),
+        (0, ["--force", "--model", "{model}:ckpt-step-8"], "It would go first to {model}:ckpt-step-8."),
+    ],
+)
+def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, told):
+    """--dry-run says whether one is due, why, and where it would go first; no request is made."""
+    if days is not None:
+        ask(model)
+        clock.advance(timedelta(days=days))
     sim.clear_calls()
-    result = run("keep-alive", "--dry-run")
-    assert 0 == result.exit_code
-    assert (
-        f"Due: the window closes on 2026-10-02 09:00 UTC. It would go first to {model}. Nothing was sent.\n"
-        == result.stdout
-    )
-    assert () == sim.calls
-
-
-def test_a_dry_run_tells_from_when_on_one_is_due(run, ask, model):
-    """With an open window --dry-run tells the day from which on a keep-alive is due."""
-    ask(model)
-    result = run("keep-alive", "--dry-run")
-    assert 0 == result.exit_code
-    assert "due from 2026-09-18 09:00 UTC on" in result.stdout
-
-
-def test_a_dry_run_without_any_model(run, model, sim):
-    """What would have to be asked first is said, not guessed."""
-    result = run("keep-alive", "--dry-run")
-    assert "a model that the API would be asked for" in result.stdout
-    assert () == sim.calls
-
-
-def test_a_dry_run_with_force_and_model(run, ask, model):
-    """--dry-run takes the same options as the real thing."""
-    ask(model)
-    result = run("keep-alive", "--dry-run", "--force", "--model", f"{model}:ckpt-step-8")
-    assert "--force" in result.stdout
-    assert f"first to {model}:ckpt-step-8." in result.stdout
+    result = run("keep-alive", "--dry-run", *(each.format(model=model) for each in arguments))
+    assert (0, ()) == (result.exit_code, sim.calls)
+    assert told.format(model=model) in result.stdout
 
 
 def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
@@ -251,7 +243,6 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clo
 
 
 @POSIX_ONLY
-@pytest.mark.slow
 def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim, tmp_path):
     """A failure is told on stderr with what each model said, and tried again; the heartbeat rests so long."""
     ask(model)
@@ -267,7 +258,6 @@ def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, si
 
 
 @POSIX_ONLY
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_watching_is_no_heartbeat_while_the_history_can_not_be_read(start, environment, tmp_path, arguments):
     """Whether one is due can't be told then: it says so, and a probe sees no sign of life."""
