@@ -46,7 +46,7 @@ class Commands(TyperGroup):
         raise SystemExit(ExitCode.FAILURE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take no argument that would forge a line of what is told about it."""
+        """Refuse arguments with control characters: they could forge a line of the output."""
         for argument in args:
             if not argument.isprintable():
                 raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
@@ -65,7 +65,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Whether fine-tuning jobs can still be created, until when, and what to do about it.",
+    help="Tell whether fine-tuning jobs can still be created, until when, and what to do about it.",
     epilog="The client is made from OPENAI_API_KEY, OPENAI_ADMIN_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID "
     "and FINETUNE_GUARD_*.",
 )

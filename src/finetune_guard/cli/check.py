@@ -14,7 +14,7 @@ from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import span
-from finetune_guard.cli.verdict import in_words, jobs_until
+from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
@@ -64,7 +64,7 @@ def check(
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
     codes = {OF_VERDICT[eligibility.verdict]}
-    until = jobs_until(eligibility)
+    until = eligibility.jobs_until
     if needed is not None and until is not None and until - eligibility.checked_at < needed:
         codes.add(ExitCode.CLOSES_SOON)
     if base is None:

@@ -1,4 +1,4 @@
-"""The guarded client that a command works with, made from the environment."""
+"""The guarded client that commands use, made from the environment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Connection:
 
     @property
     def guard(self) -> ClientGuard:
-        """What can be asked and done."""
+        """The guard of the client."""
         return self.client.guard
 
     @property
@@ -49,7 +49,7 @@ class Connection:
 
     @property
     def inactive_because(self) -> str | None:
-        """Why the guard doesn't work for this host and what to set; None when it works."""
+        """Why the guard is not active for this host, and what to set; None when it is active."""
         if self.guard.active:
             return None
         if not self.config.enabled:
@@ -61,12 +61,12 @@ class Connection:
 
     @property
     def forgets(self) -> str | None:
-        """Why nothing can be known from here, if histories don't outlive their processes."""
+        """A note that the history is in memory only; None when it is kept."""
         if self.config.store != "memory":
             return None
         return (
-            f"{variable('store')} is memory: a history then ends with the program that made it, and nothing "
-            "of it can be seen from here."
+            f"{variable('store')} is memory: a history ends with the program that made it, and this command "
+            "can't see those of other programs."
         )
 
     def must_be_active(self, refused: str) -> None:
@@ -92,7 +92,7 @@ _open: ContextVar[ExitStack | None] = ContextVar("finetune_guard_connections", d
 
 @contextmanager
 def connections_closed() -> Iterator[None]:
-    """Close what ``connect`` opens inside, however it ends; what was learnt is then stored."""
+    """Close the clients that ``connect`` opens inside, so that what they learnt is stored."""
     with ExitStack() as stack:
         token = _open.set(stack)
         try:
@@ -106,7 +106,7 @@ def connect(config: GuardConfig | None = None, *, needs_key: bool = True) -> Con
 
     Args:
         config: The configuration; what the environment says when None.
-        needs_key: Whether a key is needed; without, one that opens nothing is made up.
+        needs_key: Whether a key is needed. If not, a client without one gets a placeholder.
 
     Raises:
         SetupError: No key is set, or the SDK finds something else wrong in the environment.

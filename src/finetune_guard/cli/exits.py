@@ -8,12 +8,12 @@ from finetune_guard.domain.verdict import Verdict
 
 
 class ExitCode(IntEnum):
-    """What a command's exit says.
+    """What the exit code of a command means.
 
     Attributes:
-        OK: It did what was asked; for ``check``: jobs can be created.
-        FAILURE: It could not.
-        SETUP: A key is missing, a setting is wrong, or the command was not understood.
+        OK: The command did what was asked; ``check``: jobs can be created.
+        FAILURE: The command could not do that.
+        SETUP: A key is missing, a setting is wrong, or the command line is.
         INELIGIBLE: ``check``: no jobs can be created; ``keep-alive``: the API has refused a job, so that
             none is sent.
         UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.

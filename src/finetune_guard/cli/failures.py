@@ -24,14 +24,14 @@ _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"
 
 
 class SetupError(Exception):
-    """Something that a command needs is missing or wrong; the message says what to set."""
+    """A key or a setting is missing or wrong; the message says what to set."""
 
 
 @contextmanager
 def reported(debug: Callable[[], bool]) -> Iterator[None]:
     """Turn every exception inside into a message on stderr and an exit code.
 
-    What the core logs as a warning is shown on stderr, too: it tells what an answer could not rest on.
+    Warnings in the log of finetune-guard are shown on stderr, too.
 
     Args:
         debug: Whether tracebacks are wanted, asked when something failed.
@@ -100,7 +100,7 @@ class _OnStderr(logging.Handler):
 
 
 def tell(text: str) -> None:
-    """Print on stderr, without keys, passwords and escapes that a foreign message may have taken along."""
+    """Print on stderr, without the keys, passwords and control characters that a message may hold."""
     for name in _SECRETS:
         secret = os.environ.get(name, "").strip()
         text = text.replace(secret, HIDDEN) if secret else text

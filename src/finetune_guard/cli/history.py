@@ -1,4 +1,4 @@
-"""``finetune-guard history``: what is remembered of one organization, or of all."""
+"""``finetune-guard history``: the inferences that are remembered of one organization, or of all."""
 
 from __future__ import annotations
 

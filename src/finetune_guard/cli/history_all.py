@@ -1,4 +1,4 @@
-"""Every organization that the store knows, and what each is called."""
+"""The table of all organizations that the store knows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Known:
         name: What its history is called.
         aliases: Its other names, as people may see them.
         eligibility: The answer for it.
-        usage_read: The stretches of time for which its usage was read.
+        usage_read: The spans of time for which its usage was read.
     """
 
     name: str
@@ -77,7 +77,7 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
 
 
 def short(name: str) -> str:
-    """Return a name as people tell it from others; of what stands for a key only the end."""
+    """Return a name as it is shown: of the hash of a key only the end."""
     return name if is_named(name) else f"key …{name.removeprefix(ALIAS_PREFIX)[-_TAIL:]}"
 
 

@@ -12,10 +12,10 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.verdict import in_words
+from finetune_guard.cli.verdict import in_words, why
 from finetune_guard.cli.watch import watch as keep_watching
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
-from finetune_guard.rules.messages import cause, moment
+from finetune_guard.rules.messages import moment
 
 _NOT_SENT = {
     NotSent.NOT_DUE: "it is not due",
@@ -113,11 +113,11 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
     first = (
         f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"
     )
-    why = cause(plan.eligibility)
+    reason = why(plan.eligibility)
     if plan.eligibility.remaining is not None:
         closes = f"the window closes on {moment(plan.eligibility.window_closes_at)}"
-        why = f"it was asked for with --force, and {closes}" if force else closes
-    return f"Due: {why}. It would go {first}. Nothing was sent."
+        reason = f"it was asked for with --force, and {closes}" if force else closes
+    return f"Due: {reason}. It would go {first}. Nothing was sent."
 
 
 def _why_not(plan: KeepAlivePlan, renew_within: timedelta) -> str:
@@ -125,4 +125,4 @@ def _why_not(plan: KeepAlivePlan, renew_within: timedelta) -> str:
     if plan.reason is NotSent.NOT_DUE and closes is not None:
         since = moment(closes - renew_within)
         return f"the window is open until {moment(closes)}, and one is due from {since} on"
-    return cause(plan.eligibility)
+    return why(plan.eligibility)

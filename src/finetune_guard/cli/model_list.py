@@ -1,4 +1,4 @@
-"""Models as people read them: those that end together stand together; in a pipe one line for each."""
+"""The list of models: grouped by their end in a terminal, one line for each in a pipe."""
 
 from __future__ import annotations
 

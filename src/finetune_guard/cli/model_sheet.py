@@ -1,4 +1,4 @@
-"""Models for a spreadsheet. The columns' names are part of the interface and stay. No I/O."""
+"""The models as CSV. The names of the columns are part of the interface and do not change. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``finetune-guard models``: every fine-tuned model, and when it ends."""
+"""``finetune-guard models``: list every fine-tuned model and when it ends."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Outlook:
         prospect: What is known.
         today: The day, in UTC.
         least: How long it has to live at least; None when nothing is asked.
-        must_be_known: Whether not knowing is as bad as not living long enough.
+        must_be_known: Whether an unknown lifetime is a failure too.
     """
 
     prospect: Prospect
@@ -37,7 +37,7 @@ class Outlook:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What it means for a script."""
+        """The exit code for it."""
         if self.prospect.is_shut_down(self.today) or self.lives_long_enough is False:
             return ExitCode.MODEL_ENDS
         unknown = self.must_be_known and self.prospect.lifetime is None

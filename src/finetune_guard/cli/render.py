@@ -1,4 +1,4 @@
-"""Drawing: how facts look on a terminal, and in a pipe, where nothing is wrapped or coloured."""
+"""Output of facts, tables and the timeline: fitted to a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from finetune_guard.domain.verdict import Verdict
 from finetune_guard.rules.messages import moment as to_the_minute
 
 UNWRAPPED = 10_000
-"""The width of a pipe: a line is as long as what it says, so that grep finds it."""
+"""The width of a pipe: lines are not wrapped, so that grep finds them."""
 
 _WIDEST_DRAWING = 100
 _NARROW = 60
@@ -66,7 +66,7 @@ class Screen(Console):
                 self.out(line.rstrip())
 
     def leaf(self, *parts: RenderableType) -> None:
-        """Draw parts in the system's pager where people would have to scroll back to read them."""
+        """Draw parts, in the system's pager where they are longer than the terminal."""
         if self.is_terminal and is_terminal(sys.stdin) and self._height_of(parts) > self.height:
             with self.pager():
                 self.draw(*parts)
@@ -77,7 +77,7 @@ class Screen(Console):
         return sum(len(part) if isinstance(part, Lines) else len(self.render_lines(part)) for part in parts)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to whoever runs the command, where it is no failure."""
+        """Raise the error that ends a command without a message."""
         raise BrokenPipeError
 
     @property

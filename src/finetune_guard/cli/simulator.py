@@ -1,4 +1,4 @@
-"""``finetune-guard simulator``: the API's behaviour on this machine, for any program."""
+"""``finetune-guard simulator``: serve the simulated API on this machine."""
 
 from __future__ import annotations
 

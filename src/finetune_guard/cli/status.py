@@ -14,13 +14,14 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
+from finetune_guard.cli.verdict import why
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.messages import cause, moment, rule
+from finetune_guard.rules.messages import moment, rule
 
 _MOST_DATES = 3
 _COMMANDS = {
-    Reason.WINDOW_EXPIRED: "finetune-guard keep-alive",
+    Reason.WINDOW_EXPIRED: "finetune-guard sync, or finetune-guard keep-alive",
     Reason.NO_RECENT_INFERENCE: "finetune-guard keep-alive",
     Reason.NO_INFERENCE_RECORDED: "finetune-guard check --refresh, then finetune-guard keep-alive",
     Reason.REFUSED: "finetune-guard keep-alive --force",
@@ -76,14 +77,14 @@ def _draw(connection: Connection, told: _Status) -> None:
         *_replacements(told.ends, eligibility),
         ("What to do", told.advice),
     ]
-    headline = render.headline(eligibility.verdict, cause(eligibility))
+    headline = render.headline(eligibility.verdict, why(eligibility))
     screen.draw(headline, "", axis, legend, "", render.facts(rows))
 
 
 def _as_json(connection: Connection, told: _Status) -> dict[str, object]:
     return {
         "eligibility": told.eligibility.model_dump(mode="json"),
-        "why": cause(told.eligibility),
+        "why": why(told.eligibility),
         "rule": rule(told.eligibility, connection.config.policy),
         "coverage": _coverage(connection, told.eligibility),
         "dates": [

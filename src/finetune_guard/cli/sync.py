@@ -1,4 +1,4 @@
-"""``finetune-guard sync``: the whole organization's usage, read into its history."""
+"""``finetune-guard sync``: read the whole organization's usage into its history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of any length, which stay readable when they are cut, paged or searched."""
+"""Tables of any length, as plain lines that can be cut, paged and searched."""
 
 from __future__ import annotations
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta, timezone
-
-from finetune_guard.domain.verdict import Eligibility, Verdict
-from finetune_guard.rules.messages import cause
+from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.rules.messages import cause, moment
 
 VERDICTS = {
     Verdict.ELIGIBLE: "eligible",
@@ -16,13 +14,15 @@ VERDICTS = {
 
 def in_words(eligibility: Eligibility) -> str:
     """Return the verdict and its reason as a sentence."""
-    return f"{VERDICTS[eligibility.verdict]}: {cause(eligibility)}."
+    return f"{VERDICTS[eligibility.verdict]}: {why(eligibility)}."
 
 
-def jobs_until(eligibility: Eligibility) -> datetime | None:
-    """Return until when jobs can be created if nothing changes; None where that is not known."""
-    ends = eligibility.creation_ends_on
-    first_on_earth = timezone(timedelta(hours=14))
-    closing = datetime.combine(ends, time(), first_on_earth) if ends is not None else None
-    known = [at for at in (eligibility.window_closes_at, closing) if at is not None]
-    return min(known, default=None) if eligibility.verdict is Verdict.ELIGIBLE else None
+def why(eligibility: Eligibility) -> str:
+    """Return the reason as a clause, which says what this history can't know."""
+    last, is_unknown = eligibility.last_inference, eligibility.verdict is Verdict.UNKNOWN
+    if eligibility.reason is not Reason.WINDOW_EXPIRED or not is_unknown or last is None:
+        return cause(eligibility)
+    return (
+        f"the last inference this history saw was at {moment(last.at)}, and by it the window closed on "
+        f"{moment(eligibility.window_closed_at)}; another program may have run one since"
+    )
