@@ -270,3 +270,29 @@ def test_usage_is_not_added_to_what_was_seen():
     assert 4 == history({**seen, Source.USAGE_API: 2}).inferences_on(day)
     assert 9 == history({**seen, Source.USAGE_API: 9}).inferences_on(day)
     assert 0 == history(seen).inferences_on(day + DAY)
+
+
+def test_without_usage_what_was_seen_otherwise_is_left():
+    """Inferences, counts and spans of the usage go; earlier fine-tuning stays where something proves it."""
+    seen = Inference(organization="acme", model="ft:a:b::c", at=NOW - 9 * DAY)
+    told = Inference(organization="acme", model="ft:a:b::d", at=NOW, source=Source.USAGE_API)
+    evidence = Evidence(
+        organization="acme",
+        last_inference=told,
+        fine_tuned_by=NOW - 90 * DAY,
+        usage_read=(Span(start=NOW - DAY, end=NOW),),
+    )
+    mine = {Source.OBSERVED: 1}
+    history = History(
+        evidence=evidence,
+        models={seen.model: seen, told.model: told},
+        daily={seen.at.date(): {**mine, Source.USAGE_API: 7}, NOW.date(): {Source.USAGE_API: 7}},
+    )
+    left = history.without_usage()
+    assert Evidence(organization="acme", last_inference=seen, fine_tuned_by=seen.at) == left.evidence
+    assert ({seen.model: seen}, {seen.at.date(): mine}) == (left.models, left.daily)
+    job = history.model_copy(
+        update={"models": {}, "evidence": evidence.model_copy(update={"job_created_at": NOW})}
+    )
+    assert (None, NOW) == (job.without_usage().last_inference, job.without_usage().evidence.fine_tuned_by)
+    assert left == left.without_usage()

@@ -332,3 +332,25 @@ def test_a_location_is_shown(store):
     """Every store says where it is."""
     assert store.location
     assert isinstance(store.location, str)
+
+
+def test_a_history_is_forgotten_and_no_other(store):
+    """What came from the usage goes alone, or everything with the names that lead to it."""
+    read = Span(start=NOW - timedelta(days=1), end=NOW)
+    usage = Inference(organization="acme", model="ft:a:b::d", at=NOW, source=Source.USAGE_API)
+    evidence = Evidence(organization="acme", last_inference=usage, fine_tuned_by=NOW, usage_read=(read,))
+    daily = {NOW.date(): {Source.USAGE_API: 3}}
+    store.merge(History(evidence=evidence, models={usage.model: usage}, daily=daily))
+    other = Inference(organization="other", model="ft:a:b::c", at=NOW)
+    store.merge(History(evidence=Evidence(organization="other", last_inference=other)))
+    for alias, name in (("org-acme", "acme"), ("org-other", "other")):
+        store.link(alias, name)
+    store.forget("acme", usage_only=True)
+    assert History(evidence=Evidence(organization="acme")) == store.history("acme")
+    assert "acme" == store.organization_of("org-acme")
+    store.forget("acme")
+    assert (("other",), {"org-other": "other"}) == (store.organizations(), dict(store.aliases()))
+    assert other == store.evidence("other").last_inference
+    store.forget("acme")
+    store.forget("acme", usage_only=True)
+    assert ("other",) == store.organizations()

@@ -15,6 +15,7 @@ from finetune_guard.cli.demo import demo
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import reported, tell, unwritten
 from finetune_guard.cli.history import history
+from finetune_guard.cli.history_forget import forget
 from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug, wants_debug
@@ -102,7 +103,10 @@ app.command("keep-alive")(keep_alive)
 app.command("schedule")(schedule)
 app.command("sync")(sync)
 app.command("models")(models)
-app.command("history")(history)
+history_commands = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
+history_commands.callback()(history)
+history_commands.command("forget")(forget)
+app.add_typer(history_commands, name="history")
 app.command("config")(config)
 app.command("simulator")(simulator)
 app.command("demo")(demo)

@@ -17,6 +17,7 @@ _DAYS = 60
 
 
 def history(
+    context: typer.Context,
     *,
     everyone: Annotated[
         bool, typer.Option("--all", help="List every organization that the store knows; needs no key.")
@@ -28,6 +29,8 @@ def history(
 
     Nothing is asked of the API.
     """
+    if context.invoked_subcommand is not None:
+        return
     connection = connect(needs_key=not everyone)
     if everyone:
         from finetune_guard.cli.history_all import list_organizations  # noqa: PLC0415 -- of no other use

@@ -263,6 +263,27 @@ class History(_Fact):
             daily.update(added.daily)
         return History(evidence=evidence, models=models, daily=daily)
 
+    def without_usage(self) -> History:
+        """Return the history without what was read from the organization's usage.
+
+        Of each model only the latest inference is known, so that an earlier one, known from elsewhere, does
+        not come back; neither does earlier fine-tuning that nothing else here proves.
+        """
+        models = {name: each for name, each in self.models.items() if each.source is not Source.USAGE_API}
+        daily: dict[date, dict[Source, int]] = {}
+        for day, sources in self.daily.items():
+            others: dict[Source, int] = {**sources}
+            others.pop(Source.USAGE_API, None)
+            if others:
+                daily[day] = others
+        last = self.evidence.last_inference
+        if last is not None and last.source is Source.USAGE_API:
+            last = max(models.values(), key=_moment, default=None)
+        proofs = [each.at for each in (*models.values(), last) if each is not None]
+        proofs += [self.evidence.job_created_at] if self.evidence.job_created_at is not None else []
+        kept = {"last_inference": last, "fine_tuned_by": min(proofs, default=None), "usage_read": ()}
+        return History(evidence=self.evidence.model_copy(update=kept), models=models, daily=daily)
+
     def merged(self, other: History) -> History:
         """Return the history of an organization that was known under two names; this name stays.
 

@@ -94,6 +94,14 @@ class Store(ABC):
         than what ``history`` holds, however long the other is.
         """
 
+    def forget(self, organization: str, *, usage_only: bool = False) -> None:  # noqa: ARG002 -- for subclasses
+        """Remove an organization's history and its aliases, or only what was read from its usage.
+
+        Raises:
+            StoreError: Nothing was removed; a store of another make need not be able to do so.
+        """
+        raise StoreError(f"{type(self).__name__} can't forget {organization}.", remedy="Remove it there.")
+
     @abstractmethod
     def announced(self) -> Mapping[str, Announced]:
         """Return what the API said about shutdown dates, by model."""

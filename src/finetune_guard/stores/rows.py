@@ -108,6 +108,24 @@ class RowStore(Store):
 
         self._change("merge what is known about an organization", merge)
 
+    def forget(self, organization: str, *, usage_only: bool = False) -> None:
+        row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
+
+        def forget_usage(change: Change) -> None:
+            kept = change.read(row, tables=tables)
+            if kept:
+                left = _history(kept, organization).without_usage()
+                _write(change, left, kept)
+                for each in set(kept).difference(_named(organization, left.models, left.daily)):
+                    change.write(each, None)
+
+        def forget(change: Change) -> None:
+            for each, text in change.read(row, tables=[*tables, ("alias",)]).items():
+                if each[0] != "alias" or codec.TEXT.read(text) == organization:
+                    change.write(each, None)
+
+        self._change("forget what is known about an organization", forget_usage if usage_only else forget)
+
     def announced(self) -> dict[str, Announced]:
         def read(rows: Rows) -> dict[str, Announced]:
             found = rows.read(tables=[("shutdown",)])
