@@ -10,7 +10,9 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
-_MOST_AHEAD = timedelta(days=1)
+_MOST_AT_ONCE = timedelta(days=7)
+_NOISE = timedelta(minutes=1)
+_JITTER = timedelta(seconds=5)
 _LONGEST_DATE = 64
 
 _MONTHS = {
@@ -36,24 +38,56 @@ def countdown(duration: timedelta) -> Callable[[], timedelta]:
     return lambda: timedelta(seconds=ends - time.monotonic())
 
 
-def answered_at(date_header: str | bytes | None, now: datetime) -> datetime:
-    """Return when a response was given: the server's ``Date`` when it is sane, else ``now``.
+class ServerTime:
+    """How far the local clock is off, as the ``Date`` of the API's answers tells.
 
-    A ``Date`` before 2020, or more than a day ahead of ``now``, is not sane. One that lies behind is
-    believed: evidence then is older than it might be, never newer.
+    A ``Date`` within a minute of the time believed so far is believed. Of another one, the first answer is
+    believed up to a week; later ones only if two of them ran on as the local clock did meanwhile. One that
+    contradicts both the local clock and earlier answers, such as one from a cache, is not: then the local
+    clock counts until answers agree again.
+
+    Attributes:
+        offset: What is to be added to the local clock.
     """
-    date = _parsed(date_header[:_LONGEST_DATE]) if date_header is not None else None
-    if date is None or date < _EARLIEST or date - now > _MOST_AHEAD:
-        return now
-    return date
 
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+        self._has_seen_any = False
+        self._doubted: tuple[datetime, datetime] | None = None
+        """An answer's date that was not believed, and the local time of its arrival."""
 
-def answered_within_a_day(date: datetime, now: datetime) -> datetime:
-    """Return ``date`` as the time of an answer that has just arrived; ``now`` where it is far from that.
+    def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
+        """Return when a response was given, and learn from its ``Date``.
 
-    A server or gateway whose ``Date`` stands still would otherwise make each keep-alive count for nothing.
-    """
-    return date if abs(now - date) <= _MOST_AHEAD else now
+        Args:
+            date_header: The response's ``Date``; None if it has none.
+            now: When it arrived, by the local clock and ``offset``.
+        """
+        date = _parsed(date_header[:_LONGEST_DATE]) if date_header is not None else None
+        if date is None or date < _EARLIEST:
+            return now
+        if not -_NOISE <= date - now <= _NOISE:
+            return self._weighed(date, now - self.offset)
+        self._has_seen_any = True
+        return date
+
+    def _weighed(self, date: datetime, local: datetime) -> datetime:
+        off = date - local
+        is_first, self._has_seen_any = not self._has_seen_any, True
+        if abs(off) <= _NOISE or self._ran_on(date, local) or (is_first and abs(off) <= _MOST_AT_ONCE):
+            self.offset = off if abs(off) > _NOISE else timedelta(0)
+            self._doubted = None
+            return date
+        self.offset = timedelta(0)
+        return local
+
+    def _ran_on(self, date: datetime, local: datetime) -> bool:
+        """Whether the server's clock ran on as the local one did since the answer that was doubted last."""
+        before = self._doubted
+        if before is not None and abs((date - before[0]) - (local - before[1])) <= _JITTER:
+            return date - before[0] > _JITTER
+        self._doubted = date, local
+        return False
 
 
 @lru_cache(maxsize=16)

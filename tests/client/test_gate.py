@@ -118,6 +118,21 @@ async def test_the_policys_end_stops_the_job(client, infer, clock, posts):
     assert 0 == posts(JOBS)
 
 
+@pytest.mark.parametrize("slow", [timedelta(days=-2), timedelta(days=2)], ids=["fast", "slow"])
+async def test_a_clock_that_is_off_is_set_right_by_the_answers(connect, infer, clock, model, slow):
+    """The API's time decides about the window and the closing date, however wrong the machine's clock is."""
+    client = connect(config={"clock": lambda: clock() - slow})
+    await infer(client)
+    assert clock() == (await done(client.guard.check())).checked_at
+    clock.advance(timedelta(days=60))
+    assert "window_expired" == (await done(client.guard.check())).reason.value
+    clock.set(AFTER_THE_END - timedelta(days=1, hours=13))
+    await infer(client)
+    assert "policy_boundary" == (await done(client.guard.check())).reason.value
+    clock.set(AFTER_THE_END)
+    assert "closed" == (await done(client.guard.check())).reason.value
+
+
 async def test_before_the_policy_everything_goes_through(client, clock, sim):
     """Before May 7 there was no rule, and nothing is asked."""
     clock.set(SPRING)

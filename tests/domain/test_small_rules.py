@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.clock import answered_at, system_clock
+from finetune_guard.clock import ServerTime, system_clock
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
@@ -259,9 +259,10 @@ def test_other_durations_are_refused_with_what_is_allowed(written):
         ("Sun, 22 Nov 2026 11:59:58 GMT", NOW - timedelta(seconds=2)),
         ("Sun, 22 Nov 2026 13:59:58 +0200", NOW - timedelta(seconds=2)),
         ("Sun, 22 Nov 2026 11:59:58 -0000", NOW - timedelta(seconds=2)),
-        ("Mon, 23 Nov 2026 12:00:00 GMT", NOW + timedelta(days=1)),
-        ("Sat, 22 Nov 2025 12:00:00 GMT", NOW - timedelta(days=365)),
-        ("Mon, 23 Nov 2026 12:00:01 GMT", NOW),
+        ("Sun, 29 Nov 2026 12:00:00 GMT", NOW + timedelta(days=7)),
+        ("Sun, 15 Nov 2026 12:00:00 GMT", NOW - timedelta(days=7)),
+        ("Sun, 29 Nov 2026 12:00:01 GMT", NOW),
+        ("Sat, 22 Nov 2025 12:00:00 GMT", NOW),
         ("Thu, 01 Jan 1970 00:00:00 GMT", NOW),
         ("Fri, 01 Jan 2099 00:00:00 GMT", NOW),
         ("Fri, 31 Dec 9999 23:59:59 -2359", NOW),
@@ -272,14 +273,60 @@ def test_other_durations_are_refused_with_what_is_allowed(written):
     ],
 )
 def test_when_an_answer_was_given(header, expected):
-    """The server's Date is believed when it is sane; it may lie behind our clock, never far ahead."""
-    assert expected == answered_at(header, NOW)
+    """The Date of a first answer is believed up to a week off; else the arrival counts."""
+    assert expected == ServerTime().answered_at(header, NOW)
 
 
 @given(st.text(max_size=100))
 def test_no_date_header_can_fail(header):
     """Whatever a server sends as Date, there is a time, and it isn't far in the future."""
-    assert answered_at(header, NOW) <= NOW + timedelta(days=1)
+    assert ServerTime().answered_at(header, NOW) <= NOW + timedelta(days=7)
+
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+def offsets(*answers):
+    """Return how far the local clock is taken to be off after each answer: its arrival and its Date."""
+    server, found = ServerTime(), []
+    for arrival, date in answers:
+        server.answered_at(f"{NOW + date:%a, %d %b %Y %H:%M:%S} GMT", NOW + arrival + server.offset)
+        found.append(server.offset)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        # The clock is right, within a minute.
+        ([(0 * DAY, 0 * DAY), (MINUTE, 2 * MINUTE)], [0 * DAY, 0 * DAY]),
+        # It is two days slow, and is then set right.
+        ([(0 * DAY, 2 * DAY), (MINUTE, 2 * DAY + MINUTE), (3 * DAY, 3 * DAY)], [2 * DAY, 2 * DAY, 0 * DAY]),
+        # It is a year off: believed once two answers ran on as the clock did.
+        ([(0 * DAY, 365 * DAY), (MINUTE, 365 * DAY + MINUTE)], [0 * DAY, 365 * DAY]),
+        (
+            [(0 * DAY, 365 * DAY), (0 * DAY, 365 * DAY), (MINUTE, 365 * DAY + MINUTE)],
+            [0 * DAY] * 2 + [365 * DAY],
+        ),
+        # A Date that stands still, months old or days old.
+        ([(each * MINUTE, -90 * DAY) for each in range(4)], [0 * DAY] * 4),
+        ([(2 * each * MINUTE, -3 * DAY) for each in range(4)], [-3 * DAY, 0 * DAY, 0 * DAY, 0 * DAY]),
+        # One answer from a cache among good ones.
+        ([(0 * DAY, 0 * DAY), (MINUTE, -3 * DAY), (2 * MINUTE, 2 * MINUTE)], [0 * DAY] * 3),
+        (
+            [
+                (0 * DAY, 2 * DAY),
+                (MINUTE, -3 * DAY),
+                (2 * MINUTE, 2 * DAY + 2 * MINUTE),
+                (3 * MINUTE, 2 * DAY + 3 * MINUTE),
+            ],
+            [2 * DAY, 0 * DAY, 0 * DAY, 2 * DAY],
+        ),
+    ],
+)
+def test_how_far_the_local_clock_is_off(answers, expected):
+    """What contradicts both the local clock and earlier answers is not believed."""
+    assert expected == offsets(*answers)
 
 
 def test_the_default_clock_is_aware():

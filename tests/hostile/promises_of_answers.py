@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import openai
 
-from finetune_guard.clock import answered_at
+from finetune_guard.clock import ServerTime
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import UnreadableUsageError
 from finetune_guard.domain.history import Evidence, History
@@ -53,13 +53,13 @@ _REQUEST = _HTTP.Request("POST", "https://api.openai.com/v1/x")
 
 
 def date_header(text):
-    """A Date is believed from 2020 on and up to a day ahead, and is the same once more; else it is now."""
-    at = answered_at(text, NOW)
+    """A Date is believed from 2020 on and up to a week off, and is the same once more; else it is now."""
+    at = ServerTime().answered_at(text, NOW)
     assert timedelta(0) == at.utcoffset()
-    assert datetime(2020, 1, 1, tzinfo=timezone.utc) <= at <= NOW + DAY
-    assert at == answered_at(text, NOW)
+    assert datetime(2020, 1, 1, tzinfo=timezone.utc) <= at <= NOW + 7 * DAY
+    assert at == ServerTime().answered_at(text, NOW)
     if at != NOW:
-        assert at == answered_at(at.strftime("%a, %d %b %Y %H:%M:%S GMT"), NOW)
+        assert at == ServerTime().answered_at(at.strftime("%a, %d %b %Y %H:%M:%S GMT"), NOW)
 
 
 def organization_header(text):

@@ -132,7 +132,7 @@ class SyncGuarded(Guarded, SyncBase):
         guard = self._finetune_guard
         if given["cast_to"] is Reply:
             subject = guard.identify(self, given["options"], given["response"])
-            return reply_from(given["response"], subject, guard.engine.decider.now())
+            return reply_from(given["response"], subject, guard.engine.decider)
         try:
             value = super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
@@ -215,7 +215,7 @@ class AsyncGuarded(Guarded, AsyncBase):
         guard = self._finetune_guard
         if given["cast_to"] is Reply:
             subject = guard.identify(self, given["options"], given["response"])
-            return reply_from(given["response"], subject, guard.engine.decider.now())
+            return reply_from(given["response"], subject, guard.engine.decider)
         try:
             value = await super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import openai
 
 from finetune_guard.client.sdk_compat import FinalRequestOptions, left_out, unsent_request
-from finetune_guard.clock import answered_at, countdown
+from finetune_guard.clock import countdown
 from finetune_guard.openai_api.flow import ApiCall, Reply
 from finetune_guard.recording.notes import Subject
+
+if TYPE_CHECKING:
+    from finetune_guard.engine.decider import Decider
 
 _LONGEST_ASKING = timedelta(seconds=60)
 """How long the questions before one call of the user's may take, whatever its timeout."""
@@ -114,11 +117,11 @@ def _is_of_the_call(header: str) -> bool:
     return header.lower().startswith(_OF_THE_CALL_ITSELF)
 
 
-def reply_from(response: Any, subject: Subject, now: datetime) -> Reply:
+def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
     """Return what a flow may know of ``response``; the SDK has read its body already."""
     try:
         body = response.json()
     except (RecursionError, ValueError):
         body = None
-    at = answered_at(response.headers.get("date"), now)
+    at = decider.answered_at(response.headers.get("date"), decider.now())
     return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)

@@ -9,7 +9,7 @@ import logging
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from finetune_guard.clock import system_clock
+from finetune_guard.clock import ServerTime, system_clock
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials
@@ -41,18 +41,25 @@ class Decider:
         self._config = config
         self._clock = config.clock
         self._recorder = recorder
+        self._server_time = ServerTime()
         self._complained: set[str] = set()
 
     def now(self) -> datetime:
-        """Return the configured clock's time; the machine's when that clock fails."""
+        """Return the time by the configured clock and the API's answers; without that clock the machine's."""
+        offset = self._server_time.offset
         try:
             now = self._clock()
-            return now if now.tzinfo is timezone.utc else aware_utc(now)
+            now = now if now.tzinfo is timezone.utc else aware_utc(now)
+            return now + offset if offset else now
         except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
             self._complain(
                 "clock", "The configured clock fails; the machine's time is used instead: %r", error
             )
-            return system_clock()
+            return system_clock() + offset
+
+    def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
+        """Return when a response was given that arrived ``now``, and learn from its ``Date``."""
+        return self._server_time.answered_at(date_header, now)
 
     def decide(self, credentials: Credentials) -> Eligibility:
         """Return the eligibility by what is known now."""

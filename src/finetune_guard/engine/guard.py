@@ -81,7 +81,7 @@ class Guard:
         self.recorder = Recorder.of(config.open_store())
         self.ends = ModelEnds(config, self.recorder.store)
         self.decider = Decider(config, self.recorder)
-        self._observer = Observer(self.recorder, self.ends, self.policy.window)
+        self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
         self._identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()
         self._tried: dict[Credentials, tuple[datetime, list[UsageSyncError]]] = {}

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from typing_extensions import Self
 
-from finetune_guard.clock import answered_within_a_day, countdown
+from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
@@ -150,8 +150,7 @@ class KeepAliveSender:
             raise
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
-        at = answered_within_a_day(sent.reply.at, self.decider.now())
-        at = max(at, refusal.at + _INSTANT) if refusal is not None else at
+        at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
         self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import openai
 from typing_extensions import assert_never
 
-from finetune_guard.clock import answered_at
 from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
 from finetune_guard.engine.shutdowns import ModelEnds
@@ -26,7 +25,14 @@ _OBSERVED = Source.OBSERVED
 class Observer:
     """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
 
-    def __init__(self, recorder: Recorder, ends: ModelEnds, window: timedelta | None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        ends: ModelEnds,
+        window: timedelta | None,
+        answered_at: Callable[[str | bytes | None, datetime], datetime],
+    ) -> None:
+        self._answered_at = answered_at
         self._recorder = recorder
         self._ends = ends
         self._window = window
@@ -35,7 +41,7 @@ class Observer:
 
     def saw(self, model: str, subject: Subject, date: bytes | None, now: datetime) -> None:
         """Note an inference; every call of a fine-tuned model pays for this."""
-        self._recorder.note(subject, model, _OBSERVED, answered_at(date, now))
+        self._recorder.note(subject, model, _OBSERVED, self._answered_at(date, now))
 
     def observe(
         self,
@@ -47,7 +53,7 @@ class Observer:
     ) -> None:
         """Note what another successful call tells; ``body`` returns None where the SDK hasn't read it."""
         self._recorder.name(subject)
-        at = answered_at(date, now)
+        at = self._answered_at(date, now)
         if isinstance(call, JobCreation):
             self._note_job(subject, body(), at)
         else:
@@ -57,7 +63,7 @@ class Observer:
         """Note the API's refusal of a job, which was given to ``credentials``; return it."""
         headers = error.response.headers
         refusal = Refusal(
-            at=answered_at(headers.get("date"), now),
+            at=self._answered_at(headers.get("date"), now),
             code=error_code(error) or "",
             message=error_message(error),
         )
