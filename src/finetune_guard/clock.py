@@ -12,6 +12,7 @@ from functools import lru_cache
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _MOST_AT_ONCE = timedelta(days=7)
 _NOISE = timedelta(minutes=1)
+_NOISE_BEHIND = -_NOISE
 _JITTER = timedelta(seconds=5)
 _LONGEST_DATE = 64
 
@@ -66,7 +67,7 @@ class ServerTime:
         date = _parsed(date_header[:_LONGEST_DATE]) if date_header is not None else None
         if date is None or date < _EARLIEST:
             return now
-        if not -_NOISE <= date - now <= _NOISE:
+        if not _NOISE_BEHIND <= date - now <= _NOISE:
             return self._weighed(date, now - self.offset)
         self._has_seen_any = True
         return date

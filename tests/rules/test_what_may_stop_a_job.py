@@ -92,8 +92,8 @@ def test_ten_thousand_random_histories():
             facts.append((kind, at) if within is None else (kind, at, within))
         eligibility = decide(OPENAI_SELF_SERVE, known(facts), now)
         verdict, expected = eligibility.verdict.value, by_the_table(facts, now)
-        for call in (JobCreation(None), TrainingUpload()):
-            assert expected == (verdict, stopped(call, eligibility)), (now, facts)
+        call = dice.choice((JobCreation(None), TrainingUpload()))
+        assert expected == (verdict, stopped(call, eligibility)), (now, facts)
         seen.add((verdict, frozenset(expected[1])))
     assert 5 == len(seen)  # each row of the table was met
 
