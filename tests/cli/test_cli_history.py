@@ -31,7 +31,17 @@ def test_the_days_are_counted(run, ask, model, clock):
     assert "█·" == bars[-3:-1]
     assert bars[-1] in "▅▆"
     assert "2026-06-07 to 2026-08-05" in output
-    assert "Most on one day: 3. On these days: 5. Ever: 4 observed, 1 keep_alive." in output
+    assert "Most on one day: 3. On these days: 5. Ever: 5 (4 observed, 1 keep_alive)." in output
+
+
+def test_what_was_seen_twice_counts_once(run, ask, model, clock, admin):
+    """An inference that the client saw and the usage tells of too is one, and the line says why."""
+    ask(model)
+    clock.advance(timedelta(days=2))
+    run("sync")
+    assert "Ever: 1 (1 observed, 1 usage_api; usage_api counts the others' inferences too)." in " ".join(
+        run("history").stdout.split()
+    )
 
 
 def test_an_empty_history_is_said_in_words(run, tmp_path):

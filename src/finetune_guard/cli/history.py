@@ -10,7 +10,7 @@ import typer
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.domain.history import History
+from finetune_guard.domain.history import History, Source
 from finetune_guard.rules.messages import moment
 
 _DAYS = 60
@@ -76,9 +76,6 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
     ]
     days = render.days_up_to(now.date(), _DAYS)
     counts = [remembered.inferences_on(day) for day in days]
-    sources: Counter[str] = Counter()
-    for counted in remembered.daily.values():
-        sources.update({source.value: count for source, count in counted.items()})
     screen.leaf(
         f"Organization: {name}",
         "",
@@ -86,10 +83,18 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
         "",
         f"Inferences counted on each of the past {_DAYS} days, {days[0]} to {days[-1]}:",
         render.sparkline(counts),
-        f"Most on one day: {max(counts)}. On these days: {sum(counts)}. Ever: {_in_words(sources)}.",
+        f"Most on one day: {max(counts)}. On these days: {sum(counts)}. Ever: {_ever(remembered)}.",
         "Shutdown days are the published ones, give or take a day.",
     )
 
 
-def _in_words(sources: Counter[str]) -> str:
-    return ", ".join(f"{count} {source}" for source, count in sources.most_common()) or "none"
+def _ever(remembered: History) -> str:
+    """Return how many inferences there were at least, and how many each source tells of."""
+    sources: Counter[Source] = Counter()
+    for counted in remembered.daily.values():
+        sources.update(counted)
+    told = ", ".join(f"{count} {source.value}" for source, count in sources.most_common())
+    if Source.USAGE_API in sources and len(sources) > 1:
+        told += "; usage_api counts the others' inferences too"
+    total = sum(map(remembered.inferences_on, remembered.daily))
+    return f"{total} ({told})" if told else "none"
