@@ -239,7 +239,7 @@ def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, acti
     ("owner", "group", "wide", "says"),
     [
         (0, 65534, 0o0770, "another user"),
-        (65534, 65534, 0o0770, "other users can write"),
+        (65534, 65534, 0o0770, "to share it with all users of its group: chmod 2770"),
         (0, 65534, 0o2777, "another user"),
         (65534, 65534, 0o3777, "other users can write"),
         (65534, 1, 0o2770, "other users can write"),

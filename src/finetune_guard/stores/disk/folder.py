@@ -142,6 +142,7 @@ def _is_writable_by_us_alone(found: os.stat_result) -> bool:
 
 def _check_owner(path: Path, found: os.stat_result, group: int | None, command: str) -> None:
     is_groups = found.st_gid == group
+    sharing = "; or, to share it with all users of its group: chmod 2770"
     if found.st_uid != os.geteuid() and not is_groups:
         _refuse(
             path,
@@ -152,7 +153,7 @@ def _check_owner(path: Path, found: os.stat_result, group: int | None, command: 
         _refuse(
             path,
             f"other users can write to it (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"Run: {command} {str(path)!r}",
+            f"Run: {command} {str(path)!r}" + (sharing if stat.S_ISDIR(found.st_mode) else ""),
         )
 
 

@@ -51,10 +51,6 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         assert isinstance(value, (str, int, float))
         return value
 
-    def filename(self, key: object = diskcache.UNKNOWN, value: object = diskcache.UNKNOWN) -> NoReturn:
-        """Refuse: no value is ever in a file of its own."""
-        raise TypeError(f"values are never in files ({key!r:.80}, {type(value).__name__})")
-
     def remove(self, file_path: object) -> None:
         """Do nothing: a file that a row names is not ours to delete."""
 
