@@ -15,6 +15,9 @@ from typing_extensions import TypeVarTuple, Unpack
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
+_GRACE = 0.2
+"""Seconds in which a process that was stopped meanwhile may find that it has its answer already."""
+
 
 class Running(Generic[_T]):
     """A function that runs in a daemon thread of its own, in the context of who began it.
@@ -75,7 +78,7 @@ def within(timeout: float | None, function: Callable[[], _T]) -> _T:
         raise TimeoutError
     done = threading.Event()
     running = Running(function, done.set)
-    if not done.wait(timeout):
+    if not (done.wait(timeout) or done.wait(_GRACE)):
         raise TimeoutError
     return running.result()
 
