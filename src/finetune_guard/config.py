@@ -132,7 +132,8 @@ class GuardConfig(BaseSettings):
         keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
         admin_api_key: An admin key of the organization, with which its usage is read; by default the
-            client's own, or that of ``OPENAI_ADMIN_KEY``. It is used for nothing else.
+            client's own, or that of ``OPENAI_ADMIN_KEY``, which are sent to the
+            policy's own hosts only. It is used for nothing else.
         warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
             environment ``off`` or a duration such as ``90d``.
         min_model_lifetime: Stop a job whose model would live less than this; None for never.

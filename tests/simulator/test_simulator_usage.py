@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import openai
 import pytest
 
-from finetune_guard.simulator import Fault, Simulator
+from finetune_guard.simulator import Fault, Simulator, UsageFlaw
 from tests.support.constants import BASE, MESSAGES
 
 try:
@@ -314,3 +314,26 @@ def test_the_sdk_reads_the_usage(sim, connect, chat, model):
     ((result,),) = (bucket.results for bucket in page.data)
     assert (model, 1) == (result.model, result.num_model_requests)
     assert (False, None) == (page.has_more, page.next_page)
+
+
+def test_a_page_can_be_flawed(clock, sim, ask, chat):
+    """Buckets are left out, a page too many is promised, and models are left out, on request."""
+    clock.set(datetime(2026, 8, 3, 9, tzinfo=timezone.utc))
+    chat()
+    whole = ask(group_by="model")
+
+    def flawed(**flaw):
+        sim.fault(Fault(path=f"/v1{PATH}", method="GET", usage=UsageFlaw(**flaw)))
+        return ask(group_by="model")
+
+    assert 3 == len(whole["data"])
+    assert whole["data"][1:] == flawed(leaves_out=(0,))["data"]
+    assert whole["data"][:-1] == flawed(leaves_out=(-1,))["data"]
+    assert whole["data"][-1:] == flawed(leaves_out="empty")["data"]
+    assert [] == flawed(leaves_out="all")["data"]
+    (result,) = flawed(null_models=True)["data"][-1]["results"]
+    assert (None, 1) == (result["model"], result["num_model_requests"])
+    spare = flawed(spare_cursor=True)
+    assert (whole["data"], True) == (spare["data"], spare["has_more"])
+    after = ask(page=spare["next_page"])
+    assert ([], False) == (after["data"], after["has_more"])
