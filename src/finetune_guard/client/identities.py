@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from finetune_guard.client.responses import picked_keys
+from finetune_guard.client.responses import keys_sent
 from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -20,8 +20,6 @@ from finetune_guard.recording.notes import Subject
 _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 128
 """A longer header names no organization, and is not kept."""
-
-_Sent: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class Identities:
@@ -71,7 +69,7 @@ class Identities:
         organization = answered.get(b"openai-organization")
         if organization is not None and len(organization) > _LONGEST_NAME:
             organization = None
-        sent = tuple(picked_keys(response.request.headers).items())
+        sent = keys_sent(response.request.headers)
         named = id(http_client(client)), base, sent, organization, lasting
         subject = self._subjects.get(named)
         if subject is None:
@@ -139,8 +137,11 @@ def _planned(client: Any, base: str, headers: object) -> Credentials:
     return sent_with(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
 
 
-def _sent_with(sent: _Sent, base: str) -> Credentials:
-    return sent_with(((name.decode("latin-1"), _text(value)) for name, value in sent), base)
+def _sent_with(sent: tuple[bytes, ...], base: str) -> Credentials:
+    headers: dict[str, str] = {}
+    for name, value in zip(map(_text, sent[::2]), map(_text, sent[1::2]), strict=True):
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return sent_with(headers.items(), base)
 
 
 def _text(value: bytes) -> str:

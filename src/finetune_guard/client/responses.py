@@ -26,13 +26,13 @@ def picked(headers: Any, names: frozenset[bytes]) -> dict[bytes, bytes]:
     return found
 
 
-def picked_keys(headers: Any) -> dict[bytes, bytes]:
-    """Return the headers of a request that tell whose it is, from the ``headers`` of httpx or httpx2."""
-    found: dict[bytes, bytes] = {}
+def keys_sent(headers: Any) -> tuple[bytes, ...]:
+    """Return name and value, in turn, of each header of a request that tells whose it is."""
+    found: list[bytes] = []
     for _, name, value in _entries(headers):
         if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
-            found[name] = value if name not in found else found[name] + b", " + value
-    return found
+            found += name, value
+    return tuple(found)
 
 
 _MOST_NAMES = 1_000
