@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+
 import openai
 import pytest
 import respx
@@ -46,6 +49,10 @@ def slugs(wire):
     known = {}
 
     def answer(request):
+        if request.url.path.endswith("/token"):
+            token = f"of-{json.loads(request.content)['subject_token']}"
+            issued = {"access_token": token, "expires_in": 3600, "token_type": "Bearer"}
+            return respx.MockResponse(200, json=issued)
         slug = known.get(request.headers["authorization"].removeprefix("Bearer "))
         body = {"object": "list", "data": [], "id": "x", "created": 1, "choices": [{}]}
         return respx.MockResponse(200, json=body, headers={"openai-organization": slug} if slug else {})
@@ -158,6 +165,28 @@ async def test_a_key_that_is_put_in_later_is_the_one_that_counts(open_client, sl
     assert not await is_eligible(open_client())
     await done(acme.guard.flush())
     assert await is_eligible(open_client(api_key="sk-acme"))
+
+
+async def test_a_workload_identity_is_the_token_that_it_gets(way, open_client, slugs):
+    """Two clients that are made with other workload identities have a history each, keys or not."""
+    if "workload_identity" not in inspect.signature(way.bare).parameters:
+        pytest.skip("this release of openai has no workload identities")
+
+    def working_as(name):
+        provider = {"token_type": "jwt", "get_token": lambda: name}
+        identity = {"identity_provider_id": "idp", "service_account_id": name, "provider": provider}
+        return open_client(api_key=None, workload_identity=identity)
+
+    slugs.update({"of-acme": "acme-1", "of-globex": "globex-2"})
+    acme, globex = working_as("acme"), working_as("globex")
+    await done(acme.guard.record(MODEL))
+    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    for each in (globex, acme):
+        await done(each.models.list())
+    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    assert ["acme-1", "globex-2"] == [
+        (await done(each.guard.check())).organization for each in (acme, globex)
+    ]
 
 
 async def test_what_is_recorded_before_the_key_is_known(open_client, slugs):

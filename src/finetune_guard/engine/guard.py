@@ -44,7 +44,7 @@ from finetune_guard.openai_api.errors import in_short, is_refusal, would_fail_al
 from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import messages
 from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
@@ -103,9 +103,8 @@ class Guard:
         self.recorder.name(subject)
         if project is not None:
             self.recorder.learn(subject, names=(project,))
-        if placeholder is not None and placeholder in self._recorded_for and subject.organization is not None:
-            self._recorded_for.discard(placeholder)
-            self.recorder.learn(Subject(subject.organization, placeholder), told())
+        if placeholder is not None and placeholder in self._recorded_for:
+            self.recorder.adopt(placeholder, subject)
 
     def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
@@ -160,7 +159,7 @@ class Guard:
         if self.config.enabled:
             source = Source.OBSERVED if at is None else Source.IMPORTED
             subject = Subject(self.decider.organization_of(credentials), credentials)
-            if subject.organization is None:
+            if subject.organization is None and len(self._recorded_for) < _MOST_TRIED:
                 self._recorded_for.add(credentials)
             self.recorder.note(subject, model, source, moment)
 

@@ -85,19 +85,20 @@ class Aliases:
             _keep(self._settled, credentials, stored)
         return (stored,) if stored is not None else ()
 
-    def names_anew(self, credentials: Credentials, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names once more, after nothing was found under ``names``.
+    def may_have_moved(self, credentials: Credentials, name: str) -> bool:
+        """Whether the history may have got another name, after nothing was found under ``name``.
 
-        Another thread or process may have joined them to a better one meanwhile.
+        Another thread or process may have joined it to a better one meanwhile.
         """
-        if is_slug(names[-1]):
-            name = resolved(self._store, names[-1])
-            if name == names[-1]:
-                return names
-            self._settled.pop(credentials, None)
-            if credentials in self._answered:
-                _keep(self._answered, credentials, name)
-        return self.names_of(credentials)
+        if not is_slug(name):
+            return True
+        better = resolved(self._store, name)
+        if better == name:
+            return False
+        self._settled.pop(credentials, None)
+        if credentials in self._answered:
+            _keep(self._answered, credentials, better)
+        return True
 
     # What is written.
 

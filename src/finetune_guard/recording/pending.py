@@ -57,12 +57,12 @@ class PendingWrites:
             self._subject_of[subject.organization] = subject
         return self.pending.setdefault(subject, Notes())
 
-    def about(self, organizations: Collection[str], credentials: Credentials) -> list[Notes]:
+    def about(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
         found = []
         batches = [(batch.subject, batch.notes) for batch in (*self._doubtful, *self._writing)]
         for subject, notes in [*self.pending.items(), *batches]:
-            unnamed = subject.organization is None and subject.credentials == credentials
+            unnamed = subject.organization is None and subject.credentials in whose
             if unnamed or subject.organization in organizations:
                 copy = Notes()
                 copy.take(notes)

@@ -20,7 +20,7 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import Notes, Subject
+from finetune_guard.recording.notes import Notes, Subject, told
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
@@ -28,6 +28,7 @@ from finetune_guard.stores.memory import MemoryStore
 _Read = TypeVar("_Read", Evidence, History)
 
 _MOST_READS = 5
+_MOST_ADOPTED = 1_000
 _REST_TIMEOUT = 1.0
 
 
@@ -38,6 +39,7 @@ class Recorder:
         self.store = store
         self.leases = MemoryStore()
         self._aliases = Aliases(store)
+        self._adopted: dict[Credentials, Credentials] = {}
         self._last_named: Subject | None = None
         self._writer = Writer(store, self._aliases)
         weakref.finalize(self, self._writer.finish).atexit = False
@@ -67,6 +69,14 @@ class Recorder:
         if subject is not self._last_named:
             self._aliases.learn(subject)
             self._last_named = subject
+
+    def adopt(self, placeholder: Credentials, subject: Subject) -> None:
+        """Let what was recorded for a placeholder count for the subject that it turned out to stand for."""
+        if len(self._adopted) >= _MOST_ADOPTED:
+            self._adopted.clear()
+        self._adopted[subject.credentials] = placeholder
+        if subject.organization is not None:
+            self.learn(subject._replace(credentials=placeholder), told())
 
     def answered(self, credentials: Credentials) -> str | None:
         """Return the slug that an answer has named for the credentials in this process, if one has."""
@@ -99,7 +109,7 @@ class Recorder:
         """Return what is known without the store: for when it can't be read."""
         name = self._aliases.answered(credentials) or UNNAMED
         evidence = Evidence(organization=name)
-        for notes in self._writer.unwritten((name,), credentials):
+        for notes in self._writer.unwritten((name,), (credentials,)):
             evidence = notes.added_to(evidence)
         return evidence
 
@@ -137,28 +147,36 @@ class Recorder:
         self, read: Callable[[str], _Read], credentials: Credentials, nothing: _Read
     ) -> tuple[_Read, list[Notes]]:
         """Read what is kept for the credentials, and what isn't written yet."""
+        whose = [credentials]
+        if credentials in self._adopted:
+            whose.append(self._adopted[credentials])
+        merged = nothing
         # The notes always come first: what is written in between is then seen twice, not never.
         tried = [self._aliases.answered(credentials) or UNNAMED]
-        unwritten = self._writer.unwritten(tried, credentials)
-        merged = nothing
+        unwritten = self._writer.unwritten(tried, whose)
         with self._store_errors():
-            names = self._aliases.names_of(credentials)
+            names = self._names_of(whose)
             for _ in range(_MOST_READS):
                 if not names:
                     break
                 tried.extend(names)
-                unwritten = self._writer.unwritten(tried, credentials)
+                unwritten = self._writer.unwritten(tried, whose)
                 # The best name comes last: what is moved to it in between is then found there.
                 found = [read(name) for name in names]
                 merged = found[-1]
                 for kept in found[:-1]:
                     merged = merged.merged(kept)
-                before = names
-                if not _holds_something(merged):
-                    names = self._aliases.names_anew(credentials, names)
+                if _holds_something(merged) or not self._aliases.may_have_moved(credentials, names[-1]):
+                    break
+                before, names = names, self._names_of(whose)
                 if names == before:
                     break
         return merged, unwritten
+
+    def _names_of(self, whose: Iterable[Credentials]) -> tuple[str, ...]:
+        """Return the names that a history may be kept under, those of the first credentials last."""
+        names = [name for each in whose for name in reversed(self._aliases.names_of(each))]
+        return tuple(reversed(dict.fromkeys(names)))
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:

@@ -86,10 +86,10 @@ class Writer:
         """Whether the last round was refused."""
         return self._failures > 0
 
-    def unwritten(self, organizations: Collection[str], credentials: Credentials) -> list[Notes]:
+    def unwritten(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
         with self._changed:
-            return self._backlog.about(organizations, credentials)
+            return self._backlog.about(organizations, whose)
 
     def rest(self, timeout: float) -> int | None:
         """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
