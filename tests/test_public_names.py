@@ -43,6 +43,7 @@ NAMES = [
     "KeepAlive",
     "KeepAliveError",
     "KeepAliveOutcome",
+    "KeepAlivePlan",
     "ModelLifetimeError",
     "ModelRecord",
     "ModelSunsetWarning",

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
     from finetune_guard.openai_api.usage_pages import Precision
     from finetune_guard.rules.inventory import Inventory, ModelRecord
-    from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+    from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
     from finetune_guard.rules.shutdown_dates import Prospect
     from finetune_guard.stores.base import Store
 
@@ -85,6 +85,7 @@ __all__ = [
     "KeepAlive",
     "KeepAliveError",
     "KeepAliveOutcome",
+    "KeepAlivePlan",
     "ModelForm",
     "ModelLifetimeError",
     "ModelRecord",
@@ -126,7 +127,7 @@ _HOMES = {
     "engine.usage_sync": ("SyncProgress", "UsageSync"),
     "openai_api.usage_pages": ("Precision",),
     "rules.inventory": ("Inventory", "ModelRecord"),
-    "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "NotSent"),
+    "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "KeepAlivePlan", "NotSent"),
     "rules.shutdown_dates": ("Prospect",),
     "stores.base": ("Store",),
 }

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import FineTuningRefusedError, GuardConfigError, KeepAlive, KeepAliveError, Source
+from finetune_guard import FineTuningRefusedError, GuardConfigError, KeepAlive, KeepAliveError, Source, guard
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 
@@ -37,6 +37,20 @@ async def test_it_is_due_by_the_default_policy_without_configuration(client, inf
     clock.advance(KeepAlive().renew_within + timedelta(days=40))
     assert (await done(client.guard.keep_alive())).sent
     assert 2 == posts(CHAT)
+
+
+async def test_a_plan_tells_what_would_be_sent(client, bare, infer, clock, sim, model):
+    """Whether one is due, why not, and the first model are told; nothing is sent and nothing asked."""
+    await infer(client)
+    sim.clear_calls()
+    plan = await done(client.guard.plan_keep_alive())
+    assert (False, None, "not_due") == (plan.due, plan.model, plan.reason.value)
+    clock.advance(timedelta(days=50))
+    plan = await done(client.guard.plan_keep_alive())
+    assert (True, model, None) == (plan.due, plan.model, plan.reason)
+    other = guard(bare)  # to a host that no policy names
+    assert "not_guarded" == (await done(other.guard.plan_keep_alive())).reason.value
+    assert () == sim.calls
 
 
 async def test_it_can_be_forced(client, infer, posts):

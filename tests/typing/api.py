@@ -35,6 +35,7 @@ from finetune_guard import (
     KeepAlive,
     KeepAliveError,
     KeepAliveOutcome,
+    KeepAlivePlan,
     NotEligibleError,
     OpenAI,
     Phase,
@@ -91,6 +92,8 @@ assert_type(client.guard.active, bool)
 assert_type(client.guard.config, GuardConfig)
 assert_type(client.guard.check(refresh=True), Eligibility)
 assert_type(client.guard.keep_alive(force=True, model="ft:…"), KeepAliveOutcome)
+assert_type(client.guard.plan_keep_alive(force=True, model="ft:…"), KeepAlivePlan)
+assert_type(client.guard.has_admin_key, bool)
 assert_type(client.guard.history(), History)
 client.guard.record("ft:…", at=datetime.now(timezone.utc))
 client.guard.flush(timeout=1.0)
@@ -107,6 +110,7 @@ async def use_async_client() -> None:
     assert_type(await async_client.chat.completions.create(model="ft:…", messages=[]), ChatCompletion)
     assert_type(await async_client.guard.check(), Eligibility)
     assert_type(await async_client.guard.keep_alive(), KeepAliveOutcome)
+    assert_type(await async_client.guard.plan_keep_alive(), KeepAlivePlan)
     assert_type(await async_client.guard.history(), History)
     assert_type(async_client.guard.active, bool)
     await async_client.guard.record("ft:…")
