@@ -41,6 +41,28 @@ NOT_WITH_EVERY_OPENAI = (
 )
 """The tests that never go through the SDK, or for which its oldest and its locked release are enough."""
 
+FRAMEWORKS = (
+    "braintrust",
+    "instructor",
+    "langchain-openai",
+    "langfuse",
+    "langsmith",
+    "litellm",
+    "llama-index-llms-openai",
+    "logfire",
+    "openai<3",  # litellm, llama-index-llms-openai and openai-agents don't take 3 yet
+    "openai-agents",
+    "openinference-instrumentation-openai",
+    "opentelemetry-instrumentation-openai",
+    "opentelemetry-instrumentation-openai-v2<2.4",  # 2.4b0 imports what no release has
+    "opik",
+    "posthog",
+    "pydantic-ai-slim[openai]",
+    "sentry-sdk",
+    "wrapt<2",  # opentelemetry-instrumentation-openai-v2 calls it as it was before
+)
+"""What tests/integrations try; they skip what isn't installed."""
+
 PURE_TESTS = ("tests/domain", "tests/openai_api", "tests/recording", "tests/rules")
 """The tests that reach every branch of the modules that decide."""
 
@@ -159,6 +181,14 @@ def openai(session: nox.Session, openai: str) -> None:
     else:
         session.install(f"openai=={openai}")
     _pytest(session, *(f"--ignore={folder}" for folder in NOT_WITH_EVERY_OPENAI))
+
+
+@nox.session(python=MAIN_PYTHON)
+def integrations(session: nox.Session) -> None:
+    """Run other people's frameworks and tracers on our clients, with a release of openai that suits all."""
+    _install_locked(session, "test")
+    session.install("--upgrade", *FRAMEWORKS)
+    _pytest(session, "tests/integrations")
 
 
 def _version(session: nox.Session, package: str) -> str:

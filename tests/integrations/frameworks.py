@@ -13,6 +13,7 @@ import openai
 import pytest
 
 import finetune_guard
+from tests.client.both_ways import entered
 from tests.integrations.bench import Bench, Parcel
 from tests.support.constants import MESSAGES
 
@@ -128,78 +129,21 @@ async def litellm_completion(bench: Bench):
 
 
 async def langfuse_drop_in(bench: Bench):
-    """Langfuse's own drop-in can be guarded, and observes guarded clients as it does the SDK's."""
+    """Langfuse's own drop-in takes its own arguments beside the SDK's when it is guarded."""
     pytest.importorskip("langfuse.openai")
     langfuse = sys.modules["langfuse.openai"]
-    theirs = finetune_guard.guard(langfuse.OpenAI(max_retries=0), bench.config)
-    theirs_async = finetune_guard.guard(langfuse.AsyncOpenAI(max_retries=0), bench.config)
-    for client in (theirs, theirs_async, bench.client(), bench.async_client()):
-        await use_sdk(client, bench.model)
+    for theirs in (langfuse.OpenAI(max_retries=0), langfuse.AsyncOpenAI(max_retries=0)):
+        client = finetune_guard.guard(theirs, bench.config)
         await _done(client.chat.completions.create(model=bench.model, messages=MESSAGES, name="support"))
 
 
-async def logfire_instrumented(bench: Bench):
-    """A guarded client that Logfire instruments is guarded still, and makes a span for each call."""
-    logfire = pytest.importorskip("logfire")
-    spans = _spans(logfire)
-    client, both_ways = bench.client(), bench.async_client()
-    logfire.instrument_openai(client)
-    logfire.instrument_openai(both_ways)
-    await use_sdk(client, bench.model)
-    await use_sdk(both_ways, bench.model)
-    assert len(spans.get_finished_spans()) >= bench.served
-    outcome = client.guard.keep_alive(force=True)
-    assert outcome.sent
-
-
-async def logfire_before_guard(bench: Bench):
-    """Guarding a client that Logfire has instrumented already guards it all the same."""
-    logfire = pytest.importorskip("logfire")
-    _spans(logfire)
-    for bare in (openai.OpenAI(max_retries=0), openai.AsyncOpenAI(max_retries=0)):
-        logfire.instrument_openai(bare)
-        await use_sdk(finetune_guard.guard(bare, bench.config), bench.model)
-
-
-def _spans(logfire):
-    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
-    export = pytest.importorskip("opentelemetry.sdk.trace.export")
-    spans = memory.InMemorySpanExporter()
-    logfire.configure(
-        send_to_logfire=False,
-        console=False,
-        additional_span_processors=[export.SimpleSpanProcessor(spans)],
-    )
-    return spans
-
-
-async def openinference_instrumented(bench: Bench):
-    """OpenInference's instrumentation sees the calls of guarded clients, their keep-alives included."""
-    await _instrumented(bench, pytest.importorskip("openinference.instrumentation.openai"))
-
-
-async def opentelemetry_instrumented(bench: Bench):
-    """OpenTelemetry's instrumentation sees the calls of guarded clients."""
-    await _instrumented(bench, pytest.importorskip("opentelemetry.instrumentation.openai"))
-
-
-async def _instrumented(bench: Bench, instrumentation):
-    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
-    export = pytest.importorskip("opentelemetry.sdk.trace.export")
-    trace = pytest.importorskip("opentelemetry.sdk.trace")
-    spans, provider = memory.InMemorySpanExporter(), trace.TracerProvider()
-    provider.add_span_processor(export.SimpleSpanProcessor(spans))
-    instrumentor = instrumentation.OpenAIInstrumentor()
-    instrumentor.instrument(tracer_provider=provider)
-    try:
-        await use_sdk(bench.client(), bench.model)
-        await use_sdk(bench.async_client(), bench.model)
-        await use_sdk(finetune_guard.guard(openai.OpenAI(max_retries=0), bench.config), bench.model)
-        assert len(spans.get_finished_spans()) >= bench.served
-        assert bench.client().guard.keep_alive(force=True).sent
-        assert (await bench.async_client().guard.keep_alive(force=True)).sent
-    finally:
-        instrumentor.uninstrument()
+async def instructor_patched(bench: Bench):
+    """A client that ``instructor.patch`` has patched can be guarded, and a guarded one patched."""
+    instructor = pytest.importorskip("instructor")
+    asked = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
+    guarded = finetune_guard.guard(instructor.patch(openai.OpenAI(max_retries=0)), bench.config)
+    for client in (guarded, instructor.patch(bench.client())):
+        assert isinstance(client.chat.completions.create(**asked), Parcel)
 
 
 async def use_sdk(client, model):
@@ -209,6 +153,8 @@ async def use_sdk(client, model):
     assert await _listed(await _done(client.chat.completions.create(**chat, stream=True)))
     assert (await _done(client.responses.create(model=model, input=PROMPT))).output_text
     assert await _listed(await _done(client.responses.create(model=model, input=PROMPT, stream=True)))
+    async with entered(client.chat.completions.with_streaming_response.create(**chat)) as response:
+        assert b"choices" in await _done(response.read())
     raw = await _done(client.chat.completions.with_raw_response.create(**chat))
     assert raw.parse().choices
     parsed = await _done(client.responses.parse(model=model, input=PROMPT, text_format=Parcel))
@@ -226,16 +172,13 @@ async def _listed(stream):
 
 
 PROGRAMS = (
+    instructor_patched,
     instructor_structured,
     langchain_chat,
     langchain_made_the_client,
     langfuse_drop_in,
     litellm_completion,
     llama_index,
-    logfire_before_guard,
-    logfire_instrumented,
     openai_agents,
-    openinference_instrumented,
-    opentelemetry_instrumented,
     pydantic_ai,
 )

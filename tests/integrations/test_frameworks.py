@@ -10,7 +10,8 @@ from tests.integrations.frameworks import PROGRAMS
 
 # What frameworks warn of is theirs; a warning of ours would be a surprise to their users.
 pytestmark = [
-    pytest.mark.filterwarnings("default"),
+    pytest.mark.matrix,
+    pytest.mark.filterwarnings("ignore"),
     pytest.mark.filterwarnings("error::finetune_guard.FineTuneGuardWarning"),
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -112,6 +113,10 @@ class _Copies:
                 self._copiers[kind](self, value)
             elif _is_plain(kind):
                 self._plain_object(value)
+            elif kind is getattr(sys.modules.get("wrapt"), "FunctionWrapper", None):
+                self._wrapt_function(value)
+            elif kind is getattr(sys.modules.get("wrapt"), "BoundFunctionWrapper", None):
+                self._wrapt_method(value)
             else:
                 name = f"{kind.__module__}.{kind.__qualname__}"
                 raise NotCopyableError(f"{self._ways.place(value)} is of type {name}")
@@ -165,6 +170,16 @@ class _Copies:
     def _plain_object(self, value: Any) -> None:
         copy = self._note(value, object.__new__(type(value)))
         _attributes(copy).update({name: self.of(part) for name, part in _attributes(value).items()})
+
+    def _wrapt_function(self, value: Any) -> None:
+        """Copy what many tracers put around a method; its constructor takes what its attributes hold."""
+        function, wrapper = self.of(value.__wrapped__), self.of(value._self_wrapper)  # noqa: SLF001 -- wrapt's, since 1.10
+        self._note(value, type(value)(function, wrapper, value._self_enabled))  # noqa: SLF001 -- too
+
+    def _wrapt_method(self, value: Any) -> None:
+        """Copy a method of a class that a tracer has wrapped, as it was got from an object."""
+        instance = self.of(value._self_instance)  # noqa: SLF001 -- wrapt's, since 1.10
+        self._note(value, value._self_parent.__get__(instance, type(instance)))  # noqa: SLF001 -- too
 
     _copiers: ClassVar[dict[type[Any], Callable[[_Copies, Any], None]]] = {
         dict: _dict,

@@ -1,0 +1,54 @@
+"""Other people's tracers beside the guard, whichever came first; each only where it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from finetune_guard import guard
+from tests.integrations.frameworks import use_sdk
+from tests.integrations.tracers import TRACERS
+
+pytestmark = [
+    pytest.mark.matrix,
+    pytest.mark.usefixtures("sdk_as_it_was"),
+    pytest.mark.filterwarnings("ignore"),  # what tracers warn of is theirs
+    pytest.mark.filterwarnings("error::finetune_guard.FineTuneGuardWarning"),
+]
+
+
+@pytest.mark.parametrize("start", TRACERS, ids=lambda start: start.__name__)
+def test_tracer_and_guard_see_every_call_in_any_order(bench, start):
+    """A tracer sees as much of a guarded client as of the SDK's, and the guard each inference once."""
+    asyncio.run(_in_every_order(bench, start))
+
+
+async def _in_every_order(bench, start):
+    made_before = bench.client(), bench.async_client()
+    with start() as tracer:
+        expected = []
+        for cls in (tracer.sync, tracer.both_ways):
+            tracer.seen()
+            await use_sdk(tracer.wrap(cls(max_retries=0)), bench.model)
+            expected.append(tracer.seen())
+        assert all(expected)
+        unguarded = bench.served
+        orders = {
+            "tracer first": [
+                guard(tracer.wrap(cls(max_retries=0)), bench.config)
+                for cls in (tracer.sync, tracer.both_ways)
+            ]
+        }
+        if tracer.wraps_ours:
+            orders["guard first"] = [tracer.wrap(client) for client in made_before]
+            orders["guard made later"] = [tracer.wrap(bench.client()), tracer.wrap(bench.async_client())]
+        for order, clients in orders.items():
+            seen = []
+            for client in clients:
+                await use_sdk(client, bench.model)
+                seen.append(tracer.seen())
+            assert (order, expected) == (order, seen)
+        assert bench.served - unguarded == unguarded * len(orders)
+        assert bench.remembered == bench.served - unguarded
+        assert orders["tracer first"][0].guard.keep_alive(force=True).sent
