@@ -239,6 +239,7 @@ class Wordy(openai.BaseModel):
 
 async def test_a_stream_stays_the_sdks_own(client, bare, model):
     """Class, response, the iterator's own attributes and the ways to close it are the bare client's."""
+    closed = []
     for each in (bare, client):
         stream = await done(each.chat.completions.create(model=model, messages=MESSAGES, stream=True))
         assert type(stream) in {openai.Stream, openai.AsyncStream}
@@ -250,14 +251,17 @@ async def test_a_stream_stays_the_sdks_own(client, bare, model):
         async for _ in every(stream):
             break
         await done(inner.aclose() if is_async else inner.close())
+        closed.append(stream.response.is_closed)  # not in every release
+        await done(stream.close())
         assert stream.response.is_closed
+    assert closed[0] == closed[1]
 
 
 class Standing:
     """What a program's own tests may put in a response's place: headers in a plain dict, and little else."""
 
     def __init__(self, way, headers):
-        self.headers, self.status_code = headers, 200
+        self.headers, self.status_code, self.reason_phrase = headers, 200, "OK"
         self.request = types.SimpleNamespace(headers={})
         self.read = self.aread = way.returning(b"")
 
