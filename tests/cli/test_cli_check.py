@@ -75,6 +75,7 @@ def test_nothing_is_asked_of_the_api(run, ask, model, sim):
     assert () == sim.calls
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_finds_the_history_of_its_key(start, model, sim):
     """One program calls the model; later another finds the organization by the key alone, offline."""
     subprocess.run([sys.executable, EXAMPLE, model], check=True, capture_output=True)

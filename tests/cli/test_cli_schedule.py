@@ -129,6 +129,7 @@ def test_an_unknown_scheduler_is_named(run):
     assert 2 == run("schedule", "airflow").exit_code
 
 
+@pytest.mark.slow
 @POSIX_ONLY
 def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path):
     """In cron's bare environment the printed command reads the file with the key, and sends."""
@@ -146,6 +147,7 @@ def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path)
     assert [model] == [call.model for call in sim.calls if call.path == "/v1/chat/completions"]
 
 
+@pytest.mark.slow
 @POSIX_ONLY
 def test_cron_tells_when_the_key_is_missing(run, tmp_path):
     """Without the file it fails, and says so on stderr, which cron mails."""
@@ -169,6 +171,7 @@ def test_systemds_timer_catches_up_and_spreads(run):
     assert ("keep-alive", True) == (arguments, Path(program.split(" ")[0].strip('"')).is_absolute())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 @pytest.mark.parametrize("every", ["1h", "12h", "1d", "3d", "7d"])
 def test_systemd_accepts_it(run, tmp_path, every):
@@ -205,6 +208,7 @@ def test_a_cron_job_is_what_kubernetes_takes(run, options):
         assert container["command"][2].endswith("exec /tmp/venv/bin/finetune-guard keep-alive\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
 @pytest.mark.parametrize("options", [SCHEDULERS["image"], SCHEDULERS["kubernetes"]])
 def test_kubectl_reads_all_of_it(run, tmp_path, options):

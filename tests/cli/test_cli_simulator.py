@@ -32,6 +32,7 @@ def exports(text):
 
 
 @POSIX_ONLY
+@pytest.mark.slow
 def test_its_instructions_work_as_printed(start):
     """A program with the printed variables calls the printed model; `check` then sees the inference."""
     process = start("simulator", "--port", "0", "--now", "2026-08-03", "--speed", "0")
@@ -106,6 +107,7 @@ def test_a_time_that_is_none(run, now):
     assert "2026-08-03T09:00Z" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["simulator", "demo"])
 def test_a_missing_extra_is_named(environment, tmp_path, command):
     """Without the simulator's own dependencies the command to install them is printed; exit 2."""

@@ -170,6 +170,7 @@ def test_help_fills_its_lines(run, environment):
     assert " Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, " in output
 
 
+@pytest.mark.slow
 def test_checking_loads_only_what_it_needs(environment):
     """The line for scripts is printed without loading the drawings, the simulator or what retries."""
     code = (
