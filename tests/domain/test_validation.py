@@ -1,0 +1,46 @@
+"""What is said of a wrong setting."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finetune_guard.domain.validation import config_error, did_you_mean, shown
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["raise", "allow"] = "raise"
+    key: int = 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"mode": "rase"}, "is 'rase': input should be 'raise' or 'allow'; did you mean raise?"),
+        ({"mode": 3}, "is 3: input should be 'raise' or 'allow'"),
+        ({"moed": "raise"}, "Settings.moed does not exist; did you mean mode? Allowed: key, mode"),
+        ({"nothing": 1}, "Settings.nothing does not exist; allowed: key, mode"),
+        ({"key": "sk-a-secret"}, "Settings.key (from KEY) is of type str: input should be a valid integer"),
+        ({"key": str}, "Settings.key (from KEY) is the class str: input should be a valid integer"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
+    """The line names the setting, its variable, its value unless that is secret, and what is allowed."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**wrong)
+    error = config_error(
+        "Settings", caught.value, fields=Settings.model_fields, variables={"key": "KEY"}, secrets=("key",)
+    )
+    assert told in str(error)
+    assert "sk-a-secret" not in str(error)
+
+
+def test_what_is_shown_is_short_and_has_no_secrets():
+    """Values of any type are cut, and keys and passwords in them are hidden; nothing long is compared."""
+    assert "['***', 'redis://***@h']" == shown(["sk-proj-abc123", "redis://u:p@h"])
+    assert 123 == len(shown("x" * 1_000))
+    assert "" == did_you_mean("raise" * 100, ["raise"])
