@@ -76,7 +76,7 @@ def _check(client: Any) -> None:
 
 def _authorize(client: Any) -> None:
     guard: Guard = client._finetune_guard.engine
-    flow = guard.authorize(JobCreation(BASE_MODEL), client._guard_credentials())
+    flow = guard.authorization.authorize(JobCreation(BASE_MODEL), client._guard_credentials())
     assert drive(flow, _refuse).eligibility.verdict is Verdict.ELIGIBLE
 
 

@@ -123,15 +123,19 @@ async def test_unknown_arguments_are_rejected(client):
             await done(wrong())
 
 
+PROPERTIES = {"active", "config", "has_admin_key"}
+
+
 async def test_every_method_is_awaited_or_none(way, client):
     """On an async client all methods are coroutines, on a sync one none is; properties are plain."""
-    methods = {name for name in dir(client.guard) if not name.startswith("_")} - {"active", "config"}
+    methods = {name for name in dir(client.guard) if not name.startswith("_")} - PROPERTIES
     assert {
         "check",
         "flush",
         "history",
         "keep_alive",
         "models",
+        "plan_keep_alive",
         "prospect",
         "record",
         "sync",

@@ -79,9 +79,11 @@ class Guarded:
         credentials = self._guard_credentials(taken_over.headers, options.url)
         url = f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs"
         if self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base:
-            decision = guard.authorize(call, credentials, self._guard_admin_key(), taken_over.left, url=url)
+            decision = guard.authorization.authorize(
+                call, credentials, self._guard_admin_key(), taken_over.left, url=url
+            )
         else:
-            decision = guard.judge(call, credentials, url=url)
+            decision = guard.authorization.judge(call, credentials, url=url)
         return guard.admit(call, decision, credentials, self._finetune_guard.complain), taken_over
 
     def _guard_admin_key(self) -> str | None:

@@ -7,7 +7,7 @@ client.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,6 @@ from finetune_guard.domain.errors import (
     FineTuneGuardWarning,
     FineTuningRefusedError,
     GuardConfigError,
-    KeepAliveError,
-    UsageSyncError,
 )
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
@@ -27,35 +25,27 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.engine.decider import ASKABLE, Decider
+from finetune_guard.engine.authorization import Authorization
+from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.engine.usage_sync import (
-    NO_ADMIN_KEY,
-    Synchronization,
-    SyncProgress,
-    UsageSync,
-    broken_off,
-    whose_key_is_unknown,
-)
-from finetune_guard.openai_api.errors import in_short, is_refusal, would_fail_alike
+from finetune_guard.engine.usage_reader import UsageReader, may_help
+from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
+from finetune_guard.openai_api.errors import in_short, is_refusal
 from finetune_guard.openai_api.flow import Flow, UserCall
-from finetune_guard.openai_api.listing import Listing, read_listing
+from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import messages
-from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
+from finetune_guard.rules.enforcement import Decision, Proceed, Stop
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
     KeepAliveOutcome,
     KeepAlivePlan,
-    NotSent,
-    is_due,
-    within,
 )
 from finetune_guard.rules.shutdown_dates import Prospect
 
@@ -64,12 +54,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("finetune_guard")
 
-_MOST_TRIED = 1_000
-_SYNCABLE = (*ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
-_JUST_READ = timedelta(minutes=1)
-_USUAL_SPAN = timedelta(days=60)
-_NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds was not known in time."
-_TRY_AGAIN = "Try again in a minute."
+_MOST_REMEMBERED = 1_000
 
 
 class Guard:
@@ -84,7 +69,10 @@ class Guard:
         self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
         self._identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()
-        self._tried: dict[Credentials, tuple[datetime, list[UsageSyncError]]] = {}
+        self._usage = UsageReader(self.recorder, self.decider, self._identification, self.policy.window)
+        self.authorization = Authorization(
+            config, self.decider, self._identification, self._usage, self.ends, sender=self._sender
+        )
 
     def applies_to(self, host: str, port: int | None) -> bool:
         """Whether the policy holds behind ``host``."""
@@ -159,7 +147,7 @@ class Guard:
         if self.config.enabled:
             source = Source.OBSERVED if at is None else Source.IMPORTED
             subject = Subject(self.decider.organization_of(credentials), credentials)
-            if subject.organization is None and len(self._recorded_for) < _MOST_TRIED:
+            if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
                 self._recorded_for.add(credentials)
             self.recorder.note(subject, model, source, moment)
 
@@ -185,9 +173,9 @@ class Guard:
                     in_short(listing.failure),
                 )
             eligibility = self.decider.decide(credentials)
-            if not _may_sync(eligibility, admin_key):
+            if not may_help(eligibility, admin_key):
                 return eligibility
-            yield from self._sync_for_decision(credentials, admin_key)
+            yield from self._usage.for_decision(credentials, admin_key)
         return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
@@ -214,26 +202,8 @@ class Guard:
         days: int | None = None,
         progress: Callable[[SyncProgress], object] | None = None,
     ) -> Flow[UsageSync]:
-        """Read the organization's usage into its history.
-
-        Raises:
-            UsageSyncError: There is no admin key, it may not, or nothing could be read; or no answer of the
-                API has named the credentials' organization.
-        """
-        if admin_key is None:
-            raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
-        credentials, listing = yield from self._identification.identify(credentials, again=False)
-        organization = self.decider.organization_of(credentials)
-        if organization is None:
-            failure = listing.failure if listing is not None else None
-            raise whose_key_is_unknown(failure) from failure
-        evidence, _ = self.decider.evidence(credentials)
-        now = self.decider.now()
-        window = self.policy.window or _USUAL_SPAN
-        span = timedelta(days=days) if days is not None else window
-        subject = Subject(organization, credentials)
-        work = Synchronization(self.recorder, subject, admin_key, window, progress)
-        return (yield from work.run(organization, evidence, now - span, now))
+        """Read the organization's usage into its history; see ``UsageReader.sync``."""
+        return self._usage.sync(credentials, admin_key, days=days, progress=progress)
 
     # What happens before a call.
 
@@ -273,95 +243,6 @@ class Guard:
                 raise
             raise refused from error
 
-    def judge(self, call: GuardedCall, credentials: Credentials, *, url: str | None = None) -> Flow[Decision]:
-        """Decide about a call by what is known: it goes to a guarded host, and the client's own is another.
-
-        Whatever would be asked, and the admin key with it, would go to that other host.
-        """
-        yield from ()
-        eligibility = self.decider.decide(credentials)
-        return self._stop_for_model(call, eligibility) or self._enforce(call, eligibility, url=url)
-
-    def authorize(
-        self,
-        call: GuardedCall,
-        credentials: Credentials,
-        admin_key: str | None = None,
-        left: Callable[[], timedelta] | None = None,
-        *,
-        url: str | None = None,
-    ) -> Flow[Decision]:
-        """Decide about a call, after reading the usage and sending a keep-alive where these are due.
-
-        An upload asks what the job would ask, so that no file is uploaded for a job that is then stopped.
-        A call that can only fail as the guard's own requests did, by its key or for want of a connection,
-        goes out.
-
-        Args:
-            call: A job or an upload for fine-tuning.
-            credentials: What it is sent with.
-            admin_key: The key that the usage is read with; None where there is none.
-            left: Tells how much is left of the time that all of this may take; None for no limit.
-            url: Where jobs are created, for the error of a call that is stopped.
-        """
-        eligibility = self.decider.decide(credentials)
-        failures: list[Failure] = []
-        listing: Listing | None = None
-        may_ask = eligibility.reason in ASKABLE or (
-            eligibility.reason is Reason.REFUSED and not self._identification.is_confirmed(credentials)
-        )
-        if may_ask:
-            credentials, listing = yield from self._identification.identify(
-                credentials, again=False, confirm=True
-            )
-            if listing is not None and listing.reply is None and listing.failure is not None:
-                failures.append(listing.failure)
-            eligibility = self.decider.decide(credentials)
-        stopped = self._stop_for_model(call, eligibility)
-        if stopped is not None:
-            return stopped
-        if _may_sync(eligibility, admin_key):
-            failures += yield from self._sync_before(credentials, admin_key)
-            eligibility = self.decider.decide(credentials)
-        keep_alive, may_send = self.config.keep_alive, not any(map(_fails_alike, failures))
-        if keep_alive is not None and may_send and is_due(keep_alive, eligibility):
-            if not may_ask:
-                credentials, listing = yield from self._identification.identify(credentials, again=False)
-            failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
-            if failure is not None:
-                failures.append(failure)
-                if eligibility.ok:
-                    logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
-            eligibility = self.decider.decide(credentials)
-        return self._enforce(call, eligibility, failures, url=url)
-
-    def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
-        """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
-        if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
-            return None
-        error = self.ends.stops(call.model, eligibility.checked_at)
-        if error is None:
-            return None
-        error.eligibility = eligibility
-        return Stop(error)
-
-    def _enforce(
-        self,
-        call: GuardedCall,
-        eligibility: Eligibility,
-        failures: Sequence[Failure] = (),
-        *,
-        url: str | None,
-    ) -> Decision:
-        on_unknown = self.config.on_unknown
-        decision = enforce(call, eligibility, self.policy, on_unknown, failures=failures, url=url)
-        if isinstance(decision, Stop):
-            return Proceed() if any(map(_fails_alike, failures)) else decision
-        if not isinstance(call, JobCreation) or call.model is None:
-            return decision
-        short_lived = self.ends.short_lived(call.model, eligibility.checked_at)
-        return decision if short_lived is None else Proceed((*decision.warnings, short_lived))
-
     def keep_alive(
         self,
         credentials: Credentials,
@@ -376,7 +257,7 @@ class Guard:
             KeepAliveError: No model answered.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        sender = self._sender(keep_alive, model)
+        sender = self._sender_to(keep_alive, model)
         credentials, listing = yield from self._identification.identify(credentials, again=False)
         return (yield from sender.run(credentials, force=force, model=model, listing=listing))
 
@@ -393,69 +274,15 @@ class Guard:
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        return self._sender(keep_alive, model).plan(credentials, force=force, model=model)
+        return self._sender_to(keep_alive, model).plan(credentials, force=force, model=model)
 
-    def _sender(self, keep_alive: KeepAlive, model: str | None) -> KeepAliveSender:
+    def _sender_to(self, keep_alive: KeepAlive, model: str | None) -> KeepAliveSender:
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
+        return self._sender(keep_alive)
+
+    def _sender(self, keep_alive: KeepAlive) -> KeepAliveSender:
         return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends)
-
-    def _keep_alive_before(
-        self,
-        credentials: Credentials,
-        keep_alive: KeepAlive,
-        left: Callable[[], timedelta] | None,
-        listing: Listing | None,
-    ) -> Flow[KeepAliveError | None]:
-        """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
-        try:
-            sender = self._sender(within(keep_alive, left() if left is not None else None), None)
-            outcome = yield from sender.run(credentials, force=False, model=None, listing=listing)
-        except KeepAliveError as error:
-            return error
-        is_another_sending = outcome.reason is NotSent.ANOTHER_IS_SENDING
-        return KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN) if is_another_sending else None
-
-    def _sync_before(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
-        """Read the usage before a call, unless that was just tried; return why it failed, if it did."""
-        now = self.decider.now()
-        tried_at, failures = self._tried.get(credentials, (None, []))
-        if tried_at is not None and abs(now - tried_at) < _JUST_READ:
-            return failures
-        if len(self._tried) >= _MOST_TRIED:
-            self._tried.clear()
-        failures = yield from self._sync_for_decision(credentials, admin_key)
-        self._tried[credentials] = now, failures
-        return failures
-
-    def _sync_for_decision(
-        self, credentials: Credentials, admin_key: str | None
-    ) -> Flow[list[UsageSyncError]]:
-        """Read the usage for a decision, which goes on without it; return why that failed, if it did."""
-        try:
-            done = yield from self.sync(credentials, admin_key)
-        except UsageSyncError as error:
-            failure = error
-        else:
-            if done.complete:
-                return []
-            failure = broken_off(done)
-        logger.warning("%s", failure)
-        return [failure]
-
-
-def _may_sync(eligibility: Eligibility, admin_key: str | None) -> bool:
-    """Whether reading the usage is possible, may change the verdict, and wasn't done just now."""
-    read_until = eligibility.covered_until
-    just_read = read_until is not None and abs(eligibility.checked_at - read_until) < _JUST_READ
-    return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE
-
-
-def _fails_alike(failure: Failure) -> bool:
-    """Whether the user's own call can only fail as the guard's request did, which was sent with its key."""
-    cause = failure if isinstance(failure, openai.APIError) else failure.__cause__
-    used_other_key = isinstance(failure, UsageSyncError) and isinstance(cause, openai.AuthenticationError)
-    return would_fail_alike(cause) and not used_other_key
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:
