@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completing_model,
+    ended_response,
     fine_tuned_id,
     is_of_base_model,
     shows_completion_of,
@@ -169,6 +170,15 @@ def test_a_stream_shows_it_with_its_first_completion_event(events, requested, mo
     assert ([model] if model else []) == [each for each in found if each]
     if stream.is_over:
         assert stream.model_in(CHUNK) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "response"),
+    [(ENDED, RESPONSE), (BEGUN, None), (DELTA, None), ({"type": []}, None), ("text", None)],
+)
+def test_an_event_that_ends_a_response_holds_it(event, response):
+    """A stored response that is streamed again is told by its last event alone."""
+    assert response == ended_response(event)
 
 
 anything = st.recursive(
