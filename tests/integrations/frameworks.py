@@ -150,9 +150,9 @@ async def use_sdk(client, model):
     """Runs an inference on ``model`` in each of the SDK's own ways."""
     chat = {"model": model, "messages": MESSAGES}
     assert (await _done(client.chat.completions.create(**chat))).choices
-    assert await _listed(await _done(client.chat.completions.create(**chat, stream=True)))
+    assert await _listed(client, await _done(client.chat.completions.create(**chat, stream=True)))
     assert (await _done(client.responses.create(model=model, input=PROMPT))).output_text
-    assert await _listed(await _done(client.responses.create(model=model, input=PROMPT, stream=True)))
+    assert await _listed(client, await _done(client.responses.create(model=model, input=PROMPT, stream=True)))
     async with entered(client.chat.completions.with_streaming_response.create(**chat)) as response:
         assert b"choices" in await _done(response.read())
     raw = await _done(client.chat.completions.with_raw_response.create(**chat))
@@ -165,10 +165,10 @@ async def _done(value):
     return await value if inspect.isawaitable(value) else value
 
 
-async def _listed(stream):
-    # An instrumentation's streams have the methods of both kinds.
-    stream_class = getattr(stream, "__wrapped__", stream)
-    return [part async for part in stream] if hasattr(stream_class, "__aiter__") else list(stream)
+async def _listed(client, stream):
+    # A tracer's stream can have the methods of both kinds, so that the client tells which it is.
+    is_async = isinstance(client, openai.AsyncOpenAI)
+    return [part async for part in stream] if is_async else list(stream)
 
 
 PROGRAMS = (
