@@ -101,6 +101,11 @@ def test_failures_are_listed_model_by_model(run, ask, model, organization, clock
             [],
             "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18",
         ),
+        (
+            140,
+            [],
+            "Not due: the window is open for as long as jobs can be created, until 2027-01-05 10:00",
+        ),
         (None, [], "It would go to a model that the API would be asked for."),
         (0, ["--force", "--model", "{model}:ckpt-step-8"], "--force, and the window closes on"),
         (0, ["--force", "--model", "{model}:ckpt-step-8"], "It would go first to {model}:ckpt-step-8."),
@@ -111,6 +116,8 @@ def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, t
     if days is not None:
         ask(model)
         clock.advance(timedelta(days=days))
+        if days > 60:
+            ask(model)
     sim.clear_calls()
     result = run("keep-alive", "--dry-run", *(each.format(model=model) for each in arguments))
     assert (0, ()) == (result.exit_code, sim.calls)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.verdict import in_words, why
+from finetune_guard.cli.verdict import in_words, not_due, why
 from finetune_guard.cli.watch import watch as keep_watching
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 from finetune_guard.rules.messages import moment
@@ -109,7 +108,12 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
     if plan.reason is not None:
         if plan.reason in _FAILED:
             return f"Nothing would be sent: {_NOT_SENT[plan.reason]}."
-        return f"Not due: {_why_not(plan, renew_within)}. Nothing was sent."
+        told = (
+            not_due(plan.eligibility, renew_within)
+            if plan.reason is NotSent.NOT_DUE
+            else why(plan.eligibility)
+        )
+        return f"Not due: {told}. Nothing was sent."
     first = (
         f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"
     )
@@ -118,11 +122,3 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
         closes = f"the window closes on {moment(plan.eligibility.window_closes_at)}"
         reason = f"it was asked for with --force, and {closes}" if force else closes
     return f"Due: {reason}. It would go {first}. Nothing was sent."
-
-
-def _why_not(plan: KeepAlivePlan, renew_within: timedelta) -> str:
-    closes = plan.eligibility.window_closes_at
-    if plan.reason is NotSent.NOT_DUE and closes is not None:
-        since = moment(closes - renew_within)
-        return f"the window is open until {moment(closes)}, and one is due from {since} on"
-    return why(plan.eligibility)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.rules.keep_alive import KeepAlive, is_due
 from finetune_guard.rules.messages import cause, moment
 
 VERDICTS = {
@@ -26,3 +29,15 @@ def why(eligibility: Eligibility) -> str:
         f"the last inference this history saw was at {moment(last.at)}, and by it the window closed on "
         f"{moment(eligibility.window_closed_at)}; another program may have run one since"
     )
+
+
+def not_due(eligibility: Eligibility, renew_within: timedelta) -> str:
+    """Return, as a clause, why no keep-alive is due, and from when on one is."""
+    closes, remaining = eligibility.window_closes_at, eligibility.remaining
+    if closes is None or not remaining:
+        return why(eligibility)
+    if not is_due(KeepAlive(renew_within=remaining), eligibility):  # nor will it ever be
+        until = moment(eligibility.jobs_until)
+        return f"the window is open for as long as jobs can be created, until {until}"
+    since = moment(closes - renew_within)
+    return f"the window is open until {moment(closes)}, and one is due from {since} on"

@@ -17,7 +17,7 @@ import typer
 
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.verdict import in_words
+from finetune_guard.cli.verdict import in_words, not_due
 from finetune_guard.client.background.check import CheckResult
 from finetune_guard.client.background.foreground import ForegroundCheck
 from finetune_guard.domain.verdict import Eligibility, Reason
@@ -74,7 +74,6 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
 
 def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
     eligibility = result.eligibility
-    closes = eligibility.window_closes_at
     if result.failure is not None:
         tried = [f"{model}: {why}" for model, why in result.failure.attempts.items()]
         return f"Failed, and is tried again: {'; '.join(tried) or result.failure}. {_state(eligibility)}"
@@ -88,9 +87,8 @@ def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
         return (
             "Not sent: the history can't be read, so that one may have been sent already. It is tried again."
         )
-    if closes is not None and eligibility.remedy is None:
-        since = moment(closes - keep_alive.renew_within)
-        return f"Not due: the window is open until {moment(closes)}, and one is due from {since} on."
+    if eligibility.window_closes_at is not None and eligibility.remedy is None:
+        return f"Not due: {not_due(eligibility, keep_alive.renew_within)}."
     return f"Not sent. {_state(eligibility)}"
 
 
