@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.rules.keep_alive import KeepAlive, is_due
+from finetune_guard.rules.keep_alive import outlasts_creation
 from finetune_guard.rules.messages import cause, moment
 
 VERDICTS = {
@@ -33,10 +33,10 @@ def why(eligibility: Eligibility) -> str:
 
 def not_due(eligibility: Eligibility, renew_within: timedelta) -> str:
     """Return, as a clause, why no keep-alive is due, and from when on one is."""
-    closes, remaining = eligibility.window_closes_at, eligibility.remaining
-    if closes is None or not remaining:
+    closes = eligibility.window_closes_at
+    if closes is None:
         return why(eligibility)
-    if not is_due(KeepAlive(renew_within=remaining), eligibility):  # nor will it ever be
+    if outlasts_creation(eligibility):
         until = moment(eligibility.jobs_until)
         return f"the window is open for as long as jobs can be created, until {until}"
     since = moment(closes - renew_within)

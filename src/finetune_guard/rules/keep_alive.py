@@ -128,15 +128,20 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
         return False
     if eligibility.reason in (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING):
         return False
-    closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
-    if closes is not None and ends is not None and closes.date() - ends > _AFTER_THE_END:
-        return False  # it is open for as long as jobs can be created
+    if outlasts_creation(eligibility):
+        return False
     if eligibility.remaining is None:
         return True
     window, renew_within = eligibility.phase.window, keep_alive.renew_within
     if window is not None and renew_within >= window:  # else it would be due again as soon as it was sent
         renew_within = window / 2
     return eligibility.remaining <= renew_within
+
+
+def outlasts_creation(eligibility: Eligibility) -> bool:
+    """Whether the window is open for as long as jobs can be created."""
+    closes, ends = eligibility.window_closes_at, eligibility.creation_ends_on
+    return closes is not None and ends is not None and closes.date() - ends > _AFTER_THE_END
 
 
 def within(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
