@@ -20,7 +20,7 @@ from finetune_guard.process import Hooks, Rank, register
 def hooks(name):
     def say(what):
         def hook():
-            print(name, what, flush=True)
+            os.write(1, f"{name} {what}\\n".encode())
             raise RuntimeError(name)
         return hook
     return Hooks(say("before"), say("in parent"), say("in child"), say("at exit"))

@@ -224,9 +224,9 @@ def test_a_missing_redis_py_is_named(monkeypatch):
 def test_a_broken_redis_py_is_named(monkeypatch):
     """One that is there and can't be imported is an error of the store's first use."""
     store = open_store("redis://localhost:1")
-    for name in ("redis_rows", "redis_faults"):
-        monkeypatch.delitem(sys.modules, f"finetune_guard.stores.{name}", raising=False)
-        monkeypatch.delattr(f"finetune_guard.stores.{name}", raising=False)
+    for name in ("rows", "faults"):
+        monkeypatch.delitem(sys.modules, f"finetune_guard.stores.redis.{name}", raising=False)
+        monkeypatch.delattr(f"finetune_guard.stores.redis.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
 
     with pytest.raises(StoreError, match=r"finetune-guard\[redis\]") as caught:

@@ -6,13 +6,14 @@ import gc
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from finetune_guard.domain.history import Source
-from finetune_guard.stores.disk.forking import calm
+from finetune_guard.stores.disk import database
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import context_of, look, record_for_ever, record_many, take_leases, take_salt
@@ -261,16 +262,17 @@ def test_a_fork_waits_for_a_connection_that_is_being_closed(folder, activity, mo
         assert may_close.wait(60)
         closed.append("closed")
 
-    def let_close(timeout, enter=calm.enter):
+    def let_close():
+        while database._no_fork_waits.is_set():
+            time.sleep(0.001)
         may_close.set()
-        return enter(timeout)
 
-    monkeypatch.setattr(calm, "enter", let_close)
     stores = [DiskStore(folder)]
     stores[0].record("acme", [activity()])
     monkeypatch.setattr(LogFiles, "unchanged", slow)
     with ThreadPoolExecutor(1) as thread:
         dropped = thread.submit(lambda: (stores.clear(), gc.collect()))
         assert closing.wait(60)
+        threading.Thread(target=let_close).start()
         assert child(lambda: closed == ["closed"])
         dropped.result()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+from finetune_guard import process
+
 _T = TypeVar("_T")
 
 
@@ -20,7 +22,7 @@ def repeated(
     patience: timedelta,
     *,
     longest_pause: float,
-    turn: threading.Lock | None = None,
+    turn: threading.RLock | None = None,
 ) -> _T:
     """Return what ``work`` returns, which is called again while it fails with a contended error.
 
@@ -36,7 +38,8 @@ def repeated(
     except Exception as exc:
         if not is_contended(exc):
             raise
-    import tenacity  # noqa: PLC0415 (needed in this rare case only)
+    with process.no_fork():
+        import tenacity  # noqa: PLC0415 (needed in this rare case only)
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(patience.total_seconds()),

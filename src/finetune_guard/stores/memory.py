@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from finetune_guard import process
 from finetune_guard.stores.keys import Row
 from finetune_guard.stores.rows import Change, Rows, RowStore
 
@@ -29,8 +29,9 @@ class MemoryStore(RowStore):
     _seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler can come in the middle, and use the store itself
         self._tables: _Tables = {}
+        self._changes = 0
         _living.add(self)
 
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:  # noqa: ARG002 (nothing goes wrong here)
@@ -39,10 +40,13 @@ class MemoryStore(RowStore):
 
     def _change(self, doing: str, work: Callable[[Change], _T]) -> _T:  # noqa: ARG002 (as above)
         with self._lock:
-            change = _MemoryChange(self._tables)
-            result = work(change)
-            change.commit()
-            return result
+            while True:
+                changes, change = self._changes, _MemoryChange(self._tables)
+                result = work(change)
+                if changes == self._changes:  # else a signal handler has changed what was read
+                    self._changes += 1
+                    change.commit()
+                    return result
 
     def close(self) -> None:
         """Do nothing: what is remembered stays until the store itself is gone."""
@@ -78,9 +82,8 @@ def _remake_locks() -> None:
     # Another thread of the parent may have held one at the moment of the fork, and a lease as well: nobody
     # would give that back in the child.
     for store in _living:
-        store._lock = threading.Lock()  # noqa: SLF001 (the same module's own)
+        store._lock = threading.RLock()  # noqa: SLF001 (the same module's own)
         store._tables.pop(("lease",), None)  # noqa: SLF001 (as above)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_remake_locks)
+process.register(process.Rank.STORES, process.Hooks(after_fork_in_child=_remake_locks))

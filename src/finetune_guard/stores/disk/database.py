@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.contention import BusyError, repeated
 from finetune_guard.stores.disk import faults, folder
-from finetune_guard.stores.disk.forking import calm
 from finetune_guard.stores.disk.set_aside import set_aside
 from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import key
@@ -44,12 +43,15 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._size = 0
         self._read_only = False
+        self._user: int | None = None
 
     def read(self, doing: str, work: Callable[[PlainCache | None], _T], patience: timedelta) -> _T:
         """Return what ``work`` finds; it is given None where no database is yet, and none is made."""
+        if self._is_interrupted():
+            return self._aside(lambda other: other.read(doing, work, patience))
 
         def once() -> _T:
-            with self._lock:
+            with self._used():
                 cache = self._opened(writing=False)
                 if cache is None:
                     return work(None)
@@ -64,9 +66,11 @@ class Database:
 
     def write(self, doing: str, work: Callable[[PlainCache], _T], patience: timedelta) -> _T:
         """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
+        if self._is_interrupted():
+            return self._aside(lambda other: other.write(doing, work, patience))
 
         def once() -> _T:
-            with self._lock:
+            with self._used():
                 cache = self._opened(writing=True)
                 assert cache is not None
                 cache.begin_journal()
@@ -75,13 +79,37 @@ class Database:
 
         return self._attempt(doing, once, patience)
 
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._lock:
+            self._user = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._user = None
+
+    def _is_interrupted(self) -> bool:
+        """Whether this thread is in the middle of using the connection: then a signal handler is asking."""
+        return self._user == threading.get_ident()
+
+    def _aside(self, use: Callable[[Database], _T]) -> _T:
+        """Return what ``use`` returns of a connection of its own, which leaves the interrupted one alone."""
+        other = Database(self._folder)
+        try:
+            return use(other)
+        finally:
+            other.close()
+
     def close(self) -> None:
         """Let go of the files; the next call opens them again."""
+        if self._is_interrupted():
+            return
         with self._lock:
             self._drop()
 
     def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
-        calm.give_way(_FORK_SECONDS)
+        if not _no_fork_waits.is_set():  # a signal handler that interrupted wait() could not call it
+            _no_fork_waits.wait(_FORK_SECONDS)  # while a thread waits to fork, nothing new begins
         try:
             # The lock is free between two attempts, so other threads read meanwhile.
             return repeated(lambda: self._recovering(once), faults.is_contended, patience, longest_pause=0.25)
@@ -163,7 +191,8 @@ class Database:
         return self._connect(writing=False)
 
     def _connect(self, *, writing: bool) -> PlainCache | None:
-        from finetune_guard.stores.disk.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
+        with process.no_fork():
+            from finetune_guard.stores.disk.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
 
         cache = PlainCache(self._folder, read_only=self._read_only)
         try:
@@ -223,6 +252,7 @@ class Database:
     def after_fork_in_child(self) -> None:
         """Start anew, in the child."""
         self._lock = threading.RLock()
+        self._user = None
         if self._cache is not None:
             _inherited.append(self._cache.abandon())
             self._cache = None
@@ -230,8 +260,17 @@ class Database:
 
 
 _databases: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()
 _held = threading.local()
+
+
+def _set_event() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
+_no_fork_waits = _set_event()
 # Connections that a child inherited although they were in use: kept, since closing one in the child
 # would roll back, in the file they share, what the parent is writing.
 _inherited: list[object] = []
@@ -254,27 +293,30 @@ def _close_at_exit() -> None:
 
 
 def _before_fork() -> None:
-    calm.announce()
+    _no_fork_waits.clear()
     _held.databases = [database for database in tuple(_databases.values()) if database.before_fork()]
-    _held.calm = calm.enter(_FORK_SECONDS)
 
 
 def _after_fork() -> None:
-    held = _held.__dict__
-    for database in held.pop("databases", ()):
+    for database in _held.__dict__.pop("databases", ()):
         database.after_fork()
-    calm.leave(held.pop("calm", False))
+    _no_fork_waits.set()
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 (another thread of the parent may have held it)
-    _lock = threading.Lock()
-    calm.begin_anew()
+    global _lock, _no_fork_waits
+    _lock, _no_fork_waits = threading.RLock(), _set_event()
     _held.__dict__.clear()
     for database in tuple(_databases.values()):
         database.after_fork_in_child()
 
 
-atexit.register(_close_at_exit)
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+process.register(
+    process.Rank.STORES,
+    process.Hooks(
+        before_fork=_before_fork,
+        after_fork_in_parent=_after_fork,
+        after_fork_in_child=_after_fork_in_child,
+        at_exit=_close_at_exit,
+    ),
+)

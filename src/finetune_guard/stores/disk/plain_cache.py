@@ -21,7 +21,7 @@ from typing import Any
 
 import diskcache
 
-from finetune_guard.stores.disk.forking import calm
+from finetune_guard import process
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.plain_disk import PlainDisk
 
@@ -177,7 +177,7 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
 
 def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
-    with calm.closing():
+    with process.no_fork():  # SQLite has locks of the whole process, and a child inherits them as they are
         log_files.unchanged()  # closing reads the index, too
         connection.close()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Activity
 from finetune_guard.stores import codec
@@ -151,18 +152,19 @@ class RedisStore(RowStore):
     @property
     def _rows(self) -> RedisRows:
         """The connections of this process: a child after ``fork`` must not talk through its parent's."""
-        process = os.getpid()
-        opened = self._rows_of.get(process)
+        opened = self._rows_of.get(os.getpid())
         if opened is None:
-            from finetune_guard.stores.redis.rows import RedisRows  # noqa: PLC0415 (redis-py is optional)
+            with process.no_fork():
+                from finetune_guard.stores.redis.rows import RedisRows  # noqa: PLC0415 (redis-py is optional)
 
             self._rows_of.clear()
-            opened = self._rows_of.setdefault(process, RedisRows(self._url))
+            opened = self._rows_of.setdefault(os.getpid(), RedisRows(self._url))
         return opened
 
     def _attempt(self, doing: str, work: Callable[[], _T], again: Callable[[str], None] | None = None) -> _T:
         try:
-            from finetune_guard.stores.redis import faults  # noqa: PLC0415 (redis-py is optional)
+            with process.no_fork():
+                from finetune_guard.stores.redis import faults  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
             raise store_error(
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
@@ -182,8 +184,8 @@ class RedisStore(RowStore):
 
     def _repeating(self, work: Callable[[], _T], is_contended: Callable[[BaseException], bool]) -> _T:
         # Threads that got into each other's way take turns; the locks are this process's own.
-        turn = _turns.setdefault((os.getpid(), self.place), threading.Lock())
+        turn = _turns.setdefault((os.getpid(), self.place), threading.RLock())
         return repeated(work, is_contended, _PATIENCE, longest_pause=0.1, turn=turn)
 
 
-_turns: dict[tuple[int, Hashable], threading.Lock] = {}
+_turns: dict[tuple[int, Hashable], threading.RLock] = {}
