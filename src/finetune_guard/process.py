@@ -44,25 +44,16 @@ class Hooks:
 
 
 _registered: list[tuple[Rank, Hooks]] = []
+_is_installed = False
 _lock = threading.RLock()
 _forking = threading.local()
 
 
 def register(rank: Rank, hooks: Hooks) -> None:
-    """Have ``hooks`` run from now on. The first call registers with ``os`` and ``atexit``."""
-    with _lock:
-        is_first = not _registered
+    """Have ``hooks`` run from now on."""
+    with no_fork():
         _registered.append((rank, hooks))
         _registered.sort(key=lambda registered: registered[0])
-        if not is_first:
-            return
-        atexit.register(_at_exit)
-        if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-            os.register_at_fork(
-                before=_before_fork,
-                after_in_parent=_after_fork_in_parent,
-                after_in_child=_after_fork_in_child,
-            )
 
 
 @contextmanager
@@ -72,7 +63,21 @@ def no_fork() -> Iterator[None]:
     An import needs it: a child that is forked in the middle of one never sees it end.
     """
     with _lock:
+        _install()
         yield
+
+
+def _install() -> None:
+    """Register with ``os`` and ``atexit``, once."""
+    global _is_installed  # noqa: PLW0603 -- the process has one set of hooks
+    if _is_installed:
+        return
+    _is_installed = True
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+        )
 
 
 def _before_fork() -> None:
