@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +17,7 @@ from tests.fleet.fleet_attempts import told
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(2 * PATIENCE),
     pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
@@ -46,3 +49,30 @@ def test_the_child_waits_for_the_answer_only(near, sim, store, keep_alives):
         assert "sent" == told(sending.result(PATIENCE))
         assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert {"acme-1": 1} == keep_alives()
+
+
+FIRST_CALL = """
+import os, sys, time, warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+from finetune_guard import GuardConfig, OpenAI
+
+guard = GuardConfig(store=sys.argv[1], hosts=["127.0.0.1"])
+client = OpenAI(api_key="sk-test", base_url="http://127.0.0.1:9/v1", guard=guard)
+model = "ft:gpt-4o-mini-2024-07-18:acme:bot:AbC123xY"
+client.guard.record(model)
+time.sleep(float(sys.argv[2]))
+if (child := os.fork()) == 0:
+    client.guard.record(model)
+    client.guard.flush(60)
+    os._exit(0)
+client.guard.flush(60)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.005", "0.02"])
+def test_a_child_forked_just_after_the_first_call_can_write(location, seconds):
+    """It inherits no module that a thread of its parent was in the middle of importing."""
+    program = [sys.executable, "-c", FIRST_CALL, location, seconds]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
