@@ -24,7 +24,7 @@ def main(training_file: str) -> int:
         try:
             job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=training_file)
         except InferenceWindowExpiredError as error:  # nothing was sent
-            last = error.eligibility.last_inference if error.eligibility else None
+            last = error.eligibility.last_inference if error.eligibility is not None else None
             print("The window closed. The latest inference known:", last.model if last else "none")
             print(error.remedy)
             return 3

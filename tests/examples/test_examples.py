@@ -48,7 +48,7 @@ def test_async_client_remembers_what_it_streams(run_example, simulator, model):
 def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
     run_example, simulator, asked, training_file
 ):
-    """One inference goes first, and the job goes through."""
+    """Whose the key is now is asked, one inference goes first, and the job goes through."""
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
 
@@ -57,7 +57,7 @@ def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
     assert "before: window_expired\njob: validating_files\nafter: recent_inference\n" == finished.stdout, (
         finished.stderr
     )
-    assert ["POST /v1/chat/completions", "POST /v1/fine_tuning/jobs"] == paths(simulator)
+    assert ["GET /v1/models", "POST /v1/chat/completions", "POST /v1/fine_tuning/jobs"] == paths(simulator)
 
 
 def test_keep_alive_renews_the_window_once(run_example, simulator, model):
@@ -124,6 +124,7 @@ def test_handling_errors_without_a_history(run_example, model, training_file):
 
 def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_file):
     """The API's word is remembered: the second attempt sends no job."""
+    simulator.clock.advance(timedelta(minutes=1))  # a refusal of the inference's second may be the earlier
     simulator.fault(Fault.training_not_available())
     first = run_example("handling_errors.py", training_file, returncode=5).stdout
     second = run_example("handling_errors.py", training_file, returncode=5).stdout

@@ -43,6 +43,7 @@ def test_the_public_names():
         "ServedCall",
         "SimulatedClock",
         "Simulator",
+        "UsageFlaw",
         "serve",
     ]
 
