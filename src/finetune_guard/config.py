@@ -228,7 +228,7 @@ class GuardConfig(BaseSettings):
             raise ValueError('"disk", "memory", a folder, a URL or a Store is required')  # noqa: TRY004 -- for pydantic
         try:
             open_store(store)
-        except (StoreError, OSError) as error:  # a relative folder needs a working folder that exists
+        except StoreError as error:
             raise ValueError(str(error)) from None
         return store
 

@@ -184,7 +184,9 @@ async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, mon
     with pytest.raises(openai.BadRequestError, match="file-x"):
         await create(client)
     monkeypatch.chdir(tmp_path)
-    await done(client.guard.flush())  # what was kept in memory is written as soon as that is possible
+    with pytest.raises(StoreError):
+        await done(client.guard.flush())
+    assert [] == list(tmp_path.iterdir())
 
 
 async def test_an_environment_that_breaks_its_reader_stops_jobs_only(way, sim, closing, model, monkeypatch):

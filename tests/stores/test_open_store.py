@@ -168,6 +168,31 @@ def test_a_folder_stays_where_it_was_when_the_program_moves(tmp_path, activity, 
     assert [] == list((tmp_path / "other").iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a folder in use can't be removed there")
+@pytest.mark.parametrize("on_a_loop", [False, True])
+def test_a_folder_below_a_directory_that_is_gone_is_made_nowhere_else(
+    tmp_path, activity, monkeypatch, on_a_loop
+):
+    """Every use is an error that says what to set, also once the program is in another directory."""
+
+    async def opened():
+        return open_store("./guard")
+
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    store = asyncio.run(opened()) if on_a_loop else open_store("./guard")
+    for use in (lambda: store.evidence("acme"), lambda: store.record("acme", [activity()])):
+        with pytest.raises(StoreError, match="absolute path") as caught:
+            use()
+        assert isinstance(caught.value.__cause__, FileNotFoundError)
+        monkeypatch.chdir(tmp_path / "other")
+    store.close()
+
+    assert [] == list((tmp_path / "other").iterdir())
+
+
 def test_opening_and_reading_touch_nothing(tmp_path):
     """Until something is to be remembered there is no folder and no file."""
     for location in ("disk", "memory", "./guard"):

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.stores.disk.database import Database, database_in
+from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import Row, key, parts, prefix
 from finetune_guard.stores.rows import Change, Rows, RowStore
 
@@ -29,7 +30,7 @@ class DiskStore(RowStore):
     Args:
         folder: Where; it is created, for its owner alone, by the first call that writes. A relative one
             is below the working directory of when the store is opened or, if that happens on an event
-            loop, of when it is first used.
+            loop, of when it is first used. If that directory is gone then, every call is a ``StoreError``.
         read_patience: How long a call that reads waits for a lock of another process.
         write_patience: How long a call that writes does.
     """
@@ -45,9 +46,16 @@ class DiskStore(RowStore):
         self._read_patience = read_patience
         self._write_patience = write_patience
         self._database: Database | None = None
+        self._nowhere: OSError | None = None
         # Asking for the working directory is a system call, which an event loop must not wait for.
         if asyncio._get_running_loop() is None:  # noqa: SLF001 (documented for those who need it to be fast)
+            self._locate()
+
+    def _locate(self) -> None:
+        try:
             self.location = os.path.abspath(self.location)  # noqa: PTH100 (Path.absolute keeps any ..)
+        except OSError as exc:
+            self._nowhere = exc.with_traceback(None)
 
     @property
     def place(self) -> Hashable:
@@ -65,8 +73,15 @@ class DiskStore(RowStore):
 
     @property
     def _opened(self) -> Database:
+        if self._database is None and self._nowhere is None:
+            self._locate()
+        if self._nowhere is not None:  # asking again might find another directory, which nobody meant
+            raise store_error(
+                f"{self.location!r} can't be the folder of a history: there was no working directory that it "
+                "could be below.",
+                "Set FINETUNE_GUARD_STORE to an absolute path such as /var/lib/guard, or to memory.",
+            ) from self._nowhere
         if self._database is None:
-            self.location = os.path.abspath(self.location)  # noqa: PTH100 (as above)
             self._database = database_in(self.location)
         return self._database
 
