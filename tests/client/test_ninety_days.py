@@ -223,6 +223,10 @@ def organization_until(moment):
     return ("organization", moment)
 
 
+def local_since(moment):
+    return ("local", moment)
+
+
 async def submit_batch(client, model):
     """Hand in a batch of two chats; return its id."""
     lines = [
@@ -313,7 +317,7 @@ class Season:
         assert FOUND == (await checked(self.ours))[:3]
         await self.world.live_until(at(9, 26, 8))
         await done(self.ours.batches.retrieve(batch))
-        assert (*BATCHED, organization_until(at(9, 22, 10, 5, 30))) == await checked(self.ours)
+        assert (*BATCHED, local_since(at(9, 22, 10, 5, 30))) == await checked(self.ours)
 
     async def one_more_is_not_seen(self):
         await self.world.live_until(at(10, 10, 16, 7, 8))
@@ -362,9 +366,9 @@ class Season:
         self.world.clock.set(at(12, 9, 16, 7, 8))
         await self.world.agree()
         edge = ("unknown", "window_edge", AGAIN[2])
-        assert (*edge, organization_until(at(11, 25))) == await checked(self.ours)
+        assert (*edge, local_since(at(11, 25))) == await checked(self.ours)
         self.world.clock.set(at(12, 9, 16, 8))
-        assert (*edge, organization_until(at(11, 25))) == await checked(self.ours)
+        assert (*edge, local_since(at(11, 25))) == await checked(self.ours)
         assert not self.world.may_create()[self.slug]
 
         await self.world.live_until(at(12, 10, 10))

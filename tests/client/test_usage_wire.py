@@ -135,7 +135,7 @@ FAILURES = {
     "cut": (
         lambda _: httpx.Response(200, stream=Broken(), headers={"content-type": "application/json"}),
         openai.APIConnectionError,
-        "no connection",
+        "the connection was lost",
     ),
 }
 by_failure = pytest.mark.parametrize(("failure", "kind", "said"), FAILURES.values(), ids=FAILURES)
@@ -277,7 +277,7 @@ async def assert_first_page_alone(client, done_so_far):
     assert {ONE: FIRST + 3 * DAY} == {model: inference.at for model, inference in history.models.items()}
     assert {OLD.date(): {Source.USAGE_API: 1}} == history.daily
     eligibility = await done(client.guard.check())
-    assert ("eligible", "organization", SECOND) == (
+    assert ("eligible", "local", SECOND) == (
         eligibility.verdict.value,
         eligibility.coverage.value,
         eligibility.covered_until,
@@ -603,7 +603,7 @@ async def test_a_connection_cut_in_the_second_page(connect, connect_bare, sim, c
     sim.fault(Fault(path=path, method="GET", headers={"x-first": "page"}))
     sim.fault(Fault(path=path, method="GET", cut_after=500))
     part = await done(client.guard.sync())
-    assert (False, "no connection", SECOND) == (part.complete, part.failure, part.covered_until)
+    assert (False, "the connection was lost", SECOND) == (part.complete, part.failure, part.covered_until)
     assert OLD.date() == part.last_inference.at.date()
     whole = await done(client.guard.sync())
     assert (True, NEW.replace(second=0), NOW) == (

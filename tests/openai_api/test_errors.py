@@ -93,6 +93,8 @@ def test_where_the_api_says_nothing_nothing_is_made_up(body):
         (error(500), False, True, "500"),
         (openai.APITimeoutError(REQUEST), False, True, "no answer in time"),
         (openai.APIConnectionError(request=REQUEST), False, True, "no connection"),
+        (connection_error("ConnectError"), False, True, "no connection"),
+        (connection_error("ReadError"), False, True, "the connection was lost"),
     ],
 )
 def test_what_another_model_or_time_may_help_against(problem, model, passing, short):
@@ -106,7 +108,7 @@ def test_what_another_model_or_time_may_help_against(problem, model, passing, sh
         (error(401, "invalid_api_key"), True),
         (error(401), True),
         (connection_error("ConnectError"), True),
-        (connection_error("ReadError"), True),
+        (connection_error("ReadError"), False),
         (connection_error("LocalProtocolError"), True),
         (connection_error("ConnectTimeout", timeout=True), True),
         (connection_error("ReadTimeout", timeout=True), False),

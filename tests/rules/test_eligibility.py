@@ -256,13 +256,17 @@ def test_only_a_fresh_reading_of_the_whole_window_proves_that_nothing_was_run(us
 
 
 def test_coverage_says_up_to_when_the_organization_is_known():
-    """It is the organization's where the usage was read from the window's beginning on."""
+    """It is the organization's where the usage was read from the window's beginning up to lately."""
     last = utc(2026, 10, 1)
-    covered = known(last, usage_read=read(utc(2026, 9, 1), utc(2026, 10, 20)))
-    eligibility = decide(OPENAI_SELF_SERVE, covered, utc(2026, 10, 31))
-    assert (Coverage.ORGANIZATION, utc(2026, 10, 20)) == (eligibility.coverage, eligibility.covered_until)
-    later = decide(OPENAI_SELF_SERVE, covered, utc(2026, 12, 19))
-    assert (Coverage.LOCAL, None) == (later.coverage, later.covered_until)
+    covered = known(last, usage_read=read(utc(2026, 8, 1), utc(2026, 10, 20)))
+    for now, coverage, until in (
+        (utc(2026, 10, 20, 23, 59), Coverage.ORGANIZATION, utc(2026, 10, 20)),
+        (utc(2026, 10, 21), Coverage.LOCAL, utc(2026, 10, 20)),
+        (utc(2026, 10, 31), Coverage.LOCAL, utc(2026, 10, 20)),
+        (utc(2026, 12, 19), Coverage.LOCAL, None),
+    ):
+        eligibility = decide(OPENAI_SELF_SERVE, covered, now)
+        assert (coverage, until) == (eligibility.coverage, eligibility.covered_until)
 
 
 @pytest.mark.parametrize(

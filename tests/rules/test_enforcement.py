@@ -158,7 +158,11 @@ def test_evidence_says_whose_inferences_were_seen():
     """Local and organization-wide knowledge are told apart, and nothing known is said to be nothing."""
     local = because(Reason.WINDOW_EXPIRED)
     assert "not the whole organization" in evidence(local)
-    whole = local.model_copy(update={"coverage": Coverage.ORGANIZATION})
+    part = local.model_copy(update={"covered_until": NOW})
+    assert f"usage was read up to {moment(NOW)} only, and after that only clients that share" in evidence(
+        part
+    )
+    whole = part.model_copy(update={"coverage": Coverage.ORGANIZATION})
     assert "the whole organization's usage was read" in evidence(whole)
     assert "may lag" in evidence(whole)
     assert evidence(local.model_copy(update={"last_inference": None})).startswith("no inference is known")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 import typer
 from pydantic import TypeAdapter
@@ -16,6 +15,7 @@ from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Coverage
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.messages import moment, rule
 
@@ -125,7 +125,8 @@ def _coverage(connection: Connection, eligibility: Eligibility) -> str:
     until, now = eligibility.covered_until, eligibility.checked_at
     if until is not None:
         read = f"The whole organization's usage was read up to {moment(until)}, {time_away(until, now)}."
-        return read if now - until < timedelta(days=1) else f"{read} finetune-guard sync reads it anew."
+        is_recent = eligibility.coverage is Coverage.ORGANIZATION
+        return read if is_recent else f"{read} finetune-guard sync reads it anew."
     local = (
         "Only programs that share this history were seen. Others of the organization may have run "
         "inferences that are not known here"

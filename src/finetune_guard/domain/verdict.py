@@ -55,10 +55,13 @@ class Eligibility(BaseModel):
         jobs_until: How long jobs can be created if nothing changes, in UTC: until the window closes, or until
             ``creation_ends_on`` begins anywhere on Earth, whichever comes first. None unless the verdict is
             ``eligible``, and where neither is known.
-        coverage: Whose inferences are known: only this history's clients', or the organization's.
-        covered_until: Up to when the organization's usage was read without a gap, in UTC; after that only
-            this history's clients were seen. None where some of the window was not read. Usage appears with
-            a lag that is not published, so the last minutes before it may be missing.
+        coverage: Whose inferences are known. The ``organization``'s where its usage was read without a gap
+            from the beginning of the window up to less than a day before ``checked_at``; else only this
+            history's clients' (``local``).
+        covered_until: Up to when the organization's usage was read without a gap from the beginning of the
+            window on, in UTC; after that only this history's clients were seen. None where it was not read
+            from there on. Usage appears with a lag that is not published, so the last minutes before it may
+            be missing.
         refusal: The API's latest refusal, when that is what decides.
         checked_at: The moment the answer is for, in UTC.
         remedy: What to do now; None when there is nothing to do.

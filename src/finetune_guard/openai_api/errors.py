@@ -55,10 +55,11 @@ def was_never_sent(error: BaseException | None) -> bool:
 
 
 def would_fail_alike(error: BaseException | None) -> bool:
-    """Whether the user's own call can only fail in the same way: by its key, or for want of a connection."""
-    if isinstance(error, openai.APITimeoutError):
-        return was_never_sent(error)
-    return isinstance(error, (openai.AuthenticationError, openai.APIConnectionError))
+    """Whether the user's own call can only fail in the same way: by its key, or because nobody is reached.
+
+    A connection that was made and then lost says nothing about the next one.
+    """
+    return isinstance(error, openai.AuthenticationError) or was_never_sent(error)
 
 
 def concerns_model(error: openai.APIError) -> bool:
@@ -87,7 +88,9 @@ def in_short(error: openai.APIError) -> str:
         return " ".join(part for part in (str(error.status_code), error_code(error)) if part)
     if type(error.__cause__).__name__ == "LocalProtocolError":
         return "a header, such as the key, has a character that no header can have"
-    return "no answer in time" if isinstance(error, openai.APITimeoutError) else "no connection"
+    if isinstance(error, openai.APITimeoutError):
+        return "no answer in time"
+    return "no connection" if error.__cause__ is None or was_never_sent(error) else "the connection was lost"
 
 
 def retry_after(error: openai.APIError) -> float:

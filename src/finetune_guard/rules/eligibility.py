@@ -46,6 +46,9 @@ _VERDICTS = {
 FRESH = timedelta(minutes=10)
 """How old a reading of the organization's usage may be to prove that there was no inference."""
 
+_LATELY = timedelta(days=1)
+"""How old a reading of the organization's usage may be to count as coverage of the organization."""
+
 REFUSAL_TTL = timedelta(days=1)
 """How long a refusal of the API is believed, unless the configuration says otherwise."""
 
@@ -80,6 +83,7 @@ def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: R
     closes = _window_closes_at(phases, evidence, now)
     is_open = closes is not None and now < closes
     covered_until = evidence.usage_read_until(now - (policy.window or timedelta(0)))
+    is_covered = covered_until is not None and now - covered_until < _LATELY
     closing = policy.closing
     ends = closing.begins[0] if closing is not None and closing.begins is not None else None
     verdict = _verdict(reason)
@@ -95,7 +99,7 @@ def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: R
         remaining=closes - now if closes is not None and is_open else None,
         creation_ends_on=closing.starts_on if closing is not None else None,
         jobs_until=min(limits, default=None),
-        coverage=Coverage.LOCAL if covered_until is None else Coverage.ORGANIZATION,
+        coverage=Coverage.ORGANIZATION if is_covered else Coverage.LOCAL,
         covered_until=covered_until,
         refusal=evidence.refusal if reason in (Reason.REFUSED, Reason.REFUSAL_IN_DOUBT) else None,
         checked_at=now,

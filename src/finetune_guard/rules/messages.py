@@ -170,9 +170,14 @@ def evidence(eligibility: Eligibility) -> str:
     if eligibility.refusal is not None:
         refusal = eligibility.refusal
         known += f'; at {moment(refusal.at)} the API answered 403 {refusal.code}: "{refusal.message}"'
-    if eligibility.coverage is Coverage.LOCAL:
+    if eligibility.covered_until is None:
         return f"{known}; only clients that share this history were seen, not the whole organization"
     until = moment(eligibility.covered_until)
+    if eligibility.coverage is Coverage.LOCAL:
+        return (
+            f"{known}; the organization's usage was read up to {until} only, and after that only clients "
+            "that share this history were seen"
+        )
     return (
         f"{known}; the whole organization's usage was read up to {until}, and it may lag: what ran shortly "
         "before that may be missing"
