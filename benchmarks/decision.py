@@ -62,7 +62,7 @@ def _fill(folder: Path, models: int) -> None:
     subject = Subject("acme-28gund", client._guard_credentials())
     for number in range(models):
         at = NOW + ANSWERED + timedelta(seconds=-number)
-        guard.recorder.note(subject, f"ft:gpt-4o-mini-2024-07-18:acme::{number:08}", Source.OBSERVED, at)
+        guard.recorder.record(subject, f"ft:gpt-4o-mini-2024-07-18:acme::{number:08}", Source.OBSERVED, at)
     assert guard.recorder.flush(60)
 
 

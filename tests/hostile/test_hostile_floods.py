@@ -31,7 +31,7 @@ def test_a_server_that_always_calls_itself_anew_fills_no_store():
     store = MemoryStore()
     recorder = Recorder.of(store)
     for number in range(10_050):
-        recorder.note(Subject(f"acme-{number}", KEY), MODEL, Source.OBSERVED, NOW)
+        recorder.record(Subject(f"acme-{number}", KEY), MODEL, Source.OBSERVED, NOW)
     assert recorder.flush(60)
     assert 10_000 == len(store.organizations())
     assert NOW == recorder.evidence(KEY).last_inference.at
@@ -41,7 +41,7 @@ def test_a_flood_of_projects_is_cut():
     """A page that names a hundred thousand projects keeps nobody busy, and fills no store."""
     store = MemoryStore()
     recorder = Recorder.of(store)
-    recorder.learn(Subject("acme", KEY), names=[f"proj_{number}" for number in range(100_000)])
+    recorder.merge(Subject("acme", KEY), names=[f"proj_{number}" for number in range(100_000)])
     assert recorder.flush(60)
     assert 1_100 > len(store.aliases())
 

@@ -44,7 +44,7 @@ class Process:
     def sees(self, slug, credentials=KEY, *proven, runs=None):
         """Write what an answer tells, and the inference it was of, if any; return the history's name."""
         subject = Subject(slug, credentials)
-        self.aliases.learn(subject)
+        self.aliases.name(subject)
         name = self.aliases.write(subject, sorted(proven))
         if runs is not None:
             inference = Inference(organization=name, model=model(runs), at=NOON)
@@ -258,7 +258,7 @@ def test_a_new_database_is_taught_anew(process, store, tmp_path):
 def test_a_name_that_is_learnt_hides_no_history(store):
     """What was kept for a key alone is in its history while its slug is known but not yet written."""
     recorder = Recorder(store)
-    recorder.note(Subject(None, KEY), model("one"), Source.OBSERVED, NOON)
+    recorder.record(Subject(None, KEY), model("one"), Source.OBSERVED, NOON)
     assert recorder.flush(30)
     recorder.name(Subject("acme-1", KEY))
     assert NOON == recorder.evidence(KEY).last_inference.at
@@ -370,7 +370,7 @@ def test_what_is_written_under_a_name_that_is_just_given_up_is_kept():
             return getattr(store, name)
 
     recorder = Recorder(Overtaken())
-    recorder.note(Subject("acme-1", OTHER_KEY), model("one"), Source.OBSERVED, NOON)
+    recorder.record(Subject("acme-1", OTHER_KEY), model("one"), Source.OBSERVED, NOON)
     assert recorder.flush(30)
     assert {"umbrella-2": {"one"}} == kept(store)
     assert NOON == Recorder(store).evidence(OTHER_KEY).last_inference.at
@@ -544,8 +544,8 @@ def test_what_a_process_reads_is_its_own_organizations(seen, order):
         subject = Subject(slug, credentials_of(each))
         recorder = recorders[each.process]
         ids = [f"org-Number{each.organization}"] if each.proven else []
-        recorder.learn(subject, names=ids)
-        recorder.note(subject, model(f"model{each.organization}"), Source.OBSERVED, NOON)
+        recorder.merge(subject, names=ids)
+        recorder.record(subject, model(f"model{each.organization}"), Source.OBSERVED, NOON)
         told.add(each.process)
         if order[position % len(order)] == 0:
             assert recorder.flush(30)

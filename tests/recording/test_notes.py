@@ -1,11 +1,12 @@
-"""What was seen and isn't written yet."""
+"""What was seen and isn't written yet: all of it, and never more than fits into memory."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 
 from finetune_guard.domain.history import Evidence, History, Source
-from finetune_guard.recording.notes import Notes, told
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, told
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
 SEEN, SENT = (MODEL, Source.OBSERVED), (MODEL, Source.KEEP_ALIVE)
@@ -17,9 +18,9 @@ EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 def test_inferences_add_up_and_the_latest_time_stays():
     """Counts of a day are added, and an earlier time arriving later moves nothing back."""
     notes = Notes()
-    assert notes.add(SEEN, NOON, DAY) is True
-    assert notes.add(SEEN, NOON - timedelta(hours=1), DAY) is False
-    notes.add(SEEN, NOON + timedelta(days=1), DAY + timedelta(days=1), 3)
+    assert notes.record(SEEN, NOON, DAY) is True
+    assert notes.record(SEEN, NOON - timedelta(hours=1), DAY) is False
+    notes.record(SEEN, NOON + timedelta(days=1), DAY + timedelta(days=1), 3)
     (activity,) = notes.activities("acme-28gund")
     assert NOON + timedelta(days=1) == activity.inference.at
     assert {DAY: 2, DAY + timedelta(days=1): 3} == activity.counts
@@ -31,16 +32,16 @@ def test_notes_are_false_when_there_is_nothing_in_them():
     assert Notes(told=EMPTY)
     assert Notes(names={"org-1"})
     notes = Notes()
-    notes.add(SEEN, NOON, DAY)
+    notes.record(SEEN, NOON, DAY)
     assert notes
 
 
 def test_a_part_can_be_taken_out():
     """What is written is taken out with the evidence; the rest stays."""
     notes = Notes()
-    notes.add(SEEN, NOON, DAY)
-    notes.add(SENT, NOON, DAY)
-    notes.learn(EMPTY, ["org-1"])
+    notes.record(SEEN, NOON, DAY)
+    notes.record(SENT, NOON, DAY)
+    notes.merge(EMPTY, ["org-1"])
     taken = notes.split([SENT])
     assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.told, taken.names)
     assert ([SEEN], None, set()) == (list(notes.tallies), notes.told, notes.names)
@@ -49,10 +50,10 @@ def test_a_part_can_be_taken_out():
 def test_what_was_taken_out_can_be_put_back():
     """What a store refused is added to what was noted meanwhile; nothing is lost or doubled."""
     notes, refused = Notes(), Notes()
-    refused.add(SEEN, NOON, DAY, 2)
-    refused.learn(told(fine_tuned_by=NOON), ["org-1"])
-    notes.add(SEEN, NOON + timedelta(hours=1), DAY)
-    notes.learn(told(no_trace_at=NOON), ["proj_1"])
+    refused.record(SEEN, NOON, DAY, 2)
+    refused.merge(told(fine_tuned_by=NOON), ["org-1"])
+    notes.record(SEEN, NOON + timedelta(hours=1), DAY)
+    notes.merge(told(no_trace_at=NOON), ["proj_1"])
     notes.take(refused)
     notes.take(Notes())
     (activity,) = notes.activities("acme-28gund")
@@ -61,24 +62,91 @@ def test_what_was_taken_out_can_be_put_back():
     assert {"org-1", "proj_1"} == notes.names
 
 
-def test_what_is_noted_counts_in_evidence_and_history_before_it_is_written():
+def test_what_is_noted_counts_before_it_is_written():
     """A decision and the history see what the store doesn't hold yet."""
     notes = Notes()
-    notes.add(SEEN, NOON, DAY)
-    history = notes.added_to_history(EMPTY)
-    assert NOON == notes.added_to(EMPTY.evidence).last_inference.at == history.last_inference.at
-    assert {DAY: {Source.OBSERVED: 1}} == history.daily
-    notes.learn(told(no_trace_at=NOON), ["proj_1"])
-    assert (
-        NOON
-        == notes.added_to(EMPTY.evidence).no_trace_at
-        == notes.added_to_history(history).evidence.no_trace_at
-    )
+    notes.record(SEEN, NOON, DAY)
+    history = notes.added_to(EMPTY)
+    assert (NOON, {DAY: {Source.OBSERVED: 1}}) == (history.last_inference.at, history.daily)
+    notes.merge(told(no_trace_at=NOON), ["proj_1"])
+    assert NOON == notes.added_to(history).evidence.no_trace_at
 
 
-def test_what_was_told_gets_the_name_of_its_organization():
-    """A store is handed what was told under the name that the history has."""
-    notes = Notes()
-    assert notes.told_of("acme-28gund") is None
-    notes.learn(told(fine_tuned_by=NOON))
-    assert Evidence(organization="acme-28gund", fine_tuned_by=NOON) == notes.told_of("acme-28gund").evidence
+def subject(number, organization="acme-28gund"):
+    return Subject(organization, Credentials(f"Bearer {number}"))
+
+
+def note(backlog, about, count=1):
+    backlog.notes_of(about).record(SEEN, NOON, DAY, count)
+
+
+def counted(batches):
+    return sum(tally.counts[DAY] for batch in batches for tally in batch.notes.tallies.values())
+
+
+def waiting():
+    """As many subjects as may wait, each without a known organization."""
+    backlog = PendingWrites()
+    for number in range(MOST_SUBJECTS):
+        note(backlog, subject(number, None))
+    return backlog
+
+
+def test_tokens_that_change_with_every_request_do_not_fill_the_memory():
+    """Where too many keys wait, further ones of an organization that waits share its notes: all count."""
+    backlog = PendingWrites()
+    for number in range(MOST_SUBJECTS + 500):
+        note(backlog, subject(number))
+    assert MOST_SUBJECTS == len(backlog.pending)
+    assert MOST_SUBJECTS + 500 == counted(backlog.take(lambda *_: True))
+    assert 0 == backlog.unkept
+
+
+def test_what_is_being_written_and_what_is_refused_count_as_well():
+    """However often a store refuses, no more than the limit waits, and one of each organization beyond it."""
+    backlog = PendingWrites()
+    for round_ in range(1, 4):
+        for number in range(MOST_SUBJECTS):
+            note(backlog, subject((round_, number)))
+        batches = backlog.take(lambda *_: True)
+        note(backlog, subject((round_, "late")))
+        backlog.settle(batches)
+        assert len(backlog.pending) <= MOST_SUBJECTS + 1
+    assert 3 * (MOST_SUBJECTS + 1) == counted(backlog.take(lambda *_: True))
+
+
+def test_what_can_not_be_kept_is_counted():
+    """Beyond the limit nothing of keys is kept whose organization isn't known; of those that wait it is."""
+    backlog = waiting()
+    for number in range(7):
+        note(backlog, subject(MOST_SUBJECTS + number, None))
+        note(backlog, subject(number, None))
+    note(backlog, subject(0))
+    assert MOST_SUBJECTS == len(backlog.pending)
+    assert 8 == backlog.unkept
+    assert MOST_SUBJECTS + 7 == counted(backlog.take(lambda *_: True))
+
+
+def test_there_is_room_again_when_something_is_written():
+    """Once the store has taken what waited, further keys have notes of their own."""
+    backlog = waiting()
+    backlog.take(lambda *_: True)
+    backlog.settle([])
+    assert not backlog
+    note(backlog, subject("another", None))
+    assert 1 == len(backlog.pending)
+    assert 0 == backlog.unkept
+
+
+def test_only_what_is_due_is_taken():
+    """One model can be written while another of the same key, and another key's, wait on."""
+    backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED)
+    for number in (1, 2):
+        backlog.notes_of(subject(number)).record(later, NOON, DAY)
+    note(backlog, subject(1), count=3)
+    taken = backlog.take(lambda _, stream: stream == SEEN)
+    assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]
+    backlog.settle([])
+    assert {subject(1): [later], subject(2): [later]} == {
+        each: list(notes.tallies) for each, notes in backlog.pending.items()
+    }

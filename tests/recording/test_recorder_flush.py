@@ -1,13 +1,16 @@
-"""Flushing, and the thread that writes, in programs that are busy or short of threads."""
+"""Flushing, and the thread that writes, where stores are slow and programs are busy or short of threads."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import datetime, timezone
 
+import pytest
+
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import MOST_SUBJECTS, Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.memory import MemoryStore
 
@@ -38,8 +41,21 @@ class AwaitedStore(MemoryStore):
         self.written.set()
 
 
-def note(recorder: Recorder) -> None:
-    recorder.note(ACME, MODEL, Source.OBSERVED, NOON)
+class HangingStore(MemoryStore):
+    """A store that takes its time until it is told to go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def record(self, organization, activities):
+        self.begun.set()
+        self.go_on.wait()
+        super().record(organization, activities)
+
+
+def note(recorder: Recorder, subject: Subject = ACME) -> None:
+    recorder.record(subject, MODEL, Source.OBSERVED, NOON)
 
 
 def test_what_is_noted_during_a_flush_does_not_hold_it_up():
@@ -66,3 +82,24 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch):
     note(recorder)
     assert store.written.wait(30)
     assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOON.date()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("organization", "unkept"), [("acme-28gund", 0), (None, 100)])
+def test_keys_that_change_all_the_time_are_kept_within_bounds(caplog, organization, unkept):
+    """While a store hangs nothing of a known organization is lost; that other keys' was is said once."""
+    store = HangingStore()
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert store.begun.wait(30)
+    with caplog.at_level(logging.INFO, "finetune_guard"):
+        for number in range(MOST_SUBJECTS + 99):
+            note(recorder, Subject(organization, Credentials(f"Bearer {number}")))
+        store.go_on.set()
+        assert recorder.flush(300)
+    kept = sum(store.history(name).inferences_on(NOON.date()) for name in store.organizations())
+    assert MOST_SUBJECTS + 100 - unkept == kept
+    assert [f"did not keep what {unkept} answers told"] * bool(unkept) == [
+        message[len("finetune-guard ") : message.index(";")] for message in caplog.messages
+    ]
+    assert "Bearer" not in caplog.text

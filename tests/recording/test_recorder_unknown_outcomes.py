@@ -60,7 +60,7 @@ def store(request):
 
 def note(recorder, times=1, subject=ACME):
     for _ in range(times):
-        recorder.note(subject, MODEL, Source.OBSERVED, NOON)
+        recorder.record(subject, MODEL, Source.OBSERVED, NOON)
 
 
 def counted(store, organization="acme-28gund"):
@@ -129,7 +129,7 @@ def test_what_is_told_while_inferences_are_in_doubt_is_remembered(store):
     """Evidence that is learnt while inferences are in doubt is written when that is settled."""
     recorder = Recorder.of(store)
     lose(recorder, 2)
-    recorder.learn(ACME, told(no_trace_at=NOON))
+    recorder.merge(ACME, told(no_trace_at=NOON))
     store.away = False
     assert recorder.flush(30)
     assert NOON == store.evidence("acme-28gund").no_trace_at

@@ -211,7 +211,7 @@ def test_a_recorder_counts_each_inference_once(lossy_url, lossy):
 
     def note(times):
         for _ in range(times):
-            recorder.note(ACME, MODEL, Source.OBSERVED, NOW)
+            recorder.record(ACME, MODEL, Source.OBSERVED, NOW)
 
     note(1)
     assert recorder.flush(30)

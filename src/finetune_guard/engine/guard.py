@@ -90,7 +90,7 @@ class Guard:
         """
         self.recorder.name(subject)
         if project is not None:
-            self.recorder.learn(subject, names=(project,))
+            self.recorder.merge(subject, names=(project,))
         if placeholder is not None and placeholder in self._recorded_for:
             self.recorder.adopt(placeholder, subject)
 
@@ -149,7 +149,7 @@ class Guard:
             subject = Subject(self.decider.organization_of(credentials), credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
                 self._recorded_for.add(credentials)
-            self.recorder.note(subject, model, source, moment)
+            self.recorder.record(subject, model, source, moment)
 
     # What people ask for.
 

@@ -70,4 +70,4 @@ def remember_traces(recorder: Recorder, listing: Listing) -> None:
         facts = told(
             fine_tuned_by=traces.fine_tuned_by, job_created_at=traces.job_created_at, no_trace_at=no_trace_at
         )
-        recorder.learn(subject, facts, traces.organizations)
+        recorder.merge(subject, facts, traces.organizations)

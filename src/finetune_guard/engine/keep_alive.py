@@ -151,7 +151,7 @@ class KeepAliveSender:
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
         at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
-        self.recorder.note(subject, sent.model, Source.KEEP_ALIVE, at)
+        self.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.recorder.store)

@@ -41,7 +41,7 @@ class Observer:
 
     def saw(self, model: str, subject: Subject, date: bytes | None, now: datetime) -> None:
         """Note an inference; every call of a fine-tuned model pays for this."""
-        self._recorder.note(subject, model, _OBSERVED, self._answered_at(date, now))
+        self._recorder.record(subject, model, _OBSERVED, self._answered_at(date, now))
 
     def observe(
         self,
@@ -68,7 +68,7 @@ class Observer:
             message=error_message(error),
         )
         slug = organization_slug(headers.get("openai-organization"))
-        self._recorder.learn(Subject(slug, credentials), told(refusal=refusal))
+        self._recorder.merge(Subject(slug, credentials), told(refusal=refusal))
         return refusal
 
     def _read(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
@@ -95,7 +95,7 @@ class Observer:
             job = traces_in_jobs(body, at)
             created_at = job.job_created_at or at
             facts = told(fine_tuned_by=at, job_created_at=created_at)
-            self._recorder.learn(subject, facts, job.organizations)
+            self._recorder.merge(subject, facts, job.organizations)
 
     def _note_run(self, subject: Subject, run: PastRun, now: datetime) -> None:
         """Note what a record tells, once for each subject, however often it is looked at.
@@ -120,7 +120,7 @@ class Observer:
         evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=run.at)
         count = sum(each.requests for each in same_day)
         history = History(evidence=evidence, models={run.model: inference}, daily={day: {run.source: count}})
-        self._recorder.learn(subject, history)
+        self._recorder.merge(subject, history)
 
     def _note_traces(self, subject: Subject, traces: Traces) -> None:
         """Note what jobs or models prove, if that is more than was noted before."""
@@ -132,4 +132,4 @@ class Observer:
             self._traced.clear()
         self._traced[subject] = joined
         facts = told(fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at)
-        self._recorder.learn(subject, facts, traces.organizations)
+        self._recorder.merge(subject, facts, traces.organizations)

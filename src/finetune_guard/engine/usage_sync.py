@@ -124,7 +124,7 @@ class Synchronization:
             told = page.history.evidence.model_copy(update=facts)
             read_now.extend(page.history.evidence.usage_read)
             projects = filter(None, map(project_id, page.projects))
-            self.recorder.learn(self.subject, page.history.model_copy(update={"evidence": told}), projects)
+            self.recorder.merge(self.subject, page.history.model_copy(update={"evidence": told}), projects)
             if self.progress is not None:
                 until = min(page.end, page.at)
                 self.progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
@@ -153,7 +153,7 @@ class Synchronization:
         decisive = latest if read.complete else self._decisive(latest, read.end)
         evidence = Evidence(organization=organization, last_inference=decisive, usage_read=spans)
         models = {latest.model: latest} if latest is not None else {}
-        self.recorder.learn(self.subject, History(evidence=evidence, models=models))
+        self.recorder.merge(self.subject, History(evidence=evidence, models=models))
 
     def _decisive(self, last: Inference | None, now: datetime) -> Inference | None:
         """Return ``last`` if it keeps the window open at ``now``.

@@ -49,7 +49,7 @@ class Aliases:
 
     # What answers tell, in this process alone.
 
-    def learn(self, subject: Subject) -> None:
+    def name(self, subject: Subject) -> None:
         """Remember which organization an answer has named for the credentials. Costs no I/O."""
         slug, credentials = subject.organization, subject.credentials
         if slug is not None and self._answered.get(credentials) != slug and self._is_admitted(slug):

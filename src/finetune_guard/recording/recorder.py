@@ -13,19 +13,16 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import Notes, Subject, told
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
-
-_Read = TypeVar("_Read", Evidence, History)
 
 _MOST_READS = 5
 _MOST_ADOPTED = 1_000
@@ -53,21 +50,21 @@ class Recorder:
                 recorder = _recorders[store.place] = Recorder(store)
             return recorder
 
-    def note(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
+    def record(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
         """Note one inference. Costs no I/O and can't fail for a store's sake."""
         if subject is not self._last_named:  # asked here too, since every inference comes by here
             self.name(subject)
-        self._writer.note(subject, (model, source), at)
+        self._writer.record(subject, (model, source), at)
 
-    def learn(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
+    def merge(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
         """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
         self.name(subject)
-        self._writer.learn(subject, told, names)
+        self._writer.merge(subject, told, names)
 
     def name(self, subject: Subject) -> None:
         """Remember in this process which organization the credentials belong to."""
         if subject is not self._last_named:
-            self._aliases.learn(subject)
+            self._aliases.name(subject)
             self._last_named = subject
 
     def adopt(self, placeholder: Credentials, subject: Subject) -> None:
@@ -76,7 +73,7 @@ class Recorder:
             self._adopted.clear()
         self._adopted[subject.credentials] = placeholder
         if subject.organization is not None:
-            self.learn(subject._replace(credentials=placeholder), told())
+            self.merge(subject._replace(credentials=placeholder), told())
 
     def answered(self, credentials: Credentials) -> str | None:
         """Return the slug that an answer has named for the credentials in this process, if one has."""
@@ -100,18 +97,15 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        evidence, unwritten = self._read(self.store.evidence, credentials, Evidence(organization=UNNAMED))
-        for notes in unwritten:
-            evidence = notes.added_to(evidence)
-        return evidence
+        return self._read(lambda name: _of(self.store.evidence(name)), credentials).evidence
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
         """Return what is known without the store: for when it can't be read."""
         name = self._aliases.answered(credentials) or UNNAMED
-        evidence = Evidence(organization=name)
+        known = _of(Evidence(organization=name))
         for notes in self._writer.unwritten((name,), (credentials,)):
-            evidence = notes.added_to(evidence)
-        return evidence
+            known = notes.added_to(known)
+        return known.evidence
 
     def history(self, credentials: Credentials) -> History:
         """Return the history of the credentials' organization, what isn't written yet included.
@@ -119,14 +113,11 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        nothing = History(evidence=Evidence(organization=UNNAMED))
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
-            history, unwritten = self._read(self.store.history, credentials, nothing)
+            history = self._read(self.store.history, credentials)
             if written is not None and written == self._writer.rest(0.0):
                 break
-        for notes in unwritten:
-            history = notes.added_to_history(history)
         return history
 
     @property
@@ -143,14 +134,12 @@ class Recorder:
         """Write everything now; return whether that succeeded within ``timeout`` seconds."""
         return self._writer.flush(timeout)
 
-    def _read(
-        self, read: Callable[[str], _Read], credentials: Credentials, nothing: _Read
-    ) -> tuple[_Read, list[Notes]]:
-        """Read what is kept for the credentials, and what isn't written yet."""
+    def _read(self, read: Callable[[str], History], credentials: Credentials) -> History:
+        """Return what is kept for the credentials, and what isn't written yet."""
         whose = [credentials]
         if credentials in self._adopted:
             whose.append(self._adopted[credentials])
-        merged = nothing
+        found = _of(Evidence(organization=UNNAMED))
         # The notes always come first: what is written in between is then seen twice, not never.
         tried = [self._aliases.answered(credentials) or UNNAMED]
         unwritten = self._writer.unwritten(tried, whose)
@@ -162,16 +151,18 @@ class Recorder:
                 tried.extend(names)
                 unwritten = self._writer.unwritten(tried, whose)
                 # The best name comes last: what is moved to it in between is then found there.
-                found = [read(name) for name in names]
-                merged = found[-1]
-                for kept in found[:-1]:
-                    merged = merged.merged(kept)
-                if _holds_something(merged) or not self._aliases.may_have_moved(credentials, names[-1]):
+                *others, found = [read(name) for name in names]
+                for other in others:
+                    found = found.merged(other)
+                is_empty = found.evidence == Evidence(organization=found.organization)
+                if not is_empty or not self._aliases.may_have_moved(credentials, names[-1]):
                     break
                 before, names = names, self._names_of(whose)
                 if names == before:
                     break
-        return merged, unwritten
+        for notes in unwritten:
+            found = notes.added_to(found)
+        return found
 
     def _names_of(self, whose: Iterable[Credentials]) -> tuple[str, ...]:
         """Return the names that a history may be kept under, those of the first credentials last."""
@@ -192,9 +183,8 @@ class Recorder:
             ) from exc
 
 
-def _holds_something(found: Evidence | History) -> bool:
-    evidence = found.evidence if isinstance(found, History) else found
-    return evidence != Evidence(organization=evidence.organization)
+def _of(evidence: Evidence) -> History:
+    return History(evidence=evidence)
 
 
 _registry_lock = threading.RLock()  # a signal handler that makes a client may come in the middle

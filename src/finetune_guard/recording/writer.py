@@ -9,15 +9,15 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from functools import partial
 
 from finetune_guard import process
-from finetune_guard.domain.history import History
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import Notes, Stream, Subject
-from finetune_guard.recording.pending import MOST_SUBJECTS, Batch, PendingWrites
+from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Notes, PendingWrites, Stream, Subject
 from finetune_guard.stores.base import OutcomeUnknownError, Store
 
 logger = logging.getLogger("finetune_guard")
@@ -50,7 +50,7 @@ class Writer:
         # Re-entrant: a garbage collection inside the lock may finish this very writer.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._backlog = PendingWrites()
+        self._pending = PendingWrites()
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._resting = False
@@ -58,28 +58,22 @@ class Writer:
         self._failures = 0
         self._not_before = 0.0
 
-    def note(self, subject: Subject, stream: Stream, at: datetime) -> None:
+    def record(self, subject: Subject, stream: Stream, at: datetime) -> None:
         """Note one inference; no I/O happens here."""
         with self._lock:
-            notes = self._backlog.pending.get(subject)
-            if notes is None:
-                notes = self._backlog.begin(subject)
-            if notes.add(stream, at, at.date()) or self._thread is None:
+            if self._pending.notes_of(subject).record(stream, at, at.date()) or self._thread is None:
                 self._wake()
 
-    def learn(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
+    def merge(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
         """Note what was told; no I/O happens here."""
-        with self._changed:
-            notes = self._backlog.pending.get(subject)
-            if notes is None:
-                notes = self._backlog.begin(subject)
-            notes.learn(told, names)
+        with self._lock:
+            self._pending.notes_of(subject).merge(told, names)
             self._wake()
 
     @property
     def has_unwritten(self) -> bool:
         """Whether something waits to be written."""
-        return bool(self._backlog) or self._backlog.is_being_written
+        return bool(self._pending)
 
     @property
     def is_failing(self) -> bool:
@@ -89,7 +83,7 @@ class Writer:
     def unwritten(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
         with self._changed:
-            return self._backlog.about(organizations, whose)
+            return self._pending.about(organizations, whose)
 
     def rest(self, timeout: float) -> int | None:
         """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
@@ -99,7 +93,7 @@ class Writer:
         It is None when a write is still under way.
         """
         with self._changed:
-            resting = self._changed.wait_for(lambda: not self._backlog.is_being_written, timeout)
+            resting = self._changed.wait_for(lambda: not self._pending.writing, timeout)
             return self._rounds if resting else None
 
     def flush(self, timeout: float) -> bool:
@@ -108,13 +102,13 @@ class Writer:
         with self._changed:
             if not self.has_unwritten:
                 return True
-            tried_after = self._rounds + self._backlog.is_being_written
+            tried_after = self._rounds + bool(self._pending.writing)
             self._hurry, self._not_before = True, 0.0
             self._wake()
             while self.has_unwritten:
                 if self._thread is None:  # none can be started any more: the interpreter is ending
                     self._round()
-                    return not self._backlog
+                    return not self._pending
                 if self._rounds > tried_after:  # what is still pending was refused, or noted since
                     return not self._failures
                 left = deadline - time.monotonic()
@@ -181,7 +175,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or self._resting or (self._finishing and not self._backlog)):
+            while not (self._ending or self._resting or (self._finishing and not self._pending)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -192,8 +186,8 @@ class Writer:
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
         now = time.monotonic()
-        due = self._backlog.take(lambda *each: self._hurry or self._due_at(*each) <= now)
-        unkept, self._backlog.unkept = self._backlog.unkept, 0
+        due = self._pending.take(lambda *each: self._hurry or self._due_at(*each) <= now)
+        unkept, self._pending.unkept = self._pending.unkept, 0
         self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
@@ -202,7 +196,7 @@ class Writer:
                 self._tell_unkept(unkept)
         finally:
             self._changed.acquire()
-        self._backlog.settle(refused)
+        self._pending.settle(refused)
         self._rounds += 1
         self._changed.notify_all()
 
@@ -211,10 +205,10 @@ class Writer:
         now = time.monotonic()
         waits = [
             0.0 if self._hurry or notes.is_urgent else self._due_at(subject, stream) - now
-            for subject, notes in self._backlog.pending.items()
+            for subject, notes in self._pending.pending.items()
             for stream in notes.tallies or (None,)
         ]
-        if self._backlog.is_doubtful:
+        if self._pending.doubtful:
             waits.append(0.0)
         return max(min(waits), 0.0 if self._hurry else self._not_before - now) if waits else None
 
@@ -259,9 +253,8 @@ class Writer:
     def _write_one(self, batch: Batch) -> None:
         name = self._aliases.write(batch.subject, sorted(batch.notes.names))
         # What is merged comes first: it may be written twice if what follows fails, counts must not be.
-        told = batch.notes.told_of(name)
-        if told is not None:
-            self._store.merge(told)
+        if batch.notes.told is not None:
+            self._store.merge(History(evidence=Evidence(organization=name)).merged(batch.notes.told))
         if batch.again is not None:
             batch.again(name)
         else:
@@ -299,16 +292,14 @@ class Writer:
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-def _end_at_exit() -> None:
-    deadline = time.monotonic() + _EXIT_TIMEOUT
+def _for_all(work: Callable[[Writer], object]) -> None:
     for writer in list(_writers):
-        writer.end(max(0.0, deadline - time.monotonic()))
+        work(writer)
 
 
-def _flush_at_exit() -> None:
+def _at_exit(work: Callable[[Writer, float], object]) -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    for writer in list(_writers):
-        writer.flush(max(0.0, deadline - time.monotonic()))
+    _for_all(lambda writer: work(writer, max(0.0, deadline - time.monotonic())))
 
 
 def _flush_with_child() -> None:
@@ -316,30 +307,15 @@ def _flush_with_child() -> None:
     child, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if child is not None and util is not None and child.parent_process() is not None:
         # Several do no harm, and one that was registered before a fork is not run in the child.
-        util.Finalize(None, _flush_at_exit, exitpriority=0)
-
-
-def _rest_before_fork() -> None:
-    for writer in list(_writers):
-        writer.rest_before_fork()
-
-
-def _resume_in_parent() -> None:
-    for writer in list(_writers):
-        writer.resume()
-
-
-def _reset_in_child() -> None:
-    for writer in list(_writers):
-        writer.reset()
+        util.Finalize(None, _at_exit, (Writer.flush,), exitpriority=0)
 
 
 process.register(
     process.Rank.RECORDING,
     process.Hooks(
-        before_fork=_rest_before_fork,
-        after_fork_in_parent=_resume_in_parent,
-        after_fork_in_child=_reset_in_child,
-        at_exit=_end_at_exit,
+        before_fork=partial(_for_all, Writer.rest_before_fork),
+        after_fork_in_parent=partial(_for_all, Writer.resume),
+        after_fork_in_child=partial(_for_all, Writer.reset),
+        at_exit=partial(_at_exit, Writer.end),
     ),
 )
