@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 _MOST_AT_ONCE = timedelta(days=7)
 _NOISE = timedelta(minutes=1)
-_NOISE_BEHIND = -_NOISE
 _JITTER = timedelta(seconds=5)
 _LONGEST_DATE = 64
 
@@ -56,6 +54,8 @@ class ServerTime:
         self._has_seen_any = False
         self._doubted: tuple[datetime, datetime] | None = None
         """An answer's date that was not believed, and the local time of its arrival."""
+        self._believed = (b"", _EARLIEST, _EARLIEST, _EARLIEST)
+        """The last header that was believed, its date, and between which times it would be again."""
 
     def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
         """Return when a response was given, and learn from its ``Date``.
@@ -64,12 +64,22 @@ class ServerTime:
             date_header: The response's ``Date``; None if it has none.
             now: When it arrived, by the local clock and ``offset``.
         """
-        date = _parsed(date_header[:_LONGEST_DATE]) if date_header is not None else None
+        if type(date_header) is bytes:
+            header, date, earliest, latest = self._believed
+            if header == date_header and earliest <= now <= latest:
+                return date
+        return self._read(date_header, now)
+
+    def _read(self, date_header: str | bytes | None, now: datetime) -> datetime:
+        header = date_header[:_LONGEST_DATE] if date_header is not None else ""
+        date = _parsed(header) if header else None
         if date is None or date < _EARLIEST:
             return now
-        if not _NOISE_BEHIND <= date - now <= _NOISE:
+        if not -_NOISE <= date - now <= _NOISE:
             return self._weighed(date, now - self.offset)
         self._has_seen_any = True
+        if type(header) is bytes:
+            self._believed = header, date, date - _NOISE, date + _NOISE
         return date
 
     def _weighed(self, date: datetime, local: datetime) -> datetime:
@@ -91,7 +101,6 @@ class ServerTime:
         return False
 
 
-@lru_cache(maxsize=16)
 def _parsed(date_header: str | bytes) -> datetime | None:
     text = date_header if isinstance(date_header, str) else date_header.decode("latin-1")
     usual = _IMF_FIXDATE.fullmatch(text)

@@ -248,7 +248,7 @@ async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, conn
     records = []
     handler(records.append)
     failing_inside = way.guarded(base_url=sim.base_url, api_key="sk-test", guard=connect().guard.config)
-    failing_inside._finetune_guard.complain(RuntimeError("no"))
+    failing_inside._finetune_guard.failures.add(RuntimeError("no"))
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     wrong = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from finetune_guard.client.responses import keys_sent
+from finetune_guard.client.responses import keys_sent, picked
 from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -16,6 +16,9 @@ from finetune_guard.domain.organizations import (
     sent_with,
 )
 from finetune_guard.recording.notes import Subject
+
+_ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
+"""The headers of a response that tell whose it is and when it was given."""
 
 _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 128
@@ -52,20 +55,19 @@ class Identities:
         base: str,
         options: Any,
         response: Any,
-        answered: Mapping[bytes, bytes],
         *,
         lasting: bool,
-    ) -> Subject:
-        """Return whom an answer is about; learn from it when it is the first of its kind.
+    ) -> tuple[Subject, bytes | None]:
+        """Return whom an answer is about, and its Date; learn from it when it is the first of its kind.
 
         Args:
             client: Who has sent the request.
             base: Where the request was sent.
             options: The SDK's options of the request.
             response: The response of httpx or httpx2.
-            answered: Those of the response's headers that are looked at.
             lasting: Whether the answer itself is recorded, so that more of it may be written as well.
         """
+        answered = picked(response.headers, _ANSWER_HEADERS)
         organization = answered.get(b"openai-organization")
         if organization is not None and len(organization) > _LONGEST_NAME:
             organization = None
@@ -73,13 +75,13 @@ class Identities:
         named = id(http_client(client)), base, sent, organization, lasting
         subject = self._subjects.get(named)
         if subject is None:
-            slug = organization_slug(_text(organization) if organization is not None else None)
+            slug = organization_slug(_text(organization)) if organization is not None else None
             subject = Subject(slug, _sent_with(sent, base))
             project = answered.get(b"openai-project") if lasting else None
             self._remember(named, subject, client, _planned(client, base, options.headers), project)
         elif self._rewritten and named in self._rewritten:
             self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
-        return subject
+        return subject, answered.get(b"date")
 
     def _remember(
         self,

@@ -84,16 +84,22 @@ class Guarded:
             )
         else:
             decision = guard.authorization.judge(call, credentials, url=url)
-        return guard.admit(call, decision, credentials, self._finetune_guard.complain), taken_over
+        return guard.admit(call, decision, credentials, self._finetune_guard.failures.add), taken_over
+
+    def _guard_failed(self, options: Any, error: openai.APIStatusError) -> None:
+        """Learn from an error of the API; raise what it means if it is for a model whose day has come."""
+        answers = self._finetune_guard.answers
+        gone = answers.failed(self, options, error) if answers is not None else None
+        if gone is not None:
+            raise gone from error
 
     def _guard_admin_key(self) -> str | None:
         return self._finetune_guard.admin_key(self)
 
     def _guard_is_active(self) -> bool:
         client: Any = self
-        return self._finetune_guard.engine is not None and self._finetune_guard.applies_to(
-            self, client.base_url
-        )
+        guard = self._finetune_guard
+        return guard.engine is not None and guard.hosts.include(self, client.base_url)
 
     def _guard_lacks_key(self) -> bool:
         """Whether the key is a function that no request has asked yet: all such would count as one key."""
@@ -114,33 +120,42 @@ class SyncGuarded(Guarded, SyncBase):
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
-        if call is None:
-            return self._guard_send(cast_to, options, *args, **kwargs)
-        flow, taken_over = self._guard_admission(call, options)
-        send = partial(self._guard_send, cast_to, options, *args, **kwargs)
-        return self._guard_drive(flow, taken_over, send)
+        if call is not None:
+            flow, taken_over = self._guard_admission(call, options)
+            send = partial(self._guard_send, cast_to, options, *args, **kwargs)
+            return self._guard_drive(flow, taken_over, send)
+        try:  # as in _guard_send, which would take longer
+            return super().request(cast_to, options, *args, **kwargs)
+        except openai.APIStatusError as error:
+            self._guard_failed(options, error)
+            raise
 
     def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Do what the SDK does, and learn from an error."""
         try:
             return super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            gone = self._finetune_guard.failed(self, options, error)
-            if gone is None:
-                raise
-            raise gone from error
+            self._guard_failed(options, error)
+            raise
 
     def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
+        answers = guard.answers
+        if answers is None:
+            return super()._process_response(**given)
         if given["cast_to"] is Reply:
-            subject = guard.identify(self, given["options"], given["response"])
+            subject = answers.identify(self, given["options"], given["response"])
             return reply_from(given["response"], subject, guard.engine.decider)
         try:
             value = super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            guard.observe(self, given, None)
+            answers.observe(self, given, None)
+            if guard.runs_background:
+                guard.use(self)
             raise
-        guard.observe(self, given, value)
+        answers.observe(self, given, value)
+        if guard.runs_background:
+            guard.use(self)
         return value
 
     def close(self) -> None:
@@ -197,33 +212,42 @@ class AsyncGuarded(Guarded, AsyncBase):
     async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
-        if call is None:
-            return await self._guard_send(cast_to, options, *args, **kwargs)
-        flow, taken_over = self._guard_admission(call, options)
-        send = partial(self._guard_send, cast_to, options, *args, **kwargs)
-        return await self._guard_drive(flow, taken_over, send)
+        if call is not None:
+            flow, taken_over = self._guard_admission(call, options)
+            send = partial(self._guard_send, cast_to, options, *args, **kwargs)
+            return await self._guard_drive(flow, taken_over, send)
+        try:  # as in _guard_send, which would take longer
+            return await super().request(cast_to, options, *args, **kwargs)
+        except openai.APIStatusError as error:
+            self._guard_failed(options, error)
+            raise
 
     async def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         """Do what the SDK does, and learn from an error."""
         try:
             return await super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            gone = self._finetune_guard.failed(self, options, error)
-            if gone is None:
-                raise
-            raise gone from error
+            self._guard_failed(options, error)
+            raise
 
     async def _process_response(self, **given: Any) -> Any:
         guard = self._finetune_guard
+        answers = guard.answers
+        if answers is None:
+            return await super()._process_response(**given)
         if given["cast_to"] is Reply:
-            subject = guard.identify(self, given["options"], given["response"])
+            subject = answers.identify(self, given["options"], given["response"])
             return reply_from(given["response"], subject, guard.engine.decider)
         try:
             value = await super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            guard.observe(self, given, None)
+            answers.observe(self, given, None)
+            if guard.runs_background:
+                guard.use(self)
             raise
-        guard.observe(self, given, value)
+        answers.observe(self, given, value)
+        if guard.runs_background:
+            guard.use(self)
         return value
 
     async def close(self) -> None:

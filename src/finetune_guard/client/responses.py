@@ -8,9 +8,6 @@ from typing import Any
 from finetune_guard.domain.organizations import tells_whose
 from finetune_guard.openai_api.completions import completing_model, fields_of, model_in
 
-ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
-"""The headers of a response that tell whose it is and when it was given."""
-
 _CONTENT_TYPE = frozenset((b"content-type",))
 
 
@@ -56,7 +53,10 @@ def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
     One that came several times stands there several times; both libraries join the values by commas. Of
     what only stands in for such headers, as in a program's tests, a mapping is read and all else is empty.
     """
-    entries = getattr(headers, "_list", None)
+    try:
+        entries = headers._list  # noqa: SLF001 -- the same in both libraries
+    except AttributeError:
+        entries = None
     if type(entries) is list:
         return entries
     if not isinstance(headers, Mapping):

@@ -1,12 +1,43 @@
-"""Where a request goes."""
+"""Where a client's requests go, and whether the policy holds there."""
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from finetune_guard.client.log import log
+from finetune_guard.client.sdk_compat import base_url, is_azure
+from finetune_guard.domain.hosts import base_of, port_of
 from finetune_guard.openai_api.requests import root_path
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
+
+
+class Url(Protocol):
+    """The part of an httpx or httpx2 URL that is looked at."""
+
+    @property
+    def scheme(self) -> str:
+        """``https`` or ``http``."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The name or address."""
+        ...
+
+    @property
+    def port(self) -> int | None:
+        """The port, when it isn't the scheme's own."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path of the API's root."""
+        ...
 
 
 def own_url(client: Any, url: str) -> Any:
@@ -24,3 +55,44 @@ def own_url(client: Any, url: str) -> Any:
         )
     except ValueError:
         return SimpleNamespace(scheme="", host="", port=None, path="")
+
+
+def base_at(client: Any, url: str) -> str:
+    """Return where the API is that a request of ``client`` to ``url`` goes to, as ``base_of`` does."""
+    own = own_url(client, url)
+    return base_of(own.scheme, own.host, own.port, own.path)
+
+
+class GuardedHosts:
+    """The hosts that the policy holds for, by the policy and the configuration."""
+
+    def __init__(self, config: GuardConfig) -> None:
+        self._config = config
+        self._told_inactive = False
+        self._last_base: tuple[object, type[object], str | None] | None = None  # a URL object never changes
+
+    def include(self, client: object, url: Url) -> bool:
+        """Whether the policy holds for calls of ``client`` to ``url``."""
+        return self._config.guards(url.host, port_of(url.scheme, url.port)) and not is_azure(client)
+
+    def guarded_base(self, client: Any, url: str) -> str | None:
+        """Return what ``base_at`` does; None where the policy doesn't hold."""
+        if "://" in url:
+            return base_at(client, url) if self.include(client, own_url(client, url)) else None
+        base, last = base_url(client), self._last_base
+        if last is not None and last[0] is base and last[1] is type(client):
+            return last[2]
+        guarded = base_at(client, url) if self.include(client, client.base_url) else None
+        self._last_base = base, type(client), guarded
+        return guarded
+
+    def tell_inactive(self, client: Any, url: str) -> None:
+        """Log once that a fine-tuned model was called where the policy doesn't hold."""
+        if self._config.enabled and not self._told_inactive:
+            self._told_inactive = True
+            log(
+                logging.INFO,
+                "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
+                "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
+                own_url(client, url).host,
+            )

@@ -42,6 +42,7 @@ class Decider:
         self._clock = config.clock
         self._recorder = recorder
         self._server_time = ServerTime()
+        self.answered_at = self._server_time.answered_at
         self._complained: set[str] = set()
 
     def now(self) -> datetime:
@@ -56,10 +57,6 @@ class Decider:
                 "clock", "The configured clock fails; the machine's time is used instead: %r", error
             )
             return system_clock() + offset
-
-    def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
-        """Return when a response was given that arrived ``now``, and learn from its ``Date``."""
-        return self._server_time.answered_at(date_header, now)
 
     def decide(self, credentials: Credentials) -> Eligibility:
         """Return the eligibility by what is known now."""

@@ -74,10 +74,6 @@ class Guard:
             config, self.decider, self._identification, self._usage, self.ends, sender=self._sender
         )
 
-    def applies_to(self, host: str, port: int | None) -> bool:
-        """Whether the policy holds behind ``host``."""
-        return self.config.guards(host, port)
-
     # What is remembered after a call.
 
     def identified(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
@@ -97,7 +93,7 @@ class Guard:
     def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
         now = self.decider.now()
-        self._observer.saw(model, subject, date, now)
+        self.recorder.record(subject, model, Source.OBSERVED, self.decider.answered_at(date, now))
         return self.ends.in_use(model, now)
 
     def observe(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import openai
 from typing_extensions import assert_never
 
-from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source
+from finetune_guard.domain.history import Evidence, History, Inference, Refusal
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
@@ -19,7 +19,6 @@ from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 
 _MOST_REMEMBERED = 1_000
-_OBSERVED = Source.OBSERVED
 
 
 class Observer:
@@ -38,10 +37,6 @@ class Observer:
         self._window = window
         self._traced: dict[Subject, Traces] = {}
         self._runs: dict[tuple[Subject, str], PastRun] = {}
-
-    def saw(self, model: str, subject: Subject, date: bytes | None, now: datetime) -> None:
-        """Note an inference; every call of a fine-tuned model pays for this."""
-        self._recorder.record(subject, model, _OBSERVED, self._answered_at(date, now))
 
     def observe(
         self,

@@ -1,0 +1,149 @@
+"""What the answers that a client gets tell: noted for the history, and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from finetune_guard.client.identities import Identities
+from finetune_guard.client.log import FailureLog
+from finetune_guard.client.responses import body_if_read, model_shown
+from finetune_guard.client.streams import STREAMS, watch
+from finetune_guard.client.urls import GuardedHosts, base_at
+from finetune_guard.client.warn import warn_caller
+from finetune_guard.domain.errors import FineTunedModelShutDownError
+from finetune_guard.openai_api.completions import StreamedCompletion, ended_response, is_of_base_model
+from finetune_guard.openai_api.requests import (
+    Call,
+    InferenceCall,
+    JobCreation,
+    RecordKind,
+    RecordsCall,
+    RequestOptions,
+    classify,
+)
+from finetune_guard.recording.notes import Subject
+
+if TYPE_CHECKING:
+    from finetune_guard.engine.guard import Guard
+
+_STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
+
+
+class Answers:
+    """Sees what a client and its copies are answered. No method fails for a part of ours."""
+
+    def __init__(
+        self, engine: Guard, hosts: GuardedHosts, identities: Identities, failures: FailureLog
+    ) -> None:
+        self._engine = engine
+        self._hosts = hosts
+        self._identities = identities
+        self._failures = failures
+
+    def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
+        """Note what a successful call tells, and warn about its model if that is due.
+
+        A body that the SDK hasn't read is not read here either.
+
+        Args:
+            client: Who has made the call.
+            given: What the SDK's ``_process_response`` was given.
+            value: What the SDK made of the response, and the program gets; None where it failed.
+        """
+        try:
+            if is_of_base_model(value):
+                return
+            options, response = given["options"], given["response"]
+            call = classify(options)
+            if call is None:
+                return
+            if isinstance(value, STREAMS):
+                self._watch(client, options, response, value, call)
+            elif type(call) is InferenceCall:
+                model = model_shown(value, response, call.model)
+                if model is not None:
+                    self._saw(client, options, response, model)
+            elif isinstance(call, (JobCreation, RecordsCall)) and not _is_stored_base(call, value, response):
+                self._read(client, options, response, call, partial(body_if_read, response))
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self._failures.add(error)
+
+    def failed(
+        self, client: Any, options: RequestOptions, error: openai.APIStatusError
+    ) -> FineTunedModelShutDownError | None:
+        """Learn whom an error was given to; return what it means if it is for a model whose day has come."""
+        try:
+            if self._hosts.guarded_base(client, options.url) is None:
+                return None
+            self.identify(client, options, error.response)
+            call = classify(options)
+            called = call.model if isinstance(call, InferenceCall) else None
+            if isinstance(error, openai.NotFoundError) and called is not None:
+                return self._engine.gone(error, called)
+        except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
+            self._failures.add(failure)
+        return None
+
+    def identify(self, client: Any, options: RequestOptions, response: Any) -> Subject:
+        """Return whom any answer of a guarded host is about, errors included, and remember it."""
+        base = base_at(client, options.url)
+        subject, _ = self._identities.subject(client, base, options, response, lasting=False)
+        self._engine.recorder.name(subject)
+        return subject
+
+    def _watch(self, client: Any, options: RequestOptions, response: Any, stream: object, call: Call) -> None:
+        """Note what a stream tells once it does; where the guard has nothing to do it stays as it is."""
+        if self._hosts.guarded_base(client, options.url) is None:
+            return
+        found = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
+
+        def look(event: object) -> bool:
+            try:
+                if isinstance(call, RecordsCall):
+                    stored = ended_response(event)
+                    if stored is not None:
+                        self._read(client, options, response, call, lambda: stored)
+                    return stored is not None
+                model = found.model_in(event)
+                if model is not None:
+                    self._saw(client, options, response, model)
+            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+                self._failures.add(error)
+            return found.is_over
+
+        watch(stream, look)
+
+    def _saw(self, client: Any, options: RequestOptions, response: Any, model: str) -> None:
+        base = self._hosts.guarded_base(client, options.url)
+        if base is None:
+            self._hosts.tell_inactive(client, options.url)
+            return
+        subject, date = self._identities.subject(client, base, options, response, lasting=True)
+        warning = self._engine.saw(model, subject, date)
+        if warning is not None:
+            warn_caller(warning)
+
+    def _read(
+        self,
+        client: Any,
+        options: RequestOptions,
+        response: Any,
+        call: JobCreation | RecordsCall,
+        body: Callable[[], object],
+    ) -> None:
+        base = self._hosts.guarded_base(client, options.url)
+        if base is None:
+            self._hosts.tell_inactive(client, options.url)
+            return
+        lasting = isinstance(call, JobCreation)
+        subject, date = self._identities.subject(client, base, options, response, lasting=lasting)
+        self._engine.observe(call, subject, date, body)
+
+
+def _is_stored_base(call: Call, value: object, response: Any) -> bool:
+    """Whether a stored response was looked at that no fine-tuned model has given."""
+    return call == _STORED_RESPONSE and model_shown(value, response, None) is None
