@@ -1,4 +1,4 @@
-"""All checks of the project; ``uv run nox`` runs them, ``uv run nox --list`` names them.
+"""The checks of the project: ``uv run nox`` runs those of every change, and ``.ci/run`` all of them.
 
 The tests run against the built wheel, so that what is published is what was tested.
 """
@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 import nox
@@ -25,6 +26,9 @@ nox.options.error_on_missing_interpreters = (
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 MAIN_PYTHON = "3.11"
 OLDEST_PYTHON = PYTHONS[0]
+PRESENT_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+nox.options.sessions = ("lint", "typing", "coverage", f"tests-{PRESENT_PYTHON}")
+
 OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
 """Releases of the SDK besides the oldest, which ``lowest`` tests, and the locked one, as in ``tests``."""
 
@@ -66,8 +70,8 @@ FRAMEWORKS = (
 PURE_TESTS = ("tests/domain", "tests/openai_api", "tests/recording", "tests/rules")
 """The tests that reach every branch of the modules that decide."""
 
-MATRIX_EFFORT = "0.25"
-"""The share of random examples that are tried in all sessions but one; what differs there is not chance."""
+MATRIX_TESTS = "not slow or matrix"
+"""The tests that run on every Python and with every release of the dependencies."""
 
 
 def _switch_pyenv_on() -> None:
@@ -110,11 +114,18 @@ def _install_locked(session: nox.Session, *groups: str, editable: bool = False) 
         session.install("--no-deps", "--reinstall-package=finetune-guard", _wheel())
 
 
-def _pytest(session: nox.Session, *arguments: str, effort: str = MATRIX_EFFORT) -> None:
-    """Run two tests on each core, since half of one is waiting; posargs replace ``arguments``."""
+def _pytest(session: nox.Session, *arguments: str, marks: str = MATRIX_TESTS, effort: str = "0.25") -> None:
+    """Run the tests with these marks, two on each core, since half of one is waiting.
+
+    Args:
+        session: Where they run.
+        arguments: What pytest is given; posargs replace it.
+        marks: An expression of marks; "" takes every test.
+        effort: The share of random examples that are tried. What differs between sessions is not chance.
+    """
     workers = str(2 * (os.cpu_count() or 1))
     session.run(
-        *("pytest", "-n", workers, "--timeout=300"),
+        *("pytest", "-n", workers, "--timeout=300", "-m", marks),
         *(session.posargs or arguments),
         env={"TEST_EFFORT": effort},
     )
@@ -148,9 +159,12 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run all tests with the locked dependencies."""
+    """Run the tests with the locked dependencies; on the present Python the slow ones, too."""
     _install_locked(session, "test")
-    _pytest(session, effort="1" if session.python == MAIN_PYTHON else MATRIX_EFFORT)
+    if session.python == PRESENT_PYTHON:
+        _pytest(session, marks="", effort="1")
+    else:
+        _pytest(session)
 
 
 @nox.session(python=OLDEST_PYTHON)
@@ -188,7 +202,7 @@ def integrations(session: nox.Session) -> None:
     """Run other people's frameworks and tracers on our clients, with a release of openai that suits all."""
     _install_locked(session, "test")
     session.install("--upgrade", *FRAMEWORKS)
-    _pytest(session, "tests/integrations")
+    _pytest(session, "tests/integrations", marks="")
 
 
 def _version(session: nox.Session, package: str) -> str:

@@ -23,6 +23,18 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
+STARTS_A_PROCESS = {"begin", "locked", "run_example", "run_program", "start", "tls_server"}
+"""The fixtures that start a process, or let a test start one."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow what uses such a fixture."""
+    for item in items:
+        if not STARTS_A_PROCESS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"

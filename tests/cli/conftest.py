@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timezone
-from pathlib import Path
 
 import openai
 import pytest
@@ -21,13 +20,6 @@ from tests.support.constants import BASE
 # Older releases of click would mix what goes to stderr into stdout.
 MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
 RUNNER = CliRunner(**MIXED)
-
-
-def pytest_collection_modifyitems(items):
-    """Mark as slow whatever starts a process of its own."""
-    for item in items:
-        if "start" in getattr(item, "fixturenames", ()) and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
