@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from stage import AGAIN, BARE, GUARDED, KEYS, Stage
 
 from finetune_guard import GuardConfig
-from server import ANSWER, BODY, CHUNKS
+from server import answer, body, chunks
 from table import Row
 
 MESSAGES = [{"role": "user", "content": "Where is my parcel 4711?"}]
@@ -108,12 +108,16 @@ def is_as_sent(number: int, outcome: Any) -> bool:
     """Whether a call gave back what the server had sent, in the type that a bare client gives."""
     if number % 10 == _RAW:
         response = outcome.http_response
-        as_sent = response.status_code == 200 and response.content == BODY
-        return as_sent and is_as_sent(0, outcome.parse())
+        as_sent = response.status_code == 200 and response.content == body(model(number))
+        return as_sent and _is_answer(number, outcome.parse())
     if number % 10 == _STREAM:
         typed = all(type(chunk) is ChatCompletionChunk for chunk in outcome)
-        return typed and [chunk.to_dict() for chunk in outcome] == CHUNKS
-    return type(outcome) is ChatCompletion and outcome.to_dict() == ANSWER
+        return typed and [chunk.to_dict() for chunk in outcome] == chunks(model(number))
+    return _is_answer(number, outcome)
+
+
+def _is_answer(number: int, outcome: Any) -> bool:
+    return type(outcome) is ChatCompletion and outcome.to_dict() == answer(model(number))
 
 
 def ask(client: Any, number: int) -> Any:

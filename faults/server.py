@@ -1,4 +1,4 @@
-"""A fast HTTP server in a process of its own that gives every chat completion the same answer.
+"""A fast HTTP server in a process of its own that gives every chat completion of a model the same answer.
 
 ``python faults/server.py`` prints its port and serves until its input ends. The answer's headers are those
 that a history is made of: the time and the organization. It counts what it has answered, by API key:
@@ -9,49 +9,60 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 
 from typing_extensions import Self
 
 ORGANIZATION = "acme-28gund"
 
-ANSWER = {
-    "id": "chatcmpl-AbC123xY",
-    "object": "chat.completion",
-    "created": 1763812800,
-    "model": "gpt-4o-mini-2024-07-18",
-    "choices": [
-        {
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": "IdempotencyKey 4711 is on its way.",
-                "refusal": None,
-            },
-            "logprobs": None,
-            "finish_reason": "stop",
-        }
-    ],
-    "usage": {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20},
-}
-BODY = json.dumps(ANSWER).encode()
+_MODEL = re.compile(rb'"model": ?"([^"]+)"')
 
-CHUNKS = [
-    {
+
+def answer(model: str) -> dict[str, object]:
+    """Return the completion that every call of ``model`` gets."""
+    message = {"role": "assistant", "content": "Parcel 4711 is on its way.", "refusal": None}
+    return {
         "id": "chatcmpl-AbC123xY",
-        "object": "chat.completion.chunk",
+        "object": "chat.completion",
         "created": 1763812800,
-        "model": "gpt-4o-mini-2024-07-18",
-        "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}],
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20},
     }
-    for word in ("IdempotencyKey", " 4711", " is on", " its way.")
-]
-STREAM = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in CHUNKS) + b"data: [DONE]\n\n"
+
+
+def chunks(model: str) -> list[dict[str, object]]:
+    """Return the chunks that every stream of ``model`` gets."""
+    return [
+        {
+            "id": "chatcmpl-AbC123xY",
+            "object": "chat.completion.chunk",
+            "created": 1763812800,
+            "model": model,
+            "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}],
+        }
+        for word in ("Parcel", " 4711", " is on", " its way.")
+    ]
+
+
+@cache
+def body(model: str) -> bytes:
+    """Return the body of a completion of ``model``."""
+    return json.dumps(answer(model)).encode()
+
+
+@cache
+def stream(model: str) -> bytes:
+    """Return the body of a stream of ``model``."""
+    events = (b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks(model))
+    return b"".join(events) + b"data: [DONE]\n\n"
 
 
 class Connection(asyncio.Protocol):
@@ -82,23 +93,25 @@ class Connection(asyncio.Protocol):
             body, self._received = rest[:length], rest[length:]
             self._answer(method_and_path, headers, body)
 
-    def _answer(self, method_and_path: str, headers: dict[str, str], body: bytes) -> None:
+    def _answer(self, method_and_path: str, headers: dict[str, str], asked: bytes) -> None:
         path = method_and_path.split(" ")[1]
-        kind, answer = "application/json", BODY
+        found = _MODEL.search(asked)
+        model = found[1].decode() if found is not None else ""
+        kind, content = "application/json", body(model)
         if path.startswith("/answered/"):
-            answer = json.dumps(self._answered[path.removeprefix("/answered/")]).encode()
-        elif b'"stream":true' in body or b'"stream": true' in body:
-            kind, answer = "text/event-stream", STREAM
+            content = json.dumps(self._answered[path.removeprefix("/answered/")]).encode()
+        elif b'"stream":true' in asked or b'"stream": true' in asked:
+            kind, content = "text/event-stream", stream(model)
         closing = headers.get("connection", "").lower() == "close"
         head = (
             f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {kind}\r\n"
             f"openai-organization: {ORGANIZATION}\r\nopenai-project: proj_Ab12Cd34Ef56Gh78\r\n"
-            f"x-request-id: req_0123456789abcdef\r\nContent-Length: {len(answer)}\r\n"
+            f"x-request-id: req_0123456789abcdef\r\nContent-Length: {len(content)}\r\n"
             f"{'Connection: close' if closing else 'Connection: keep-alive'}\r\n\r\n"
         )
         if path.startswith("/v1/"):
             self._answered[headers.get("authorization", "").removeprefix("Bearer ")] += 1
-        self._transport.write(head.encode() + answer)
+        self._transport.write(head.encode() + content)
         if closing:
             self._transport.close()
 
