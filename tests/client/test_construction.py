@@ -107,22 +107,24 @@ def test_request_shows_the_sdks_signature(half):
 
 
 @NAMES
-def test_the_stub_has_the_newest_constructors_parameters(name):
+@pytest.mark.parametrize("method", ["__init__", "copy"])
+def test_the_stub_has_the_newest_parameters(name, method):
     """Type checkers see the parameters of the newest release, and ``guard``."""
     if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
         pytest.skip("the stub describes a newer release of openai")
     stub = Path(finetune_guard.__file__).with_name("client") / "classes.pyi"
-    (constructor,) = (
-        method
+    (function,) = (
+        each
         for cls in ast.parse(stub.read_text(encoding="utf-8")).body
         if isinstance(cls, ast.ClassDef) and cls.name == name
-        for method in cls.body
-        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        for each in cls.body
+        if isinstance(each, ast.FunctionDef) and each.name == method
     )
-    stated = {argument.arg: ast.unparse(argument.annotation) for argument in constructor.args.kwonlyargs}
+    stated = {argument.arg: ast.unparse(argument.annotation) for argument in function.args.kwonlyargs}
     assert "GuardConfig | None" == stated.pop("guard")
-    parameters = inspect.signature(getattr(openai, name)).parameters
-    assert {name: parameter.annotation for name, parameter in parameters.items()} == stated
+    parameters = inspect.signature(getattr(getattr(openai, name), method)).parameters
+    expected = {name: parameter.annotation for name, parameter in parameters.items() if name != "self"}
+    assert expected == stated
 
 
 @BOTH

@@ -85,7 +85,9 @@ assert_type(
 with client as entered:
     assert_type(entered, OpenAI)
 assert_type(client.with_options(timeout=1.0), OpenAI)
-assert_type(client.copy(max_retries=2), OpenAI)
+assert_type(client.copy(max_retries=2, guard=GuardConfig()), OpenAI)
+client.with_options(guard=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+client.copy(max_tries=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 # The guard of a client.
 assert_type(client.guard.active, bool)
@@ -118,7 +120,7 @@ async def use_async_client() -> None:
     assert_type(await async_client.guard.sync(), UsageSync)
     assert_type(await async_client.guard.models(), Inventory)
     assert_type(await async_client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
-    assert_type(async_client.with_options(timeout=1.0), AsyncOpenAI)
+    assert_type(async_client.with_options(timeout=1.0, guard=GuardConfig()), AsyncOpenAI)
 
 
 # A guarded client that existed already has the type of ours, and with it the guard.
@@ -136,7 +138,7 @@ azure_of_the_sdk: openai.AzureOpenAI = azure
 azure_of_ours: OpenAI = azure
 async_azure_of_ours: AsyncOpenAI = AsyncAzureOpenAI()
 assert_type(azure.guard.active, bool)
-assert_type(azure.with_options(timeout=1.0), AzureOpenAI)
+assert_type(azure.with_options(api_version="2024-10-21", guard=GuardConfig()), AzureOpenAI)
 
 # Configuration.
 GuardConfig(

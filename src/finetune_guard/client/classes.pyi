@@ -10,6 +10,7 @@ import openai
 from openai import NotGiven, Timeout
 from openai._client import DataResidency, WorkloadIdentity, X509WorkloadIdentity, _Provider
 from openai.lib.azure import AsyncAzureADTokenProvider, AzureADTokenProvider
+from typing_extensions import Self
 
 from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
 from finetune_guard.config import GuardConfig
@@ -37,6 +38,31 @@ class OpenAI(openai.OpenAI):
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
     ) -> None: ...
+    def copy(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], str] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        provider: _Provider | None | NotGiven = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        http_client: httpx2.Client | None = ...,
+        max_retries: int | NotGiven = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        set_default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        set_default_query: Mapping[str, object] | None = ...,
+        _enforce_credentials: bool | None = ...,
+        _extra_kwargs: Mapping[str, Any] = ...,
+    ) -> Self: ...
+    with_options = copy
     @property
     def guard(self) -> ClientGuard: ...
 
@@ -63,6 +89,31 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
     ) -> None: ...
+    def copy(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], Awaitable[str]] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        provider: _Provider | None | NotGiven = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        http_client: httpx2.AsyncClient | None = ...,
+        max_retries: int | NotGiven = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        set_default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        set_default_query: Mapping[str, object] | None = ...,
+        _enforce_credentials: bool | None = ...,
+        _extra_kwargs: Mapping[str, Any] = ...,
+    ) -> Self: ...
+    with_options = copy
     @property
     def guard(self) -> AsyncClientGuard: ...
 
@@ -92,6 +143,34 @@ class AzureOpenAI(OpenAI, openai.AzureOpenAI):
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
     ) -> None: ...
+    def copy(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], str] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        provider: _Provider | None | NotGiven = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        api_version: str | None = ...,
+        azure_ad_token: str | None = ...,
+        azure_ad_token_provider: AzureADTokenProvider | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        http_client: httpx2.Client | None = ...,
+        max_retries: int | NotGiven = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        set_default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        set_default_query: Mapping[str, object] | None = ...,
+        _enforce_credentials: bool | None = ...,
+        _extra_kwargs: Mapping[str, Any] = ...,
+    ) -> Self: ...
+    with_options = copy
 
 class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
     def __init__(
@@ -119,6 +198,34 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
     ) -> None: ...
+    def copy(
+        self,
+        *,
+        guard: GuardConfig | None = ...,
+        api_key: str | Callable[[], Awaitable[str]] | None = ...,
+        admin_api_key: str | None = ...,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = ...,
+        provider: _Provider | None | NotGiven = ...,
+        organization: str | None = ...,
+        project: str | None = ...,
+        webhook_secret: str | None = ...,
+        websocket_base_url: str | httpx2.URL | None = ...,
+        api_version: str | None = ...,
+        azure_ad_token: str | None = ...,
+        azure_ad_token_provider: AsyncAzureADTokenProvider | None = ...,
+        base_url: str | httpx2.URL | None | NotGiven = ...,
+        data_residency: DataResidency | None = ...,
+        timeout: float | Timeout | None | NotGiven = ...,
+        http_client: httpx2.AsyncClient | None = ...,
+        max_retries: int | NotGiven = ...,
+        default_headers: Mapping[str, str] | None = ...,
+        set_default_headers: Mapping[str, str] | None = ...,
+        default_query: Mapping[str, object] | None = ...,
+        set_default_query: Mapping[str, object] | None = ...,
+        _enforce_credentials: bool | None = ...,
+        _extra_kwargs: Mapping[str, Any] = ...,
+    ) -> Self: ...
+    with_options = copy
 
 Client = OpenAI
 AsyncClient = AsyncOpenAI
