@@ -153,7 +153,7 @@ def coverage(session: nox.Session) -> None:
     """Hold the branch coverage of the modules that decide at 100 %, by the tests of those floors alone."""
     _install_locked(session, "test", editable=True)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q", *PURE_TESTS)
+    session.run("coverage", "run", "-m", "pytest", "-q", "-n0", *PURE_TESTS)
     session.run("coverage", "report")
 
 

@@ -23,7 +23,7 @@ settings.register_profile(
 settings.load_profile("untimed")
 
 
-STARTS_A_PROCESS = {"begin", "locked", "run_example", "run_program", "start", "tls_server"}
+STARTS_A_PROCESS = {"begin", "helped", "locked", "run_example", "run_program", "start", "tls_server"}
 """The fixtures that start a process, or let a test start one."""
 
 

@@ -99,6 +99,7 @@ assert before is finetune_guard.guard and callable(before), before
 """
 
 
+@pytest.mark.slow
 def test_no_module_takes_a_public_names_place():
     """What is imported as late as it is needed leaves the names that a program may use as they are."""
     subprocess.run([sys.executable, "-c", USED], check=True)

@@ -297,10 +297,10 @@ PROGRAM = """
 
 
 @pytest.fixture
-def run(sim, tmp_path):
+def run_program(sim, tmp_path):
     """Runs a program of its own against the simulated API; returns its exit code, stdout and stderr."""
 
-    def run_program(text):
+    def run_text(text):
         environment = {**os.environ, **simulator_environment(sim, tmp_path / "history")}
         program = textwrap.dedent(PROGRAM) + textwrap.dedent(text)
         ran = subprocess.run(
@@ -313,12 +313,12 @@ def run(sim, tmp_path):
         )
         return ran.returncode, ran.stdout, ran.stderr
 
-    return run_program
+    return run_text
 
 
-def test_a_program_ends_while_it_sleeps(run, clock, model, posts):
+def test_a_program_ends_while_it_sleeps(run_program, clock, model, posts):
     """A program that ends without closing its client ends as ever: exit code 0, nothing said."""
-    assert (0, "1\n", "") == run(
+    assert (0, "1\n", "") == run_program(
         """
         client.files.list()
         until(lambda: all(each.next_at for each in client._finetune_guard.background._checks.values()))
@@ -327,10 +327,10 @@ def test_a_program_ends_while_it_sleeps(run, clock, model, posts):
     )
 
 
-def test_a_program_ends_while_it_sends(run, sim, model, posts):
+def test_a_program_ends_while_it_sends(run_program, sim, model, posts):
     """It doesn't wait for an answer that takes long, and doesn't crash over it."""
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
-    assert (0, "ending\n", "") == run(
+    assert (0, "ending\n", "") == run_program(
         """
         client.files.list()
         assert sending.wait(60)
@@ -340,9 +340,9 @@ def test_a_program_ends_while_it_sends(run, sim, model, posts):
     assert 0 == posts(CHAT)
 
 
-def test_a_program_that_is_told_to_stop_while_it_sleeps(run):
+def test_a_program_that_is_told_to_stop_while_it_sleeps(run_program):
     """Ctrl-C ends a program as it does without us."""
-    code, _, err = run(
+    code, _, err = run_program(
         """
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
@@ -356,10 +356,10 @@ def test_a_program_that_is_told_to_stop_while_it_sleeps(run):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
-def test_a_forked_child_begins_with_its_own_first_use(run, sim, model, moment):
+def test_a_forked_child_begins_with_its_own_first_use(run_program, sim, model, moment):
     """A child has none of its parent's; it gets its own when it uses the client, and ends quietly."""
     sim.fault(Fault(path="/v1/chat/completions", delay=1))
-    code, out, err = run(
+    code, out, err = run_program(
         """
         import json, warnings
         from finetune_guard.client.background import thread as background_thread

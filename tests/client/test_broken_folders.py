@@ -173,6 +173,7 @@ def infer_in_child(client, model, folder, limit, results):
         raise
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 @pytest.mark.parametrize("limit", [fill_the_disk, lose_the_right_to_write], ids=lambda limit: limit.__name__)

@@ -296,6 +296,7 @@ async def test_pages_that_lead_nowhere_end(client, sim, cursor):
     assert served(sim).count(("GET", JOBS)) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["memory", "disk"])
 async def test_ten_thousand_models(client, connect, sim, tmp_path, place):
     """An organization with ten thousand models gets them all, in seconds at the most."""

@@ -167,11 +167,12 @@ def test_existing_client_is_guarded_and_azures_is_not(run_example, model):
     assert "finetune-guard is inactive for this AzureOpenAI" in finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["testing_your_code.py"])
 def test_testing_your_code_is_a_test_suite(name, tmp_path):
     """The example of a test-suite passes without a key, and without this test's environment."""
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name)],
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(EXAMPLES / name)],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
         capture_output=True,

@@ -81,6 +81,7 @@ def test_first_program_says_what_can_be_done(lapsed, capsys):
     assert "POST /v1/fine_tuning/jobs" not in [f"{call.method} {call.path}" for call in lapsed.calls]
 
 
+@pytest.mark.slow
 def test_third_program_brings_the_fixtures(tmp_path):
     """The line for conftest.py is all that a test-suite needs."""
     (tmp_path / "conftest.py").write_text(blocks("python")[2], encoding="utf-8")
@@ -111,6 +112,7 @@ def test_commands_do_all_set_up():
     assert '"nox' in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndev = [")[2]
 
 
+@pytest.mark.slow
 def test_demo_tells_its_story():
     """The demo ends well, without a key and without network."""
     finished = command("demo")

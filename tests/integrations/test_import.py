@@ -18,6 +18,7 @@ def run(program):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_import_brings_nothing_costly():
     """The import takes little more time than the SDK's own: what is used later is imported later."""
     loaded = run(
@@ -27,6 +28,7 @@ def test_import_brings_nothing_costly():
     assert set(loaded).isdisjoint(COSTLY)
 
 
+@pytest.mark.slow
 def test_import_leaves_the_sdk_as_it_was():
     """No class, function or module-level setting of the SDK changes by importing the package."""
     names = "[(name, id(value)) for module in (openai, base) for name, value in vars(module).items()]"
@@ -42,6 +44,7 @@ def test_import_leaves_the_sdk_as_it_was():
     assert changed == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program", ["from finetune_guard import *", "from finetune_guard import GuardConfig"]
 )

@@ -327,6 +327,7 @@ def test_many_callers_at_once(sim, client, model):
     assert [served.status for served in sim.calls] == [200] * 40
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground(interruption):
@@ -353,6 +354,7 @@ def test_in_the_foreground(interruption):
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn", "python_multipart"])
 def test_the_extra_is_asked_for(missing):
     """Without the optional packages the import says what to install."""

@@ -132,6 +132,7 @@ def _record_once(location, activity, start, results):
             results.put(str(exc))
 
 
+@pytest.mark.slow
 def test_processes_agree_on_setting_aside(damaged, folder, activity):
     """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
     context = context_of("fresh")

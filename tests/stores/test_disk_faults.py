@@ -103,6 +103,7 @@ def test_writing_goes_on_when_the_lock_is_given_back(locked, filled, folder, act
     assert {MODEL, "ft:new:acme::3"} == set(filled.history("acme").models)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 @pytest.mark.parametrize("existing", [False, True])
 @pytest.mark.parametrize("limit", [0, 5_000, 40_000, 100_000])
@@ -167,6 +168,7 @@ def test_a_store_used_while_the_interpreter_ends_opens_again(filled, activity):
     assert {MODEL, "ft:last:acme::1"} == set(filled.history("acme").models)
 
 
+@pytest.mark.slow
 def test_a_store_nobody_closed_warns_of_nothing(folder):
     """A program that just ends leaves neither a warning nor a file beside the database."""
     program = (

@@ -226,6 +226,7 @@ def test_a_url_is_a_server(location, expected):
     assert "secret" not in repr(store)
 
 
+@pytest.mark.slow
 def test_what_a_server_needs_is_imported_when_it_is_used():
     """Whoever keeps histories elsewhere never imports redis-py, and opening a URL does not either."""
     lines = (

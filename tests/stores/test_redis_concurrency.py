@@ -85,6 +85,7 @@ def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
     assert expected == round_trips(lambda: work(redis_store, activity))
 
 
+@pytest.mark.slow
 def test_eight_processes_record_at_once(redis_store, redis_url):
     """Of eight processes that record on one model at once, each inference counts and the latest one stays."""
     context = multiprocessing.get_context("spawn")
@@ -251,6 +252,7 @@ def wait_for(store):
     return lease
 
 
+@pytest.mark.slow
 def test_the_lease_of_a_killed_holder_is_taken_over(redis_store, holder):
     """A holder that is killed keeps the others waiting for the lease's time and no longer."""
     process, _, _ = holder
@@ -260,6 +262,7 @@ def test_the_lease_of_a_killed_holder_is_taken_over(redis_store, holder):
     assert wait_for(redis_store) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes can't be paused here")
 def test_a_holder_that_was_paused_takes_nothing_from_the_next(redis_store, holder):
     """A holder that slept through its lease's end and then gives it back leaves the next one's alone."""

@@ -100,6 +100,7 @@ def test_closing_disturbs_nobody(place, activity):
     assert {Source.OBSERVED: 30} == store.history("acme").daily[NOW.date()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_record_without_loss(shared_place, method):
     """Processes that begin at once, on a store that doesn't exist yet, lose no count and raise nothing."""
@@ -113,6 +114,7 @@ def test_processes_record_without_loss(shared_place, method):
     assert 5 == len(history.models)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_one_process_has_a_lease(shared_place, method):
     """Of processes that race for leases exactly one gets each."""
@@ -124,6 +126,7 @@ def test_one_process_has_a_lease(shared_place, method):
     assert sorted(names) == sorted(name for of_one in taken for name in of_one)
 
 
+@pytest.mark.slow
 def test_processes_share_one_salt(shared_place):
     """Processes that begin at once hash keys alike."""
     context = context_of("fresh")
@@ -132,6 +135,7 @@ def test_processes_share_one_salt(shared_place):
     assert 1 == len(set(run(context, take_salt, [(shared_place.location, start)] * 4)))
 
 
+@pytest.mark.slow
 def test_another_process_reads_what_was_recorded(shared_place, activity):
     """What one process recorded, and still has open, another one reads."""
     store = shared_place.open()
@@ -142,6 +146,7 @@ def test_another_process_reads_what_was_recorded(shared_place, activity):
     assert store.evidence("acme").last_inference == found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_a_killed_process_leaves_a_sound_history(shared_place):
     """A process that is killed while it writes corrupts nothing: what it had recorded is there."""

@@ -47,6 +47,7 @@ def test_names_what_it_does_not_have():
         _ = finetune_guard.testing.Simulater
 
 
+@pytest.mark.slow
 def test_imports_neither_pytest_nor_the_simulator():
     """A program that only reads the simulator's clock needs neither pytest nor the extra."""
     finished = run(
@@ -127,6 +128,7 @@ def test_clock_says_that_something_else_answers(monkeypatch):
         simulator_clock()
 
 
+@pytest.mark.slow
 def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simulator, tmp_path):
     """A program in another process is guarded by the simulated policy at the simulated time."""
     model = simulator.add_model()
@@ -142,6 +144,7 @@ def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simu
     assert (finished.stdout, finished.returncode) == ("True 2026-09-30 12:00:00+00:00\n", 0), finished.stderr
 
 
+@pytest.mark.slow
 def test_fixtures_come_with_one_line_of_conftest(tmp_path):
     """``pytest_plugins = ["finetune_guard.testing"]`` is all that a test-suite needs."""
     (tmp_path / "conftest.py").write_text(
