@@ -216,3 +216,9 @@ def test_usage_without_an_inference_names_the_way_on(run, admin, model):
 def test_without_an_admin_key_the_status_names_it(run):
     """What would be needed to know more is said."""
     assert "OPENAI_ADMIN_KEY" in facts(run("status").stdout)["Coverage"]
+
+
+def test_a_model_that_nobody_ran_is_told_with_its_end(run, model):
+    """What the API listed once is remembered, so that the status names its last day."""
+    run("models")
+    assert legend(run("status").stdout)["2027-01-14"].startswith("1 model known here ends")

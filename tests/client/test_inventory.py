@@ -11,7 +11,7 @@ from finetune_guard import DateSource, GuardConfig, GuardConfigError, Inventory,
 from finetune_guard.simulator import Fault, Simulator
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import done
+from tests.client.both_ways import done, listed
 from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +167,24 @@ async def test_models_of_other_projects_come_from_the_history(named, sim):
         record.last_inference.at,
     )
     assert (None, None, None) == (record.shutdown, record.days_left, record.replacement)
+
+
+@pytest.mark.parametrize("lists", ["guard.models", "guard.check", "models.list", "models.retrieve"])
+async def test_a_model_that_is_gone_stays_in_it(connect, bare, sim, tmp_path, lists):
+    """What the API listed once, and nobody ever ran, is told with its end in every later program."""
+    model = sim.add_model()
+    before = connect({"store": tmp_path / "history"})
+    if lists == "guard.check":
+        await done(before.guard.check(refresh=True))
+    elif lists == "models.retrieve":
+        await done(before.models.retrieve(model))
+    else:
+        await listed(before.models.list()) if lists == "models.list" else await inventory(before)
+    await done(before.close())
+    await done(bare.models.delete(model))
+    (record,) = (await inventory(connect({"store": tmp_path / "history"}))).models
+    assert (model, False, None) == (record.id, record.visible, record.last_inference)
+    assert date(2027, 1, 14) == record.shutdown.day
 
 
 async def test_what_was_just_run_is_in_it(client, infer, sim):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finetune_guard.domain.history import (
+    MOST_LISTED,
     Activity,
     Evidence,
     History,
@@ -20,6 +21,7 @@ from finetune_guard.domain.history import (
     Source,
     Span,
     latest,
+    latest_listed,
     united,
 )
 
@@ -52,6 +54,7 @@ evidences = st.builds(
     no_trace_at=st.none() | moments,
     refusal=st.none() | refusals,
     usage_read=st.lists(spans, max_size=3).map(united),
+    listed=st.dictionaries(names, days, max_size=3),
 )
 histories = st.builds(
     History,
@@ -296,3 +299,15 @@ def test_without_usage_what_was_seen_otherwise_is_left():
     )
     assert (None, NOW) == (job.without_usage().last_inference, job.without_usage().evidence.fine_tuned_by)
     assert left == left.without_usage()
+
+
+def test_of_too_many_listed_models_those_that_were_listed_last_are_kept():
+    """A model's latest day counts, and however many there are, no more than the bound are kept."""
+    old = {f"ft:{number}": date(2026, 1, 1) for number in range(MOST_LISTED)}
+    new = {"ft:0": date(2026, 1, 2), "ft:new": date(2026, 1, 3)}
+    kept = latest_listed(old, new)
+    assert kept == latest_listed(new, old) == latest_listed(kept, old)
+    assert (MOST_LISTED, new) == (len(kept), {model: kept.get(model) for model in new})
+    assert {"ft:new", "ft:0"} <= EMPTY.merged(
+        History(evidence=Evidence(organization="acme", listed=kept))
+    ).known_models

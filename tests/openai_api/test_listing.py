@@ -80,7 +80,8 @@ def test_models_and_jobs_are_both_read_where_that_is_wanted():
     made = at(1_750_000_000)
     assert {NEW: made, CHECKPOINT: made, LEGACY: made, OLD: at(1_745_000_000)} == found.created
     assert {BASE: Announced(day=date(2027, 1, 14), seen_at=NOW)} == found.announced
-    assert Traces(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"})) == found.traces
+    listed = dict.fromkeys([NEW, CHECKPOINT, LEGACY, OLD], NOW.date())
+    assert Traces(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"}), listed) == found.traces
     assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
 
 
@@ -205,9 +206,11 @@ def test_what_is_no_job_proves_nothing():
 def test_a_fine_tuned_model_proves_fine_tuning():
     """Base models prove nothing; a fine-tune does from its creation on, or at least from now on."""
     earlier = model(NEW, SECOND - 60)
-    assert Traces(NOW - timedelta(minutes=1)) == traces_in_models(page(model(BASE, 1), earlier), NOW)
-    assert Traces(NOW) == traces_in_models({"id": NEW}, NOW)
-    assert Traces(NOW) == traces_in_models(model(NEW, SECOND + 60), NOW)
+    listed = {NEW: NOW.date()}
+    a_minute_ago = Traces(NOW - timedelta(minutes=1), listed=listed)
+    assert a_minute_ago == traces_in_models(page(model(BASE, 1), earlier), NOW)
+    assert Traces(NOW, listed=listed) == traces_in_models({"id": NEW}, NOW)
+    assert Traces(NOW, listed=listed) == traces_in_models(model(NEW, SECOND + 60), NOW)
     assert Traces() == traces_in_models(model(BASE, 1), NOW)
 
 

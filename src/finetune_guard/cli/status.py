@@ -106,7 +106,7 @@ def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, 
     if eligibility.reason in (Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED):
         return ()
     try:
-        models = connection.guard.history().models
+        models = connection.guard.history().known_models
     except StoreError:  # it was readable a moment ago, and what could be read is shown
         return ()
     return ends_by_day(models, connection.dates())

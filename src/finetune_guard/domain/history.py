@@ -12,9 +12,13 @@ from typing import Annotated, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
+
+MOST_LISTED = 500
+"""How many of the models that the API listed are remembered: those that it listed last."""
 
 _END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -147,6 +151,16 @@ def _moment(fact: datetime | Inference | Refusal) -> tuple[datetime, str]:
     return fact.at, fact.model_dump_json(exclude={"organization", "within"})
 
 
+def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
+    """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
+    days = dict(one)
+    for model, day in other.items():
+        days[model] = max(day, days.get(model, day))
+    if len(days) <= MOST_LISTED:
+        return days
+    return dict(sorted(days.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST_LISTED])
+
+
 def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
     return min((moment for moment in (one, other) if moment is not None), default=None)
 
@@ -168,6 +182,8 @@ class Evidence(_Fact):
         refusal: The latest refusal of the API.
         job_created_at: When the latest job that is known was created.
         usage_read: The stretches of time for which the organization's usage was read.
+        listed: The fine-tuned models that the API listed, whether they were run or not, and the day (UTC) on
+            which it last did. A model that is gone stays here.
     """
 
     organization: str
@@ -177,6 +193,9 @@ class Evidence(_Fact):
     refusal: Refusal | None = None
     job_created_at: UtcDatetime | None = None
     usage_read: tuple[Span, ...] = ()
+    listed: Mapping[Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)], date] = Field(
+        default_factory=dict
+    )
 
     def usage_read_until(self, since: datetime) -> datetime | None:
         """Return up to when the organization's usage is known without a gap from ``since`` on."""
@@ -199,6 +218,7 @@ class Evidence(_Fact):
             refusal=latest(self.refusal, other.refusal),
             job_created_at=latest(self.job_created_at, other.job_created_at),
             usage_read=united((*self.usage_read, *other.usage_read)),
+            listed=latest_listed(self.listed, other.listed),
         )
 
 
@@ -225,6 +245,11 @@ class History(_Fact):
     def last_inference(self) -> Inference | None:
         """The latest inference known, of whatever model."""
         return self.evidence.last_inference
+
+    @property
+    def known_models(self) -> frozenset[str]:
+        """The fine-tuned models that were run or that the API listed, also those that are gone."""
+        return frozenset((*self.models, *self.evidence.listed))
 
     def inferences_on(self, day: date) -> int:
         """Return how many inferences ``day`` (UTC) had at least.

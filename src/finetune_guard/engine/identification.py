@@ -68,6 +68,9 @@ def remember_traces(recorder: Recorder, listing: Listing) -> None:
     if traces.fine_tuned_by is not None or no_trace_at is not None:
         subject = Subject(listing.reply.organization, listing.reply.credentials)
         facts = told(
-            fine_tuned_by=traces.fine_tuned_by, job_created_at=traces.job_created_at, no_trace_at=no_trace_at
+            fine_tuned_by=traces.fine_tuned_by,
+            job_created_at=traces.job_created_at,
+            no_trace_at=no_trace_at,
+            listed=traces.listed,
         )
         recorder.merge(subject, facts, traces.organizations)

@@ -126,5 +126,7 @@ class Observer:
         if len(self._traced) >= _MOST_REMEMBERED:
             self._traced.clear()
         self._traced[subject] = joined
-        facts = told(fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at)
+        facts = told(
+            fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at, listed=joined.listed
+        )
         self._recorder.merge(subject, facts, traces.organizations)

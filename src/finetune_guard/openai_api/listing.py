@@ -6,13 +6,14 @@ A body is read so that no answer can do harm, whoever asked for it. No I/O and n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeGuard
 
 import openai
 
+from finetune_guard.domain.history import latest_listed
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
@@ -36,18 +37,23 @@ class Traces:
         fine_tuned_by: The earliest moment by which fine-tuning had certainly happened; None without one.
         job_created_at: When the latest of the jobs was created; None without one.
         organizations: The ``org-`` ids that the jobs belong to.
+        listed: The fine-tuned models, and the day (UTC) on which the API listed each of them last.
     """
 
     fine_tuned_by: datetime | None = None
     job_created_at: datetime | None = None
     organizations: frozenset[str] = frozenset()
+    listed: Mapping[str, date] = field(default_factory=dict)
 
     def joined(self, other: Traces) -> Traces:
         """Return what both tell together."""
         begun = (moment for moment in (self.fine_tuned_by, other.fine_tuned_by) if moment is not None)
         created = (moment for moment in (self.job_created_at, other.job_created_at) if moment is not None)
         return Traces(
-            min(begun, default=None), max(created, default=None), self.organizations | other.organizations
+            min(begun, default=None),
+            max(created, default=None),
+            self.organizations | other.organizations,
+            latest_listed(self.listed, other.listed),
         )
 
 
@@ -155,12 +161,23 @@ def traces_in_jobs(body: object, now: datetime) -> Traces:
     jobs = list(_jobs(body))
     ids = (organization_id(row.get("organization_id")) for row in jobs)
     times = filter(None, (moment(row.get("created_at"), now) for row in jobs))
-    return Traces(_earliest(jobs, "created_at", now), max(times, default=None), frozenset(filter(None, ids)))
+    return Traces(
+        _earliest(jobs, "created_at", now),
+        max(times, default=None),
+        frozenset(filter(None, ids)),
+        _listed((row.get("fine_tuned_model") for row in jobs), now),
+    )
 
 
 def traces_in_models(body: object, now: datetime) -> Traces:
     """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
-    return Traces(_earliest(list(_fine_tuned(body)), "created", now))
+    models = list(_fine_tuned(body))
+    return Traces(_earliest(models, "created", now), listed=_listed((row["id"] for row in models), now))
+
+
+def _listed(models: Iterable[object], now: datetime) -> Mapping[str, date]:
+    fine_tuned = filter(None, map(FineTunedModel.parse, models))
+    return latest_listed({}, {model.id: now.date() for model in fine_tuned})
 
 
 def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:

@@ -81,7 +81,7 @@ def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime
     """
     as_of = aware_utc(now)
     dates = dates.with_announced(found.announced)
-    known = (FineTunedModel.parse(model_id) for model_id in {**history.models, **found.created})
+    known = (FineTunedModel.parse(model_id) for model_id in {*history.known_models, *found.created})
     records = [_record(model, found, history, dates, as_of.date()) for model in known if model is not None]
     return Inventory(
         models=tuple(sorted(records, key=_order)),
