@@ -105,6 +105,9 @@ COUNTS: Form[Mapping[Source, int]] = Form(
 )
 ANNOUNCED: Form[Announced] = Form(Announced)
 LEASE: Form[HeldLease] = Form(HeldLease)
+SALT: Form[str] = Form(
+    Annotated[str, Field(pattern="^([0-9a-f]{2})+$", max_length=MAX_NAME_LENGTH)], json.dumps
+)
 TEXT: Form[str] = Form(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)], json.dumps)
 
 
@@ -141,14 +144,6 @@ def lease_token_from(value: object) -> str:
     """Return the token of a lease, of which a store that ends leases by itself writes nothing else."""
     is_token = isinstance(value, str) and value.startswith(f'{_TAG}"')
     return TEXT.read(value) if is_token else LEASE.read(value).token
-
-
-def salt_from(value: object) -> bytes:
-    """Return the salt that ``value`` holds."""
-    try:
-        return bytes.fromhex(TEXT.read(value))
-    except ValueError as exc:
-        raise UnreadableRowError("the salt is not what was written there") from exc
 
 
 def renamed(text: str, organization: str) -> str:

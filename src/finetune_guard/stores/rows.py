@@ -127,11 +127,7 @@ class RowStore(Store):
         self._change("forget what is known about an organization", forget_usage if usage_only else forget)
 
     def announced(self) -> dict[str, Announced]:
-        def read(rows: Rows) -> dict[str, Announced]:
-            found = rows.read(tables=[("shutdown",)])
-            return {model: codec.ANNOUNCED.read(text) for (_, model), text in found.items()}
-
-        return self._read("read shutdown dates", read)
+        return self._table("read shutdown dates", "shutdown", codec.ANNOUNCED)
 
     def announce(self, announced: Mapping[str, Announced]) -> None:
         said = {("shutdown", checked(model)): each for model, each in announced.items()}
@@ -139,28 +135,24 @@ class RowStore(Store):
         def merge(change: Change) -> None:
             found = change.read(*said)
             for row, each in said.items():
-                before = [found[row]] if row in found else []
-                known = codec.ANNOUNCED.read(found[row]) if before else None
-                change.write(row, codec.ANNOUNCED.text(latest_announced(known, each), *before))
+                known = codec.ANNOUNCED.read(found[row]) if row in found else None
+                _write_row(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
 
         if said:
             self._change("remember shutdown dates", merge)
 
     def organization_of(self, alias: str) -> str | None:
         row = ("alias", checked(alias))
-
-        def find(rows: Rows) -> str | None:
-            found = rows.read(row)
-            return codec.TEXT.read(found[row]) if row in found else None
-
-        return self._read("look up an alias", find)
+        return self._read("look up an alias", lambda rows: _fact(rows, row, codec.TEXT))
 
     def aliases(self) -> dict[str, str]:
-        def read(rows: Rows) -> dict[str, str]:
-            found = rows.read(tables=[("alias",)])
-            return {alias: codec.TEXT.read(text) for (_, alias), text in found.items()}
+        return self._table("list the aliases", "alias", codec.TEXT)
 
-        return self._read("list the aliases", read)
+    def _table(self, doing: str, kind: str, form: codec.Form[_T]) -> dict[str, _T]:
+        def read(rows: Rows) -> dict[str, _T]:
+            return {name: form.read(text) for (_, name), text in rows.read(tables=[(kind,)]).items()}
+
+        return self._read(doing, read)
 
     def link(self, alias: str, organization: str) -> None:
         row, kept = ("alias", checked(alias)), ("evidence", alias)
@@ -182,19 +174,17 @@ class RowStore(Store):
             self._change("link an alias", link)
 
     def salt(self, *, create: bool) -> bytes | None:
-        def find(rows: Rows) -> bytes | None:
-            found = rows.read(_SALT)
-            return codec.salt_from(found[_SALT]) if _SALT in found else None
-
-        def find_or_make(change: Change) -> bytes:
-            salt = find(change)
+        def find_or_make(change: Change) -> str:
+            salt = _fact(change, _SALT, codec.SALT)
             if salt is None:
-                salt = secrets.token_bytes(32)
-                change.write(_SALT, codec.TEXT.text(salt.hex()))
+                salt = secrets.token_hex(32)
+                change.write(_SALT, codec.SALT.text(salt))
             return salt
 
-        known = self._read("read the salt", find)
-        return self._change("make a salt", find_or_make) if known is None and create else known
+        known = self._read("read the salt", lambda rows: _fact(rows, _SALT, codec.SALT))
+        if known is None and create:
+            known = self._change("make a salt", find_or_make)
+        return bytes.fromhex(known) if known is not None else None
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
@@ -270,6 +260,11 @@ def _move(change: Change, alias: str, organization: str) -> None:
         change.write(row, None)
 
 
+def _fact(rows: Rows, row: Row, form: codec.Form[_T]) -> _T | None:
+    text = rows.read(row).get(row)
+    return form.read(text) if text is not None else None
+
+
 def _evidence(found: Mapping[Row, str], organization: str) -> Evidence:
     text = found.get(("evidence", organization))
     return Evidence(organization=organization) if text is None else codec.evidence_from(text, organization)
@@ -294,16 +289,13 @@ def _history(found: Mapping[Row, str], organization: str) -> History:
 
 def _write(change: Change, history: History, *found: Mapping[Row, str]) -> None:
     """Write a part of a history, with what the rows ``found`` say that this release does not understand."""
-
-    def before(row: Row) -> list[str]:
-        return [texts[row] for texts in found if row in texts]
-
     name = history.organization
-    row: Row = ("evidence", name)
-    change.write(row, codec.EVIDENCE.text(history.evidence, *before(row)))
+    _write_row(change, ("evidence", name), codec.EVIDENCE, history.evidence, *found)
     for model, inference in history.models.items():
-        row = ("model", name, model)
-        change.write(row, codec.INFERENCE.text(inference, *before(row)))
+        _write_row(change, ("model", name, model), codec.INFERENCE, inference, *found)
     for day, counts in history.daily.items():
-        row = ("day", name, day.isoformat())
-        change.write(row, codec.COUNTS.text(counts, *before(row)))
+        _write_row(change, ("day", name, day.isoformat()), codec.COUNTS, counts, *found)
+
+
+def _write_row(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
+    change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))

@@ -47,37 +47,31 @@ class Database:
 
     def read(self, doing: str, work: Callable[[PlainCache | None], _T], patience: timedelta) -> _T:
         """Return what ``work`` finds; it is given None where no database is yet, and none is made."""
-        if self._is_interrupted():
-            return self._aside(lambda other: other.read(doing, work, patience))
-
-        def once() -> _T:
-            with self._used():
-                cache = self._opened(writing=False)
-                if cache is None:
-                    return work(None)
-                try:
-                    with cache.snapshot():
-                        return work(cache)
-                finally:
-                    if self._read_only:  # it doesn't see what changes
-                        self._drop()
-
-        return self._attempt(doing, once, patience)
+        return self._attempt(doing, lambda database: database._read(work), patience)  # noqa: SLF001 (its own)
 
     def write(self, doing: str, work: Callable[[PlainCache], _T], patience: timedelta) -> _T:
         """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
-        if self._is_interrupted():
-            return self._aside(lambda other: other.write(doing, work, patience))
+        return self._attempt(doing, lambda database: database._write(work), patience)  # noqa: SLF001 (its own)
 
-        def once() -> _T:
-            with self._used():
-                cache = self._opened(writing=True)
-                assert cache is not None
-                cache.begin_journal()
-                with cache.transact():
+    def _read(self, work: Callable[[PlainCache | None], _T]) -> _T:
+        with self._used():
+            cache = self._opened(writing=False)
+            if cache is None:
+                return work(None)
+            try:
+                with cache.snapshot():
                     return work(cache)
+            finally:
+                if self._read_only:  # it doesn't see what changes
+                    self._drop()
 
-        return self._attempt(doing, once, patience)
+    def _write(self, work: Callable[[PlainCache], _T]) -> _T:
+        with self._used():
+            cache = self._opened(writing=True)
+            assert cache is not None
+            cache.begin_journal()
+            with cache.transact():
+                return work(cache)
 
     @contextmanager
     def _used(self) -> Iterator[None]:
@@ -92,14 +86,6 @@ class Database:
         """Whether this thread is in the middle of using the connection: then a signal handler is asking."""
         return self._user == threading.get_ident()
 
-    def _aside(self, use: Callable[[Database], _T]) -> _T:
-        """Return what ``use`` returns of a connection of its own, which leaves the interrupted one alone."""
-        other = Database(self._folder)
-        try:
-            return use(other)
-        finally:
-            other.close()
-
     def close(self) -> None:
         """Let go of the files; the next call opens them again."""
         if self._is_interrupted():
@@ -107,7 +93,13 @@ class Database:
         with self._lock:
             self._drop()
 
-    def _attempt(self, doing: str, once: Callable[[], _T], patience: timedelta) -> _T:
+    def _attempt(self, doing: str, once: Callable[[Database], _T], patience: timedelta) -> _T:
+        if self._is_interrupted():  # the handler gets a connection of its own
+            other = Database(self._folder)
+            try:
+                return other._attempt(doing, once, patience)
+            finally:
+                other.close()
         if not _no_fork_waits.is_set():  # a signal handler that interrupted wait() could not call it
             _no_fork_waits.wait(_FORK_SECONDS)  # while a thread waits to fork, nothing new begins
         try:
@@ -119,7 +111,7 @@ class Database:
             what = f"Could not {doing} in {str(self._folder)!r}: {faults.summary(exc)}."
             raise store_error(what, faults.remedy(exc)) from exc
 
-    def _recovering(self, once: Callable[[], _T]) -> _T:
+    def _recovering(self, once: Callable[[Database], _T]) -> _T:
         try:
             return self._dropping(once)
         except sqlite3.Error as exc:
@@ -134,9 +126,9 @@ class Database:
             set_aside(self._folder, exc)
         return self._dropping(once)
 
-    def _dropping(self, once: Callable[[], _T]) -> _T:
+    def _dropping(self, once: Callable[[Database], _T]) -> _T:
         try:
-            return once()
+            return once(self)
         except sqlite3.Error as exc:
             if faults.is_contended(exc):
                 raise
