@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 from finetune_guard.domain.errors import StoreError
@@ -22,61 +23,35 @@ def context_of(method):
     context = multiprocessing.get_context("forkserver")
     # A server that has only imported what each would import anyway, which takes most of the time.
     context.set_forkserver_preload(
-        [f"finetune_guard.stores.{name}" for name in ("open", "plain_cache", "redis")]
+        [f"finetune_guard.stores.{name}" for name in ("open", "disk.plain_cache", "redis.rows")]
     )
     return context
 
 
-def record_many(location, worker, times, results):
-    """Record on a model of one's own and on a common one, then tell that all went well."""
-    store = open_store(location)
-    try:
-        for step in range(times):
-            at = NOW + timedelta(seconds=step, microseconds=worker)
-            store.record(
-                "acme",
-                [
-                    Activity(
-                        inference=Inference(organization="acme", model=model, at=at), counts={at.date(): 1}
-                    )
-                    for model in (f"ft:own:acme::{worker}", "ft:common:acme::c")
-                ],
-            )
-        results.put(None)
-    except StoreError as exc:
-        results.put(str(exc))
-    finally:
-        store.close()
+def seen(model, at):
+    return Activity(inference=Inference(organization="acme", model=model, at=at), counts={at.date(): 1})
 
 
-def take_leases(location, names, start, results):
-    """Try to take every lease as soon as everyone is ready; tell which were taken."""
-    store = open_store(location)
-    start.wait()
-    try:
-        results.put([name for name in names if store.lease(name, timedelta(hours=1)) is not None])
-    finally:
-        store.close()
+def ask(location, question, start, results):
+    """Ask a store something as soon as everyone is ready; tell the answer, or what went wrong."""
+    with closing(open_store(location)) as store:
+        start.wait()
+        try:
+            results.put(question(store))
+        except StoreError as exc:
+            results.put(str(exc))
 
 
-def take_salt(location, start, results):
-    """Ask for the salt as soon as everyone is ready."""
-    store = open_store(location)
-    start.wait()
-    try:
-        results.put(store.salt(create=True))
-    finally:
-        store.close()
+def record_many(store, worker, times):
+    """Record on a model of one's own and on a common one."""
+    for step in range(times):
+        at = NOW + timedelta(seconds=step, microseconds=worker)
+        store.record("acme", [seen(model, at) for model in (f"ft:own:acme::{worker}", "ft:common:acme::c")])
 
 
-def look(location, start, results):
-    """Read, as soon as everyone is ready, what is known about acme."""
-    store = open_store(location)
-    start.wait()
-    try:
-        results.put(store.evidence("acme").last_inference)
-    finally:
-        store.close()
+def take_leases(store, names):
+    """Return which leases could be taken."""
+    return [name for name in names if store.lease(name, timedelta(hours=1)) is not None]
 
 
 def record_for_ever(location, started):
@@ -85,29 +60,36 @@ def record_for_ever(location, started):
     step = 0
     while True:
         step += 1
-        at = NOW + timedelta(seconds=step)
-        inference = Inference(organization="acme", model="ft:common:acme::c", at=at)
-        store.record("acme", [Activity(inference=inference, counts={NOW.date(): 1})])
+        store.record("acme", [seen("ft:common:acme::c", NOW + timedelta(seconds=step))])
         started.set()
 
 
-def as_nobody(work, results, user=65534):
-    """Run ``work`` as a user whom file modes bind, and tell what came out."""
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(user)
-    try:
-        results.put(work())
-    except StoreError as exc:
-        results.put(str(exc))
+def answer_as(user, work):
+    """Return what ``work`` says in a forked process of another user, of the group 65534."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+
+    def other():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(user)
+        try:
+            results.put(work())
+        except StoreError as exc:
+            results.put(str(exc))
+
+    process = context.Process(target=other)
+    process.start()
+    said = results.get()
+    process.join()
+    return said
 
 
 def hold_lease(location, name, ttl, held, give_back, done):
     """Take a lease, tell so, and give it back when told to."""
-    store = open_store(location)
-    lease = store.lease(name, ttl)
-    held.set()
-    give_back.wait()
-    store.release(lease)
-    done.set()
-    store.close()
+    with closing(open_store(location)) as store:
+        lease = store.lease(name, ttl)
+        held.set()
+        give_back.wait()
+        store.release(lease)
+        done.set()

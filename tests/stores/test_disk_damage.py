@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from operator import methodcaller
 
 import pytest
 
@@ -13,7 +15,7 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.set_aside import KEPT
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.disk_files import aside
-from tests.stores.store_workers import context_of
+from tests.stores.store_workers import ask, context_of
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -74,29 +76,17 @@ def test_an_emptied_history_begins_anew(filled, folder, activity):
     assert [] == aside(folder)
 
 
-@pytest.mark.parametrize("names", [["cache.db"], ["cache.db", "cache.db-wal", "cache.db-shm"]])
+@pytest.mark.parametrize("names", [["cache.db"], ["cache.db", "cache.db-wal", "cache.db-shm"], ["."]])
 def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, names):
-    """After someone deleted the files nothing is written to where nobody would find it."""
+    """After someone deleted the files, or the folder, nothing is written to where nobody would find it."""
     filled.evidence("acme")
     for name in names:
-        (folder / name).unlink()
+        (folder / name).unlink() if name != "." else shutil.rmtree(folder)
 
     assert () == filled.organizations()
     filled.record("umbrella", [activity()])
     with closing(sqlite3.connect(folder / "cache.db")) as other:
         assert 4 == other.execute("SELECT count(*) FROM Cache").fetchone()[0]
-    assert ("umbrella",) == filled.organizations()
-
-
-def test_a_folder_deleted_under_us_is_made_again(filled, folder, activity):
-    """So it is with the whole folder."""
-    filled.evidence("acme")
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-
-    assert () == filled.organizations()
-    filled.record("umbrella", [activity()])
     assert ("umbrella",) == filled.organizations()
 
 
@@ -122,24 +112,13 @@ def test_a_few_damaged_histories_are_kept(filled, folder, activity):
     }
 
 
-def _record_once(location, activity, start, results):
-    with closing(DiskStore(location)) as store:
-        start.wait()
-        try:
-            store.record("acme", [activity])
-            results.put(None)
-        except StoreError as exc:
-            results.put(str(exc))
-
-
 @pytest.mark.slow
 def test_processes_agree_on_setting_aside(damaged, folder, activity):
     """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
     context = context_of("fresh")
     start, results = context.Barrier(4), context.SimpleQueue()
-    processes = [
-        context.Process(target=_record_once, args=(str(folder), activity(), start, results)) for _ in range(4)
-    ]
+    record = methodcaller("record", "acme", [activity()])
+    processes = [context.Process(target=ask, args=(str(folder), record, start, results)) for _ in range(4)]
     for process in processes:
         process.start()
     errors = [results.get() for _ in processes]

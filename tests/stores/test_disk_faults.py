@@ -79,12 +79,14 @@ def locked(filled, folder):
         process.stdin.close()
 
 
+@pytest.mark.slow
 def test_reading_does_not_wait_for_a_lock(locked, filled):
     """While another process keeps the database locked a decision is made all the same, from the start."""
     assert MODEL == filled.evidence("acme").last_inference.model
     assert {MODEL} == set(filled.history("acme").models)
 
 
+@pytest.mark.slow
 def test_writing_waits_for_a_lock_a_bounded_time(locked, filled, activity):
     """A lock that isn't given back ends as an error that says what it was, and nothing is half-written."""
     with pytest.raises(StoreError, match="database is locked") as caught:
@@ -93,6 +95,7 @@ def test_writing_waits_for_a_lock_a_bounded_time(locked, filled, activity):
     assert {MODEL} == set(filled.history("acme").models)
 
 
+@pytest.mark.slow
 def test_writing_goes_on_when_the_lock_is_given_back(locked, filled, folder, activity):
     """A lock that is given back in time is not noticed."""
     with closing(DiskStore(folder, write_patience=timedelta(seconds=60))) as patient:
@@ -103,34 +106,32 @@ def test_writing_goes_on_when_the_lock_is_given_back(locked, filled, folder, act
     assert {MODEL, "ft:new:acme::3"} == set(filled.history("acme").models)
 
 
+FULL = """
+import resource, sys
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.disk.store import DiskStore
+from tests.stores.store_workers import NOW, seen
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+store = DiskStore(sys.argv[1])
+try:
+    store.record("acme", [seen(f"ft:full:acme::{number:0400}", NOW) for number in range(1000)])
+except StoreError as exc:
+    sys.stderr.write(str(exc))
+    sys.exit(len(store.history("acme").models))
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 @pytest.mark.parametrize("existing", [False, True])
 @pytest.mark.parametrize("limit", [0, 5_000, 40_000, 100_000])
 def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
     """What doesn't fit is refused as a whole, and what was there before is still there, and is read."""
-    program = (
-        "import resource, sys\n"
-        "from datetime import datetime, timezone\n"
-        "from finetune_guard.domain.errors import StoreError\n"
-        "from finetune_guard.domain.history import Activity, Inference\n"
-        "from finetune_guard.stores.disk.store import DiskStore\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))\n"
-        "at = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)\n"
-        "store = DiskStore(sys.argv[1])\n"
-        "models = [f'ft:full:acme::{number:0400}' for number in range(1000)]\n"
-        "inferences = [Inference(organization='acme', model=model, at=at) for model in models]\n"
-        "try:\n"
-        "    store.record('acme', [Activity(inference=inference) for inference in inferences])\n"
-        "except StoreError as exc:\n"
-        "    sys.stderr.write(str(exc))\n"
-        "    sys.exit(len(store.history('acme').models))\n"
-    )
     with closing(DiskStore(folder)) as store:
         if existing:
             store.record("acme", [activity()])
     outcome = subprocess.run(
-        [sys.executable, "-B", "-W", "error", "-c", program, str(folder), str(limit)],
+        [sys.executable, "-B", "-W", "error", "-c", FULL, str(folder), str(limit)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

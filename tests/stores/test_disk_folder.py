@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import stat
 import tempfile
@@ -15,7 +14,7 @@ import pytest
 import finetune_guard.stores.disk.plain_cache  # noqa: F401 (other users can't read what is imported)
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import as_nobody
+from tests.stores.store_workers import answer_as
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -79,50 +78,38 @@ def test_an_existing_folder_of_ones_own_is_used_as_it_is(disk, folder, activity)
     assert "mine" == (folder / "other.txt").read_text()
 
 
-@pytest.mark.parametrize("wide", [0o770, 0o707, 0o1777])
-def test_a_folder_that_others_can_write_is_refused(disk, folder, activity, wide):
+@pytest.mark.parametrize(
+    ("name", "wide", "says"),
+    [
+        ("", 0o770, "chmod 700"),
+        ("", 0o707, "chmod 700"),
+        ("", 0o1777, "chmod 700"),
+        ("cache.db", 0o666, "chmod 600"),
+    ],
+)
+def test_what_others_can_write_is_refused(disk, folder, activity, name, wide, says):
     """Where others can write, what is read may be theirs: the message gives the command that ends it."""
     folder.mkdir(parents=True)
-    folder.chmod(wide)
     (folder / "cache.db").touch()
+    (folder / name).chmod(wide)
 
-    refused(disk, activity, "chmod 700")
+    refused(disk, activity, says)
     assert 0 == (folder / "cache.db").stat().st_size
-
-
-def test_a_file_that_others_can_write_is_refused(disk, folder, activity):
-    """The same goes for the database itself."""
-    folder.mkdir(parents=True)
-    (folder / "cache.db").touch()
-    (folder / "cache.db").chmod(0o666)
-
-    refused(disk, activity, "chmod 600")
 
 
 @needs_root
 @pytest.mark.parametrize("name", ["", "cache.db", "cache.db-wal"])
-def test_what_belongs_to_someone_else_is_refused(disk, folder, activity, name):
-    """A folder or database of another user is neither read nor written, also by root."""
+def test_what_belongs_to_someone_else_is_refused(disk, folder, tmp_path, activity, name):
+    """A folder or database of another user is neither read nor written, also by root and by a link."""
     disk.record("acme", [activity()])
     disk.close()
     (folder / name).touch()
     os.chown(folder / name, 65534, 65534)
+    (tmp_path / "link").symlink_to(folder)
 
     refused(disk, activity, "another user")
-
-
-@needs_root
-def test_a_link_to_someone_elses_folder_is_refused(tmp_path, activity):
-    """A link leads to the same refusal as the folder itself."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir(mode=0o700)
-    os.chown(theirs, 65534, 65534)
-    (tmp_path / "link").symlink_to(theirs)
-
     with closing(DiskStore(tmp_path / "link")) as store:
-        (theirs / "cache.db").touch()
         refused(store, activity, "another user")
-    assert ["cache.db"] == [path.name for path in theirs.iterdir()]
 
 
 def linked(place, to, *, by=None):
@@ -198,20 +185,14 @@ def reachable():
 
 
 def record_as(user, folder, activity):
-    """Record as another user, of the group 65534; return what went wrong."""
+    """Record as another user; return what went wrong."""
 
     def work():
         with closing(DiskStore(folder)) as store:
             store.record("acme", [activity()])
             assert ("acme",) == store.organizations()
 
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    process = context.Process(target=as_nobody, args=(work, results, user))
-    process.start()
-    said = results.get()
-    process.join()
-    return said
+    return answer_as(user, work)
 
 
 @needs_root
@@ -324,12 +305,7 @@ def test_a_read_only_folder_is_read(reachable, activity):
             except StoreError as exc:
                 return (*found, str(exc))
 
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    process = context.Process(target=as_nobody, args=(work, results))
-    process.start()
-    last, names, history, error = results.get()
-    process.join()
+    last, names, history, error = answer_as(65534, work)
 
     assert NOW == last.at
     assert ("acme",) == names
@@ -347,12 +323,7 @@ def test_a_folder_that_cannot_be_made_says_so(reachable, activity):
             assert () == store.organizations()
             store.record("acme", [activity()])
 
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    process = context.Process(target=as_nobody, args=(work, results))
-    process.start()
-    error = results.get()
-    process.join()
+    error = answer_as(65534, work)
 
     assert "Make the folder writable" in error
     assert "FINETUNE_GUARD_STORE" in error

@@ -18,7 +18,7 @@ from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import RedisChange
 from finetune_guard.stores.redis.store import RedisStore
-from tests.stores.store_workers import hold_lease, record_many
+from tests.stores.store_workers import hold_lease
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -83,38 +83,6 @@ def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
     redis_store.announce({"ft:x": Announced(day=None, seen_at=NOW)})
 
     assert expected == round_trips(lambda: work(redis_store, activity))
-
-
-@pytest.mark.slow
-def test_eight_processes_record_at_once(redis_store, redis_url):
-    """Of eight processes that record on one model at once, each inference counts and the latest one stays."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [
-        context.Process(target=record_many, args=(redis_url, each, 40, results)) for each in range(8)
-    ]
-    for process in processes:
-        process.start()
-    errors = [results.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(timeout=60)
-
-    history = redis_store.history("acme")
-    assert [None] * 8 == errors
-    assert {Source.OBSERVED: 8 * 40 * 2} == history.daily[NOW.date()]
-    assert NOW + timedelta(seconds=39, microseconds=7) == history.models["ft:common:acme::c"].at
-    assert history.last_inference.at == history.models["ft:common:acme::c"].at
-    assert 9 == len(history.models)
-
-
-def test_of_two_at_one_instant_the_same_one_counts_in_any_order(redis_store, activity):
-    """Of two inferences at the same microsecond the same one is the latest, whoever wrote last."""
-    both = [activity(source=Source.OBSERVED), activity(source=Source.KEEP_ALIVE)]
-    redis_store.record("one", both)
-    redis_store.record("other", both[::-1])
-
-    one, other = redis_store.evidence("one").last_inference, redis_store.evidence("other").last_inference
-    assert one.source == other.source
 
 
 def test_a_change_in_between_is_not_lost(redis_store, redis_url, activity, monkeypatch):

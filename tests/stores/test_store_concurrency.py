@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from operator import methodcaller
 
 import pytest
 
@@ -16,7 +18,7 @@ from finetune_guard.domain.history import Source
 from finetune_guard.stores.disk import database
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import context_of, look, record_for_ever, record_many, take_leases, take_salt
+from tests.stores.store_workers import ask, context_of, record_for_ever, record_many, take_leases
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -24,10 +26,11 @@ METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods()
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
-def run(context, target, arguments):
-    """Run ``target`` in a process for each of ``arguments``; return what they put into their results."""
-    results = context.Queue()
-    processes = [context.Process(target=target, args=(*each, results)) for each in arguments]
+def answers(location, questions, method="fresh"):
+    """Return the store's answer to each question, asked at once, each by a process of its own."""
+    context = context_of(method)
+    start, results = context.Barrier(len(questions)), context.Queue()
+    processes = [context.Process(target=ask, args=(location, each, start, results)) for each in questions]
     for process in processes:
         process.start()
     found = [results.get(timeout=100) for _ in processes]
@@ -104,13 +107,13 @@ def test_closing_disturbs_nobody(place, activity):
 @pytest.mark.parametrize("method", METHODS)
 def test_processes_record_without_loss(shared_place, method):
     """Processes that begin at once, on a store that doesn't exist yet, lose no count and raise nothing."""
-    context = context_of(method)
-    errors = run(context, record_many, [(shared_place.location, worker, 25) for worker in range(4)])
+    work = [functools.partial(record_many, worker=worker, times=25) for worker in range(4)]
+    assert [None] * 4 == answers(shared_place.location, work, method)
 
     history = shared_place.open().history("acme")
-    assert [None] * 4 == errors
     assert {Source.OBSERVED: 4 * 25 * 2} == history.daily[NOW.date()]
-    assert NOW + timedelta(seconds=24, microseconds=3) == history.last_inference.at
+    latest = history.models["ft:common:acme::c"].at
+    assert NOW + timedelta(seconds=24, microseconds=3) == history.last_inference.at == latest
     assert 5 == len(history.models)
 
 
@@ -118,32 +121,21 @@ def test_processes_record_without_loss(shared_place, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_one_process_has_a_lease(shared_place, method):
     """Of processes that race for leases exactly one gets each."""
-    context = context_of(method)
     names = [f"keep-alive:{number}" for number in range(10)]
-    start = context.Barrier(4)
-    taken = run(context, take_leases, [(shared_place.location, names, start)] * 4)
+    taken = answers(shared_place.location, [functools.partial(take_leases, names=names)] * 4, method)
 
     assert sorted(names) == sorted(name for of_one in taken for name in of_one)
 
 
 @pytest.mark.slow
-def test_processes_share_one_salt(shared_place):
-    """Processes that begin at once hash keys alike."""
-    context = context_of("fresh")
-    start = context.Barrier(4)
-
-    assert 1 == len(set(run(context, take_salt, [(shared_place.location, start)] * 4)))
-
-
-@pytest.mark.slow
-def test_another_process_reads_what_was_recorded(shared_place, activity):
-    """What one process recorded, and still has open, another one reads."""
+def test_processes_share_what_is_kept(shared_place, activity):
+    """Processes that begin at once hash keys alike, and read what one recorded that has it open still."""
+    assert 1 == len(set(answers(shared_place.location, [methodcaller("salt", create=True)] * 4)))
     store = shared_place.open()
     store.record("acme", [activity()])
-    context = context_of("fresh")
 
-    (found,) = run(context, look, [(shared_place.location, context.Barrier(1))])
-    assert store.evidence("acme").last_inference == found
+    (found,) = answers(shared_place.location, [methodcaller("evidence", "acme")])
+    assert store.evidence("acme") == found
 
 
 @pytest.mark.slow
