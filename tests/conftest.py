@@ -52,6 +52,15 @@ def _few_certificates(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def redis_server():
+    """The one Redis server of this test process, begun where a test asks for it."""
+    from tests.support.redis_server import RedisServer  # noqa: PLC0415 -- few tests need redis-py
+
+    with RedisServer() as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch, tmp_path):
     """Keeps the machine's settings and state out of the tests."""

@@ -15,7 +15,6 @@ from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.open import open_store
 from tests.fleet.fleet_casualties import HTTP
 from tests.fleet.fleet_worker import CHAT, PATIENCE, Stage
-from tests.stores.redis_server import RedisServer
 from tests.support.constants import MESSAGES, START
 
 PRELOADED = [
@@ -100,12 +99,6 @@ def begin(processes):
 def sim():
     with Simulator(clock=SimulatedClock(START)) as simulator:
         yield simulator
-
-
-@pytest.fixture(scope="session")
-def redis_server():
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["disk", "redis"])

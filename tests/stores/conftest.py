@@ -15,8 +15,8 @@ from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.redis.store import RedisStore
-from tests.stores.lossy_proxy import LossyProxy
-from tests.stores.redis_server import RedisServer
+from tests.support.lossy_proxy import LossyProxy
+from tests.support.redis_server import RedisServer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
@@ -63,13 +63,6 @@ def precious(tmp_path: Path) -> Path:
     path = tmp_path / "precious.txt"
     path.write_text('1:"acme"')
     return path
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """The one server of this test process."""
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Source
 from finetune_guard.stores.redis.store import RedisStore
-from tests.stores.redis_server import RedisServer, free_port
+from tests.support.redis_server import RedisServer, free_port
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
