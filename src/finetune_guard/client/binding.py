@@ -101,7 +101,7 @@ class Binding:
         return self._identities.credentials(client, base_at(client, url), headers)
 
     def use(self, client: Any) -> None:
-        """CheckResult after the window in the background as long as ``client`` is there. Never fails."""
+        """Look after the window in the background as long as ``client`` is there. Never fails."""
         try:
             self._background_of(client).used(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from typing_extensions import TypeVarTuple, Unpack
+
 from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT, AsyncClient, Facade, SyncClient
 from finetune_guard.client.threads import in_thread
 from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
+from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.rules.inventory import Inventory
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
 from finetune_guard.rules.shutdown_dates import Prospect
+
+_Arguments = TypeVarTuple("_Arguments")
 
 
 class ClientGuard(Facade):
@@ -28,8 +33,7 @@ class ClientGuard(Facade):
                 (``GET /models``, ``GET /fine_tuning/jobs``); with an admin key, and where the verdict
                 would not be ``eligible``, for the organization's usage too, as ``sync`` does.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._check(refresh))  # noqa: SLF001
+        return self._run(self._check(refresh))
 
     def sync(
         self, *, days: int | None = None, progress: Callable[[SyncProgress], object] | None = None
@@ -50,8 +54,7 @@ class ClientGuard(Facade):
             GuardConfigError: The policy doesn't hold behind this client's host, or ``days`` is no number
                 from 1 to 3650.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._sync(days, progress))  # noqa: SLF001
+        return self._run(self._sync(days, progress))
 
     def models(self, *, refresh: bool = False) -> Inventory:
         """Return every fine-tuned model that the key can see or the history knows; the first to end first.
@@ -67,8 +70,7 @@ class ClientGuard(Facade):
             StoreError: The dates could not be written.
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._models(refresh))  # noqa: SLF001
+        return self._run(self._models(refresh))
 
     def prospect(self, model: str) -> Prospect:
         """Return what is known of the life of a fine-tune that would be made from ``model`` now.
@@ -94,8 +96,7 @@ class ClientGuard(Facade):
             KeepAliveError: No model answered; it says why, model by model.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+        return self._run(self._keep_alive(force, model))
 
     def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
         """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
@@ -107,8 +108,7 @@ class ClientGuard(Facade):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._plan_keep_alive(force, model)
+        return self._do(self._plan_keep_alive, force, model)
 
     def record(self, model: str, *, at: datetime | None = None) -> None:
         """Note an inference that went another way: a WebSocket, another program.
@@ -120,8 +120,7 @@ class ClientGuard(Facade):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        self._record(model, at)
+        self._do(self._record, model, at)
 
     def history(self) -> History:
         """Return all that is remembered about this client's organization.
@@ -129,8 +128,7 @@ class ClientGuard(Facade):
         Raises:
             StoreError: The history can't be read.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._history()
+        return self._do(self._history)
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
         """Wait until everything noted is stored, at most ``timeout`` seconds.
@@ -140,128 +138,65 @@ class ClientGuard(Facade):
         """
         self._flush(timeout)
 
+    def _run(self, flow: Flow[T]) -> T:
+        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        return self._client._guard_drive(flow)  # noqa: SLF001 -- too
+
+    def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
+        self._client._guard_learn_key()  # noqa: SLF001 -- as above
+        return function(*arguments)
+
 
 class AsyncClientGuard(Facade):
-    """The guard of an async client; no store ever blocks its event loop."""
+    """The guard of an async client: ``ClientGuard`` to be awaited. No store ever blocks its event loop."""
 
     _client: AsyncClient
 
     async def check(self, *, refresh: bool = False) -> Eligibility:
-        """Return whether jobs can be created; never creates one, never sends an inference.
-
-        Args:
-            refresh: Ask the API first whose the key is and what it has fine-tuned
-                (``GET /models``, ``GET /fine_tuning/jobs``); with an admin key, and where the verdict
-                would not be ``eligible``, for the organization's usage too, as ``sync`` does.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._check(refresh))  # noqa: SLF001
+        """Return whether jobs can be created; see ``ClientGuard.check``."""
+        return await self._run(self._check(refresh))
 
     async def sync(
         self, *, days: int | None = None, progress: Callable[[SyncProgress], object] | None = None
     ) -> UsageSync:
-        """Read the whole organization's usage into its history; it takes an admin key.
+        """Read the whole organization's usage into its history; see ``ClientGuard.sync``.
 
-        The latest inference is known to the minute afterwards, whichever program ran it. What is read is
-        kept page by page: after a failure another call goes on where this one ended.
-        ``GET /organization/usage/completions`` is what is asked, some two pages for the policy's window.
-
-        Args:
-            days: How far back, in days; the policy's window by default, 365 for a year's picture.
-            progress: Called after each page with how far it has come, in a worker thread.
-
-        Raises:
-            UsageSyncError: There is no admin key, it may not read the usage, it is another
-                organization's, or the API didn't answer.
-            GuardConfigError: The policy doesn't hold behind this client's host, or ``days`` is no number
-                from 1 to 3650.
+        ``progress`` is called in a worker thread.
         """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._sync(days, progress))  # noqa: SLF001
+        return await self._run(self._sync(days, progress))
 
     async def models(self, *, refresh: bool = False) -> Inventory:
-        """Return every fine-tuned model that the key can see or the history knows; the first to end first.
-
-        ``GET /models`` and ``GET /fine_tuning/jobs`` are what is asked. An error of the API makes the
-        answer incomplete, which it says, and is not raised.
-
-        Args:
-            refresh: Have the store remember the shutdown dates that the API tells; they then count
-                before those of the table that ships with the package.
-
-        Raises:
-            StoreError: The dates could not be written.
-            GuardConfigError: The policy doesn't hold behind this client's host.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._models(refresh))  # noqa: SLF001
+        """Return every fine-tuned model that is known; see ``ClientGuard.models``."""
+        return await self._run(self._models(refresh))
 
     async def prospect(self, model: str) -> Prospect:
-        """Return what is known of the life of a fine-tune that would be made from ``model`` now.
-
-        Nothing is asked of the API.
-
-        Args:
-            model: A base model's id, or a fine-tune's.
-        """
+        """Return what is known of the life of a fine-tune of ``model``; see ``ClientGuard.prospect``."""
         return await in_thread(self._engine.prospect, model)
 
     async def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
-        """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
-
-        Where the API has refused a job, creation is closed, or the history can't be read, it is sent only
-        by force: it may not help, or be the second one.
-
-        Args:
-            force: Send it even when it isn't due.
-            model: The one model to send it to; by default the one used last, then others.
-
-        Raises:
-            KeepAliveError: No model answered; it says why, model by model.
-            GuardConfigError: ``model`` isn't a fine-tuned model's id.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._keep_alive(force, model))  # noqa: SLF001
+        """Send the smallest inference if it is due; see ``ClientGuard.keep_alive``."""
+        return await self._run(self._keep_alive(force, model))
 
     async def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
-        """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
-
-        Args:
-            force: As for ``keep_alive``.
-            model: As for ``keep_alive``.
-
-        Raises:
-            GuardConfigError: ``model`` isn't a fine-tuned model's id.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await in_thread(self._plan_keep_alive, force, model)
+        """Return what ``keep_alive`` would do now; see ``ClientGuard.plan_keep_alive``."""
+        return await self._do(self._plan_keep_alive, force, model)
 
     async def record(self, model: str, *, at: datetime | None = None) -> None:
-        """Note an inference that went another way: a WebSocket, another program.
-
-        Args:
-            model: The fine-tuned model's id.
-            at: When it was answered, with a time zone; now by default.
-
-        Raises:
-            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        await in_thread(self._record, model, at)
+        """Note an inference that went another way; see ``ClientGuard.record``."""
+        await self._do(self._record, model, at)
 
     async def history(self) -> History:
-        """Return all that is remembered about this client's organization.
-
-        Raises:
-            StoreError: The history can't be read.
-        """
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await in_thread(self._history)
+        """Return all that is remembered about the organization; see ``ClientGuard.history``."""
+        return await self._do(self._history)
 
     async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Wait until everything noted is stored, at most ``timeout`` seconds.
-
-        Raises:
-            StoreError: It could not be stored in that time; it is kept and tried again.
-        """
+        """Wait until everything noted is stored; see ``ClientGuard.flush``."""
         await in_thread(self._flush, timeout)
+
+    async def _run(self, flow: Flow[T]) -> T:
+        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        return await self._client._guard_drive(flow)  # noqa: SLF001 -- too
+
+    async def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
+        await self._client._guard_learn_key()  # noqa: SLF001 -- as above
+        return await in_thread(function, *arguments)

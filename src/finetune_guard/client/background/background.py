@@ -6,7 +6,6 @@ all of them are closed or dropped. It knows clients weakly, and holds one only d
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from finetune_guard.client.background.check import BackgroundCheck, CheckResult, reseed, until_stopped
+from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
@@ -22,8 +22,6 @@ from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.background_delay import LONGEST, SHORTEST
 from finetune_guard.rules.keep_alive import KeepAlive
-
-logger = logging.getLogger("finetune_guard")
 
 
 class Client(Protocol):
@@ -86,12 +84,9 @@ class Background:
     def _nobody_left(self) -> None:
         raise NotImplementedError
 
-    def _is_stopped(self) -> bool:
-        return not self._clients
-
     def _is_interrupted(self) -> bool:
         """Whether a check under way should end now, be it to begin again."""
-        return self._is_stopped()
+        return not self._clients
 
     def _due(self) -> Iterator[tuple[Client, BackgroundCheck]]:
         """One open client for each organization whose check is due."""
@@ -134,10 +129,9 @@ class Background:
         return max(shortest, min(next_at - time.monotonic(), longest))
 
 
-def complain(error: BaseException) -> None:
+def log_failed_round(error: BaseException) -> None:
     """Log that a whole round of checks failed."""
-    with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-        logger.error("finetune-guard can't check the window: %s", type(error).__name__)
+    log(logging.ERROR, "finetune-guard can't check the window: %s", type(error).__name__)
 
 
 _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import traceback
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from finetune_guard.client.log import log
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
@@ -18,8 +18,6 @@ from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
 from finetune_guard.rules.background_delay import LONGEST, is_over, spread_out, until_due, until_retry
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, is_due
-
-logger = logging.getLogger("finetune_guard")
 
 _T = TypeVar("_T")
 
@@ -104,10 +102,9 @@ class BackgroundCheck:
         """Log what came of a check: whatever was sent, and everything else once until it changes."""
         eligibility = result.eligibility
         closes = _moment(eligibility.window_closes_at)
-        # Whatever is logged is text: an exception holds the frames that it came through, and those a client.
         if result.was_sent and result.outcome is not None:
             self._told = None
-            _log(
+            log(
                 logging.INFO,
                 "finetune-guard sent a keep-alive: %s answered, and the window is open until %s.",
                 result.outcome.model,
@@ -147,7 +144,7 @@ class BackgroundCheck:
     def _say(self, what: str, level: int, message: str, *details: object) -> None:
         if what != self._told:
             self._told = what
-            _log(level, message, *details)
+            log(level, message, *details)
 
 
 def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:
@@ -183,8 +180,3 @@ def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:
 
 def _moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "not known"
-
-
-def _log(level: int, message: str, *details: object) -> None:
-    with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-        logger.log(level, message, *details)

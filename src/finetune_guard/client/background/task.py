@@ -11,14 +11,13 @@ import contextlib
 import contextvars
 import logging
 
-from finetune_guard.client.background.background import Background, Client, complain
+from finetune_guard.client.background.background import Background, Client, log_failed_round
 from finetune_guard.client.background.check import BackgroundCheck, StoppedError
+from finetune_guard.client.log import log
 from finetune_guard.client.threads import asyncio_loop
 from finetune_guard.engine.guard import Guard
 from finetune_guard.rules.background_delay import LONGEST
 from finetune_guard.rules.keep_alive import KeepAlive
-
-logger = logging.getLogger("finetune_guard")
 
 
 class AsyncBackground(Background):
@@ -112,12 +111,12 @@ class AsyncBackground(Background):
                 self._set_timer(0.0 if self._news else task.result())
 
     async def _round(self) -> float:
-        """CheckResult at whatever is due; no client is held when it is over."""
+        """Check whatever is due; no client is held when it is over."""
         try:
             for client, check in self._due():
                 await self._attend(client, check)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
-            complain(error)
+            log_failed_round(error)
             return LONGEST.total_seconds()
         return self._seconds_left()
 
@@ -135,7 +134,8 @@ class AsyncBackground(Background):
     def _tell_no_loop(self) -> None:
         if not self._told_no_loop:
             self._told_no_loop = True
-            logger.warning(
+            log(
+                logging.WARNING,
                 "finetune-guard sends no keep-alive in the background: async clients need asyncio for that. "
-                "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive."
+                "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive.",
             )

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 
-from finetune_guard.client.background.background import Background, Client, complain
+from finetune_guard.client.background.background import Background, Client, log_failed_round
 from finetune_guard.client.background.check import BackgroundCheck, StoppedError
 from finetune_guard.engine.guard import Guard
 from finetune_guard.process import Hooks, Rank, register
@@ -100,13 +100,13 @@ class ThreadBackground(Background):
                 self._changed.wait_for(lambda: self._news or self._is_stopped(), seconds)
 
     def _round(self) -> float:
-        """CheckResult at whatever is due; no client is held when it is over."""
+        """Check whatever is due; no client is held when it is over."""
         try:
             for client, check in self._due():
                 with self.checking:
                     self._attend(client, check)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
-            complain(error)
+            log_failed_round(error)
             return LONGEST.total_seconds()
         return self._seconds_left()
 
