@@ -29,8 +29,8 @@ CALLS, ROUNDS = 500, 301
 OURS = "ours"
 FINE_TUNED_GOAL, OTHER_GOAL = 5e-6, 2e-6
 FINE_TUNED_WHY = (
-    "A fifth picks five headers out of those of answer and request, a fifth is what any two methods cost that"
-    " stand around others; the rest is some fifteen calls of small functions."
+    "Looking through the headers of answer and request takes 1.2 µs, standing around two of the SDK's methods"
+    " 0.9, finding whose the answer is 0.7, and noting it 1.1; the rest tells what was asked and answered."
 )
 OTHER_WHY = "Every request is told apart twice: before it is sent, and when it is answered."
 
