@@ -116,11 +116,10 @@ async def test_a_completed_batch_is_an_inference(client, batch, model, look):
     assert ("recent_inference", RAN) == (found.reason.value, found.last_inference.at)
 
 
-@by_every_look
-async def test_it_counts_once(client, connect, batch, model, look):
+async def test_it_counts_once(client, connect, batch, model):
     """Looking again, with another client too, changes nothing."""
     for each in (client, client, connect(), client.with_options(timeout=20)):
-        await look(each, batch)
+        await retrieve(each, batch)
         assert of_one_batch(model) == await known(each)
 
 
@@ -172,24 +171,22 @@ async def test_batches_of_a_day_add_up(client, start_batch, model, sim, clock):
     ) == await known(client)
 
 
-@by_every_look
-async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model, clock, look):
+async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model, clock):
     """What is under way is no inference yet; once it has ended it is one."""
     batch = await start_batch(model)
-    await look(client, batch)
+    await retrieve(client, batch)
     assert ({}, {}) == await known(client)
     clock.advance(LATER)
-    await look(client, batch)
+    await retrieve(client, batch)
     assert of_one_batch(model) == await known(client)
 
 
 @pytest.mark.parametrize("on", [BASE, "gpt-4o-mini", NOBODYS], ids=["base", "alias", "all failed"])
-@by_every_look
-async def test_a_batch_without_an_inference_is_nothing(client, start_batch, clock, look, on):
+async def test_a_batch_without_an_inference_is_nothing(client, start_batch, clock, on):
     """A batch of a base model, or one whose requests have all failed, opens no window."""
     batch = await start_batch(on)
     clock.advance(LATER)
-    await look(client, batch)
+    await retrieve(client, batch)
     assert ({}, {}) == await known(client)
 
 

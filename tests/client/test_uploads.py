@@ -106,10 +106,9 @@ async def test_it_is_stopped_exactly_when_a_job_would_be(
 
 
 @by_every_way
-@pytest.mark.parametrize("purpose", ["assistants", "batch", "user_data"])
-async def test_other_purposes_are_left_alone(lapsed, upload, purpose):
+async def test_other_purposes_are_left_alone(lapsed, upload):
     """Only training files are of no use without a job."""
-    await done(upload(lapsed, purpose, ("a.jsonl", TRAINING_DATA)))
+    await done(upload(lapsed, "batch", ("a.jsonl", TRAINING_DATA)))
 
 
 @by_every_way
