@@ -40,20 +40,29 @@ def countdown(duration: timedelta) -> Callable[[], timedelta]:
 class ServerTime:
     """How far the local clock is off, as the ``Date`` of the API's answers tells.
 
-    A ``Date`` within a minute of the time believed so far is believed. Of another one, the first answer is
-    believed up to a week; later ones only if two of them ran on as the local clock did meanwhile. One that
-    contradicts both the local clock and earlier answers, such as one from a cache, is not: then the local
-    clock counts until answers agree again.
+    * A ``Date`` within a minute of the time believed so far is believed. So is the first one, up to a week.
+    * Another one is believed if it ran on since an earlier answer as the local clock did, or as ``elapsed``
+      did: then the local clock was set.
+    * One that contradicts both the local clock and earlier answers, such as one from a cache, is not
+      believed: the local clock counts until answers agree again.
+    * While that can't be told, the earlier of the two times counts: what is remembered may be older than it
+      is said to be, never newer.
+
+    Args:
+        elapsed: Returns seconds that go on whatever becomes of the local clock.
 
     Attributes:
         offset: What is to be added to the local clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self.offset = timedelta(0)
+        self._elapsed = elapsed
         self._has_seen_any = False
         self._doubted: tuple[datetime, datetime] | None = None
         """An answer's date that was not believed, and the local time of its arrival."""
+        self._reference: tuple[datetime, float] | None = None
+        """The last date that was believed, and the seconds since the machine was started at its arrival."""
         self._believed = (b"", _EARLIEST, _EARLIEST, _EARLIEST)
         """The last header that was believed, its date, and between which times it would be again."""
 
@@ -78,6 +87,7 @@ class ServerTime:
         if not -_NOISE <= date - now <= _NOISE:
             return self._weighed(date, now - self.offset)
         self._has_seen_any = True
+        self._reference = date, self._elapsed()
         if type(header) is bytes:
             self._believed = header, date, date - _NOISE, date + _NOISE
         return date
@@ -85,20 +95,34 @@ class ServerTime:
     def _weighed(self, date: datetime, local: datetime) -> datetime:
         off = date - local
         is_first, self._has_seen_any = not self._has_seen_any, True
-        if abs(off) <= _NOISE or self._ran_on(date, local) or (is_first and abs(off) <= _MOST_AT_ONCE):
+        is_near = abs(off) <= _NOISE or (is_first and abs(off) <= _MOST_AT_ONCE)
+        ran_on = self._ran_on(date, local)
+        if is_near or ran_on or self._local_was_set(date):
             self.offset = off if abs(off) > _NOISE else timedelta(0)
             self._doubted = None
+            self._reference = date, self._elapsed()
             return date
         self.offset = timedelta(0)
-        return local
+        return min(date, local) if ran_on is None else local
 
-    def _ran_on(self, date: datetime, local: datetime) -> bool:
-        """Whether the server's clock ran on as the local one did since the answer that was doubted last."""
+    def _ran_on(self, date: datetime, local: datetime) -> bool | None:
+        """Whether both clocks ran on alike since a doubted answer; None if it is too soon to tell."""
         before = self._doubted
-        if before is not None and abs((date - before[0]) - (local - before[1])) <= _JITTER:
-            return date - before[0] > _JITTER
-        self._doubted = date, local
-        return False
+        if before is None:
+            self._doubted = date, local
+            return None
+        passed = local - before[1]
+        if abs(date - before[0] - passed) > _JITTER:
+            self._doubted = date, local
+            return False
+        return True if date - before[0] > _JITTER else None
+
+    def _local_was_set(self, date: datetime) -> bool:
+        """Whether the server's clock ran on since the last answer that was believed."""
+        if self._reference is None:
+            return False
+        believed, seconds = self._reference
+        return abs(date - believed - timedelta(seconds=self._elapsed() - seconds)) <= _NOISE
 
 
 def _parsed(date_header: str | bytes) -> datetime | None:

@@ -262,7 +262,7 @@ def test_other_durations_are_refused_with_what_is_allowed(written):
         ("Sun, 29 Nov 2026 12:00:00 GMT", NOW + timedelta(days=7)),
         ("Sun, 15 Nov 2026 12:00:00 GMT", NOW - timedelta(days=7)),
         ("Sun, 29 Nov 2026 12:00:01 GMT", NOW),
-        ("Sat, 22 Nov 2025 12:00:00 GMT", NOW),
+        ("Sat, 22 Nov 2025 12:00:00 GMT", NOW - timedelta(days=365)),
         ("Thu, 01 Jan 1970 00:00:00 GMT", NOW),
         ("Fri, 01 Jan 2099 00:00:00 GMT", NOW),
         ("Fri, 31 Dec 9999 23:59:59 -2359", NOW),
@@ -283,13 +283,15 @@ def test_no_date_header_can_fail(header):
     assert ServerTime().answered_at(header, NOW) <= NOW + timedelta(days=7)
 
 
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
 def offsets(*answers):
     """Return how far the local clock is taken to be off after each answer: its arrival and its Date."""
-    server, found = ServerTime(), []
+    elapsed, found = 0.0, []
+    server = ServerTime(lambda: elapsed)
     for arrival, date in answers:
+        elapsed = arrival % (300 * DAY) / SECOND
         server.answered_at(f"{NOW + date:%a, %d %b %Y %H:%M:%S} GMT", NOW + arrival + server.offset)
         found.append(server.offset)
     return found
@@ -320,13 +322,25 @@ def offsets(*answers):
                 (2 * MINUTE, 2 * DAY + 2 * MINUTE),
                 (3 * MINUTE, 2 * DAY + 3 * MINUTE),
             ],
-            [2 * DAY, 0 * DAY, 0 * DAY, 2 * DAY],
+            [2 * DAY, 0 * DAY, 2 * DAY, 2 * DAY],
+        ),
+        # It is set a year ahead, and then right again.
+        (
+            [(0 * DAY, 0 * DAY), (300 * DAY + MINUTE, MINUTE), (2 * MINUTE, 2 * MINUTE)],
+            [0 * DAY, -300 * DAY, 0 * DAY],
         ),
     ],
 )
 def test_how_far_the_local_clock_is_off(answers, expected):
     """What contradicts both the local clock and earlier answers is not believed."""
     assert expected == offsets(*answers)
+
+
+def test_of_a_first_answer_that_is_far_off_the_earlier_time_counts():
+    """A clock that is a year ahead keeps no window open that the API's answer says nothing of."""
+    year = timedelta(days=365)
+    assert NOW == ServerTime().answered_at(f"{NOW:%a, %d %b %Y %H:%M:%S} GMT", NOW + year)
+    assert NOW == ServerTime().answered_at(f"{NOW + year:%a, %d %b %Y %H:%M:%S} GMT", NOW)
 
 
 def test_the_default_clock_is_aware():

@@ -41,6 +41,7 @@ _POLL = timedelta(milliseconds=100)
 _LONGEST_MARGIN = timedelta(seconds=30)
 _MOST_REFUSALS = 3
 _INSTANT = timedelta(microseconds=1)
+_OLDEST_DATE = timedelta(days=1)
 _NEVER_UNFORCED = {
     Reason.CLOSED: NotSent.CREATION_CLOSED,
     Reason.REFUSED: NotSent.REFUSED,
@@ -151,6 +152,8 @@ class KeepAliveSender:
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         # What was known before it was sent is older than its answer, though dates have whole seconds.
         at = max(sent.reply.at, refusal.at + _INSTANT) if refusal is not None else sent.reply.at
+        if now - at > _OLDEST_DATE:  # by such a Date another would be sent at once
+            at = now
         self.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
