@@ -82,7 +82,7 @@ def test_every_field_has_a_variable(monkeypatch, variable, value, field, expecte
     [
         ("ON_UNKNOWN", "maybe", "is 'maybe': input should be 'raise', 'warn' or 'allow'"),
         ("ON_UNKNOWN", '"Allow"', "; did you mean allow?"),
-        ("ENABLED", "perhaps", "is 'perhaps': input should be a valid boolean"),
+        ("ENABLED", "perhaps", "is 'perhaps': true or false is required"),
         ("HOSTS", "https://u:pw@gw.acme.example/v1", "'https://***@gw.acme.example/v1' is no host: a name"),
         (
             "KEEP_ALIVE",

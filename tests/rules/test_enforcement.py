@@ -126,7 +126,9 @@ def test_what_was_tried_in_vain_is_told():
     request = openai.APIConnectionError(request=None)
     keep_alive = KeepAliveError("No model answered.")
     decision = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[request, keep_alive])
-    assert "\nThe API could not be asked: no connection.\n" in str(decision.error)
+    assert "\nThe API could not be asked which models and jobs this key sees: no connection.\n" in str(
+        decision.error
+    )
     assert "\nKeep-alive: No model answered.\n" in str(decision.error)
     assert Stop(decision.error, keep_alive) == decision
     usage = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[UsageSyncError("No admin key.")])

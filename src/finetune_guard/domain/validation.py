@@ -77,7 +77,8 @@ def _line(
         allowed, hint = ", ".join(sorted(fields)), did_you_mean(name, fields)
         return f"{where} does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
     value = kind_of(problem["input"]) if _field(problem) in secrets else shown(problem["input"])
-    allowed = _allowed(one_line(without_secrets(problem["msg"]), _MAX_MESSAGE))
+    message = "true or false is required" if problem["type"].startswith("bool") else problem["msg"]
+    allowed = _allowed(one_line(without_secrets(message), _MAX_MESSAGE))
     choices = _QUOTED.findall(str(problem.get("ctx", {}).get("expected", "")))
     return (
         f"{where} is {value}: {'; '.join(filter(None, (allowed, did_you_mean(problem['input'], choices))))}"

@@ -21,12 +21,16 @@ class Identification:
         self._decider = decider
         self._ends = ends
         self._asked: set[Credentials] = set()
+        self._failed: set[Credentials] = set()
 
     def is_confirmed(self, credentials: Credentials) -> bool:
         """Whether this process has asked, or seen an answer that names the organization.
 
-        What a store remembers of a key may be out of date: keys move to other organizations.
+        What a store remembers of a key may be out of date: keys move to other organizations. An error may
+        name the organization as well, but where asking ended with one, it is asked again.
         """
+        if credentials in self._failed:
+            return False
         return credentials in self._asked or self._recorder.answered(credentials) is not None
 
     def identify(
@@ -49,15 +53,21 @@ class Identification:
             return credentials, None
         found = yield from read_listing()
         if found.reply is None:  # an error's answer has told whose they are as well, if it named that
+            _keep(self._failed, credentials)
             return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
-        if len(self._asked) >= _MOST_ASKED:
-            self._asked.clear()
-        self._asked.add(subject.credentials)
+        self._failed.difference_update((credentials, subject.credentials))
+        _keep(self._asked, subject.credentials)
         self._recorder.name(subject)
         remember_traces(self._recorder, found)
         self._ends.learn(found.announced)
         return subject.credentials, found
+
+
+def _keep(known: set[Credentials], credentials: Credentials) -> None:
+    if len(known) >= _MOST_ASKED:
+        known.clear()
+    known.add(credentials)
 
 
 def remember_traces(recorder: Recorder, listing: Listing) -> None:

@@ -166,7 +166,9 @@ class Synchronization:
 
 def whose_key_is_unknown(failure: openai.APIError | None) -> UsageSyncError:
     """Return what is said where no answer of the API has named the organization of the client's key."""
-    why = f"the API answered {in_short(failure)}" if failure is not None else "no answer of the API names it"
+    why = "no answer of the API names it"
+    if failure is not None:
+        why = f"the API could not be asked: {in_short(failure)}"
     remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
     return UsageSyncError(
         f"Which organization the client's key belongs to is not known ({why}), so nobody can tell whether "
@@ -179,8 +181,9 @@ def broken_off(done: UsageSync) -> UsageSyncError:
     """Return what is to be said about a reading that is not complete."""
     remedy = "Another sync goes on from there."
     until = f"{done.covered_until:%Y-%m-%d %H:%M} UTC"
+    why = (done.failure or "").removesuffix(".")
     return UsageSyncError(
-        f"The organization's usage was read up to {until} only ({done.failure}).", remedy=remedy
+        f"The organization's usage was read up to {until} only: {why}. {remedy}", remedy=remedy
     )
 
 
@@ -198,7 +201,7 @@ def _failed(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
         return UsageSyncError(str(failure), remedy=remedy)
     said = in_short(failure)
     if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
-        message = f"The API does not let this key read the organization's usage ({said})."
+        message = f"The API does not let the admin key read the organization's usage ({said})."
         return UsageSyncError(f"{message} {_GET_A_KEY}", remedy=_GET_A_KEY)
     remedy = "Try again later: what was read before is kept."
     return UsageSyncError(f"The organization's usage could not be read ({said}). {remedy}", remedy=remedy)

@@ -45,8 +45,8 @@ _REMEDIES: Mapping[Reason, str] = {
     Reason.NEVER_FINE_TUNED: "If the organization has fine-tuned in another project, use a key of that "
     f"project. {_FIND_ANOTHERS} {_LET_THROUGH}",
     Reason.REFUSED: f"To ask the API again, use {_ONE_CALL} for one call. The guard asks again by itself "
-    "once the refusal is older than GuardConfig(refusal_ttl=...), or after an inference on a fine-tuned "
-    f"model that is later. client.guard.keep_alive(force=True) sends one. {_REOPENS}",
+    "once the refusal is older than GuardConfig(refusal_ttl=...), or after a later inference on a fine-tuned "
+    f"model. client.guard.keep_alive(force=True) sends one. {_REOPENS}",
     Reason.REFUSAL_IN_DOUBT: "Create the job: the API decides, and its answer is remembered.",
     Reason.CLOSED: "Plan the move to another model: a fine-tuned model answers until its base model is shut "
     f"down. If the provider has moved the date, {_ONE_CALL} lets one call through.",
@@ -104,7 +104,7 @@ def _is_job(call: GuardedCall) -> bool:
 
 def _failed(failure: object) -> str:
     if isinstance(failure, openai.APIError):  # its own wording can hold parts of a key
-        return f"The API could not be asked: {in_short(failure)}."
+        return f"The API could not be asked which models and jobs this key sees: {in_short(failure)}."
     return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
 
 
@@ -118,8 +118,8 @@ def cause(eligibility: Eligibility) -> str:
         Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
         Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is "
         f"open until {closes}{_but_creation_ends(eligibility)}",
-        Reason.WINDOW_EXPIRED: f"the last inference on a fine-tuned model that is known for {who} is too "
-        f"old, and by that the window closed on {closed}",
+        Reason.WINDOW_EXPIRED: f"the last known inference of {who} on a fine-tuned model is too old: if "
+        f"there was no later one, the window closed on {closed}",
         Reason.WINDOW_EDGE: f"the window of {who} closed on {closed} or some hours later, and the time of "
         "the last inference is not known more exactly",
         Reason.NO_RECENT_INFERENCE: f"the usage of {who} shows no inference on a fine-tuned model within the "
