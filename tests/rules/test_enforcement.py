@@ -118,7 +118,7 @@ def test_an_upload_is_called_an_upload():
         "The training file was not uploaded: since 2027-01-06 nobody can create"
     )
     (warning,) = done_with(UPLOAD, Reason.WINDOW_EXPIRED, "warn").warnings
-    assert str(warning).startswith("The API decides about this training file: the last inference ")
+    assert str(warning).startswith("The API decides about this training file: the last known inference ")
 
 
 def test_what_was_tried_in_vain_is_told():

@@ -219,8 +219,11 @@ def records(body: object) -> Iterator[Mapping[str, Any]]:
 
 
 def moment(second: object, now: datetime) -> datetime | None:
-    """Return a time in Unix seconds; None when it is none, or lies more than a day after ``now``."""
-    if isinstance(second, bool) or not isinstance(second, int):
+    """Return a time in Unix seconds; None when it is none, or lies more than a day after ``now``.
+
+    The API sends whole seconds; some of the SDK's classes, such as ``Response``, make floats of them.
+    """
+    if isinstance(second, bool) or not isinstance(second, (int, float)):
         return None
     try:
         at = datetime.fromtimestamp(second, timezone.utc)
