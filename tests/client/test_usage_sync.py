@@ -773,9 +773,12 @@ async def test_nothing_secret_is_told_or_kept(
         assert key not in caplog.text
 
 
-async def test_no_other_host_gets_the_admin_key(watched, sim, requests, wire_free_port):
+@pytest.mark.parametrize("both_guarded", [False, True], ids=["one host guarded", "both guarded"])
+async def test_no_other_host_gets_the_admin_key(watched, sim, requests, wire_free_port, both_guarded):
     """A job that is posted to a guarded host by a client of another host asks that other host for nothing."""
-    client = watched({"admin_api_key": ADMIN_KEY}, base_url=f"http://127.0.0.1:{wire_free_port}/v1")
+    other = f"127.0.0.1:{wire_free_port}"
+    config = {"admin_api_key": ADMIN_KEY, "hosts": [sim.host, other] if both_guarded else [sim.host]}
+    client = watched(config, base_url=f"http://{other}/v1")
     with pytest.raises(FineTuneGuardError):
         await done(client.post(f"{sim.base_url}/fine_tuning/jobs", cast_to=object, body={"model": BASE}))
     assert [] == requests
