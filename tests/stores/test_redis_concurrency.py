@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -85,20 +86,41 @@ def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
     assert expected == round_trips(lambda: work(redis_store, activity))
 
 
-def test_a_change_in_between_is_not_lost(redis_store, redis_url, activity, monkeypatch):
-    """Whoever wrote between our reading and our writing is read again, and counts."""
+@pytest.fixture
+def before_commit(monkeypatch):
+    """Has something done between the reading and the writing of the next change, or of every one."""
     commit = RedisChange.commit
-    other = RedisStore(redis_url)
 
-    def slowly(change):
-        monkeypatch.setattr(RedisChange, "commit", commit)
-        other.record("acme", [activity(count=5)])
-        commit(change)
+    def arrange(work, *, each=False):
+        def late(change):
+            monkeypatch.setattr(RedisChange, "commit", commit)
+            work()
+            if each:
+                monkeypatch.setattr(RedisChange, "commit", late)
+            commit(change)
 
+        monkeypatch.setattr(RedisChange, "commit", late)
+
+    return arrange
+
+
+@pytest.fixture
+def other(redis_url):
+    """Another client at the same place."""
+    with closing(RedisStore(redis_url)) as store:
+        yield store
+
+
+@pytest.fixture
+def lease_key(redis_url):
+    return f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}"
+
+
+def test_a_change_in_between_is_not_lost(redis_store, other, activity, before_commit):
+    """Whoever wrote between our reading and our writing is read again, and counts."""
     redis_store.record("acme", [activity()])
-    monkeypatch.setattr(RedisChange, "commit", slowly)
+    before_commit(lambda: other.record("acme", [activity(count=5)]))
     redis_store.record("acme", [activity()])
-    other.close()
 
     assert {Source.OBSERVED: 7} == redis_store.history("acme").daily[NOW.date()]
 
@@ -155,23 +177,15 @@ def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activ
         growing.result()
 
 
-def test_a_change_that_never_gets_through_is_an_error(redis_store, redis_url, activity, monkeypatch):
+def test_a_change_that_never_gets_through_is_an_error(
+    redis_store, other, activity, before_commit, monkeypatch
+):
     """Where others change the same rows without end, a write gives up after its time and changes nothing."""
     monkeypatch.setattr("finetune_guard.stores.redis.store._PATIENCE", timedelta(seconds=0.3))
-    commit = RedisChange.commit
-    other = RedisStore(redis_url)
     redis_store.record("acme", [activity()])
-
-    def late(change):
-        with monkeypatch.context() as once:
-            once.setattr(RedisChange, "commit", commit)
-            other.record("acme", [activity()])
-        commit(change)
-
-    monkeypatch.setattr(RedisChange, "commit", late)
+    before_commit(lambda: other.record("acme", [activity()]), each=True)
     with pytest.raises(StoreError, match="others went on changing"):
         redis_store.record("acme", [activity("ft:never")])
-    other.close()
     assert {"ft:gpt-4o-mini:acme::1"} == set(redis_store.history("acme").models)
 
 
@@ -247,32 +261,26 @@ def test_a_holder_that_was_paused_takes_nothing_from_the_next(redis_store, holde
 
 
 def test_a_lease_that_changes_hands_while_it_is_given_back_is_left_alone(
-    redis_store, redis_url, redis_server, monkeypatch
+    redis_store, other, redis_server, lease_key, before_commit
 ):
     """Even when its time passes between looking and deleting, only one's own lease is deleted."""
-    lease = redis_store.lease("keep-alive", HOUR)
-    commit = RedisChange.commit
-    other = RedisStore(redis_url)
 
-    def paused(change):
-        monkeypatch.setattr(RedisChange, "commit", commit)
+    def change_hands():
         with redis_server.client() as client:
-            client.delete(f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}")
+            client.delete(lease_key)
         assert other.lease("keep-alive", HOUR) is not None
-        commit(change)
 
-    monkeypatch.setattr(RedisChange, "commit", paused)
+    lease = redis_store.lease("keep-alive", HOUR)
+    before_commit(change_hands)
     redis_store.release(lease)
     assert other.lease("keep-alive", HOUR) is None
-    other.close()
 
 
-def test_a_lease_is_rounded_up_to_what_the_server_can_measure(redis_store, redis_url, redis_server):
+def test_a_lease_is_rounded_up_to_what_the_server_can_measure(redis_store, lease_key, redis_server):
     """A lease lasts at least as long as was asked for, in whole milliseconds."""
     redis_store.lease("keep-alive", timedelta(minutes=5, microseconds=1))
     with redis_server.client() as client:
-        left = client.pttl(f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}")
-    assert 290_000 < left <= 300_001
+        assert 290_000 < client.pttl(lease_key) <= 300_001
 
 
 def test_many_activities_are_one_change(redis_store, round_trips):

@@ -30,6 +30,8 @@ def test_an_unknown_organization_has_an_empty_history(store):
     assert History(evidence=Evidence(organization="acme")) == store.history("acme")
     assert () == store.organizations()
     assert store.organization_of("key:1") is None
+    assert isinstance(store.location, str)
+    assert store.location
 
 
 def test_a_recorded_inference_is_remembered(store, activity):
@@ -83,17 +85,19 @@ def test_an_activity_may_span_days(store, activity):
     assert {MODEL, "ft:uncounted:acme::3"} == set(history.models)
 
 
-def test_recording_nothing_changes_nothing(store):
-    """An empty record makes no history."""
-    store.record("acme", [])
-
-    assert () == store.organizations()
-
-
-def test_recording_is_all_or_nothing(store, activity):
-    """When one of several inferences can't be kept, none of them is."""
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store, activity: store.record("acme", [activity(), activity("m" * 600)]),
+        lambda store, _: store.merge(told().model_copy(update={"models": {"m" * 600: of_acme()}})),
+    ],
+    ids=["record", "merge"],
+)
+def test_a_change_is_all_or_nothing(store, activity, call):
+    """When one of several inferences can't be kept, none of them is; an empty record makes no history."""
     with pytest.raises(StoreError, match="600 characters"):
-        store.record("acme", [activity(), activity("m" * 600)])
+        call(store, activity)
+    store.record("acme", [])
 
     assert () == store.organizations()
 
@@ -172,14 +176,6 @@ def test_merging_twice_is_the_same_as_once(store, activity):
     assert ("acme",) == store.organizations()
 
 
-def test_merging_is_all_or_nothing(store):
-    """When one of several models can't be kept, nothing of the whole is."""
-    with pytest.raises(StoreError, match="600 characters"):
-        store.merge(told().model_copy(update={"models": {"m" * 600: of_acme(model="m" * 600)}}))
-
-    assert () == store.organizations()
-
-
 def test_the_apis_latest_word_about_a_models_end_counts(store):
     """Shutdown dates that the API said are remembered by model; an older word changes nothing."""
     said = {"a": Announced(day=NOW.date(), seen_at=NOW), "b": Announced(day=None, seen_at=NOW)}
@@ -225,32 +221,16 @@ def test_linking_merges_what_was_kept_under_the_alias(store, activity):
     assert History(evidence=Evidence(organization="key:1")) == store.history("key:1")
 
 
-def test_linking_twice_is_the_same_as_once(store, activity):
-    """Every client may link what it learns from each response."""
+def test_linking_again_keeps_the_history(store, activity):
+    """A name may be linked twice, or to itself, and move on: what was merged stays with the organization."""
     store.record("key:1", [activity(count=5)])
     store.link("key:1", "acme")
     before = store.history("acme")
-    store.link("key:1", "acme")
+    for alias, name in (("key:1", "acme"), ("acme", "acme"), ("key:1", "umbrella")):
+        store.link(alias, name)
+        assert before == store.history("acme")
 
-    assert before == store.history("acme")
-
-
-def test_linking_a_name_to_itself_keeps_its_history(store, activity):
-    """An alias that is the organization's own name does no harm."""
-    store.record("acme", [activity()])
-    store.link("acme", "acme")
-
-    assert of_acme() == store.evidence("acme").last_inference
     assert "acme" == store.organization_of("acme")
-
-
-def test_moving_an_alias_leaves_the_organizations_history(store, activity):
-    """What was merged once stays with the organization when the alias moves on."""
-    store.record("key:1", [activity()])
-    store.link("key:1", "acme")
-    store.link("key:1", "umbrella")
-
-    assert of_acme() == store.evidence("acme").last_inference
     assert store.evidence("umbrella").last_inference is None
 
 
@@ -326,12 +306,6 @@ def test_a_name_that_cannot_be_kept_is_refused(store, activity, call, name):
         call(store, name, activity)
     assert () == store.organizations()
     assert store.organization_of("key:1") is None
-
-
-def test_a_location_is_shown(store):
-    """Every store says where it is."""
-    assert store.location
-    assert isinstance(store.location, str)
 
 
 def test_a_history_is_forgotten_and_no_other(store):
