@@ -67,8 +67,7 @@ def test_what_no_source_tells_is_not_guessed(model_id):
     dates = known(BASE=LATE)
     assert dates.of(model_id) is None
     assert dates.of_fine_tunes_of(model_id) is None
-    assert dates.days_left(model_id, PUBLISHED) is None
-    assert (False, False) == (dates.is_over(model_id, date.max), dates.may_be_over(model_id, date.max))
+    assert not dates.is_over(model_id, date.max)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +104,19 @@ def test_a_new_fine_tune_ends_with_those_of_its_base():
 def test_a_published_day_is_right_within_one(days, over, may_be_over):
     """A model is known to be gone when the day after has passed; it may be gone from the day before on."""
     dates, today = known(), PUBLISHED - timedelta(days=days)
-    assert days == dates.days_left(TUNE, today)
-    assert (over, may_be_over) == (dates.is_over(TUNE, today), dates.may_be_over(TUNE, today))
+    shutdown = dates.of(TUNE)
+    assert shutdown is not None
+    assert (days, may_be_over) == (shutdown.days_left(today), shutdown.may_be_over(today))
+    assert over == shutdown.is_over(today) == dates.is_over(TUNE, today)
 
 
 def test_replacements_and_what_can_be_fine_tuned():
     """The table names a successor for a base and its fine-tunes, and the bases that can be fine-tuned."""
     dates = known()
     assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
+    assert ("gpt-6-luna", False) == dates.successor_of(BASE)
     assert dates.replacement_of(NEW_TUNE) is None
+    assert (None, None) == dates.successor_of(NEW_TUNE)
     assert (True, False) == (dates.can_be_fine_tuned(BASE), dates.can_be_fine_tuned("gpt-6-luna"))
 
 

@@ -73,7 +73,10 @@ class Shutdown(BaseModel):
         return self.days_left(today) < -1
 
     def may_be_over(self, today: date) -> bool:
-        """Whether the model may be gone: its day is tomorrow at the latest."""
+        """Whether the model may be gone: its day is tomorrow at the latest.
+
+        Together with the API's 404 for it, that is proof enough.
+        """
         return self.days_left(today) <= 1
 
     def days_left(self, today: date) -> int:
@@ -116,23 +119,15 @@ class ShutdownDates:
         shutdown = self.of(model_id)
         return shutdown is not None and shutdown.is_over(today)
 
-    def may_be_over(self, model_id: str, today: date) -> bool:
-        """Whether a model may be gone, its published day being tomorrow at the latest.
-
-        Together with the API's 404 for it, that is proof enough.
-        """
-        shutdown = self.of(model_id)
-        return shutdown is not None and shutdown.may_be_over(today)
-
-    def days_left(self, model_id: str, today: date) -> int | None:
-        """Return the days until a model's end, negative afterwards; None when no source tells one."""
-        shutdown = self.of(model_id)
-        return shutdown.days_left(today) if shutdown is not None else None
-
     def replacement_of(self, model_id: str) -> str | None:
         """Return what the provider recommends instead of a base model or a fine-tune of it, if it does."""
         row = self.catalog.lifetime_of(base_of(model_id))
         return row.replacement if row is not None else None
+
+    def successor_of(self, model_id: str) -> tuple[str | None, bool | None]:
+        """Return a model's replacement, and whether fine-tuning is offered for that; None without one."""
+        replacement = self.replacement_of(model_id)
+        return replacement, self.can_be_fine_tuned(replacement) if replacement is not None else None
 
     def can_be_fine_tuned(self, model_id: str) -> bool | None:
         """Return whether fine-tuning is offered for a model, shut down or not; None where no source tells."""
@@ -140,7 +135,8 @@ class ShutdownDates:
 
     def tunable_bases(self, today: date) -> tuple[str, ...]:
         """Return the base models for which fine-tuning is offered and whose end is still to come."""
-        return tuple(row.id for row in self.catalog.base_models if not self.may_be_over(row.id, today))
+        ends = ((row.id, self.of(row.id)) for row in self.catalog.base_models)
+        return tuple(base for base, end in ends if end is None or not end.may_be_over(today))
 
     def with_announced(self, announced: Mapping[str, Announced]) -> ShutdownDates:
         """Return what is known when the API's words in ``announced`` are added."""

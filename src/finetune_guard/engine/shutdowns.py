@@ -146,10 +146,8 @@ class ModelEnds:
         shutdown = dates.of(model)
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
             return None
-        replacement, tunable = _successor(dates, model)
-        return ModelSunsetWarning(
-            messages.model_sunset(shutdown, shutdown.days_left(today), replacement, tunable)
-        )
+        days_left, successor = shutdown.days_left(today), dates.successor_of(model)
+        return ModelSunsetWarning(messages.model_sunset(shutdown, days_left, *successor))
 
     def gone(
         self, error: openai.NotFoundError, model: str, now: datetime
@@ -161,7 +159,7 @@ class ModelEnds:
         shutdown = dates.of(model)
         if shutdown is None or not shutdown.may_be_over(now.date()):
             return None
-        said = messages.fine_tune_shut_down(shutdown, *_successor(dates, model))
+        said = messages.fine_tune_shut_down(shutdown, *dates.successor_of(model))
         return FineTunedModelShutDownError(
             said.message,
             response=error.response,
@@ -170,8 +168,3 @@ class ModelEnds:
             shutdown=shutdown,
             remedy=said.remedy,
         )
-
-
-def _successor(dates: ShutdownDates, model: str) -> tuple[str | None, bool | None]:
-    replacement = dates.replacement_of(model)
-    return replacement, dates.can_be_fine_tuned(replacement) if replacement is not None else None

@@ -95,7 +95,7 @@ def _record(
     model: FineTunedModel, found: Listing, history: History, dates: ShutdownDates, today: date
 ) -> ModelRecord:
     shutdown = dates.of(model.id)
-    replacement = dates.replacement_of(model.id)
+    replacement, tunable = dates.successor_of(model.id)
     return ModelRecord(
         id=model.id,
         base=model.base,
@@ -105,7 +105,7 @@ def _record(
         shutdown=shutdown,
         days_left=shutdown.days_left(today) if shutdown is not None else None,
         replacement=replacement,
-        replacement_can_be_fine_tuned=dates.can_be_fine_tuned(replacement) if replacement else None,
+        replacement_can_be_fine_tuned=tunable,
         visible=model.id in found.created,
     )
 

@@ -39,7 +39,7 @@ class Prospect:
 def prospect(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
     """Return what is known of the life of a fine-tune made from ``model_id`` at ``now`` (aware)."""
     end = dates.of_fine_tunes_of(model_id)
-    replacement = dates.replacement_of(model_id)
+    replacement, tunable = dates.successor_of(model_id)
     return Prospect(
         model=model_id,
         can_be_fine_tuned=dates.can_be_fine_tuned(model_id),
@@ -47,5 +47,5 @@ def prospect(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
         fine_tunes_shutdown=end,
         lifetime=datetime.combine(end.day, time(), tzinfo=timezone.utc) - now if end is not None else None,
         replacement=replacement,
-        replacement_can_be_fine_tuned=dates.can_be_fine_tuned(replacement) if replacement else None,
+        replacement_can_be_fine_tuned=tunable,
     )
