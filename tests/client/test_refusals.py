@@ -230,14 +230,19 @@ async def test_a_refusal_elsewhere_is_none(may, sim):
     assert "eligible" == (await done(may.guard.check())).verdict.value
 
 
-async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock):
+@pytest.mark.parametrize("creator", ["the client itself", "another"])
+async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock, creator):
     """The API's latest word counts: who has seen it create a job since believes no older refusal."""
     sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
     await refused(may)
-    clock.advance(timedelta(hours=2))
+    clock.advance(timedelta(days=1 if creator == "the client itself" else 0, hours=2))
     line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
     file = await done(bare.files.create(file=("train.jsonl", line * 10), purpose="fine-tune"))
-    await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
-    assert (await refused(may)).remembered
-    await listed(may.fine_tuning.jobs.list())
+    if creator == "the client itself":
+        with pytest.warns(EligibilityWarning):
+            await done(may.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+    else:
+        await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+        assert (await refused(may)).remembered
+        await listed(may.fine_tuning.jobs.list())
     assert Verdict.ELIGIBLE is (await done(may.guard.check())).verdict
