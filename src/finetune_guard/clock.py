@@ -53,11 +53,13 @@ class ServerTime:
 
     Attributes:
         offset: What is to be added to the local clock.
+        has_answered: Whether there was any answer, with a ``Date`` or without one.
     """
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self.offset = timedelta(0)
         self._elapsed = elapsed
+        self.has_answered = False
         self._has_seen_any = False
         self._doubted: tuple[datetime, datetime] | None = None
         """An answer's date that was not believed, and the local time of its arrival."""
@@ -80,6 +82,7 @@ class ServerTime:
         return self._read(date_header, now)
 
     def _read(self, date_header: str | bytes | None, now: datetime) -> datetime:
+        self.has_answered = True
         header = date_header[:_LONGEST_DATE] if date_header is not None else ""
         date = _parsed(header) if header else None
         if date is None or date < _EARLIEST:

@@ -122,8 +122,10 @@ async def test_the_policys_end_stops_the_job(client, infer, clock, posts):
 async def test_a_clock_that_is_off_is_set_right_by_the_answers(connect, infer, clock, model, slow):
     """The API's time decides about the window and the closing date, however wrong the machine's clock is."""
     client = connect(config={"clock": lambda: clock() - slow})
-    await infer(client)
+    with pytest.raises(openai.NotFoundError):  # an error's answer tells it as well
+        await done(client.models.retrieve("gpt-of-another-time"))
     assert clock() == (await done(client.guard.check())).checked_at
+    await infer(client)
     clock.advance(timedelta(days=60))
     assert "window_expired" == (await done(client.guard.check())).reason.value
     clock.set(AFTER_THE_END - timedelta(days=1, hours=13))
@@ -131,6 +133,25 @@ async def test_a_clock_that_is_off_is_set_right_by_the_answers(connect, infer, c
     assert "policy_boundary" == (await done(client.guard.check())).reason.value
     clock.set(AFTER_THE_END)
     assert "closed" == (await done(client.guard.check())).reason.value
+
+
+@pytest.mark.parametrize(
+    ("last", "now"),
+    [
+        (START, START + timedelta(days=59)),
+        (AFTER_THE_END - timedelta(days=4), AFTER_THE_END - timedelta(days=3)),
+    ],
+    ids=["window", "closing date"],
+)
+async def test_the_api_is_asked_for_the_time_before_a_job_is_stopped(connect, infer, clock, posts, last, now):
+    """A machine whose clock is ahead stops no job, also where no answer has told that yet."""
+    clock.set(last)
+    await infer(connect())
+    clock.set(now)
+    ahead = connect(config={"clock": lambda: clock() + timedelta(days=3), "warn_below_lifetime": None})
+    with pytest.raises(openai.BadRequestError):
+        await create(ahead)
+    assert 1 == posts(JOBS)
 
 
 async def test_before_the_policy_everything_goes_through(client, clock, sim):

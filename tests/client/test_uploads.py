@@ -186,7 +186,7 @@ async def test_it_is_stopped_once_nobody_can_create_jobs(client, clock, sim, upl
     clock.set(datetime(2027, 1, 9, tzinfo=timezone.utc))
     with pytest.raises(FineTuningClosedError):
         await done(upload(client, "fine-tune", Untouchable(TRAINING_DATA)))
-    assert () == sim.calls
+    assert {"GET"} == {call.method for call in sim.calls}  # the local clock may be wrong: the API was asked
 
 
 @by_every_way

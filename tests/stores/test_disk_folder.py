@@ -97,6 +97,15 @@ def test_what_others_can_write_is_refused(disk, folder, activity, name, wide, sa
     assert 0 == (folder / "cache.db").stat().st_size
 
 
+def test_an_empty_folder_that_others_can_write_is_refused(disk, folder, activity):
+    """It would pass for an empty history, and a scheduled keep-alive would be sent at each run."""
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+
+    refused(disk, activity, "chmod 700")
+    assert [] == list(folder.iterdir())
+
+
 @needs_root
 @pytest.mark.parametrize("name", ["", "cache.db", "cache.db-wal"])
 def test_what_belongs_to_someone_else_is_refused(disk, folder, tmp_path, activity, name):

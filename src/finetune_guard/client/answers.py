@@ -80,6 +80,8 @@ class Answers:
             if self._hosts.guarded_base(client, options.url) is None:
                 return None
             self.identify(client, options, error.response)
+            decider = self._engine.decider
+            decider.answered_at(error.response.headers.get("date"), decider.now())
             call = classify(options)
             called = call.model if isinstance(call, InferenceCall) else None
             if isinstance(error, openai.NotFoundError) and called is not None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("finetune_guard")
 
+_TO_CONFIRM = (Reason.CLOSED, Reason.REFUSED)
+"""What stops a call for good: by the time, or by a refusal that was another organization's perhaps."""
+
 _NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds was not known in time."
 _TRY_AGAIN = "Try again in a minute."
 
@@ -88,7 +91,7 @@ class Authorization:
         failures: list[Failure] = []
         listing: Listing | None = None
         may_ask = eligibility.reason in ASKABLE or (
-            eligibility.reason is Reason.REFUSED and not self._identification.is_confirmed(credentials)
+            eligibility.reason in _TO_CONFIRM and not self._identification.is_confirmed(credentials)
         )
         if may_ask:
             credentials, listing = yield from self._identification.identify(

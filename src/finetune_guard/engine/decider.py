@@ -58,6 +58,11 @@ class Decider:
             )
             return system_clock() + offset
 
+    @property
+    def has_been_answered(self) -> bool:
+        """Whether the API has answered, and could tell how far the local clock is off."""
+        return self._server_time.has_answered
+
     def decide(self, credentials: Credentials) -> Eligibility:
         """Return the eligibility by what is known now."""
         now = self.now()

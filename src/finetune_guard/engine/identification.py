@@ -24,12 +24,13 @@ class Identification:
         self._failed: set[Credentials] = set()
 
     def is_confirmed(self, credentials: Credentials) -> bool:
-        """Whether this process has asked, or seen an answer that names the organization.
+        """Whether answers of the API have told whose the credentials are and what time it is.
 
-        What a store remembers of a key may be out of date: keys move to other organizations. An error may
-        name the organization as well, but where asking ended with one, it is asked again.
+        What a store remembers of a key may be out of date, since keys move to other organizations, and the
+        local clock may be off. An error may name the organization as well, but where asking ended with one,
+        it is asked again.
         """
-        if credentials in self._failed:
+        if credentials in self._failed or not self._decider.has_been_answered:
             return False
         return credentials in self._asked or self._recorder.answered(credentials) is not None
 

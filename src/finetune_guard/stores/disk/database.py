@@ -155,6 +155,8 @@ class Database:
         except FileNotFoundError:
             self._drop()
             if not writing:
+                if self._folder.exists():  # one that is refused is none that is empty
+                    folder.check(self._folder)
                 return None
             folder.make(self._folder)
             folder.check(self._folder)
