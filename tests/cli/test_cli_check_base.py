@@ -24,6 +24,7 @@ UNKNOWN = "gpt-of-another-time"
         (GONE, None, 5, f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table, as of "),
         (UNKNOWN, None, 0, f"{UNKNOWN}: how long a fine-tune made now would live is unknown."),
         (UNKNOWN, "1d", 4, "is unknown"),
+        ("gpt-6-luna", "1d", 5, "gpt-6-luna: can't be fine-tuned, as far as is published."),
     ],
 )
 def test_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):

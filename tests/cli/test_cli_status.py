@@ -190,6 +190,7 @@ def test_a_window_that_outlasts_the_policy_is_no_date_that_matters(run, ask, mod
     output = run("status").stdout
     assert facts(output)["Next dates"].startswith("2027-01-06, in 17 days")
     assert "the right to create jobs lapses" not in output
+    assert "━" not in output.splitlines()[2].rpartition("┼")[2]  # no jobs after January 6
     assert "Create the jobs that are still needed before 2027-01-06." == facts(output)["What to do"]
 
 

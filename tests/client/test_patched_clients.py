@@ -131,22 +131,36 @@ async def counts(client):
     return [sum(sources.values()) for sources in (await done(client.guard.history())).daily.values()]
 
 
+def of_another_kind(client):
+    client.chat.completions.create = functools.lru_cache(client.chat.completions.create)
+
+
+def in_another_kind(client):
+    client.labels = {"views": types.SimpleNamespace(chat=client.chat)}
+
+
+def by_a_global_name(client):
+    def create(*args, **options):
+        return original(*args, **options)  # noqa: F821 -- a global of the program's own module
+
+    names = {"original": client.chat.completions.create}
+    client.chat.completions.create = types.FunctionType(create.__code__, names)
+
+
 @pytest.mark.parametrize(
-    ("where", "kind"),
+    ("patch", "says"),
     [
-        (".chat.completions.create", "functools._lru_cache_wrapper"),
-        (".labels['views']", "types.SimpleNamespace"),
+        (of_another_kind, ".chat.completions.create is of type functools._lru_cache_wrapper"),
+        (in_another_kind, ".labels['views'] is of type types.SimpleNamespace"),
+        (by_a_global_name, ".chat.completions.create uses the global 'original', which leads to the client"),
     ],
 )
-async def test_what_would_lead_past_the_guard_is_an_error(bare, configured, where, kind):
+async def test_what_would_lead_past_the_guard_is_an_error(bare, configured, patch, says):
     """A patch that can't be copied is named, with its place and the order that works."""
-    if where == ".chat.completions.create":
-        bare.chat.completions.create = functools.lru_cache(bare.chat.completions.create)
-    else:
-        bare.labels = {"views": types.SimpleNamespace(chat=bare.chat)}
+    patch(bare)
     with pytest.raises(GuardConfigError) as caught:
         guard(bare, configured())
-    assert f"can't guard this {type(bare).__name__}: {where} is of type {kind}" in str(caught.value)
+    assert f"can't guard this {type(bare).__name__}: {says}" in str(caught.value)
     assert "Guard the client first" in caught.value.remedy
 
 

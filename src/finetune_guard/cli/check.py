@@ -51,10 +51,10 @@ def check(
 ) -> None:
     """Say in one line whether fine-tuning jobs can be created and, with --base, in another for how long.
 
-    Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, but the base model is gone
-    or its fine-tunes live too short; 8 eligible, but for less than --min-remaining; 2 no key or a wrong
-    setting; 1 failure. With more than one of them the first of 3, 5, 4 and 8 counts. A base whose end no
-    source tells is not known, and only with --min-lifetime is that exit 4.
+    Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, but the base model is gone,
+    can't be fine-tuned, or its fine-tunes live too short; 8 eligible, but for less than --min-remaining; 2
+    no key or a wrong setting; 1 failure. With more than one of them the first of 3, 5, 4 and 8 counts. A
+    base whose end no source tells is not known, and only with --min-lifetime is that exit 4.
     FINETUNE_GUARD_MIN_MODEL_LIFETIME counts where --min-lifetime is not given. Without --refresh nothing is
     asked of the API.
     """

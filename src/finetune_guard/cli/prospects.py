@@ -38,7 +38,8 @@ class Outlook:
     @property
     def exit_code(self) -> ExitCode:
         """The exit code for it."""
-        if self.prospect.is_shut_down(self.today) or self.lives_long_enough is False:
+        never = self.prospect.can_be_fine_tuned is False
+        if never or self.prospect.is_shut_down(self.today) or self.lives_long_enough is False:
             return ExitCode.MODEL_ENDS
         unknown = self.must_be_known and self.prospect.lifetime is None
         return ExitCode.UNKNOWN if unknown else ExitCode.OK
@@ -49,6 +50,8 @@ class Outlook:
         if prospect.base_shutdown is not None and prospect.is_shut_down(self.today):
             gone = prospect.base_shutdown
             return f"{prospect.model}: shut down on {gone.day}, ±1 day ({source_in_words(gone)})."
+        if prospect.can_be_fine_tuned is False:
+            return f"{prospect.model}: can't be fine-tuned, as far as is published."
         if end is None:
             return f"{prospect.model}: how long a fine-tune made now would live is unknown."
         known = f"{prospect.model}: a fine-tune made now ends on {end.day}, ±1 day"

@@ -111,8 +111,12 @@ def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, Table]:
-    """Return the axis with a mark at each moment, and what the marks mean."""
+def timeline(line: Sequence[Moment], now: datetime, width: int, until: datetime | None) -> tuple[Text, Table]:
+    """Return the axis with a mark at each moment, and what the marks mean.
+
+    The time in which jobs can be created is drawn bold: from the last inference until the window closes,
+    or ``until`` if that is earlier.
+    """
     legend = _grid()
     legend.add_column(no_wrap=True)
     legend.add_column(no_wrap=True)
@@ -125,10 +129,10 @@ def timeline(line: Sequence[Moment], now: datetime, width: int) -> tuple[Text, T
         when = moment.day.isoformat() if moment.day is not None else to_the_minute(moment.at)
         cells = (Text(sign, style), Text(when, emphasis), Text(moment.text, emphasis), distance(moment, now))
         legend.add_row(*cells[: len(legend.columns)])
-    return _axis(line, width), legend
+    return _axis(line, width, until), legend
 
 
-def _axis(line: Sequence[Moment], width: int) -> Text:
+def _axis(line: Sequence[Moment], width: int, until: datetime | None) -> Text:
     first, last = line[0].at, line[-1].at
     span = (last - first) or timedelta(days=1)
 
@@ -138,7 +142,8 @@ def _axis(line: Sequence[Moment], width: int) -> Text:
     cells = [("─", "dim")] * width
     window = [moment.at for moment in line if moment.mark in (Mark.LAST_INFERENCE, Mark.WINDOW_END)]
     if len(window) > 1:
-        for index in range(column(window[0]), column(window[1])):
+        end = min(window[1], until or window[1])
+        for index in range(column(window[0]), column(end)):
             cells[index] = ("━", "green")
     for mark, cell in _MARKS.items():  # the later ones stand on top where two share a column
         for moment in line:

@@ -67,7 +67,9 @@ def _draw(connection: Connection, told: _Status) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
     screen, eligibility = render.Screen(), told.eligibility
-    axis, legend = render.timeline(told.line, eligibility.checked_at, screen.drawing_width)
+    axis, legend = render.timeline(
+        told.line, eligibility.checked_at, screen.drawing_width, eligibility.jobs_until
+    )
     rows = [
         ("Organization", eligibility.organization or "not known yet for this key"),
         ("Last inference", _last_inference(eligibility)),

@@ -155,6 +155,11 @@ class _Copies:
             self._note(value, types.MethodType(self.of(function), owner))
 
     def _function(self, value: types.FunctionType) -> None:
+        for name, part in _globals_of(value).items():
+            if self._ways.lead_back(part):
+                raise NotCopyableError(
+                    f"{self._ways.place(value)} uses the global {name!r}, which leads to the client"
+                )
         closure = tuple(self.of(cell) for cell in value.__closure__ or ())
         defaults = tuple(self.of(part) for part in value.__defaults__ or ())
         copy = types.FunctionType(
@@ -198,7 +203,8 @@ _ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") els
 def _parts(holder: Any) -> Iterator[tuple[str, object]]:
     """Yield what ``holder`` holds, each with its place in it as one would write it."""
     kind = type(holder)
-    if kind is types.FunctionType:  # but not its globals, which are everybody's
+    if kind is types.FunctionType:
+        yield from _globals_of(holder).items()
         for value in (holder.__closure__, holder.__defaults__, holder.__kwdefaults__, vars(holder)):
             yield from _parts(value) if type(value) is dict else (("", each) for each in value or ())
     elif kind is dict:
@@ -213,6 +219,20 @@ def _parts(holder: Any) -> Iterator[tuple[str, object]]:
         yield from ((f".{name}", value) for name, value in list(_attributes(holder).items()))
     else:
         yield from (("", value) for value in gc.get_referents(holder))
+
+
+def _globals_of(function: types.FunctionType) -> dict[str, object]:
+    """Return the methods and the SDK's objects that ``function`` uses by a global name.
+
+    Its other globals are everybody's, and not looked at.
+    """
+    used = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    return {
+        name: value
+        for name, value in used.items()
+        if type(value) is types.MethodType
+        or any(str(base.__module__).partition(".")[0] == "openai" for base in type(value).__mro__)
+    }
 
 
 def _attributes(holder: Any) -> dict[str, Any]:
