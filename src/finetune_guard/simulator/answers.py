@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ class Answer:
         events: The encoded server-sent events of a stream.
         headers: Headers beyond those that every answer has.
         kind: The media type, where it does not follow from the above.
+        size: How long the body is where ``made`` makes it.
+        made: Makes the body piece by piece while it is sent, so that it is never in memory as a whole.
     """
 
     body: Any = None
@@ -34,6 +36,8 @@ class Answer:
     events: tuple[bytes, ...] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     kind: str | None = None
+    size: int = 0
+    made: Callable[[], Iterator[bytes]] | None = None
 
     @property
     def media_type(self) -> str:
@@ -42,13 +46,15 @@ class Answer:
             return self.kind
         if self.events is not None:
             return "text/event-stream; charset=utf-8"
-        return "application/json" if self.raw is None else "application/octet-stream"
+        return "application/json" if self.raw is None and self.made is None else "application/octet-stream"
 
     @property
     def chunks(self) -> tuple[bytes, ...]:
         """The body as it goes over the wire, a stream's events one by one."""
         if self.events is not None:
             return self.events
+        if self.made is not None:
+            return tuple(self.made())
         return (self.raw if self.raw is not None else json.dumps(self.body).encode(),)
 
 

@@ -175,7 +175,7 @@ def _spoil(answer: Answer, fault: Fault) -> Answer:
     if answer.events is not None:
         return replace(answer, events=(*answer.events[:1], b'data: {"object": "chat.comp\n\n'))
     body = answer.chunks[0]
-    return replace(answer, body=None, raw=body[: len(body) // 2], kind=answer.media_type)
+    return replace(answer, body=None, raw=body[: len(body) // 2], made=None, kind=answer.media_type)
 
 
 def _refusing(status: int, message: str) -> Endpoint:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
 
 from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, not_found
-from finetune_guard.simulator.organizations import StoredFile, random_id
+from finetune_guard.simulator.organizations import Account, StoredFile, random_id
 from finetune_guard.simulator.paging import page
 from finetune_guard.simulator.provider import Call
 
+_PIECE = 1 << 20
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 
 
@@ -31,6 +35,13 @@ def store(call: Call, name: str, purpose: str, content: bytes) -> StoredFile:
     stored = StoredFile(random_id("file-"), name, purpose, content, call.now)
     call.account.files[stored.id] = stored
     return stored
+
+
+def add_result(account: Account, name: str, content: bytes, at: datetime) -> StoredFile:
+    """Keep a file that a job has made."""
+    file = StoredFile(random_id("file-"), name, "fine-tune-results", content, at)
+    account.files[file.id] = file
+    return file
 
 
 def checked_purpose(call: Call) -> str:
@@ -99,7 +110,16 @@ def retrieve(call: Call) -> Answer:
 
 def content(call: Call) -> Answer:
     """Send a file back."""
-    return Answer(raw=find(call).content)
+    file = find(call)
+    return Answer(size=file.size, made=partial(pieces, file.content, file.repeated))
+
+
+def pieces(content: bytes, repeated: int) -> Iterator[bytes]:
+    """Return ``content`` so many times, in pieces of about a megabyte."""
+    at_once = max(1, _PIECE // max(1, len(content)))
+    piece = content * min(at_once, repeated)
+    for left in range(repeated, 0, -at_once):
+        yield piece[: len(content) * left]
 
 
 def delete(call: Call) -> Answer:

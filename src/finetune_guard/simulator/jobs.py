@@ -209,7 +209,7 @@ def _body(call: Call, job: Job) -> dict[str, Any]:
         "finished_at": _seconds(ended),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": call.account.organization.id,
-        "result_files": [],
+        "result_files": [job.result_file] if job.result_file is not None else [],
         "status": status,
         "validation_file": job.validation_file,
         "training_file": job.training_file,

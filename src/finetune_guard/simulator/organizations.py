@@ -54,13 +54,19 @@ class OwnedModel:
 
 @dataclass
 class StoredFile:
-    """An uploaded file, in memory only."""
+    """An uploaded file, in memory only; or one of ``repeated`` times the content, made as it is sent."""
 
     id: str
     name: str
     purpose: str
     content: bytes
     created_at: datetime
+    repeated: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.content) * self.repeated
 
     @property
     def body(self) -> dict[str, Any]:
@@ -70,7 +76,7 @@ class StoredFile:
             "id": self.id,
             "purpose": self.purpose,
             "filename": self.name,
-            "bytes": len(self.content),
+            "bytes": self.size,
             "created_at": int(self.created_at.timestamp()),
             "expires_at": None,
             "status": "processed",
@@ -110,6 +116,7 @@ class Job:
     finished_at: datetime | None = None
     fine_tuned_model: str | None = None
     checkpoint: str | None = None
+    result_file: str | None = None
 
 
 @dataclass

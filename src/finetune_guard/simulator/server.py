@@ -20,7 +20,7 @@ from finetune_guard.simulator.batches import COMPLETION_WINDOW
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
-from finetune_guard.simulator.organizations import Account, Organization
+from finetune_guard.simulator.organizations import Account, Organization, StoredFile, random_id
 from finetune_guard.simulator.provider import Provider, Settings
 from finetune_guard.simulator.serving import ServingThread
 from finetune_guard.simulator.settling import settle
@@ -234,6 +234,27 @@ class Simulator:
         if FineTunedModel.parse(base) is not None:
             return account.own(base, made).id
         return account.add_model(base, suffix, made).id
+
+    def add_file(
+        self,
+        organization: Organization | None = None,
+        *,
+        content: bytes,
+        repeated: int = 1,
+        name: str = "train.jsonl",
+    ) -> str:
+        """Give an organization a training file, as if it had uploaded it, and return its id.
+
+        Args:
+            organization: Whose; the default organization's when left out.
+            content: What is in it.
+            repeated: How many times: a file of any size takes no more memory than ``content``.
+            name: Its name.
+        """
+        with self._provider.lock:
+            file = StoredFile(random_id("file-"), name, "fine-tune", content, self.clock(), repeated)
+            self._account(organization).files[file.id] = file
+            return file.id
 
     def last_inference(self, organization: Organization | None = None) -> datetime | None:
         """Return when the server last saw an inference on a fine-tuned model; None for never."""

@@ -13,6 +13,7 @@ from operator import itemgetter
 
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import batch_run
+from finetune_guard.simulator.files import add_result
 from finetune_guard.simulator.organizations import Account, Job
 from finetune_guard.simulator.provider import Provider
 
@@ -43,3 +44,5 @@ def _succeed(account: Account, job: Job, at: datetime) -> None:
     model = account.add_model(parent.base if parent else job.base, job.suffix or "", at)
     job.checkpoint = account.own(f"{model.id}:ckpt-step-10", at).id
     job.fine_tuned_model, job.finished_at = model.id, at
+    results = b"step,train_loss,train_accuracy\n10,0.1,0.9\n"
+    job.result_file = add_result(account, "step_metrics.csv", results, at).id

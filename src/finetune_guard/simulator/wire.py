@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,9 @@ class WireResponse(Response):
         self._answer = answer
         self._connections = connections
         self._cut_after = cut_after
-        if answer.events is None:
+        if answer.made is not None:
+            self.headers["content-length"] = str(answer.size)
+        elif answer.events is None:
             self.headers["content-length"] = str(len(answer.chunks[0]))
         else:
             del self.headers["content-length"]
@@ -103,11 +105,7 @@ class WireResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        chunks = self._answer.chunks
-        if self._cut_after is not None:
-            is_stream = self._answer.events is not None
-            chunks = chunks[: self._cut_after] if is_stream else (chunks[0][: self._cut_after],)
-        for chunk in chunks:
+        for chunk in self._chunks():
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         if self._cut_after is None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -116,3 +114,15 @@ class WireResponse(Response):
         # Returning before the connection is gone would look like a bug to uvicorn, which logs it.
         while (await receive())["type"] != "http.disconnect":
             pass
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Return what is sent: all, or the first bytes of a body or events of a stream."""
+        answer, left = self._answer, self._cut_after
+        if left is None or answer.events is not None:
+            yield from answer.made() if answer.made is not None else answer.chunks[:left]
+            return
+        for chunk in answer.made() if answer.made is not None else answer.chunks:
+            if not left:
+                return
+            yield chunk[:left]
+            left = max(0, left - len(chunk))
