@@ -20,6 +20,7 @@ from finetune_guard.client.wrap import guard
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
     EligibilityWarning,
+    ExportError,
     FineTunedModelShutDownError,
     FineTuneGuardError,
     FineTuneGuardWarning,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
     from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
     from finetune_guard.openai_api.usage_pages import Precision
+    from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphans, OrphansDeleted
     from finetune_guard.rules.inventory import Inventory, ModelRecord
     from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
     from finetune_guard.rules.shutdown_dates import Prospect
@@ -69,6 +71,10 @@ __all__ = [
     "Eligibility",
     "EligibilityWarning",
     "Evidence",
+    "Export",
+    "ExportError",
+    "ExportPlan",
+    "ExportProgress",
     "FineTuneGuardError",
     "FineTuneGuardWarning",
     "FineTunedModel",
@@ -95,6 +101,8 @@ __all__ = [
     "NotEligibleError",
     "NotSent",
     "OpenAI",
+    "Orphans",
+    "OrphansDeleted",
     "Phase",
     "PolicyBoundaryWarning",
     "Precision",
@@ -126,6 +134,7 @@ _HOMES = {
     "domain.verdict": ("Eligibility", "Reason", "Verdict"),
     "engine.usage_sync": ("SyncProgress", "UsageSync"),
     "openai_api.usage_pages": ("Precision",),
+    "rules.export": ("Export", "ExportPlan", "ExportProgress", "Orphans", "OrphansDeleted"),
     "rules.inventory": ("Inventory", "ModelRecord"),
     "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "KeepAlivePlan", "NotSent"),
     "rules.shutdown_dates": ("Prospect",),

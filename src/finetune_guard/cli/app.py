@@ -13,7 +13,9 @@ from finetune_guard.cli.config import config
 from finetune_guard.cli.connection import connections_closed
 from finetune_guard.cli.demo import demo
 from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.export import export
 from finetune_guard.cli.failures import reported, tell, unwritten
+from finetune_guard.cli.files import delete_orphans
 from finetune_guard.cli.history import history
 from finetune_guard.cli.history_forget import forget
 from finetune_guard.cli.keep_alive import keep_alive
@@ -24,6 +26,7 @@ from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
 from finetune_guard.cli.sync import sync
+from finetune_guard.cli.verify import verify
 from finetune_guard.domain.validation import shown
 
 
@@ -103,6 +106,14 @@ app.command("keep-alive")(keep_alive)
 app.command("schedule")(schedule)
 app.command("sync")(sync)
 app.command("models")(models)
+app.command("export")(export)
+app.command("verify")(verify)
+file_commands = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Look after files that were uploaded."
+)
+file_commands.command("delete-orphans")(delete_orphans)
+file_commands.callback()(lambda: None)
+app.add_typer(file_commands, name="files")
 history_commands = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
 history_commands.callback()(history)
 history_commands.command("forget")(forget)

@@ -18,7 +18,8 @@ class ExitCode(IntEnum):
             none is sent.
         UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
         MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
-        INCOMPLETE: ``sync`` and ``models``: what is shown is only a part, since the API stopped answering.
+        INCOMPLETE: ``sync``, ``models``, ``export``, ``verify`` and ``files``: what is there is only a part,
+            since the API did not answer all that was asked.
         NOT_JUDGED: ``keep-alive``: the history can't be read, so that none was sent.
         CLOSES_SOON: ``check --min-remaining``: jobs can be created, but not for that long any more.
         INTERRUPTED: Ctrl-C.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic
 
 import anyio
 import openai
 
 from finetune_guard.client.threads import Running, in_thread
-from finetune_guard.openai_api.flow import ApiCall, Flow, Pause, Reply, Step, T, UserCall, give_up
+from finetune_guard.openai_api.flow import Flow, InParallel, Pause, Reply, Request, Step, T, UserCall, give_up
 
 
 def drive(
-    flow: Flow[T], ask: Callable[[ApiCall], Reply], send: Callable[[UserCall], Any] | None = None
+    flow: Flow[T], ask: Callable[[Request], Reply | None], send: Callable[[UserCall], Any] | None = None
 ) -> Any:
     """Run ``flow`` to its end in the caller's thread.
 
@@ -39,7 +39,11 @@ def drive(
                     step = steps.throw(error)
             else:
                 try:
-                    reply = ask(steps.begun(step))
+                    if isinstance(step, InParallel):
+                        _drive_in_parallel(step, ask)
+                        reply = None
+                    else:
+                        reply = ask(steps.begun(step))
                 except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
                     step = steps.throw(error)
                 else:
@@ -51,7 +55,7 @@ def drive(
 
 async def drive_async(
     flow: Flow[T],
-    ask: Callable[[ApiCall], Awaitable[Reply]],
+    ask: Callable[[Request], Awaitable[Reply | None]],
     send: Callable[[UserCall], Awaitable[Any]] | None = None,
 ) -> Any:
     """Run ``flow`` to its end as ``drive`` does; what it does between calls happens in a daemon thread.
@@ -74,7 +78,11 @@ async def drive_async(
                     step = await in_thread(steps.throw, error)
             else:
                 try:
-                    reply = await ask(steps.begun(step))
+                    if isinstance(step, InParallel):
+                        await _drive_in_parallel_async(step, ask)
+                        reply = None
+                    else:
+                        reply = await ask(steps.begun(step))
                 except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
                     step = await in_thread(steps.throw, error)
                 else:
@@ -83,6 +91,57 @@ async def drive_async(
         if not steps.ended:
             Running(steps.close, lambda: None)
     return step.value
+
+
+def _drive_in_parallel(step: InParallel, ask: Callable[[Request], Reply | None]) -> None:
+    """Run the flows in daemon threads, so that Ctrl-C waits for none of them."""
+    flows, taking = iter(step.flows), threading.Lock()
+    failures: list[BaseException] = []
+    ended = threading.Semaphore(0)
+
+    def work() -> None:
+        try:
+            while not failures:
+                with taking:
+                    flow = next(flows, None)
+                if flow is None:
+                    return
+                drive(flow, ask)
+        except BaseException as error:  # noqa: BLE001 -- it is raised where the flows were asked for
+            failures.append(error)
+
+    try:
+        for _ in range(step.at_once):
+            Running(work, ended.release)
+        for _ in range(step.at_once):
+            ended.acquire()
+    except BaseException as error:  # Ctrl-C: no thread takes another flow
+        failures.append(error)
+        raise
+    if failures:
+        raise failures[0]
+
+
+async def _drive_in_parallel_async(
+    step: InParallel, ask: Callable[[Request], Awaitable[Reply | None]]
+) -> None:
+    """Run the flows in tasks."""
+    flows: Iterator[Flow[None]] = iter(step.flows)
+    failures: list[Exception] = []
+
+    async def work() -> None:
+        try:
+            for flow in flows:
+                await drive_async(flow, ask)
+        except Exception as error:  # noqa: BLE001 -- it is raised where the flows were asked for
+            failures.append(error)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(step.at_once):
+            tasks.start_soon(work)
+    if failures:
+        raise failures[0]
 
 
 class _Done(Generic[T]):
@@ -111,7 +170,7 @@ class _Steps(Generic[T]):
     def throw(self, error: Exception) -> Step | _Done[T]:
         return self._next(lambda: self._flow.throw(error))
 
-    def begun(self, call: ApiCall) -> ApiCall:
+    def begun(self, call: Request) -> Request:
         """Return ``call``, which is made now."""
         self._is_begun = True
         return call

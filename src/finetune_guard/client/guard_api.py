@@ -7,7 +7,8 @@ from datetime import datetime
 
 from typing_extensions import TypeVarTuple, Unpack
 
-from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT, AsyncClient, Facade, SyncClient
+from finetune_guard.client.export_api import AsyncExports, Exports
+from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT, AsyncClient, SyncClient
 from finetune_guard.client.threads import in_thread
 from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
@@ -20,7 +21,7 @@ from finetune_guard.rules.shutdown_dates import Prospect
 _Arguments = TypeVarTuple("_Arguments")
 
 
-class ClientGuard(Facade):
+class ClientGuard(Exports):
     """The guard of a sync client."""
 
     _client: SyncClient
@@ -147,7 +148,7 @@ class ClientGuard(Facade):
         return function(*arguments)
 
 
-class AsyncClientGuard(Facade):
+class AsyncClientGuard(AsyncExports):
     """The guard of an async client: ``ClientGuard`` to be awaited. No store ever blocks its event loop."""
 
     _client: AsyncClient

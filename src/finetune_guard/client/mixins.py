@@ -15,13 +15,14 @@ import anyio
 import openai
 
 from finetune_guard.client.binding import Binding
+from finetune_guard.client.downloads import download, download_async
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, reply_from, timeout_error
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
 from finetune_guard.client.threads import within
 from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, T, UserCall
+from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T, UserCall
 from finetune_guard.openai_api.requests import GuardedCall
 
 if TYPE_CHECKING:
@@ -188,7 +189,10 @@ class SyncGuarded(Guarded, SyncBase):
 
         return drive(flow, partial(self._guard_ask, taken_over=taken_over), warn_and_send)
 
-    def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
+    def _guard_ask(self, call: Request, taken_over: TakenOver) -> Reply | None:
+        if isinstance(call, Download):
+            download(self, call)
+            return None
         timeout = taken_over.time_for(call)
         send: Callable[[], Reply] = partial(
             self._guard_send, Reply, own_request(call, taken_over, timeout, self.default_headers)
@@ -283,7 +287,10 @@ class AsyncGuarded(Guarded, AsyncBase):
 
         return await drive_async(flow, partial(self._guard_ask, taken_over=taken_over), warn_and_send)
 
-    async def _guard_ask(self, call: ApiCall, taken_over: TakenOver) -> Reply:
+    async def _guard_ask(self, call: Request, taken_over: TakenOver) -> Reply | None:
+        if isinstance(call, Download):
+            await download_async(self, call)
+            return None
         timeout = taken_over.time_for(call)
         with anyio.move_on_after(timeout):
             reply: Reply = await self._guard_send(

@@ -15,6 +15,7 @@ openai.OpenAIError
     ├── KeepAliveError
     ├── UsageSyncError
     │   └── UnreadableUsageError
+    ├── ExportError
     ├── StoreError
     └── GuardConfigError                (also a ValueError)
 
@@ -238,6 +239,10 @@ class UsageSyncError(FineTuneGuardError):
 
 class UnreadableUsageError(UsageSyncError):
     """The API's answer is not a page of usage as it is documented."""
+
+
+class ExportError(FineTuneGuardError):
+    """An export could not be begun, went no further, or can't be read; the cause is chained."""
 
 
 class StoreError(FineTuneGuardError):

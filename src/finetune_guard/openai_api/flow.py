@@ -1,14 +1,15 @@
 """Logic that needs API calls in its middle, written once for sync and async clients.
 
 A *flow* is a generator. It yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error
-thrown in; it yields a ``Pause`` and is sent None when the time is over; it yields a ``UserCall`` where
-the user's own call is to be made. Drivers, which stand beside the clients, do what it asks for and hold
-no logic.
+thrown in; it yields a ``Download`` and is sent None when the whole file was read; it yields a ``Pause``
+and is sent None when the time is over; it yields ``InParallel`` and is sent None when all those flows have
+ended; it yields a ``UserCall`` where the user's own call is to be made. Drivers, which stand beside the
+clients, do what it asks for and hold no logic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ class ApiCall:
     """A request that a flow asks its client to make.
 
     Attributes:
-        method: ``get`` or ``post``.
+        method: ``get``, ``post`` or ``delete``.
         path: Relative to the client's base URL.
         query: Query parameters.
         json: The body; None for no body.
@@ -41,6 +42,18 @@ class ApiCall:
     timeout: timedelta | None = None
     retry: bool = True
     key: str | None = field(default=None, repr=False)
+
+
+class Download(NamedTuple):
+    """A file whose content a flow asks for, piece by piece; a body that breaks off is an API error.
+
+    Attributes:
+        file: The id of the file; it becomes a part of a URL.
+        write: Takes each piece.
+    """
+
+    file: str
+    write: Callable[[bytes], object]
 
 
 class Pause(NamedTuple):
@@ -75,7 +88,20 @@ class UserCall(NamedTuple):
     warnings: tuple[FineTuneGuardWarning, ...] = ()
 
 
-Step: TypeAlias = ApiCall | Pause | UserCall
+class InParallel(NamedTuple):
+    """Flows that run several at a time. The first error ends the others and is thrown in.
+
+    Attributes:
+        flows: The flows; each is taken when there is room for it.
+        at_once: How many run at a time.
+    """
+
+    flows: Iterable[Generator[Step, Reply | None, None]]
+    at_once: int
+
+
+Request: TypeAlias = ApiCall | Download
+Step: TypeAlias = "ApiCall | Download | Pause | InParallel | UserCall"
 Flow: TypeAlias = Generator[Step, "Reply | None", T]
 
 

@@ -22,6 +22,9 @@ from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 MOST_JOB_PAGES = 10
 """How many pages of jobs are read for a decision."""
 
+MOST_PAGES = 1_000
+"""How many pages of any list are read: a server that always has one more fills no disk."""
+
 _PAGE_SIZE = 100
 _MOST_ROWS = 100_000
 _LONGEST_CURSOR = 2_048
@@ -117,6 +120,45 @@ def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = Fa
         query = {"limit": _PAGE_SIZE, "after": after}
     listing.complete = False
     return listing
+
+
+def read_rows(
+    path: str,
+    limit: int,
+    take: Callable[[Mapping[str, Any]], object],
+    ask: Callable[[ApiCall], Flow[Reply | None]],
+) -> Flow[bool]:
+    """Ask for every page of a list and give each row to ``take``.
+
+    Args:
+        path: The list's path, relative to the client's base URL.
+        limit: How many rows a page is asked to have.
+        take: Takes the rows in their order.
+        ask: Asks for one page, perhaps more than once.
+
+    Returns:
+        Whether the whole list was certainly read.
+    """
+    query: dict[str, object] = {"limit": limit}
+    followed: set[str] = set()
+    whole = True
+    for _ in range(MOST_PAGES):
+        reply = yield from ask(ApiCall("get", path, query=query, retry=False))
+        page = reply.body if reply is not None else None
+        if not is_list(page):
+            return False
+        rows = list(records(page))
+        for row in rows:
+            take(row)
+        after, more = _last_id(page), page.get("has_more")
+        whole = whole and len(rows) == len(page["data"])
+        if more is not True:
+            return whole and more is False
+        if after is None or after in followed:
+            return False
+        followed.add(after)
+        query = {"limit": limit, "after": after}
+    return False
 
 
 def _asked(

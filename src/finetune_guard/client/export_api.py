@@ -1,0 +1,185 @@
+"""What ``client.guard`` can do about exports and about training files that no job uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from datetime import date, datetime, time, timezone
+
+from finetune_guard.client.guard_api_base import AsyncClient, Facade, SyncClient
+from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.domain.policy import aware_utc
+from finetune_guard.domain.validation import shown
+from finetune_guard.engine.export.exporter import Exporter
+from finetune_guard.engine.export.orphans import delete_orphans, find_orphans
+from finetune_guard.openai_api.flow import Flow
+from finetune_guard.rules.export import (
+    Export,
+    ExportPlan,
+    ExportProgress,
+    Orphans,
+    OrphansDeleted,
+    Selection,
+)
+
+
+class _Exports(Facade):
+    def _exporter(
+        self, jobs: Collection[str], model: str | None, since: date | None, *, files: bool
+    ) -> Exporter:
+        self._must_be_active("export")
+        if isinstance(jobs, str):
+            raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
+        selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
+        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
+        return Exporter(selection, api=credentials.base, now=self._engine.decider.now)
+
+    def _export(
+        self,
+        exporter: Exporter,
+        folder: str | os.PathLike[str],
+        progress: Callable[[ExportProgress], object] | None,
+    ) -> Flow[Export]:
+        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
+        return exporter.run(folder, lambda: self._engine.inventory(credentials, refresh=False), progress)
+
+    def _orphans(self) -> Flow[Orphans]:
+        self._must_be_active("orphans")
+        return find_orphans(self._engine.decider.now)
+
+    def _delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
+        self._must_be_active("delete_orphans")
+        if isinstance(files, str):
+            raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")
+        return delete_orphans(files, self._engine.decider.now)
+
+
+class Exports(_Exports):
+    """The exports of a sync client."""
+
+    _client: SyncClient
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        jobs: Collection[str] = (),
+        model: str | None = None,
+        since: date | None = None,
+        files: bool = True,
+        progress: Callable[[ExportProgress], object] | None = None,
+    ) -> Export:
+        """Save the jobs that the key can see, with their events, checkpoints and files, in a folder.
+
+        Another run fetches only what is missing or differs. ``GET /models``, ``/fine_tuning/jobs``,
+        ``/files`` and what they list is what is asked.
+
+        Args:
+            folder: Where to; it is made if it is missing, for its owner alone.
+            jobs: Only the jobs with these ids.
+            model: Only jobs that made this fine-tuned model, or began with this base model.
+            since: Only jobs that were created then or later; a datetime with a time zone, or a day in UTC.
+            files: Whether the contents of their files are saved, too.
+            progress: Called with how far it has come, also from other threads, one call at a time.
+
+        Raises:
+            ExportError: The list of jobs could not be read, or the folder can't be used or written.
+            GuardConfigError: An argument is wrong, or the policy doesn't hold behind this client's host.
+        """
+        self._client._guard_learn_key()  # noqa: SLF001
+        exporter = self._exporter(jobs, model, since, files=files)
+        return self._client._guard_drive(self._export(exporter, folder, progress))  # noqa: SLF001
+
+    def plan_export(
+        self,
+        *,
+        jobs: Collection[str] = (),
+        model: str | None = None,
+        since: date | None = None,
+        files: bool = True,
+    ) -> ExportPlan:
+        """Return what ``export`` would save, with the sizes of files; nothing is written.
+
+        The arguments and errors are those of ``export``.
+        """
+        self._client._guard_learn_key()  # noqa: SLF001
+        return self._client._guard_drive(self._exporter(jobs, model, since, files=files).plan())  # noqa: SLF001
+
+    def orphans(self) -> Orphans:
+        """Return the training files that no job uses; an upload for a refused job leaves one.
+
+        ``GET /files`` and ``GET /fine_tuning/jobs`` are what is asked.
+
+        Raises:
+            GuardConfigError: The policy doesn't hold behind this client's host.
+        """
+        self._client._guard_learn_key()  # noqa: SLF001
+        return self._client._guard_drive(self._orphans())  # noqa: SLF001
+
+    def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
+        """Delete those of ``files`` that no job uses and that are at least a day old.
+
+        The lists are read anew before. Nothing is deleted when the list of jobs can't be read whole.
+
+        Raises:
+            GuardConfigError: The policy doesn't hold behind this client's host.
+        """
+        self._client._guard_learn_key()  # noqa: SLF001
+        return self._client._guard_drive(self._delete_orphans(files))  # noqa: SLF001
+
+
+class AsyncExports(_Exports):
+    """The exports of an async client; no disk ever blocks its event loop."""
+
+    _client: AsyncClient
+
+    async def export(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        jobs: Collection[str] = (),
+        model: str | None = None,
+        since: date | None = None,
+        files: bool = True,
+        progress: Callable[[ExportProgress], object] | None = None,
+    ) -> Export:
+        """Save the jobs that the key can see in a folder; see ``Exports.export``."""
+        await self._client._guard_learn_key()  # noqa: SLF001
+        exporter = self._exporter(jobs, model, since, files=files)
+        return await self._client._guard_drive(self._export(exporter, folder, progress))  # noqa: SLF001
+
+    async def plan_export(
+        self,
+        *,
+        jobs: Collection[str] = (),
+        model: str | None = None,
+        since: date | None = None,
+        files: bool = True,
+    ) -> ExportPlan:
+        """Return what ``export`` would save, with the sizes of files; nothing is written."""
+        await self._client._guard_learn_key()  # noqa: SLF001
+        exporter = self._exporter(jobs, model, since, files=files)
+        return await self._client._guard_drive(exporter.plan())  # noqa: SLF001
+
+    async def orphans(self) -> Orphans:
+        """Return the training files that no job uses; an upload for a refused job leaves one."""
+        await self._client._guard_learn_key()  # noqa: SLF001
+        return await self._client._guard_drive(self._orphans())  # noqa: SLF001
+
+    async def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
+        """Delete those of ``files`` that no job uses and that are at least a day old."""
+        await self._client._guard_learn_key()  # noqa: SLF001
+        return await self._client._guard_drive(self._delete_orphans(files))  # noqa: SLF001
+
+
+def _moment(since: object) -> datetime | None:
+    if since is None:
+        return None
+    if isinstance(since, date) and not isinstance(since, datetime):
+        return datetime.combine(since, time(), timezone.utc)
+    try:
+        return aware_utc(since)  # type: ignore[arg-type] # whatever it is, it is said what is required
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        raise GuardConfigError(
+            f"export(since=...) is {shown(since)}: a date, or a datetime with a time zone, is required"
+        ) from None

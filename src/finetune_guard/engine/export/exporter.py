@@ -1,0 +1,276 @@
+"""Exporting jobs and their files into a folder: what is asked, in which order, and what is written where."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import openai
+
+from finetune_guard.domain.errors import ExportError
+from finetune_guard.domain.validation import shown
+from finetune_guard.engine.export.folder import Folder
+from finetune_guard.engine.export.patience import Patience
+from finetune_guard.engine.export.record import Record
+from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Reply, Request
+from finetune_guard.openai_api.listing import read_rows
+from finetune_guard.rules.export import (
+    ENDED,
+    Export,
+    ExportPlan,
+    ExportProgress,
+    FileRole,
+    Missing,
+    PlannedFile,
+    Selection,
+    is_safe_id,
+    missing,
+    planned,
+)
+from finetune_guard.rules.inventory import Inventory, ModelRecord
+
+AT_ONCE = 4
+"""How many jobs or files are fetched at a time."""
+
+_JOBS = "/fine_tuning/jobs"
+_JOBS_A_PAGE = 100
+_FILES_A_PAGE = 10_000
+_NO_PLACE = "such an id can't be the name of a folder, or another one differs in capitals only"
+
+
+class Exporter:
+    """One run of an export.
+
+    Args:
+        selection: What is exported.
+        api: The base URL that is asked.
+        now: Tells the time.
+    """
+
+    def __init__(self, selection: Selection, *, api: str, now: Callable[[], datetime]) -> None:
+        self._selection = selection
+        self._api = api
+        self._now = now
+        self._patience = Patience()
+        self._organization: str | None = None
+        self._jobs: dict[str, Mapping[str, Any]] = {}
+        self._files: dict[str, Mapping[str, Any]] = {}
+        self._missed: dict[str, Missing] = {}
+        self._models: dict[str, ModelRecord] = {}
+        self._places: set[str] = set()
+
+    def plan(self) -> Flow[ExportPlan]:
+        """Ask for the selected jobs and the sizes of their files; nothing is written.
+
+        Raises:
+            ExportError: The list of jobs could not be read.
+        """
+        try:
+            if self._selection.jobs:
+                for job_id in dict.fromkeys(self._selection.jobs):
+                    yield from self._ask_for_job(job_id)
+            elif not (yield from read_rows(_JOBS, _JOBS_A_PAGE, self._take_job, self._ask)):
+                self._miss(_JOBS, "the list of jobs could not be read to its end")
+        except openai.APIError as error:
+            raise ExportError(
+                f"The fine-tuning jobs could not be read: {in_short(error)}. Nothing more was exported.",
+                remedy="Look at OPENAI_API_KEY, then run the export again.",
+            ) from error
+        jobs = list(self._jobs.values())
+        plan = planned(jobs, {}, contents=self._selection.files)
+        if not plan.files:
+            return plan
+        wanted = {file.id for file in plan.files}
+
+        def take(file: Mapping[str, Any]) -> None:
+            if file.get("id") in wanted:
+                self._files[file["id"]] = file
+
+        with suppress(openai.APIError):  # only sizes and names are told there
+            yield from read_rows("/files", _FILES_A_PAGE, take, self._ask)
+        return planned(jobs, self._files, contents=True)
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        models: Callable[[], Flow[Inventory]],
+        progress: Callable[[ExportProgress], object] | None,
+    ) -> Flow[Export]:
+        """Export into the folder at ``path``; ``models`` asks what is known of the models.
+
+        Raises:
+            ExportError: The folder can't be used, the list of jobs could not be read, or the disk is full.
+        """
+        folder = Folder(path, make=True)
+        try:
+            return (yield from self._run(folder, models, progress))
+        except OSError as error:
+            raise ExportError(
+                f"The export stopped, since {str(folder.path)!r} can't be written: {error.strerror or error}."
+                " What is there is whole.",
+                remedy="Make room or mend the folder, then run the export again: it goes on from there.",
+            ) from error
+
+    def _run(
+        self,
+        folder: Folder,
+        models: Callable[[], Flow[Inventory]],
+        progress: Callable[[ExportProgress], object] | None,
+    ) -> Flow[Export]:
+        record = Record(folder, self._selection, api=self._api, now=self._now, progress=progress)
+        plan = yield from self.plan()
+        record.belongs_to(self._organization)
+        self._models = {model.id: model for model in (yield from models()).models}
+        for what, why in self._missed.items():
+            record.miss(what, why)
+        record.expect(len(plan.jobs) + len(plan.files), plan.bytes)
+        try:
+            yield InParallel(self._parts(plan, folder, record), AT_ONCE)
+        finally:
+            record.save()
+        manifest = record.end()
+        return Export(
+            folder=str(folder.path),
+            jobs=len(plan.jobs),
+            files=len(plan.files),
+            fetched=record.fetched,
+            bytes=sum(entry.size for entry in manifest.files.values()),
+            missing=manifest.missing,
+            complete=manifest.complete,
+        )
+
+    def _parts(self, plan: ExportPlan, folder: Folder, record: Record) -> Iterator[Flow[None]]:
+        for job in self._jobs.values():
+            yield self._export_job(job, folder, record)
+        for file in plan.files:
+            if self._has_place(file.id):
+                yield self._export_file(file, folder, record)
+            else:
+                why = Missing(why=_NO_PLACE, at=self._now(), deleted=False)
+                record.miss(f"a file called {shown(file.id)}", why)
+
+    # What is selected.
+
+    def _ask(self, request: Request) -> Flow[Reply | None]:
+        reply = yield from self._patience.ask(request)
+        if reply is not None and reply.organization is not None:
+            self._organization = reply.organization
+        return reply
+
+    def _ask_for_job(self, job_id: str) -> Flow[None]:
+        if not is_safe_id(job_id):
+            raise ExportError(f"{shown(job_id)} is no job's id. An id such as ftjob-AbC123 is required.")
+        try:
+            reply = yield from self._ask(ApiCall("get", f"{_JOBS}/{job_id}", retry=False))
+        except openai.NotFoundError as error:
+            self._missed[job_id] = missing(error, self._now())
+            return
+        body = reply.body if reply is not None else None
+        if isinstance(body, Mapping) and body.get("id") == job_id:
+            self._take_job(body)
+        else:
+            self._miss(job_id, "the API's answer is no fine-tuning job")
+
+    def _take_job(self, job: Mapping[str, Any]) -> None:
+        if not self._selection.takes(job, self._now()):
+            return
+        job_id = job.get("id")
+        if job_id in self._jobs or self._has_place(job_id):
+            self._jobs[str(job_id)] = job
+        else:
+            self._miss(f"a job called {shown(job_id)}", _NO_PLACE)
+
+    def _has_place(self, some_id: object) -> bool:
+        """Whether an id can be a folder's name, on a disk that doesn't tell capitals apart, too."""
+        if not is_safe_id(some_id) or some_id.lower() in self._places:
+            return False
+        self._places.add(some_id.lower())
+        return True
+
+    def _miss(self, what: str, why: str) -> None:
+        self._missed[what] = Missing(why=why, at=self._now(), deleted=False)
+
+    # What is written.
+
+    def _export_job(self, job: Mapping[str, Any], folder: Folder, record: Record) -> Flow[None]:
+        job_id = job["id"]
+        place, source, asked_at = f"jobs/{job_id}", f"GET {_JOBS}", self._now()
+        body = _as_json(job)
+        lists = {name: f"{place}/{name}.jsonl" for name in ("events", "checkpoints")}
+        is_as_before = job.get("status") in ENDED and record.has(
+            f"{place}/job.json", hashlib.sha256(body).hexdigest()
+        )
+        if not is_as_before:
+            record.drop(*lists.values())
+        for name, path in lists.items():
+            if not record.has(path):
+                yield from self._export_list(f"{_JOBS}/{job_id}/{name}", path, folder, record)
+        model = self._models.get(str(job.get("fine_tuned_model")))
+        if model is not None:
+            text = model.model_dump_json(indent=1).encode()
+            record.put(f"{place}/model.json", text, "what finetune-guard knows", asked_at)
+        record.put(f"{place}/job.json", body, source, asked_at)
+        record.one_done()
+
+    def _export_list(self, asked: str, path: str, folder: Folder, record: Record) -> Flow[None]:
+        asked_at = self._now()
+        with folder.new_file(path) as file:
+
+            def take(row: Mapping[str, Any]) -> None:
+                file.write(json.dumps(row).encode() + b"\n")
+
+            try:
+                whole = yield from read_rows(asked, _JOBS_A_PAGE, take, self._ask)
+            except openai.APIError as error:
+                record.miss(path, missing(error, asked_at))
+                return
+            if whole:
+                record.add(path, file.commit(), f"GET {asked}", asked_at)
+            else:
+                why = "the list could not be read to its end"
+                record.miss(path, Missing(why=why, at=asked_at, deleted=False))
+
+    def _export_file(self, file: PlannedFile, folder: Folder, record: Record) -> Flow[None]:
+        asked_at = self._now()
+        if file.id in self._files:
+            record.put(f"files/{file.id}/file.json", _as_json(self._files[file.id]), "GET /files", asked_at)
+        expected = file.size if file.role is not FileRole.RESULT else None
+        known = record.size_of(file.path)
+        if expected in {None, known} and record.has(file.path):
+            record.received(known or 0)
+        else:
+            yield from self._fetch(file, expected, folder, record)
+        record.one_done()
+
+    def _fetch(self, file: PlannedFile, expected: int | None, folder: Folder, record: Record) -> Flow[None]:
+        asked_at = self._now()
+        with folder.new_file(file.path) as new:
+
+            def write(piece: bytes) -> None:
+                new.write(piece)
+                record.received(len(piece))
+
+            def restart() -> None:
+                record.received(-new.size)
+                new.restart()
+
+            try:
+                yield from self._patience.ask(Download(file.id, write), restart)
+            except openai.APIError as error:
+                record.miss(file.path, missing(error, asked_at))
+                return
+            if expected not in {None, new.size}:
+                why = f"the API sent {new.size} bytes of {expected}"
+                record.miss(file.path, Missing(why=why, at=asked_at, deleted=False))
+                return
+            record.add(file.path, new.commit(), f"GET /files/{file.id}/content", asked_at)
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"

@@ -1,0 +1,63 @@
+"""Finding and deleting training files that no job uses, such as a refused upload leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+import openai
+
+from finetune_guard.engine.export.patience import Patience
+from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, Request
+from finetune_guard.openai_api.listing import read_rows
+from finetune_guard.rules.export import Orphans, OrphansDeleted, orphans
+
+
+def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
+    """Ask for the files, then for the jobs, and return the training files that no job uses."""
+    patience = Patience()
+    times = [now()]
+    files: list[Mapping[str, Any]] = []
+    jobs: list[Mapping[str, Any]] = []
+
+    def ask(request: Request) -> Flow[Reply | None]:
+        reply = yield from patience.ask(request)
+        if reply is not None:
+            times.append(reply.at)
+        return reply
+
+    def take_file(file: Mapping[str, Any]) -> None:
+        if file.get("purpose") == "fine-tune":
+            files.append(file)
+
+    try:
+        yield from read_rows("/files", 10_000, take_file, ask)
+        whole = yield from read_rows("/fine_tuning/jobs", 100, jobs.append, ask)
+    except openai.APIError as error:
+        return Orphans(failure=in_short(error))
+    if not whole:
+        return Orphans(failure="the list of jobs could not be read to its end")
+    return orphans(jobs, files, min(times))  # by the slower clock, so that no file seems older than it is
+
+
+def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[OrphansDeleted]:
+    """Delete those of ``ids`` that are still orphans and old enough, by lists that are read anew."""
+    found = yield from find_orphans(now)
+    deleted: list[str] = []
+    kept: dict[str, str] = {}
+    patience = Patience()
+    old_enough = {orphan.id for orphan in found.files if orphan.deletable}
+    for file_id in dict.fromkeys(ids):
+        if found.failure is not None:
+            kept[file_id] = found.failure
+        elif file_id not in old_enough:
+            kept[file_id] = "a job uses it, it is younger than a day, or it is no training file"
+        else:
+            try:
+                yield from patience.ask(ApiCall("delete", f"/files/{file_id}", retry=False))
+                deleted.append(file_id)
+            except openai.APIError as error:
+                kept[file_id] = in_short(error)
+    return OrphansDeleted(deleted=tuple(deleted), kept=kept)

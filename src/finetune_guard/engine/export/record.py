@@ -1,0 +1,176 @@
+"""What an export has written so far, kept in its manifest, so that another run goes on where it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from finetune_guard.domain.errors import ExportError
+from finetune_guard.rules.export import MANIFEST, Entry, ExportProgress, Manifest, Missing, Selection
+
+if TYPE_CHECKING:
+    from finetune_guard.engine.export.folder import Folder
+
+_SAVE_AT_MOST_EVERY = 1.0
+_LARGE = 8 << 20
+"""What took long to fetch is recorded at once."""
+
+
+def read_manifest(folder: Folder) -> tuple[Manifest, str]:
+    """Return the manifest of an export and its SHA-256.
+
+    Raises:
+        ExportError: There is none, or it can't be read.
+    """
+    try:
+        text = b"".join(folder.read(MANIFEST))
+        return Manifest.model_validate_json(text), hashlib.sha256(text).hexdigest()
+    except FileNotFoundError as error:
+        raise ExportError(
+            f"The folder {str(folder.path)!r} holds no {MANIFEST}: it is no export.",
+            remedy="Name the folder that finetune-guard export has written.",
+        ) from error
+    except (OSError, ValidationError) as error:
+        raise ExportError(
+            f"The {MANIFEST} in {str(folder.path)!r} can't be read: it is damaged, a link, or of a "
+            "later release.",
+            remedy=f"Move {MANIFEST} away and export to a new folder.",
+        ) from error
+
+
+class Record:
+    """The manifest of an export that is under way. Thread-safe."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        selection: Selection,
+        *,
+        api: str,
+        now: Callable[[], datetime],
+        progress: Callable[[ExportProgress], object] | None,
+    ) -> None:
+        self._folder = folder
+        self._now = now
+        self._progress = progress
+        self._changing = threading.RLock()
+        self._saved_at = 0.0
+        self._done = self._total = self._bytes_done = self._bytes = 0
+        self.fetched = 0
+        begun = {"selection": selection, "begun_at": now(), "ended_at": None, "missing": {}}
+        try:
+            earlier, _ = read_manifest(folder)
+        except ExportError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            earlier = Manifest(api=api, selection=selection, begun_at=now())
+        self._earlier_api, self._api = earlier.api, api
+        self.manifest = earlier.model_copy(update=begun)
+        self._save()
+
+    def belongs_to(self, organization: str | None) -> None:
+        """Note whose export it is. Without an organization's name the API's address tells.
+
+        Raises:
+            ExportError: It is another organization's.
+        """
+        known = self.manifest.organization or organization
+        if known != organization or (organization is None and self._earlier_api != self._api):
+            raise ExportError(
+                f"The folder {str(self._folder.path)!r} holds an export of {known or self._earlier_api}, and "
+                f"this key is one of {organization or self._api}. Name a new folder.",
+                remedy="Name a new folder.",
+            )
+        self.manifest = self.manifest.model_copy(update={"organization": organization, "api": self._api})
+
+    def expect(self, total: int, size: int) -> None:
+        """Say how much there is to do, for the progress."""
+        self._total, self._bytes = total, size
+
+    def has(self, path: str, sha256: str | None = None) -> bool:
+        """Whether a file is there as it was recorded, and as ``sha256`` says if that is given."""
+        entry = self.manifest.files.get(path)
+        if entry is None or sha256 not in {None, entry.sha256}:
+            return False
+        try:
+            return self._folder.sum_of(path) == (entry.sha256, entry.size)
+        except OSError:
+            return False
+
+    def size_of(self, path: str) -> int | None:
+        """Return the recorded size of a file; None when it isn't recorded."""
+        entry = self.manifest.files.get(path)
+        return entry.size if entry is not None else None
+
+    def put(self, path: str, data: bytes, source: str, at: datetime) -> None:
+        """Write a small file, unless it is there already."""
+        if self.has(path, hashlib.sha256(data).hexdigest()):
+            return
+        with self._folder.new_file(path) as file:
+            file.write(data)
+            self.add(path, file.commit(), source, at)
+
+    def add(self, path: str, written: tuple[str, int], source: str, asked_at: datetime) -> None:
+        """Record a file that was written."""
+        sha256, size = written
+        entry = Entry(sha256=sha256, size=size, source=source, asked_at=asked_at, answered_at=self._now())
+        with self._changing:
+            self.fetched += 1
+            self.manifest.files[path] = entry
+            if size >= _LARGE or time.monotonic() - self._saved_at >= _SAVE_AT_MOST_EVERY:
+                self._save()
+
+    def drop(self, *paths: str) -> None:
+        """Take back what is recorded about files that are fetched anew."""
+        with self._changing:
+            for path in paths:
+                self.manifest.files.pop(path, None)
+
+    def miss(self, what: str, missing: Missing) -> None:
+        """Record that something could not be had."""
+        with self._changing:
+            self.manifest.missing[what] = missing
+
+    def received(self, size: int) -> None:
+        """Count bytes of files' contents; what has to be fetched again is taken back by a negative size."""
+        with self._changing:
+            self._bytes_done += size
+            self._tell()
+
+    def one_done(self) -> None:
+        """Count a job or a file."""
+        with self._changing:
+            self._done += 1
+            self._tell()
+
+    def end(self) -> Manifest:
+        """Write down that the export has ended, and return the manifest."""
+        with self._changing:
+            self.manifest = self.manifest.model_copy(update={"ended_at": self._now()})
+            self._save()
+            return self.manifest
+
+    def save(self) -> None:
+        """Write the manifest as it is now."""
+        with self._changing:
+            self._save()
+
+    def _save(self) -> None:
+        with self._folder.new_file(MANIFEST) as file:
+            file.write(self.manifest.model_dump_json(indent=1).encode())
+            file.commit()
+        self._saved_at = time.monotonic()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(
+                ExportProgress(
+                    done=self._done, total=self._total, bytes_done=self._bytes_done, bytes=self._bytes
+                )
+            )

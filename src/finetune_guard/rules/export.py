@@ -1,0 +1,355 @@
+"""What an export holds: which jobs and files, where each is written, and what the manifest says.
+
+No I/O and no clock here. Nothing that the API says becomes a path, but for ids of a strict form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeGuard
+
+import openai
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from finetune_guard.domain.model_ids import FineTunedModel
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import one_line
+from finetune_guard.openai_api.errors import in_short, is_transient, retry_after
+from finetune_guard.openai_api.listing import moment
+
+MANIFEST = "manifest.json"
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+"""The states of a job that nothing more happens to."""
+
+YOUNGEST_ORPHAN = timedelta(days=1)
+"""A training file that is younger is not deleted: its job may be about to be created."""
+
+_ID = r"[A-Za-z]+[-_][A-Za-z0-9_-]{1,120}"
+_MOST_ATTEMPTS = 8
+_FIRST_WAIT, _LONGEST_WAIT, _LONGEST_WAIT_ASKED = 0.25, 30.0, 600.0
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Selection(_Value):
+    """Which jobs are exported.
+
+    Attributes:
+        jobs: Their ids; empty for all that the key can see.
+        model: The fine-tuned model that they made, or the base model that they began with; None for any.
+        since: The earliest time of their creation; None for any.
+        files: Whether the contents of their files are exported, too.
+    """
+
+    jobs: tuple[str, ...] = ()
+    model: str | None = None
+    since: UtcDatetime | None = None
+    files: bool = True
+
+    def takes(self, job: Mapping[str, Any], now: datetime) -> bool:
+        """Whether a job is exported; one that doesn't say when it was created counts as new."""
+        created = moment(job.get("created_at"), now)
+        if self.since is not None and created is not None and created < self.since:
+            return False
+        if self.model is None:
+            return True
+        begun_with = job.get("model")
+        parent = FineTunedModel.parse(begun_with)
+        return self.model in {job.get("fine_tuned_model"), begun_with, parent.base if parent else None}
+
+
+class FileRole(StrEnum):
+    """What a job uses a file for."""
+
+    TRAINING = "training"
+    VALIDATION = "validation"
+    RESULT = "result"
+
+
+class PlannedJob(_Value):
+    """A job that is exported."""
+
+    id: str
+    model: str | None
+    fine_tuned_model: str | None
+    status: str | None
+
+
+class PlannedFile(_Value):
+    """A file that is exported.
+
+    Attributes:
+        id: Its id.
+        role: What the first of the jobs that name it uses it for.
+        size: Its size in bytes; None when the API's list of files doesn't have it: it may be deleted.
+    """
+
+    id: str
+    role: FileRole
+    size: int | None = None
+
+    @property
+    def path(self) -> str:
+        """Where its content is written."""
+        return f"files/{self.id}/content.{'csv' if self.role is FileRole.RESULT else 'jsonl'}"
+
+
+class ExportPlan(_Value):
+    """What an export would write.
+
+    Attributes:
+        jobs: The jobs.
+        files: The files, each once.
+        bytes: The size of those files whose size is known.
+    """
+
+    jobs: tuple[PlannedJob, ...]
+    files: tuple[PlannedFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The size of those files whose size is known."""
+        return sum(file.size or 0 for file in self.files)
+
+
+class Entry(_Value):
+    """One file of an export, as the manifest records it."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0)]
+    source: str
+    asked_at: UtcDatetime
+    answered_at: UtcDatetime
+
+
+class Missing(_Value):
+    """Something that could not be had.
+
+    Attributes:
+        why: The reason, without the API's own words.
+        at: When it was asked for.
+        deleted: Whether the API has it no more (404), so that asking again is of no use.
+    """
+
+    why: str
+    at: UtcDatetime
+    deleted: bool
+
+
+Path = Annotated[str, StringConstraints(pattern=rf"^(jobs|files)/{_ID}/[a-z]+(\.[a-z]{{3,5}})?$")]
+
+
+class Manifest(_Value):
+    """The content of ``manifest.json``.
+
+    Attributes:
+        format: The version of this layout.
+        organization: The slug of the organization, when the API named it.
+        api: The base URL that was asked.
+        selection: What the latest run selected; what earlier runs exported is kept.
+        begun_at: When the latest run began.
+        ended_at: When it ended; None where it was interrupted.
+        files: The files of the export by their path.
+        missing: What could not be had, by path or id.
+    """
+
+    format: Literal[1] = 1
+    organization: str | None = None
+    api: str
+    selection: Selection
+    begun_at: UtcDatetime
+    ended_at: UtcDatetime | None = None
+    files: dict[Path, Entry] = Field(default_factory=dict)
+    missing: dict[str, Missing] = Field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the latest run ended, and all was had that the API still has."""
+        return self.ended_at is not None and all(missing.deleted for missing in self.missing.values())
+
+
+class ExportProgress(_Value):
+    """How far an export has come.
+
+    Attributes:
+        done: How many jobs and files are done.
+        total: How many there are.
+        bytes_done: How many bytes of files' contents are there.
+        bytes: How many there are, as far as the API tells.
+    """
+
+    done: int
+    total: int
+    bytes_done: int
+    bytes: int
+
+
+class Export(_Value):
+    """What came of an export.
+
+    Attributes:
+        folder: Where it is.
+        jobs: How many jobs were exported.
+        files: How many files' contents were selected.
+        fetched: How many files of the folder were written by this run; the others were there already.
+        bytes: The size of everything in the folder.
+        missing: What could not be had, by path or id.
+        complete: Whether all was had that the API still has; if not, another run goes on.
+    """
+
+    folder: str
+    jobs: int
+    files: int
+    fetched: int
+    bytes: int
+    missing: dict[str, Missing]
+    complete: bool
+
+
+class Verification(_Value):
+    """Whether an export is as its manifest says.
+
+    Attributes:
+        checked: How many files were compared.
+        problems: What is wrong, by path.
+        unlisted: Files that the manifest doesn't name.
+        complete: Whether the manifest says that all was had.
+        manifest_sha256: The manifest's own sum: whoever keeps it elsewhere can tell that nothing was changed.
+    """
+
+    checked: int
+    problems: dict[str, str]
+    unlisted: tuple[str, ...]
+    complete: bool
+    manifest_sha256: str
+
+
+class Orphan(_Value):
+    """A training file that no job uses."""
+
+    id: str
+    filename: str
+    size: int | None
+    created_at: UtcDatetime | None
+    deletable: bool
+
+
+class Orphans(_Value):
+    """The training files that no job uses.
+
+    Attributes:
+        files: The files; empty where the lists could not be read whole.
+        failure: Why it is not known which files are orphans; None when it is.
+    """
+
+    files: tuple[Orphan, ...] = ()
+    failure: str | None = None
+
+
+class OrphansDeleted(_Value):
+    """What came of deleting orphans.
+
+    Attributes:
+        deleted: The files that were deleted.
+        kept: Why others were not, by id.
+    """
+
+    deleted: tuple[str, ...]
+    kept: dict[str, str]
+
+
+def is_safe_id(value: object) -> TypeGuard[str]:
+    """Whether an id can be a part of a path and of a URL: letters, digits, hyphens, underscores."""
+    return isinstance(value, str) and re.fullmatch(_ID, value) is not None
+
+
+def planned(
+    jobs: Iterable[Mapping[str, Any]], files: Mapping[str, Mapping[str, Any]], *, contents: bool
+) -> ExportPlan:
+    """Return what is exported for ``jobs``; ``files`` are the file objects that the API's list has."""
+    kept = list(jobs)
+    roles: dict[str, FileRole] = {}
+    for job in kept if contents else ():
+        for file_id, role in files_of(job):
+            roles.setdefault(file_id, role)
+    return ExportPlan(
+        jobs=tuple(_planned_job(job) for job in kept),
+        files=tuple(
+            PlannedFile(id=file_id, role=role, size=size_of(files.get(file_id, {})))
+            for file_id, role in roles.items()
+        ),
+    )
+
+
+def files_of(job: Mapping[str, Any]) -> Iterator[tuple[str, FileRole]]:
+    """Return the ids of the files that a job names."""
+    named = [(job.get("training_file"), FileRole.TRAINING), (job.get("validation_file"), FileRole.VALIDATION)]
+    results = job.get("result_files")
+    named += [(result, FileRole.RESULT) for result in results] if isinstance(results, list) else []
+    return ((file_id, role) for file_id, role in named if isinstance(file_id, str) and file_id)
+
+
+def size_of(file: Mapping[str, Any]) -> int | None:
+    """Return the size that a file object tells; None when it tells none."""
+    size = file.get("bytes")
+    return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+
+
+def orphans(jobs: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]], now: datetime) -> Orphans:
+    """Return the training files that none of ``jobs`` uses; both are whole lists.
+
+    A job that doesn't say what it was trained on may have used any of them.
+    """
+    used: set[str] = set()
+    for job in jobs:
+        named = dict(files_of(job))
+        if FileRole.TRAINING not in named.values():
+            return Orphans(failure="a job does not say which training file it uses")
+        used |= set(named)
+    unused = (
+        file
+        for file in files
+        if file.get("purpose") == "fine-tune" and is_safe_id(file.get("id")) and file["id"] not in used
+    )
+    return Orphans(files=tuple(_orphan(file, now) for file in unused))
+
+
+def wait_before_retry(error: openai.APIError, attempt: int) -> timedelta | None:
+    """Return how long to wait before a request is sent again; None when that is of no use.
+
+    Args:
+        error: What the last attempt ended with.
+        attempt: How many attempts were made.
+    """
+    asked = retry_after(error)
+    if not is_transient(error) or attempt >= _MOST_ATTEMPTS or asked > _LONGEST_WAIT_ASKED:
+        return None
+    return timedelta(seconds=max(asked, min(_FIRST_WAIT * 2 ** (attempt - 1), _LONGEST_WAIT)))
+
+
+def missing(error: openai.APIError, at: datetime) -> Missing:
+    """Return what the manifest says about something that the API answered with ``error``."""
+    is_gone = isinstance(error, openai.NotFoundError)
+    return Missing(why="deleted (404)" if is_gone else in_short(error), at=at, deleted=is_gone)
+
+
+def _planned_job(job: Mapping[str, Any]) -> PlannedJob:
+    texts = {name: job.get(name) for name in ("model", "fine_tuned_model", "status")}
+    shown = {name: one_line(text) if isinstance(text, str) else None for name, text in texts.items()}
+    return PlannedJob(id=job["id"], **shown)
+
+
+def _orphan(file: Mapping[str, Any], now: datetime) -> Orphan:
+    created = moment(file.get("created_at"), now)
+    return Orphan(
+        id=file["id"],
+        filename=one_line(str(file.get("filename") or "")),
+        size=size_of(file),
+        created_at=created,
+        deletable=created is not None and now - created >= YOUNGEST_ORPHAN,
+    )
