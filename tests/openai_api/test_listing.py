@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.openai_api.listing import (
+    MOST_PAGES,
     Traces,
     announcements,
     moment,
     read_listing,
+    read_rows,
     traces_in_jobs,
     traces_in_models,
 )
@@ -307,3 +309,42 @@ def test_no_body_does_harm(models, jobs):
         assert name.isprintable()
         assert 0 < len(name) <= MAX_MODEL_ID_LENGTH
         assert NOW == said.seen_at
+
+
+def asked_once(call):
+    return (yield call)
+
+
+@pytest.mark.parametrize(
+    ("pages", "whole"),
+    [
+        ([page({"id": "a"}, {"id": "b"}, more=True), page({"id": "c"})], True),
+        ([page()], True),
+        ([page({"id": "a"}, {"id": "b"}, more=True), page({"id": "c"}, more=None)], False),
+        ([page({"id": "a"}, 7, {"id": "b"}, more=True), page({"id": "c"})], False),
+        ([page({"id": "a"}, {"id": "b"}, more=True), {"data": None}], False),
+        ([page({"id": "a"}, {"id": "b"}, more=True), page({"id": "b"}, more=True)], False),
+        ([page({"id": "a"}, {"no": "id"}, more=True)], False),
+    ],
+)
+def test_reading_a_whole_list(pages, whole):
+    """A list is whole only where every page was one, every row an object, and the last one the last."""
+    rows = []
+
+    found, calls, _ = run(read_rows("/x", 2, rows.append, asked_once), *map(reply, pages))
+
+    assert whole is found
+    assert [row for body in pages for row in body["data"] or () if row != 7] == rows
+    assert [{"limit": 2}, {"limit": 2, "after": "b"}][: len(pages)] == [call.query for call in calls]
+
+
+def test_an_endless_list():
+    """A server that always has one more page is left after a thousand."""
+    count = iter(range(10_000))
+
+    found, calls, _ = run(
+        read_rows("/x", 2, lambda row: None, asked_once),
+        lambda call: reply(page({"id": f"id-{next(count)}"}, more=True)),
+    )
+
+    assert (False, MOST_PAGES) == (found, len(calls))

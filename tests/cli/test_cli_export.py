@@ -1,0 +1,145 @@
+"""``export``, ``verify`` and ``files delete-orphans`` as people and scripts use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard.simulator import Fault
+from tests.cli.cli_facts import API_KEY
+from tests.support.constants import BASE, TRAINING_DATA
+
+GET = {"method": "GET"}
+MOST_MEMORY = 200_000_000
+
+
+@pytest.fixture
+def create_jobs(sim, organization, ask, model, clock):
+    """Creates finished jobs that share files of a size."""
+    ask(model)
+
+    def create(number, *, files=1, lines=100):
+        ids = [sim.add_file(organization, content=TRAINING_DATA, repeated=lines) for _ in range(files)]
+        with openai.OpenAI(base_url=sim.base_url, api_key=API_KEY) as client:
+            for job in range(number):
+                client.fine_tuning.jobs.create(model=BASE, training_file=ids[job % files])
+        clock.advance(timedelta(days=2))
+        return ids
+
+    return create
+
+
+def test_export_and_verify(run, create_jobs, sim, tmp_path):
+    """An export is told in words, checked without a key, and a changed file is named."""
+    [file] = create_jobs(2)
+    folder = tmp_path / "out"
+
+    planned = run("export", "--dry-run")
+    assert "2 jobs and 3 files, 0.0 MB. Nothing saved." in planned.stdout
+    assert not folder.exists()
+    exported = run("export", str(folder), "--format", "jsonl")
+    assert (0, "") == (exported.exit_code, exported.stderr)
+    assert f"Exported 2 jobs and 3 files to {folder}" in exported.stdout
+    checked = run("verify", str(folder), env={"OPENAI_API_KEY": ""})
+    assert 0 == checked.exit_code
+    assert "The manifest's SHA-256 is" in checked.stdout
+    (folder / "files" / file / "content.jsonl").write_text("changed")
+    (folder / "note.txt").write_text("mine")
+    changed = run("verify", str(folder))
+    assert 1 == changed.exit_code
+    assert f"DIFFERS: files/{file}/content.jsonl" in changed.stdout
+    assert "Not of the export: note.txt" in changed.stdout
+    assert ["note.txt"] == json.loads(run("verify", str(folder), "--json").stdout)["unlisted"]
+
+
+def test_what_an_export_lacks(run, create_jobs, sim, tmp_path):
+    """An export without all that the API has ends with code 6 and says what to do; so does verify."""
+    [file] = create_jobs(1)
+    sim.fault(Fault(path=f"/v1/files/{file}/content", status=403, times=None, **GET))
+
+    exported = run("export", str(tmp_path / "out"))
+
+    assert 6 == exported.exit_code
+    assert f"Could not be had: files/{file}/content.jsonl: 403" in exported.stdout
+    assert "run the same command again" in exported.stderr
+    assert 6 == run("verify", str(tmp_path / "out")).exit_code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["export"], 2, "Name the folder"),
+        (["export", "out", "--since", "soon"], 2, "--since is 'soon'"),
+        (["export", "out", "--format", "parquet"], 2, "parquet"),
+        (["export", "out", "--jobs", "../x"], 1, "no job's id"),
+        (["verify", "nowhere"], 1, "no such folder"),
+    ],
+)
+def test_what_cannot_be(run, arguments, code, said, tmp_path, monkeypatch):
+    """A wrong argument is named, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+
+    result = run(*arguments)
+
+    assert code == result.exit_code
+    assert said in result.stderr
+    assert not list((tmp_path / "out").glob("jobs"))
+
+
+def test_orphans(run, create_jobs, sim, organization):
+    """Orphans are listed, and deleted only after a yes."""
+    create_jobs(1)
+    orphan = sim.add_file(organization, content=TRAINING_DATA, name="left.jsonl\x1b[2J")
+    sim.clock.advance(timedelta(days=1))
+
+    listed = run("export", "--orphans")
+    assert f"{orphan}  2026-08-05  " in listed.stdout
+    assert "left.jsonl [2J" in listed.stdout
+    refused = run("files", "delete-orphans", input="n\n")
+    assert (1, 0) == (refused.exit_code, sum(call.method == "DELETE" for call in sim.calls))
+    deleted = run("files", "delete-orphans", "--yes", "--json")
+    assert [orphan] == json.loads(deleted.stdout)["deleted"]
+    assert "0 training files" in run("export", "--orphans").stdout
+    sim.fault(Fault(path="/v1/fine_tuning/jobs", status=403, **GET))
+    unknown = run("files", "delete-orphans", "--yes")
+    assert 6 == unknown.exit_code
+    assert "not known which files are orphans: 403" in unknown.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="POSIX tells how much memory a process used")
+@pytest.mark.slow
+def test_killed_twice(start, run, create_jobs, sim, tmp_path):
+    """An export that is killed goes on where it ended, never shows a torn file, and needs little memory."""
+    files = create_jobs(12, files=3, lines=330_000)
+    size, folder = len(TRAINING_DATA) * 330_000, tmp_path / "out"
+    for hanging in files[1:]:
+        sim.clear_faults()
+        sim.fault(Fault.rate_limited(path="/v1/fine_tuning/jobs/*", retry_after=0.1, times=2, **GET))
+        sim.fault(Fault(path=f"/v1/files/{hanging}/content", delay=600, **GET))
+        process = start("export", str(folder))
+        waiting = folder / "files" / hanging / ".content.jsonl.part"
+        while process.poll() is None and not waiting.exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert {size} >= {found.stat().st_size for found in folder.glob("files/*/content.jsonl")}
+        assert 6 == run("verify", str(folder)).exit_code
+
+    sim.clear_faults()
+    sim.fault(Fault(path=f"/v1/files/{files[2]}/content", cut_after=20_000_000, **GET))
+    process = start("export", str(folder), "--json")
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert 0 == process.returncode
+    assert json.loads(output)["complete"]
+    assert usage.ru_maxrss * 1024 < MOST_MEMORY
+    assert 0 == run("verify", str(folder)).exit_code
+    assert {size} == {found.stat().st_size for found in folder.glob("files/*/content.jsonl")}

@@ -1,0 +1,201 @@
+"""What is exported, where it is written, when a request is tried again, and what is an orphan."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_guard.rules.export import (
+    Entry,
+    FileRole,
+    Manifest,
+    Missing,
+    PlannedFile,
+    Selection,
+    is_safe_id,
+    missing,
+    orphans,
+    planned,
+    size_of,
+    wait_before_retry,
+)
+from tests.openai_api.flow_scripts import NOW, connection_error, error
+from tests.support.constants import BASE, FINE_TUNED
+
+SECOND = int(NOW.timestamp())
+ENTRY = Entry(sha256="0" * 64, size=1, source="GET /files", asked_at=NOW, answered_at=NOW)
+
+
+def job(**fields):
+    return {"id": "ftjob-1", "model": BASE, "training_file": "file-1", "created_at": SECOND - 100, **fields}
+
+
+@pytest.mark.parametrize(
+    ("selection", "fields", "taken"),
+    [
+        ({}, {}, True),
+        ({"since": NOW - timedelta(seconds=100)}, {}, True),
+        ({"since": NOW - timedelta(seconds=99)}, {}, False),
+        ({"since": NOW}, {"created_at": None}, True),
+        ({"model": BASE}, {}, True),
+        ({"model": BASE}, {"model": FINE_TUNED}, True),
+        ({"model": FINE_TUNED}, {"model": FINE_TUNED}, True),
+        ({"model": FINE_TUNED}, {"fine_tuned_model": FINE_TUNED}, True),
+        ({"model": FINE_TUNED}, {}, False),
+    ],
+)
+def test_selection(selection, fields, taken):
+    """A job is selected by the model it made or began with, and by its age, if that is known."""
+    assert taken is Selection(**selection).takes(job(**fields), NOW)
+
+
+def test_each_file_is_planned_once():
+    """A file that several jobs use is exported once; what the API's list doesn't have has no size."""
+    jobs = [
+        job(validation_file="file-2", status="succeeded\x1b[2J"),
+        job(id="ftjob-2", validation_file=None, result_files=["file-3", 4, ""], model=None),
+    ]
+
+    plan = planned(jobs, {"file-1": {"bytes": 7}, "file-2": {"bytes": True}}, contents=True)
+
+    assert [("ftjob-1", BASE, "succeeded [2J"), ("ftjob-2", None, None)] == [
+        (made.id, made.model, made.status) for made in plan.jobs
+    ]
+    assert [
+        ("file-1", FileRole.TRAINING, 7, "files/file-1/content.jsonl"),
+        ("file-2", FileRole.VALIDATION, None, "files/file-2/content.jsonl"),
+        ("file-3", FileRole.RESULT, None, "files/file-3/content.csv"),
+    ] == [(file.id, file.role, file.size, file.path) for file in plan.files]
+    assert plan.bytes == 7
+    assert planned(jobs, {}, contents=False).files == ()
+
+
+@pytest.mark.parametrize("size", [None, -1, True, "7", 1.5])
+def test_a_size_that_is_none(size):
+    """Only a whole number that isn't negative is a size."""
+    assert size_of({"bytes": size}) is None
+
+
+@pytest.mark.parametrize("name", ["ftjob-AbC123", "file-1", "file_1-2"])
+def test_ids_that_can_be_paths(name):
+    """The API's ids are used as they are."""
+    assert is_safe_id(name)
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "file-../x",
+    "file-1/../../x",
+    "/etc/passwd",
+    "file-1\n",
+    "con",
+    "file-\0",
+    "é-1",
+    None,
+]
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "file-" + "a" * 121])
+def test_ids_that_cannot_be_paths(name):
+    """Whatever could lead out of the folder, or be no file's name somewhere, is no part of a path."""
+    assert not is_safe_id(name)
+
+
+@pytest.mark.parametrize(
+    "path", ["../../x/y.json", "/etc/passwd", "jobs/../x.json", "files/file-1/../../x", "x"]
+)
+def test_a_manifest_names_nothing_outside(path):
+    """A manifest from elsewhere can't have a file outside of its folder read."""
+    with pytest.raises(ValidationError):
+        Manifest(api="x", selection=Selection(), begun_at=NOW, files={path: ENTRY})
+
+
+@pytest.mark.parametrize(
+    ("ended", "deleted", "complete"), [(None, True, False), (NOW, True, True), (NOW, False, False)]
+)
+def test_complete(ended, deleted, complete):
+    """An export is complete when it ended and lacks only what was deleted."""
+    manifest = Manifest(
+        api="x",
+        selection=Selection(),
+        begun_at=NOW,
+        ended_at=ended,
+        files={PlannedFile(id="file-1", role=FileRole.TRAINING).path: ENTRY},
+        missing={"file-2": Missing(why="x", at=NOW, deleted=deleted)},
+    )
+
+    assert complete is manifest.complete
+
+
+def test_what_the_manifest_says_about_errors():
+    """It tells deleted files from others, and repeats none of the API's words."""
+    assert missing(error(404), NOW) == Missing(why="deleted (404)", at=NOW, deleted=True)
+    assert missing(error(403, "no_access"), NOW) == Missing(why="403 no_access", at=NOW, deleted=False)
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempt", "seconds"),
+    [
+        (error(429, retry_after="7"), 1, 7),
+        (error(429, retry_after="601"), 1, None),
+        (error(429, "insufficient_quota"), 1, None),
+        (error(500), 1, 0.25),
+        (error(500), 3, 1),
+        (error(500), 8, None),
+        (connection_error("ReadError"), 2, 0.5),
+        (error(404), 1, None),
+    ],
+)
+def test_waiting_before_a_retry(failure, attempt, seconds):
+    """What passes by itself is waited for, as long as the API asks; a limit of ten minutes holds."""
+    assert (None if seconds is None else timedelta(seconds=seconds)) == wait_before_retry(failure, attempt)
+
+
+def test_orphans():
+    """A training file that no job uses is an orphan; one that is younger than a day is not to be deleted."""
+
+    def file(name, age, **fields):
+        created = SECOND - age if age is not None else None
+        return {
+            "id": name,
+            "purpose": "fine-tune",
+            "created_at": created,
+            "bytes": 1,
+            "filename": "t",
+            **fields,
+        }
+
+    day = 24 * 60 * 60
+    files = [
+        file("file-1", day),
+        file("file-2", day),
+        file("file-3", day),
+        file("file-old", day),
+        file("file-young", day - 1),
+        file("file-undated", None, bytes=None, filename=None),
+        file("file-batch", day, purpose="batch"),
+        file("file-../x", day),
+    ]
+    used = job(validation_file="file-2", result_files=["file-3"])
+
+    found = orphans([used], files, NOW)
+
+    assert [("file-old", True), ("file-young", False), ("file-undated", False)] == [
+        (orphan.id, orphan.deletable) for orphan in found.files
+    ]
+    assert found.files[0].created_at == datetime.fromtimestamp(SECOND - day, timezone.utc)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"training_file": None}, {"training_file": 7, "validation_file": "file-2"}]
+)
+def test_a_job_that_names_no_training_file(fields):
+    """It may have used any file: then none is taken for an orphan."""
+    found = orphans([job(), job(**fields)], [{"id": "file-9", "purpose": "fine-tune", "created_at": 1}], NOW)
+
+    assert found.files == ()
+    assert found.failure is not None
