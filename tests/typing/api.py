@@ -23,6 +23,9 @@ from finetune_guard import (
     AzureOpenAI,
     Coverage,
     Eligibility,
+    Export,
+    ExportPlan,
+    ExportProgress,
     FineTunedModel,
     FineTunedModelShutDownError,
     FineTuneGuardError,
@@ -38,6 +41,8 @@ from finetune_guard import (
     KeepAlivePlan,
     NotEligibleError,
     OpenAI,
+    Orphans,
+    OrphansDeleted,
     Phase,
     Prospect,
     Reason,
@@ -104,6 +109,11 @@ assert_type(client.guard.sync(days=365, progress=seen.append), UsageSync)
 assert_type(client.guard.models(refresh=True), Inventory)
 assert_type(client.guard.models().models[0].shutdown, "finetune_guard.Shutdown | None")
 assert_type(client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
+come: list[ExportProgress] = []
+assert_type(client.guard.export(Path("out"), jobs=["ftjob-…"], model="ft:…", progress=come.append), Export)
+assert_type(client.guard.plan_export(since=datetime.now(timezone.utc), files=False), ExportPlan)
+assert_type(client.guard.orphans(), Orphans)
+assert_type(client.guard.delete_orphans(["file-…"]), OrphansDeleted)
 
 
 async def use_async_client() -> None:
@@ -120,6 +130,10 @@ async def use_async_client() -> None:
     assert_type(await async_client.guard.sync(), UsageSync)
     assert_type(await async_client.guard.models(), Inventory)
     assert_type(await async_client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
+    assert_type(await async_client.guard.export("out"), Export)
+    assert_type(await async_client.guard.plan_export(), ExportPlan)
+    assert_type(await async_client.guard.orphans(), Orphans)
+    assert_type(await async_client.guard.delete_orphans(()), OrphansDeleted)
     assert_type(async_client.with_options(timeout=1.0, guard=GuardConfig()), AsyncOpenAI)
 
 
