@@ -37,6 +37,8 @@ COMMANDS = [
     ("models",),
     ("models", "--csv"),
     ("keep-alive", "--dry-run"),
+    ("export", "--dry-run"),
+    ("export", "--orphans"),
 ]
 
 

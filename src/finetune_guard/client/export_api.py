@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timezone
+from typing import TypeAlias
 
-from finetune_guard.client.guard_api_base import AsyncClient, Facade, SyncClient
+from finetune_guard.client.guard_api_base import AsyncFacade, Facade, SyncFacade
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
@@ -22,42 +23,50 @@ from finetune_guard.rules.export import (
     Selection,
 )
 
+_Selected: TypeAlias = tuple[Collection[str], str | None, date | None, bool]
+"""Jobs, model, since, and whether files are saved, as ``export`` takes them."""
+
 
 class _Exports(Facade):
-    def _exporter(
-        self, jobs: Collection[str], model: str | None, since: date | None, *, files: bool
-    ) -> Exporter:
+    def _export(
+        self,
+        folder: str | os.PathLike[str],
+        progress: Callable[[ExportProgress], object] | None,
+        selected: _Selected,
+    ) -> Flow[Export]:
+        exporter = self._exporter(selected)
+        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
+        return (
+            yield from exporter.run(
+                folder, lambda: self._engine.inventory(credentials, refresh=False), progress
+            )
+        )
+
+    def _plan_export(self, selected: _Selected) -> Flow[ExportPlan]:
+        return (yield from self._exporter(selected).plan())
+
+    def _exporter(self, selected: _Selected) -> Exporter:
         self._must_be_active("export")
+        jobs, model, since, files = selected
         if isinstance(jobs, str):
             raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
         selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
         credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
         return Exporter(selection, api=credentials.base, now=self._engine.decider.now)
 
-    def _export(
-        self,
-        exporter: Exporter,
-        folder: str | os.PathLike[str],
-        progress: Callable[[ExportProgress], object] | None,
-    ) -> Flow[Export]:
-        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
-        return exporter.run(folder, lambda: self._engine.inventory(credentials, refresh=False), progress)
-
     def _orphans(self) -> Flow[Orphans]:
         self._must_be_active("orphans")
-        return find_orphans(self._engine.decider.now)
+        return (yield from find_orphans(self._engine.decider.now))
 
     def _delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
         self._must_be_active("delete_orphans")
         if isinstance(files, str):
             raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")
-        return delete_orphans(files, self._engine.decider.now)
+        return (yield from delete_orphans(files, self._engine.decider.now))
 
 
-class Exports(_Exports):
+class Exports(_Exports, SyncFacade):
     """The exports of a sync client."""
-
-    _client: SyncClient
 
     def export(
         self,
@@ -86,9 +95,7 @@ class Exports(_Exports):
             ExportError: The list of jobs could not be read, or the folder can't be used or written.
             GuardConfigError: An argument is wrong, or the policy doesn't hold behind this client's host.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        exporter = self._exporter(jobs, model, since, files=files)
-        return self._client._guard_drive(self._export(exporter, folder, progress))  # noqa: SLF001
+        return self._run(self._export(folder, progress, (jobs, model, since, files)))
 
     def plan_export(
         self,
@@ -102,8 +109,7 @@ class Exports(_Exports):
 
         The arguments and errors are those of ``export``.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._exporter(jobs, model, since, files=files).plan())  # noqa: SLF001
+        return self._run(self._plan_export((jobs, model, since, files)))
 
     def orphans(self) -> Orphans:
         """Return the training files that no job uses; an upload for a refused job leaves one.
@@ -113,8 +119,7 @@ class Exports(_Exports):
         Raises:
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._orphans())  # noqa: SLF001
+        return self._run(self._orphans())
 
     def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
         """Delete those of ``files`` that no job uses and that are at least a day old.
@@ -124,14 +129,11 @@ class Exports(_Exports):
         Raises:
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        self._client._guard_learn_key()  # noqa: SLF001
-        return self._client._guard_drive(self._delete_orphans(files))  # noqa: SLF001
+        return self._run(self._delete_orphans(files))
 
 
-class AsyncExports(_Exports):
+class AsyncExports(_Exports, AsyncFacade):
     """The exports of an async client; no disk ever blocks its event loop."""
-
-    _client: AsyncClient
 
     async def export(
         self,
@@ -144,9 +146,7 @@ class AsyncExports(_Exports):
         progress: Callable[[ExportProgress], object] | None = None,
     ) -> Export:
         """Save the jobs that the key can see in a folder; see ``Exports.export``."""
-        await self._client._guard_learn_key()  # noqa: SLF001
-        exporter = self._exporter(jobs, model, since, files=files)
-        return await self._client._guard_drive(self._export(exporter, folder, progress))  # noqa: SLF001
+        return await self._run(self._export(folder, progress, (jobs, model, since, files)))
 
     async def plan_export(
         self,
@@ -157,19 +157,15 @@ class AsyncExports(_Exports):
         files: bool = True,
     ) -> ExportPlan:
         """Return what ``export`` would save, with the sizes of files; nothing is written."""
-        await self._client._guard_learn_key()  # noqa: SLF001
-        exporter = self._exporter(jobs, model, since, files=files)
-        return await self._client._guard_drive(exporter.plan())  # noqa: SLF001
+        return await self._run(self._plan_export((jobs, model, since, files)))
 
     async def orphans(self) -> Orphans:
         """Return the training files that no job uses; an upload for a refused job leaves one."""
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._orphans())  # noqa: SLF001
+        return await self._run(self._orphans())
 
     async def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
         """Delete those of ``files`` that no job uses and that are at least a day old."""
-        await self._client._guard_learn_key()  # noqa: SLF001
-        return await self._client._guard_drive(self._delete_orphans(files))  # noqa: SLF001
+        return await self._run(self._delete_orphans(files))
 
 
 def _moment(since: object) -> datetime | None:

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing_extensions import TypeVarTuple, Unpack
 
 from finetune_guard.client.export_api import AsyncExports, Exports
-from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT, AsyncClient, SyncClient
+from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT
 from finetune_guard.client.threads import in_thread
 from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
-from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.openai_api.flow import T
 from finetune_guard.rules.inventory import Inventory
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
 from finetune_guard.rules.shutdown_dates import Prospect
@@ -23,8 +23,6 @@ _Arguments = TypeVarTuple("_Arguments")
 
 class ClientGuard(Exports):
     """The guard of a sync client."""
-
-    _client: SyncClient
 
     def check(self, *, refresh: bool = False) -> Eligibility:
         """Return whether jobs can be created; never creates one, never sends an inference.
@@ -139,19 +137,13 @@ class ClientGuard(Exports):
         """
         self._flush(timeout)
 
-    def _run(self, flow: Flow[T]) -> T:
-        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return self._client._guard_drive(flow)  # noqa: SLF001 -- too
-
     def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
-        self._client._guard_learn_key()  # noqa: SLF001 -- as above
+        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
         return function(*arguments)
 
 
 class AsyncClientGuard(AsyncExports):
     """The guard of an async client: ``ClientGuard`` to be awaited. No store ever blocks its event loop."""
-
-    _client: AsyncClient
 
     async def check(self, *, refresh: bool = False) -> Eligibility:
         """Return whether jobs can be created; see ``ClientGuard.check``."""
@@ -194,10 +186,6 @@ class AsyncClientGuard(AsyncExports):
         """Wait until everything noted is stored; see ``ClientGuard.flush``."""
         await in_thread(self._flush, timeout)
 
-    async def _run(self, flow: Flow[T]) -> T:
-        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return await self._client._guard_drive(flow)  # noqa: SLF001 -- too
-
     async def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
-        await self._client._guard_learn_key()  # noqa: SLF001 -- as above
+        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
         return await in_thread(function, *arguments)

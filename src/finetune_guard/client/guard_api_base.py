@@ -140,3 +140,23 @@ class Facade:
                 "kept in memory and tried again.",
                 remedy="Wait longer, or look into the log for the store's error.",
             )
+
+
+class SyncFacade(Facade):
+    """What a sync client's guard runs its flows with."""
+
+    _client: SyncClient
+
+    def _run(self, flow: Flow[T]) -> T:
+        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        return self._client._guard_drive(flow)  # noqa: SLF001 -- too
+
+
+class AsyncFacade(Facade):
+    """What an async client's guard runs its flows with."""
+
+    _client: AsyncClient
+
+    async def _run(self, flow: Flow[T]) -> T:
+        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        return await self._client._guard_drive(flow)  # noqa: SLF001 -- too
