@@ -74,6 +74,8 @@ NAMES = [
     "UsageSyncError",
     "Verdict",
     "guard",
+    "install",
+    "uninstall",
 ]
 
 

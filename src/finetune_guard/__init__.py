@@ -8,42 +8,42 @@ Nothing else in the program changes. ``client.guard`` tells what is known and do
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from finetune_guard.client.classes import (
-    AsyncAzureOpenAI,
-    AsyncClient,
-    AsyncOpenAI,
-    AzureOpenAI,
-    Client,
-    OpenAI,
-)
-from finetune_guard.client.wrap import guard
-from finetune_guard.domain.errors import (
-    BaseModelShutDownError,
-    EligibilityWarning,
-    ExportError,
-    FineTunedModelShutDownError,
-    FineTuneGuardError,
-    FineTuneGuardWarning,
-    FineTuningClosedError,
-    FineTuningRefusedError,
-    GuardConfigError,
-    HistoryUnavailableWarning,
-    InferenceWindowExpiredError,
-    KeepAliveError,
-    ModelLifetimeError,
-    ModelSunsetWarning,
-    NeverFineTunedError,
-    NoInferenceRecordedError,
-    NotEligibleError,
-    PolicyBoundaryWarning,
-    ShortLivedModelError,
-    ShortLivedModelWarning,
-    StoreError,
-    UsageSyncError,
-)
-
 if TYPE_CHECKING:
+    from finetune_guard.client.classes import (
+        AsyncAzureOpenAI,
+        AsyncClient,
+        AsyncOpenAI,
+        AzureOpenAI,
+        Client,
+        OpenAI,
+    )
+    from finetune_guard.client.install import install, uninstall
+    from finetune_guard.client.wrap import guard
     from finetune_guard.config import GuardConfig
+    from finetune_guard.domain.errors import (
+        BaseModelShutDownError,
+        EligibilityWarning,
+        ExportError,
+        FineTunedModelShutDownError,
+        FineTuneGuardError,
+        FineTuneGuardWarning,
+        FineTuningClosedError,
+        FineTuningRefusedError,
+        GuardConfigError,
+        HistoryUnavailableWarning,
+        InferenceWindowExpiredError,
+        KeepAliveError,
+        ModelLifetimeError,
+        ModelSunsetWarning,
+        NeverFineTunedError,
+        NoInferenceRecordedError,
+        NotEligibleError,
+        PolicyBoundaryWarning,
+        ShortLivedModelError,
+        ShortLivedModelWarning,
+        StoreError,
+        UsageSyncError,
+    )
     from finetune_guard.domain.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
     from finetune_guard.domain.model_ids import FineTunedModel, ModelForm
     from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
@@ -122,11 +122,40 @@ __all__ = [
     "UsageSyncError",
     "Verdict",
     "guard",
+    "install",
+    "uninstall",
 ]
 
-# Found when they are asked for: with them the import would take three times as long.
+# Found when they are asked for, so that the import costs nothing, not even the SDK's.
 _HOMES = {
+    "client.classes": ("AsyncAzureOpenAI", "AsyncClient", "AsyncOpenAI", "AzureOpenAI", "Client", "OpenAI"),
+    "client.install": ("install", "uninstall"),
+    "client.wrap": ("guard",),
     "config": ("GuardConfig",),
+    "domain.errors": (
+        "BaseModelShutDownError",
+        "EligibilityWarning",
+        "ExportError",
+        "FineTunedModelShutDownError",
+        "FineTuneGuardError",
+        "FineTuneGuardWarning",
+        "FineTuningClosedError",
+        "FineTuningRefusedError",
+        "GuardConfigError",
+        "HistoryUnavailableWarning",
+        "InferenceWindowExpiredError",
+        "KeepAliveError",
+        "ModelLifetimeError",
+        "ModelSunsetWarning",
+        "NeverFineTunedError",
+        "NoInferenceRecordedError",
+        "NotEligibleError",
+        "PolicyBoundaryWarning",
+        "ShortLivedModelError",
+        "ShortLivedModelWarning",
+        "StoreError",
+        "UsageSyncError",
+    ),
     "domain.history": ("Coverage", "Evidence", "History", "Inference", "Refusal", "Source", "Span"),
     "domain.model_ids": ("FineTunedModel", "ModelForm"),
     "domain.policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),

@@ -21,6 +21,7 @@ from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, 
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, has_callable_key, refresh_api_key
 from finetune_guard.client.threads import within
 from finetune_guard.client.warn import warn_caller
+from finetune_guard.client.websockets import is_websocket, tell_unseen
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T, UserCall
 from finetune_guard.openai_api.requests import GuardedCall
@@ -159,6 +160,11 @@ class SyncGuarded(Guarded, SyncBase):
             guard.use(self)
         return value
 
+    def _prepare_options(self, options: Any) -> Any:
+        if is_websocket(options.url):
+            tell_unseen(self, self._finetune_guard, options.url)
+        return super()._prepare_options(options)
+
     def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""
         try:
@@ -253,6 +259,11 @@ class AsyncGuarded(Guarded, AsyncBase):
         if guard.runs_background:
             guard.use(self)
         return value
+
+    async def _prepare_options(self, options: Any) -> Any:
+        if is_websocket(options.url):
+            tell_unseen(self, self._finetune_guard, options.url)
+        return await super()._prepare_options(options)
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""

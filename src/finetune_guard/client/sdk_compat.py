@@ -1,9 +1,10 @@
 """Every private part of the SDK that the clients rely on, with the releases of openai it was seen in.
 
 No other module of ``client/`` imports from a private module of openai, or reads a private attribute of
-its clients. Two private methods can't be renamed, since the clients override or extend them:
-``_process_response`` (called once for each successful call, keyword-only) and ``copy``'s argument
-``_extra_kwargs``; both are in 1.55.3 to 3.57.0.
+its clients. Three private names can't be renamed, since the clients override or extend them:
+``_process_response`` (called once for each successful call, keyword-only), ``_prepare_options`` (called
+before each request, and from 3.20 on before a WebSocket is opened) and ``copy``'s argument
+``_extra_kwargs``; all are in 1.55.3 to 3.57.0.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ else:
     SyncBase = AsyncBase = object
 
 __all__ = [
+    "WRAPPED_METHODS",
     "AsyncAPIClient",
     "AsyncBase",
     "FinalRequestOptions",
@@ -49,6 +51,9 @@ __all__ = [
     "set_events",
     "unsent_request",
 ]
+
+WRAPPED_METHODS = ("request", "_process_response", "_prepare_options", "close")
+"""The methods of both clients that ``install`` wraps beside ``copy`` (1.55.3 to 3.57.0)."""
 
 
 def base_url(client: Any) -> Any:

@@ -71,7 +71,7 @@ class Background:
             if not self._clients:
                 self._nobody_left()
 
-    def _dismiss(self, client: Client) -> None:
+    def dismiss(self, client: Client) -> None:
         """Forget ``client`` and all that share its HTTP client, which is about to be closed."""
         with self._changed:
             for key, reference in list(self._clients.items()):

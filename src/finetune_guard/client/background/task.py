@@ -60,7 +60,7 @@ class AsyncBackground(Background):
 
     async def leave(self, client: Client, timeout: float) -> None:
         """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
-        self._dismiss(client)
+        self.dismiss(client)
         task, loop = self._task, self._loop
         if self._clients or task is None or loop is None:
             return

@@ -61,7 +61,7 @@ class ThreadBackground(Background):
 
     def leave(self, client: Client, timeout: float) -> None:
         """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
-        self._dismiss(client)
+        self.dismiss(client)
         thread = self._thread
         if not self._clients and thread is not None and thread is not threading.current_thread():
             _join(thread, timeout)

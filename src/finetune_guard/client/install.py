@@ -1,0 +1,287 @@
+"""``install()``: guard every client of the SDK in this process, whoever makes it.
+
+The SDK's classes stay the very same objects. Some of their methods are wrapped in place, so that clients
+that exist already, subclasses and the module-level ``openai.chat`` are guarded as well. Each client has a
+``_View``: what the guarded classes do around a call, done for a client of the SDK's own class.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from finetune_guard.client.binding import Binding
+from finetune_guard.client.log import log
+from finetune_guard.client.mixins import FLUSH_TIMEOUT, AsyncGuarded, Guarded, SyncGuarded
+from finetune_guard.client.sdk_compat import WRAPPED_METHODS
+from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.openai_api.flow import Reply
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from finetune_guard.config import GuardConfig
+
+_VIEW = "_finetune_guard_view"
+"""Where a client keeps its view."""
+
+_MISSING = object()
+
+
+class _View:
+    """A client of the SDK's own class as the mixins see it: their ``super()`` is the SDK's own method."""
+
+    def __init__(self, client: Any, installation: _Installation, binding: Binding) -> None:
+        self._finetune_guard_client = client
+        self._finetune_guard_installation = installation
+        self._finetune_guard = binding
+        self._finetune_guard_sdk = installation.originals[_flavour(client)]
+
+    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        client = self._finetune_guard_client
+        if cast_to is Reply:  # a request of the guard's own goes the way of a subclass's, too
+            return type(client).request(client, cast_to, options, *args, **kwargs)
+        return self._finetune_guard_sdk["request"](client, cast_to, options, *args, **kwargs)
+
+    def _process_response(self, **given: Any) -> Any:
+        return self._finetune_guard_sdk["_process_response"](self._finetune_guard_client, **given)
+
+    def _prepare_options(self, options: Any) -> Any:
+        return self._finetune_guard_sdk["_prepare_options"](self._finetune_guard_client, options)
+
+    def close(self) -> Any:
+        return self._finetune_guard_sdk["close"](self._finetune_guard_client)
+
+    @property  # type: ignore[misc]  # it can't be assigned to
+    def __class__(self) -> Any:
+        """The client's class, by which Azure's clients are told from others."""
+        return type(self._finetune_guard_client)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_finetune_guard"):
+            raise AttributeError(name)
+        return getattr(self._finetune_guard_client, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Leave the view out of copies and pickles of its client: each client makes its own."""
+        return type(None), ()
+
+
+class _SyncView(SyncGuarded, _View):
+    __init__ = _View.__init__
+
+
+class _AsyncView(AsyncGuarded, _View):
+    __init__ = _View.__init__
+
+
+_VIEWS: dict[Any, Any] = {openai.OpenAI: _SyncView, openai.AsyncOpenAI: _AsyncView}
+
+
+def _flavour(client: Any) -> Any:
+    return openai.OpenAI if isinstance(client, openai.OpenAI) else openai.AsyncOpenAI
+
+
+class _Installation:
+    """One time that the guard is installed: what it has replaced, and the views that it has made."""
+
+    def __init__(self, config: GuardConfig | None) -> None:
+        self.config = config
+        self.is_active = True
+        self.originals: dict[Any, dict[str, Any]] = {}
+        self._replaced: list[tuple[Any, str, Any, Any]] = []
+        self._views: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._has_failed = False
+
+    def wrap(self) -> None:
+        """Put the wrappers in the place of the SDK's methods."""
+        for cls in _VIEWS:
+            self.originals[cls] = {name: getattr(cls, name) for name in WRAPPED_METHODS}
+        for cls, originals in self.originals.items():
+            copy = _copy(self, cls.copy)
+            wrappers = {name: _around(self, name, originals[name]) for name in WRAPPED_METHODS}
+            wrappers.update(copy=copy, with_options=copy, guard=_guard_property(self))
+            for name, wrapper in wrappers.items():
+                self._replaced.append((cls, name, vars(cls).get(name, _MISSING), wrapper))
+                setattr(cls, name, wrapper)
+
+    def unwrap(self) -> None:
+        """Put back what was there; what was wrapped by others since then stays, and leads past the guard."""
+        self.is_active = False
+        kept = []
+        for cls, name, before, wrapper in self._replaced:
+            if vars(cls).get(name) is not wrapper:
+                kept.append(f"openai.{cls.__name__}.{name}")
+            elif before is _MISSING:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, before)
+        if kept:
+            log(
+                logging.WARNING,
+                "finetune-guard is uninstalled, but something else has replaced %s since install(). That "
+                "stays as it is, and calls go through it unguarded. To undo both, undo the later one first.",
+                ", ".join(kept),
+            )
+        for view in list(self._views):
+            binding = view._finetune_guard  # noqa: SLF001 -- its other half
+            if binding.background is not None:
+                binding.background.dismiss(view)
+            binding.flush(FLUSH_TIMEOUT)
+
+    def view_of(self, client: Any) -> Any:
+        """Return the view of ``client``; None where calls go through without one.
+
+        It never fails.
+        """
+        if not self.is_active or isinstance(client, Guarded):
+            return None
+        view = vars(client).get(_VIEW)
+        if view is not None and self._fits(view, client):
+            return view
+        try:
+            with self._lock:
+                view = vars(client).get(_VIEW)  # another thread may have made it
+                if view is None or not self._fits(view, client):
+                    view = self._new_view(client, Binding(self.config))
+                return view
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            if not self._has_failed:
+                self._has_failed = True
+                log(logging.ERROR, "finetune-guard failed; calls go on without it: %s", repr(error))
+            return None
+
+    def share(self, client: Any, copy: Any) -> None:
+        """Let ``copy`` have the guard of ``client``, which it was made from."""
+        view = self.view_of(client)
+        if view is not None and not isinstance(copy, Guarded):
+            if view._finetune_guard.runs_background:  # noqa: SLF001 -- its other half
+                view._finetune_guard.know(view)  # noqa: SLF001 -- as above
+            self._new_view(copy, view._finetune_guard)  # noqa: SLF001 -- as above
+
+    def _fits(self, view: Any, client: Any) -> bool:
+        return view._finetune_guard_client is client and view._finetune_guard_installation is self  # noqa: SLF001
+
+    def _new_view(self, client: Any, binding: Binding) -> Any:
+        view = _VIEWS[_flavour(client)](client, self, binding)
+        vars(client)[_VIEW] = view
+        self._views.add(view)
+        return view
+
+
+class Installed:
+    """What ``install`` returns: as a context manager it uninstalls at the end of its block.
+
+    In a block that found the guard installed already, it stays installed.
+    """
+
+    def __init__(self, own: _Installation | None) -> None:
+        self._own = own
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            _uninstall(self._own)
+
+
+_lock = threading.RLock()
+_current: _Installation | None = None
+
+
+def install(config: GuardConfig | None = None) -> Installed:
+    """Guard every ``openai.OpenAI`` and ``openai.AsyncOpenAI`` of this process, whoever makes it.
+
+    Clients that exist already, subclasses and the module-level ``openai.chat`` are guarded as well, and
+    each has ``client.guard``. Azure's clients go through unguarded. To install twice is the same as once.
+
+    Args:
+        config: How the guard works; without one each client takes the environment at its first call.
+
+    Returns:
+        A context manager that uninstalls at the end of its block.
+
+    Raises:
+        GuardConfigError: ``config`` is wrong, or the guard is installed with another one.
+    """
+    global _current  # noqa: PLW0603 -- the SDK's classes are there once in a process
+    with _lock:
+        if _current is not None:
+            if config is not None and config is not _current.config:
+                raise GuardConfigError(
+                    "install(config) was called while the guard is installed with another configuration",
+                    remedy="Call finetune_guard.uninstall() first.",
+                )
+            return Installed(None)
+        Binding(config)  # so that what is wrong with it is raised here, and not in somebody's call
+        installation = _Installation(config)
+        installation.wrap()
+        _current = installation
+        return Installed(installation)
+
+
+def uninstall() -> None:
+    """Undo ``install()``: put back each method of the SDK's classes; what was seen is written.
+
+    A method that something else has replaced since then stays, which is logged, and leads past the guard.
+    Without ``install()`` nothing happens.
+    """
+    _uninstall(_current)
+
+
+def _uninstall(installation: _Installation | None) -> None:
+    global _current  # noqa: PLW0603 -- as above
+    with _lock:
+        if installation is None or installation is not _current:
+            return
+        _current = None
+        installation.unwrap()
+
+
+def _around(installation: _Installation, name: str, original: Any) -> Any:
+    """Return what does ``name`` by a client's view."""
+
+    def through(client: Any, arguments: tuple[Any, ...], given: dict[str, Any]) -> Any:
+        is_own = name == "request" and given.get("cast_to", arguments and arguments[0]) is Reply
+        view = None if is_own else installation.view_of(client)
+        if view is None:
+            return original(client, *arguments, **given)
+        return getattr(view, name)(*arguments, **given)
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return through(self, args, kwargs)
+
+    async def async_wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await through(self, args, kwargs)
+
+    return functools.wraps(original)(async_wrapper if inspect.iscoroutinefunction(original) else wrapper)
+
+
+def _copy(installation: _Installation, original: Callable[..., Any]) -> Any:
+    @functools.wraps(original)
+    def copy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made = original(self, *args, **kwargs)
+        installation.share(self, made)
+        return made
+
+    return copy
+
+
+def _guard_property(installation: _Installation) -> property:
+    def guard(self: Any) -> Any:
+        """What can be asked and done about the organization's eligibility."""
+        view = installation.view_of(self)
+        if view is None:
+            raise AttributeError("guard")
+        return view.guard
+
+    return property(guard)
