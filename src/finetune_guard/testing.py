@@ -1,12 +1,10 @@
 """What a program's own tests need: the simulator, a clock to turn, and faults to ask for.
 
-With pytest, one line in ``conftest.py`` brings the fixtures::
-
-    pytest_plugins = ["finetune_guard.testing"]
-
+With pytest, the fixtures are there wherever this package is installed.
 ``finetune_guard_simulator`` serves the API on this machine and points the environment to it, so that the
-code under test runs unmodified; ``finetune_guard_clock`` is its clock. Neither pytest nor the simulator's
-own dependencies are imported before they are used.
+code under test runs unmodified; ``finetune_guard_clock`` is its clock, and the marker
+``finetune_guard(date="2026-12-01")`` says where that stands when a test begins. Neither pytest nor the
+simulator's own dependencies are imported before they are used.
 
 PYTEST_DONT_REWRITE: without this word pytest warns when the module was imported before it, as in a
 ``conftest.py`` that takes a name from here.
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "SimulatedClock", "Simulator", "simulator_clock", "simulator_environment"]
 
 pytest_plugins = ("finetune_guard.pytest_plugin",)
-"""Where pytest finds the fixtures; a module of its own, so that this one works without pytest."""
+"""For programs that name this module among their plugins, where pytest loads no plugins by itself."""
 
 CLOCK_TIMEOUT = timedelta(seconds=5)
 """How long ``simulator_clock`` waits for the simulator."""

@@ -144,28 +144,60 @@ def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simu
     assert (finished.stdout, finished.returncode) == ("True 2026-09-30 12:00:00+00:00\n", 0), finished.stderr
 
 
+PLUGINS = 'pytest_plugins = ["finetune_guard.testing"]'
+PROGRAM = """
+from datetime import datetime, timedelta, timezone
+import sys
+import pytest
+assert "openai" not in sys.modules and "starlette" not in sys.modules, "pytest's start imports too much"
+from finetune_guard.testing import Fault
+from finetune_guard import InferenceWindowExpiredError, NotEligibleError, OpenAI
+
+def test_program(finetune_guard_simulator, finetune_guard_clock):
+    model = finetune_guard_simulator.add_model()
+    with OpenAI() as client:
+        client.chat.completions.create(model=model, messages=[])
+    finetune_guard_clock.advance(timedelta(days=61))
+    with OpenAI() as client, pytest.raises(InferenceWindowExpiredError):
+        client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-1")
+
+@pytest.mark.finetune_guard(date="2026-12-01")
+def test_date(finetune_guard_clock):
+    assert finetune_guard_clock() == datetime(2026, 12, 1, 12, tzinfo=timezone.utc)
+
+@pytest.mark.finetune_guard(date="2026-12-01T23:30:00+02:00")
+class TestTime:
+    def test_time(self, finetune_guard_clock):
+        assert finetune_guard_clock() == datetime(2026, 12, 1, 21, 30, tzinfo=timezone.utc)
+
+    @pytest.mark.finetune_guard(date="soon")
+    def test_what_is_no_date(self, finetune_guard_clock):
+        pass
+
+    @pytest.mark.finetune_guard("2026-12-01")
+    def test_what_is_no_keyword(self, finetune_guard_clock):
+        pass
+"""
+
+
 @pytest.mark.slow
-def test_fixtures_come_with_one_line_of_conftest(tmp_path):
-    """``pytest_plugins = ["finetune_guard.testing"]`` is all that a test-suite needs."""
-    (tmp_path / "conftest.py").write_text(
-        'from finetune_guard.testing import SimulatedClock\npytest_plugins = ["finetune_guard.testing"]\n'
-    )
-    (tmp_path / "test_program.py").write_text(
-        "from datetime import timedelta\n"
-        "import pytest\n"
-        "from finetune_guard.testing import Fault\n"
-        "from finetune_guard import InferenceWindowExpiredError, OpenAI\n"
-        "def test_program(finetune_guard_simulator, finetune_guard_clock):\n"
-        "    model = finetune_guard_simulator.add_model()\n"
-        "    with OpenAI() as client:\n"
-        "        client.chat.completions.create(model=model, messages=[])\n"
-        "    finetune_guard_clock.advance(timedelta(days=61))\n"
-        "    with OpenAI() as client, pytest.raises(InferenceWindowExpiredError):\n"
-        "        client.fine_tuning.jobs.create(model='gpt-4o-mini-2024-07-18', training_file='file-1')\n"
-    )
+@pytest.mark.parametrize(
+    ("conftest", "autoload"),
+    [("", True), (PLUGINS, True), (PLUGINS, False)],
+    ids=["entry point", "entry point and conftest", "conftest alone"],
+)
+def test_fixtures_come_by_themselves_and_with_a_line_of_conftest(conftest, autoload, tmp_path):
+    """The fixtures are there once, however they come, and a marker says when a test begins."""
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_program.py").write_text(PROGRAM if not conftest else PROGRAM.replace("assert", "#", 1))
     environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}
+    if not autoload:
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-W", "error", "--strict-markers"),
+            *("-p", "no:cacheprovider", str(tmp_path)),
+        ],
         cwd=tmp_path,
         env={**os.environ, **environment},
         capture_output=True,
@@ -174,4 +206,7 @@ def test_fixtures_come_with_one_line_of_conftest(tmp_path):
         check=False,
     )
 
-    assert "1 passed" in finished.stdout, finished.stdout + finished.stderr
+    said = finished.stdout + finished.stderr
+    assert "3 passed, 2 errors" in finished.stdout, said
+    assert "(date='soon'): a date as in '2026-12-01'" in said
+    assert "('2026-12-01'): date=... is required, and nothing else" in said

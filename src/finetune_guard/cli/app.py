@@ -22,6 +22,7 @@ from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug, wants_debug
 from finetune_guard.cli.output import flush_output, make_printable
+from finetune_guard.cli.run import run
 from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
@@ -50,8 +51,12 @@ class Commands(TyperGroup):
         raise SystemExit(ExitCode.FAILURE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse arguments with control characters: they could forge a line of the output."""
-        for argument in args:
+        """Refuse arguments with control characters: they could forge a line of the output.
+
+        Those of a program that ``run`` runs are its own matter.
+        """
+        command = next((argument for argument in args if not argument.startswith("-")), None)
+        for argument in args if command != "run" else ():
             if not argument.isprintable():
                 raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
         return super().parse_args(ctx, args)
@@ -119,5 +124,6 @@ history_commands.callback()(history)
 history_commands.command("forget")(forget)
 app.add_typer(history_commands, name="history")
 app.command("config")(config)
+app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)
 app.command("simulator")(simulator)
 app.command("demo")(demo)

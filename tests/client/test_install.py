@@ -1,0 +1,240 @@
+"""``install()``: every client of the SDK in the process is guarded, and ``uninstall()`` leaves no trace."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import threading
+from datetime import timedelta
+
+import openai
+import pytest
+
+import finetune_guard
+from finetune_guard import GuardConfigError, InferenceWindowExpiredError, KeepAlive, Source
+from finetune_guard.client.sdk_compat import FinalRequestOptions
+from tests.client.both_ways import done
+from tests.client.scenarios import INFERENCES, OTHER_CALLS
+from tests.client.test_drop_in import served, told
+from tests.support.constants import BASE, MESSAGES, START
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def install(configured):
+    """Installs the guard for the simulated API until the test is over."""
+
+    def call(**fields):
+        config = configured(**fields)
+        finetune_guard.install(config)
+        return config
+
+    yield call
+    finetune_guard.uninstall()
+
+
+def attributes():
+    """All attributes of the SDK's classes, by class and name."""
+    classes = (openai.OpenAI, openai.AsyncOpenAI, openai.AzureOpenAI, openai.AsyncAzureOpenAI)
+    return {(cls, name): value for cls in classes for name, value in vars(cls).items()}
+
+
+def changed(before):
+    """The attributes that are others than before, or gone, or new."""
+    now = attributes()
+    return {f"{key[0].__name__}.{key[1]}" for key in {**before, **now} if before.get(key) is not now.get(key)}
+
+
+async def create_job(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-1"))
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+@pytest.mark.parametrize("scenarios", [INFERENCES, OTHER_CALLS], ids=["inferences", "other calls"])
+async def test_calls_are_the_sdks_own_and_inferences_are_remembered(scenarios, sim, bare, model, install):
+    """Whatever way a client of the SDK's own class is used, nothing differs but what is remembered."""
+    for count, scenario in enumerate(scenarios, start=1):
+        expected, expected_calls = told(await scenario(bare, model)), served(sim)
+        install()
+        assert (scenario.__name__, expected) == (scenario.__name__, told(await scenario(bare, model)))
+        assert expected_calls == served(sim)
+        daily = (await done(bare.guard.history())).daily
+        assert daily == ({START.date(): {Source.OBSERVED: count}} if scenarios is INFERENCES else {})
+        finetune_guard.uninstall()
+
+
+async def test_every_client_is_guarded_whenever_and_from_whatever_it_is_made(
+    way, connect_bare, clock, posts, infer, install
+):
+    """Clients made before and after, copies and subclasses share the history, and their jobs are stopped."""
+    subclass = type("Mine", (way.bare,), {})
+    before = connect_bare()
+    await done(before.models.list())
+    install()
+    after = connect_bare()
+    special = subclass(api_key=after.api_key, base_url=after.base_url, max_retries=0)
+    await infer(before)
+    clock.advance(timedelta(days=61))
+    for client in (before, after, after.with_options(timeout=9), after.copy(), special, special.copy()):
+        assert type(client) in {way.bare, subclass}
+        with pytest.raises(InferenceWindowExpiredError):
+            await create_job(client)
+    assert 0 == posts("/fine_tuning/jobs")
+    for client in (before, special):
+        await done(client.close())
+
+
+async def test_jobs_are_let_through_after_a_keep_alive(connect_bare, clock, posts, infer, install):
+    """With keep-alive on, a client of the SDK's own opens the window again before its job, once."""
+    install(keep_alive=KeepAlive())
+    client = connect_bare()
+    await infer(client)
+    clock.advance(timedelta(days=61))
+    with pytest.raises(openai.BadRequestError):  # the API's own: there is no such file
+        await create_job(client)
+    assert (2, 1) == (posts("/chat/completions"), posts("/fine_tuning/jobs"))
+
+
+def test_the_modules_own_functions_are_guarded(sim, clock, model, install, monkeypatch):
+    """``openai.chat`` and ``openai.fine_tuning`` are those of a client, too, one made before included."""
+    monkeypatch.setattr(openai, "api_key", sim.organization().api_key)
+    monkeypatch.setattr(openai, "base_url", f"{sim.base_url}/")
+    openai.models.list()
+    install()
+    openai.chat.completions.create(model=model, messages=MESSAGES)
+    clock.advance(timedelta(days=61))
+    with pytest.raises(InferenceWindowExpiredError):
+        openai.fine_tuning.jobs.create(model=BASE, training_file="file-1")
+
+
+async def test_a_guarded_client_counts_once(connect, infer, install):
+    """What was guarded already stays as it is, with its own configuration."""
+    install()
+    client = connect()
+    await infer(client)
+    assert {START.date(): {Source.OBSERVED: 1}} == (await done(client.guard.history())).daily
+
+
+async def test_azures_clients_go_through(way, sim, model, install, closing):
+    """A client of Azure's is one still, and the policy doesn't hold for it, whatever its host."""
+    install()
+    client = closing(way.azure(api_key="key", api_version="v1", base_url=sim.base_url, max_retries=0))
+    assert isinstance(client, way.bare)
+    assert not client.guard.active
+    with pytest.raises(openai.APIStatusError):  # the API's own: it has no such path
+        await create_job(client)
+    assert await done(client.guard.keep_alive()) is not None
+
+
+async def test_what_a_subclass_does_to_requests_holds_for_the_guards_own(
+    way, sim, clock, infer, install, closing
+):
+    """A subclass that overrides ``request`` sees the guard's own requests as it sees the program's."""
+    seen = []
+
+    class Counting(way.bare):
+        def request(self, cast_to, options, *args, **kwargs):
+            seen.append(options.url)
+            return super().request(cast_to, options, *args, **kwargs)
+
+    install()
+    client = closing(Counting(api_key=sim.organization().api_key, base_url=sim.base_url))
+    await infer(client)
+    assert (await done(client.guard.keep_alive(force=True))).sent
+    assert 2 == seen.count("/chat/completions") == len(sim.calls)
+
+
+def test_uninstall_puts_back_every_attribute(configured):
+    """Nothing of the guard stays in the SDK's classes; twice is once, at both ends."""
+    before, config = attributes(), configured()
+    with finetune_guard.install(config):
+        shown = {name.partition(".")[2] for name in changed(before)}
+        assert {"request", "copy", "with_options", "close"} < shown
+        for (cls, name), value in before.items():
+            if inspect.isfunction(value):
+                assert inspect.signature(value) == inspect.signature(vars(cls)[name])
+        with finetune_guard.install(), finetune_guard.install(config):
+            inside = attributes()
+        assert set() == changed(inside)
+    assert set() == changed(before)
+    finetune_guard.uninstall()
+    assert set() == changed(before)
+
+
+def test_another_configuration_is_refused(install, configured):
+    """Two configurations can't hold for the same clients, and a wrong one is told at once."""
+    install()
+    with pytest.raises(GuardConfigError, match="installed with another configuration"):
+        finetune_guard.install(configured())
+    finetune_guard.uninstall()
+    with pytest.raises(GuardConfigError, match="a GuardConfig is required"):
+        finetune_guard.install("memory")
+
+
+async def test_what_others_have_wrapped_since_then_stays(way, bare, infer, install, caplog):
+    """Where a method was replaced after ``install``, uninstalling steps aside, says so and breaks no call."""
+    install()
+    ours, seen = way.bare.request, []
+
+    def theirs(self, *args, **kwargs):
+        seen.append(args)
+        return ours(self, *args, **kwargs)
+
+    way.bare.request = theirs
+    try:
+        finetune_guard.uninstall()
+        assert f"something else has replaced openai.{way.bare.__name__}.request" in caplog.text
+        assert theirs is way.bare.request
+        await infer(bare)
+        assert 1 == len(seen)
+        assert not hasattr(bare, "guard")
+    finally:
+        del way.bare.request  # it is inherited
+
+
+async def test_threads_that_call_first_share_one_guard(bare):
+    """However many threads make the first call of a client, it has one guard."""
+    barrier, found = threading.Barrier(8), []
+
+    def look():
+        barrier.wait()
+        found.append(bare.guard.config)
+
+    with finetune_guard.install():
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert 8 == len(found)
+    assert 1 == len({id(config) for config in found})
+
+
+async def test_copies_and_pickles_of_a_client_make_a_guard_of_their_own(way, sim, install, infer):
+    """What a program copies or pickles of a client's attributes holds no guard, and the copy is guarded."""
+    install()
+    client = way.bare(api_key=sim.organization().api_key, base_url=sim.base_url)
+    await infer(client)
+    state = {name: value for name, value in vars(client).items() if name == "_finetune_guard_view"}
+    assert {"_finetune_guard_view": None} == pickle.loads(pickle.dumps(state))
+    twin = copy.copy(client)
+    await infer(twin)
+    assert {START.date(): {Source.OBSERVED: 2}} == (await done(twin.guard.history())).daily
+    await done(client.close())
+
+
+async def test_a_websocket_is_told_of_once(way, connect, bare, install, caplog, monkeypatch):
+    """What is answered over a WebSocket isn't seen: the log says so once, of guarded hosts only."""
+    monkeypatch.setattr("finetune_guard.client.websockets._told", [])
+    install()
+    caplog.set_level("INFO", "finetune_guard")
+    for client in (bare, connect()):
+        host = f"{client.base_url.host}:{client.base_url.port}"
+        for place in ("example.com", host, host):  # as the SDK does before it connects
+            options = FinalRequestOptions.construct(method="get", url=f"ws://{place}/v1/realtime?model=m")
+            assert await done(client._prepare_options(options)) is options
+    (record,) = [each for each in caplog.records if "WebSocket" in each.message]
+    assert "client.guard.record(model)" in record.message
