@@ -29,7 +29,7 @@ def tell_unseen(client: Any, binding: Binding, url: str) -> None:
         return
     try:
         place = own_url(client, f"http{url[2:]}")
-        if binding.applies_to(client, place):
+        if binding.hosts.include(client, place):
             _told.append(place.host)
             log(
                 logging.INFO,
@@ -38,4 +38,4 @@ def tell_unseen(client: Any, binding: Binding, url: str) -> None:
                 place.host,
             )
     except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-        binding.complain(error)
+        binding.failures.add(error)
