@@ -56,8 +56,13 @@ async def create_job(client):
 @pytest.mark.parametrize("scenarios", [INFERENCES, OTHER_CALLS], ids=["inferences", "other calls"])
 async def test_calls_are_the_sdks_own_and_inferences_are_remembered(scenarios, sim, bare, model, install):
     """Whatever way a client of the SDK's own class is used, nothing differs but what is remembered."""
-    for count, scenario in enumerate(scenarios, start=1):
-        expected, expected_calls = told(await scenario(bare, model)), served(sim)
+    count = 0
+    for scenario in scenarios:
+        try:
+            expected, expected_calls = told(await scenario(bare, model)), served(sim)
+        except pytest.skip.Exception:  # this release of openai has no such call
+            continue
+        count += 1
         install()
         assert (scenario.__name__, expected) == (scenario.__name__, told(await scenario(bare, model)))
         assert expected_calls == served(sim)
