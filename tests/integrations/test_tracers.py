@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from finetune_guard import guard
+from finetune_guard import guard, install
 from tests.integrations.frameworks import use_sdk
 from tests.integrations.tracers import TRACERS
 
@@ -52,3 +53,33 @@ async def _in_every_order(bench, start):
         assert bench.served - unguarded == unguarded * len(orders)
         assert bench.remembered == bench.served - unguarded
         assert orders["tracer first"][0].guard.keep_alive(force=True).sent
+
+
+@pytest.mark.parametrize("installed_first", [True, False], ids=["guard first", "tracer first"])
+@pytest.mark.parametrize("start", TRACERS, ids=lambda start: start.__name__)
+def test_tracer_and_an_installed_guard_see_every_call(bench, start, installed_first):
+    """Under ``install`` both see each call of the SDK's own clients once, whichever came first."""
+    asyncio.run(_installed(bench, start, installed_first=installed_first))
+
+
+async def _installed(bench, start, *, installed_first):
+    with start() as tracer:
+        expected = await _seen_of_own_clients(bench, tracer)
+    unguarded = bench.served
+    with contextlib.ExitStack() as entered:
+        if installed_first:
+            entered.enter_context(install(bench.config))
+        tracer = entered.enter_context(start())
+        if not installed_first:
+            entered.enter_context(install(bench.config))
+        assert expected == await _seen_of_own_clients(bench, tracer)
+        assert unguarded == bench.served - unguarded == bench.remembered
+
+
+async def _seen_of_own_clients(bench, tracer):
+    seen = []
+    for cls in (tracer.sync, tracer.both_ways):
+        tracer.seen()
+        await use_sdk(tracer.wrap(cls(max_retries=0)), bench.model)
+        seen.append(tracer.seen())
+    return seen
