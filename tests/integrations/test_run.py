@@ -79,11 +79,13 @@ def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
         '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 10
     )
 
+    own_settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENAI_API_BASE": simulator.base_url}
+
     def run(train="", **environment):
         simulator.clear_calls()
         done = subprocess.run(
             [*(sys.executable, "-m", "finetune_guard.cli", "run"), str(script), model, str(data), train],
-            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **environment},
+            env={**os.environ, **own_settings, **environment},
             capture_output=True,
             text=True,
             timeout=150,

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from finetune_guard import guard, install
+from tests.client.both_ways import done
 from tests.integrations.frameworks import use_sdk
 from tests.integrations.tracers import TRACERS
 
@@ -80,6 +81,8 @@ async def _seen_of_own_clients(bench, tracer):
     seen = []
     for cls in (tracer.sync, tracer.both_ways):
         tracer.seen()
-        await use_sdk(tracer.wrap(cls(max_retries=0)), bench.model)
+        client = cls(max_retries=0)
+        await use_sdk(tracer.wrap(client), bench.model)
         seen.append(tracer.seen())
+        await done(client.close())
     return seen
