@@ -28,6 +28,19 @@ else:
     file = client.files.create(file=open(data, "rb"), purpose="fine-tune")
     client.fine_tuning.jobs.create(model=train, training_file=file.id)
 """
+LLAMA_INDEX = """
+import asyncio, sys
+from llama_index.llms.openai import OpenAI
+model, data, train = sys.argv[1:]
+llm = OpenAI(model=model)
+if not train:
+    assert llm.complete("hello").text
+    assert asyncio.run(llm.acomplete("hello")).text
+else:
+    client = llm._get_client()
+    file = client.files.create(file=open(data, "rb"), purpose="fine-tune")
+    client.fine_tuning.jobs.create(model=train, training_file=file.id)
+"""
 LITELLM = """
 import asyncio, sys
 import litellm
@@ -46,9 +59,10 @@ else:
     ("needed", "program"),
     [
         ("langchain-openai", LANGCHAIN),
+        ("llama-index-llms-openai", LLAMA_INDEX),
         ("litellm", LITELLM),
     ],
-    ids=["langchain", "litellm"],
+    ids=["langchain", "llama-index", "litellm"],
 )
 @pytest.mark.filterwarnings("ignore")  # what frameworks warn of is theirs
 def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
@@ -65,7 +79,7 @@ def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
         '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 10
     )
 
-    own_settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    own_settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENAI_API_BASE": simulator.base_url}
 
     def run(train="", **environment):
         simulator.clear_calls()
