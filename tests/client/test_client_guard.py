@@ -131,10 +131,14 @@ async def test_every_method_is_awaited_or_none(way, client):
     methods = {name for name in dir(client.guard) if not name.startswith("_")} - PROPERTIES
     assert {
         "check",
+        "delete_orphans",
+        "export",
         "flush",
         "history",
         "keep_alive",
         "models",
+        "orphans",
+        "plan_export",
         "plan_keep_alive",
         "prospect",
         "record",

@@ -78,8 +78,8 @@ def _folder(text: str, *, is_path: bool) -> str | None:
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
     scheme = _scheme(text)
     is_url = scheme in SCHEMES if is_path else scheme is not None
-    # Unlike Path.expanduser, it leaves an unknown user be.
-    folder = os.path.expanduser(text) if looks_like_path else text  # noqa: PTH111
+    # Unlike Path.expanduser, it leaves an unknown user be; what can't be printed is no folder, see below.
+    folder = os.path.expanduser(text) if looks_like_path and text.isprintable() else text  # noqa: PTH111
     is_homeless = folder.startswith("~") and folder[1:2] in {"", "/", os.sep}
     if not looks_like_path or is_url or not text.isprintable() or (folder[:1] == "~" and not is_homeless):
         shown = without_secrets(text)
