@@ -123,9 +123,7 @@ def test_orphans(run, create_jobs, sim, organization):
     assert "not known which files are orphans: 403" in unknown.stderr
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="only Linux tells"
-)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 @pytest.mark.slow
 def test_killed_twice(start, run, create_jobs, sim, tmp_path):
     """An export that is killed goes on where it ended, never shows a torn file, and needs little memory."""

@@ -273,7 +273,7 @@ def test_other_durations_are_refused_with_what_is_allowed(written):
     ],
 )
 def test_when_an_answer_was_given(header, expected):
-    """The Date of a first answer is believed up to a week off; else the arrival counts."""
+    """The Date of a first answer is believed up to a week off; else the earlier time counts."""
     assert expected == ServerTime().answered_at(header, NOW)
 
 
@@ -334,6 +334,14 @@ def offsets(*answers):
 def test_how_far_the_local_clock_is_off(answers, expected):
     """What contradicts both the local clock and earlier answers is not believed."""
     assert expected == offsets(*answers)
+
+
+def test_a_date_that_comes_again_is_believed_as_long_as_it_fits():
+    """Answers within a minute have the Date's time; an hour later the same Date comes from a cache."""
+    server, header = ServerTime(), f"{NOW:%a, %d %b %Y %H:%M:%S} GMT".encode()
+    assert [NOW, NOW] == [server.answered_at(header, NOW + each * SECOND) for each in (0, 30)]
+    later = NOW + 60 * MINUTE
+    assert [NOW, later] == [ServerTime().answered_at(header, later), server.answered_at(b"", later)]
 
 
 def test_of_a_first_answer_that_is_far_off_the_earlier_time_counts():
