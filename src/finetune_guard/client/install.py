@@ -98,7 +98,7 @@ class _Installation:
         self.originals: dict[Any, dict[str, Any]] = {}
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._views: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make a client in the middle
         self._has_failed = False
 
     def wrap(self) -> None:
