@@ -116,6 +116,8 @@ class Exporter:
                 " What is there is whole.",
                 remedy="Make room or mend the folder, then run the export again: it goes on from there.",
             ) from error
+        finally:
+            folder.release()
 
     def _run(
         self,

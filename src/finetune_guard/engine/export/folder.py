@@ -37,7 +37,7 @@ def partial_name(name: str) -> str:
 
 
 class Folder:
-    """A folder that is open; it is let go when nothing uses it any more.
+    """A folder that is open until nothing uses it; who exports to it keeps others out until ``release``.
 
     Args:
         path: Where it is.
@@ -85,6 +85,14 @@ class Folder:
         except OSError as error:
             if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}:  # some network file systems
                 raise
+
+    def release(self) -> None:
+        """Let others export to the folder."""
+        if self._fd is not None:
+            import fcntl  # noqa: PLC0415 -- as above
+
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _refuse(self, why: str, remedy: str) -> NoReturn:
         raise ExportError(f"The folder {str(self.path)!r} is not used: {why}. {remedy}.", remedy=remedy)
