@@ -179,7 +179,9 @@ def lowest(session: nox.Session) -> None:
         *project["optional-dependencies"]["simulator"],
         *project["optional-dependencies"]["redis"],
     )
-    _pytest(session, "--ignore=tests/simulator")  # it is asked for more than the oldest SDK can ask
+    _pytest(
+        session, "--ignore=tests/simulator", "--ignore=tests/integrations"
+    )  # it is asked for more than the oldest SDK can ask
 
 
 @nox.session(python=MAIN_PYTHON)

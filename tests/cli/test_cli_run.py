@@ -121,4 +121,4 @@ def test_what_is_no_program_is_refused(program, run):
     """What names neither a script nor a module is told, with an example."""
     found = run("run", *program)
     assert ExitCode.SETUP == found.exit_code
-    assert "name a SCRIPT, or -m and a MODULE" in found.output
+    assert "name a SCRIPT, or -m and a MODULE" in found.stderr

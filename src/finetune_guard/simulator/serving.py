@@ -16,6 +16,7 @@ from finetune_guard.simulator.wire import Connections
 
 # A pooled connection must not be closed under a client that pauses in a debugger.
 _KEEP_ALIVE_SECONDS = 600
+_TURNS_TO_CONNECT = 10
 
 
 class ServingThread:
@@ -83,7 +84,9 @@ class ServingThread:
         self._begun.set_result((loop, stopping))
         await stopping.wait()
         server.close()
-        connections.abort_all()
+        for _ in range(_TURNS_TO_CONNECT):  # a connection that was just accepted can't be cut at once
+            connections.abort_all()
+            await asyncio.sleep(0)
         await asyncio.gather(*state.tasks, return_exceptions=True)
         while state.connections:  # noqa: ASYNC110 # each is gone after two turns of the loop
             await asyncio.sleep(0)
