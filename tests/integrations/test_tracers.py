@@ -64,17 +64,24 @@ def test_tracer_and_an_installed_guard_see_every_call(bench, start, installed_fi
 
 
 async def _installed(bench, start, *, installed_first):
-    with start() as tracer:
-        expected = await _seen_of_own_clients(bench, tracer)
-    unguarded = bench.served
-    with contextlib.ExitStack() as entered:
-        if installed_first:
-            entered.enter_context(install(bench.config))
-        tracer = entered.enter_context(start())
-        if not installed_first:
-            entered.enter_context(install(bench.config))
-        assert expected == await _seen_of_own_clients(bench, tracer)
-        assert unguarded == bench.served - unguarded == bench.remembered
+    # A tracer is started once: some see less when they are started anew, also without a guard.
+    first = install(bench.config) if installed_first else contextlib.nullcontext()
+    with contextlib.ExitStack() as installed:
+        installed.enter_context(first)
+        with start() as tracer:
+            seen, served = [], [bench.served]
+            for _ in range(2):
+                seen.append(await _seen_of_own_clients(bench, tracer))
+                served.append(bench.served)
+                if installed_first:
+                    installed.close()
+                else:
+                    installed.enter_context(install(bench.config))
+        one, other = seen
+        if not any(one + other):
+            pytest.skip("this tracer can be started once in a process, and was")
+        assert one == other
+        assert served[2] - served[1] == served[1] - served[0] == bench.remembered
 
 
 async def _seen_of_own_clients(bench, tracer):
