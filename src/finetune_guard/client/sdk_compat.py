@@ -3,7 +3,7 @@
 No other module of ``client/`` imports from a private module of openai, or reads a private attribute of
 its clients. Three private names can't be renamed, since the clients override or extend them:
 ``_process_response`` (called once for each successful call, keyword-only), ``_prepare_options`` (called
-before each request, and from 3.20 on before a WebSocket is opened) and ``copy``'s argument
+before each request, and in 3.54.0 before a WebSocket is opened) and ``copy``'s argument
 ``_extra_kwargs``; all are in 1.55.3 to 3.57.0.
 """
 
@@ -74,8 +74,8 @@ def left_out() -> Any:
 def puts_the_key_in_later(client: Any) -> bool:
     """Whether the key is put in while a request is sent: by the HTTP client's ``auth`` or by the SDK itself.
 
-    ``_client`` and ``custom_auth`` are in 1.55.3 to 3.57.0, ``workload_identity`` in 2.34 to 3.57.0 and
-    ``_provider`` in 3.20 to 3.57.0.
+    ``_client`` and ``custom_auth`` are in 1.55.3 to 3.57.0; ``workload_identity`` and ``_provider`` were
+    seen in 3.54.0, and are looked for in every release.
     """
     own = ("workload_identity", "_provider", "custom_auth")
     return getattr(http_client(client), "auth", None) is not None or any(
