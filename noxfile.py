@@ -176,8 +176,7 @@ def lowest(session: nox.Session) -> None:
         "--upgrade",
         "--resolution=lowest-direct",
         *project["dependencies"],
-        *project["optional-dependencies"]["simulator"],
-        *project["optional-dependencies"]["redis"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
     )
     _pytest(
         session, "--ignore=tests/simulator", "--ignore=tests/integrations"
