@@ -13,6 +13,7 @@ from finetune_guard.openai_api.requests import (
     RecordKind,
     RecordsCall,
     TrainingUpload,
+    called_name,
     classify,
     to_decide,
 )
@@ -111,3 +112,18 @@ def test_everything_else_is_left_alone(options):
 def test_only_jobs_and_uploads_are_decided_about(options, call):
     """Inferences and looks at what the API keeps are none of the decisions."""
     assert call == to_decide(options)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("/openai/deployments/support/chat/completions", {"model": "ignored"}, "support"),
+        ("/openai/v1/responses", {"model": "support"}, "support"),
+        ("/v1/chat/completions", {"model": "x" * 600}, None),
+        ("/v1/chat/completions", {"model": 7}, None),
+        ("/v1/chat/completions", b"not read", None),
+    ],
+)
+def test_a_call_is_named_by_its_path_or_its_body(path, body, expected):
+    """Azure's older paths name the deployment; everywhere else the body does."""
+    assert expected == called_name(Options("/chat/completions", body), path)

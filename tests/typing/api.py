@@ -45,6 +45,7 @@ from finetune_guard import (
     OrphansDeleted,
     Phase,
     Prospect,
+    ProviderLossError,
     Reason,
     Requirement,
     Store,
@@ -212,6 +213,9 @@ except KeepAliveError as failed:
 except FineTunedModelShutDownError as gone:
     not_found: openai.NotFoundError = gone
     assert_type(gone.shutdown, "finetune_guard.Shutdown | None")
+except ProviderLossError as lost:
+    of_the_api: openai.APIStatusError = lost
+    assert_type(lost.last_call, "datetime | None")
 except GuardConfigError as wrong:
     also: ValueError = wrong
 

@@ -14,7 +14,7 @@ from finetune_guard.client.responses import body_if_read, model_shown
 from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.urls import GuardedHosts, base_at
 from finetune_guard.client.warn import warn_caller
-from finetune_guard.domain.errors import FineTunedModelShutDownError
+from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import StreamedCompletion, ended_response, is_of_base_model
 from finetune_guard.openai_api.requests import (
     Call,
@@ -23,9 +23,11 @@ from finetune_guard.openai_api.requests import (
     RecordKind,
     RecordsCall,
     RequestOptions,
+    called_name,
     classify,
 )
 from finetune_guard.recording.notes import Subject
+from finetune_guard.rules.known_losses import known_loss
 
 if TYPE_CHECKING:
     from finetune_guard.engine.guard import Guard
@@ -74,11 +76,11 @@ class Answers:
 
     def failed(
         self, client: Any, options: RequestOptions, error: openai.APIStatusError
-    ) -> FineTunedModelShutDownError | None:
-        """Learn whom an error was given to; return what it means if it is for a model whose day has come."""
+    ) -> FineTuneGuardError | None:
+        """Learn whom an error was given to; return what it means if it tells that a model is gone."""
         try:
             if self._hosts.guarded_base(client, options.url) is None:
-                return None
+                return self._lost(options, error)
             self.identify(client, options, error.response)
             decider = self._engine.decider
             decider.answered_at(error.response.headers.get("date"), decider.now())
@@ -89,6 +91,13 @@ class Answers:
         except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(failure)
         return None
+
+    def _lost(self, options: RequestOptions, error: openai.APIStatusError) -> ProviderLossError | None:
+        """Return what an error of another provider means if it is one of the known losses."""
+        if not self._engine.config.enabled:
+            return None
+        url = error.response.request.url
+        return known_loss(error, host=url.host, model=called_name(options, url.path))
 
     def identify(self, client: Any, options: RequestOptions, response: Any) -> Subject:
         """Return whom any answer of a guarded host is about, errors included, and remember it."""

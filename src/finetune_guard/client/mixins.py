@@ -89,7 +89,7 @@ class Guarded:
         return guard.admit(call, decision, credentials, self._finetune_guard.failures.add), taken_over
 
     def _guard_failed(self, options: Any, error: openai.APIStatusError) -> None:
-        """Learn from an error of the API; raise what it means if it is for a model whose day has come."""
+        """Learn from an error of the API; raise what it means if it tells that a model is gone."""
         answers = self._finetune_guard.answers
         gone = answers.failed(self, options, error) if answers is not None else None
         if gone is not None:

@@ -12,6 +12,10 @@ openai.OpenAIError
     │   ├── BaseModelShutDownError
     │   ├── ShortLivedModelError
     │   └── FineTunedModelShutDownError (also an openai.NotFoundError)
+    ├── ProviderLossError               (also an openai.APIStatusError)
+    │   ├── DeploymentGoneError         (also an openai.NotFoundError)
+    │   ├── DeploymentScalingUpError    (also an openai.InternalServerError)
+    │   └── ModelAccessLostError        (also an openai.NotFoundError)
     ├── KeepAliveError
     ├── UsageSyncError
     │   └── UnreadableUsageError
@@ -38,6 +42,7 @@ from finetune_guard.domain.api_responses import copied, not_sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from finetune_guard.domain.shutdowns import Shutdown
     from finetune_guard.domain.verdict import Eligibility
@@ -210,6 +215,53 @@ class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
         self._explain(eligibility, remedy)
         self.model = model
         self.shutdown = shutdown
+
+
+class ProviderLossError(FineTuneGuardError, openai.APIStatusError):
+    """A provider answered that it does not serve a deployment or model any more, or not yet again.
+
+    It carries what the SDK's own error for the answer carries, and each subclass is also of that class.
+
+    Attributes:
+        model: The deployment or model that the call named; None where it is not known.
+        last_call: The last call of it that this history knows; None where it knows none.
+        is_verified: Whether the provider's answer is known from its documentation or from many reports. If
+            not, it was recognized by its status and a word in its body, and can mean something else.
+    """
+
+    model: str | None
+    last_call: datetime | None
+    is_verified: bool
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        response: Any,
+        body: object | None,
+        model: str | None = None,
+        last_call: datetime | None = None,
+        is_verified: bool = False,
+        eligibility: Eligibility | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        openai.APIStatusError.__init__(self, message, response=response, body=body)
+        self._explain(eligibility, remedy)
+        self.model = model
+        self.last_call = last_call
+        self.is_verified = is_verified
+
+
+class DeploymentGoneError(ProviderLossError, openai.NotFoundError):
+    """The provider does not find a deployment that has answered before; it can be deployed again."""
+
+
+class DeploymentScalingUpError(ProviderLossError, openai.InternalServerError):
+    """A deployment was scaled to zero while nobody called it, and is starting again."""
+
+
+class ModelAccessLostError(ProviderLossError, openai.NotFoundError):
+    """The provider has withdrawn a model from an account that did not call it for too long."""
 
 
 class KeepAliveError(FineTuneGuardError):

@@ -16,6 +16,7 @@ from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.openai_api.completions import fine_tuned_id
 
 _LONGEST_URL = 2_048
+_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
 _RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models|responses)(?:/[^/]+)?")
 
 
@@ -159,6 +160,18 @@ def _path(url: str) -> str:
         path = "/" + path.split("://", 1)[1].partition("/")[2]
         path = path.removeprefix(root_path(path))
     return "/" + path.strip("/")
+
+
+def called_name(options: RequestOptions, path: str) -> str | None:
+    """Return the name of the deployment or model that an inference calls.
+
+    Args:
+        options: The request.
+        path: The path that it was sent to, which names Azure's deployments in the older form of its API.
+    """
+    in_path = _DEPLOYMENT.search(path)
+    name = in_path[1] if in_path is not None else _field(options, "model")
+    return name if isinstance(name, str) and len(name) <= MAX_MODEL_ID_LENGTH else None
 
 
 def _field(options: RequestOptions, name: str) -> object:

@@ -1,0 +1,149 @@
+"""Answers that tell that a deployment or model is gone because nobody called it, and the errors for them.
+
+Each row of ``KNOWN_LOSSES`` is one such answer; a new provider's is one more row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import openai
+
+from finetune_guard.domain.errors import (
+    DeploymentGoneError,
+    DeploymentScalingUpError,
+    ModelAccessLostError,
+    ProviderLossError,
+)
+from finetune_guard.domain.hosts import matches
+from finetune_guard.domain.text import one_line
+from finetune_guard.rules.messages import moment
+
+_MOST_READ = 2_000
+_LONGEST_NAME = 120
+
+
+class KnownLoss(NamedTuple):
+    """An answer that tells of a loss.
+
+    Attributes:
+        provider: Whose answer it is, for messages.
+        hosts: The provider's hosts; ``*.`` at the start stands for any subdomain.
+        status: The HTTP status.
+        pattern: What code or message hold: a regular expression, found anywhere and in any case.
+        error: What is raised; also a subclass of what the SDK raises for the status.
+        happened: What the error says has happened, with ``{name}`` for the deployment or model.
+        remedy: What to do now.
+        is_verified: Whether documentation or many reports show this very answer for this loss.
+        only_if_known: Whether the same answer is given for a name that never existed, so that it is a loss
+            only where the history knows an earlier call.
+    """
+
+    provider: str
+    hosts: tuple[str, ...]
+    status: int
+    pattern: str
+    error: type[ProviderLossError]
+    happened: str
+    remedy: str
+    is_verified: bool
+    only_if_known: bool = False
+
+
+KNOWN_LOSSES = (
+    KnownLoss(
+        provider="Azure OpenAI",
+        hosts=("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+        status=404,
+        pattern=r"DeploymentNotFound|deployment\b.*\bdoes not exist",
+        error=DeploymentGoneError,
+        happened="The deployment {name} is gone: Azure does not find it any more. Azure deletes a "
+        "deployment of a fine-tuned model after 15 days without a chat completions or responses call.",
+        remedy="The fine-tuned model itself stays. Deploy it again under the same name, in the portal or "
+        "with az cognitiveservices account deployment create.",
+        is_verified=False,
+        only_if_known=True,
+    ),
+    KnownLoss(
+        provider="Fireworks",
+        hosts=("api.fireworks.ai",),
+        status=503,
+        pattern=r"DEPLOYMENT_SCALING_UP",
+        error=DeploymentScalingUpError,
+        happened="The deployment of {name} does not answer yet: Fireworks had scaled it to zero while nobody "
+        "called it, and is starting it again.",
+        remedy="Call again in a few minutes. To keep it running, give the deployment a minimum of one "
+        "replica; that is billed as long as it runs. With a minimum of zero it is deleted after 7 days "
+        "without traffic.",
+        is_verified=True,
+    ),
+    KnownLoss(
+        provider="Amazon Bedrock",
+        hosts=("*.api.aws", "*.amazonaws.com"),
+        status=404,
+        pattern=r"not been actively using the model|marked by provider as Legacy",
+        error=ModelAccessLostError,
+        happened="This account has lost its access to {name}: Bedrock marks the model as Legacy, and "
+        "withdraws such a model from an account that has not called it for some weeks.",
+        remedy="Call another model. No way to get the access back is documented.",
+        is_verified=True,
+    ),
+)
+
+
+def known_loss(
+    error: openai.APIStatusError,
+    *,
+    host: str,
+    model: str | None = None,
+    last_call: datetime | None = None,
+    losses: Iterable[KnownLoss] = KNOWN_LOSSES,
+) -> ProviderLossError | None:
+    """Return the error that tells what ``error`` means; None where it is no known loss.
+
+    Args:
+        error: What the SDK has made of the answer.
+        host: The host that answered.
+        model: The deployment or model that was called.
+        last_call: The last call of it that the history knows. Where it is given, the host is one whose
+            deployments are recorded, so it need not be the provider's own.
+        losses: The answers that are known.
+    """
+    said = f"{error.code} {error.message} {error.body}"[:_MOST_READ]
+    for loss in losses:
+        if loss.status != error.status_code or (loss.only_if_known and last_call is None):
+            continue
+        is_theirs = last_call is not None or any(matches(each, host, None) for each in loss.hosts)
+        if is_theirs and re.search(loss.pattern, said, re.IGNORECASE | re.DOTALL):
+            return _error(loss, error, model, last_call)
+    return None
+
+
+def _error(
+    loss: KnownLoss, error: openai.APIStatusError, model: str | None, last_call: datetime | None
+) -> ProviderLossError:
+    name = one_line(model, _LONGEST_NAME) if model else "the model that was called"
+    last = f"was at {moment(last_call)}" if last_call is not None else "is not known"
+    doubt = (
+        ""
+        if loss.is_verified
+        else f" That {loss.provider} answers so in this case is not verified: it can mean something else."
+    )
+    message = (
+        f"{loss.happened.format(name=name)}\n"
+        f"Evidence: {loss.provider} answered {loss.status}; the last call that this history knows "
+        f"{last}.{doubt}\n"
+        f"What to do: {loss.remedy}"
+    )
+    return loss.error(
+        message,
+        response=error.response,
+        body=error.body,
+        model=model,
+        last_call=last_call,
+        is_verified=loss.is_verified,
+        remedy=loss.remedy,
+    )
