@@ -14,12 +14,8 @@ _NOISE = timedelta(minutes=1)
 _JITTER = timedelta(seconds=5)
 _LONGEST_DATE = 64
 
-_MONTHS = {
-    name: f"{number:02}"
-    for number, name in enumerate(
-        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
-    )
-}
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = {name: f"{number:02}" for number, name in enumerate(_NAMES, start=1)}
 # The format of RFC 9110 that servers have to use; reading it alone is several times faster.
 _IMF_FIXDATE = re.compile(
     rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(_MONTHS)}) (\d{{4}}) (\d\d:\d\d:\d\d) GMT", re.ASCII
@@ -58,9 +54,8 @@ class ServerTime:
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self.offset = timedelta(0)
-        self._elapsed = elapsed
         self.has_answered = False
-        self._has_seen_any = False
+        self._elapsed = elapsed
         self._doubted: tuple[datetime, datetime] | None = None
         """An answer's date that was not believed, and the local time of its arrival."""
         self._reference: tuple[datetime, float] | None = None
@@ -89,7 +84,6 @@ class ServerTime:
             return now
         if not -_NOISE <= date - now <= _NOISE:
             return self._weighed(date, now - self.offset)
-        self._has_seen_any = True
         self._reference = date, self._elapsed()
         if type(header) is bytes:
             self._believed = header, date, date - _NOISE, date + _NOISE
@@ -97,7 +91,7 @@ class ServerTime:
 
     def _weighed(self, date: datetime, local: datetime) -> datetime:
         off = date - local
-        is_first, self._has_seen_any = not self._has_seen_any, True
+        is_first = self._reference is None and self._doubted is None
         is_near = abs(off) <= _NOISE or (is_first and abs(off) <= _MOST_AT_ONCE)
         ran_on = self._ran_on(date, local)
         if is_near or ran_on or self._local_was_set(date):

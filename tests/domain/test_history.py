@@ -139,7 +139,7 @@ def test_no_order_of_recording_changes_the_history(many):
 @given(histories, st.lists(activities, max_size=4))
 def test_recording_many_is_recording_each(history, many):
     """A store that writes several at once has what it would have after writing one by one."""
-    assert reduce(History.recorded, many, history) == history.recorded_all(many)
+    assert reduce(History.recorded, many, history) == history.recorded(*many)
 
 
 @given(histories, activities)

@@ -104,10 +104,9 @@ def united(spans: Iterable[Span]) -> tuple[Span, ...]:
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: span.start):
         if joined and span.start <= joined[-1].end:
-            end = max(joined[-1].end, span.end)
-            joined[-1] = Span(start=joined[-1].start, end=end)
-        else:
-            joined.append(span)
+            before = joined.pop()
+            span = Span(start=before.start, end=max(before.end, span.end))  # noqa: PLW2901 -- the two as one
+        joined.append(span)
     return tuple(joined)
 
 
@@ -161,13 +160,12 @@ def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping
     return dict(sorted(days.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST_LISTED])
 
 
-def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
-    return min((moment for moment in (one, other) if moment is not None), default=None)
+def earliest(*moments: datetime | None) -> datetime | None:
+    """Return the earliest of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _renamed(inference: Inference, organization: str) -> Inference:
-    if inference.organization == organization:
-        return inference
     return inference.model_copy(update={"organization": organization})
 
 
@@ -213,7 +211,7 @@ class Evidence(_Fact):
         return Evidence(
             organization=self.organization,
             last_inference=_renamed(newest, self.organization) if newest is not None else None,
-            fine_tuned_by=_earliest(self.fine_tuned_by, other.fine_tuned_by),
+            fine_tuned_by=earliest(self.fine_tuned_by, other.fine_tuned_by),
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),
             job_created_at=latest(self.job_created_at, other.job_created_at),
@@ -260,32 +258,16 @@ class History(_Fact):
         usage = counts.get(Source.USAGE_API, 0)
         return max(usage, sum(counts.values()) - usage)
 
-    def recorded(self, activity: Activity) -> History:
-        """Return the history with ``activity`` added: times move forward only, counts add up."""
-        inference = _renamed(activity.inference, self.organization)
-        daily = {day: dict(sources) for day, sources in self.daily.items()}
-        for day, count in activity.counts.items():
-            sources = daily.setdefault(day, {})
-            sources[inference.source] = sources.get(inference.source, 0) + count
-        return History(
-            evidence=self.evidence.recorded(inference),
-            models={**self.models, inference.model: latest(self.models.get(inference.model), inference)},
-            daily=daily,
-        )
-
-    def recorded_all(self, activities: Iterable[Activity]) -> History:
-        """Return the history with ``activities`` added, each to what it touches and not to the whole."""
+    def recorded(self, *activities: Activity) -> History:
+        """Return the history with ``activities`` added: times move forward only, counts add up."""
         evidence, models, daily = self.evidence, dict(self.models), dict(self.daily)
         for activity in activities:
-            model = activity.inference.model
-            added = History(
-                evidence=evidence,
-                models={model: models[model]} if model in models else {},
-                daily={day: daily[day] for day in activity.counts if day in daily},
-            ).recorded(activity)
-            evidence = added.evidence
-            models.update(added.models)
-            daily.update(added.daily)
+            inference = _renamed(activity.inference, self.organization)
+            evidence = evidence.recorded(inference)
+            models[inference.model] = latest(models.get(inference.model), inference)
+            for day, count in activity.counts.items():
+                known = daily.get(day, {})
+                daily[day] = {**known, inference.source: known.get(inference.source, 0) + count}
         return History(evidence=evidence, models=models, daily=daily)
 
     def without_usage(self) -> History:
@@ -295,18 +277,16 @@ class History(_Fact):
         not come back; neither does earlier fine-tuning that nothing else here proves.
         """
         models = {name: each for name, each in self.models.items() if each.source is not Source.USAGE_API}
-        daily: dict[date, dict[Source, int]] = {}
-        for day, sources in self.daily.items():
-            others: dict[Source, int] = {**sources}
-            others.pop(Source.USAGE_API, None)
-            if others:
-                daily[day] = others
+        others: dict[date, dict[Source, int]] = {
+            day: {source: count for source, count in counts.items() if source is not Source.USAGE_API}
+            for day, counts in self.daily.items()
+        }
+        daily = {day: counts for day, counts in others.items() if counts}
         last = self.evidence.last_inference
         if last is not None and last.source is Source.USAGE_API:
             last = max(models.values(), key=_moment, default=None)
-        proofs = [each.at for each in (*models.values(), last) if each is not None]
-        proofs += [self.evidence.job_created_at] if self.evidence.job_created_at is not None else []
-        kept = {"last_inference": last, "fine_tuned_by": min(proofs, default=None), "usage_read": ()}
+        proofs = [self.evidence.job_created_at, *(each.at for each in (*models.values(), last) if each)]
+        kept = {"last_inference": last, "fine_tuned_by": earliest(*proofs), "usage_read": ()}
         return History(evidence=self.evidence.model_copy(update=kept), models=models, daily=daily)
 
     def merged(self, other: History) -> History:
@@ -318,9 +298,9 @@ class History(_Fact):
         models = dict(self.models)
         for model, inference in other.models.items():
             models[model] = latest(models.get(model), _renamed(inference, self.organization))
-        daily = {day: dict(sources) for day, sources in self.daily.items()}
-        for day, sources in other.daily.items():
-            mine = daily.setdefault(day, {})
-            for source, count in sources.items():
-                mine[source] = max(mine.get(source, 0), count)
+        daily = dict(self.daily)
+        for day, counts in other.daily.items():
+            known = daily.get(day, {})
+            larger = {source: max(known.get(source, 0), count) for source, count in counts.items()}
+            daily[day] = {**known, **larger}
         return History(evidence=self.evidence.merged(other.evidence), models=models, daily=daily)

@@ -105,7 +105,7 @@ class Notes:
 
     def added_to(self, history: History) -> History:
         """Return ``history`` with what these notes tell."""
-        history = history.recorded_all(self.activities(history.organization))
+        history = history.recorded(*self.activities(history.organization))
         return history if self.told is None else history.merged(self.told)
 
     def __bool__(self) -> bool:

@@ -235,7 +235,7 @@ def touched(organization: str, activities: Sequence[Activity]) -> list[Row]:
 def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
     """Add inferences to an organization's history."""
     found = change.read(*touched(organization, activities))
-    _write(change, _history(found, organization).recorded_all(activities), found)
+    _write(change, _history(found, organization).recorded(*activities), found)
 
 
 def _named(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:

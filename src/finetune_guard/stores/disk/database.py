@@ -59,7 +59,7 @@ class Database:
             if cache is None:
                 return work(None)
             try:
-                with cache.snapshot():
+                with cache.transaction(writing=False):
                     return work(cache)
             finally:
                 if self._read_only:  # it doesn't see what changes
@@ -70,7 +70,7 @@ class Database:
             cache = self._opened(writing=True)
             assert cache is not None
             cache.begin_journal()
-            with cache.transact():
+            with cache.transaction(writing=True):
                 return work(cache)
 
     @contextmanager
@@ -195,23 +195,18 @@ class Database:
                 cache.close()
                 return None
             if not tables:
-                self._create(cache)
-            self._check_schema(cache)
+                cache.begin_journal()
+                with cache.transaction(writing=True):
+                    if not cache.tables():  # else another process was faster
+                        cache.create()
+                        cache.set(_SCHEMA, SCHEMA_VERSION)
+            version = cache.get(_SCHEMA) if {"Cache", "Settings"} <= cache.tables() else None
+            where = f"in {str(self._folder)!r}"
+            check_schema(version, where, "set FINETUNE_GUARD_STORE to a folder of its own")
         except BaseException:
             cache.close()
             raise
         return cache
-
-    def _create(self, cache: PlainCache) -> None:
-        cache.begin_journal()
-        with cache.transact():
-            if not cache.tables():  # else another process was faster
-                cache.create()
-                cache.set(_SCHEMA, SCHEMA_VERSION)
-
-    def _check_schema(self, cache: PlainCache) -> None:
-        version = cache.get(_SCHEMA) if {"Cache", "Settings"} <= cache.tables() else None
-        check_schema(version, f"in {str(self._folder)!r}", "set FINETUNE_GUARD_STORE to a folder of its own")
 
     def _drop(self) -> None:
         if self._cache is not None:
@@ -235,7 +230,7 @@ class Database:
         """
         if not self._lock.acquire(timeout=_FORK_SECONDS):
             return False
-        if self._cache is not None and not self._cache.busy:
+        if self._cache is not None and not self._cache.is_changing:
             self._drop()
         return True
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -55,8 +54,6 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         # Not diskcache's own constructor: see above. These are all the attributes it would set.
         self._directory = str(folder)
-        self._timeout = BUSY_SECONDS
-        self._txn_id: int | None = None
         self._disk = PlainDisk(self._directory)
         for name, value in _SETTINGS.items():
             setattr(self, name, value)
@@ -67,6 +64,8 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         # middle of a statement then: whoever holds the lock around this object closes it.
         self._closing = weakref.finalize(self, _close, connection, self._log_files)
         self._closing.atexit = False
+        self.is_changing = False
+        """Whether a transaction that writes is under way."""
         try:
             for pragma in _PRAGMAS:
                 self._sql(f"PRAGMA {pragma}").close()
@@ -90,15 +89,13 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
     def create(self) -> None:
         """Make diskcache's tables; inside the caller's transaction, so all of them or none."""
-        connection, disk, directory, txn_id = self._connection, self._disk, self._directory, self._txn_id
+        own = dict(vars(self))
         self._creating = True
         try:
             # The folder it is told is one that exists and has no $ or ~, which it would expand.
             super().__init__("/", disk=PlainDisk, **_SETTINGS)
         finally:
-            self._creating = False
-            self._connection, self._disk, self._directory = connection, disk, directory
-            self._timeout, self._txn_id = BUSY_SECONDS, txn_id
+            self.__dict__ = own
 
     def scan(self, start: str) -> Iterator[tuple[str, str | int | float]]:
         """Yield the keys that begin with ``start``, which must be ASCII, and their values, in order."""
@@ -118,7 +115,7 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         connection = self._connection
         if self._creating or connection is None:
             return
-        self._connection, self._txn_id = None, None
+        self._connection = None
         self._closing.detach()  # it would do nothing any more once the interpreter is ending
         _close(connection, self._log_files)
 
@@ -128,19 +125,18 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         connection, self._connection = self._connection, None
         return connection
 
-    @property
-    def busy(self) -> bool:
-        """Whether a transaction is under way."""
-        return self._txn_id is not None
-
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let all that is read inside be of one moment, whatever other processes write meanwhile."""
-        self._con.execute("BEGIN").close()
+    def transaction(self, *, writing: bool) -> Iterator[None]:
+        """Let all that is read be of one moment, and all that is written be there at once or not at all."""
+        self._con.execute("BEGIN IMMEDIATE" if writing else "BEGIN").close()
+        self.is_changing = writing
         try:
             yield
+            if writing:
+                self._con.execute("COMMIT").close()
         finally:
-            if self._connection is not None:
+            self.is_changing = False
+            if self._connection is not None and self._connection.in_transaction:
                 self._connection.rollback()
 
     @property
@@ -157,23 +153,8 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
     def _transact(
         self, *_retry: object, **_filename: object
     ) -> Iterator[tuple[Callable[..., sqlite3.Cursor], Callable[[object], None]]]:
-        # Unlike diskcache's: errors keep their cause, a failed COMMIT is undone, and the files that rows
-        # name are left alone.
-        mine = self._txn_id != threading.get_ident()
-        if mine:
-            self._con.execute("BEGIN IMMEDIATE").close()
-            self._txn_id = threading.get_ident()
-        try:
-            yield self._con.execute, lambda _: None
-            if mine:
-                self._con.execute("COMMIT").close()
-        except BaseException:
-            if mine and self._connection is not None and self._connection.in_transaction:
-                self._connection.rollback()
-            raise
-        finally:
-            if mine:
-                self._txn_id = None
+        # What writes is inside a transaction() already. The files that rows name are left alone.
+        yield self._con.execute, lambda _: None
 
 
 def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
