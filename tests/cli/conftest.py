@@ -67,7 +67,7 @@ def run(environment):
     """Runs a command in this process; whatever it prints, no key is ever part of it."""
 
     def run_command(*arguments, **options):
-        result = RUNNER.invoke(app, [*arguments], **options)
+        result = RUNNER.invoke(app, [*arguments], prog_name="finetune-guard", **options)
         assert API_KEY not in result.output
         assert ADMIN_KEY not in result.output
         return result
@@ -82,7 +82,7 @@ def start(environment):
 
     def start_command(*arguments, **options):
         defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "encoding": "utf-8"}
-        command = [sys.executable, "-m", "finetune_guard.cli", *arguments]
+        command = [sys.executable, "-m", "finetune_guard", *arguments]
         process = subprocess.Popen(command, **{**defaults, **options})
         started.append(process)
         return process

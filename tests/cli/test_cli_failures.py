@@ -47,15 +47,24 @@ def test_a_base_url_that_is_none_is_exit_2(run, environment):
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["nonsense"], ["check", "--nonsense"], ["simulator", "--port", "x"], ["sync", "--days", "x"]],
+    ("arguments", "said", "command"),
+    [
+        (["nonsense"], "No such command 'nonsense'.", ""),
+        (["check", "--nonsense"], "No such option: --nonsense", " check"),
+        (["simulator", "--port", "x"], "Invalid value for '--port': ", " simulator"),
+        (["files", "nonsense"], "No such command 'nonsense'.", " files"),
+    ],
 )
-def test_misuse_is_exit_2(run, arguments):
-    """What can't be understood ends with exit 2 and a hint on stderr."""
+def test_misuse_is_exit_2(run, arguments, said, command):
+    """What can't be understood is told like every other failure, with the help to look at."""
     result = run(*arguments)
-    assert 2 == result.exit_code
-    assert "" == result.stdout
-    assert "-h" in result.stderr
+    error, hint = result.stderr.splitlines()
+    assert (2, "", f"To see what is allowed: finetune-guard{command} --help") == (
+        result.exit_code,
+        result.stdout,
+        hint,
+    )
+    assert error.startswith(f"Error: {said}")
 
 
 @pytest.fixture

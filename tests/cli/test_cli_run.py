@@ -66,7 +66,7 @@ def python(folder):
     return call
 
 
-RUN = ("-m", "finetune_guard.cli", "run")
+RUN = ("-m", "finetune_guard", "run")
 
 
 @pytest.mark.slow

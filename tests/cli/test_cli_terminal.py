@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from finetune_guard.cli.app import app
+from tests.cli.conftest import RUNNER
 from tests.cli.real_terminal import Terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -115,7 +117,7 @@ def test_closed_and_full_outputs(ask, model, environment, command, closed, code)
     ask(model)
     if "full" in closed and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    script = f"{shlex.quote(sys.executable)} -m finetune_guard.cli {command} {closed}"
+    script = f"{shlex.quote(sys.executable)} -m finetune_guard {command} {closed}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
     told = "Error: The output can't be written: No space left on device.\n" if code else ""
     assert (code, told) == (done.returncode, done.stderr)
@@ -153,14 +155,27 @@ def test_version(run):
     )
 
 
-def test_help_names_every_command(run):
-    """--help lists what there is, and each command explains itself."""
-    commands = ["status", "check", "keep-alive", "sync", "models", "history", "config"]
-    commands += ["simulator", "demo"]
+def test_help_groups_every_command_by_its_purpose(run, environment):
+    """--help says in one line each what the commands are for; flags stand there as they are typed."""
+    environment.setenv("COLUMNS", "80")
     output = run("--help").stdout
-    for command in commands:
-        assert command in output
-        assert 0 == run(command, "--help").exit_code
+    panels = re.split(r"^╭─ ", output, flags=re.MULTILINE)[2:]
+    listed = {
+        panel.splitlines()[0].strip("─╮ "): re.findall(r"^│ (\S+)", panel, re.MULTILINE) for panel in panels
+    }
+    assert ["status", "check", "models", "history"] == listed["See where you stand"]
+    assert {"keep-alive", "schedule", "sync"} <= {*listed["Keep the window open"]}
+    for command in [name for panel in listed.values() for name in panel]:
+        shown = run(command, "--help")
+        assert (0, True, False) == (shown.exit_code, "--help" in shown.stdout, "bool" in shown.stdout.lower())
+
+
+def test_a_shell_completes_commands(environment):
+    """The shell's completion, once it is installed, knows the commands."""
+    asks = {"_FINETUNE_GUARD_COMPLETE": "complete_bash", "COMP_WORDS": "finetune-guard st", "COMP_CWORD": "1"}
+    result = RUNNER.invoke(app, [], env=asks, prog_name="finetune-guard")
+    assert (0, "status") == (result.exit_code, result.stdout.strip())
+    assert "--install-completion" in RUNNER.invoke(app, ["--help"]).stdout
 
 
 def test_help_fills_its_lines(run, environment):

@@ -84,7 +84,7 @@ def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
     def run(train="", **environment):
         simulator.clear_calls()
         done = subprocess.run(
-            [*(sys.executable, "-m", "finetune_guard.cli", "run"), str(script), model, str(data), train],
+            [*(sys.executable, "-m", "finetune_guard", "run"), str(script), model, str(data), train],
             env={**os.environ, **own_settings, **environment},
             capture_output=True,
             text=True,

@@ -49,7 +49,9 @@ def check(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Say in one line whether fine-tuning jobs can be created and, with --base, in another for how long.
+    """Say in one line, and by exit code, whether jobs can be created.
+
+    With --base another line says how long a fine-tune made now would live.
 
     Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, but the base model is gone,
     can't be fine-tuned, or its fine-tunes live too short; 8 eligible, but for less than --min-remaining; 2

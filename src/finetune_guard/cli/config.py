@@ -45,9 +45,10 @@ class _Setup:
 
 
 def config(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
-    """Show every setting, its value and where it came from; never a key or a password.
+    """Show every setting and its origin, and how to uninstall.
 
-    Nothing is asked of the API, and no key is needed. A wrong value is shown with what is allowed.
+    Keys and passwords are never shown. Nothing is asked of the API, and no key is needed. A wrong value
+    is shown with what is allowed.
 
     Exit codes: 0 all can be used; 2 a setting is wrong.
     """

@@ -28,10 +28,11 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the history's folder to look at it.")] = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Tell the whole story in a few seconds: fine-tuning, day 60, keep-alive, January 6.
+    """Tell the whole story in a few seconds, without a key.
 
-    It runs against the simulator on this machine, without a key and without network; every result that
-    it prints is that of a real call. The program that it runs is examples/demo.py.
+    The story is fine-tuning, day 60, keep-alive, January 6. It runs against the simulator on this
+    machine, without a key and without network; every result that it prints is that of a real call. The
+    program that it runs is examples/demo.py.
     """
     need_simulator()
     program = example()

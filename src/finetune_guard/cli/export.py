@@ -57,13 +57,14 @@ def export(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Save what is needed to train the same models elsewhere, and to show what they were trained on.
+    """Save the jobs, their files and what is known of their models.
 
-    For each job that the key can see: the job with its hyperparameters, its events and checkpoints, its
-    training, validation and result files, and what is known of its model. manifest.json holds the SHA-256 of
-    each file, when it was asked for, and what could not be had. Run the command again after an interruption:
-    it fetches only what is missing or differs. The folder holds your training data in clear; it is readable
-    for its owner alone.
+    This is what is needed to train the same models elsewhere, and to show what they were trained on. For
+    each job that the key can see: the job with its hyperparameters, its events and checkpoints, its
+    training, validation and result files, and what is known of its model. manifest.json holds the SHA-256
+    of each file, when it was asked for, and what could not be had. Run the command again after an
+    interruption: it fetches only what is missing or differs. The folder holds your training data in
+    clear; it is readable for its owner alone.
 
     Exit codes: 0 all was saved that the API still has; 6 something could not be had: run it again; 2 no key
     or a wrong setting; 1 nothing more could be saved.

@@ -19,10 +19,11 @@ def delete_orphans(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Delete the training files that no job uses, such as those that a refused job leaves.
+    """Delete the training files that no job uses.
 
-    None that is younger than a day is deleted, and none at all when the list of jobs can't be read whole.
-    The key sees its own project only. What was deleted can't be brought back.
+    A refused job leaves such a file, for example. None that is younger than a day is deleted, and none at
+    all when the list of jobs can't be read whole. The key sees its own project only. What was deleted
+    can't be brought back.
 
     Exit codes: 0 done, or nothing to do; 6 it is not known which files are orphans, or some could not be
     deleted; 2 no key or a wrong setting; 1 failure, or the question was not answered with yes.

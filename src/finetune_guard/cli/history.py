@@ -25,8 +25,9 @@ def history(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """List the fine-tuned models, the latest inference known of each, and the inferences of each day.
+    """List the inferences that are remembered.
 
+    For each fine-tuned model the latest one is shown, and for the organization how many there were each day.
     Nothing is asked of the API.
     """
     if context.invoked_subcommand is not None:

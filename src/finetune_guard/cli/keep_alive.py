@@ -54,7 +54,9 @@ def keep_alive(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Send the smallest inference if the window closes soon, has closed, or is not known to be open.
+    """Send the smallest inference, if one is due.
+
+    One is due when the window closes soon, has closed, or is not known to be open.
 
     Exit codes: 0 sent, or not needed; 1 no model answered; 2 no key, a wrong setting, or a host that the
     policy does not speak of; 3 not sent, since the API has refused a job; 7 not sent, since the history

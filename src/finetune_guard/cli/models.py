@@ -26,9 +26,10 @@ def models(
     ] = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """List every fine-tuned model that the key can see or the history knows; the first to end first.
+    """List the fine-tuned models and when each of them ends.
 
-    GET /models and GET /fine_tuning/jobs are asked, with or without --refresh.
+    These are the models that the key can see or the history knows; the first to end stands first. GET
+    /models and GET /fine_tuning/jobs are asked, with or without --refresh.
 
     Exit codes: 0 all was read; 6 the API did not answer all that was asked, so that models may be missing;
     2 no key or a wrong setting; 1 failure.

@@ -25,10 +25,11 @@ def run(
         typer.Argument(metavar="PROGRAM", help="[--] SCRIPT or -m MODULE, then the arguments of its own."),
     ],
 ) -> NoReturn:
-    """Run a Python program unchanged, with every OpenAI client that it makes guarded.
+    """Run a Python program with every OpenAI client guarded.
 
-    SCRIPT and -m MODULE mean what they mean for python; - reads the program from stdin. The guard is
-    configured by FINETUNE_GUARD_*. Python programs that the program starts are guarded as well.
+    The program is not changed. SCRIPT and -m MODULE mean what they mean for python; - reads the program
+    from stdin. The guard is configured by FINETUNE_GUARD_*. Python programs that the program starts are
+    guarded as well.
     """
     first = program[0]
     if first in {"", "--"} or (first.startswith("-") and first not in {"-", "-m"}) or program == ["-m"]:

@@ -111,11 +111,12 @@ def schedule(
     ] = None,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Print what makes a scheduler run `finetune-guard keep-alive`; nothing is installed.
+    """Print what makes cron or another scheduler run the keep-alive.
 
-    The minute is random, so that not everybody runs at once. Keys are referred to and never printed.
-    kubernetes needs --image or --install and github-actions --install, since finetune-guard is not
-    published on pypi.org. A process that stays needs no scheduler: `finetune-guard keep-alive --watch`.
+    Nothing is installed. The minute is random, so that not everybody runs at once. Keys are referred to
+    and never printed. kubernetes needs --image or --install and github-actions --install, since
+    finetune-guard is not published on pypi.org. A process that stays needs no scheduler: `finetune-guard
+    keep-alive --watch`.
     """
     packages = _packages(scheduler, image, install)
     lots = random.SystemRandom()
@@ -185,7 +186,7 @@ def _command() -> list[str]:
     """The program that runs now, as one that another environment finds."""
     beside = shutil.which("finetune-guard", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("finetune-guard")
-    program = [str(Path(found).absolute())] if found else [sys.executable, "-m", "finetune_guard.cli"]
+    program = [str(Path(found).absolute())] if found else [sys.executable, "-m", "finetune_guard"]
     return [*program, "keep-alive"]
 
 

@@ -47,9 +47,10 @@ def simulator(
     ] = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Run the simulator until Ctrl-C, and say how to point a program at it.
+    """Serve a simulated API on this machine until Ctrl-C.
 
-    It is a real HTTP server that answers as the API does under the policy. Nothing leaves this machine.
+    It is said how to point a program at it. It is a real HTTP server that answers as the API does under
+    the policy. Nothing leaves this machine.
     """
     start = _time(now)
     need_simulator()

@@ -47,7 +47,7 @@ class _Status:
 
 
 def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
-    """Show whether fine-tuning jobs can be created, why, until when, and what to do.
+    """Show whether jobs can be created, until when, and what to do.
 
     Without --refresh nothing is asked of the API. The exit code is 0 whatever the verdict; a script
     wants `check`.

@@ -38,9 +38,10 @@ def sync(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Read which fine-tuned models the whole organization has run, and when last. It takes an admin key.
+    """Read the whole organization's usage. It takes an admin key.
 
-    GET /organization/usage/completions is asked with OPENAI_ADMIN_KEY, some two pages for 60 days. What is
+    The usage tells which fine-tuned models the organization has run, and when last. GET
+    /organization/usage/completions is asked with OPENAI_ADMIN_KEY, some two pages for 60 days. What is
     read is kept page by page, also when the rest fails.
 
     Exit codes: 0 all was read, whatever the verdict; 6 a part of it: run it again, and it goes on there;

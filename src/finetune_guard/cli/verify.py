@@ -18,9 +18,10 @@ def verify(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Compare every file of an export with the SHA-256 in its manifest. No key is needed.
+    """Compare every file of an export with its manifest.
 
-    The manifest's own SHA-256 is printed: keep it elsewhere to be able to tell that nothing was changed.
+    The files' SHA-256 are compared, and no key is needed. The manifest's own SHA-256 is printed: keep it
+    elsewhere to be able to tell that nothing was changed.
 
     Exit codes: 0 every file is as it was exported; 1 one is not, or the folder is no export; 6 every file is,
     but the export itself is incomplete.

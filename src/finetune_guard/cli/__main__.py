@@ -1,5 +1,0 @@
-"""``python -m finetune_guard.cli``, for where the command itself is not on the path."""
-
-from finetune_guard.cli import main
-
-main()

@@ -1,0 +1,97 @@
+"""The classes of commands and groups: what their help shows, and how usage errors are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from finetune_guard.cli.connection import connections_closed
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.failures import reported, tell, unwritten
+from finetune_guard.cli.options import wants_debug
+from finetune_guard.cli.output import flush_output, make_printable
+from finetune_guard.domain.validation import shown
+
+
+def _without_types_of_flags(params: list[Any]) -> list[Any]:
+    """Let the help show a flag as ``--json`` and not as ``--json <bool>``."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters as the help shows them."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A command with subcommands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters as the help shows them."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class Root(Group):
+    """The group of all commands: every failure ends here as a message and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the process; report what can't be understood, and output that can't be written."""
+        make_printable()
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False}) or ExitCode.OK
+        except typer.Abort:
+            tell("Aborted.")
+            code = ExitCode.FAILURE
+        except OSError as error:  # what --help prints
+            flush_output()
+            self._lost(error)
+        except Exception as error:  # noqa: BLE001 -- what isn't a usage error is raised again
+            code = _misused(error)
+        failure = flush_output()
+        if failure is not None and not isinstance(failure, BrokenPipeError):
+            self._lost(failure)
+        raise SystemExit(code)
+
+    @staticmethod
+    def _lost(failure: OSError) -> None:
+        tell(f"Error: {unwritten(failure)}")
+        raise SystemExit(ExitCode.FAILURE)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse arguments with control characters: they could forge a line of the output.
+
+        Those of a program that ``run`` runs are its own matter.
+        """
+        command = next((argument for argument in args if not argument.startswith("-")), None)
+        for argument in args if command != "run" else ():
+            if not argument.isprintable():
+                raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with reported(lambda: wants_debug(ctx)), connections_closed():
+            return super().invoke(ctx)
+
+
+def _misused(error: Exception) -> int:
+    """Report a usage error of the parser, whose class depends on typer's release; return the exit code."""
+    message: Callable[[], str] | None = getattr(error, "format_message", None)
+    if message is None:
+        raise error
+    code: int = getattr(error, "exit_code", ExitCode.SETUP)
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed
+        return code
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "finetune-guard"
+    tell(f"Error: {message()}\nTo see what is allowed: {path} --help")
+    return code
