@@ -9,7 +9,10 @@ from pydantic import ValidationError
 
 from finetune_guard import OPENAI_SELF_SERVE, GuardConfig, GuardConfigError, KeepAlive
 from finetune_guard.clock import system_clock
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.stores.memory import MemoryStore
+
+AZURE_NAMES = ("support-bot", "acme.openai.azure.com/triage")
 
 
 def fixed_clock() -> datetime:
@@ -65,6 +68,7 @@ def test_environment_then_constructor(monkeypatch):
         ("KEEP_ALIVE", "7d", "keep_alive", KeepAlive(renew_within=timedelta(days=7))),
         ("KEEP_ALIVE", '{"deadline": "30s"}', "keep_alive", KeepAlive(deadline=timedelta(seconds=30))),
         ("CHECK_UPLOADS", "no", "check_uploads", False),
+        ("DEPLOYMENTS", "support-bot, acme.openai.azure.com/triage", "deployments", AZURE_NAMES),
         ("ENABLED", "0", "enabled", False),
         ("ENABLED", "", "enabled", True),
         ("CLOCK", "finetune_guard.clock:system_clock", "clock", system_clock),
@@ -94,6 +98,7 @@ def test_every_field_has_a_variable(monkeypatch, variable, value, field, expecte
         ("POLICY", "openai", "is 'openai': valid JSON is required"),
         ("CLOCK", "nowhere:clock", "No module named 'nowhere'"),
         ("STORE", "nonsense", "'nonsense' is not a store"),
+        ("POLICIES", "/nowhere/rules.toml", "/nowhere/rules.toml can't be read: No such file or directory"),
     ],
 )
 def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
@@ -211,3 +216,30 @@ def test_each_wrong_variable_is_told_beside_what_the_others_say(monkeypatch):
     assert ["environment", "default"] == [config.origins()[name] for name in ("hosts", "on_unknown")]
     assert ["on_unknown", "keep_alive"] == list(errors)
     assert all(f"(from FINETUNE_GUARD_{name.upper()})" in error for name, error in errors.items())
+
+
+def test_which_rule_holds_behind_a_host():
+    """OpenAI's own hosts have OpenAI's rules, Azure's have Azure's, and no host has both."""
+    own = SHIPPED[0].model_copy(
+        update={"name": "all of ours", "hosts": ("api.openai.com", "gw.acme.example")}
+    )
+    config = GuardConfig(hosts=["acme.openai.azure.com", "gateway.acme.example"], policies=(own,))
+    rules = {
+        host: (config.guards(host, 443), getattr(config.idle_policy(host, 443), "name", None))
+        for host in (
+            "api.openai.com",
+            "acme.openai.azure.com",
+            "gw.acme.example",
+            "gateway.acme.example",
+            "x.y",
+        )
+    }
+    assert {
+        "api.openai.com": (True, None),
+        "acme.openai.azure.com": (False, AZURE),
+        "gw.acme.example": (False, "all of ours"),
+        "gateway.acme.example": (True, None),
+        "x.y": (False, None),
+    } == rules
+    assert SHIPPED[0] == config.idle_policy("x.y", 443, is_azure=True)
+    assert GuardConfig(enabled=False).idle_policy("acme.openai.azure.com", 443) is None

@@ -47,6 +47,7 @@ NAMES = [
     "GuardConfigError",
     "History",
     "HistoryUnavailableWarning",
+    "IdlePolicy",
     "Inference",
     "InferenceWindowExpiredError",
     "Inventory",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         UsageSyncError,
     )
     from finetune_guard.domain.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
+    from finetune_guard.domain.idle_policy import IdlePolicy
     from finetune_guard.domain.model_ids import FineTunedModel, ModelForm
     from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
     from finetune_guard.domain.shutdowns import DateSource, Shutdown
@@ -91,6 +92,7 @@ __all__ = [
     "GuardConfigError",
     "History",
     "HistoryUnavailableWarning",
+    "IdlePolicy",
     "Inference",
     "InferenceWindowExpiredError",
     "Inventory",
@@ -169,6 +171,7 @@ _HOMES = {
         "UsageSyncError",
     ),
     "domain.history": ("Coverage", "Evidence", "History", "Inference", "Refusal", "Source", "Span"),
+    "domain.idle_policy": ("IdlePolicy",),
     "domain.model_ids": ("FineTunedModel", "ModelForm"),
     "domain.policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),
     "domain.shutdowns": ("DateSource", "Shutdown"),

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -29,8 +30,11 @@ from finetune_guard.clock import system_clock
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError, StoreError
 from finetune_guard.domain.hosts import is_pattern, matches
+from finetune_guard.domain.idle_policy import AZURE, IdlePolicy, in_force
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
+from finetune_guard.domain.policy_file import policies_in
 from finetune_guard.domain.redaction import without_secrets
+from finetune_guard.domain.text import Line
 from finetune_guard.domain.validation import config_error, problems, shown
 from finetune_guard.rules.eligibility import REFUSAL_TTL
 from finetune_guard.rules.enforcement import OnUnknown
@@ -41,6 +45,8 @@ from finetune_guard.stores.open import open_store
 logger = logging.getLogger("finetune_guard")
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
+
+_LONGEST_FILE = 1_000_000
 
 Origin = Literal["default", "environment", "constructor"]
 
@@ -104,6 +110,34 @@ def _listed(value: object) -> object:
     return tuple(host.strip() if isinstance(host, str) else host for host in hosts if host not in ("", " "))
 
 
+def read_policies(file: str | os.PathLike[str]) -> tuple[IdlePolicy, ...]:
+    """Return the idle policies that a TOML or JSON file holds.
+
+    Raises:
+        GuardConfigError: The file can't be read, or something is wrong in it, which is told line by line.
+    """
+    path = Path(file).expanduser()
+    try:
+        with path.open(encoding="utf-8-sig") as opened:
+            text = opened.read(_LONGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise GuardConfigError(f"{path} can't be read: {why}.") from None
+    if len(text) > _LONGEST_FILE:
+        raise GuardConfigError(f"{path} has more than {_LONGEST_FILE:,} characters.")
+    return policies_in(text, str(path))
+
+
+def _rules(value: object) -> object:
+    """The policies of a file, or what was given in its place."""
+    if not isinstance(value, (str, os.PathLike)):
+        return value
+    try:
+        return read_policies(value)
+    except GuardConfigError as error:
+        raise ValueError("; ".join(str(error).splitlines())) from None
+
+
 def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
     for host in hosts:
         if not is_pattern(host):
@@ -124,6 +158,11 @@ class GuardConfig(BaseSettings):
         policy: The provider's rules; in the environment as JSON.
         hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
             without a port; in the environment separated by commas, or as a JSON list.
+        policies: Rules of one's own about deployments that nobody calls, beside those that ship with the
+            package: ``IdlePolicy`` objects, or a TOML or JSON file of them. One with the name of a shipped
+            rule takes its place.
+        deployments: Deployments (or models) that the rules of their host speak of, though their answers may
+            not show it; a name, or ``RESOURCE/NAME``; in the environment as ``hosts``.
         on_unknown: What happens to a job or an upload where only the API can tell: ``"raise"`` stops it,
             ``"warn"`` lets it through with a warning, ``"allow"`` in silence. The closing date and the API's
             own recent refusal stop it in any case.
@@ -158,6 +197,8 @@ class GuardConfig(BaseSettings):
     store: str | os.PathLike[str] | Store = "disk"
     policy: Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)] = OPENAI_SELF_SERVE
     hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
+    policies: Annotated[tuple[IdlePolicy, ...], NoDecode, BeforeValidator(_rules)] = ()
+    deployments: Annotated[Sequence[Line], NoDecode, BeforeValidator(_listed)] = ()
     on_unknown: OnUnknown = "raise"
     refusal_ttl: Duration = REFUSAL_TTL
     keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
@@ -214,8 +255,33 @@ class GuardConfig(BaseSettings):
         return config, dict(config._ignored)
 
     def guards(self, host: str, port: int | None) -> bool:
-        """Whether the policy holds behind ``host``: one of the policy's own, or one of ``hosts``."""
-        return self.enabled and any(matches(each, host, port) for each in (*self.policy.hosts, *self.hosts))
+        """Whether the policy holds behind ``host``: its own, or one of ``hosts`` without an idle policy."""
+        return self.enabled and (
+            self.is_policys_own(host, port)
+            or (any(matches(each, host, port) for each in self.hosts) and not self.idle_policy(host, port))
+        )
+
+    def idle_policy(self, host: str, port: int | None, *, is_azure: bool = False) -> IdlePolicy | None:
+        """Return the rule about what nobody calls behind ``host``; None where there is none.
+
+        Args:
+            host: A name or an address.
+            port: The port.
+            is_azure: Whether it is called by one of the SDK's Azure clients, so that a host which no rule
+                names is taken for a gateway before Azure.
+        """
+        if not self.enabled or self.is_policys_own(host, port):
+            return None
+        for policy in self.idle_policies:
+            if any(matches(each, host, port) for each in policy.hosts):
+                return policy
+        named = (policy for policy in self.idle_policies if policy.name == AZURE)
+        return next(named, None) if is_azure else None
+
+    @property
+    def idle_policies(self) -> tuple[IdlePolicy, ...]:
+        """The rules about what nobody calls: one's own, then those that ship with the package."""
+        return in_force(self.policies)
 
     def is_policys_own(self, host: str, port: int | None) -> bool:
         """Whether the policy itself names ``host``, and not ``hosts`` alone."""

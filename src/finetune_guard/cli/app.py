@@ -19,6 +19,7 @@ from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug
 from finetune_guard.cli.parsing import Command, Group, Root
+from finetune_guard.cli.policies import check_file, policies
 from finetune_guard.cli.run import run
 from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
@@ -92,3 +93,8 @@ file_commands = typer.Typer(
 file_commands.command("delete-orphans", cls=Command)(delete_orphans)
 file_commands.callback()(lambda: None)
 app.add_typer(file_commands, name="files", rich_help_panel="Save what can't be made again")
+
+policy_commands = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode="markdown")
+policy_commands.callback()(policies)
+policy_commands.command("check", cls=Command)(check_file)
+app.add_typer(policy_commands, name="policies", rich_help_panel="Set up and try")

@@ -18,6 +18,7 @@ from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.timeline import span
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.validation import shown
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -191,7 +192,7 @@ def _plain(value: object) -> object:
     elif isinstance(value, timedelta):
         plain = TypeAdapter(timedelta).dump_python(value, mode="json")
     elif isinstance(value, (list, tuple)):
-        plain = [str(each) for each in value]
+        plain = [each.name if isinstance(each, IdlePolicy) else str(each) for each in value]
     elif callable(value):
         plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
     elif isinstance(value, str):

@@ -13,6 +13,7 @@ import openai
 
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Coverage, Inference
+from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
@@ -308,6 +309,26 @@ def _will_end(days: int) -> str:
         return "was to be shut down on"
     return {0: "is shut down today,", 1: "is shut down tomorrow,"}.get(
         days, f"will be shut down in {days} days, on"
+    )
+
+
+# Deployments that nobody calls.
+
+_CONSEQUENCES = {
+    Consequence.DELETED: "is deleted",
+    Consequence.STOPPED: "is stopped",
+    Consequence.ACCESS_LOST: "can't be used any more",
+}
+
+
+def idle_rule(policy: IdlePolicy) -> str:
+    """Return a provider's rule about what nobody calls, in a sentence."""
+    undone = policy.restore or ("That can be undone." if policy.reversible else "That can't be undone.")
+    calls = " or ".join(policy.resets)
+    tuned = "fine-tuned " if policy.covers is Covers.FINE_TUNED else ""
+    return (
+        f"A {tuned}{policy.subject} without a call of {calls} for {span(policy.window)} "
+        f"{_CONSEQUENCES[policy.consequence]}. {undone}"
     )
 
 

@@ -1,0 +1,221 @@
+"""Providers' rules about deployments and models that nobody calls: when they end, and how to get them back.
+
+A rule is data: those that ship with the package stand here, and people add their own in a file
+(``policy_file``). No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import Line
+
+AZURE = "Azure OpenAI fine-tuned deployments"
+"""The name of the rule that also holds for the SDK's Azure clients at hosts that no rule names."""
+
+_DAY = timedelta(days=1)
+_LONGEST_WINDOW = timedelta(days=3_650)
+_EARLIEST_ZONE, _LATEST_ZONE = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+_END_OF_TIME = datetime(9999, 12, 30, tzinfo=timezone.utc)
+_LARGEST_WARNING, _WARNING_PART = timedelta(days=3), 5
+
+
+class Subject(StrEnum):
+    """What ends when nobody calls it."""
+
+    DEPLOYMENT = "deployment"
+    MODEL = "model"
+
+
+class Covers(StrEnum):
+    """Which deployments or models at its hosts a rule speaks of.
+
+    ``fine_tuned`` are those whose answers name a fine-tuned model, or that the configuration names; ``named``
+    only those that the configuration names, since no answer can tell; ``all`` are all that are called.
+    """
+
+    FINE_TUNED = "fine_tuned"
+    NAMED = "named"
+    ALL = "all"
+
+
+class Operation(StrEnum):
+    """The calls that can keep a deployment or a model alive."""
+
+    CHAT_COMPLETIONS = "chat.completions"
+    RESPONSES = "responses"
+    COMPLETIONS = "completions"
+
+
+class Consequence(StrEnum):
+    """What happens to a deployment or a model that nobody calls."""
+
+    DELETED = "deleted"
+    STOPPED = "stopped"
+    ACCESS_LOST = "access_lost"
+
+
+class Confidence(StrEnum):
+    """Whether the provider has published a rule, or people have only seen it at work."""
+
+    DOCUMENTED = "documented"
+    OBSERVED = "observed"
+
+
+class IdlePolicy(BaseModel):
+    """A provider's rule about what nobody calls.
+
+    Attributes:
+        name: A short name for messages; of two rules with the same name the user's own counts.
+        hosts: The API hosts that it speaks of; ``*.`` at the start stands for any subdomain.
+        subject: What ends.
+        covers: Which of those at the hosts it speaks of.
+        window: How long nobody may call it.
+        resets: The calls that begin the window anew.
+        consequence: What happens when the window is over.
+        reversible: Whether that can be undone.
+        restore: How, in words; empty where nobody can.
+        cost: What it costs to keep it alive, in words.
+        confidence: Whether the provider has published the rule.
+        condition: When it holds only in some cases, in words.
+        source: Where it was published or seen.
+        as_of: The day on which it was last looked up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[Line, Field(min_length=1, max_length=100)]
+    hosts: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(min_length=1)]
+    subject: Subject
+    covers: Covers = Covers.NAMED
+    window: timedelta
+    resets: Annotated[tuple[Operation, ...], Field(min_length=1)] = (
+        Operation.CHAT_COMPLETIONS,
+        Operation.RESPONSES,
+    )
+    consequence: Consequence
+    reversible: bool
+    restore: Line = ""
+    cost: Annotated[Line, Field(min_length=1)]
+    confidence: Confidence
+    condition: Line = ""
+    source: Annotated[Line, Field(min_length=1)]
+    as_of: date
+
+    @field_validator("window")
+    @classmethod
+    def _window_is_sane(cls, window: timedelta) -> timedelta:
+        if not timedelta(0) < window <= _LONGEST_WINDOW:
+            raise ValueError(f"a time longer than zero and at most {_LONGEST_WINDOW.days} days is required")
+        return window
+
+    @property
+    def warn_within(self) -> timedelta:
+        """How long before its end something is said: the last fifth of the window, three days at most."""
+        return min(_LARGEST_WARNING, self.window / _WARNING_PART)
+
+    def ends(self, last_call: datetime, latest: datetime | None = None) -> tuple[datetime, datetime]:
+        """Return the band in which what was last called at ``last_call`` ends if nobody calls it again.
+
+        A window of whole days ends on a day whose zone nobody publishes: the band then reaches from that
+        day's first moment on Earth (UTC+14) to its last (UTC-12). A shorter window ends at an instant.
+
+        Args:
+            last_call: When it was last called, in UTC.
+            latest: When it may have been called at the latest, where that isn't known exactly.
+        """
+        longest = _END_OF_TIME - self.window
+        first, last = min(last_call, longest), min(max(last_call, latest or last_call), longest)
+        if self.window % _DAY:
+            return first + self.window, last + self.window
+        first, last = first + self.window, last + self.window
+        begins = datetime(first.year, first.month, first.day, tzinfo=_EARLIEST_ZONE)
+        over = datetime(last.year, last.month, last.day, tzinfo=_LATEST_ZONE) + _DAY
+        return begins.astimezone(timezone.utc), over.astimezone(timezone.utc)
+
+
+_LOOKED_UP = date(2026, 11, 25)
+
+SHIPPED: tuple[IdlePolicy, ...] = (
+    IdlePolicy(
+        name=AZURE,
+        hosts=("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+        subject=Subject.DEPLOYMENT,
+        covers=Covers.FINE_TUNED,
+        window=timedelta(days=15),
+        consequence=Consequence.DELETED,
+        reversible=True,
+        restore="The fine-tuned model stays: deploy it again in Foundry or with "
+        "az cognitiveservices account deployment create.",
+        cost="Azure bills a fine-tuned deployment by the hour for as long as it stands.",
+        confidence=Confidence.DOCUMENTED,
+        condition="A deployment of the Developer tier is deleted after 24 hours, called or not.",
+        source="Microsoft's fine-tuning guide for Azure OpenAI",
+        as_of=_LOOKED_UP,
+    ),
+    IdlePolicy(
+        name="Fireworks on-demand deployments",
+        hosts=("api.fireworks.ai",),
+        subject=Subject.DEPLOYMENT,
+        window=timedelta(days=7),
+        consequence=Consequence.DELETED,
+        reversible=True,
+        restore="Create the deployment again.",
+        cost="Whatever Fireworks bills for the deployment goes on.",
+        confidence=Confidence.DOCUMENTED,
+        condition="Only with a minimum of 0 replicas.",
+        source="Fireworks' guide to on-demand deployments",
+        as_of=_LOOKED_UP,
+    ),
+    IdlePolicy(
+        name="Together dedicated endpoints v1",
+        hosts=("api.together.xyz",),
+        subject=Subject.DEPLOYMENT,
+        window=timedelta(minutes=60),
+        consequence=Consequence.STOPPED,
+        reversible=True,
+        restore="Start the endpoint again.",
+        cost="Whatever Together bills for the endpoint goes on.",
+        confidence=Confidence.DOCUMENTED,
+        condition="Endpoints v1 with the default setting; v1 ends with 2026.",
+        source="Together's migration guide for dedicated endpoints",
+        as_of=_LOOKED_UP,
+    ),
+    IdlePolicy(
+        name="Bedrock Legacy models",
+        hosts=("*.api.aws",),
+        subject=Subject.MODEL,
+        window=timedelta(days=15),
+        consequence=Consequence.ACCESS_LOST,
+        reversible=False,
+        cost="The tokens of each call.",
+        confidence=Confidence.DOCUMENTED,
+        condition="Only models that AWS has declared Legacy.",
+        source="AWS' page on the lifecycle of Bedrock's models",
+        as_of=_LOOKED_UP,
+    ),
+    IdlePolicy(
+        name="Bedrock Legacy models, as the API says",
+        hosts=("*.api.aws",),
+        subject=Subject.MODEL,
+        window=timedelta(days=30),
+        consequence=Consequence.ACCESS_LOST,
+        reversible=False,
+        cost="The tokens of each call.",
+        confidence=Confidence.OBSERVED,
+        condition="Only models that AWS has declared Legacy.",
+        source="ResourceNotFoundException in public reports: not used in the last 30 days",
+        as_of=_LOOKED_UP,
+    ),
+)
+"""The rules that ship with the package, the one that counts first where two speak of the same host."""
+
+
+def in_force(own: tuple[IdlePolicy, ...]) -> tuple[IdlePolicy, ...]:
+    """Return the user's own rules and, after them, those that ship with the package under other names."""
+    names = {policy.name for policy in own}
+    return (*own, *(policy for policy in SHIPPED if policy.name not in names))

@@ -1,0 +1,168 @@
+"""Rules about deployments that nobody calls, and files of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.domain.hosts import is_pattern
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED, Confidence, Consequence, IdlePolicy, in_force
+from finetune_guard.domain.policy_file import policies_in
+
+OWN = """\
+# Rules of our own
+[[idle]]
+name = "Acme endpoints"
+hosts = ["*.acme.example", "10.0.0.7:8000"]
+subject = "deployment"
+covers = "all"
+window = "10d"
+resets = ["chat.completions"]
+consequence = "deleted"
+reversible = false
+cost = "Acme bills by the hour."
+confidence = "observed"
+source = "our own tests"
+as_of = 2026-11-20
+"""
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=timezone.utc)
+
+
+def test_shipped_rules():
+    """Azure's 15 days, Fireworks' 7, Together's hour, Bedrock's 15 days on paper and 30 as seen."""
+    assert [
+        (AZURE, timedelta(days=15), Consequence.DELETED, Confidence.DOCUMENTED),
+        ("Fireworks on-demand deployments", timedelta(days=7), Consequence.DELETED, Confidence.DOCUMENTED),
+        ("Together dedicated endpoints v1", timedelta(hours=1), Consequence.STOPPED, Confidence.DOCUMENTED),
+        ("Bedrock Legacy models", timedelta(days=15), Consequence.ACCESS_LOST, Confidence.DOCUMENTED),
+        (
+            "Bedrock Legacy models, as the API says",
+            timedelta(days=30),
+            Consequence.ACCESS_LOST,
+            Confidence.OBSERVED,
+        ),
+    ] == [(each.name, each.window, each.consequence, each.confidence) for each in SHIPPED]
+    assert all(is_pattern(host) for each in SHIPPED for host in each.hosts)
+
+
+def test_a_deployment_ends_on_a_day_whose_zone_is_unknown():
+    """Fifteen days after the last call, from that day's first moment on Earth to its last."""
+    first, last = SHIPPED[0].ends(utc(2026, 12, 1, 9, 30))
+    assert (utc(2026, 12, 15, 10), utc(2026, 12, 17, 12)) == (first, last)
+
+
+def test_a_call_at_an_unknown_hour_widens_the_end():
+    """A call that may have come up to a day later may have put the end off by that day."""
+    first, last = SHIPPED[0].ends(utc(2026, 12, 1), utc(2026, 12, 2))
+    assert (utc(2026, 12, 15, 10), utc(2026, 12, 18, 12)) == (first, last)
+
+
+def test_a_window_of_minutes_ends_at_an_instant():
+    """An hour after the last call is an hour after it, everywhere."""
+    assert (utc(2026, 12, 1, 10, 30),) * 2 == SHIPPED[2].ends(utc(2026, 12, 1, 9, 30))
+
+
+def test_the_end_of_time_is_no_error():
+    """A time that a damaged history may hold makes no end beyond the calendar."""
+    assert utc(9999, 12, 29, 10) == SHIPPED[0].ends(datetime.max.replace(tzinfo=timezone.utc))[0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"), [(SHIPPED[0], timedelta(days=3)), (SHIPPED[2], timedelta(minutes=12))]
+)
+def test_something_is_said_in_the_last_fifth_of_a_window(policy, expected):
+    """Three days before a deployment of Azure's ends, and twelve minutes before an endpoint stops."""
+    assert expected == policy.warn_within
+
+
+@pytest.mark.parametrize("window", [timedelta(0), timedelta(days=3_651)])
+def test_a_window_that_is_none_is_refused(window):
+    """Neither nothing nor more than ten years is a window."""
+    with pytest.raises(ValidationError, match="longer than zero and at most 3650 days"):
+        IdlePolicy.model_validate({**SHIPPED[0].model_dump(), "window": window})
+
+
+def in_json(text: str = OWN) -> str:
+    [policy] = policies_in(text, "own.toml")
+    return json.dumps({"idle": [json.loads(policy.model_dump_json())]}, indent=1)
+
+
+@pytest.mark.parametrize(("text", "file"), [(OWN, "own.toml"), (in_json(), "own.JSON"), (OWN, "rules")])
+def test_a_rule_from_a_file(text, file):
+    """TOML and JSON say the same."""
+    [policy] = policies_in(text, file)
+    assert ("Acme endpoints", ("*.acme.example", "10.0.0.7:8000")) == (policy.name, policy.hosts)
+    assert (timedelta(days=10), False, date(2026, 11, 20)) == (policy.window, policy.reversible, policy.as_of)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("10d", "ten days"), "own.toml, line 7: window is 'ten days': a timedelta longer than zero"),
+        (('"10d"', "true"), "own.toml, line 7: window is True: a timedelta"),
+        (('"10d"', '"0.000000d"'), "own.toml, line 7: window is '0.000000d'"),
+        (('"deleted"', '"removed"'), "own.toml, line 9: consequence is 'removed': Input should be 'deleted'"),
+        (
+            ("reversible", "reversable"),
+            "own.toml, line 10: reversable does not exist; did you mean",
+        ),
+        (("reversible = false", "zzz = 1"), "own.toml, line 10: zzz does not exist; allowed: name, hosts"),
+        (
+            ("reversible = false", ""),
+            "line 2: reversible is missing from the rule that begins here",
+        ),
+        (
+            ('"10.0.0.7:8000"', '"https://acme.example/v1"'),
+            "line 4: hosts is 'https://acme.example/v1': a",
+        ),
+        (("2026-11-20", "2026-11-20\n[[idle"), "own.toml is not TOML:"),
+        (
+            ("2026-11-20", f"2026-11-20\n{OWN}"),
+            "line 17: name is 'Acme endpoints': another rule has",
+        ),
+        (("# Rules of our own", "title = 'x'"), "own.toml, line 1: title does not exist; allowed: idle"),
+        ((OWN, "\ntitle = 'x'"), "own.toml holds no rule: tables that begin with"),
+        ((OWN, "idle = [1]"), "own.toml, line 1: the rule is 1: Input should be a valid dictionary"),
+    ],
+)
+def test_what_is_wrong_in_a_toml_file_is_told_with_its_line(wrong, told):
+    """An error names the file, the line, the field, its value and what is allowed."""
+    with pytest.raises(GuardConfigError) as caught:
+        policies_in(OWN.replace(*wrong), "own.toml")
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (('"P10D"', '"soon"'), "own.json, line 11: window is 'soon'"),
+        (('"name"', '"title"'), "own.json, line 4: title does not exist"),
+        (("]\n}", "]"), "own.json is not JSON: Expecting ',' delimiter: line 2"),
+        (
+            ('"name": "Acme endpoints"', '"cost": "x", "cost": "y"'),
+            "own.json is not JSON: cost stands twice",
+        ),
+        ((in_json(), "[" * 100_000), "own.json is nested too deeply"),
+        ((in_json(), "[]"), "own.json holds no rule: an object"),
+        (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),
+    ],
+)
+def test_what_is_wrong_in_a_json_file_is_told_with_its_line(wrong, told):
+    """An error in JSON names the same."""
+    with pytest.raises(GuardConfigError) as caught:
+        policies_in(in_json().replace(*wrong), "own.json")
+    assert told in str(caught.value)
+
+
+def test_ones_own_rule_takes_the_place_of_the_shipped_one():
+    """A rule of the same name replaces it; all others stay in force, after one's own."""
+    own = SHIPPED[0].model_copy(update={"window": timedelta(days=10)})
+    other = own.model_copy(update={"name": "another"})
+    assert (own, other, *SHIPPED[1:]) == in_force((own, other))
