@@ -90,6 +90,7 @@ def test_retries_get_past_a_fault(sim, connect, model):
         (Fault.insufficient_quota(), openai.RateLimitError, (429, "insufficient_quota")),
         (Fault.billing_hard_limit(), openai.BadRequestError, (400, "billing_hard_limit_reached")),
         (Fault.unauthorized(), openai.AuthenticationError, (401, "invalid_api_key")),
+        (Fault.scaling_up(), openai.InternalServerError, (503, "DEPLOYMENT_SCALING_UP")),
         (
             Fault.training_not_available(path=CHAT),
             openai.PermissionDeniedError,

@@ -14,6 +14,7 @@ if not all(map(find_spec, ("starlette", "uvicorn", "h11"))) or not any(
         "the simulator needs starlette, uvicorn and python-multipart: pip install 'finetune-guard[simulator]'"
     )
 
+from finetune_guard.simulator.azure import Deployment, SimulatedAzure
 from finetune_guard.simulator.calls import ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault
@@ -22,4 +23,14 @@ from finetune_guard.simulator.organizations import Organization
 from finetune_guard.simulator.server import Simulator
 from finetune_guard.simulator.usage_flaws import UsageFlaw
 
-__all__ = ["Fault", "Organization", "ServedCall", "SimulatedClock", "Simulator", "UsageFlaw", "serve"]
+__all__ = [
+    "Deployment",
+    "Fault",
+    "Organization",
+    "ServedCall",
+    "SimulatedAzure",
+    "SimulatedClock",
+    "Simulator",
+    "UsageFlaw",
+    "serve",
+]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finetune_guard.simulator import (
+    azure,
     batches,
     chat,
     completions,
@@ -30,6 +32,7 @@ from finetune_guard.simulator import (
     usage,
 )
 from finetune_guard.simulator.answers import Answer, ApiError
+from finetune_guard.simulator.azure import SimulatedAzure
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.control import PREFIX, Control
@@ -77,6 +80,7 @@ class Desk:
 
     Attributes:
         provider: The organizations, models and rules.
+        azure: The same for Azure.
         clock: The simulated clock.
         faults: What was asked to go wrong.
         log: The calls served so far.
@@ -86,6 +90,7 @@ class Desk:
     """
 
     provider: Provider
+    azure: SimulatedAzure
     clock: SimulatedClock
     faults: FaultQueue
     log: CallLog
@@ -185,14 +190,18 @@ def _refusing(status: int, message: str) -> Endpoint:
     return endpoint
 
 
+async def _served(desk: Desk, endpoint: Endpoint, request: Request) -> Response:
+    return await desk.answer(request, endpoint)
+
+
 def build(desk: Desk) -> ASGIApp:
     """Return the application."""
 
-    def served(endpoint: Endpoint) -> Callable[[Request], object]:
-        async def serve(request: Request) -> Response:
-            return await desk.answer(request, endpoint)
+    def routes(desk: Desk, endpoints: Iterable[tuple[str, str, Endpoint]]) -> Iterator[Route]:
+        for method, path, endpoint in endpoints:
+            yield Route(path, partial(_served, desk, endpoint), methods=[method])
 
-        return serve
+    at_azure = replace(desk, provider=desk.azure.provider, strip_headers=True)
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -205,8 +214,9 @@ def build(desk: Desk) -> ASGIApp:
 
     api = Starlette(
         routes=[
-            *(Route(path, served(endpoint), methods=[method]) for method, path, endpoint in ENDPOINTS),
-            *Control(desk.provider, desk.clock, desk.faults, desk.log).routes,
+            *routes(desk, ENDPOINTS),
+            *Control(desk.provider, desk.azure, desk.clock, desk.faults, desk.log).routes,
+            *routes(at_azure, azure.ENDPOINTS),
         ],
         exception_handlers={HTTPException: refuse},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from finetune_guard.simulator.azure import AzureResource, NewDeployment, SimulatedAzure
 from finetune_guard.simulator.calls import CallLog
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
@@ -42,6 +45,7 @@ class Control:
     """What can be done from outside. No key is needed here, and none is shown."""
 
     provider: Provider
+    azure: SimulatedAzure
     clock: SimulatedClock
     faults: FaultQueue
     log: CallLog
@@ -57,6 +61,10 @@ class Control:
             Route(f"{PREFIX}/faults", self.add_fault, methods=["POST"]),
             Route(f"{PREFIX}/faults", self.clear_faults, methods=["DELETE"]),
             Route(f"{PREFIX}/organizations", self.show_organizations, methods=["GET"]),
+            Route(f"{PREFIX}/azure/resources", self.add_resource, methods=["POST"]),
+            Route(f"{PREFIX}/azure/deployments", self.show_deployments, methods=["GET"]),
+            Route(f"{PREFIX}/azure/deployments", self.deploy, methods=["POST"]),
+            Route(f"{PREFIX}/azure/deployments", self.delete_deployment, methods=["DELETE"]),
         ]
 
     async def health(self, _: Request) -> Response:
@@ -115,6 +123,39 @@ class Control:
                     }
                 )
         return JSONResponse(shown)
+
+    async def add_resource(self, request: Request) -> Response:
+        """Add a resource of Azure OpenAI."""
+        asked = await _parsed(request, AzureResource)
+        with _refusing():
+            self.azure.add_resource(asked.name, api_key=asked.api_key, tokens=asked.tokens)
+        return JSONResponse({"name": asked.name, "endpoint": self.azure.endpoint(asked.name)}, 201)
+
+    async def show_deployments(self, _: Request) -> Response:
+        """List the Azure deployments that stand."""
+        return JSONResponse([each.model_dump(mode="json") for each in self.azure.deployments()])
+
+    async def deploy(self, request: Request) -> Response:
+        """Deploy a model at an Azure resource, under a new name or one that was used before."""
+        asked = await _parsed(request, NewDeployment)
+        with _refusing():
+            made = self.azure.deploy(**asked.model_dump())
+        return JSONResponse(made.model_dump(mode="json"), 201)
+
+    async def delete_deployment(self, request: Request) -> Response:
+        """Delete the Azure deployment that the query parameters ``resource`` and ``name`` name."""
+        query = request.query_params
+        self.azure.delete(query.get("resource", ""), query.get("name", ""))
+        return Response(status_code=204)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Answer 400 to what can't be."""
+    try:
+        yield
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
 
 
 async def _parsed(request: Request, model: type[_Model]) -> _Model:

@@ -117,6 +117,17 @@ class Fault(BaseModel):
             path=path, status=403, code="training_not_available", message=TRAINING_NOT_AVAILABLE, **fields
         )
 
+    @classmethod
+    def scaling_up(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
+        """503 ``DEPLOYMENT_SCALING_UP``: a Fireworks deployment that was scaled to zero is starting again."""
+        return cls(
+            path=path,
+            status=503,
+            code="DEPLOYMENT_SCALING_UP",
+            message="Deployment is currently scaled to zero and is scaling up.",
+            **fields,
+        )
+
     def hits(self, method: str, path: str, model: str | None) -> bool:
         """Whether the fault is meant for such a call."""
         if self.method not in {"*", method} or self.model not in {None, model}:

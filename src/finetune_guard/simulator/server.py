@@ -16,6 +16,7 @@ from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.access import Rollover
 from finetune_guard.simulator.app import Desk, build
+from finetune_guard.simulator.azure import AzureProvider, SimulatedAzure
 from finetune_guard.simulator.batches import COMPLETION_WINDOW
 from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
@@ -40,7 +41,7 @@ class Simulator:
     It enforces the policy for each organization at the creation of fine-tuning jobs, by the
     simulated clock; a context manager, or ``start`` and ``stop``. It keeps files, those of batches
     included, in memory, and no other prompt or completion and no unknown key anywhere. Every method
-    is thread-safe.
+    is thread-safe. ``azure`` adds resources of Azure OpenAI, which are there under the same address.
 
     Args:
         clock: The simulated clock; one that stands at the real time when left out.
@@ -100,6 +101,9 @@ class Simulator:
                 usage_lag=usage_lag,
                 fine_tunes_carry_shutdown_date=fine_tunes_carry_shutdown_date,
             ),
+        )
+        self.azure = SimulatedAzure(
+            AzureProvider(self.clock, self._provider.settings, lock=self._provider.lock), lambda: self.host
         )
         self._faults = FaultQueue()
         self._log = CallLog()
@@ -284,13 +288,5 @@ class Simulator:
         self._faults.clear()
 
     def _application(self, connections: Connections, stopping: asyncio.Event) -> ASGIApp:
-        desk = Desk(
-            self._provider,
-            self.clock,
-            self._faults,
-            self._log,
-            connections,
-            stopping,
-            self._strip_headers,
-        )
-        return build(desk)
+        known = self._provider, self.azure, self.clock, self._faults, self._log
+        return build(Desk(*known, connections, stopping, self._strip_headers))

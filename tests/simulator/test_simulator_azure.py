@@ -1,0 +1,187 @@
+"""Azure OpenAI as the SDK's own clients meet it: resources, deployments, and what happens to idle ones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import openai
+import pytest
+
+from finetune_guard.simulator import Fault
+from tests.client.both_ways import ASYNC, HTTP, SYNC, done, listed
+from tests.support.constants import MESSAGES
+
+pytestmark = pytest.mark.anyio
+
+KEY, TOKEN, VERSION = "key-of-the-east", "token-of-entra", "2026-06-01"
+BASE = "gpt-4.1-mini-2025-04-14"
+TUNED = f"{BASE}.ft-0a1b2c3d"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def azure(sim):
+    """Two resources; the first has a fine-tuned and a base model, the second nothing."""
+    sim.azure.add_resource("east", api_key=KEY, tokens=[TOKEN])
+    sim.azure.add_resource("west", api_key="key-of-the-west")
+    sim.azure.deploy("east", "support", model=TUNED)
+    sim.azure.deploy("east", "plain", model=BASE)
+    return sim.azure
+
+
+@pytest.fixture
+async def connect(way, azure):
+    """Makes clients of the SDK for a resource, by the API that is named."""
+    clients = []
+
+    def make(api="key", resource="east", key=KEY):
+        endpoint = azure.endpoint(resource)
+        if api == "v1":
+            client = way.bare(base_url=f"{endpoint}/openai/v1/", api_key=key, max_retries=0)
+        else:
+            how = {
+                "key": {"api_key": key},
+                "token": {"azure_ad_token": TOKEN},
+                "provider": {"azure_ad_token_provider": way.returning(TOKEN)},
+                "deployment": {"api_key": key, "azure_deployment": "support"},
+            }[api]
+            client = way.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await done(client.close())
+
+
+async def chat(client, deployment="support", **options):
+    return await done(client.chat.completions.create(model=deployment, messages=MESSAGES, **options))
+
+
+async def respond(client, deployment="support"):
+    return await done(client.responses.create(model=deployment, input="hello"))
+
+
+CALLS = [chat] + [respond] * hasattr(openai.OpenAI, "responses")
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+@pytest.mark.parametrize("api", ["key", "token", "provider", "deployment", "v1"])
+async def test_every_way_to_a_deployment(connect, azure, clock, api, call):
+    """Path, base URL and body name a deployment alike; its answers name the model, and the call is noted."""
+    client = connect(api)
+    answer = await call(client, "any" if api == "deployment" and call is chat else "support")
+    assert TUNED == answer.model
+    standing = {each.name: each.last_call for each in azure.deployments("east")}
+    assert {"support": clock(), "plain": None} == standing
+    if call is chat:  # the first part is the content filter's, without a model
+        first, *parts = await listed(await chat(client, stream=True))
+        assert (["", []], {TUNED}) == ([first.model, first.choices], {each.model for each in parts})
+
+
+async def test_an_answer_can_name_the_base(connect, azure):
+    """What a deployment's answers name as their model can be another id than the one it serves."""
+    azure.deploy("east", "quiet", model=TUNED, shown_as=BASE)
+    assert BASE == (await chat(connect(), "quiet")).model
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
+async def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
+    """15 days after the last call a fine-tune's deployment is gone, until it is deployed again."""
+    client = connect("v1")
+    clock.advance(10 * DAY)
+    await call(client)
+    clock.advance(15 * DAY - timedelta(seconds=1))
+    assert {"support", "plain"} == {each.name for each in azure.deployments("east")}
+    clock.advance(timedelta(seconds=1))
+    assert ["plain"] == [each.name for each in azure.deployments("east")]
+    with pytest.raises(openai.NotFoundError) as caught:
+        await call(client)
+    assert "DeploymentNotFound" == caught.value.code
+    assert "does not exist" in caught.value.body["message"]
+
+    azure.deploy("east", "support", model=TUNED)
+    await call(client)
+    assert (await call(client, "plain")).model == BASE
+
+
+async def test_only_a_successful_call_counts(sim, connect, azure, clock):
+    """A call that fails, by a fault or by its own body, keeps no deployment alive."""
+    client = connect()
+    clock.advance(14 * DAY)
+    sim.fault(Fault(path="/east/openai/*", status=503))
+    with pytest.raises(openai.InternalServerError):
+        await chat(client)
+    with pytest.raises(openai.BadRequestError):
+        await chat(client, n=0)
+    clock.advance(DAY)
+    with pytest.raises(openai.NotFoundError):
+        await chat(client)
+    assert [503, 400, 404] == [call.status for call in sim.calls]
+    assert ("support", "east") == (sim.calls[-1].path.split("/")[4], sim.calls[-1].organization)
+
+
+@pytest.mark.parametrize(
+    ("resource", "key"),
+    [("east", "nobodys-key"), ("west", KEY), ("nobody", KEY)],
+    ids=["key", "resource", "none"],
+)
+@pytest.mark.parametrize("api", ["key", "v1"])
+async def test_a_key_opens_its_own_resource(connect, api, resource, key):
+    """A key that is wrong, or another resource's, is refused, and the answer doesn't show it."""
+    with pytest.raises(openai.AuthenticationError) as caught:
+        await chat(connect(api, resource, key))
+    assert key not in str(caught.value)
+
+
+async def test_resources_know_nothing_of_each_other_or_of_openai(sim, azure, connect, clock):
+    """A deployment is its resource's alone, OpenAI's dates and windows are not Azure's, nor the reverse."""
+    with pytest.raises(openai.NotFoundError):
+        await chat(connect(resource="west", key="key-of-the-west"))
+    clock.advance(400 * DAY)
+    azure.deploy("west", "support", model=TUNED)
+    assert TUNED == (await chat(connect(resource="west", key="key-of-the-west"))).model
+    assert sim.last_inference() is None
+    assert 401 == HTTP.get(f"{sim.base_url}/models", headers={"authorization": f"Bearer {KEY}"}).status_code
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "deployments/support/chat/completions"),
+        ("POST", "responses"),
+        ("GET", "v1/fine_tuning/jobs"),
+    ],
+)
+def test_what_azure_does_not_serve(azure, method, path):
+    """A missing api-version and an unknown path are Azure's own 404."""
+    url = f"{azure.endpoint('east')}/openai/{path}"
+    answer = HTTP.request(method, url, headers={"api-key": KEY}, json={"model": "support"})
+    assert (404, "404") == (answer.status_code, answer.json()["error"]["code"])
+
+
+def test_the_control_interface(sim, clock):
+    """Another process adds resources, deploys, looks on and deletes; what can't be is a 400."""
+    root = f"http://{sim.host}/_simulator/azure"
+    added = HTTP.post(f"{root}/resources", json={"name": "north", "api_key": "k", "tokens": ["t"]})
+    assert (201, sim.azure.endpoint("north")) == (added.status_code, added.json()["endpoint"])
+    new = {"resource": "north", "name": "support", "model": TUNED}
+    assert 201 == HTTP.post(f"{root}/deployments", json=new).status_code
+    (shown,) = HTTP.get(f"{root}/deployments").json()
+    assert {**new, "shown_as": None, "last_call": None}.items() <= shown.items()
+    for path, wrong in (
+        ("resources", {"name": "north", "api_key": "other"}),
+        ("resources", {"name": "a/b", "api_key": "other"}),
+        ("deployments", {**new, "resource": "south"}),
+        ("deployments", {**new, "colour": "red"}),
+    ):
+        assert 400 == HTTP.post(f"{root}/{path}", json=wrong).status_code
+    assert (
+        204 == HTTP.delete(f"{root}/deployments", params={"resource": "north", "name": "support"}).status_code
+    )
+    assert [] == HTTP.get(f"{root}/deployments").json()
