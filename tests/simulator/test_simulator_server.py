@@ -38,9 +38,11 @@ def key():
 def test_the_public_names():
     """The package offers these names and no others."""
     assert finetune_guard.simulator.__all__ == [
+        "Deployment",
         "Fault",
         "Organization",
         "ServedCall",
+        "SimulatedAzure",
         "SimulatedClock",
         "Simulator",
         "UsageFlaw",
