@@ -153,6 +153,8 @@ def test_the_admin_key_is_told_and_never_shown(run, environment, variable):
     environment.setenv(variable, ADMIN_KEY)
     if variable == "OPENAI_ADMIN_KEY":  # it isn't sent to a host that only a setting names
         assert "Admin key  not set for" in run("config").stdout
+        environment.setenv("OPENAI_BASE_URL", "http://[")
+        assert not json.loads(run("config", "--json").stdout)["admin_key_set"]
         environment.delenv("OPENAI_BASE_URL")
     assert f"Admin key  set in {variable}" in run("config").stdout
     assert json.loads(run("config", "--json").stdout)["admin_key_set"]

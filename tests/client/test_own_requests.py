@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 from datetime import datetime, timezone
+from functools import partial
 
 import openai
 import pytest
@@ -67,25 +68,36 @@ async def test_they_share_the_calls_timeout(client, sim):
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"),
+    ("status", "path", "raised"),
     [
-        (401, openai.AuthenticationError),
-        (403, NoInferenceRecordedError),
-        (503, NoInferenceRecordedError),
+        (401, "/v1/*", openai.AuthenticationError),
+        (401, "/v1/models", NoInferenceRecordedError),
+        (403, "/v1/*", NoInferenceRecordedError),
+        (503, "/v1/*", NoInferenceRecordedError),
+        (503, "/v1/models", NoInferenceRecordedError),
     ],
 )
-async def test_a_failure_is_named_and_chained_each_time(client, sim, status, raised):
+async def test_a_failure_is_named_and_chained_each_time(client, sim, status, path, raised):
     """The real cause is told by every call that it keeps from being decided, and not by the first alone.
 
     That the error's answer has named the organization makes no difference.
     """
     named = {"openai-organization": sim.organization().slug}
-    sim.fault(Fault(path="/v1/*", method="*", times=None, status=status, headers=named))
+    sim.fault(Fault(path=path, method="*", times=None, status=status, headers=named))
     for _ in range(2):
         with pytest.raises(raised, match=str(status)) as caught:
             await done(client.fine_tuning.jobs.create(**JOB))
         cause = caught.value.__cause__
         assert status == (cause.status_code if raised is NoInferenceRecordedError else status)
+
+
+async def test_a_key_that_was_just_refused_is_the_apis_matter(client, sim):
+    """After a 401 to a call of the program's own, which named the organization, a job meets the same 401."""
+    named = {"openai-organization": sim.organization().slug}
+    sim.fault(Fault(path="/v1/*", method="*", times=None, status=401, headers=named))
+    for call in (client.models.list, partial(client.fine_tuning.jobs.create, **JOB)):
+        with pytest.raises(openai.AuthenticationError):
+            await done(call())
 
 
 def closed_port():

@@ -115,10 +115,11 @@ def _admin_key(setup: _Setup) -> str:
         return f"set in {variable('admin_api_key')}"
     if os.environ.get("OPENAI_ADMIN_KEY", "").strip():
         connection = setup.connection
-        if connection is None or connection.guard.has_admin_key:
+        if connection is not None and connection.guard.has_admin_key:
             return "set in OPENAI_ADMIN_KEY"
+        host = connection.host if connection is not None else "a host that is not known"
         return (
-            f"not set for {connection.host}: OPENAI_ADMIN_KEY goes to the policy's own hosts only; "
+            f"not set for {host}: OPENAI_ADMIN_KEY goes to the policy's own hosts only; "
             f"{variable('admin_api_key')} goes to this one, too"
         )
     return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"

@@ -81,7 +81,9 @@ class Answers:
         try:
             if self._hosts.guarded_base(client, options.url) is None:
                 return self._lost(options, error)
-            self.identify(client, options, error.response)
+            subject = self.identify(client, options, error.response)
+            if isinstance(error, openai.AuthenticationError):
+                self._engine.identification.doubt(subject.credentials)
             decider = self._engine.decider
             decider.answered_at(error.response.headers.get("date"), decider.now())
             call = classify(options)

@@ -97,7 +97,7 @@ class Authorization:
             credentials, listing = yield from self._identification.identify(
                 credentials, again=False, confirm=True
             )
-            if listing is not None and listing.reply is None and listing.failure is not None:
+            if listing is not None and listing.failure is not None:
                 failures.append(listing.failure)
             eligibility = self._decider.decide(credentials)
         stopped = self._stop_for_model(call, eligibility)
@@ -106,8 +106,8 @@ class Authorization:
         if may_help(eligibility, admin_key):
             failures += yield from self._usage.before_call(credentials, admin_key)
             eligibility = self._decider.decide(credentials)
-        keep_alive, may_send = self._config.keep_alive, not any(map(_fails_alike, failures))
-        if keep_alive is not None and may_send and is_due(keep_alive, eligibility):
+        keep_alive = self._config.keep_alive
+        if keep_alive is not None and is_due(keep_alive, eligibility) and not _is_hopeless(failures, listing):
             if not may_ask:
                 credentials, listing = yield from self._identification.identify(credentials, again=False)
             failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
@@ -116,7 +116,9 @@ class Authorization:
                 if eligibility.ok:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
             eligibility = self._decider.decide(credentials)
-        return self._enforce(call, eligibility, failures, url=url)
+        decision = self._enforce(call, eligibility, failures, url=url)
+        is_in_vain = isinstance(decision, Stop) and _is_hopeless(failures, listing)
+        return Proceed() if is_in_vain else decision
 
     def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
         """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
@@ -138,9 +140,7 @@ class Authorization:
     ) -> Decision:
         on_unknown = self._config.on_unknown
         decision = enforce(call, eligibility, self._config.policy, on_unknown, failures=failures, url=url)
-        if isinstance(decision, Stop):
-            return Proceed() if any(map(_fails_alike, failures)) else decision
-        if not isinstance(call, JobCreation) or call.model is None:
+        if isinstance(decision, Stop) or not isinstance(call, JobCreation) or call.model is None:
             return decision
         short_lived = self._ends.short_lived(call.model, eligibility.checked_at)
         return decision if short_lived is None else Proceed((*decision.warnings, short_lived))
@@ -162,8 +162,17 @@ class Authorization:
         return KeepAliveError(_NOT_KNOWN_YET, remedy=_TRY_AGAIN) if is_another_sending else None
 
 
+def _is_hopeless(failures: Sequence[Failure], listing: Listing | None) -> bool:
+    """Whether the user's own call can only fail as one of the guard's requests did."""
+    has_answered = listing is not None and listing.reply is not None  # to a request with the same key
+    return any(
+        _fails_alike(failure)
+        for failure in failures
+        if not (has_answered and isinstance(failure, openai.APIError))
+    )
+
+
 def _fails_alike(failure: Failure) -> bool:
-    """Whether the user's own call can only fail as the guard's request did, which was sent with its key."""
     cause = failure if isinstance(failure, openai.APIError) else failure.__cause__
     used_other_key = isinstance(failure, UsageSyncError) and isinstance(cause, openai.AuthenticationError)
     return would_fail_alike(cause) and not used_other_key

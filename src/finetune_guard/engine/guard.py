@@ -67,11 +67,11 @@ class Guard:
         self.ends = ModelEnds(config, self.recorder.store)
         self.decider = Decider(config, self.recorder)
         self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
-        self._identification = Identification(self.recorder, self.decider, self.ends)
+        self.identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()
-        self._usage = UsageReader(self.recorder, self.decider, self._identification, self.policy.window)
+        self._usage = UsageReader(self.recorder, self.decider, self.identification, self.policy.window)
         self.authorization = Authorization(
-            config, self.decider, self._identification, self._usage, self.ends, sender=self._sender
+            config, self.decider, self.identification, self._usage, self.ends, sender=self._sender
         )
 
     # What is remembered after a call.
@@ -162,11 +162,11 @@ class Guard:
         ``eligible`` and there is an admin key, for the organization's usage.
         """
         if refresh:
-            credentials, listing = yield from self._identification.identify(credentials, again=True)
-            if listing is not None and listing.reply is None and listing.failure is not None:
+            credentials, listing = yield from self.identification.identify(credentials, again=True)
+            if listing is not None and listing.failure is not None:
+                rest = "the history alone" if listing.reply is None else "the history and its other answers"
                 logger.warning(
-                    "The API did not answer (%s); what is said rests on the history alone.",
-                    in_short(listing.failure),
+                    "The API did not answer (%s); the verdict rests on %s.", in_short(listing.failure), rest
                 )
             eligibility = self.decider.decide(credentials)
             if not may_help(eligibility, admin_key):
@@ -254,7 +254,7 @@ class Guard:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
         sender = self._sender_to(keep_alive, model)
-        credentials, listing = yield from self._identification.identify(credentials, again=False)
+        credentials, listing = yield from self.identification.identify(credentials, again=False)
         return (yield from sender.run(credentials, force=force, model=model, listing=listing))
 
     def plan(

@@ -34,6 +34,10 @@ class Identification:
             return False
         return credentials in self._asked or self._recorder.answered(credentials) is not None
 
+    def doubt(self, credentials: Credentials) -> None:
+        """Ask the API again before a decision: it has just refused the credentials."""
+        _keep(self._failed, credentials)
+
     def identify(
         self, credentials: Credentials, *, again: bool, confirm: bool = False
     ) -> Flow[tuple[Credentials, Listing | None]]:
@@ -54,10 +58,13 @@ class Identification:
             return credentials, None
         found = yield from read_listing()
         if found.reply is None:  # an error's answer has told whose they are as well, if it named that
-            _keep(self._failed, credentials)
+            self.doubt(credentials)
             return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
-        self._failed.difference_update((credentials, subject.credentials))
+        if found.failure is None:
+            self._failed.difference_update((credentials, subject.credentials))
+        else:  # what wasn't listed may be what a decision needs
+            self.doubt(subject.credentials)
         _keep(self._asked, subject.credentials)
         self._recorder.name(subject)
         remember_traces(self._recorder, found)
