@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 import anyio
 import pytest
 
-from finetune_guard import FineTuningRefusedError, GuardConfig, KeepAlive, Source, StoreError
+from finetune_guard import KeepAlive, Source, StoreError
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
@@ -127,16 +127,6 @@ async def test_it_is_off_by_default(connect, near, posts):
     assert (None, 1) == (client._finetune_guard.background, posts(CHAT))
 
 
-async def test_the_environment_can_ask_for_it(way, near, sim, store, clock, closing, monkeypatch, posts):
-    """FINETUNE_GUARD_KEEP_ALIVE takes it as JSON."""
-    monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"background": true}')
-    config = GuardConfig(store=store, hosts=[sim.host], clock=clock)
-    key = sim.organization().api_key
-    client = closing(way.guarded(base_url=sim.base_url, api_key=key, guard=config))
-    await use(client)
-    await until(lambda: posts(CHAT) == 2)
-
-
 async def test_an_unknown_window_is_made_known(kept, model, posts):
     """Where no inference is known, the API is asked for a model, and that one is called."""
     client = kept()
@@ -155,18 +145,6 @@ async def test_nothing_is_sent_after_the_policys_end(kept, near, clock, posts, c
     await settled(client)
     assert 1 == posts(CHAT)
     assert ["Nobody can create"] == [r.message[:17] for r in caplog.records if r.name == OURS]
-
-
-async def test_nothing_is_sent_after_a_refusal(kept, client, near, sim, posts, caplog):
-    """Where the API has refused a job, an inference may not help: that is left to people."""
-    sim.fault(Fault.training_not_available())
-    with pytest.raises(FineTuningRefusedError):
-        await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
-    keeping = kept()
-    await use(keeping)
-    await settled(keeping)
-    assert 1 == posts(CHAT)
-    assert ["The API has refused a job"] == [r.message[:25] for r in caplog.records if r.name == OURS]
 
 
 class Unreadable(MemoryStore):

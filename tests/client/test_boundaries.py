@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from datetime import datetime, timedelta, timezone
 
 import openai
 import pytest
 
-from finetune_guard import FineTuningClosedError, PolicyBoundaryWarning
+from finetune_guard import PolicyBoundaryWarning
 from tests.client.both_ways import done
 from tests.support.constants import BASE
 
@@ -47,35 +46,6 @@ async def test_inside_the_band_the_api_decides(way, client, infer, clock, now, p
     assert 1 == posts("/fine_tuning/jobs")
 
 
-async def test_before_the_band_nothing_is_said(client, infer, clock):
-    """A second earlier everything is as ever."""
-    clock.set(FIRST_MOMENT - SECOND)
-    await infer(client)
-    with pytest.raises(openai.BadRequestError):
-        await create(client)
-
-
-async def test_after_the_band_the_job_is_stopped(client, infer, clock, posts):
-    """A second later it is over everywhere on Earth."""
-    clock.set(LAST_MOMENT)
-    await infer(client)
-    with pytest.raises(FineTuningClosedError):
-        await create(client)
-    assert 0 == posts("/fine_tuning/jobs")
-
-
-async def test_a_warning_that_is_an_error_ends_no_job(client, infer, clock, posts, caplog):
-    """Where a program turns warnings into errors, ours is logged and the job is posted."""
-    clock.set(FIRST_MOMENT)
-    await infer(client)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises((openai.BadRequestError, openai.PermissionDeniedError)):
-            await create(client)
-    assert 1 == posts("/fine_tuning/jobs")
-    assert "The API decides about this fine-tuning job" in caplog.text
-
-
 async def test_uploads_go_through_without_a_word(client, infer, clock, caplog):
     """A file may still find its job."""
     clock.set(FIRST_MOMENT)
@@ -84,12 +54,3 @@ async def test_uploads_go_through_without_a_word(client, infer, clock, caplog):
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
     await done(client.files.create(purpose="fine-tune", file=("a.jsonl", data)))
     assert [] == caplog.records
-
-
-async def test_the_refusal_inside_the_band_is_the_apis(client, infer, clock, sim):
-    """When the API refuses within the band, its word is what the program gets, and it stands."""
-    clock.set(datetime(2027, 1, 6, 12, tzinfo=timezone.utc))
-    await infer(client)
-    with pytest.warns(PolicyBoundaryWarning), pytest.raises(openai.PermissionDeniedError) as caught:
-        await create(client)
-    assert "training_not_available" == caught.value.code

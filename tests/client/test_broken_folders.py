@@ -47,11 +47,6 @@ def plant_pickles(folder, outside):
         sql(folder, "UPDATE Cache SET mode = 4, value = ? WHERE key = ?", bomb, row)
 
 
-def plant_keys(folder, outside):
-    bomb = pickle.dumps(Bomb(outside / "executed"))
-    sql(folder, "UPDATE Cache SET raw = 0, key = ? WHERE key = ?", bomb, EVIDENCE)
-
-
 def plant_file_names(folder, outside):
     name = f"../{outside.name}/precious.txt"
     sql(folder, "UPDATE Cache SET mode = 3, filename = ?, value = NULL", name)
@@ -59,10 +54,6 @@ def plant_file_names(folder, outside):
 
 def plant_nonsense(folder, _):
     sql(folder, "UPDATE Cache SET value = '1:{\"organization\": 7}'")
-
-
-def claim_a_newer_form(folder, _):
-    sql(folder, "UPDATE Cache SET value = 99 WHERE key = ?", key("schema"))
 
 
 def truncate(folder, _):
@@ -90,10 +81,8 @@ def give_away(folder, _):
 
 DAMAGES = [
     plant_pickles,
-    plant_keys,
     plant_file_names,
     plant_nonsense,
-    claim_a_newer_form,
     truncate,
     overwrite,
     delete,
@@ -123,12 +112,10 @@ async def folder(tmp_path, connect, infer):
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("when", ["before it is opened", "under the program"])
-async def test_all_inferences_succeed(folder, outside, connect, model, infer, posts, damage, when):
+async def test_all_inferences_succeed(folder, outside, connect, infer, posts, damage):
     """A hundred out of a hundred, nothing is executed, and nothing outside the folder is touched."""
     client = connect(config={"store": folder})
-    if when == "under the program":
-        await done(client.guard.history())
+    await done(client.guard.history())
     damage(folder, outside)
     before = posts("/chat/completions")
     for _ in range(100):

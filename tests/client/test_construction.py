@@ -130,7 +130,7 @@ def test_the_stub_has_the_newest_parameters(name, method):
 @BOTH
 @pytest.mark.parametrize(
     "wrong",
-    [{"store": "memory"}, True, "on", KeepAlive(), GuardConfig],
+    [{"store": "memory"}, KeepAlive(), GuardConfig],
     ids=lambda wrong: type(wrong).__name__,
 )
 def test_guard_must_be_a_configuration(half, wrong):
@@ -188,12 +188,6 @@ async def test_a_custom_http_client_is_used(way, connect, infer):
     assert http_client is client._client
     assert ["/v1/chat/completions"] == seen
     assert START == (await done(client.guard.history())).last_inference.at
-
-
-async def test_the_sdks_default_http_client_is_used(way, connect, infer):
-    """``DefaultHttpxClient`` works as with the SDK's client."""
-    kind = openai.DefaultAsyncHttpxClient if way.is_async else openai.DefaultHttpxClient
-    await infer(connect(http_client=kind(timeout=5)))
 
 
 async def test_a_callable_key_works(way, connect, sim, infer):

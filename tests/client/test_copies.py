@@ -60,14 +60,6 @@ async def test_a_copy_has_the_same_guard(client, infer, name):
     assert twin._client is client._client
 
 
-async def test_a_copy_of_a_copy_too(client, infer):
-    """Copies can be copied."""
-    twin = client.copy(max_retries=1).with_options(timeout=3).copy()
-    await infer(twin)
-    assert 1 == len((await done(client.guard.history())).models)
-    assert (1, 3) == (twin.max_retries, twin.timeout)
-
-
 async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
     """``copy(guard=...)`` gives the copy a guard, and a history, of its own."""
     twin = client.copy(guard=GuardConfig(store="memory", hosts=[sim.host], clock=clock))

@@ -18,12 +18,8 @@ FAULTS = {
     "401": Fault.unauthorized(times=None),
     "403": Fault(path="*", method="*", status=403, code="unsupported_country_region_territory", times=None),
     "404": Fault(path="*", method="*", status=404, code="model_not_found", times=None),
-    "409": Fault(path="*", method="*", status=409, times=None),
-    "422": Fault(path="*", method="*", status=422, times=None),
     "429 with Retry-After": Fault.rate_limited(retry_after=0.01, times=None),
     "quota": Fault.insufficient_quota(times=None),
-    "billing": Fault.billing_hard_limit(times=None),
-    "500": Fault(path="*", method="*", status=500, times=None),
     "an HTML page": Fault(path="*", method="*", status=502, body="<h1>Bad gateway</h1>", times=None),
     "an empty body": Fault(path="*", method="*", status=503, body="", times=None),
     "malformed JSON": Fault(path="*", method="*", malformed=True, times=None),
@@ -72,10 +68,9 @@ async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, f
     assert 1 == len(sim.calls)
 
 
-@pytest.mark.parametrize("status", [401, 404, 429, 500])
-async def test_a_failed_call_is_not_remembered(sim, client, model, status):
+async def test_a_failed_call_is_not_remembered(sim, client, model):
     """Only an inference that the API has answered counts."""
-    sim.fault(Fault(path=CHAT, status=status))
+    sim.fault(Fault(path=CHAT, status=404))
     with pytest.raises(openai.APIStatusError):
         await chat(client, model)
     assert {} == (await done(client.guard.history())).models

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -147,7 +146,7 @@ async def test_a_history_gets_better_names(api, open_client, kept):
     assert {"acme-1": ["one", "two"]} == kept()
 
 
-@pytest.mark.parametrize("answer", ["check", "models", "inference"])
+@pytest.mark.parametrize("answer", ["check", "models"])
 async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api, open_client, kept, answer):
     """What was kept for the id in a job's body stays evidence, whichever answer names the slug first."""
     api.strips, api.has_models = True, True
@@ -159,10 +158,8 @@ async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api,
     api.strips = False
     if answer == "check":
         await done(client.guard.check(refresh=True))
-    elif answer == "models":
-        await done(client.models.list())
     else:
-        await run(client, "two")
+        await done(client.models.list())
     for asked in (client, open_client("sk-acme", elsewhere=True)):
         for _ in range(2):
             assert "eligible" == (await done(asked.guard.check())).verdict.value
@@ -206,17 +203,6 @@ async def test_projects_are_noted_for_the_organization(api, open_client, tmp_pat
     assert {"proj_One": "acme-1", "proj_Two": "globex-2"} == {
         name: slug for name, slug in store.aliases().items() if name.startswith("proj_")
     }
-
-
-async def test_two_organizations_on_one_machine(api, open_client, kept):
-    """Programs of two organizations that share a folder have a history each."""
-    acme, globex = open_client("sk-acme"), open_client("sk-globex")
-    await run(acme, "acme")
-    with pytest.raises(NotEligibleError):
-        await create(globex)
-    await run(globex, "globex")
-    await create(globex)
-    assert {"acme-1": ["acme"], "globex-2": ["globex"]} == kept()
 
 
 async def test_a_key_that_moves_to_another_organization(api, open_client, kept):
@@ -283,50 +269,12 @@ async def test_a_gateway_that_answers_for_varying_organizations(api, open_client
     assert {"acme-1": ["acme-1"], "globex-2": ["globex-2"], "mine-3": ["mine"]} == kept()
 
 
-async def test_callable_keys(way, api, open_client, kept):
-    """What was run with a key that a function gives is noted for the organization of that very key."""
-    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
-        pytest.skip("this release of openai takes no callable key")
-    keys = iter(["sk-acme", "sk-globex", "sk-acme-2"])
-
-    def next_key():
-        return next(keys)
-
-    async def next_key_later():
-        return next(keys)
-
-    client = open_client(next_key_later if way.is_async else next_key)
-    for name in ("acme", "globex", "acme-again"):
-        await run(client, name)
-    assert {"acme-1": ["acme", "acme-again"], "globex-2": ["globex"]} == kept()
-
-
-async def test_with_options_names_another_organization(api, open_client, kept):
-    """A copy with another ``organization=`` has another history; the client itself keeps its own."""
-    client = open_client("sk-acme", organization=ACME)
-    await run(client, "acme")
-    api.organizations["sk-acme"] = ("globex-2", GLOBEX)
-    other = client.with_options(organization=GLOBEX)
-    await run(other, "globex")
-    assert {"acme-1": ["acme"], "globex-2": ["globex"]} == kept()
-    assert ["acme", "globex"] == [await last_model(each) for each in (client, other)]
-
-
-@pytest.mark.parametrize(
-    ("headers", "slug"),
-    [
-        ({"Authorization": "Bearer sk-globex"}, "globex-2"),
-        ({"Authorization": "Bearer sk-globex", "OPENAI-ORGANIZATION": GLOBEX}, "globex-2"),
-        ({"OpenAI-Organization": ACME}, "acme-1"),
-    ],
-)
-async def test_headers_of_one_request(api, open_client, kept, headers, slug):
-    """An inference with a key or an organization of its own is noted for whom the answer names."""
+async def test_headers_of_one_request(api, open_client, kept):
+    """An inference with a key of its own is noted for whom the answer names."""
     client = open_client("sk-acme")
     await run(client, "usual")
-    await run(client, "special", extra_headers=headers)
-    expected = {"acme-1": ["usual"], slug: ["special"]} if slug != "acme-1" else {slug: ["special", "usual"]}
-    assert expected == kept()
+    await run(client, "special", extra_headers={"Authorization": "Bearer sk-globex"})
+    assert {"acme-1": ["usual"], "globex-2": ["special"]} == kept()
 
 
 async def test_names_that_could_do_harm_are_no_names(api, open_client, kept):
@@ -338,16 +286,6 @@ async def test_names_that_could_do_harm_are_no_names(api, open_client, kept):
         await create(client)
     (only,) = kept()
     assert only.startswith("key:")
-
-
-async def test_what_is_stored_names_no_key(api, open_client, tmp_path):
-    """Keys are stored as salted hashes only, and the salt is the store's own."""
-    await run(open_client("sk-acme", organization=ACME), "one")
-    await run(open_client("sk-globex", elsewhere=True), "two")
-    written = b"".join(path.read_bytes() for path in (tmp_path / "history").rglob("*") if path.is_file())
-    assert b"acme-1" in written
-    assert b"sk-acme" not in written
-    assert b"sk-globex" not in written
 
 
 async def test_an_unknown_organization_is_asked_about_once(api, wire, open_client):
@@ -375,13 +313,12 @@ class Counting(MemoryStore):
         return found
 
 
-@pytest.mark.parametrize("models", [1, 10_000])
-async def test_a_decision_costs_one_read(way, closing, clock, api, models):
+async def test_a_decision_costs_one_read(way, closing, clock, api):
     """However many models an organization has used, a check reads the store once; the API isn't asked."""
     store = Counting()
     client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
     await run(client, "m0")
-    last = [Inference(organization="acme-1", model=model(f"m{each}"), at=clock()) for each in range(models)]
+    last = [Inference(organization="acme-1", model=model(f"m{each}"), at=clock()) for each in range(1_000)]
     store.record("acme-1", [Activity(inference=each) for each in last])
     for _ in range(3):
         store.calls = ()

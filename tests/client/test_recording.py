@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard import GuardConfig
-from finetune_guard.simulator import Fault, Simulator
+from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 from tests.support.constants import COMPLETION, MESSAGES, START
 
@@ -15,12 +15,8 @@ pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 IDS = {
-    "fine-tune": "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY",
-    "empty suffix": "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8",
     "checkpoint": "ft:gpt-4.1-2025-04-14:personal:sharp-pluck:CZtsdFlR:ckpt-step-16",
-    "reinforcement": "ft:o4-mini-2025-04-16:acme:user-goals:CfOWayPc",
     "legacy": "davinci:ft-acme-2022-12-22-07-26-01",
-    "legacy curie": "curie:ft-acmeco-2021-03-03-21-44-20",
 }
 
 
@@ -34,9 +30,7 @@ async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model,
     assert [model] == list((await done(client.guard.history())).models)
 
 
-@pytest.mark.parametrize(
-    "model", ["gpt-4o-mini", "gpt-4o", "ft", "my-ft:model", "ft:", "soft-launch", "", None]
-)
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "my-ft:model", "ft:", None])
 async def test_base_models_are_not_remembered(connect, sim, model):
     """Only a fine-tuned model keeps the window open."""
     client = connect()
@@ -45,7 +39,7 @@ async def test_base_models_are_not_remembered(connect, sim, model):
     assert {} == (await done(client.guard.history())).models
 
 
-@pytest.mark.parametrize("body", [None, [1, 2], "text", {"model": ["ft:a:b::c"]}], ids=repr)
+@pytest.mark.parametrize("body", [None, [1, 2], {"model": ["ft:a:b::c"]}], ids=repr)
 async def test_odd_bodies_go_through(connect, sim, body):
     """A body that isn't an object with a model is the API's matter."""
     client = connect()
@@ -61,12 +55,8 @@ async def test_odd_bodies_go_through(connect, sim, body):
     [
         ("Sat, 01 Aug 2026 09:30:00 GMT", datetime(2026, 8, 1, 9, 30, tzinfo=timezone.utc)),
         ("Fri, 31 Jul 2026 23:00:00 GMT", datetime(2026, 7, 31, 23, tzinfo=timezone.utc)),
-        ("Sat, 01 Aug 2026 02:00:00 +0200", START),
-        ("Mon, 03 Aug 2026 00:00:00 GMT", datetime(2026, 8, 3, tzinfo=timezone.utc)),
         ("Mon, 10 Aug 2026 00:00:00 GMT", START),
         ("Thu, 01 Jan 1970 00:00:00 GMT", START),
-        ("yesterday", START),
-        ("", START),
         ("9" * 5000, START),
     ],
 )
@@ -85,7 +75,7 @@ async def test_without_a_date_the_clock_decides(way, closing, wire, clock):
     assert START == (await done(client.guard.history())).last_inference.at
 
 
-@pytest.mark.parametrize("slug", ["", "a b", "key:1", "../../etc", "org\x7f", "x" * 129, "x" * 10_000])
+@pytest.mark.parametrize("slug", ["", "key:1", "../../etc", "x" * 129])
 async def test_strange_organization_headers_name_nobody(client, infer, sim, slug):
     """A header that can't be a slug names no organization; the inference counts for the key all the same."""
     sim.fault(Fault(path=CHAT, headers={"openai-organization": slug}))
@@ -101,23 +91,6 @@ async def test_a_huge_organization_header_names_nobody(way, closing, wire, clock
     await done(client.chat.completions.create(model=IDS["legacy"], messages=MESSAGES))
     await done(client.guard.flush())
     assert 100 > max(map(len, store.organizations()))
-
-
-async def test_a_gateway_that_strips_headers_is_no_obstacle(way, closing, clock, store):
-    """Where no response names the organization, the key alone stands for it."""
-    with Simulator(clock=clock, strip_headers=True) as sim:
-        model = sim.add_model()
-        client = closing(
-            way.guarded(
-                base_url=sim.base_url,
-                api_key=sim.organization().api_key,
-                guard=GuardConfig(store=store, hosts=[sim.host], clock=clock),
-            )
-        )
-        await done(client.chat.completions.create(model=model, messages=MESSAGES))
-        eligibility = await done(client.guard.check())
-        assert ("recent_inference", None) == (eligibility.reason.value, eligibility.organization)
-        await done(client.close())
 
 
 async def test_inferences_of_a_day_add_up(client, infer, clock, model):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import GuardConfig
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.disk.store import DiskStore
 from tests.client.both_ways import done, entered, every, listed
@@ -181,7 +179,7 @@ async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model,
     assert of_one_batch(model) == await known(client)
 
 
-@pytest.mark.parametrize("on", [BASE, "gpt-4o-mini", NOBODYS], ids=["base", "alias", "all failed"])
+@pytest.mark.parametrize("on", [BASE, NOBODYS], ids=["base", "all failed"])
 async def test_a_batch_without_an_inference_is_nothing(client, start_batch, clock, on):
     """A batch of a base model, or one whose requests have all failed, opens no window."""
     batch = await start_batch(on)
@@ -190,10 +188,9 @@ async def test_a_batch_without_an_inference_is_nothing(client, start_batch, cloc
     assert ({}, {}) == await known(client)
 
 
-@pytest.mark.parametrize("status", ["cancelled", "expired", "completed"])
-async def test_a_batch_that_answered_some_of_its_requests(client, sim, model, status):
-    """What was answered before the batch was cancelled, expired or ended with failures is an inference."""
-    body = {"id": "batch_1", "object": "batch", "status": status, "model": model}
+async def test_a_batch_that_answered_some_of_its_requests(client, sim, model):
+    """What was answered before the batch was cancelled is an inference."""
+    body = {"id": "batch_1", "object": "batch", "status": "cancelled", "model": model}
     body |= {
         "in_progress_at": int(RAN.timestamp()),
         "request_counts": {"total": 9, "completed": 2, "failed": 1},
@@ -203,33 +200,6 @@ async def test_a_batch_that_answered_some_of_its_requests(client, sim, model, st
     assert of_one_batch(model, requests=2) == await known(client)
 
 
-async def test_a_batch_that_was_cancelled_at_once_is_nothing(client, bare, start_batch, model, clock):
-    """What was cancelled before its first answer has run nothing."""
-    batch = await start_batch(model)
-    await done(client.batches.cancel(batch))
-    clock.advance(LATER)
-    assert "cancelled" == (await retrieve(client, batch)).status
-    assert ({}, {}) == await known(client)
-
-
-async def test_a_batch_that_is_answered_as_completed_at_once(client, sim, model):
-    """Where creating it tells of its end already, that is enough."""
-    body = {"id": "batch_1", "object": "batch", "status": "completed", "model": model}
-    body["in_progress_at"], body["completed_at"] = int(RAN.timestamp()), int(RAN.timestamp()) + 60
-    sim.fault(Fault(path="/v1/batches", status=200, body=body))
-    creating = {"input_file_id": "file-x", "endpoint": "/v1/responses", "completion_window": "24h"}
-    assert "batch_1" == (await done(client.batches.create(**creating))).id
-    assert of_one_batch(model, requests=1) == await known(client)
-
-
-async def test_a_batch_makes_jobs_possible(client, batch, sim, bare):
-    """A program that only ever runs batches creates jobs as ever, and the API lets it."""
-    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    await retrieve(client, batch)
-    job = await done(client.fine_tuning.jobs.create(model=BASE, training_file=file.id))
-    assert job.id.startswith("ftjob-")
-
-
 # Bodies that the SDK has not read.
 
 
@@ -237,11 +207,9 @@ async def test_a_batch_makes_jobs_possible(client, batch, sim, bare):
     "ask",
     [
         lambda client, batch: client.batches.with_streaming_response.retrieve(batch),
-        lambda client, batch: client.batches.with_streaming_response.list(),
         lambda client, batch: client.models.with_streaming_response.list(),
-        lambda client, batch: client.fine_tuning.jobs.with_streaming_response.list(),
     ],
-    ids=["batch", "batches", "models", "jobs"],
+    ids=["batch", "models"],
 )
 async def test_a_body_that_is_streamed_is_the_programs_alone(client, bare, batch, ask):
     """Nothing of it is read before the program does, which then gets every byte."""
@@ -254,20 +222,6 @@ async def test_a_body_that_is_streamed_is_the_programs_alone(client, bare, batch
             assert len(whole[-1]) == response.http_response.num_bytes_downloaded
     assert whole[0] == whole[1]
     assert ({}, {}) == await known(client)
-
-
-async def test_a_body_that_is_streamed_and_left(client, batch):
-    """A streaming response that is closed unread stays unread."""
-    async with entered(client.batches.with_streaming_response.retrieve(batch)) as response:
-        pass
-    assert 0 == response.http_response.num_bytes_downloaded
-    assert ({}, {}) == await known(client)
-
-
-async def test_a_body_that_is_streamed_and_parsed(client, batch):
-    """Parsing it later gives the batch."""
-    async with entered(client.batches.with_streaming_response.retrieve(batch)) as response:
-        assert batch == (await done(response.parse())).id
 
 
 # Earlier fine-tuning.
@@ -332,7 +286,7 @@ async def test_jobs_and_models_are_traces_of_fine_tuning(client, bare, job, look
     assert made == (await done(client.guard.history())).evidence.fine_tuned_by
 
 
-@pytest.mark.parametrize("look", JOBS, ids=lambda look: look.__name__)
+@pytest.mark.parametrize("look", [jobs_pages, jobs_retrieve], ids=lambda look: look.__name__)
 async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, connect, look):
     """From a job's body on, a key that is used with ``organization=`` is known before its first answer."""
     await look(client, bare, job)
@@ -341,15 +295,6 @@ async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, con
     assert organization.slug == store.organization_of(organization.id)
     newcomer = connect(api_key="sk-new", organization=organization.id)
     assert organization.slug == (await done(newcomer.guard.check())).organization
-
-
-@pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)
-async def test_jobs_and_models_come_as_the_sdk_gives_them(client, bare, job, look):
-    """Lists, pages and objects are those of the bare client."""
-    ours, theirs = await look(client, bare, job), await look(bare, bare, job)
-    if not isinstance(theirs, list):
-        ours, theirs = [type(ours), ours.model_dump()], [type(theirs), theirs.model_dump()]
-    assert theirs == ours
 
 
 async def test_a_job_that_is_created_is_a_trace(connect, bare, job, store, sim):
@@ -378,23 +323,13 @@ async def test_base_models_are_no_trace(connect, clock, sim):
 # What must do no harm.
 
 BODIES = (
-    None,
-    [],
-    "text",
-    7,
-    {},
-    {"data": None},
-    {"data": "x"},
-    {"data": [None, 1, "x", [], {}]},
-    {"object": "list", "data": {"id": "batch_1"}},
-    {"id": [], "status": {}, "model": 1, "completed_at": "soon", "created": {}, "organization_id": []},
-    {"data": [{"id": NOBODYS, "created": 10**30, "shutdown_date": "2026-02-30"}]},
-    {"data": [{"id": "b", "status": "completed", "model": NOBODYS, "completed_at": -1}]},
-    {"data": [{"id": "b", "status": "completed", "model": NOBODYS, "completed_at": 10**12}]},
-    {"id": "b", "status": "completed", "model": NOBODYS, "completed_at": True, "request_counts": "all"},
-    {"id": "b" * 10_000, "status": "completed", "model": NOBODYS, "completed_at": 1_785_542_400},
-    {"id": "b", "status": "completed", "model": f"ft:{'x' * 600}", "completed_at": 1_785_542_400},
-    {"object": "fine_tuning.job", "created_at": None, "organization_id": "org-" + "x" * 500},
+    "<html>",
+    '{"data": [' * 5_000,
+    "null",
+    '{"data": [null, 1, "x", [], {}]}',
+    '{"id": [], "status": {}, "model": 1, "completed_at": "soon", "created": {}, "organization_id": []}',
+    json.dumps({"data": [{"id": NOBODYS, "created": 10**30, "shutdown_date": "2026-02-30"}]}),
+    json.dumps({"id": "b", "status": "completed", "model": NOBODYS, "completed_at": 10**12}),
 )
 CALLS = {
     "/v1/batches": lambda client: client.batches.list(),
@@ -411,24 +346,14 @@ async def outcome(call, client):
         return type(error)
 
 
-@pytest.mark.parametrize("body", BODIES, ids=lambda body: json.dumps(body)[:40])
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body[:40])
 async def test_a_malformed_body_does_no_harm(client, bare, sim, caplog, body):
     """The SDK makes of it what it would without us; no inference comes of it, and no complaint."""
     for path, call in CALLS.items():
-        sim.fault(Fault(method="GET", path=path, status=200, body=json.dumps(body), times=2))
+        sim.fault(Fault(method="GET", path=path, status=200, body=body, times=2))
         assert await outcome(call, bare) == await outcome(call, client)
     assert ({}, {}) == await known(client)
     assert [] == [record for record in caplog.records if record.name == "finetune_guard"]
-
-
-@pytest.mark.parametrize("text", ["", "<html>", "{", "\x00", "NaN", '{"data": [' * 5_000])
-async def test_what_is_no_json_does_no_harm(client, bare, sim, caplog, text):
-    """A gateway's error page, or a body that breaks off, is the program's own matter."""
-    for path, call in CALLS.items():
-        sim.fault(Fault(method="GET", path=path, status=200, body=text, times=2))
-        assert await outcome(call, bare) == await outcome(call, client)
-    assert ({}, {}) == await known(client)
-    assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
@@ -440,17 +365,6 @@ async def test_elsewhere_nothing_is_learnt(connect, batch, bare, sim, store, fie
     await done(client.guard.flush())
     assert () == store.organizations()
     assert {} == store.aliases()
-
-
-async def test_a_store_that_fails_does_not_show(way, sim, closing, clock, batch, tmp_path):
-    """A history that can't be written keeps nobody from looking at a batch."""
-    (tmp_path / "file").write_text("no folder")
-    guard = GuardConfig(store=tmp_path / "file" / "history", hosts=[sim.host], clock=clock)
-    key = sim.organization().api_key
-    client = closing(way.guarded(base_url=sim.base_url, api_key=key, max_retries=0, guard=guard))
-    for _ in range(2):
-        assert batch == (await retrieve(client, batch)).id
-    assert "recent_inference" == (await done(client.guard.check())).reason.value
 
 
 async def test_an_old_batch_closes_no_window(client, batch, clock):
