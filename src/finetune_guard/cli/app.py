@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from finetune_guard.cli.calendar import calendar
 from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
 from finetune_guard.cli.demo import demo
@@ -20,6 +21,7 @@ from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug
 from finetune_guard.cli.parsing import Command, Group, Root
 from finetune_guard.cli.policies import check_file, policies
+from finetune_guard.cli.report import report
 from finetune_guard.cli.run import run
 from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
@@ -31,6 +33,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "See where you stand": {"status": status, "check": check, "models": models},
     "Keep the window open": {"keep-alive": keep_alive, "schedule": schedule, "sync": sync},
     "Save what can't be made again": {"export": export, "verify": verify},
+    "Tell others": {"calendar": calendar, "report": report},
     "Set up and try": {"config": config, "run": run, "simulator": simulator, "demo": demo},
 }
 _SETTINGS: dict[str, dict[str, object]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -16,7 +16,10 @@ from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.domain.verdict import Eligibility, Reason
 
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
@@ -77,6 +80,13 @@ class Connection:
         """
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
+
+    def history(self, eligibility: Eligibility) -> History:
+        """Return what is remembered; an empty history where none can be read."""
+        if eligibility.reason not in (Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED):
+            with suppress(StoreError):  # it was readable a moment ago, and what could be read is shown
+                return self.guard.history()
+        return History(evidence=Evidence(organization=UNNAMED))
 
     def dates(self) -> ShutdownDates:
         """Return what is known about the ends of models; nothing is asked of the API."""

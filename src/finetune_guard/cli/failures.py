@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import logging
 import os
 import traceback
@@ -25,6 +26,16 @@ _SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"
 
 class SetupError(Exception):
     """A key or a setting is missing or wrong; the message says what to set."""
+
+
+def need_extra(module: str, extra: str) -> None:
+    """Make sure that an optional package is installed.
+
+    Raises:
+        SetupError: It is not.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise SetupError(f"This needs the extra {extra}: pip install 'finetune-guard[{extra}]'")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
 from finetune_guard.cli.verdict import why
-from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Coverage
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.messages import moment, rule
@@ -56,7 +55,7 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
     eligibility = connection.guard.check(refresh=refresh)
     ends = _ends(connection, eligibility)
     line = moments(eligibility, connection.config.policy, ends)
-    told = _Status(eligibility, ends, line, _what_to_do(connection, eligibility))
+    told = _Status(eligibility, ends, line, what_to_do(connection, eligibility))
     if as_json:
         typer.echo(json.dumps(_as_json(connection, told)))
     else:
@@ -105,13 +104,7 @@ def _as_json(connection: Connection, told: _Status) -> dict[str, object]:
 
 
 def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, ...]:
-    if eligibility.reason in (Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED):
-        return ()
-    try:
-        models = connection.guard.history().known_models
-    except StoreError:  # it was readable a moment ago, and what could be read is shown
-        return ()
-    return ends_by_day(models, connection.dates())
+    return ends_by_day(connection.history(eligibility).known_models, connection.dates())
 
 
 def _last_inference(eligibility: Eligibility) -> str:
@@ -154,7 +147,8 @@ def _replacements(ends: Sequence[DayOfEnds], eligibility: Eligibility) -> list[t
     return [("" if index else "Replacement", text) for index, text in enumerate(told)]
 
 
-def _what_to_do(connection: Connection, eligibility: Eligibility) -> str:
+def what_to_do(connection: Connection, eligibility: Eligibility) -> str:
+    """Return the advice for this verdict, in sentences."""
     if connection.inactive_because is not None:
         advice = [connection.inactive_because]
     elif eligibility.reason in _COMMANDS:

@@ -13,6 +13,7 @@ from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.domain.history import Evidence, History, Inference, Span, united
 from finetune_guard.domain.organizations import project_id
 from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage import UsageRead, read_usage
@@ -63,6 +64,7 @@ class UsageSync(BaseModel):
         precision: How exactly the time of that is known; None where there was none.
         models: How many fine-tuned models were run in the part that was read now.
         projects: The projects that ran them.
+        requests: How often each model was called on each day of that part, and by which project.
         failure: Why not all was read, as status and code where the API said so; None when all was.
     """
 
@@ -77,6 +79,7 @@ class UsageSync(BaseModel):
     precision: Precision | None
     models: int
     projects: tuple[str, ...]
+    requests: tuple[ModelRequests, ...] = ()
     failure: str | None = None
 
 
@@ -144,6 +147,7 @@ class Synchronization:
             precision=read.precision,
             models=read.models,
             projects=tuple(sorted(read.projects)),
+            requests=read.requests,
             failure=_why(read.failure),
         )
 

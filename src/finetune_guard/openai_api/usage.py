@@ -18,6 +18,7 @@ import openai
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.domain.history import Evidence, Inference
 from finetune_guard.domain.policy import aware_utc
+from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage_pages import (
     DAYS,
@@ -43,8 +44,7 @@ class UsageRead:
         covered_until: Up to when the usage was read without a gap from the start on.
         latest: The latest inference, as exactly as it is known.
         precision: How long the bucket is that holds it; None when there was no inference.
-        models: How many fine-tuned models were run.
-        projects: The ids of the projects that ran them.
+        requests: How often each model was called on each day, and by which project.
         pages: How many pages of daily buckets were read.
         failure: Why not all was read; None when all was.
     """
@@ -54,8 +54,7 @@ class UsageRead:
     covered_until: datetime
     latest: Inference | None
     precision: Precision | None
-    models: int
-    projects: frozenset[str]
+    requests: tuple[ModelRequests, ...]
     pages: int
     failure: openai.APIError | UsageSyncError | None = None
 
@@ -63,6 +62,16 @@ class UsageRead:
     def complete(self) -> bool:
         """Whether the usage was read without a gap up to the API's present."""
         return self.failure is None
+
+    @property
+    def models(self) -> int:
+        """How many fine-tuned models were run."""
+        return len({each.model for each in self.requests})
+
+    @property
+    def projects(self) -> frozenset[str]:
+        """The ids of the projects that ran them."""
+        return frozenset(each.project for each in self.requests if each.project is not None)
 
 
 def read_usage(
@@ -119,8 +128,7 @@ def read_usage(
         covered_until=covered_until,
         latest=latest,
         precision=precision,
-        models=len({model for page in pages for model in page.history.models}),
-        projects=frozenset().union(*(page.projects for page in pages)),
+        requests=tuple(each for page in pages for each in page.requests),
         pages=len(pages),
         failure=failure,
     )

@@ -10,6 +10,7 @@ No I/O and no clock here. https://platform.openai.com/docs/api-reference/usage/c
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
 from finetune_guard.domain.history import Evidence, History, Inference, Source, Span, united
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 from finetune_guard.openai_api.listing import is_cursor
 
@@ -74,7 +76,7 @@ class UsagePage:
         history: The latest inference of each model, the requests of each day, and in ``usage_read`` the
             stretches of time of which the page shows every request.
         newest: The latest of those inferences; of several the model that sorts first.
-        projects: The ids of the projects that ran the models.
+        requests: How often each model was called on each day, and by which project.
         end: Where the last bucket ends, which may be after the answer.
         at: When the API answered.
         cursor: What the next page is asked for with; None after the last one.
@@ -82,10 +84,15 @@ class UsagePage:
 
     history: History
     newest: Inference | None
-    projects: frozenset[str]
+    requests: tuple[ModelRequests, ...]
     end: datetime
     at: datetime
     cursor: str | None
+
+    @property
+    def projects(self) -> frozenset[str]:
+        """The ids of the projects that ran the models."""
+        return frozenset(each.project for each in self.requests if each.project is not None)
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class UsageQuery:
         shown_until = min(self.end or at, at)
         latest: dict[str, tuple[datetime, datetime]] = {}
         daily: dict[date, dict[Source, int]] = {}
-        projects: set[str] = set()
+        requests: Counter[tuple[date, str, str | None]] = Counter()
         spans: list[Span] = []
         until = since
         for bucket in body["data"]:
@@ -156,7 +163,7 @@ class UsageQuery:
                     latest[model] = start, until
                     counts = daily.setdefault(start.date(), {Source.USAGE_API: 0})
                     counts[Source.USAGE_API] += count
-                    projects |= _sane_project(project)
+                    requests[start.date(), model, _sane_project(project)] += count
             if shows_all:
                 spans.append(Span(start=start, end=min(until, shown_until)))
         models = {
@@ -174,7 +181,11 @@ class UsageQuery:
             models=models,
             daily=daily,
         )
-        return UsagePage(history, newest, frozenset(projects), until, at, _cursor(body))
+        counted = tuple(
+            ModelRequests(day=day, model=model, project=project, requests=count)
+            for (day, model, project), count in requests.items()
+        )
+        return UsagePage(history, newest, counted, until, at, _cursor(body))
 
     def _inference(self, model: str, start: datetime, end: datetime) -> Inference:
         return Inference(
@@ -223,9 +234,9 @@ def _is_fine_tuned(model: str) -> bool | None:
     return None if not model.strip() or _LIKE_FINE_TUNED.search(model) else False
 
 
-def _sane_project(project: object) -> set[str]:
+def _sane_project(project: object) -> str | None:
     is_sane = isinstance(project, str) and project.isprintable() and 0 < len(project) <= _LONGEST_PROJECT_ID
-    return {str(project)} if is_sane else set()
+    return str(project) if is_sane else None
 
 
 def _cursor(body: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,145 @@
+"""``finetune-guard calendar``: the dates to come as an iCalendar file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import typer
+
+from finetune_guard.cli.connection import connect
+from finetune_guard.cli.ends import DayOfEnds, ends_by_day, replaced_by
+from finetune_guard.cli.failures import need_extra
+from finetune_guard.cli.options import Debug, Refresh
+from finetune_guard.domain.policy import AccessPolicy
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.messages import moment
+
+ALARM_DAYS = (30, 15, 7, 1)
+"""How many days before an event a calendar reminds of it."""
+
+_MOST_NAMED = 50
+_EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the calendar.
+
+    Attributes:
+        kind: What it is about. With the organization it makes the UID, which every file has for the event.
+        start: Its day, where only that is published, else its time.
+        summary: What happens.
+        description: What it means, and what to do.
+    """
+
+    kind: str
+    start: date | datetime
+    summary: str
+    description: str
+
+
+def calendar(*, refresh: Refresh = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+    """Print the dates to come as an iCalendar file: `finetune-guard calendar > ends.ics`.
+
+    It holds the end of the window, the day on which the creation of jobs ends, and each day on which models
+    end, with alarms 30, 15, 7 and 1 days before. A program that imports the file again updates what it has.
+    This command needs the extra `calendar`.
+
+    Exit codes: 0 printed; 2 no key, a wrong setting or no extra `calendar`; 1 failure.
+    """
+    need_extra("icalendar", "calendar")
+    connection = connect()
+    connection.must_be_active("No calendar is made for")
+    eligibility = connection.guard.check(refresh=refresh)
+    ends = ends_by_day(connection.history(eligibility).known_models, connection.dates())
+    events = tuple(coming_events(eligibility, connection.config.policy, ends))
+    sys.stdout.flush()
+    typer.echo(as_ical(events, eligibility), nl=False)
+    if not events:
+        typer.echo("Note: no date is to come, so the calendar is empty.", err=True)
+
+
+def coming_events(
+    eligibility: Eligibility, policy: AccessPolicy, ends: tuple[DayOfEnds, ...]
+) -> Iterator[Event]:
+    """Yield what is still to come: the window's end, the end of job creation, and the models' ends by day."""
+    now, closing = eligibility.checked_at, eligibility.creation_ends_on
+    closes, band = eligibility.window_closes_at, policy.closing.begins if policy.closing is not None else None
+    if closes is not None and closes > now and (band is None or closes < band[0]):
+        yield Event(
+            "window",
+            closes,
+            "OpenAI fine-tuning: the 60-day window closes"
+            if eligibility.phase.window == timedelta(days=60)
+            else "OpenAI fine-tuning: the window closes",
+            f"Unless an inference on a fine-tuned model is run before {moment(closes)}, the organization "
+            "can't create fine-tuning jobs any more. finetune-guard keep-alive renews the window; the next "
+            "calendar then moves this event.",
+        )
+    if closing is not None and band is not None and now < band[1]:
+        yield Event(
+            "closing",
+            closing,
+            "OpenAI fine-tuning: job creation ends for everybody",
+            f"From {closing} on nobody can create fine-tuning jobs. The hour and the time zone are not "
+            "published. Create the jobs that are still needed before. Models answer until their own end.",
+        )
+    for day in ends:
+        if day.day >= now.date():
+            yield _end(day)
+
+
+def _end(ends: DayOfEnds) -> Event:
+    number, by = len(ends.models), replaced_by(ends)
+    named = list(ends.models[:_MOST_NAMED])
+    if number > _MOST_NAMED:
+        named.append(f"and {number - _MOST_NAMED:,} more: finetune-guard models lists all")
+    replacement = f"Published replacement: {by}.\n" if by is not None else ""
+    return Event(
+        f"end-{ends.day}",
+        ends.day,
+        f"{number:,} fine-tuned model{'' if number == 1 else 's'} shut down",
+        "Calls of these models fail from this day on. Published days can be off by one. "
+        "finetune-guard export saves the jobs and files.\n" + replacement + "\n".join(named),
+    )
+
+
+def as_ical(events: tuple[Event, ...], eligibility: Eligibility) -> str:
+    """Return the events as an iCalendar file (RFC 5545)."""
+    from icalendar import Calendar  # noqa: PLC0415 -- an extra
+
+    made = Calendar()
+    made.add("prodid", "-//finetune-guard//calendar//EN")
+    made.add("version", "2.0")
+    made.add("method", "PUBLISH")
+    made.add("x-wr-calname", f"Fine-tuning at OpenAI: {eligibility.organization or 'this key'}")
+    for event in events:
+        made.add_component(_component(event, eligibility))
+    return bytes(made.to_ical()).decode()
+
+
+def _component(event: Event, eligibility: Eligibility) -> Any:
+    import icalendar  # noqa: PLC0415 -- an extra
+
+    now, entry = eligibility.checked_at, icalendar.Event()
+    entry.add("uid", f"{event.kind}-{eligibility.organization or 'unnamed'}@finetune-guard")
+    entry.add("dtstamp", now)
+    entry.add("last-modified", now)
+    entry.add("sequence", max(0, (now - _EPOCH) // timedelta(minutes=1)))
+    entry.add("dtstart", event.start)
+    if not isinstance(event.start, datetime):
+        entry.add("dtend", event.start + timedelta(days=1))
+    entry.add("summary", event.summary)
+    entry.add("description", event.description)
+    entry.add("transp", "TRANSPARENT")
+    for days in ALARM_DAYS:
+        alarm = icalendar.Alarm()
+        alarm.add("action", "DISPLAY")
+        alarm.add("description", f"In {days} day{'' if days == 1 else 's'}: {event.summary}")
+        alarm.add("trigger", -timedelta(days=days))
+        entry.add_component(alarm)
+    return entry

@@ -1,0 +1,147 @@
+"""What a report tells of an organization: its models with their requests, and who still calls what ends.
+
+No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from finetune_guard.domain.history import History
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.inventory import Inventory, ModelRecord
+
+DAYS = 30
+"""How many days of requests a report shows, the present one (UTC) included."""
+
+_MOST_SERIES = 6
+_ALL_MODELS = "all models"
+_OTHERS = "other models"
+
+
+class ReportedModel(BaseModel):
+    """One model of a report.
+
+    Attributes:
+        record: What is known of it.
+        requests: How often it was called in the days of the report; None where only single calls are known.
+        projects: The projects that called it in those days, the most frequent first.
+        in_use: Whether an inference of it is known in those days.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    record: ModelRecord
+    requests: int | None = None
+    projects: tuple[str, ...] = ()
+    in_use: bool = False
+
+
+class Report(BaseModel):
+    """What is known of an organization's fine-tuned models at one moment.
+
+    Attributes:
+        eligibility: Whether jobs can be created.
+        models: The models: what ends first stands first, what has no known end last.
+        complete: Whether the API answered all that was asked about the models; None if it was not asked.
+        last_job_at: When the latest job that is known was created, in UTC.
+        days: The days (UTC) that requests are told of.
+        requests: How many requests each day had, by model where the usage of the organization was read, and
+            else of all models together.
+        whole_organization: Whether the requests are the whole organization's; else only those that this
+            history counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    eligibility: Eligibility
+    models: tuple[ReportedModel, ...]
+    complete: bool | None
+    last_job_at: UtcDatetime | None
+    days: tuple[date, ...]
+    requests: Mapping[str, tuple[int, ...]]
+    whole_organization: bool
+
+    @property
+    def in_use(self) -> tuple[ReportedModel, ...]:
+        """The models of which an inference is known in the days of the report, and that can still answer."""
+        today = self.eligibility.checked_at.date()
+        used = (each for each in self.models if each.in_use)
+        return tuple(
+            each for each in used if each.record.shutdown is None or not each.record.shutdown.is_over(today)
+        )
+
+
+def report(
+    eligibility: Eligibility,
+    inventory: Inventory,
+    history: History,
+    usage: Iterable[ModelRequests] | None,
+    *,
+    asked: bool,
+) -> Report:
+    """Return the report.
+
+    Args:
+        eligibility: The decision.
+        inventory: The models.
+        history: What is remembered.
+        usage: The organization's usage of the report's days; None where it was not read.
+        asked: Whether the API was asked for the models.
+    """
+    today = eligibility.checked_at.date()
+    days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
+    counted = [each for each in usage if each.day in days] if usage is not None else None
+    return Report(
+        eligibility=eligibility,
+        models=tuple(_model(record, days[0], counted) for record in inventory.models),
+        complete=inventory.complete if asked else None,
+        last_job_at=history.evidence.job_created_at,
+        days=days,
+        requests=_by_model(counted, days) if counted is not None else _by_day(history, days),
+        whole_organization=counted is not None,
+    )
+
+
+def _model(record: ModelRecord, since: date, counted: list[ModelRequests] | None) -> ReportedModel:
+    last = record.last_inference
+    in_use = last is not None and last.latest_at.date() >= since
+    if counted is None:
+        return ReportedModel(record=record, in_use=in_use)
+    mine = [each for each in counted if each.model == record.id]
+    projects: Counter[str] = Counter()
+    for each in mine:
+        if each.project is not None:
+            projects[each.project] += each.requests
+    return ReportedModel(
+        record=record,
+        requests=sum(each.requests for each in mine),
+        projects=tuple(sorted(projects, key=lambda name: (-projects[name], name))),
+        in_use=in_use or bool(mine),
+    )
+
+
+def _by_model(counted: list[ModelRequests], days: tuple[date, ...]) -> dict[str, tuple[int, ...]]:
+    """Return the requests of the models that were called most, and of all others together."""
+    totals: Counter[str] = Counter()
+    for each in counted:
+        totals[each.model] += each.requests
+    shown = sorted(totals, key=lambda name: (-totals[name], name))
+    if len(shown) > _MOST_SERIES:
+        shown = shown[: _MOST_SERIES - 1]
+    counts: Counter[tuple[str, date]] = Counter()
+    for each in counted:
+        counts[each.model if each.model in shown else _OTHERS, each.day] += each.requests
+    names = [*shown, *([_OTHERS] if len(totals) > len(shown) else [])]
+    return {name: tuple(counts[name, day] for day in days) for name in names}
+
+
+def _by_day(history: History, days: tuple[date, ...]) -> dict[str, tuple[int, ...]]:
+    counts = tuple(history.inferences_on(day) for day in days)
+    return {_ALL_MODELS: counts} if any(counts) else {}

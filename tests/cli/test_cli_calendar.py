@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime, timedelta, timezone
+
+import icalendar
+
+
+def read(result):
+    """The calendar's events by their UID, as another program's parser reads them."""
+    assert 0 == result.exit_code, result.output
+    calendar = icalendar.Calendar.from_ical(result.stdout)
+    return {str(event["uid"]): event for event in calendar.walk("VEVENT")}
+
+
+def test_a_calendar_holds_what_is_to_come(run, ask, model, clock):
+    """The window's end, the end of job creation and the models' ends, each with alarms."""
+    ask(model)
+    clock.advance(timedelta(days=20))
+    events = read(run("calendar"))
+    assert {
+        "window-acme-cli@finetune-guard": datetime(2026, 10, 2, 9, tzinfo=timezone.utc),
+        "closing-acme-cli@finetune-guard": date(2027, 1, 6),
+        "end-2027-01-14-acme-cli@finetune-guard": date(2027, 1, 14),
+    } == {uid: event.decoded("dtstart") for uid, event in events.items()}
+    for event in events.values():
+        alarms = [alarm.decoded("trigger") for alarm in event.walk("VALARM")]
+        assert [-timedelta(days=days) for days in (30, 15, 7, 1)] == alarms
+    end = events["end-2027-01-14-acme-cli@finetune-guard"]
+    assert model in str(end["description"]).splitlines()
+    assert date(2027, 1, 15) == end.decoded("dtend")
+
+
+def test_a_second_import_moves_the_window(run, ask, model, clock):
+    """The same event has the same UID and a higher sequence number, so that a calendar replaces it."""
+    ask(model)
+    before = read(run("calendar"))["window-acme-cli@finetune-guard"]
+    clock.advance(timedelta(days=3))
+    ask(model)
+    after = read(run("calendar"))["window-acme-cli@finetune-guard"]
+    assert timedelta(days=3) == after.decoded("dtstart") - before.decoded("dtstart")
+    assert before["sequence"] < after["sequence"]
+
+
+def test_a_window_that_outlives_job_creation_is_no_event(run, ask, model, clock):
+    """Nobody can use it then."""
+    clock.advance(timedelta(days=120))
+    ask(model)
+    assert not any(uid.startswith("window-") for uid in read(run("calendar")))
+
+
+def test_when_nothing_is_to_come_the_calendar_is_empty(run, clock):
+    """It is still a calendar, and a note on stderr says why nothing is in it."""
+    clock.advance(timedelta(days=400))
+    result = run("calendar")
+    assert {} == read(result)
+    assert "no date is to come" in result.stderr
+
+
+def test_without_the_extra_it_is_named(run, monkeypatch):
+    """A command that needs a package which isn't installed says what to install."""
+    monkeypatch.setitem(sys.modules, "icalendar", None)
+    result = run("calendar")
+    assert 2 == result.exit_code
+    assert "pip install 'finetune-guard[calendar]'" in result.stderr

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+from html.parser import HTMLParser
+
+from finetune_guard.cli.connection import connect
+from finetune_guard.cli.report_page import as_html, as_markdown
+from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.openai_api.listing import Listing
+from finetune_guard.rules.inventory import joined
+from finetune_guard.rules.report import report
+from tests.support.constants import BASE
+
+HOSTILE = 'proj_<script>alert("1")</script>|[x](https://evil.example)'
+
+
+class Page(HTMLParser):
+    """The text of a page, its tags, and whatever it would load."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.tags, self.loads = "", [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loads += [value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_page_tells_verdict_dates_requests_and_models(
+    run, ask, admin, model, sim, organization, clock, tmp_path
+):
+    """With --refresh it has the usage by model and project, and names what is still called and ends."""
+    idle = sim.add_model(organization, base=BASE, suffix="idle")
+    for _ in range(3):
+        ask(model)
+    clock.advance(timedelta(days=2))
+    path = tmp_path / "report.html"
+    result = run("report", "--html", str(path), "--refresh")
+    assert (0, "") == (result.exit_code, result.stdout)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert [] == page.loads
+    assert "script" not in page.tags
+    for told in ("ELIGIBLE", "2027-01-06", "3 requests", model, idle, "1 of 2 known models", "gpt-6-luna"):
+        assert told in page.text
+    assert [path] == list(tmp_path.glob("*.*html*"))
+
+    told = json.loads(run("report", "--json", "--refresh").stdout)
+    by_id = {each["record"]["id"]: each for each in told["models"]}
+    assert (3, True) == (by_id[model]["requests"], by_id[model]["in_use"])
+    assert 1 == len(by_id[model]["projects"])
+    assert (0, False) == (by_id[idle]["requests"], by_id[idle]["in_use"])
+    assert {model: 3} == {name: sum(counts) for name, counts in told["requests"].items()}
+
+
+def test_without_refresh_nothing_is_asked(run, ask, model, sim):
+    """The report tells what the history knows, and how to get the rest."""
+    ask(model)
+    sim.clear_calls()
+    result = run("report")
+    assert 0 == result.exit_code
+    assert () == sim.calls
+    assert f"| {model} | 2027-01-14 |" in result.stdout.replace("\\", "")
+    assert "finetune-guard report --refresh" in result.stdout
+
+
+def test_names_from_outside_stay_text(run, ask, model):
+    """Neither a page nor Markdown takes a tag, a link or a cell from a name."""
+    ask(model)
+    connection = connect()
+    eligibility = connection.guard.check()
+    day, history = eligibility.checked_at.date(), connection.guard.history()
+    inventory = joined(Listing(), history, connection.dates(), eligibility.checked_at)
+    usage = [ModelRequests(day=day, model=model, project=HOSTILE, requests=7)]
+    found = report(eligibility, inventory, history, usage, asked=True)
+    page = Page(as_html(found, (), HOSTILE))
+    connection.client.close()
+    assert (2, False) == (page.text.count(HOSTILE), "script" in page.tags)
+    written = as_markdown(found, (), HOSTILE)
+    assert "<script" not in written.replace("\\<", "")
+    assert "](http" not in written.replace("\\]", "")
+
+
+def test_what_can_t_be_written_is_an_error_that_names_it(run, ask, model, tmp_path):
+    """The file that was there stays as it was."""
+    result = run("report", "--html", str(tmp_path / "missing" / "report.html"))
+    assert 2 == result.exit_code
+    assert "report.html can't be written" in result.stderr
+
+
+def test_without_the_extra_it_is_named(run, monkeypatch, tmp_path):
+    """Markdown needs no extra."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert 0 == run("report").exit_code
+    result = run("report", "--html", str(tmp_path / "report.html"))
+    assert 2 == result.exit_code
+    assert "pip install 'finetune-guard[report]'" in result.stderr

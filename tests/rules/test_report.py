@@ -1,0 +1,83 @@
+"""What a report tells of an organization's models and their requests."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.history import Activity, Evidence, History, Inference
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.openai_api.listing import Listing
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.inventory import joined
+from finetune_guard.rules.report import DAYS, Report, report
+from tests.openai_api.flow_scripts import NOW
+from tests.support.constants import BASE
+
+TODAY = NOW.date()
+MODELS = tuple(f"ft:{BASE}:acme::M{number}" for number in range(8))
+ENDED = "ft:gpt-4-0613:acme::Gone"
+UNDATED = "ft:gpt-9:acme::Undated"
+
+
+def used(model: str, days_ago: int, project: str | None = "proj_a", requests: int = 1) -> ModelRequests:
+    return ModelRequests(
+        day=TODAY - timedelta(days=days_ago), model=model, project=project, requests=requests
+    )
+
+
+def made(history: History, usage: list[ModelRequests] | None, *, asked: bool = False) -> Report:
+    listing = Listing(created=dict.fromkeys((*MODELS, ENDED, UNDATED)))
+    inventory = joined(listing, history, ShutdownDates(published_catalog()), NOW)
+    return report(decide(OPENAI_SELF_SERVE, history.evidence, NOW), inventory, history, usage, asked=asked)
+
+
+def remembered(*activities: tuple[str, int, int]) -> History:
+    history = History(evidence=Evidence(organization="acme-28gund"))
+    for model, days_ago, count in activities:
+        at = NOW - timedelta(days=days_ago)
+        inference = Inference(organization="acme-28gund", model=model, at=at)
+        history = history.recorded(Activity(inference=inference, counts={at.date(): count}))
+    return history
+
+
+def test_without_usage_it_tells_what_the_history_counted() -> None:
+    """Single models have no number of requests then; those called in these days are in use."""
+    found = made(remembered((MODELS[0], 0, 3), (MODELS[1], DAYS, 5), (ENDED, 1, 1), (UNDATED, 2, 2)), None)
+    assert (None, False) == (found.complete, found.whole_organization)
+    assert {"all models"} == set(found.requests)
+    assert (0, 2, 1, 3) == found.requests["all models"][-4:]
+    assert 6 == sum(found.requests["all models"])
+    assert {MODELS[0], UNDATED} == {each.record.id for each in found.in_use}
+    assert {None} == {each.requests for each in found.models}
+
+
+def test_without_anything_known_it_has_no_requests() -> None:
+    """An empty chart would look like a measurement."""
+    found = made(remembered(), None, asked=True)
+    assert ({}, True, None) == (found.requests, found.complete, found.last_job_at)
+
+
+def test_with_usage_it_tells_who_called_what() -> None:
+    """The requests of a model are added up, with the projects that made most of them first."""
+    usage = [
+        used(MODELS[0], 0, "proj_a", 2),
+        used(MODELS[0], 3, "proj_b", 5),
+        used(MODELS[0], 3, None, 1),
+        used(MODELS[1], DAYS, "proj_a", 9),
+    ]
+    found = made(remembered(), usage)
+    first, second = (next(each for each in found.models if each.record.id == name) for name in MODELS[:2])
+    assert (8, ("proj_b", "proj_a"), True) == (first.requests, first.projects, first.in_use)
+    assert (0, (), False) == (second.requests, second.projects, second.in_use)
+    assert [MODELS[0]] == list(found.requests)
+    assert (date.fromordinal(TODAY.toordinal() - DAYS + 1), TODAY) == (found.days[0], found.days[-1])
+
+
+def test_a_chart_of_many_models_joins_those_called_least() -> None:
+    """Six colours can be told apart; the sum of each day stays."""
+    found = made(remembered(), [used(model, 0, requests=10 - n) for n, model in enumerate(MODELS)])
+    assert [*MODELS[:5], "other models"] == list(found.requests)
+    assert sum(10 - n for n in range(8)) == sum(counts[-1] for counts in found.requests.values())
