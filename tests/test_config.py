@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -72,6 +73,7 @@ def test_environment_then_constructor(monkeypatch):
         ("ENABLED", "0", "enabled", False),
         ("ENABLED", "", "enabled", True),
         ("CLOCK", "finetune_guard.clock:system_clock", "clock", system_clock),
+        ("ON_EVENT", "builtins:print", "on_event", print),
         ("POLICY", OPENAI_SELF_SERVE.model_dump_json(), "policy", OPENAI_SELF_SERVE),
     ],
 )
@@ -123,6 +125,8 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
         ({"hosts": "[1]"}, "GuardConfig.hosts.0 is 1: input should be a valid string"),
         ({"store": 3}, 'GuardConfig.store is 3: "disk", "memory", a folder, a URL or a Store is required'),
         ({"clock": 3}, "GuardConfig.clock is 3: input should be callable"),
+        ({"on_event": asyncio.sleep}, "GuardConfig.on_event is "),
+        ({"on_event": 3}, "GuardConfig.on_event is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),
         ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: a KeepAlive, "),
         ({"keep_alive": True}, 'GuardConfig.keep_alive is True: a KeepAlive, "on", "off" or a renew_within'),

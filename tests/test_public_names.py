@@ -10,6 +10,13 @@ import pytest
 import finetune_guard
 
 NAMES = [
+    "Event",
+    "HistoryUnavailable",
+    "JobStopped",
+    "KeepAliveFailed",
+    "KeepAliveSent",
+    "ModelEnding",
+    "WindowClosing",
     "Span",
     "Refusal",
     "NotSent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from finetune_guard.clock import system_clock
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError, StoreError
+from finetune_guard.domain.events import Event
 from finetune_guard.domain.hosts import is_pattern, matches
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy, in_force
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
@@ -96,6 +98,12 @@ def _imported(value: object, read: ValidatorFunctionWrapHandler) -> object:
         raise
     except Exception as error:  # noqa: BLE001 -- a module can fail in any way
         raise ValueError(f"a function that can be imported is required: {error!r}") from None
+
+
+def _no_coroutine(function: Callable[..., object] | None) -> Callable[..., object] | None:
+    if inspect.iscoroutinefunction(function):
+        raise ValueError("a plain function is required: it is called in a thread that has no event loop")
+    return function
 
 
 def _listed(value: object) -> object:
@@ -180,6 +188,9 @@ class GuardConfig(BaseSettings):
         enabled: False leaves every call alone and records nothing. Wrong values of other settings then
             have no effect, whether they come from the environment or the constructor.
         clock: Returns the current time, aware; in the environment as ``module:function``.
+        on_event: Called with each ``Event``, one after the other, in a thread of its own: no call waits for
+            it, and what it raises is logged once. A thousand events may wait for it; later ones are lost.
+            At the end of the program it has two seconds. In the environment as ``module:function``.
 
     Raises:
         GuardConfigError: A value is not allowed; it names the field, the value and what is.
@@ -210,6 +221,13 @@ class GuardConfig(BaseSettings):
     clock: Annotated[
         ImportString[Callable[[], Any]], NoDecode, WrapValidator(_imported), Field(repr=False)
     ] = system_clock
+    on_event: Annotated[
+        ImportString[Callable[[Event], object]] | None,
+        NoDecode,
+        WrapValidator(_imported),
+        AfterValidator(_no_coroutine),
+        Field(repr=False),
+    ] = None
 
     _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
     _ignored: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -2,7 +2,8 @@
 
 Nothing else in the package registers hooks with ``os`` or ``atexit``. A module registers with a rank.
 Before a fork and at exit, the lowest rank goes first: threads that call the API stop before the
-recorder writes, and the recorder writes before the stores close. After a fork the order is reversed.
+recorder writes, and the recorder writes before the last events are told and the stores close.
+After a fork the order is reversed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +28,8 @@ class Rank(IntEnum):
 
     BACKGROUND = 1
     RECORDING = 2
-    STORES = 3
+    EVENTS = 3
+    STORES = 4
 
 
 def _nothing() -> None:
@@ -65,6 +68,16 @@ def no_fork() -> Iterator[None]:
     with _lock:
         _install()
         yield
+
+
+def finish_in_child(work: Callable[[], object]) -> None:
+    """Have a child of multiprocessing's run ``work`` at its end: one that was forked runs no atexit.
+
+    It must be asked for in that child. Several do no harm.
+    """
+    child, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if child is not None and util is not None and child.parent_process() is not None:
+        util.Finalize(None, work, exitpriority=0)
 
 
 def _install() -> None:

@@ -15,8 +15,9 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine.events import Events
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules import messages
+from finetune_guard.rules import endings, events, messages
 from finetune_guard.rules.eligibility import decide, explained
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ ASKABLE = (
 class Decider:
     """Decides about an organization by its history, the policy and the clock."""
 
-    def __init__(self, config: GuardConfig, recorder: Recorder) -> None:
+    def __init__(self, config: GuardConfig, recorder: Recorder, told: Events) -> None:
         self._config = config
         self._clock = config.clock
         self._recorder = recorder
+        self._told = told
         self._server_time = ServerTime()
         self.answered_at = self._server_time.answered_at
         self._complained: set[str] = set()
+        recorder.watch(self)
 
     def now(self) -> datetime:
         """Return the time by the configured clock and the API's answers; without that clock the machine's."""
@@ -70,6 +73,8 @@ class Decider:
         eligibility = decide(self._config.policy, evidence, now, self._config.refusal_ttl)
         if not readable and eligibility.reason in ASKABLE:
             return explained(self._config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
+        closing = endings.window(eligibility)
+        self._told.approach(closing, now, lambda within: events.window_closing(eligibility, within))
         return eligibility
 
     def explain(self, evidence: Evidence, reason: Reason) -> Eligibility:
@@ -110,10 +115,18 @@ class Decider:
     def _complain_unreadable(self, error: StoreError) -> None:
         location = self._recorder.store.location
         text = "finetune-guard can't read the history at %s; calls go on without it: %s"
-        self._complain("read", text, location, error)
+        if self._complain("read", text, location, error):
+            self.history_failed(error)
 
-    def _complain(self, subject: str, message: str, *details: object) -> None:
-        """Log a failure of our own parts, once for each kind."""
-        if subject not in self._complained:
-            self._complained.add(subject)
-            logger.warning(message, *details)
+    def history_failed(self, error: BaseException) -> None:
+        """Tell that the history can't be read or written."""
+        location = self._recorder.store.location
+        self._told.tell(lambda: events.history_unavailable(location, error, self.now()))
+
+    def _complain(self, subject: str, message: str, *details: object) -> bool:
+        """Log a failure of our own parts, once for each kind; return whether it is the first."""
+        if subject in self._complained:
+            return False
+        self._complained.add(subject)
+        logger.warning(message, *details)
+        return True

@@ -15,6 +15,7 @@ import openai
 
 from finetune_guard.domain.errors import (
     FineTunedModelShutDownError,
+    FineTuneGuardError,
     FineTuneGuardWarning,
     FineTuningRefusedError,
     GuardConfigError,
@@ -27,6 +28,7 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
+from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
@@ -39,7 +41,7 @@ from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules import messages
+from finetune_guard.rules import endings, events, messages
 from finetune_guard.rules.enforcement import Decision, Proceed, Stop
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import (
@@ -65,7 +67,8 @@ class Guard:
         self.policy = config.policy
         self.recorder = Recorder.of(config.open_store())
         self.ends = ModelEnds(config, self.recorder.store)
-        self.decider = Decider(config, self.recorder)
+        self.events = Events(config.on_event)
+        self.decider = Decider(config, self.recorder, self.events)
         self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
         self.identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()
@@ -94,7 +97,10 @@ class Guard:
         """Note an inference; return the warning that is due about its model, if any."""
         now = self.decider.now()
         self.recorder.record(subject, model, Source.OBSERVED, self.decider.answered_at(date, now))
-        return self.ends.in_use(model, now)
+        warning = self.ends.in_use(model, now)
+        if warning is not None:
+            self._model_ends(model, subject.organization, now)
+        return warning
 
     def observe(
         self,
@@ -226,6 +232,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 -- it can be anything
             complain(error)
         if isinstance(decided, Stop):
+            self._stopped(call, decided.error)
             raise decided.error from decided.cause
         try:
             yield UserCall(decided.warnings)
@@ -237,7 +244,18 @@ class Guard:
                 refused = None
             if refused is None:
                 raise
+            self._stopped(call, refused)
             raise refused from error
+
+    def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
+        self.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
+
+    def _model_ends(self, model: str, organization: str | None, now: datetime) -> None:
+        end = next(iter(endings.models((model,), self.ends.dates)), None)
+        if end is not None:
+            self.events.approach(
+                end, now, lambda within: events.model_ending(organization, (model,), end.ends, within, now)
+            )
 
     def keep_alive(
         self,
@@ -278,7 +296,7 @@ class Guard:
         return self._sender(keep_alive)
 
     def _sender(self, keep_alive: KeepAlive) -> KeepAliveSender:
-        return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends)
+        return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends, self.events)
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

@@ -14,12 +14,14 @@ from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.engine.decider import Decider
+from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import remember_traces
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.flow import Flow, Pause
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules import events
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
     KeepAliveOutcome,
@@ -58,12 +60,14 @@ class KeepAliveSender:
         recorder: Where the inference is recorded and leases are kept.
         decider: Tells the eligibility.
         ends: Tells when models end.
+        events: Where it is told what came of it.
     """
 
     keep_alive: KeepAlive
     recorder: Recorder
     decider: Decider
     ends: ModelEnds
+    events: Events
 
     def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
@@ -94,10 +98,11 @@ class KeepAliveSender:
                 return KeepAliveOutcome(sent=False, reason=reason)
             try:
                 return (yield from self._send(credentials, model, turn, listing))
-            except KeepAliveError:
+            except KeepAliveError as error:
                 # Who was held up for longer than its turn lasts finds that another has taken over.
                 reason = self._reason_by_now(credentials, force=force)
                 if reason is not NotSent.RENEWED_BY_ANOTHER:
+                    self._failed(credentials, error)
                     raise
                 return KeepAliveOutcome(sent=False, reason=reason)
 
@@ -158,7 +163,13 @@ class KeepAliveSender:
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.recorder.store)
+        organization = sent.reply.organization
+        self.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
         return KeepAliveOutcome(sent=True, model=sent.model, at=at)
+
+    def _failed(self, credentials: Credentials, error: KeepAliveError) -> None:
+        organization, now = self.decider.organization_of(credentials), self.decider.now()
+        self.events.tell(lambda: events.keep_alive_failed(organization, error, now))
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:
         history, now = self.decider.history(credentials), self.decider.now()

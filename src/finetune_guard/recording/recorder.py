@@ -20,7 +20,7 @@ from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.recording.writer import Writer
+from finetune_guard.recording.writer import Watcher, Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 
@@ -49,6 +49,10 @@ class Recorder:
             if recorder is None:
                 recorder = _recorders[store.place] = Recorder(store)
             return recorder
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have ``watcher``, as long as it is there, told when the store begins to refuse what is written."""
+        self._writer.watchers.add(watcher)
 
     def record(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
         """Note one inference. Costs no I/O and can't fail for a store's sake."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from finetune_guard import process
 from finetune_guard.domain.history import Evidence, History
@@ -33,6 +33,14 @@ _EXIT_TIMEOUT = 5.0
 _jitter = random.Random()  # noqa: S311 -- no secret
 
 
+class Watcher(Protocol):
+    """Who is told when a store begins to refuse what is written."""
+
+    def history_failed(self, error: BaseException) -> None:
+        """Learn that nothing can be written, and why. It must not fail or wait."""
+        ...
+
+
 class Writer:
     """The thread that writes, and what it shares; it outlives its recorder until all is written."""
 
@@ -42,6 +50,7 @@ class Writer:
         self._written_at: dict[tuple[Subject, Stream], float] = {}
         self._finishing = False
         self._ending = False
+        self.watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self.reset()
         _writers.add(self)
 
@@ -170,7 +179,7 @@ class Writer:
             except RuntimeError:
                 return  # what was noted stays, and the next note tries again
             self._thread = thread
-            _flush_with_child()
+            process.finish_in_child(partial(_at_exit, Writer.flush))
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -284,6 +293,8 @@ class Writer:
                     self._store.location,
                     problem,
                 )
+                for watcher in list(self.watchers):
+                    watcher.history_failed(problem)
         elif before:
             self._not_before = 0.0
             logger.info("finetune-guard writes the history at %s again.", self._store.location)
@@ -300,14 +311,6 @@ def _for_all(work: Callable[[Writer], object]) -> None:
 def _at_exit(work: Callable[[Writer, float], object]) -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
     _for_all(lambda writer: work(writer, max(0.0, deadline - time.monotonic())))
-
-
-def _flush_with_child() -> None:
-    """In a child of multiprocessing's have it flush at the end: one that was forked runs no atexit."""
-    child, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
-    if child is not None and util is not None and child.parent_process() is not None:
-        # Several do no harm, and one that was registered before a fork is not run in the child.
-        util.Finalize(None, _at_exit, (Writer.flush,), exitpriority=0)
 
 
 process.register(

@@ -1,0 +1,139 @@
+"""What happened, or soon will, as values: for `GuardConfig(on_event=...)` and for `finetune-guard alert`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.verdict import Reason, Verdict
+
+
+class Event(BaseModel):
+    """The root of all events. An event never holds a key, a prompt or a completion.
+
+    Attributes:
+        kind: Which event it is, for logs and webhooks.
+        at: When it happened, in UTC.
+        organization: The organization's slug, or its ``org-`` id; None where neither is known.
+        message: What happened and what to do, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+
+    at: UtcDatetime
+    organization: str | None = None
+    message: str
+
+
+class JobStopped(Event):
+    """A fine-tuning job, or the upload for one, was stopped by the guard or refused by the API's policy.
+
+    Attributes:
+        call: What was stopped.
+        model: The model to be tuned, where the call says so.
+        sent: Whether the call was sent and the API itself refused it.
+        error: The name of the error that was raised.
+        verdict: The verdict behind it; None where none was needed.
+        reason: Its reason.
+    """
+
+    kind: ClassVar[str] = "job_stopped"
+
+    call: Literal["job", "upload"]
+    model: str | None = None
+    sent: bool = False
+    error: str
+    verdict: Verdict | None = None
+    reason: Reason | None = None
+
+
+class KeepAliveSent(Event):
+    """A keep-alive was sent, and a model answered it.
+
+    Attributes:
+        model: The model that answered.
+    """
+
+    kind: ClassVar[str] = "keep_alive_sent"
+
+    model: str
+
+
+class KeepAliveFailed(Event):
+    """A keep-alive was due, and no model answered it.
+
+    Attributes:
+        attempts: Why each model that was tried did not answer.
+    """
+
+    kind: ClassVar[str] = "keep_alive_failed"
+
+    attempts: Mapping[str, str] = Field(default_factory=dict)
+
+
+class WindowClosing(Event):
+    """Jobs can be created for 30, 15, 7 days or 1 day more, if nothing changes.
+
+    Attributes:
+        jobs_until: Until when they can, in UTC.
+        remaining: The time until then.
+        within_days: Which of the thresholds was crossed.
+    """
+
+    kind: ClassVar[str] = "window_closing"
+
+    jobs_until: UtcDatetime
+    remaining: timedelta
+    within_days: int
+
+
+class ModelEnding(Event):
+    """Models end in 30, 15, 7 days or 1 day.
+
+    Attributes:
+        models: The models; one where a model in use is meant.
+        ends_on: The published day, give or take one.
+        days_left: The days until then.
+        within_days: Which of the thresholds was crossed.
+    """
+
+    kind: ClassVar[str] = "model_ending"
+
+    models: tuple[str, ...]
+    ends_on: date
+    days_left: int
+    within_days: int
+
+
+class HistoryUnavailable(Event):
+    """The history can't be read or written. Calls go through without it.
+
+    Attributes:
+        location: Where it is kept, without passwords.
+    """
+
+    kind: ClassVar[str] = "history_unavailable"
+
+    location: str
+
+
+class VerdictChanged(Event):
+    """The verdict is another than when it was last told. Only ``finetune-guard alert`` tells this.
+
+    Attributes:
+        verdict: What it is now.
+        reason: Why.
+        previous: What it was.
+    """
+
+    kind: ClassVar[str] = "verdict_changed"
+
+    verdict: Verdict
+    reason: Reason
+    previous: Verdict

@@ -1,0 +1,152 @@
+"""Telling events to the program's own callback, in a thread of its own, so that no call waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from finetune_guard import process
+from finetune_guard.domain.events import Event
+from finetune_guard.rules.endings import Ending, is_crossed
+
+logger = logging.getLogger("finetune_guard")
+
+MOST_WAITING = 1_000
+"""How many events wait for a callback that takes its time; later ones are lost, which is logged."""
+
+_MOST_REMEMBERED = 10_000
+_FORK_TIMEOUT = 1.0
+_EXIT_TIMEOUT = 2.0
+
+
+class Events:
+    """Where all events of one guard are told. No method fails, waits, or does any I/O."""
+
+    def __init__(self, callback: Callable[[Event], object] | None) -> None:
+        self._delivery = _Delivery(callback) if callback is not None else None
+        self._told: dict[tuple[str, str], int | None] = {}
+        self._has_complained = False
+
+    def tell(self, make: Callable[[], Event | None]) -> None:
+        """Tell the event that ``make`` returns, if anyone listens."""
+        if self._delivery is None:
+            return
+        try:
+            event = make()
+            if event is not None:
+                self._delivery.put(event)
+        except Exception:
+            if not self._has_complained:
+                self._has_complained = True
+                with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+                    logger.exception("finetune-guard can't tell an event; calls go on.")
+
+    def approach(self, ending: Ending | None, now: datetime, make: Callable[[int], Event | None]) -> None:
+        """Tell the event that ``make`` returns for a threshold, if that was crossed since the last time."""
+        if self._delivery is None or ending is None:
+            return
+        key, threshold = (ending.kind, ending.name), ending.threshold(now)
+        before = self._told.get(key)
+        if len(self._told) >= _MOST_REMEMBERED:
+            self._told.clear()
+        self._told[key] = threshold
+        if threshold is not None and is_crossed(before, threshold):
+            self.tell(lambda: make(threshold))
+
+
+class _Delivery:
+    """A queue of events, and a daemon thread that is there only while something waits in it."""
+
+    def __init__(self, callback: Callable[[Event], object]) -> None:
+        self._callback = callback
+        self._has_complained: set[str] = set()
+        self.reset()
+        _deliveries.add(self)
+
+    def reset(self) -> None:
+        """Begin anew. After ``fork`` what waits in the parent is the parent's to tell."""
+        # Re-entrant: a signal handler may come in the middle, and make a call that leads to an event.
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: deque[Event] = deque()
+        self._thread: threading.Thread | None = None
+        self._is_stuck = self._finishes_in_child = False
+
+    def put(self, event: Event) -> None:
+        """Have ``event`` told soon."""
+        with self._changed:
+            if len(self._waiting) >= MOST_WAITING:
+                self._complain("full", "The callback for events is too slow: events are lost from now on.")
+                return
+            self._waiting.append(event)
+            if self._thread is not None:
+                return
+            # Without the caller's context variables, which are those of one request of the program's.
+            run = contextvars.Context().run
+            name = "finetune-guard-events"
+            thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
+            self._thread = thread
+            if not self._finishes_in_child:
+                self._finishes_in_child = True
+                process.finish_in_child(rest_all)
+        try:
+            thread.start()
+        except RuntimeError:  # none can be started now; the next event tries again
+            self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread, self._is_stuck = None, False
+                    self._changed.notify_all()
+                    return
+                event = self._waiting.popleft()
+            try:
+                self._callback(event)
+            except BaseException as error:  # noqa: BLE001 -- it is the program's own, and can fail in any way
+                text = "".join(traceback.format_exception(error))
+                self._complain("failed", "The callback for events failed; calls go on.\n%s", text)
+
+    def rest(self, timeout: float) -> None:
+        """Wait until all is told, at most ``timeout`` seconds; not again for a callback that is stuck."""
+        with self._changed:
+            if self._thread is None or self._thread is threading.current_thread() or self._is_stuck:
+                return
+            self._is_stuck = not self._changed.wait_for(lambda: self._thread is None, timeout)
+
+    def _complain(self, subject: str, message: str, *details: object) -> None:
+        if subject not in self._has_complained:
+            self._has_complained.add(subject)
+            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+                logger.error(message, *details)
+
+
+_deliveries: weakref.WeakSet[_Delivery] = weakref.WeakSet()
+
+
+def rest_all(timeout: float = _EXIT_TIMEOUT) -> None:
+    """Wait until every callback has been told what waits, at most ``timeout`` seconds for all."""
+    deadline = time.monotonic() + timeout
+    for delivery in list(_deliveries):
+        delivery.rest(max(0.0, deadline - time.monotonic()))
+
+
+def _reset_all() -> None:
+    for delivery in list(_deliveries):
+        delivery.reset()
+
+
+process.register(
+    process.Rank.EVENTS,
+    process.Hooks(
+        before_fork=lambda: rest_all(_FORK_TIMEOUT), after_fork_in_child=_reset_all, at_exit=rest_all
+    ),
+)

@@ -1,0 +1,100 @@
+"""The events that calls, decisions and models lead to, and what each of them says.
+
+No I/O and no clock here: ``now`` is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from finetune_guard.domain.errors import FineTuneGuardError, KeepAliveError, NotEligibleError
+from finetune_guard.domain.events import (
+    HistoryUnavailable,
+    JobStopped,
+    KeepAliveFailed,
+    KeepAliveSent,
+    ModelEnding,
+    WindowClosing,
+)
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+from finetune_guard.rules.messages import moment
+
+_MOST_NAMED = 3
+
+
+def job_stopped(call: GuardedCall, error: FineTuneGuardError, now: datetime) -> JobStopped:
+    """Return the event of a call that ended with ``error``."""
+    decided = error.eligibility
+    return JobStopped(
+        at=now,
+        organization=decided.organization if decided is not None else None,
+        message=str(error),
+        call="job" if isinstance(call, JobCreation) else "upload",
+        model=call.model if isinstance(call, JobCreation) else None,
+        sent=isinstance(error, NotEligibleError) and error.sent,
+        error=type(error).__name__,
+        verdict=decided.verdict if decided is not None else None,
+        reason=decided.reason if decided is not None else None,
+    )
+
+
+def keep_alive_sent(organization: str | None, model: str, at: datetime) -> KeepAliveSent:
+    """Return the event of a keep-alive that ``model`` answered."""
+    message = f"A keep-alive was sent, and {model} answered it."
+    return KeepAliveSent(at=at, organization=organization, message=message, model=model)
+
+
+def keep_alive_failed(organization: str | None, error: KeepAliveError, now: datetime) -> KeepAliveFailed:
+    """Return the event of a keep-alive that no model answered."""
+    message = str(error)
+    return KeepAliveFailed(at=now, organization=organization, message=message, attempts=error.attempts)
+
+
+def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing | None:
+    """Return the event of a time to create jobs that ends soon; None where no end is known."""
+    until, now = eligibility.jobs_until, eligibility.checked_at
+    if until is None:
+        return None
+    then = (
+        "The window closes then. To renew it, run: finetune-guard keep-alive"
+        if until == eligibility.window_closes_at
+        else f"From {eligibility.creation_ends_on} on nobody can create fine-tuning jobs any more. Create "
+        "those that are still needed before."
+    )
+    return WindowClosing(
+        at=now,
+        organization=eligibility.organization,
+        message=f"Fine-tuning jobs can be created until {moment(until)} if nothing changes. {then}",
+        jobs_until=until,
+        remaining=until - now,
+        within_days=within_days,
+    )
+
+
+def model_ending(
+    organization: str | None, models: Sequence[str], ends_on: date, within_days: int, now: datetime
+) -> ModelEnding:
+    """Return the event of models that end on one day."""
+    days_left = (ends_on - now.date()).days
+    named = ", ".join(models[:_MOST_NAMED])
+    more = f" and {len(models) - _MOST_NAMED:,} more" if len(models) > _MOST_NAMED else ""
+    when = {0: "today", 1: "tomorrow"}.get(days_left, f"in {days_left} days")
+    return ModelEnding(
+        at=now,
+        organization=organization,
+        message=f"{named}{more} {'ends' if len(models) == 1 else 'end'} on {ends_on}, {when} (give or take "
+        "one day). Calls go on until then. Plan the move to another model. To see what replaces it, run: "
+        "finetune-guard models",
+        models=tuple(models),
+        ends_on=ends_on,
+        days_left=days_left,
+        within_days=within_days,
+    )
+
+
+def history_unavailable(location: str, error: BaseException, now: datetime) -> HistoryUnavailable:
+    """Return the event of a history that can't be read or written."""
+    message = f"The history at {location} can't be used; calls go on without it: {error}"
+    return HistoryUnavailable(at=now, message=message, location=location)

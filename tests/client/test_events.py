@@ -1,0 +1,234 @@
+"""Events for a program's own alerting, told by ``GuardConfig(on_event=...)``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard import (
+    FineTuneGuardError,
+    HistoryUnavailable,
+    JobStopped,
+    KeepAliveError,
+    KeepAliveFailed,
+    KeepAliveSent,
+    ModelEnding,
+    StoreError,
+    WindowClosing,
+)
+from finetune_guard.engine.events import MOST_WAITING, rest_all
+from finetune_guard.simulator import Fault
+from finetune_guard.testing import simulator_environment
+from tests.client.both_ways import done
+from tests.client.test_broken_parts import failing
+from tests.support.constants import BASE, TRAINING_DATA
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")]
+
+DAY = timedelta(days=1)
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def told():
+    """The events that were told so far, each time it is called."""
+    events = []
+
+    def all_told():
+        rest_all(10)
+        return [*events]
+
+    all_told.callback = events.append
+    return all_told
+
+
+@pytest.fixture
+def heard(connect, told):
+    """A client whose events are told."""
+    return connect(config={"on_event": told.callback})
+
+
+async def create(client):
+    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
+
+
+async def upload(client):
+    return await done(client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+
+
+@pytest.mark.parametrize(("call", "name", "model"), [(create, "job", BASE), (upload, "upload", None)])
+async def test_a_stopped_call_is_told(heard, told, call, name, model):
+    """Whoever watches learns what was stopped, why, and what its caller was told."""
+    with pytest.raises(FineTuneGuardError) as raised:
+        await call(heard)
+    (event,) = told()
+    assert (JobStopped, "job_stopped", name, model) == (type(event), event.kind, event.call, event.model)
+    assert (type(raised.value).__name__, str(raised.value)) == (event.error, event.message)
+    assert (False, raised.value.eligibility.reason) == (event.sent, event.reason)
+    assert event.at == raised.value.eligibility.checked_at
+
+
+async def test_the_apis_own_refusal_is_told_as_sent(connect, told):
+    """A job that the API refused is told as well, and told apart."""
+    client = connect(config={"on_event": told.callback, "on_unknown": "allow"})
+    with pytest.raises(FineTuneGuardError):
+        await create(client)
+    assert [("FineTuningRefusedError", True)] == [(event.error, event.sent) for event in told()]
+
+
+async def test_a_window_that_closes_is_told_once_for_each_threshold(heard, told, infer, clock):
+    """Checking every day tells of 30, 15, 7 days and 1 day; an inference begins anew."""
+    for _ in range(2):
+        await infer(heard)
+        for _ in range(61):
+            await done(heard.guard.check())
+            clock.advance(DAY)
+        clock.advance(-2 * DAY)
+    events = told()
+    assert [30, 15, 7, 1] * 2 == [event.within_days for event in events if isinstance(event, WindowClosing)]
+    assert 30 * DAY == events[0].remaining
+    assert "finetune-guard keep-alive" in events[0].message
+
+
+async def test_the_end_of_creation_closes_the_window_of_all(heard, told, infer, clock):
+    """Before the closing date an open window is not what ends first, and no keep-alive is advised."""
+    clock.advance(datetime(2026, 12, 8, tzinfo=timezone.utc) - clock())
+    await infer(heard)
+    await done(heard.guard.check())
+    (event,) = (event for event in told() if isinstance(event, WindowClosing))
+    assert "From 2027-01-06 on nobody can create fine-tuning jobs" in event.message
+    assert "keep-alive" not in event.message
+
+
+async def test_a_model_in_use_that_ends_is_told_once_for_each_threshold(heard, told, infer, clock, model):
+    """A model that is called every day tells of its end at most four times in one process."""
+    clock.advance(datetime(2026, 12, 1, tzinfo=timezone.utc) - clock())
+    for _ in range(44):
+        await infer(heard)
+        clock.advance(DAY)
+    events = [event for event in told() if isinstance(event, ModelEnding)]
+    assert [30, 15, 7, 1] == [event.within_days for event in events]
+    assert {((model,), "2027-01-14")} == {(event.models, str(event.ends_on)) for event in events}
+
+
+async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
+    """One that was answered, and one that was not, with the reason of each model."""
+    await infer(heard)
+    clock.advance(50 * DAY)
+    sim.fault(Fault(path=CHAT, status=404, times=None))
+    with pytest.raises(KeepAliveError):
+        await done(heard.guard.keep_alive())
+    sim.clear_faults()
+    await done(heard.guard.keep_alive())
+    failed, sent = (event for event in told() if not isinstance(event, WindowClosing))
+    assert (KeepAliveFailed, {model}) == (type(failed), set(failed.attempts))
+    assert (KeepAliveSent, model, clock()) == (type(sent), sent.model, sent.at)
+
+
+async def test_a_history_that_cannot_be_used_is_told(connect, told, infer):
+    """Once when it can't be written and once when it can't be read; and calls go on."""
+    client = connect(config={"on_event": told.callback, "store": failing(StoreError("the disk is full"))})
+    for _ in range(3):
+        assert (await infer(client)).choices
+        with suppress(StoreError):
+            await done(client.guard.flush())
+        await done(client.guard.check())
+    events = told()
+    assert [HistoryUnavailable] * 2 == [type(event) for event in events]
+    assert all("the disk is full" in event.message for event in events)
+
+
+async def test_a_callback_that_fails_harms_no_call(connect, infer, clock, caplog):
+    """What it raises, SystemExit included, is logged once; later events are told all the same."""
+    seen = []
+
+    def fail(event):
+        seen.append(event)
+        raise (SystemExit if len(seen) == 1 else ValueError)("no")
+
+    client = connect(config={"on_event": fail})
+    await infer(client)
+    for days in (31, 15):
+        clock.advance(days * DAY)
+        await done(client.guard.check())
+    rest_all(10)
+    assert [30, 15] == [event.within_days for event in seen]
+    assert 1 == sum("callback for events failed" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_callback_that_blocks_harms_no_call(connect, caplog):
+    """Calls go on at once, and what waits for it is bounded."""
+    free, seen = threading.Event(), []
+
+    def block(event):
+        free.wait()
+        seen.append(event)
+
+    client = connect(config={"on_event": block, "on_unknown": "raise"})
+    try:
+        for _ in range(MOST_WAITING + 10):
+            with pytest.raises(FineTuneGuardError):
+                await create(client)
+    finally:
+        free.set()
+    rest_all(10)
+    assert MOST_WAITING + 1 == len(seen)
+    assert 1 == sum("events are lost" in record.getMessage() for record in caplog.records)
+    assert logging.ERROR == caplog.records[-1].levelno
+
+
+PROGRAM = """
+import os, sys
+from finetune_guard import FineTuneGuardError, GuardConfig, OpenAI
+
+def heard(event):
+    os.write(1, f"{os.getpid() == parent} {event.kind}\\n".encode())
+    if len(sys.argv) > 1:
+        import time
+        time.sleep(1000)
+
+def stopped():
+    try:
+        client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x")
+    except FineTuneGuardError:
+        pass
+
+parent = os.getpid()
+client = OpenAI(guard=GuardConfig(on_event=heard), max_retries=0)
+stopped()
+if hasattr(os, "fork"):
+    child = os.fork()
+    if child == 0:
+        stopped()
+        os._exit(0)
+    os.waitpid(child, 0)
+stopped()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blocks", [False, True], ids=["quick", "blocking"])
+def test_events_survive_a_fork_and_the_end_of_the_program(sim, blocks):
+    """A program that ends right after an event has told it; a callback that blocks does not keep it."""
+    arguments = ["blocks"] if blocks else []
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={
+            **os.environ,
+            **simulator_environment(sim, "memory"),
+            "OPENAI_API_KEY": sim.organization().api_key,
+        },
+    )
+    expected = 1 if blocks else 2
+    assert expected == run.stdout.count("True job_stopped"), run.stdout + run.stderr

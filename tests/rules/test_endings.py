@@ -1,0 +1,94 @@
+"""What ends when, the thresholds before it, and what is said then."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.errors import ShortLivedModelError
+from finetune_guard.domain.history import Evidence
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.domain.shutdowns import ShutdownDates
+from finetune_guard.openai_api.requests import JobCreation
+from finetune_guard.rules import endings, events
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.endings import Ending
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("ends", "days_left", "threshold"),
+    [
+        (NOW + 30 * DAY + timedelta(seconds=1), 31, None),
+        (NOW + 30 * DAY, 30, 30),
+        (NOW + 15 * DAY, 15, 15),
+        (NOW + 6.5 * DAY, 7, 7),
+        (NOW + timedelta(seconds=1), 1, 1),
+        (NOW, 0, None),
+        (NOW - DAY, -1, None),
+        (date(2026, 12, 23), 31, None),
+        (date(2026, 12, 22), 30, 30),
+        (date(2026, 11, 24), 2, 7),
+        (date(2026, 11, 23), 1, 1),
+        (date(2026, 11, 22), 0, 1),
+        (date(2026, 11, 21), -1, None),
+    ],
+)
+def test_thresholds(ends, days_left, threshold):
+    """A time is over to the second; a published day counts until it has passed."""
+    ending = Ending("model", "m", ends)
+    assert (days_left, threshold) == (ending.days_left(NOW), ending.threshold(NOW))
+
+
+@pytest.mark.parametrize(
+    ("before", "threshold", "crossed"),
+    [
+        (None, None, False),
+        (None, 30, True),
+        (30, 30, False),
+        (30, 15, True),
+        (7, 15, False),
+        (7, None, False),
+    ],
+)
+def test_a_threshold_is_crossed_once(before, threshold, crossed):
+    """An end that comes nearer is news; one that stays or moves away is not."""
+    assert crossed == endings.is_crossed(before, threshold)
+
+
+def test_models_are_sorted_by_their_end():
+    """The first to end comes first; a model whose end nobody knows is left out."""
+    dates = ShutdownDates(published_catalog())
+    found = endings.models(
+        ["ft:gpt-4o-mini-2024-07-18:a::1", "ft:o4-mini-2025-04-16:a::1", "ft:x:a::1"], dates
+    )
+    assert [date(2026, 10, 23), date(2027, 1, 14)] == [ending.ends for ending in found]
+
+
+def test_nothing_closes_where_no_end_is_known():
+    """Without a known end of the time to create jobs there is no ending, and no event."""
+    unknown = decide(OPENAI_SELF_SERVE, Evidence(organization="acme"), NOW, DAY)
+    assert (None, None) == (endings.window(unknown), events.window_closing(unknown, 30))
+
+
+def test_many_models_are_named_by_three():
+    """The words stay short, and the event names all."""
+    event = events.model_ending("acme", list("abcde"), date(2026, 11, 23), 1, NOW)
+    assert event.message.startswith("a, b, c and 2 more end on 2026-11-23, tomorrow")
+    assert tuple("abcde") == event.models
+
+
+def test_a_job_stopped_for_its_model_has_no_verdict_of_its_own():
+    """An error without a decision behind it makes an event without one."""
+    error = ShortLivedModelError("too short", model="m", shutdown=None)
+    event = events.job_stopped(JobCreation("m"), error, NOW)
+    assert ("ShortLivedModelError", None, None, None) == (
+        event.error,
+        event.organization,
+        event.verdict,
+        event.reason,
+    )
