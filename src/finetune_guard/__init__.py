@@ -57,11 +57,20 @@ if TYPE_CHECKING:
         ModelEnding,
         WindowClosing,
     )
-    from finetune_guard.domain.history import Coverage, Evidence, History, Inference, Refusal, Source, Span
+    from finetune_guard.domain.history import (
+        Coverage,
+        Evidence,
+        History,
+        Inference,
+        ModelLimits,
+        Refusal,
+        Source,
+        Span,
+    )
     from finetune_guard.domain.idle_policy import IdlePolicy
     from finetune_guard.domain.model_ids import FineTunedModel, ModelForm
     from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
-    from finetune_guard.domain.shutdowns import DateSource, Shutdown
+    from finetune_guard.domain.shutdowns import DateSource, Shutdown, StatedEnd
     from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
     from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
     from finetune_guard.openai_api.usage_pages import Precision
@@ -118,6 +127,7 @@ __all__ = [
     "ModelEnding",
     "ModelForm",
     "ModelLifetimeError",
+    "ModelLimits",
     "ModelRecord",
     "ModelSunsetWarning",
     "NeverFineTunedError",
@@ -140,6 +150,7 @@ __all__ = [
     "Shutdown",
     "Source",
     "Span",
+    "StatedEnd",
     "Store",
     "StoreError",
     "SyncProgress",
@@ -195,11 +206,20 @@ _HOMES = {
         "ModelEnding",
         "WindowClosing",
     ),
-    "domain.history": ("Coverage", "Evidence", "History", "Inference", "Refusal", "Source", "Span"),
+    "domain.history": (
+        "Coverage",
+        "Evidence",
+        "History",
+        "Inference",
+        "ModelLimits",
+        "Refusal",
+        "Source",
+        "Span",
+    ),
     "domain.idle_policy": ("IdlePolicy",),
     "domain.model_ids": ("FineTunedModel", "ModelForm"),
     "domain.policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),
-    "domain.shutdowns": ("DateSource", "Shutdown"),
+    "domain.shutdowns": ("DateSource", "Shutdown", "StatedEnd"),
     "domain.verdict": ("Eligibility", "Reason", "Verdict"),
     "engine.usage_sync": ("SyncProgress", "UsageSync"),
     "openai_api.usage_pages": ("Precision",),

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -156,6 +156,31 @@ def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
     return tuple(hosts)
 
 
+def _dated(days: object) -> object:
+    """The ends of models: days or None, by the model's id."""
+    if not isinstance(days, Mapping):
+        raise ValueError('a mapping of model ids to dates is required, such as {"gpt-4.1": date(2027, 6, 1)}')  # noqa: TRY004 -- for pydantic
+    return {_model(model): _day(model, day) for model, day in days.items()}
+
+
+def _model(name: object) -> str:
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ValueError(f"{shown(name)} is no model: an id such as gpt-4o-mini-2024-07-18 is required")
+    return name
+
+
+def _day(model: object, day: object) -> date | None:
+    if day is None or (isinstance(day, date) and not isinstance(day, datetime)):
+        return day
+    try:
+        return date.fromisoformat(day if isinstance(day, str) and len(day) == len("2027-06-01") else "")
+    except ValueError:
+        raise ValueError(
+            f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for "
+            "no end is required"
+        ) from None
+
+
 class GuardConfig(BaseSettings):
     """How a guard works. Each field can also be set by ``FINETUNE_GUARD_<FIELD>``.
 
@@ -184,6 +209,11 @@ class GuardConfig(BaseSettings):
         warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
             environment ``off`` or a duration such as ``90d``.
         min_model_lifetime: Stop a job whose model would live less than this; None for never.
+        warn_models: Of which models in use that end within 30 days is warned: ``"fine-tuned"``, or
+            ``"all"``, base models too.
+        model_dates: When models end for you, by the id of a model, of a base model (which holds for its
+            fine-tunes too), or the alias of one; None for one that has no end, as with dedicated capacity.
+            They count before what the API and the tables say. In the environment as JSON.
         check_uploads: Whether uploads for fine-tuning are stopped as well when a job would be.
         enabled: False leaves every call alone and records nothing. Wrong values of other settings then
             have no effect, whether they come from the environment or the constructor.
@@ -216,6 +246,10 @@ class GuardConfig(BaseSettings):
     admin_api_key: Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)] = None
     warn_below_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = timedelta(days=90)
     min_model_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = None
+    warn_models: Literal["fine-tuned", "all"] = "fine-tuned"
+    model_dates: Annotated[
+        Mapping[str, date | None], NoDecode, BeforeValidator(_dated), BeforeValidator(_json)
+    ] = {}
     check_uploads: bool = True
     enabled: bool = True
     clock: Annotated[
@@ -325,6 +359,9 @@ class GuardConfig(BaseSettings):
             days = min(windows) / timedelta(days=1)
             raise ValueError(f"renew_within must be shorter than the policy's window of {days:g} days")
         return keep_alive
+
+    def __hash__(self) -> int:
+        return hash(tuple(value for name, value in self if name != "model_dates"))  # a mapping has no hash
 
     def open_store(self) -> Store:
         """Return the store that ``store`` names, the same one at every call."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -7,7 +8,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard import Eligibility, Reason, Verdict
+from finetune_guard.simulator import Fault
 from tests.cli.cli_facts import EXAMPLE
+from tests.support.constants import BASE
 
 
 def test_an_open_window_is_exit_0_and_one_line(run, ask, model):
@@ -93,9 +96,47 @@ def test_refresh_asks_whose_the_key_is(run, sim, model):
     result = run("check", "--refresh")
     assert 4 == result.exit_code
     assert "no inference of organization acme-cli" in result.stdout
-    assert ["/v1/models"] == [call.path for call in sim.calls]
+    assert ["/v1/models", "/v1/fine_tuning/model_limits"] == [call.path for call in sim.calls]
     assert "no inference of organization acme-cli" in run("check").stdout
-    assert 1 == len(sim.calls)
+    assert 2 == len(sim.calls)
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, model, command):
+    """They are shown as they come, without keys, and an error in their place is no failure of the command."""
+    ask(model)
+    path = "/v1/fine_tuning/model_limits"
+    sim.fault(Fault(path=path, method="GET", status=200, body={"limits": [], "key": "sk-proj-1234567890"}))
+    sim.fault(Fault(path=path, method="GET", status=403, code="training_not_available"))
+    shown, refused = run(command, "--refresh"), run(command, "--refresh", "--json")
+    assert '{"limits": [], "key": "***"}' in shown.stdout
+    limits = json.loads(refused.stdout)["model_limits"]
+    assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
+    assert limits["answer"].startswith("403 training_not_available")
+    assert "model_limits" not in json.loads(run("check", "--json").stdout)
+
+
+def test_an_old_table_says_so(run, clock, ask, model):
+    """More than 45 days after it was last compared, every command that shows dates tells how old it is."""
+    clock.set(datetime(2027, 1, 6, 12, tzinfo=timezone.utc))
+    ask(model)
+    assert "days old" not in run("check").stderr + run("status").stdout + run("models").stderr
+    clock.set(datetime(2027, 1, 7, 12, tzinfo=timezone.utc))
+    told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
+    for result in (run("check"), run("status"), run("models")):
+        assert told in " ".join(result.output.split())
+
+
+def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
+    """The day of the nearest source stands first, and what another says beside it."""
+    ask(model)
+    day = {"id": BASE, "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-03-01"}
+    sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
+    told = "as of 2026-08-03; finetune-guard's table of 2026-11-22 says 2027-01-14"
+    assert told in run("models", "--refresh").stdout
+    assert f"fine-tunes of {BASE} end: 2027-03-01" in run("status").stdout
+    assert told in run("status").stdout
+    assert told in run("check", "--base", BASE).stdout
 
 
 def test_refresh_says_when_the_api_does_not_answer(run, environment):

@@ -17,11 +17,11 @@ UNKNOWN = "gpt-of-another-time"
     ("base", "least", "code", "told"),
     [
         (BASE, None, 0, f"{BASE}: a fine-tune made now ends on 2027-01-14, ±1 day, in 164 days ("),
-        (BASE, "163d", 0, "as of"),
+        (BASE, "163d", 0, "table of 2026-11-22"),
         (BASE, "164d", 5, "; that is less than the 164 days asked for."),
         (BASE, "P1Y", 5, "; that is less than the "),
         ("{model}", "24w", 5, "{model}: a fine-tune made now ends on 2027-01-14"),
-        (GONE, None, 5, f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table, as of "),
+        (GONE, None, 5, f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table of "),
         (UNKNOWN, None, 0, f"{UNKNOWN}: how long a fine-tune made now would live is unknown."),
         (UNKNOWN, "1d", 4, "is unknown"),
         ("gpt-6-luna", "1d", 5, "gpt-6-luna: can't be fine-tuned, as far as is published."),

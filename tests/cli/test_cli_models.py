@@ -149,6 +149,7 @@ def test_csv_has_stable_columns(run, ask, model):
         "replacement": "gpt-6-luna",
         "replacement_can_be_fine_tuned": "false",
         "visible": "true",
+        "other_dates": "",
     } == row
     assert list(COLUMNS) == list(row)
 

@@ -222,7 +222,7 @@ async def test_dates_are_remembered_for_other_processes(connect_later, tmp_path)
     await done(second.guard.record(f"ft:{BASE}:acme::AbC123xY"))
     told = await done(second.guard.prospect(BASE))
     assert (TOLD_BY_THE_API, DateSource.MODEL) == (told.base_shutdown.day, told.base_shutdown.source)
-    with pytest.raises(ShortLivedModelError, match=r"2026-12-10 \(according to the API on 2026-11-22\)"):
+    with pytest.raises(ShortLivedModelError, match=r"2026-12-10 \(according to the API on 2026-11-22; "):
         await done(second.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
     lasting = await done(second.guard.prospect(LONG))
     assert date(2030, 1, 1) == lasting.fine_tunes_shutdown.day
@@ -305,6 +305,24 @@ async def test_it_points_at_the_line_of_a_task_or_thread(way, client, model, sun
         await (asyncio.create_task(call()) if way.is_async else asyncio.to_thread(call_in_thread))
     (warning,) = caught_by(ModelSunsetWarning, caught)
     assert __file__ == warning.filename
+
+
+@pytest.mark.parametrize("call", ["chat", "stream", "raw", "embedding"])
+async def test_base_models_are_warned_about_on_request(connect, sunset, call):
+    """With ``warn_models="all"`` any model that is called and ends soon is told of once, fine-tune or not."""
+    client = connect(config={"warn_models": "all", "model_dates": {"text-embedding-3-small": "2027-01-10"}})
+    model = "text-embedding-3-small" if call == "embedding" else "gpt-4o-mini"
+
+    async def run(_):
+        if call == "embedding":
+            return await done(client.embeddings.create(model=model, input="a"))
+        chat = client.chat.completions
+        create = chat.with_raw_response.create if call == "raw" else chat.create
+        return await done(create(model=model, messages=MESSAGES, stream=call == "stream"))
+
+    with pytest.warns(ModelSunsetWarning, match=f"{model} will be shut down in") as caught:
+        await run(await run(None))
+    assert 1 == len(caught_by(ModelSunsetWarning, caught))
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])

@@ -17,6 +17,7 @@ from finetune_guard.domain.history import (
     Evidence,
     History,
     Inference,
+    ModelLimits,
     Refusal,
     Source,
     Span,
@@ -43,6 +44,9 @@ inferences = st.builds(Inference, organization=st.just("acme"), model=names, at=
 refusals = st.builds(
     Refusal, at=moments, code=st.sampled_from(["a", "b"]), message=st.sampled_from(["", "x"])
 )
+limits = st.builds(
+    ModelLimits, at=moments, status=st.sampled_from([None, 200]), answer=st.sampled_from(["{}", "x"])
+)
 activities = st.builds(Activity, inference=inferences, counts=st.dictionaries(days, counts, max_size=3))
 spans = st.tuples(moments, moments).filter(lambda ends: ends[0] < ends[1])
 spans = spans.map(lambda ends: Span(start=ends[0], end=ends[1]))
@@ -53,6 +57,7 @@ evidences = st.builds(
     fine_tuned_by=st.none() | moments,
     no_trace_at=st.none() | moments,
     refusal=st.none() | refusals,
+    model_limits=st.none() | limits,
     usage_read=st.lists(spans, max_size=3).map(united),
     listed=st.dictionaries(st.sampled_from(["ft:a", "ft:b", "ft:c"]), days),
 )

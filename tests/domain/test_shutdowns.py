@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.litellm_table import Row, rows_of
 from finetune_guard.domain.shutdowns import (
     Announced,
     DateSource,
@@ -31,6 +33,11 @@ def known(**days: date | None) -> ShutdownDates:
     """What is known when the API said so much about models, by the names above."""
     announced = {globals()[name]: Announced(day=day, seen_at=SEEN) for name, day in days.items()}
     return ShutdownDates(published_catalog(), announced)
+
+
+def agreed(shutdown: Shutdown | None) -> Shutdown | None:
+    """An end without what other sources say of it."""
+    return shutdown and shutdown.model_copy(update={"others": ()})
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,10 @@ def known(**days: date | None) -> ShutdownDates:
 def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, source):
     """A model's own field wins, then its base's, then the table; a null states nothing."""
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
-    assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == known(**said).of(model_id)
+    shutdown = known(**said).of(model_id)
+    assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
+    differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in said
+    assert differs == bool(shutdown.others)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +103,78 @@ def test_a_new_fine_tune_ends_with_those_of_its_base():
     """What is made from a fine-tune ends with its base, whatever the API says of that fine-tune itself."""
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
-    assert expected == dates.of_fine_tunes_of(BASE)
-    assert expected == dates.of_fine_tunes_of(TUNE)
+    assert expected == agreed(dates.of_fine_tunes_of(BASE)) == agreed(dates.of_fine_tunes_of(TUNE))
+
+
+DAY = timedelta(days=1)
+LITELLM = {
+    BASE: Row(PUBLISHED - 20 * DAY, "gpt-5"),
+    f"ft:{BASE}": Row(PUBLISHED - 10 * DAY, None),
+    f"ft:{OLD}": Row(date(2026, 9, 28), None),
+    NEW: Row(LATE, "gpt-10"),
+    "gpt-4.1-2025-04-14": Row(PUBLISHED + DAY, None),
+}
+ALIAS = "gpt-4o-mini"
+
+
+@pytest.mark.parametrize(
+    ("said", "model_id", "day", "source", "others"),
+    [
+        ({}, BASE, PUBLISHED - 20 * DAY, DateSource.LITELLM, [PUBLISHED]),
+        ({}, ALIAS, PUBLISHED - 20 * DAY, DateSource.LITELLM, [PUBLISHED]),
+        ({}, TUNE, PUBLISHED - 10 * DAY, DateSource.LITELLM, [PUBLISHED]),
+        ({}, "gpt-4.1-2025-04-14", PUBLISHED + DAY, DateSource.LITELLM, []),
+        ({}, "gpt-4o-2024-08-06", PUBLISHED, DateSource.TABLE, []),
+        ({}, OLD_TUNE, date(2026, 9, 28), DateSource.LITELLM, [date(2026, 10, 23)]),
+        ({}, NEW, LATE, DateSource.LITELLM, []),
+        ({}, NEW_TUNE, LATE, DateSource.LITELLM, []),
+        ({"BASE": LATE}, BASE, LATE, DateSource.MODEL, [PUBLISHED - 20 * DAY, PUBLISHED]),
+        ({"BASE": LATE}, TUNE, LATE, DateSource.BASE, [PUBLISHED - 10 * DAY, PUBLISHED]),
+        # The API repeats what litellm's table has for the base, which has another for the fine-tunes.
+        ({"BASE": PUBLISHED - 19 * DAY}, TUNE, PUBLISHED - 10 * DAY, DateSource.LITELLM, [PUBLISHED]),
+    ],
+)
+def test_a_disagreement_is_kept(said, model_id, day, source, others):
+    """The API comes before litellm's table, and that before ours; what differs by more than a day is told."""
+    shutdown = replace(known(**said), litellm=LITELLM).of(model_id)
+    assert shutdown is not None
+    assert (model_id, day, source) == (shutdown.model, shutdown.day, shutdown.source)
+    assert others == [other.day for other in shutdown.others]
+
+
+def test_nothing_is_gone_by_one_table_alone():
+    """Where the tables disagree, a model is known to be gone only when it is by both; the API decides."""
+    dates = replace(known(), litellm=LITELLM)
+    assert not dates.is_over(BASE, PUBLISHED - 18 * DAY)
+    assert not dates.is_over(BASE, PUBLISHED + DAY)
+    assert dates.is_over(BASE, PUBLISHED + 2 * DAY)
+    assert dates.with_announced(known(BASE=EARLY).announced).is_over(BASE, EARLY + 2 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("configured", "days"),
+    [
+        ({BASE: LATE}, [LATE, LATE, LATE]),
+        ({ALIAS: LATE}, [LATE, LATE, LATE]),
+        ({BASE: None}, [None, None, None]),
+        ({TUNE: LATE}, [EARLY, LATE, EARLY]),
+        ({TUNE: None, BASE: LATE}, [LATE, None, LATE]),
+    ],
+)
+def test_the_users_own_date_counts_before_all(configured, days):
+    """It holds for the model, for a base's fine-tunes and for its alias; None says that there is no end."""
+    dates = replace(known(BASE=EARLY, TUNE=EARLY), configured=configured)
+    found = [dates.of(BASE), dates.of(TUNE), dates.of_fine_tunes_of(TUNE)]
+    assert days == [end and end.day for end in found]
+    assert [] == [end for end in found if end and end.source is DateSource.CONFIG and end.others]
+    assert days[0] == (end.day if (end := dates.of(ALIAS)) else None)
+
+
+def test_litellms_replacement_helps_out():
+    """It is named where our table has none; whether that can be fine-tuned it doesn't tell."""
+    dates = replace(known(), litellm=LITELLM)
+    assert ("gpt-10", None) == dates.successor_of(NEW_TUNE)
+    assert "gpt-6-luna" == dates.replacement_of(BASE)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +252,25 @@ def test_of_two_words_at_once_the_more_careful_one_counts():
     )
     assert early == merged_announcements(none, merged_announcements(late, early))
     assert last == merged_announcements(none, last)
+
+
+def test_litellms_table_is_read_by_what_is_sound_in_it():
+    """OpenAI's dated models count; other providers' and malformed rows are passed over."""
+    good = {"litellm_provider": "openai", "deprecation_date": "2027-01-14", "successor_model": "gpt-6-luna"}
+    table = {
+        BASE: good,
+        f"ft:{BASE}": {**good, "successor_model": 5},
+        "babbage-002": {**good, "litellm_provider": "text-completion-openai", "successor_model": None},
+        "azure/gpt-4o": {**good, "litellm_provider": "azure"},
+        "sample_spec": {**good, "deprecation_date": "date when the model becomes deprecated"},
+        "a": {**good, "deprecation_date": "2027-02-30"},
+        "b": {**good, "deprecation_date": None},
+        "c\n": good,
+        "": good,
+        5: good,
+        "d": "text",
+    }
+    expected = {BASE: Row(PUBLISHED, "gpt-6-luna")}
+    expected |= dict.fromkeys((f"ft:{BASE}", "babbage-002"), Row(PUBLISHED, None))
+    assert expected == rows_of(table)
+    assert {} == rows_of([]) == rows_of(None)

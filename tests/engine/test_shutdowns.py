@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from datetime import date, datetime, timedelta, timezone
 
@@ -178,7 +179,7 @@ def test_the_apis_date_beats_the_table():
     """A date that the API has told counts, sooner or later than the table's, and is said to be the API's."""
     known = ends()
     known.learn({BASE: said("2026-11-01")})
-    with pytest.raises(BaseModelShutDownError, match=r"2026-11-01 \(according to the API on 2026-11-22\)"):
+    with pytest.raises(BaseModelShutDownError, match=r"2026-11-01 \(according to the API on 2026-11-22; "):
         before_job(known, BASE, NOW)
     known.learn({BASE: said("2028-01-01", NOW + DAY)})
     assert before_job(known, BASE, NOW) is None
@@ -188,10 +189,64 @@ def test_a_date_of_the_base_counts_for_its_fine_tunes():
     """What the API says of a base is said to be of the base."""
     known = ends()
     known.learn({BASE: said("2026-12-01")})
-    assert "(according to the API for the base model, on 2026-11-22)" in str(before_job(known, BASE, NOW))
-    assert "2026-12-01 (according to the API for the base model, on 2026-11-22)" in str(
-        known.in_use(MODEL, NOW)
+    told = (
+        "2026-12-01 (according to the API for the base model, on 2026-11-22; finetune-guard's table of "
+        "2026-11-22 says 2027-01-14)"
     )
+    assert told in str(before_job(known, BASE, NOW))
+    assert told in str(known.in_use(MODEL, NOW))
+
+
+@pytest.fixture
+def litellm(tmp_path, monkeypatch):
+    """Installs a litellm with this table beside everything else; its code can't be imported."""
+
+    def install(**models):
+        (tmp_path / "litellm").mkdir(exist_ok=True)
+        (tmp_path / "litellm" / "__init__.py").write_text("raise AssertionError('it was imported')")
+        table = tmp_path / "litellm" / "model_prices_and_context_window_backup.json"
+        rows = {
+            name.replace("_", ":"): {"litellm_provider": "openai", "deprecation_date": day}
+            for name, day in models.items()
+        }
+        table.write_text(json.dumps(rows))
+        about = tmp_path / "litellm-1.0.dist-info"
+        about.mkdir(exist_ok=True)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: litellm\nVersion: 1.0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        return table
+
+    return install
+
+
+def test_an_installed_litellms_table_counts_before_ours(litellm):
+    """It is read without importing litellm, the disagreement is told, and one table alone stops no job."""
+    litellm(**{BASE: "2026-11-01", f"ft_{BASE}": "2026-12-12"})
+    known = ends(min_model_lifetime=30 * DAY)
+    told = (
+        "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says "
+        "2027-01-14)"
+    )
+    assert told in str(before_job(known, BASE, NOW))
+    assert told in str(known.in_use(MODEL, NOW))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": 1}'])
+def test_a_damaged_table_of_litellm_is_passed_over(litellm, text):
+    """Whatever stands there, ours is used."""
+    litellm().write_text(text)
+    known = ends()
+    assert DateSource.TABLE is known.read(NOW).of(BASE).source
+
+
+def test_the_users_own_date_stops_and_warns():
+    """What the configuration says of a base counts for jobs and for models in use; None says no end."""
+    known = ends(model_dates={BASE: None})
+    assert before_job(known, BASE, SHUTDOWN + 9 * DAY) is None
+    assert known.in_use(MODEL, SHUTDOWN - DAY) is None
+    known = ends(model_dates={BASE: date(2026, 11, 1)})
+    with pytest.raises(BaseModelShutDownError, match=r"2026-11-01 \(according to GuardConfig\(model_dates"):
+        before_job(known, BASE, NOW)
 
 
 def test_a_null_date_leaves_the_table():

@@ -21,7 +21,8 @@ from finetune_guard.openai_api.listing import (
     traces_in_jobs,
     traces_in_models,
 )
-from tests.openai_api.flow_scripts import NOW, error, reply, run
+from finetune_guard.openai_api.model_limits import read_model_limits
+from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 from tests.support.constants import BASE
 
 OLD, NEW, CHECKPOINT, LEGACY = (
@@ -348,3 +349,20 @@ def test_an_endless_list():
     )
 
     assert (False, MOST_PAGES) == (found, len(calls))
+
+
+def test_model_limits_are_kept_as_they_come():
+    """Their form is not published: the answer is kept bounded and without keys, and so is an error."""
+    body = {"data": [{"key": "sk-proj-1234567890", "a": "\n" + "x" * 20_000}]}
+    (limits, answered), [call], _ = run(read_model_limits(NOW), reply(body))
+    assert ("get", "/fine_tuning/model_limits") == (call.method, call.path)
+    assert (200, NOW, 2_000) == (limits.status, limits.at, len(limits.answer))
+    assert limits.answer.startswith('{"data": [{"key": "***", "a": "')
+    assert answered is not None
+    (limits, _), _, _ = run(read_model_limits(NOW), reply(None))
+    assert "not JSON" == limits.answer
+    (limits, answered), _, _ = run(read_model_limits(NOW), error(403, "training_not_available"))
+    assert (403, None) == (limits.status, answered)
+    assert "403 training_not_available: Incorrect API key: ***." == limits.answer
+    (limits, _), _, _ = run(read_model_limits(NOW), connection_error("ConnectError"))
+    assert (None, "no connection") == (limits.status, limits.answer)

@@ -13,6 +13,7 @@ from finetune_guard.openai_api.requests import (
     RecordKind,
     RecordsCall,
     TrainingUpload,
+    base_model_called,
     called_name,
     classify,
     to_decide,
@@ -96,6 +97,29 @@ def test_what_the_guard_has_to_do_with(options, call):
 def test_everything_else_is_left_alone(options):
     """Other endpoints, methods and purposes are none of the guard's business."""
     assert classify(options) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "model"),
+    [
+        (Options("/chat/completions", {"model": BASE}), BASE),
+        (
+            Options("/embeddings", {"model": "text-embedding-3-small"}, method="POST"),
+            "text-embedding-3-small",
+        ),
+        (Options("/chat/completions", {"model": MODEL}), None),
+        (Options("/fine_tuning/jobs", {"model": BASE}), None),
+        (Options("/files", {"purpose": "fine-tune", "model": BASE}), None),
+        (Options("/models", {"model": BASE}, method="get"), None),
+        (Options("/responses", {"model": 7}), None),
+        (Options("/responses", {"model": ""}), None),
+        (Options("/responses", {"model": "x" * 1000}), None),
+        (Options("/responses", b"raw"), None),
+    ],
+)
+def test_which_base_model_is_called(options, model):
+    """Whatever the endpoint; a job and an upload call none, and neither does a look at records."""
+    assert model == base_model_called(options)
 
 
 @pytest.mark.parametrize(

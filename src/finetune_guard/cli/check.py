@@ -14,11 +14,12 @@ from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import span
-from finetune_guard.cli.verdict import in_words
+from finetune_guard.cli.verdict import in_words, limits_in_words
 from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import moment, old_table
 
 _WORST_FIRST = (
     ExitCode.INELIGIBLE,
@@ -65,32 +66,45 @@ def check(
         raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
+    limits = connection.model_limits(refresh=refresh)
     codes = {OF_VERDICT[eligibility.verdict]}
     until = eligibility.jobs_until
     if needed is not None and until is not None and until - eligibility.checked_at < needed:
         codes.add(ExitCode.CLOSES_SOON)
     if base is None:
-        _tell(connection, eligibility, as_json=as_json)
+        _tell(connection, eligibility, limits, as_json=as_json)
     else:
-        codes.add(_look_at(connection, eligibility, base, least, as_json=as_json))
+        codes.add(_look_at(connection, eligibility, limits, base, least, as_json=as_json))
     if ExitCode.CLOSES_SOON in codes and needed is not None:
         said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
         typer.echo(said, err=as_json)
-    if connection.forgets is not None:
-        typer.echo(f"Note: {connection.forgets}", err=True)
+    old = old_table(connection.dates(), eligibility.checked_at.date())
+    for note in filter(None, (old, connection.forgets)):
+        typer.echo(f"Note: {note}", err=True)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _tell(connection: Connection, eligibility: Eligibility, *, as_json: bool) -> None:
+def _tell(
+    connection: Connection, eligibility: Eligibility, limits: ModelLimits | None, *, as_json: bool
+) -> None:
     if as_json:
-        typer.echo(eligibility.model_dump_json())
+        shown = {"model_limits": limits.model_dump(mode="json")} if limits is not None else {}
+        typer.echo(json.dumps({**eligibility.model_dump(mode="json"), **shown}))
         return
     inactive = connection.inactive_because
     typer.echo(f"{in_words(eligibility)}{f' {inactive}' if inactive else ''}")
+    if limits is not None:
+        typer.echo(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
 
 
 def _look_at(
-    connection: Connection, eligibility: Eligibility, base: str, least: timedelta | None, *, as_json: bool
+    connection: Connection,
+    eligibility: Eligibility,
+    limits: ModelLimits | None,
+    base: str,
+    least: timedelta | None,
+    *,
+    as_json: bool,
 ) -> ExitCode:
     from finetune_guard.cli.prospects import Outlook  # noqa: PLC0415 -- of no use without --base
 
@@ -101,10 +115,11 @@ def _look_at(
         must_be_known=least is not None,
     )
     if as_json:
-        both = {"eligibility": eligibility.model_dump(mode="json"), "prospect": outlook.as_json()}
-        typer.echo(json.dumps(both))
+        all_of_it = {"eligibility": eligibility.model_dump(mode="json"), "prospect": outlook.as_json()}
+        shown = {"model_limits": limits.model_dump(mode="json")} if limits is not None else {}
+        typer.echo(json.dumps({**all_of_it, **shown}))
     else:
-        _tell(connection, eligibility, as_json=False)
+        _tell(connection, eligibility, limits, as_json=False)
         typer.echo(outlook.in_words())
     return outlook.exit_code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -176,6 +177,8 @@ def _in_words(value: object) -> str:
     if value is None:
         return "off"
     plain = _plain(value)
+    if isinstance(plain, dict):
+        plain = [f"{model} {day or 'no end'}" for model, day in plain.items()]
     if isinstance(plain, list):
         return ", ".join(plain) or "none"
     return str(plain)
@@ -194,6 +197,8 @@ def _plain(value: object) -> object:
         plain = TypeAdapter(timedelta).dump_python(value, mode="json")
     elif isinstance(value, (list, tuple)):
         plain = [each.name if isinstance(each, IdlePolicy) else str(each) for each in value]
+    elif isinstance(value, Mapping):
+        plain = {str(name): _plain(each) for name, each in value.items()}
     elif callable(value):
         plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
     elif isinstance(value, str):

@@ -16,10 +16,11 @@ from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.history import Evidence, History, ModelLimits
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine.litellm_table import installed_table
 
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
@@ -88,9 +89,15 @@ class Connection:
                 return self.guard.history()
         return History(evidence=Evidence(organization=UNNAMED))
 
+    def model_limits(self, *, refresh: bool) -> ModelLimits | None:
+        """Ask what the API shows as the organization's limits; None without ``refresh``, or elsewhere."""
+        return self.guard.model_limits() if refresh and self.guard.active else None
+
     def dates(self) -> ShutdownDates:
         """Return what is known about the ends of models; nothing is asked of the API."""
-        dates = ShutdownDates(published_catalog())
+        dates = ShutdownDates(
+            published_catalog(), litellm=installed_table(), configured=self.config.model_dates
+        )
         try:
             return dates.with_announced(self.config.open_store().announced())
         except StoreError:  # the commands that need the store say so

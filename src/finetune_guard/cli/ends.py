@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates
+from finetune_guard.domain.model_ids import base_of
+from finetune_guard.domain.shutdowns import Shutdown, ShutdownDates
+from finetune_guard.rules.messages import disagreement, source_of
 
 SOON_DAYS = 90
 """How long before an end it is said what is to be done about it."""
@@ -55,13 +57,19 @@ def replaced_by(ends: DayOfEnds) -> str | None:
 
 
 def source_in_words(shutdown: Shutdown) -> str:
-    """Return where a day comes from, and as of when."""
-    where = {
-        DateSource.MODEL: "the API",
-        DateSource.BASE: "the API's word on the base model",
-        DateSource.TABLE: "finetune-guard's table",
-    }[shutdown.source]
-    return f"{where}, as of {shutdown.as_of}"
+    """Return where a day comes from, as of when, and what other sources say if they disagree."""
+    return source_of(shutdown) + disagreement(shutdown)
+
+
+def disagreements(models: Iterable[str], dates: ShutdownDates) -> list[str]:
+    """Return a sentence for each base model about whose fine-tunes, among ``models``, sources disagree."""
+    found: dict[str, None] = {}
+    for model in sorted(models):
+        shutdown = dates.of(model)
+        if shutdown is not None and shutdown.others:
+            said = f"{shutdown.day} by {source_in_words(shutdown)}"
+            found[f"Sources disagree on when fine-tunes of {base_of(model)} end: {said}."] = None
+    return list(found)
 
 
 def _listed(models: Iterable[str]) -> str:

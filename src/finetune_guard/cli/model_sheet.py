@@ -22,6 +22,7 @@ COLUMNS = (
     "replacement",
     "replacement_can_be_fine_tuned",
     "visible",
+    "other_dates",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -29,6 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def sheet(inventory: Inventory) -> str:
     """Return the models as CSV; times are ISO 8601 in UTC, and what is not known is empty.
 
+    What other sources say, where they disagree on the end, stands in the last column as SOURCE:DAY.
     Text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     written = io.StringIO()
@@ -54,6 +56,7 @@ def _values(record: ModelRecord) -> tuple[object, ...]:
         record.replacement,
         record.replacement_can_be_fine_tuned,
         record.visible,
+        " ".join(f"{other.source.value}:{other.day}" for other in shutdown.others) if shutdown else None,
     )
 
 

@@ -10,6 +10,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.rules.messages import old_table
 
 
 def models(
@@ -49,8 +50,9 @@ def models(
         from finetune_guard.cli.model_list import draw  # noqa: PLC0415 -- no other output needs rich
 
         draw(inventory)
-    if refresh and connection.forgets is not None:
-        typer.echo(f"Note: {connection.forgets}", err=True)
+    old = old_table(connection.dates(), inventory.as_of.date())
+    for note in filter(None, (old, connection.forgets if refresh else None)):
+        typer.echo(f"Note: {note}", err=True)
     if not inventory.complete:
         why = f" ({inventory.failure})" if inventory.failure is not None else ""
         typer.echo(

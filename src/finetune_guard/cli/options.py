@@ -27,7 +27,8 @@ Refresh = Annotated[
     typer.Option(
         "--refresh",
         help="Ask the API first whose the key is and what it has fine-tuned "
-        "(GET /models, GET /fine_tuning/jobs). With an admin key (OPENAI_ADMIN_KEY) the organization's "
-        "usage is read, too, where the verdict would not be eligible.",
+        "(GET /models, GET /fine_tuning/jobs), and show what it says of limits "
+        "(GET /fine_tuning/model_limits), which decides nothing. With an admin key (OPENAI_ADMIN_KEY) the "
+        "organization's usage is read, too, where the verdict would not be eligible.",
     ),
 ]

@@ -10,13 +10,13 @@ import typer
 from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, ends_by_day, replaced_by
+from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, disagreements, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
 from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
-from finetune_guard.cli.verdict import why
-from finetune_guard.domain.history import Coverage
+from finetune_guard.cli.verdict import limits_in_words, why
+from finetune_guard.domain.history import Coverage, ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.messages import moment, rule
+from finetune_guard.rules.messages import moment, old_table, rule
 
 _MOST_DATES = 3
 _COMMANDS = {
@@ -37,12 +37,16 @@ class _Status:
         ends: When the models that the history knows end.
         line: The dates of the policy, of the window and of models, in order.
         advice: What to do, in words.
+        notes: What is to be known about the dates.
+        limits: What the API shows as the organization's limits; None where it wasn't asked.
     """
 
     eligibility: Eligibility
     ends: tuple[DayOfEnds, ...]
     line: tuple[Moment, ...]
     advice: str
+    notes: tuple[str, ...]
+    limits: ModelLimits | None
 
 
 def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
@@ -53,9 +57,13 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    ends = _ends(connection, eligibility)
+    limits = connection.model_limits(refresh=refresh)
+    models, dates = connection.history(eligibility).known_models, connection.dates()
+    ends = ends_by_day(models, dates)
+    old = old_table(dates, eligibility.checked_at.date())
+    notes = (*filter(None, (old,)), *disagreements(models, dates))
     line = moments(eligibility, connection.config.policy, ends)
-    told = _Status(eligibility, ends, line, what_to_do(connection, eligibility))
+    told = _Status(eligibility, ends, line, what_to_do(connection, eligibility), notes, limits)
     if as_json:
         typer.echo(json.dumps(_as_json(connection, told)))
     else:
@@ -76,6 +84,8 @@ def _draw(connection: Connection, told: _Status) -> None:
         ("Rule", rule(eligibility, connection.config.policy)),
         *_next_dates(coming(told.line, eligibility)[:_MOST_DATES], eligibility),
         *_replacements(told.ends, eligibility),
+        *_limits(told.limits),
+        *(("" if index else "Note", note) for index, note in enumerate(told.notes)),
         ("What to do", told.advice),
     ]
     headline = render.headline(eligibility.verdict, why(eligibility))
@@ -99,12 +109,16 @@ def _as_json(connection: Connection, told: _Status) -> dict[str, object]:
             for each in told.line
         ],
         "models_end": TypeAdapter(tuple[DayOfEnds, ...]).dump_python(told.ends, mode="json"),
+        "notes": told.notes,
+        "model_limits": told.limits.model_dump(mode="json") if told.limits is not None else None,
         "what_to_do": told.advice,
     }
 
 
-def _ends(connection: Connection, eligibility: Eligibility) -> tuple[DayOfEnds, ...]:
-    return ends_by_day(connection.history(eligibility).known_models, connection.dates())
+def _limits(limits: ModelLimits | None) -> list[tuple[str, str]]:
+    if limits is None:
+        return []
+    return [("Model limits", f"{limits_in_words(limits)} (as the API shows them; they decide nothing)")]
 
 
 def _last_inference(eligibility: Eligibility) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from http import HTTPStatus
 
+from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import outlasts_creation
 from finetune_guard.rules.messages import cause, moment
@@ -29,6 +31,11 @@ def why(eligibility: Eligibility) -> str:
         f"the last inference this history saw was at {moment(last.at)}, and by it the window closed on "
         f"{moment(eligibility.window_closed_at)}; another program may have run one since"
     )
+
+
+def limits_in_words(limits: ModelLimits) -> str:
+    """Return what the API answered about the organization's limits, as it came."""
+    return limits.answer if limits.status == HTTPStatus.OK else f"no answer ({limits.answer})"
 
 
 def not_due(eligibility: Eligibility, renew_within: timedelta) -> str:

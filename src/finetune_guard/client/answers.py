@@ -23,6 +23,7 @@ from finetune_guard.openai_api.requests import (
     RecordKind,
     RecordsCall,
     RequestOptions,
+    base_model_called,
     called_name,
     classify,
 )
@@ -45,6 +46,7 @@ class Answers:
         self._hosts = hosts
         self._identities = identities
         self._failures = failures
+        self._warns_of_all = engine.config.warn_models == "all"
 
     def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
         """Note what a successful call tells, and warn about its model if that is due.
@@ -57,6 +59,8 @@ class Answers:
             value: What the SDK made of the response, and the program gets; None where it failed.
         """
         try:
+            if self._warns_of_all:
+                self._warn_of_base(client, given["options"], value)
             if is_of_base_model(value):
                 return
             options, response = given["options"], given["response"]
@@ -107,6 +111,17 @@ class Answers:
         subject, _ = self._identities.subject(client, base, options, response, lasting=False)
         self._engine.recorder.name(subject)
         return subject
+
+    def _warn_of_base(self, client: Any, options: RequestOptions, value: object) -> None:
+        """Warn if a model that is no fine-tune was called and ends soon; no body is read for it."""
+        requested = base_model_called(options)
+        if requested is None or self._hosts.guarded_base(client, options.url) is None:
+            return
+        served = getattr(value, "model", None)
+        now = self._engine.decider.now()
+        warning = self._engine.ends.in_use(requested, now, served if isinstance(served, str) else None)
+        if warning is not None:
+            warn_caller(warning)
 
     def _watch(self, client: Any, options: RequestOptions, response: Any, stream: object, call: Call) -> None:
         """Note what a stream tells once it does; where the guard has nothing to do it stays as it is."""

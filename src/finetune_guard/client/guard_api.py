@@ -10,7 +10,7 @@ from typing_extensions import TypeVarTuple, Unpack
 from finetune_guard.client.export_api import AsyncExports, Exports
 from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT
 from finetune_guard.client.threads import in_thread
-from finetune_guard.domain.history import History
+from finetune_guard.domain.history import History, ModelLimits
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import T
@@ -70,6 +70,17 @@ class ClientGuard(Exports):
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
         return self._run(self._models(refresh))
+
+    def model_limits(self) -> ModelLimits:
+        """Return what the API shows as the organization's limits, as it comes; it decides nothing.
+
+        ``GET /fine_tuning/model_limits`` is what is asked. An error of the API is returned as what was
+        answered, and is not raised. The history keeps the latest.
+
+        Raises:
+            GuardConfigError: The policy doesn't hold behind this client's host.
+        """
+        return self._run(self._model_limits())
 
     def prospect(self, model: str) -> Prospect:
         """Return what is known of the life of a fine-tune that would be made from ``model`` now.
@@ -161,6 +172,10 @@ class AsyncClientGuard(AsyncExports):
     async def models(self, *, refresh: bool = False) -> Inventory:
         """Return every fine-tuned model that is known; see ``ClientGuard.models``."""
         return await self._run(self._models(refresh))
+
+    async def model_limits(self) -> ModelLimits:
+        """Return what the API shows as limits; see ``ClientGuard.model_limits``."""
+        return await self._run(self._model_limits())
 
     async def prospect(self, model: str) -> Prospect:
         """Return what is known of the life of a fine-tune of ``model``; see ``ClientGuard.prospect``."""

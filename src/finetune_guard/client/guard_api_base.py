@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from finetune_guard.domain.errors import GuardConfigError, StoreError
-from finetune_guard.domain.history import History
+from finetune_guard.domain.history import History, ModelLimits
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.guard import Guard
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
@@ -117,6 +117,10 @@ class Facade:
         self._must_be_active("models")
         credentials = self._client._guard_credentials()  # noqa: SLF001
         return (yield from self._engine.inventory(credentials, refresh=refresh))
+
+    def _model_limits(self) -> Flow[ModelLimits]:
+        self._must_be_active("model_limits")
+        return (yield from self._engine.model_limits(self._client._guard_credentials()))  # noqa: SLF001
 
     def _must_be_active(self, method: str) -> None:
         if not self.active:

@@ -14,6 +14,11 @@ _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 """The end of a dated name: ``-2024-07-18`` or ``-0613``."""
 
 
+def undated(model_id: str) -> str:
+    """Return the name of a model without the date at its end, which is the alias that it has."""
+    return _DATE.sub("", model_id)
+
+
 class Lifetime(BaseModel):
     """One row of the table: a base model that can be fine-tuned, and when it and its fine-tunes end.
 
@@ -69,7 +74,7 @@ class ModelCatalog(BaseModel):
 
     def versions_of(self, alias: str) -> list[Lifetime]:
         """Return the rows of the dated models that ``alias`` may stand for; none for a whole name."""
-        return [row for row in self.base_models if row.id != alias and _DATE.sub("", row.id) == alias]
+        return [row for row in self.base_models if row.id != alias and undated(row.id) == alias]
 
     def can_be_fine_tuned(self, model_id: str) -> bool | None:
         """Return whether fine-tuning is or was offered for a model or its base; None where that is unknown.

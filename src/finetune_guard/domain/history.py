@@ -81,6 +81,22 @@ class Refusal(_Fact):
     message: Annotated[Line, Field(max_length=500)] = ""
 
 
+class ModelLimits(_Fact):
+    """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
+
+    Its form is not published, so that it is kept as it came.
+
+    Attributes:
+        at: When it was asked, in UTC.
+        status: The status of the answer; None where there was none.
+        answer: The answer's JSON without what looks like a key, or what went wrong; cut to 2000 characters.
+    """
+
+    at: UtcDatetime
+    status: int | None
+    answer: Annotated[Line, Field(max_length=2_000)]
+
+
 class Span(_Fact):
     """A stretch of time whose inferences are known for the whole organization.
 
@@ -122,7 +138,7 @@ class Activity(_Fact):
     counts: Mapping[date, int] = Field(default_factory=dict)
 
 
-_T = TypeVar("_T", datetime, Inference, Refusal)
+_T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal)
 
 
 @overload
@@ -144,7 +160,7 @@ def latest(one: _T | None, other: _T | None) -> _T | None:
     return later
 
 
-def _moment(fact: datetime | Inference | Refusal) -> tuple[datetime, str]:
+def _moment(fact: datetime | Inference | ModelLimits | Refusal) -> tuple[datetime, str]:
     if isinstance(fact, datetime):
         return fact, ""
     return fact.at, fact.model_dump_json(exclude={"organization", "within"})
@@ -182,6 +198,7 @@ class Evidence(_Fact):
         usage_read: The stretches of time for which the organization's usage was read.
         listed: The fine-tuned models that the API listed, whether they were run or not, and the day (UTC) on
             which it last did. A model that is gone stays here.
+        model_limits: What the API last showed as the organization's limits; it decides nothing.
     """
 
     organization: str
@@ -194,6 +211,7 @@ class Evidence(_Fact):
     listed: Mapping[Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)], date] = Field(
         default_factory=dict
     )
+    model_limits: ModelLimits | None = None
 
     def usage_read_until(self, since: datetime) -> datetime | None:
         """Return up to when the organization's usage is known without a gap from ``since`` on."""
@@ -217,6 +235,7 @@ class Evidence(_Fact):
             job_created_at=latest(self.job_created_at, other.job_created_at),
             usage_read=united((*self.usage_read, *other.usage_read)),
             listed=latest_listed(self.listed, other.listed),
+            model_limits=latest(self.model_limits, other.model_limits),
         )
 
 

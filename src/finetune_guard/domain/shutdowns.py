@@ -1,29 +1,33 @@
 """When a model is shut down, and where that date comes from.
 
-Whether ``GET /models`` gives fine-tunes a ``shutdown_date`` of their own is not published, so three
-sources are asked in this order:
+Whether ``GET /models`` gives fine-tunes a ``shutdown_date`` of their own is not published, so the sources
+are asked in this order:
 
-1. what the API said about the model itself;
-2. for a fine-tune, what it said about the base model;
-3. the table that ships with the package.
+1. the user's own dates, ``GuardConfig(model_dates=...)``;
+2. what the API said about the model itself;
+3. for a fine-tune, what it said about the base model;
+4. the table of an installed litellm;
+5. the table that ships with the package.
 
 The API's ``null`` states nothing, and the next source is asked. Where its date of a base is the one
-that the table has too, give or take a day, and the table has another for fine-tunes of that base, then
+that a table has too, give or take a day, and the table has another for fine-tunes of that base, then
 the table's holds for them: the API has told nothing new. Published days differ by one between
-publications, so a model is known to be gone only when even the day after has passed.
+publications, so a model is known to be gone only when even the day after has passed. Where the tables
+disagree by more, both days are kept, and a model is known to be gone only when it is by both.
 
 No I/O and no clock here: ``today`` is always an argument, the day in UTC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from finetune_guard.domain.catalog import ModelCatalog
+from finetune_guard.domain.catalog import ModelCatalog, undated
+from finetune_guard.domain.litellm_table import Row
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.str_enum import StrEnum
@@ -32,8 +36,10 @@ from finetune_guard.domain.str_enum import StrEnum
 class DateSource(StrEnum):
     """Where a shutdown date comes from."""
 
+    CONFIG = "config"
     MODEL = "model"
     BASE = "base"
+    LITELLM = "litellm"
     TABLE = "table"
 
 
@@ -51,6 +57,22 @@ class Announced(BaseModel):
     seen_at: UtcDatetime
 
 
+class StatedEnd(BaseModel):
+    """The day on which one source says that a model ends.
+
+    Attributes:
+        day: The day.
+        source: Where it comes from.
+        as_of: The day on which the source said so; None where it doesn't say.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day: date
+    source: DateSource
+    as_of: date | None
+
+
 class Shutdown(BaseModel):
     """The published end of a model.
 
@@ -58,7 +80,8 @@ class Shutdown(BaseModel):
         model: The model that ends; a base model's id where its future fine-tunes are meant.
         day: The published day, give or take one.
         source: Where it comes from.
-        as_of: The day on which the source said so.
+        as_of: The day on which the source said so; None where it doesn't say.
+        others: What sources further behind say, where that differs by more than a day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,11 +89,18 @@ class Shutdown(BaseModel):
     model: str
     day: date
     source: DateSource
-    as_of: date
+    as_of: date | None
+    others: tuple[StatedEnd, ...] = ()
+
+    @property
+    def last_day(self) -> date:
+        """Its day; where that is a table's, and another table disagrees, the later of the two."""
+        is_tables = self.source is DateSource.LITELLM
+        return max([self.day, *(other.day for other in self.others if is_tables)])
 
     def is_over(self, today: date) -> bool:
-        """Whether the model is known to be gone: its day lies more than a day back."""
-        return self.days_left(today) < -1
+        """Whether the model is known to be gone: its last day lies more than a day back."""
+        return (self.last_day - today).days < -1
 
     def may_be_over(self, today: date) -> bool:
         """Whether the model may be gone: its day is tomorrow at the latest.
@@ -89,30 +119,26 @@ class ShutdownDates:
     """All that is known about the ends of models.
 
     Attributes:
-        catalog: The table.
+        catalog: The table that ships with the package.
         announced: What the API said, by model.
+        litellm: The table of an installed litellm; empty where there is none.
+        configured: The user's own dates, by model or base model; None for one that has no end.
     """
 
     catalog: ModelCatalog
     announced: Mapping[str, Announced] = field(default_factory=dict)
+    litellm: Mapping[str, Row] = field(default_factory=dict)
+    configured: Mapping[str, date | None] = field(default_factory=dict)
 
     def of(self, model_id: str) -> Shutdown | None:
         """Return the end of a fine-tune or of a base model; None when no source tells one."""
-        own = self._announced(model_id, model_id, DateSource.MODEL)
-        if own is not None:
-            return own
         base = base_of(model_id)
-        if base != model_id:
-            return self._of_fine_tune(model_id, base)
-        row = self.catalog.lifetime_of(base)
-        if row is None:
-            return None
-        return self._latest_of_versions(base, self.of) or self._published(base, row.shutdown)
+        return self._end(model_id, base, of_fine_tunes=base != model_id)
 
     def of_fine_tunes_of(self, model_id: str) -> Shutdown | None:
         """Return the end of a fine-tune that is made now from a base model, or from a fine-tune of it."""
         base = base_of(model_id)
-        return self._of_fine_tune(base, base)
+        return self._end(base, base, of_fine_tunes=True)
 
     def is_over(self, model_id: str, today: date) -> bool:
         """Whether a model is known to be gone: its published day lies more than a day back."""
@@ -121,8 +147,9 @@ class ShutdownDates:
 
     def replacement_of(self, model_id: str) -> str | None:
         """Return what the provider recommends instead of a base model or a fine-tune of it, if it does."""
-        row = self.catalog.lifetime_of(base_of(model_id))
-        return row.replacement if row is not None else None
+        base = base_of(model_id)
+        row, other = self.catalog.lifetime_of(base), self.litellm.get(base)
+        return row.replacement if row is not None else other.replacement if other is not None else None
 
     def successor_of(self, model_id: str) -> tuple[str | None, bool | None]:
         """Return a model's replacement, and whether fine-tuning is offered for that; None without one."""
@@ -140,34 +167,72 @@ class ShutdownDates:
 
     def with_announced(self, announced: Mapping[str, Announced]) -> ShutdownDates:
         """Return what is known when the API's words in ``announced`` are added."""
-        return ShutdownDates(self.catalog, merged_announcements(self.announced, announced))
+        return replace(self, announced=merged_announcements(self.announced, announced))
 
-    def _of_fine_tune(self, model_id: str, base: str) -> Shutdown | None:
-        stated = self._announced(model_id, base, DateSource.BASE)
-        row = self.catalog.lifetime_of(base)
-        if row is None:
-            return stated
-        of_versions = self._latest_of_versions(base, lambda version: self._of_fine_tune(model_id, version))
-        if stated is None and of_versions is not None:
-            return of_versions
-        differs = row.fine_tunes_shutdown != row.shutdown
-        if stated is None or (differs and abs(stated.day - row.shutdown).days <= 1):
-            return self._published(model_id, row.fine_tunes_shutdown)
-        return stated
-
-    def _latest_of_versions(self, base: str, end_of: Callable[[str], Shutdown | None]) -> Shutdown | None:
-        """Return the last end of the dated models that ``base`` may stand for; None if it is no alias."""
-        ends = (end_of(version.id) for version in self.catalog.versions_of(base))
-        return max((end for end in ends if end is not None), key=lambda end: end.day, default=None)
-
-    def _announced(self, model_id: str, of: str, source: DateSource) -> Shutdown | None:
-        said = self.announced.get(of)
-        if said is None or said.day is None:
+    def _end(self, model_id: str, base: str, *, of_fine_tunes: bool) -> Shutdown | None:
+        """Return the end of ``model_id``; of a base model's future fine-tunes where both are meant."""
+        for name in (model_id, base, undated(base)):
+            if name in self.configured:
+                day = self.configured[name]
+                return _shutdown(model_id, [_said(day, DateSource.CONFIG)] if day is not None else [])
+        is_yet_to_come = of_fine_tunes and base == model_id
+        told = [] if is_yet_to_come else self._announced(model_id, DateSource.MODEL)
+        if of_fine_tunes and not told:
+            told = self._announced_of_base(base)
+        versions = self.catalog.versions_of(base) if not told else []
+        if not versions:
+            return _shutdown(model_id, [*told, *self._published(base, of_fine_tunes=of_fine_tunes)])
+        ends = [
+            self._end(model_id if of_fine_tunes else row.id, row.id, of_fine_tunes=of_fine_tunes)
+            for row in versions
+        ]
+        known = [end for end in ends if end is not None]
+        if len(known) < len(ends):  # the user says that one has no end
             return None
-        return Shutdown(model=model_id, day=said.day, source=source, as_of=said.seen_at.date())
+        return max(known, key=lambda end: end.day).model_copy(update={"model": model_id})
 
-    def _published(self, model_id: str, day: date) -> Shutdown:
-        return Shutdown(model=model_id, day=day, source=DateSource.TABLE, as_of=self.catalog.as_of)
+    def _announced(self, model_id: str, source: DateSource) -> list[StatedEnd]:
+        said = self.announced.get(model_id)
+        if said is None or said.day is None:
+            return []
+        return [_said(said.day, source, said.seen_at.date())]
+
+    def _announced_of_base(self, base: str) -> list[StatedEnd]:
+        """Return what the API said about the base of a fine-tune, if that is news for the fine-tune."""
+        told = self._announced(base, DateSource.BASE)
+        own = self._published(base, of_fine_tunes=False)
+        tuned = {each.source: each.day for each in self._published(base, of_fine_tunes=True)}
+        repeats = any(
+            abs(told[0].day - each.day).days <= 1 and tuned.get(each.source, each.day) != each.day
+            for each in (own if told else ())
+        )
+        return [] if repeats else told
+
+    def _published(self, base: str, *, of_fine_tunes: bool) -> list[StatedEnd]:
+        """Return what the tables say about a base model or about its fine-tunes."""
+        found, row = [], self.catalog.lifetime_of(base)
+        other = self.litellm.get(f"ft:{base}" if of_fine_tunes else base)
+        if other is None and row is None:
+            other = self.litellm.get(base)
+        if other is not None:
+            found.append(_said(other.day, DateSource.LITELLM))
+        if row is not None:
+            day = row.fine_tunes_shutdown if of_fine_tunes else row.shutdown
+            found.append(_said(day, DateSource.TABLE, self.catalog.as_of))
+        return found
+
+
+def _said(day: date, source: DateSource, as_of: date | None = None) -> StatedEnd:
+    return StatedEnd(day=day, source=source, as_of=as_of)
+
+
+def _shutdown(model_id: str, days: Sequence[StatedEnd]) -> Shutdown | None:
+    """Return the end by the first of ``days``, with those of the others that differ; None without one."""
+    if not days:
+        return None
+    first, *rest = days
+    others = tuple(each for each in rest if abs(each.day - first.day).days > 1)
+    return Shutdown(model=model_id, day=first.day, source=first.source, as_of=first.as_of, others=others)
 
 
 def merged_announcements(

@@ -20,7 +20,7 @@ from finetune_guard.domain.errors import (
     FineTuningRefusedError,
     GuardConfigError,
 )
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.history import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
@@ -38,8 +38,9 @@ from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.errors import in_short, is_refusal
 from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import read_listing
+from finetune_guard.openai_api.model_limits import read_model_limits
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events, messages
 from finetune_guard.rules.enforcement import Decision, Proceed, Stop
@@ -195,6 +196,14 @@ class Guard:
                 self.ends.remember(found.announced)
         now, history = self.decider.now(), self.decider.history(credentials)
         return joined(found, history, self.ends.read(now), now)
+
+    def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
+        """Ask what the API shows as the organization's limits, and remember it; nothing is decided by it."""
+        limits, reply = yield from read_model_limits(self.decider.now())
+        organization = reply.organization if reply is not None else self.decider.organization_of(credentials)
+        sent_with = reply.credentials if reply is not None else credentials
+        self.recorder.merge(Subject(organization, sent_with), told(model_limits=limits))
+        return limits
 
     def sync(
         self,

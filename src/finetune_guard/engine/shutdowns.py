@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import openai
@@ -23,6 +25,7 @@ from finetune_guard.domain.errors import (
     ShortLivedModelWarning,
 )
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
+from finetune_guard.engine.litellm_table import installed_table
 from finetune_guard.openai_api.errors import error_code
 from finetune_guard.rules import messages
 from finetune_guard.rules.shutdown_dates import Prospect, prospect
@@ -52,6 +55,7 @@ class ModelEnds:
         self._dates: ShutdownDates | None = None
         self._read_at: datetime | None = None
         self._complained = False
+        self._is_reading = False
         self._warned: set[str] = set()
         self._looked_at: dict[str, date] = {}
 
@@ -59,7 +63,7 @@ class ModelEnds:
     def dates(self) -> ShutdownDates:
         """What this process knows by now; no I/O."""
         if self._dates is None:
-            self._dates = ShutdownDates(published_catalog())
+            self._dates = ShutdownDates(published_catalog(), configured=self._config.model_dates)
         return self._dates
 
     def learn(self, announced: Mapping[str, Announced]) -> None:
@@ -86,9 +90,16 @@ class ModelEnds:
             self._store.announce(news)
 
     def read(self, now: datetime) -> ShutdownDates:
-        """Return what is known, with what the store remembers; it is read again every hour at most."""
+        """Return what is known, with what the store remembers and an installed litellm's table says.
+
+        They are read again every hour at most.
+        """
         if self._read_at is None or abs(now - self._read_at) > _READ_AGAIN_AFTER:
             self._read_at = now
+            litellm = installed_table()
+            if litellm != self.dates.litellm:
+                self._dates = replace(self.dates, litellm=litellm)
+                self._looked_at.clear()
             try:
                 self.learn(self._store.announced())
             except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
@@ -114,8 +125,10 @@ class ModelEnds:
             return BaseModelShutDownError(
                 said.message, model=model, shutdown=found.base_shutdown, remedy=said.remedy
             )
-        least = self._config.min_model_lifetime
-        if least is None or found.lifetime is None or found.lifetime >= least:
+        least, end = self._config.min_model_lifetime, found.fine_tunes_shutdown
+        if least is None or end is None or found.lifetime is None:
+            return None
+        if found.lifetime + (end.last_day - end.day) >= least:
             return None
         said = messages.too_short_lived(found, least)
         return ShortLivedModelError(
@@ -131,22 +144,26 @@ class ModelEnds:
             self._warned.add(model)
         return ShortLivedModelWarning(messages.short_lived(found))
 
-    def in_use(self, model: str, now: datetime) -> ModelSunsetWarning | None:
+    def in_use(self, model: str, now: datetime, served: str | None = None) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
 
+        Where no source knows the name that was asked for, the one that the answer gives, ``served``, counts.
         Costs a dictionary look-up, once a model was looked at on the same day. No I/O.
         """
         today = now.date()
         if self._looked_at.get(model) == today:
             return None
+        if self._config.warn_models == "all" and self._read_at is None and not self._is_reading:
+            self._is_reading = True
+            Thread(target=self.read, args=(now,), name="finetune-guard-dates", daemon=True).start()
         if len(self._looked_at) >= _MOST_WARNED:
             self._looked_at.clear()
         self._looked_at[model] = today
         dates = self.dates
-        shutdown = dates.of(model)
+        shutdown = dates.of(model) or (dates.of(served) if served is not None else None)
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
             return None
-        days_left, successor = shutdown.days_left(today), dates.successor_of(model)
+        days_left, successor = shutdown.days_left(today), dates.successor_of(shutdown.model)
         return ModelSunsetWarning(messages.model_sunset(shutdown, days_left, *successor))
 
     def gone(

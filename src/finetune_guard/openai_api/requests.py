@@ -112,6 +112,19 @@ def classify(options: RequestOptions) -> Call | None:
     return endpoint if isinstance(endpoint, RecordsCall) else _guarded(endpoint, options)
 
 
+def base_model_called(options: RequestOptions) -> str | None:
+    """Return the model that a request of any endpoint calls, an embedding's too; None for a fine-tune.
+
+    A job names the model that it starts from, and calls none.
+    """
+    if options.method.lower() != "post" or to_decide(options) is not None:
+        return None
+    model = _field(options, "model")
+    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_ID_LENGTH:
+        return None
+    return model if fine_tuned_id(model) is None else None
+
+
 def to_decide(options: RequestOptions) -> GuardedCall | None:
     """Return what ``classify`` does for a request that is decided about, and None for any other."""
     url = options.url

@@ -15,7 +15,7 @@ from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Coverage, Inference
 from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
-from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates
+from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates, StatedEnd
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
@@ -207,6 +207,7 @@ class Words(NamedTuple):
 
 
 _GIVE_OR_TAKE = "Published days can be off by one."
+_OLD_AFTER_DAYS = 45
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 
@@ -276,12 +277,40 @@ def _stopped_for_a_model(why: str, prospect: Prospect, remedy: str) -> Words:
 def _dated(shutdown: Shutdown | None) -> str:
     if shutdown is None:
         return "a day that is not known"
-    source = {
-        DateSource.MODEL: f"according to the API on {shutdown.as_of}",
-        DateSource.BASE: f"according to the API for the base model, on {shutdown.as_of}",
-        DateSource.TABLE: f"according to finetune-guard's table of {shutdown.as_of}",
-    }[shutdown.source]
-    return f"{shutdown.day} ({source})"
+    named = {
+        DateSource.MODEL: f"the API on {shutdown.as_of}",
+        DateSource.BASE: f"the API for the base model, on {shutdown.as_of}",
+    }.get(shutdown.source, source_of(shutdown))
+    return f"{shutdown.day} (according to {named}{disagreement(shutdown)})"
+
+
+def source_of(said: Shutdown | StatedEnd) -> str:
+    """Return where a shutdown date comes from."""
+    return {
+        DateSource.CONFIG: "GuardConfig(model_dates=...)",
+        DateSource.MODEL: f"the API, as of {said.as_of}",
+        DateSource.BASE: f"the API's word on the base model, as of {said.as_of}",
+        DateSource.LITELLM: "the installed litellm's table",
+        DateSource.TABLE: f"finetune-guard's table of {said.as_of}",
+    }[said.source]
+
+
+def disagreement(shutdown: Shutdown) -> str:
+    """Return what other sources say about an end, with a semicolon before it; nothing where all agree."""
+    return "".join(f"; {source_of(other)} says {other.day}" for other in shutdown.others)
+
+
+def old_table(dates: ShutdownDates, today: date) -> str | None:
+    """Return a sentence about the table that ships with the package once it is old; None before that."""
+    as_of = dates.catalog.as_of
+    age = (today - as_of).days
+    if age <= _OLD_AFTER_DAYS:
+        return None
+    return (
+        f"finetune-guard's table of shutdown dates is {age} days old ({as_of}), and dates may have changed "
+        "since. To ask the API, run finetune-guard models --refresh. For a newer table, upgrade "
+        "finetune-guard."
+    )
 
 
 def _successor_of(prospect: Prospect) -> str:

@@ -62,6 +62,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/uploads/{upload}/cancel", uploads.cancel),
     ("POST", "/v1/fine_tuning/jobs", jobs.create),
     ("GET", "/v1/fine_tuning/jobs", jobs.list_all),
+    ("GET", "/v1/fine_tuning/model_limits", jobs.model_limits),
     ("GET", "/v1/fine_tuning/jobs/{job}", jobs.retrieve),
     ("POST", "/v1/fine_tuning/jobs/{job}/cancel", jobs.cancel),
     ("GET", "/v1/fine_tuning/jobs/{job}/events", jobs.events),

@@ -56,6 +56,14 @@ def create(call: Call) -> Answer:
     return Answer(_body(call, job))
 
 
+def model_limits(call: Call) -> Answer:
+    """Show what the organization may fine-tune, in a form that is made up: the API's is not published."""
+    may_create = call.provider.may_create_jobs(call.account, call.now)
+    tunable = [base for base in call.provider.base_models() if call.provider.tunable(base)]
+    alive = [base for base in tunable if may_create and not call.provider.is_shut_down(base, call.now)]
+    return Answer({"object": "list", "data": [{"model": base, "max_active_jobs": 3} for base in alive]})
+
+
 def list_all(call: Call) -> Answer:
     """List the organization's jobs, the newest first. The policy does not stop it."""
     jobs = [_body(call, job) for job in reversed(call.account.jobs.values())]
