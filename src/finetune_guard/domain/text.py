@@ -1,12 +1,12 @@
 """Text that came from outside, made fit to be shown: printable, on one line, and not endless.
 
 What isn't printable to ``str.isprintable`` can move a terminal's cursor, turn the direction of writing,
-begin a line of its own in a log, or be text that no encoding can write down. No I/O and no clock here.
+begin a line of its own in a log, or be text that no encoding can write down.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 from pydantic import AfterValidator
 
@@ -17,6 +17,11 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     """Return ``text`` with a space for whatever can't be printed, cut to ``longest`` characters."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: longest * 4])
     return " ".join(shown.split())[:longest].rstrip()
+
+
+def is_name(value: object, longest: int) -> TypeGuard[str]:
+    """Whether ``value`` is printable text of 1 to ``longest`` characters."""
+    return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
 
 
 def lines(text: str) -> str:

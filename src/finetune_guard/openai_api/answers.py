@@ -1,7 +1,6 @@
 """What the API's records tell of inferences that ran elsewhere or earlier: batches and stored responses.
 
-A body is looked at after the SDK has read it, and read so that no answer can do harm. No I/O and no
-clock here.
+A body is looked at after the SDK has read it, and read so that no answer can do harm.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, TypeGuard
+from typing import Any
 
 from finetune_guard.domain.history import Source
+from finetune_guard.domain.text import is_name
 from finetune_guard.openai_api.completions import completing_model, fields_of, fine_tuned_id
 from finetune_guard.openai_api.listing import moment, records
 
@@ -29,13 +29,7 @@ _BATCH_ENDS = ("finalizing_at", "completed_at", "cancelling_at", "cancelled_at",
 class PastRun:
     """One or several inferences on a fine-tuned model that a record of the API tells of.
 
-    Attributes:
-        id: The record's id.
-        model: The fine-tuned model.
-        at: The earliest moment at which they may have run, in UTC.
-        within: How much later than ``at`` they may have run.
-        requests: How many there were; one where the API doesn't say.
-        source: How they are known.
+    They ran at ``at`` or up to ``within`` later. There was one ``request`` where the API doesn't say.
     """
 
     id: str
@@ -56,7 +50,7 @@ def batch_runs(body: object, now: datetime) -> Iterator[PastRun]:
         batch_id, model = row.get("id"), fine_tuned_id(row.get("model"))
         requests = _answered(row.get("request_counts"), row.get("status"))
         span = _span(row, now)
-        if model is not None and requests and span is not None and _is_id(batch_id):
+        if model is not None and requests and span is not None and is_name(batch_id, _LONGEST_ID):
             yield PastRun(batch_id, model, *span, requests, Source.BATCH)
 
 
@@ -68,7 +62,7 @@ def stored_run(body: object, now: datetime) -> PastRun | None:
     fields = fields_of(body) or {}
     response_id, model = fields.get("id"), completing_model(fields, None)
     at = moment(fields.get("completed_at"), now) or moment(fields.get("created_at"), now)
-    if model is None or at is None or not _is_id(response_id):
+    if model is None or at is None or not is_name(response_id, _LONGEST_ID):
         return None
     return PastRun(response_id, model, at, timedelta(0), 1, Source.OBSERVED)
 
@@ -88,7 +82,3 @@ def _answered(counts: object, status: object) -> int:
     if isinstance(completed, bool) or not isinstance(completed, int):
         return 1 if status == "completed" else 0
     return max(0, min(completed, _MOST_REQUESTS))
-
-
-def _is_id(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and len(value) <= _LONGEST_ID

@@ -1,8 +1,7 @@
 """Which fine-tuned model an answer shows to have run, if any.
 
 An answer is what the SDK made of a body (one of its models, or a dict), or the body's JSON. A 2xx alone
-shows nothing: a gateway may send an error, a web page, or another model's words with it. No I/O and no
-clock here.
+shows nothing: a gateway may send an error, a web page, or another model's words with it.
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ def completing_model(answer: object, requested: str | None) -> str | None:
         answer: The parsed body, whatever it is.
         requested: The fine-tuned model that was asked for; None when the request named none.
     """
-    fields = fields_of(answer)
-    return model_in(fields, requested) if fields is not None else None
+    return model_in(fields_of(answer) or {}, requested)
 
 
 def model_in(fields: Mapping[str, Any], requested: str | None) -> str | None:
@@ -83,16 +81,9 @@ def is_of_base_model(answer: object) -> bool:
 
 
 def shows_completion_of(answer: object, model: str) -> bool:
-    """Whether ``answer`` shows a completion of ``model``, and names no other model.
-
-    Another case, and a checkpoint's step, make no other model of it.
-    """
+    """Whether ``answer`` shows a completion of ``model``, whatever the case, or of a checkpoint's step."""
     shown = completing_model(answer, model)
-    return shown is not None and _without_step(shown) == _without_step(model)
-
-
-def _without_step(model: str) -> str:
-    return _STEP.sub("", model).lower()
+    return shown is not None and _STEP.sub("", shown).lower() == _STEP.sub("", model).lower()
 
 
 def _is_output(fields: Mapping[str, Any]) -> bool:

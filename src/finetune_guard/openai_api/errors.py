@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import openai
 
 from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import one_line
+from finetune_guard.domain.text import is_name, one_line
 
 TRAINING_NOT_AVAILABLE = "training_not_available"
 """The code of the policy's refusal; it comes with status 403."""
@@ -30,9 +30,7 @@ def error_code(error: openai.APIError) -> str | None:
     """
     found: tuple[object, ...] = (error.code, _details(error).get("code"))
     code = next((code for code in found if isinstance(code, str) and code), None)
-    if code is None or len(code) > _LONGEST_CODE or not code.isprintable() or code != without_secrets(code):
-        return None
-    return code
+    return code if is_name(code, _LONGEST_CODE) and code == without_secrets(code) else None
 
 
 def error_message(error: openai.APIError) -> str:

@@ -25,14 +25,8 @@ T = TypeVar("T")
 class ApiCall:
     """A request that a flow asks its client to make.
 
-    Attributes:
-        method: ``get``, ``post`` or ``delete``.
-        path: Relative to the client's base URL.
-        query: Query parameters.
-        json: The body; None for no body.
-        timeout: The longest time to wait for an answer; None for the client's own.
-        retry: Whether the SDK retries by its own rules; a flow that retries by itself says no.
-        key: The key it is made with; None for the client's own.
+    The client's own timeout and key are used where none is given. A flow that retries by itself says
+    ``retry=False``, so that the SDK does not.
     """
 
     method: str
@@ -45,12 +39,7 @@ class ApiCall:
 
 
 class Download(NamedTuple):
-    """A file whose content a flow asks for, piece by piece; a body that breaks off is an API error.
-
-    Attributes:
-        file: The id of the file; it becomes a part of a URL.
-        write: Takes each piece.
-    """
+    """A file whose content a flow asks for, piece by piece; a body that breaks off is an API error."""
 
     file: str
     write: Callable[[bytes], object]
@@ -69,7 +58,7 @@ class Reply(NamedTuple):
         body: The JSON body, or None when it isn't JSON.
         organization: The organization's slug, when the API named it.
         credentials: What the request was sent with.
-        at: When it was answered, by the server's clock if that is there and sane.
+        at: When it was answered, by the server's clock if that is believed.
     """
 
     body: Any
@@ -79,22 +68,16 @@ class Reply(NamedTuple):
 
 
 class UserCall(NamedTuple):
-    """The user's own call goes out now. Its success ends the flow, and the SDK's error is thrown in.
+    """The user's own call goes out now, after the warnings.
 
-    Attributes:
-        warnings: What is to be said before.
+    Its success ends the flow, and the SDK's error is thrown in.
     """
 
     warnings: tuple[FineTuneGuardWarning, ...] = ()
 
 
 class InParallel(NamedTuple):
-    """Flows that run several at a time. The first error ends the others and is thrown in.
-
-    Attributes:
-        flows: The flows; each is taken when there is room for it.
-        at_once: How many run at a time.
-    """
+    """Flows of which ``at_once`` run at a time. The first error ends the others and is thrown in."""
 
     flows: Iterable[Generator[Step, Reply | None, None]]
     at_once: int

@@ -1,6 +1,6 @@
 """The API's lists of models and fine-tuning jobs: how they are asked for, and what they tell.
 
-A body is read so that no answer can do harm, whoever asked for it. No I/O and no clock here.
+A body is read so that no answer can do harm, whoever asked for it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, TypeGuard
 
 import openai
 
-from finetune_guard.domain.history import latest_listed
+from finetune_guard.domain.history import earliest, latest, latest_listed
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
+from finetune_guard.domain.text import is_name
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 
 MOST_JOB_PAGES = 10
@@ -34,13 +35,10 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 @dataclass(frozen=True)
 class Traces:
-    """What jobs or models tell of earlier fine-tuning.
+    """What jobs or models tell of earlier fine-tuning, in the words of ``Evidence``.
 
     Attributes:
-        fine_tuned_by: The earliest moment by which fine-tuning had certainly happened; None without one.
-        job_created_at: When the latest of the jobs was created; None without one.
         organizations: The ``org-`` ids that the jobs belong to.
-        listed: The fine-tuned models, and the day (UTC) on which the API listed each of them last.
     """
 
     fine_tuned_by: datetime | None = None
@@ -50,11 +48,9 @@ class Traces:
 
     def joined(self, other: Traces) -> Traces:
         """Return what both tell together."""
-        begun = (moment for moment in (self.fine_tuned_by, other.fine_tuned_by) if moment is not None)
-        created = (moment for moment in (self.job_created_at, other.job_created_at) if moment is not None)
         return Traces(
-            min(begun, default=None),
-            max(created, default=None),
+            earliest(self.fine_tuned_by, other.fine_tuned_by),
+            latest(self.job_created_at, other.job_created_at),
             self.organizations | other.organizations,
             latest_listed(self.listed, other.listed),
         )
@@ -107,18 +103,10 @@ def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = Fa
     yield from _asked(listing, "/models", {}, _add_models)
     if listing.created and not always_jobs:
         return listing
-    query: dict[str, object] = {"limit": _PAGE_SIZE}
-    followed: set[str] = set()
-    for _ in range(most_job_pages):
-        page = yield from _asked(listing, "/fine_tuning/jobs", query, _add_jobs)
-        if not (is_list(page) and page.get("has_more") is True):
-            return listing
-        after = _last_id(page)
-        if after is None or after in followed:
-            break
-        followed.add(after)
-        query = {"limit": _PAGE_SIZE, "after": after}
-    listing.complete = False
+    last = yield from _read_pages(
+        _PAGE_SIZE, most_job_pages, lambda query: _asked(listing, "/fine_tuning/jobs", query, _add_jobs)
+    )
+    listing.complete = listing.complete and last is not None
     return listing
 
 
@@ -139,31 +127,46 @@ def read_rows(
     Returns:
         Whether the whole list was certainly read.
     """
+    is_whole = True
+
+    def page(query: Mapping[str, object]) -> Flow[object]:
+        nonlocal is_whole
+        reply = yield from ask(ApiCall("get", path, query=query, retry=False))
+        body = reply.body if reply is not None else None
+        if is_list(body):
+            rows = list(records(body))
+            is_whole = is_whole and len(rows) == len(body["data"])
+            for row in rows:
+                take(row)
+        return body
+
+    last = yield from _read_pages(limit, MOST_PAGES, page)
+    return is_whole and last is not None and last.get("has_more") is False
+
+
+def _read_pages(
+    limit: int, most: int, ask: Callable[[Mapping[str, object]], Flow[object]]
+) -> Flow[Mapping[str, Any] | None]:
+    """Ask for one page after the other; return the last one, or None where that was not reached."""
     query: dict[str, object] = {"limit": limit}
     followed: set[str] = set()
-    whole = True
-    for _ in range(MOST_PAGES):
-        reply = yield from ask(ApiCall("get", path, query=query, retry=False))
-        page = reply.body if reply is not None else None
+    for _ in range(most):
+        page = yield from ask(query)
         if not is_list(page):
-            return False
-        rows = list(records(page))
-        for row in rows:
-            take(row)
-        after, more = _last_id(page), page.get("has_more")
-        whole = whole and len(rows) == len(page["data"])
-        if more is not True:
-            return whole and more is False
+            return None
+        if page.get("has_more") is not True:
+            return page
+        after = _last_id(page)
         if after is None or after in followed:
-            return False
+            return None
         followed.add(after)
         query = {"limit": limit, "after": after}
-    return False
+    return None
 
 
 def _asked(
     listing: Listing, path: str, query: Mapping[str, object], add: Callable[[Listing, Reply], None]
-) -> Flow[Any]:
+) -> Flow[object]:
     """Ask for a page, add to ``listing`` what it tells, and return its body; None after an error."""
     try:
         reply = yield ApiCall("get", path, query=query)
@@ -201,12 +204,11 @@ def _is_checkpoint(model: str) -> bool:
 def traces_in_jobs(body: object, now: datetime) -> Traces:
     """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
     jobs = list(_jobs(body))
-    ids = (organization_id(row.get("organization_id")) for row in jobs)
-    times = filter(None, (moment(row.get("created_at"), now) for row in jobs))
+    times = [at for row in jobs if (at := moment(row.get("created_at"), now))]
     return Traces(
-        _earliest(jobs, "created_at", now),
+        _begun(jobs, times, now),
         max(times, default=None),
-        frozenset(filter(None, ids)),
+        frozenset(filter(None, (organization_id(row.get("organization_id")) for row in jobs))),
         _listed((row.get("fine_tuned_model") for row in jobs), now),
     )
 
@@ -214,7 +216,13 @@ def traces_in_jobs(body: object, now: datetime) -> Traces:
 def traces_in_models(body: object, now: datetime) -> Traces:
     """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
     models = list(_fine_tuned(body))
-    return Traces(_earliest(models, "created", now), listed=_listed((row["id"] for row in models), now))
+    times = [at for row in models if (at := moment(row.get("created"), now))]
+    return Traces(_begun(models, times, now), listed=_listed((row["id"] for row in models), now))
+
+
+def _begun(rows: list[Mapping[str, Any]], times: list[datetime], now: datetime) -> datetime | None:
+    """The earliest of the ``times`` that the rows give; ``now`` when there are rows and none gives one."""
+    return earliest(now, *times) if rows else None
 
 
 def _listed(models: Iterable[object], now: datetime) -> Mapping[str, date]:
@@ -226,15 +234,11 @@ def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
     """Return what a model, or a list of them, says about shutdown dates.
 
     A model without the field, as well as anything malformed, is passed over.
-
-    Args:
-        body: The JSON body, whatever it is.
-        seen_at: When the API answered; an aware datetime.
     """
     found: dict[str, Announced] = {}
     for row in records(body):
         model_id = row.get("id")
-        if "shutdown_date" in row and _is_sane(model_id):
+        if "shutdown_date" in row and is_name(model_id, MAX_MODEL_ID_LENGTH):
             stated = row["shutdown_date"]
             day = _day(stated)
             if day is not None or stated is None:
@@ -251,7 +255,7 @@ def is_list(body: object) -> TypeGuard[Mapping[str, Any]]:
 
 def is_cursor(value: object) -> TypeGuard[str]:
     """Whether ``value`` can be what the next page is asked for with: it becomes a part of a URL."""
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_CURSOR and value.isprintable()
+    return is_name(value, _LONGEST_CURSOR)
 
 
 def records(body: object) -> Iterator[Mapping[str, Any]]:
@@ -287,16 +291,6 @@ def _last_id(page: Mapping[str, Any]) -> str | None:
     last = page["data"][-1] if page["data"] else None
     found = last.get("id") if isinstance(last, Mapping) else None
     return found if is_cursor(found) else None
-
-
-def _earliest(rows: list[Mapping[str, Any]], name: str, now: datetime) -> datetime | None:
-    """The earliest time that the rows give; ``now`` when there are some and none gives one."""
-    times = [at for row in rows if (at := moment(row.get(name), now)) is not None]
-    return min(min(times, default=now), now) if rows else None
-
-
-def _is_sane(model_id: object) -> TypeGuard[str]:
-    return isinstance(model_id, str) and 0 < len(model_id) <= MAX_MODEL_ID_LENGTH and model_id.isprintable()
 
 
 def _day(stated: object) -> date | None:

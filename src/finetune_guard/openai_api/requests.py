@@ -1,6 +1,6 @@
 """What a request is, told from its method, path and body before anything is sent.
 
-No I/O and no clock here. A body is never read: only what the SDK holds as JSON or form fields.
+A body is never read: only what the SDK holds as JSON or form fields.
 """
 
 from __future__ import annotations
@@ -30,11 +30,7 @@ class RequestOptions(Protocol):
 
 
 class JobCreation(NamedTuple):
-    """A fine-tuning job is about to be created.
-
-    Attributes:
-        model: The model to be tuned, when the body says so.
-    """
+    """A fine-tuning job is about to be created, for a model that the body may name."""
 
     model: str | None
 
@@ -65,11 +61,7 @@ class RecordKind(StrEnum):
 
 
 class RecordsCall(NamedTuple):
-    """The API is asked for one or several of its records, which tell what happened elsewhere.
-
-    Attributes:
-        kind: Of what.
-    """
+    """The API is asked for one or several of its records, which tell what happened elsewhere."""
 
     kind: RecordKind
 
@@ -78,20 +70,13 @@ GuardedCall: TypeAlias = JobCreation | TrainingUpload
 Call: TypeAlias = JobCreation | TrainingUpload | InferenceCall | RecordsCall
 
 
-class _Endpoint(StrEnum):
-    INFERENCE = "inference"
-    JOBS = "jobs"
-    UPLOADS = "uploads"
-
-
-_INFERENCE = _Endpoint.INFERENCE
-_POSTED_TO = {
-    "/chat/completions": _INFERENCE,
-    "/responses": _INFERENCE,
-    "/completions": _INFERENCE,
-    "/fine_tuning/jobs": _Endpoint.JOBS,
-    "/files": _Endpoint.UPLOADS,
-    "/uploads": _Endpoint.UPLOADS,
+_POSTED_TO: dict[str, type[InferenceCall | GuardedCall]] = {
+    "/chat/completions": InferenceCall,
+    "/responses": InferenceCall,
+    "/completions": InferenceCall,
+    "/fine_tuning/jobs": JobCreation,
+    "/files": TrainingUpload,
+    "/uploads": TrainingUpload,
 }
 
 
@@ -101,15 +86,14 @@ def classify(options: RequestOptions) -> Call | None:
     Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
     elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
-    url = options.url
-    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
-    if endpoint is None:
-        return None
-    if endpoint is _INFERENCE:
-        model = _field(options, "model")
-        short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
-        return _inference(model) if short else _OF_NO_FINE_TUNE
-    return endpoint if isinstance(endpoint, RecordsCall) else _guarded(endpoint, options)
+    kind = _kind(options.method, options.url[:_LONGEST_URL])
+    if kind is None or isinstance(kind, RecordsCall):
+        return kind
+    if kind is not InferenceCall:
+        return _guarded(kind, options)
+    model = _field(options, "model")
+    short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
+    return _inference(model) if short else _OF_NO_FINE_TUNE
 
 
 def base_model_called(options: RequestOptions) -> str | None:
@@ -127,20 +111,15 @@ def base_model_called(options: RequestOptions) -> str | None:
 
 def to_decide(options: RequestOptions) -> GuardedCall | None:
     """Return what ``classify`` does for a request that is decided about, and None for any other."""
-    url = options.url
-    endpoint = _endpoint(options.method, url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL])
-    if endpoint is None or endpoint is _INFERENCE or isinstance(endpoint, RecordsCall):
-        return None
-    return _guarded(endpoint, options)
+    kind = _kind(options.method, options.url[:_LONGEST_URL])
+    return _guarded(kind, options) if kind is JobCreation or kind is TrainingUpload else None
 
 
-def _guarded(endpoint: _Endpoint, options: RequestOptions) -> GuardedCall | None:
-    if endpoint is _Endpoint.JOBS:
+def _guarded(kind: object, options: RequestOptions) -> GuardedCall | None:
+    if kind is JobCreation:
         model = _field(options, "model")
         return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
-    if _field(options, "purpose") == "fine-tune":
-        return TrainingUpload()
-    return None
+    return TrainingUpload() if _field(options, "purpose") == "fine-tune" else None
 
 
 _OF_NO_FINE_TUNE = InferenceCall(None)
@@ -152,7 +131,8 @@ def _inference(model: str) -> InferenceCall:
 
 
 @lru_cache(maxsize=1024)
-def _endpoint(method: str, url: str) -> _Endpoint | RecordsCall | None:
+def _kind(method: str, url: str) -> type[InferenceCall | GuardedCall] | RecordsCall | None:
+    """Return the class of the call, or the call itself where no body tells more of it."""
     method, path = method.lower(), _path(url)
     if method == "get" or (method == "post" and path == "/batches"):
         records = _RECORDS_PATH.fullmatch(path)

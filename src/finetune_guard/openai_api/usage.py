@@ -4,7 +4,7 @@
 A bucket tells that a model was run between its start and its end, so it counts from its start. Daily
 buckets are read first; then the last active day by the hour and the last active hour by the minute.
 
-No I/O and no clock here. https://platform.openai.com/docs/api-reference/usage/completions
+https://platform.openai.com/docs/api-reference/usage/completions
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class UsageRead:
         end: The time of the API's last answer; the start where it gave none.
         covered_until: Up to when the usage was read without a gap from the start on.
         latest: The latest inference, as exactly as it is known.
-        precision: How long the bucket is that holds it; None when there was no inference.
+        precision: How long the bucket is that holds it.
         requests: How often each model was called on each day, and by which project.
         pages: How many pages of daily buckets were read.
-        failure: Why not all was read; None when all was.
+        failure: Why not all was read.
     """
 
     start: datetime
@@ -112,9 +112,8 @@ def read_usage(
         since, cursor = page.end, page.cursor
         learn(page)
     end = max((page.at for page in pages), default=first_day)
-    covered = read.usage_read_until(first_day)
-    covered_until = covered or first_day
-    if failure is None and (covered is None or end - covered > _PRESENT):
+    covered_until = read.usage_read_until(first_day) or first_day
+    if failure is None and (covered_until == first_day or end - covered_until > _PRESENT):
         failure = UsageSyncError(f"The API's answers do not show all usage of {covered_until.date()} (UTC).")
     latest = max(
         (page.newest for page in pages if page.newest is not None), key=lambda each: each.at, default=None

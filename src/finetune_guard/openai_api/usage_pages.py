@@ -4,7 +4,7 @@ Usage that was read proves that there were no other inferences, so only what a p
 read: the time of the buckets that are there, up to the moment of the answer. A bucket with a row that may
 hide requests of a fine-tuned model proves nothing, and a page that isn't as documented is refused.
 
-No I/O and no clock here. https://platform.openai.com/docs/api-reference/usage/completions
+https://platform.openai.com/docs/api-reference/usage/completions
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
 from finetune_guard.domain.history import Evidence, History, Inference, Source, Span, united
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import is_name
 from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 from finetune_guard.openai_api.listing import is_cursor
@@ -43,29 +44,20 @@ class Precision(StrEnum):
     HOUR = "hour"
     MINUTE = "minute"
 
-    @property
-    def length(self) -> timedelta:
-        """How long a bucket of that size is."""
-        return timedelta(**{f"{self.value}s": 1})
-
 
 class Buckets(NamedTuple):
     """Buckets of one size: how the API calls it, how many to ask for, grouped by what."""
 
     precision: Precision
+    length: timedelta
     width: str
     limit: int
     group_by: tuple[str, ...] = ("model",)
 
-    @property
-    def length(self) -> timedelta:
-        """How long a bucket is."""
-        return self.precision.length
 
-
-DAYS = Buckets(Precision.DAY, "1d", 31, ("model", "project_id"))
-HOURS = Buckets(Precision.HOUR, "1h", 24)
-MINUTES = Buckets(Precision.MINUTE, "1m", 60)
+DAYS = Buckets(Precision.DAY, timedelta(days=1), "1d", 31, ("model", "project_id"))
+HOURS = Buckets(Precision.HOUR, timedelta(hours=1), "1h", 24)
+MINUTES = Buckets(Precision.MINUTE, timedelta(minutes=1), "1m", 60)
 
 
 @dataclass(frozen=True)
@@ -97,14 +89,9 @@ class UsagePage:
 
 @dataclass(frozen=True)
 class UsageQuery:
-    """A time whose usage is asked for in buckets of one size.
+    """A time whose usage is asked for in buckets of one size, with an admin key.
 
-    Attributes:
-        buckets: The size.
-        start: Where the time begins; a bucket begins there, too.
-        end: Where it ends, exclusive; None to ask for everything up to the server's present.
-        organization: Whose usage it has to be.
-        key: The admin key to ask with.
+    The first bucket begins at ``start``. Without an ``end``, all up to the server's present is asked for.
     """
 
     buckets: Buckets
@@ -126,11 +113,9 @@ class UsageQuery:
             "bucket_width": self.buckets.width,
             "group_by": list(self.buckets.group_by),
             "limit": self.buckets.limit,
+            **({"end_time": int(self.end.timestamp())} if self.end is not None else {}),
+            **({"page": cursor} if cursor is not None else {}),
         }
-        if self.end is not None:
-            query["end_time"] = int(self.end.timestamp())
-        if cursor is not None:
-            query["page"] = cursor
         reply = yield ApiCall("get", _PATH, query=query, timeout=_TIMEOUT, key=self.key)
         assert reply is not None
         return self.read(reply, since)
@@ -163,7 +148,8 @@ class UsageQuery:
                     latest[model] = start, until
                     counts = daily.setdefault(start.date(), {Source.USAGE_API: 0})
                     counts[Source.USAGE_API] += count
-                    requests[start.date(), model, _sane_project(project)] += count
+                    known_project = project if is_name(project, _LONGEST_PROJECT_ID) else None
+                    requests[start.date(), model, known_project] += count
             if shows_all:
                 spans.append(Span(start=start, end=min(until, shown_until)))
         models = {
@@ -232,11 +218,6 @@ def _is_fine_tuned(model: str) -> bool | None:
     if FineTunedModel.parse(model) is not None:
         return True
     return None if not model.strip() or _LIKE_FINE_TUNED.search(model) else False
-
-
-def _sane_project(project: object) -> str | None:
-    is_sane = isinstance(project, str) and project.isprintable() and 0 < len(project) <= _LONGEST_PROJECT_ID
-    return str(project) if is_sane else None
 
 
 def _cursor(body: Mapping[str, Any]) -> str | None:

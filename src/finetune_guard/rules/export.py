@@ -1,6 +1,6 @@
 """What an export holds: which jobs and files, where each is written, and what the manifest says.
 
-No I/O and no clock here. Nothing that the API says becomes a path, but for ids of a strict form.
+Nothing that the API says becomes a path, but for ids of a strict form.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ class _Value(BaseModel):
 
 
 class Selection(_Value):
-    """Which jobs are exported.
+    """Which jobs are exported, and whether the contents of their files are, too.
 
     Attributes:
         jobs: Their ids; empty for all that the key can see.
-        model: The fine-tuned model that they made, or the base model that they began with; None for any.
-        since: The earliest time of their creation; None for any.
-        files: Whether the contents of their files are exported, too.
+        model: The fine-tuned model that they made, or the base model that they began with.
+        since: The earliest time of their creation.
     """
 
     jobs: tuple[str, ...] = ()
@@ -75,18 +74,15 @@ class PlannedJob(_Value):
     """A job that is exported."""
 
     id: str
-    model: str | None
-    fine_tuned_model: str | None
-    status: str | None
+    model: str | None = None
+    fine_tuned_model: str | None = None
+    status: str | None = None
 
 
 class PlannedFile(_Value):
-    """A file that is exported.
+    """A file that is exported, by the role that the first of the jobs that name it has for it.
 
-    Attributes:
-        id: Its id.
-        role: What the first of the jobs that name it uses it for.
-        size: Its size in bytes; None when the API's list of files doesn't have it: it may be deleted.
+    Its size is None when the API's list of files doesn't have it: it may be deleted.
     """
 
     id: str
@@ -100,13 +96,7 @@ class PlannedFile(_Value):
 
 
 class ExportPlan(_Value):
-    """What an export would write.
-
-    Attributes:
-        jobs: The jobs.
-        files: The files, each once.
-        bytes: The size of those files whose size is known.
-    """
+    """What an export would write: jobs, and each of their files once."""
 
     jobs: tuple[PlannedJob, ...]
     files: tuple[PlannedFile, ...]
@@ -128,13 +118,7 @@ class Entry(_Value):
 
 
 class Missing(_Value):
-    """Something that could not be had.
-
-    Attributes:
-        why: The reason, without the API's own words.
-        at: When it was asked for.
-        deleted: Whether the API has it no more (404), so that asking again is of no use.
-    """
+    """Something that could not be had, and why; ``deleted`` if the API no longer has it (404)."""
 
     why: str
     at: UtcDatetime
@@ -148,7 +132,6 @@ class Manifest(_Value):
     """The content of ``manifest.json``.
 
     Attributes:
-        format: The version of this layout.
         organization: The slug of the organization, when the API named it.
         api: The base URL that was asked.
         selection: What the latest run selected; what earlier runs exported is kept.
@@ -174,14 +157,7 @@ class Manifest(_Value):
 
 
 class ExportProgress(_Value):
-    """How far an export has come.
-
-    Attributes:
-        done: How many jobs and files are done.
-        total: How many there are.
-        bytes_done: How many bytes of files' contents are there.
-        bytes: How many there are, as far as the API tells.
-    """
+    """How many of an export's jobs and files, and how many bytes of their contents, are done."""
 
     done: int
     total: int
@@ -193,7 +169,6 @@ class Export(_Value):
     """What came of an export.
 
     Attributes:
-        folder: Where it is.
         jobs: How many jobs were exported.
         files: How many files' contents were selected.
         fetched: How many files of the folder were written by this run; the others were there already.
@@ -219,7 +194,7 @@ class Verification(_Value):
         problems: What is wrong, by path.
         unlisted: Files that the manifest doesn't name.
         complete: Whether the manifest says that all was had.
-        manifest_sha256: The manifest's own sum: whoever keeps it elsewhere can tell that nothing was changed.
+        manifest_sha256: The manifest's own sum: keep it elsewhere to tell that nothing was changed.
     """
 
     checked: int
@@ -240,24 +215,14 @@ class Orphan(_Value):
 
 
 class Orphans(_Value):
-    """The training files that no job uses.
-
-    Attributes:
-        files: The files; empty where the lists could not be read whole.
-        failure: Why it is not known which files are orphans; None when it is.
-    """
+    """The training files that no job uses; ``failure`` tells why that is not known."""
 
     files: tuple[Orphan, ...] = ()
     failure: str | None = None
 
 
 class OrphansDeleted(_Value):
-    """What came of deleting orphans.
-
-    Attributes:
-        deleted: The files that were deleted.
-        kept: Why others were not, by id.
-    """
+    """The files that were deleted, and why others were kept, by id."""
 
     deleted: tuple[str, ...]
     kept: dict[str, str]
@@ -277,13 +242,11 @@ def planned(
     for job in kept if contents else ():
         for file_id, role in files_of(job):
             roles.setdefault(file_id, role)
-    return ExportPlan(
-        jobs=tuple(_planned_job(job) for job in kept),
-        files=tuple(
-            PlannedFile(id=file_id, role=role, size=size_of(files.get(file_id, {})))
-            for file_id, role in roles.items()
-        ),
+    sized = (
+        PlannedFile(id=file_id, role=role, size=size_of(files.get(file_id, {})))
+        for file_id, role in roles.items()
     )
+    return ExportPlan(jobs=tuple(map(_planned_job, kept)), files=tuple(sized))
 
 
 def files_of(job: Mapping[str, Any]) -> Iterator[tuple[str, FileRole]]:
@@ -311,21 +274,12 @@ def orphans(jobs: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]
         if FileRole.TRAINING not in named.values():
             return Orphans(failure="a job does not say which training file it uses")
         used |= set(named)
-    unused = (
-        file
-        for file in files
-        if file.get("purpose") == "fine-tune" and is_safe_id(file.get("id")) and file["id"] not in used
-    )
-    return Orphans(files=tuple(_orphan(file, now) for file in unused))
+    training = (file for file in files if file.get("purpose") == "fine-tune" and is_safe_id(file.get("id")))
+    return Orphans(files=tuple(_orphan(file, now) for file in training if file["id"] not in used))
 
 
 def wait_before_retry(error: openai.APIError, attempt: int) -> timedelta | None:
-    """Return how long to wait before a request is sent again; None when that is of no use.
-
-    Args:
-        error: What the last attempt ended with.
-        attempt: How many attempts were made.
-    """
+    """Return how long to wait after ``attempt`` attempts; None when another is of no use."""
     asked = retry_after(error)
     if not is_transient(error) or attempt >= _MOST_ATTEMPTS or asked > _LONGEST_WAIT_ASKED:
         return None
@@ -340,8 +294,7 @@ def missing(error: openai.APIError, at: datetime) -> Missing:
 
 def _planned_job(job: Mapping[str, Any]) -> PlannedJob:
     texts = {name: job.get(name) for name in ("model", "fine_tuned_model", "status")}
-    shown = {name: one_line(text) if isinstance(text, str) else None for name, text in texts.items()}
-    return PlannedJob(id=job["id"], **shown)
+    return PlannedJob(id=job["id"], **{name: one_line(t) for name, t in texts.items() if isinstance(t, str)})
 
 
 def _orphan(file: Mapping[str, Any], now: datetime) -> Orphan:

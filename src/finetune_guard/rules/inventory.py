@@ -1,7 +1,4 @@
-"""Every fine-tuned model that a key can see or a history remembers, and how long each will live.
-
-No I/O and no clock here: ``now`` is an argument.
-"""
+"""Every fine-tuned model that a key can see or a history remembers, and how long each will live."""
 
 from __future__ import annotations
 
@@ -73,11 +70,7 @@ class Inventory(BaseModel):
 def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
     """Return what is known of every model that the API told of or that the history remembers.
 
-    Args:
-        found: What the key can see; what the API said there about shutdown dates counts too.
-        history: What is remembered about the organization.
-        dates: What else is known about the ends of models.
-        now: The moment; an aware datetime.
+    What the API said about shutdown dates counts beside ``dates``.
     """
     as_of = aware_utc(now)
     dates = dates.with_announced(found.announced)

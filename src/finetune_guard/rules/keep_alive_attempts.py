@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import openai
 
@@ -30,27 +30,12 @@ def smallest_call(model: str, timeout: timedelta) -> ApiCall:
 
     ``max_completion_tokens`` is what every chat model takes; reasoning models refuse ``max_tokens``.
     """
-    return ApiCall(
-        method="post",
-        path="/chat/completions",
-        json={
-            "model": model,
-            "messages": [{"role": "user", "content": "."}],
-            "max_completion_tokens": 1,
-        },
-        timeout=timeout,
-        retry=False,
-    )
+    body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_completion_tokens": 1}
+    return ApiCall("post", "/chat/completions", json=body, timeout=timeout, retry=False)
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A keep-alive that was answered.
-
-    Attributes:
-        model: The model that answered.
-        reply: Its answer.
-    """
+class Sent(NamedTuple):
+    """A keep-alive that was answered: by which model, and what."""
 
     model: str
     reply: Reply

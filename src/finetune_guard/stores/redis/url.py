@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.errors import store_error
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
@@ -23,9 +21,9 @@ _MAX_PREFIX_LENGTH = 64
 _MAX_TIMEOUT = 60.0
 _LOGIN_KEY = os.urandom(16)
 _OPTIONS = ("db", "prefix", "timeout")
+_TLS_SCHEMES = ("rediss", "valkeys")
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -94,71 +92,83 @@ def read_url(text: str) -> RedisUrl:
     scheme = scheme.lower()
     if not separator or scheme not in SCHEMES:
         raise store_error("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
+    try:
+        return _read(scheme, text)
+    except ValueError as exc:
+        problem = str(exc)
+    raise store_error(
+        f"The {scheme}:// URL can't be used as a store: {problem}.",
+        f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
+    )
+
+
+def _read(scheme: str, text: str) -> RedisUrl:
+    """Return what ``text`` says; a ValueError tells what is wrong with it."""
     if any(ord(letter) <= ord(" ") for letter in text):
-        raise _wrong(scheme, "it has a space or a control character, which must be percent-encoded")
+        raise ValueError("it has a space or a control character, which must be percent-encoded")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        problem = "its host or port can't be read; a / # ? or @ in a password must be percent-encoded"
-        raise _wrong(scheme, problem) from None
+        raise ValueError(
+            "its host or port can't be read; a / # ? or @ in a password must be percent-encoded"
+        ) from None
     if "#" in text:
-        raise _wrong(scheme, "it has a #, which must be percent-encoded")
+        raise ValueError("it has a #, which must be percent-encoded")
     given = _options(scheme, url.query)
-    username, password = unquote(url.username or ""), unquote(url.password or "")
-    host, path, written_db = (url.hostname or "localhost"), "", url.path.removeprefix("/")
+    host, path, written_db = unquote(url.hostname or "localhost"), "", url.path.removeprefix("/")
     if scheme == "unix":
         path = os.path.normpath(unquote(url.path)) if written_db else ""
         if url.hostname or port is not None or not path.strip("/"):
-            raise _wrong(
-                scheme, "the path of a socket needs three slashes, as in unix:///run/redis/redis.sock"
-            )
+            raise ValueError("the path of a socket needs three slashes, as in unix:///run/redis/redis.sock")
         host, written_db = "", ""
     if written_db and "db" in given:
-        raise _wrong(scheme, "it names the database twice, in its path and as the option db")
-    db = _value(scheme, "the number of the database", given.get("db", written_db) or "0", _database)
-    if set("/@?#[]\\") & set(unquote(host)) or ("%" in unquote(host) and ":" not in host):
-        raise _wrong(scheme, "its host has characters that no host can have")
-    if not (unquote(host).isprintable() and path.isprintable()):
-        raise _wrong(scheme, "its host or path has characters that can't be printed")
+        raise ValueError("it names the database twice, in its path and as the option db")
+    if set("/@?#[]\\") & set(host) or ("%" in host and ":" not in host):
+        raise ValueError("its host has characters that no host can have")
+    if not (host.isprintable() and path.isprintable()):
+        raise ValueError("its host or path has characters that can't be printed")
     return RedisUrl(
-        host=unquote(host),
+        host=host,
         port=0 if path else port or _DEFAULT_PORT,
         path=path,
-        db=db,
-        prefix=_value(scheme, "prefix", given.get("prefix", DEFAULT_PREFIX), _prefix),
-        timeout=_value(scheme, "timeout", given.get("timeout", str(DEFAULT_TIMEOUT)), _timeout),
-        username=username or None,
-        password=password or None,
-        tls=_tls(scheme, given) if scheme in {"rediss", "valkeys"} else None,
+        db=_database(given.get("db", written_db) or "0"),
+        prefix=_prefix(given.get("prefix", DEFAULT_PREFIX)),
+        timeout=_timeout(given.get("timeout", str(DEFAULT_TIMEOUT))),
+        username=unquote(url.username or "") or None,
+        password=unquote(url.password or "") or None,
+        tls=_tls(given) if scheme in _TLS_SCHEMES else None,
     )
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    allowed = (*_OPTIONS, *(_TLS_OPTIONS if scheme in {"rediss", "valkeys"} else ()))
+    allowed = (*_OPTIONS, *(_TLS_OPTIONS if scheme in _TLS_SCHEMES else ()))
     given: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in {"password", "username"}:
-            raise _wrong(scheme, f"{name} is written before the @, where whoever shows a URL leaves it out")
+            raise ValueError(f"{name} is written before the @, where whoever shows a URL leaves it out")
         if name in _TLS_OPTIONS and name not in allowed:
-            raise _wrong(scheme, f"{name} is for TLS, and TLS is what rediss:// and valkeys:// use")
+            raise ValueError(f"{name} is for TLS, and TLS is what rediss:// and valkeys:// use")
         if name not in allowed:
-            raise _wrong(scheme, f"it has an option that does not exist; allowed: {', '.join(allowed)}")
+            raise ValueError(f"it has an option that does not exist; allowed: {', '.join(allowed)}")
         if name in given:
-            raise _wrong(scheme, f"it gives the option {name} twice")
+            raise ValueError(f"it gives the option {name} twice")
         given[name] = value
     return given
 
 
 def _database(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or len(text) > len("65535"):
-        raise ValueError("a whole number such as 0 is required")
+        raise ValueError(
+            "the number of the database is not what it may be: a whole number such as 0 is required"
+        )
     return int(text)
 
 
 def _prefix(text: str) -> str:
     if not text or len(text) > _MAX_PREFIX_LENGTH or not text.isprintable() or set("{}") & set(text):
-        raise ValueError(f"1 to {_MAX_PREFIX_LENGTH} printable characters without braces are required")
+        allowed = f"1 to {_MAX_PREFIX_LENGTH} printable characters without braces are required"
+        raise ValueError(f"prefix is not what it may be: {allowed}")
     return text
 
 
@@ -168,36 +178,22 @@ def _timeout(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= _MAX_TIMEOUT:  # it is not true of a NaN either
-        raise ValueError(f"seconds above 0 and up to {_MAX_TIMEOUT:g} are required")
+        allowed = f"seconds above 0 and up to {_MAX_TIMEOUT:g} are required"
+        raise ValueError(f"timeout is not what it may be: {allowed}")
     return seconds
 
 
-def _tls(scheme: str, given: Mapping[str, str]) -> dict[str, str | bool]:
+def _tls(given: Mapping[str, str]) -> dict[str, str | bool]:
     requirement = given.get("ssl_cert_reqs", "required").lower()
     if requirement not in {"required", "none"}:
-        raise _wrong(scheme, "ssl_cert_reqs must be required or none")
+        raise ValueError("ssl_cert_reqs must be required or none")
     checked = given.get("ssl_check_hostname", "true").lower()
     if checked not in {"true", "false"}:
-        raise _wrong(scheme, "ssl_check_hostname must be true or false")
+        raise ValueError("ssl_check_hostname must be true or false")
     if any(not given.get(name, "given") for name in _TLS_FILES):
-        raise _wrong(scheme, f"{', '.join(_TLS_FILES)} must be files")
+        raise ValueError(f"{', '.join(_TLS_FILES)} must be files")
     return {
         "ssl_cert_reqs": requirement,
         "ssl_check_hostname": checked == "true" and requirement == "required",
         **{name: given[name] for name in _TLS_FILES if name in given},
     }
-
-
-def _value(scheme: str, name: str, text: str, read: Callable[[str], _T]) -> _T:
-    try:
-        return read(text)
-    except ValueError as exc:
-        problem = str(exc)
-    raise _wrong(scheme, f"{name} is not what it may be: {problem}")
-
-
-def _wrong(scheme: str, problem: str) -> StoreError:
-    return store_error(
-        f"The {scheme}:// URL can't be used as a store: {problem}.",
-        f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
-    )
