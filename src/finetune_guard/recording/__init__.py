@@ -1,1 +1,1 @@
-"""Remembering what was seen, off the caller's thread."""
+"""Notes of what was seen, and the thread that writes them to a store."""

@@ -1,6 +1,6 @@
 """What was seen and isn't written yet: inferences added up by model and source, and other facts.
 
-No I/O and no clock here. Not thread-safe: whoever holds notes guards them.
+It is not thread-safe: whoever holds notes guards them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,7 @@ MOST_SUBJECTS = 10_000
 
 
 class Subject(NamedTuple):
-    """Whom a fact is about, as far as a request tells.
-
-    Attributes:
-        organization: The slug that the response named; None when it named none.
-        credentials: What the request was sent with.
-    """
+    """Whom a fact is about: the slug that the response named, and what the request was sent with."""
 
     organization: str | None
     credentials: Credentials

@@ -1,9 +1,8 @@
-"""Recording that never stands in a caller's way.
+"""What a store is to remember: noted in memory, written by a thread, and read before it is written.
 
-What is to be remembered is noted in memory, which costs a dictionary look-up, and written by one
-daemon thread for each store: a model's first inference at once, later ones at most once a minute,
-their counts adding up meanwhile. What a store refuses is kept and tried again. Memory is bounded by
-the number of models.
+A note costs a dictionary look-up. One daemon thread for each store writes: a model's first inference at
+once, later ones at most once a minute, their counts adding up meanwhile. What a store refuses is kept and
+tried again. Memory is bounded by the number of models.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
+from finetune_guard.recording.batch_writer import Watcher
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.recording.writer import Watcher, Writer
+from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 
@@ -101,12 +101,12 @@ class Recorder:
         Raises:
             StoreError: The store can't be read.
         """
-        return self._read(lambda name: _of(self.store.evidence(name)), credentials).evidence
+        return self._read(lambda name: History(evidence=self.store.evidence(name)), credentials).evidence
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
         """Return what is known without the store: for when it can't be read."""
         name = self._aliases.answered(credentials) or UNNAMED
-        known = _of(Evidence(organization=name))
+        known = History(evidence=Evidence(organization=name))
         for notes in self._writer.unwritten((name,), (credentials,)):
             known = notes.added_to(known)
         return known.evidence
@@ -143,7 +143,7 @@ class Recorder:
         whose = [credentials]
         if credentials in self._adopted:
             whose.append(self._adopted[credentials])
-        found = _of(Evidence(organization=UNNAMED))
+        found = told()
         # The notes always come first: what is written in between is then seen twice, not never.
         tried = [self._aliases.answered(credentials) or UNNAMED]
         unwritten = self._writer.unwritten(tried, whose)
@@ -185,10 +185,6 @@ class Recorder:
                 f"The history at {self.store.location} can't be read: {type(exc).__name__}.",
                 remedy="Look at the error that this one is chained to.",
             ) from exc
-
-
-def _of(evidence: Evidence) -> History:
-    return History(evidence=evidence)
 
 
 _registry_lock = threading.RLock()  # a signal handler that makes a client may come in the middle

@@ -1,44 +1,25 @@
-"""The thread that writes notes to a store, throttled, and keeps what the store refuses."""
+"""The thread that has notes written to a store, throttled, and keeps what the store refuses."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 from finetune_guard import process
-from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Notes, PendingWrites, Stream, Subject
-from finetune_guard.stores.base import OutcomeUnknownError, Store
+from finetune_guard.recording.batch_writer import BatchWriter
+from finetune_guard.recording.notes import Notes, PendingWrites, Stream, Subject
+from finetune_guard.stores.base import Store
 
-logger = logging.getLogger("finetune_guard")
-
-WRITE_INTERVAL = 60.0
-"""Seconds between two writes of the same model."""
-
-_LONGEST_BACKOFF = 60.0
 _FORK_TIMEOUT = 1.0
 _EXIT_TIMEOUT = 5.0
-
-# Of its own, since a program that has seeded the shared one counts on its order.
-_jitter = random.Random()  # noqa: S311 -- no secret
-
-
-class Watcher(Protocol):
-    """Who is told when a store begins to refuse what is written."""
-
-    def history_failed(self, error: BaseException) -> None:
-        """Learn that nothing can be written, and why. It must not fail or wait."""
-        ...
 
 
 class Writer:
@@ -46,11 +27,10 @@ class Writer:
 
     def __init__(self, store: Store, aliases: Aliases) -> None:
         self._store = store
-        self._aliases = aliases
-        self._written_at: dict[tuple[Subject, Stream], float] = {}
+        self._batches = BatchWriter(store, aliases)
+        self.watchers = self._batches.watchers
         self._finishing = False
         self._ending = False
-        self.watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
         self.reset()
         _writers.add(self)
 
@@ -64,8 +44,7 @@ class Writer:
         self._hurry = False
         self._resting = False
         self._rounds = 0
-        self._failures = 0
-        self._not_before = 0.0
+        self._batches.reset()
 
     def record(self, subject: Subject, stream: Stream, at: datetime) -> None:
         """Note one inference; no I/O happens here."""
@@ -87,7 +66,7 @@ class Writer:
     @property
     def is_failing(self) -> bool:
         """Whether the last round was refused."""
-        return self._failures > 0
+        return self._batches.failures > 0
 
     def unwritten(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
@@ -112,14 +91,14 @@ class Writer:
             if not self.has_unwritten:
                 return True
             tried_after = self._rounds + bool(self._pending.writing)
-            self._hurry, self._not_before = True, 0.0
+            self._hurry = True
             self._wake()
             while self.has_unwritten:
                 if self._thread is None:  # none can be started any more: the interpreter is ending
                     self._round()
                     return not self._pending
                 if self._rounds > tried_after:  # what is still pending was refused, or noted since
-                    return not self._failures
+                    return not self.is_failing
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -195,14 +174,12 @@ class Writer:
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
         now = time.monotonic()
-        due = self._pending.take(lambda *each: self._hurry or self._due_at(*each) <= now)
+        due = self._pending.take(lambda *each: self._hurry or self._batches.due_at(*each) <= now)
         unkept, self._pending.unkept = self._pending.unkept, 0
         self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
-            refused = self._write(due)
-            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-                self._tell_unkept(unkept)
+            refused = self._batches.write(due, unkept)
         finally:
             self._changed.acquire()
         self._pending.settle(refused)
@@ -213,91 +190,13 @@ class Writer:
         """Seconds until something is due, zero or less when it is; None when there is nothing."""
         now = time.monotonic()
         waits = [
-            0.0 if self._hurry or notes.is_urgent else self._due_at(subject, stream) - now
+            0.0 if self._hurry or notes.is_urgent else self._batches.due_at(subject, stream) - now
             for subject, notes in self._pending.pending.items()
             for stream in notes.tallies or (None,)
         ]
         if self._pending.doubtful:
             waits.append(0.0)
-        return max(min(waits), 0.0 if self._hurry else self._not_before - now) if waits else None
-
-    def _due_at(self, subject: Subject, stream: Stream | None) -> float:
-        if stream is None:
-            return 0.0
-        written_at = self._written_at.get((subject, stream))
-        return written_at + WRITE_INTERVAL if written_at is not None else 0.0
-
-    def _write(self, due: list[Batch]) -> list[Batch]:
-        """Write ``due`` batch by batch; return what the store refused, or may not have."""
-        refused: list[Batch] = []
-        failed: set[Subject] = set()
-        written: set[tuple[Subject, Stream]] = set()
-        problem: BaseException | None = None
-        for batch in due:
-            # After one that failed the subject's next waits: else there could be ever more in doubt.
-            error = self._attempt(batch) if batch.subject not in failed else problem
-            if error is not None:
-                refused.append(batch)
-                failed.add(batch.subject)
-                problem = error
-            else:
-                written |= {(batch.subject, stream) for stream in batch.notes.tallies}
-        now = time.monotonic()
-        recent = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
-        self._written_at = recent | dict.fromkeys(written, now)
-        with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-            self._account(problem, now)
-        return refused
-
-    def _attempt(self, batch: Batch) -> BaseException | None:
-        try:
-            self._write_one(batch)
-        except OutcomeUnknownError as error:
-            batch.again = error.again
-            return error
-        except BaseException as error:  # noqa: BLE001 -- whatever a store does, this thread lives on
-            return error
-        return None
-
-    def _write_one(self, batch: Batch) -> None:
-        name = self._aliases.write(batch.subject, sorted(batch.notes.names))
-        # What is merged comes first: it may be written twice if what follows fails, counts must not be.
-        if batch.notes.told is not None:
-            self._store.merge(History(evidence=Evidence(organization=name)).merged(batch.notes.told))
-        if batch.again is not None:
-            batch.again(name)
-        else:
-            self._store.record(name, batch.notes.activities(name))
-        self._aliases.collect(name)
-
-    def _tell_unkept(self, unkept: int) -> None:
-        if unkept:
-            logger.warning(
-                "finetune-guard did not keep what %d answers told; calls go on. What is known of %d other "
-                "keys waits to be written at %s already.",
-                unkept,
-                MOST_SUBJECTS,
-                self._store.location,
-            )
-
-    def _account(self, problem: BaseException | None, now: float) -> None:
-        """Put off the next try after a failure; log the first one, and the recovery."""
-        before, self._failures = self._failures, self._failures + 1 if problem is not None else 0
-        if problem is not None:
-            longest = min(_LONGEST_BACKOFF, 2.0 ** min(self._failures, 10))
-            self._not_before = now + _jitter.uniform(0.5, 1.0) * longest
-            if not before:
-                logger.warning(
-                    "finetune-guard can't write the history at %s; calls go on, and what was seen is kept in "
-                    "memory and tried again: %s",
-                    self._store.location,
-                    problem,
-                )
-                for watcher in list(self.watchers):
-                    watcher.history_failed(problem)
-        elif before:
-            self._not_before = 0.0
-            logger.info("finetune-guard writes the history at %s again.", self._store.location)
+        return max(min(waits), 0.0 if self._hurry else self._batches.not_before - now) if waits else None
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
