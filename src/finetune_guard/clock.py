@@ -44,9 +44,6 @@ class ServerTime:
     * While that can't be told, the earlier of the two times counts: what is remembered may be older than it
       is said to be, never newer.
 
-    Args:
-        elapsed: Returns seconds that go on whatever becomes of the local clock.
-
     Attributes:
         offset: What is to be added to the local clock.
         has_answered: Whether there was any answer, with a ``Date`` or without one.
@@ -64,12 +61,7 @@ class ServerTime:
         """The last header that was believed, its date, and between which times it would be again."""
 
     def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
-        """Return when a response was given, and learn from its ``Date``.
-
-        Args:
-            date_header: The response's ``Date``; None if it has none.
-            now: When it arrived, by the local clock and ``offset``.
-        """
+        """Return when a response was given, and learn from its ``Date``."""
         if type(date_header) is bytes:
             header, date, earliest, latest = self._believed
             if header == date_header and earliest <= now <= latest:

@@ -13,7 +13,6 @@ from finetune_guard.clock import ServerTime, system_clock
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
-    UNNAMED,
     Credentials,
     is_named,
     is_slug,
@@ -142,11 +141,6 @@ def test_ids_of_organizations_and_projects_are_told_apart(value, expected_id, ex
     if expected_id is not None:
         assert is_named(expected_id)
         assert not is_slug(expected_id)
-
-
-def test_the_unnamed_history_is_no_organization():
-    """The name for nothing known can't be a slug."""
-    assert not is_named(UNNAMED)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import product
@@ -80,28 +79,12 @@ def test_a_history_gets_a_better_name_twice(process, store):
     assert ["acme-1"] * 2 == [resolved(store, name) for name in (key_name, ACME)]
 
 
-def test_counts_of_a_day_are_not_lost_with_a_name(process, store):
-    """The days of a history move with it."""
-    process.sees(None, runs="one")
-    process.sees("acme-1")
-    assert {NOON.date(): {Source.OBSERVED: 1}} == store.history("acme-1").daily
-
-
 def test_an_organization_that_is_given_names_a_history_where_headers_are_stripped(process, store):
     """Behind a gateway that strips headers, keys with the same ``organization=`` share a history."""
     for key in (KEY, OTHER_KEY):
         assert ACME == process.sees(None, claiming(ACME, key), runs="one")
     assert {ACME: {"one"}} == kept(store)
     assert (ACME,) == process.aliases.names_of(claiming(ACME, Credentials("Bearer sk-3")))
-
-
-def test_a_key_with_and_without_its_organization_is_one_organizations(process, store):
-    """``organization=`` makes other credentials of a key; the slug joins both."""
-    process.sees(None, KEY, runs="one")
-    process.sees(None, claiming(ACME), runs="two")
-    process.sees("acme-1", KEY)
-    process.sees("acme-1", claiming(ACME))
-    assert {"acme-1": {"one", "two"}} == kept(store)
 
 
 def test_projects_are_names_of_the_organization(process, store):
@@ -215,13 +198,6 @@ def test_a_key_that_moves_to_another_organization(process, store):
     assert ("globex-2",) == process.aliases.names_of(KEY) == Aliases(store).names_of(KEY)
 
 
-def test_a_key_that_moves_where_headers_are_stripped(process, store):
-    """Where only job bodies name an organization, a key's history begins anew with another id."""
-    process.sees(None, KEY, ACME, runs="acme")
-    process.sees(None, KEY, GLOBEX, runs="globex")
-    assert {ACME: {"acme"}, GLOBEX: {"globex"}} == kept(store)
-
-
 @pytest.mark.parametrize("slug", [None, "gateway-9"])
 def test_a_gateway_that_shows_the_jobs_of_several_organizations(process, store, slug):
     """Ids that are seen together are not taken for one organization's."""
@@ -253,16 +229,6 @@ def test_a_new_database_is_taught_anew(process, store, tmp_path):
     process.aliases._store = process.store = MemoryStore()
     process.sees("acme-1", runs="one")
     assert ("acme-1",) == Aliases(process.store).names_of(KEY)
-
-
-def test_a_name_that_is_learnt_hides_no_history(store):
-    """What was kept for a key alone is in its history while its slug is known but not yet written."""
-    recorder = Recorder(store)
-    recorder.record(Subject(None, KEY), model("one"), Source.OBSERVED, NOON)
-    assert recorder.flush(30)
-    recorder.name(Subject("acme-1", KEY))
-    assert NOON == recorder.evidence(KEY).last_inference.at
-    assert {model("one")} == set(recorder.history(KEY).models)
 
 
 # While names are joined.
@@ -520,16 +486,6 @@ def one_history_each(store, seen: list[Seen]) -> None:
 def test_one_organization_ends_with_one_history(seen):
     """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
     one_history_each(MemoryStore(), seen)
-
-
-@given(answers())
-@settings(max_examples=some(20))
-def test_one_organization_ends_with_one_history_on_disk(seen):
-    """The same holds for histories in a folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = DiskStore(folder)
-        one_history_each(store, seen)
-        store.close()
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))

@@ -16,7 +16,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
@@ -48,21 +48,6 @@ class WatchedStore(MemoryStore):
         if self.broken:
             raise StoreError("the disk is full")
         return super().evidence(organization)
-
-
-class OvertakenStore(MemoryStore):
-    """A memory store in which something happens right after the history of an organization was read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meanwhile = None
-
-    def evidence(self, organization):
-        found = super().evidence(organization)
-        if self.meanwhile is not None and organization == "acme-28gund":
-            meanwhile, self.meanwhile = self.meanwhile, None
-            meanwhile()
-        return found
 
 
 def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at: datetime = NOON) -> None:
@@ -120,15 +105,6 @@ def test_nothing_to_write_is_written_in_no_time():
     assert not recorder.has_unwritten
 
 
-def test_evidence_is_written_with_the_name_of_its_organization():
-    """A refusal or a trace of fine-tuning ends in the organization's own history."""
-    recorder = Recorder.of(MemoryStore())
-    recorder.merge(ACME, told(fine_tuned_by=NOON))
-    assert NOON == recorder.evidence(KEY).fine_tuned_by
-    assert recorder.flush(30)
-    assert NOON == recorder.store.evidence("acme-28gund").fine_tuned_by
-
-
 def test_a_key_without_a_name_gets_one_later():
     """What was seen before the API named the organization is in its history afterwards."""
     recorder = Recorder.of(MemoryStore())
@@ -152,30 +128,6 @@ def test_a_name_that_is_learnt_hides_nothing(organization):
     evidence = recorder.evidence(credentials)
     assert (NOON, "acme-28gund") == (evidence.last_inference.at, evidence.organization)
     assert {Source.OBSERVED: 1} == recorder.history(credentials).daily[NOON.date()]
-
-
-def test_a_name_that_is_just_being_written_hides_nothing():
-    """A decision that is made while a history moves to its organization's name still rests on all of it."""
-    store = OvertakenStore()
-    recorder = Recorder.of(store)
-    note(recorder, Subject(None, KEY))
-    assert recorder.flush(30)
-    recorder.name(ACME)
-    store.meanwhile = lambda: recorder._aliases.write(ACME, ())
-    assert NOON == recorder.evidence(KEY).last_inference.at
-    assert NOON == store.evidence("acme-28gund").last_inference.at
-    assert {Source.OBSERVED: 1} == recorder.history(KEY).daily[NOON.date()]
-
-
-def test_two_organizations_are_not_mixed():
-    """Each key's history holds its own organization's inferences only."""
-    recorder = Recorder.of(MemoryStore())
-    other = Credentials("Bearer sk-other")
-    note(recorder)
-    note(recorder, Subject("globex-77", other), OTHER)
-    for _ in ("unwritten", "written"):
-        assert ({MODEL}, {OTHER}) == (set(recorder.history(KEY).models), set(recorder.history(other).models))
-        assert recorder.flush(30)
 
 
 def test_a_key_is_known_again_in_a_new_process(tmp_path):

@@ -67,17 +67,6 @@ def test_a_readable_file_is_closed_to_others(disk, folder, activity):
     assert 0o600 == mode(folder / "cache.db")
 
 
-def test_an_existing_folder_of_ones_own_is_used_as_it_is(disk, folder, activity):
-    """A folder that others may list, but not change, is fine; its mode is its owner's matter."""
-    folder.mkdir(parents=True)
-    folder.chmod(0o755)
-    (folder / "other.txt").write_text("mine")
-    disk.record("acme", [activity()])
-
-    assert 0o755 == mode(folder)
-    assert "mine" == (folder / "other.txt").read_text()
-
-
 @pytest.mark.parametrize(
     ("name", "wide", "says"),
     [

@@ -110,15 +110,6 @@ def test_opening_on_an_event_loop_asks_the_system_for_nothing(monkeypatch, tmp_p
     assert (tmp_path / "guard" / "cache.db").is_file()
 
 
-def test_memory_is_a_new_one_each_time():
-    """Two memory stores share nothing."""
-    one, other = open_store("memory"), open_store("memory")
-
-    assert isinstance(one, MemoryStore)
-    assert "memory" == one.location
-    assert one is not other
-
-
 @pytest.mark.parametrize("kind", [MemoryStore, lambda: DiskStore("guard")])
 def test_a_store_is_returned_as_it_is(kind):
     """Whoever has a store of one's own passes it on."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,7 +17,6 @@ from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import RedisChange
 from finetune_guard.stores.redis.store import RedisStore
-from tests.stores.store_workers import hold_lease
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -211,53 +208,6 @@ def test_a_child_talks_through_connections_of_its_own(redis_store, redis_server,
         assert redis_store.evidence("acme").last_inference is not None
         assert ours <= {each["id"] for each in client.client_list()}
     assert redis_store._rows is before
-
-
-@pytest.fixture
-def holder(redis_url):
-    """Another process that holds a lease of half a second, and gives it back when it is told to."""
-    context = multiprocessing.get_context("spawn")
-    held, give_back, done = context.Event(), context.Event(), context.Event()
-    ttl = timedelta(seconds=0.5)
-    process = context.Process(target=hold_lease, args=(redis_url, "keep-alive", ttl, held, give_back, done))
-    process.start()
-    assert held.wait(timeout=60)
-    yield process, give_back, done
-    process.kill()
-    process.join()
-
-
-def wait_for(store):
-    lease = None
-    while lease is None:
-        lease = store.lease("keep-alive", HOUR)
-    return lease
-
-
-@pytest.mark.slow
-def test_the_lease_of_a_killed_holder_is_taken_over(redis_store, holder):
-    """A holder that is killed keeps the others waiting for the lease's time and no longer."""
-    process, _, _ = holder
-    process.kill()
-    process.join()
-
-    assert wait_for(redis_store) is not None
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes can't be paused here")
-def test_a_holder_that_was_paused_takes_nothing_from_the_next(redis_store, holder):
-    """A holder that slept through its lease's end and then gives it back leaves the next one's alone."""
-    process, give_back, done = holder
-    os.kill(process.pid, signal.SIGSTOP)
-    lease = wait_for(redis_store)
-    os.kill(process.pid, signal.SIGCONT)
-    give_back.set()
-    assert done.wait(timeout=60)
-
-    assert redis_store.lease("keep-alive", HOUR) is None
-    redis_store.release(lease)
-    assert redis_store.lease("keep-alive", HOUR) is not None
 
 
 def test_a_lease_that_changes_hands_while_it_is_given_back_is_left_alone(

@@ -42,17 +42,6 @@ def receipts(redis_server, redis_url):
     return look
 
 
-@pytest.mark.parametrize("lost", ["answer", "request"])
-def test_a_record_whose_answer_was_lost_counts_once(lossy_store, lossy, activity, lost):
-    """The retry that the error offers adds what is missing, and nothing if nothing is."""
-    lossy_store.record("acme", [activity(count=1)])
-    lossy.lose(lost)
-    error = in_doubt(lossy_store, [activity(count=2)])
-
-    error.again("acme")
-    assert 3 == counted(lossy_store)
-
-
 def test_a_retry_too_many_changes_nothing(lossy_store, lossy, receipts, activity):
     """Once it is known that inferences arrived, trying again is harmless, whatever was recorded since."""
     lossy.lose("answer")
@@ -65,23 +54,6 @@ def test_a_retry_too_many_changes_nothing(lossy_store, lossy, receipts, activity
     assert 1 == len(receipts())
 
 
-@pytest.mark.parametrize("lost", [["answer", "answer"], ["request", "answer"], ["request", "request"]])
-def test_the_retry_may_be_lost_too(lossy_store, lossy, activity, lost):
-    """However often it takes, and whatever others record meanwhile, each inference counts once."""
-    lossy.lose(*lost)
-    again = in_doubt(lossy_store, [activity(count=2)]).again
-    if lost[0] == "request":
-        with pytest.raises(OutcomeUnknownError) as caught:
-            again("acme")
-        again = caught.value.again
-    else:
-        in_doubt(lossy_store, [activity(count=4)]).again("acme")
-    lossy_store.record("acme", [activity(count=8)])
-
-    again("acme")
-    assert (14 if lost[0] == "answer" else 10) == counted(lossy_store)
-
-
 def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, lossy, activity):
     """A network that delivers late, when the retry is done already, makes nothing count twice."""
     lossy_store.record("acme", [activity(count=1)])
@@ -91,18 +63,6 @@ def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, los
     error.again("acme")
     assert b"-1" == lossy.deliver_late()
     assert 3 == counted(lossy_store)
-
-
-def test_a_request_that_arrives_before_the_retry_is_found(lossy_store, lossy, activity):
-    """What arrives late, but before the retry, is not added by that."""
-    lossy.lose("late")
-    error = in_doubt(lossy_store, [activity("ft:late", count=2)])
-    assert 0 == counted(lossy_store)
-
-    lossy.deliver_late()
-    assert 2 == counted(lossy_store)
-    error.again("acme")
-    assert 2 == counted(lossy_store)
 
 
 def test_the_retry_follows_a_history_to_its_new_name(lossy_store, lossy, activity):

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from finetune_guard.domain.history import (
     Activity,
-    Evidence,
     Inference,
-    Source,
 )
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.keys import key, parts, prefix
@@ -27,18 +25,6 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
 any_name = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=40)
 moments = st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours))
-inferences = st.builds(
-    Inference,
-    organization=st.just("whoever"),
-    model=st.sampled_from(["ft:x", "ft:y", "ft:z"]),
-    at=moments,
-    source=st.sampled_from(Source),
-)
-activities = st.builds(
-    Activity,
-    inference=inferences,
-    counts=st.dictionaries(moments.map(datetime.date), st.integers(0, 5), max_size=3),
-)
 
 
 @pytest.fixture(params=["memory", "disk", "redis"], scope="module")
@@ -61,22 +47,6 @@ def opened(request):
                 store.close()
 
     return opened
-
-
-@settings(max_examples=some(40))
-@given(many=st.lists(activities, min_size=1, max_size=4), data=st.data())
-def test_no_order_of_recording_changes_what_is_known(opened, many, data):
-    """Late, repeated or shuffled writes leave the same evidence as orderly ones."""
-    shuffled = data.draw(st.permutations(many))
-    with opened() as store:
-        store.record("in order", many)
-        for each in shuffled:
-            store.record("shuffled", [each])
-
-        one, other = store.history("in order"), store.history("shuffled")
-        assert one.daily == other.daily
-        renamed = other.evidence.model_dump_json().replace("shuffled", "in order")
-        assert one.evidence == Evidence.model_validate_json(renamed)
 
 
 @settings(max_examples=some(60))

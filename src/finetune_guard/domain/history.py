@@ -98,12 +98,7 @@ class ModelLimits(_Fact):
 
 
 class Span(_Fact):
-    """A stretch of time whose inferences are known for the whole organization.
-
-    Attributes:
-        start: Its first moment, in UTC.
-        end: The first moment after it.
-    """
+    """A stretch of time whose inferences are known for the whole organization."""
 
     start: UtcDatetime
     end: UtcDatetime
@@ -127,12 +122,7 @@ def united(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 class Activity(_Fact):
-    """Inferences of one model from one source, added up since they were last written.
-
-    Attributes:
-        inference: The latest of them.
-        counts: How many there were on each day (UTC).
-    """
+    """Inferences of one model from one source, added up since they were last written."""
 
     inference: Inference
     counts: Mapping[date, int] = Field(default_factory=dict)

@@ -31,11 +31,6 @@ def matches(pattern: str, host: str, port: int | None) -> bool:
     """Whether ``pattern`` means ``host``.
 
     A trailing dot, punycode and the spelling of an IPv6 address make no difference on either side.
-
-    Args:
-        pattern: A name, or ``*.`` and a name; with or without a port.
-        host: A name or an address.
-        port: The port that the request goes to, as ``port_of`` returns it.
     """
     pattern = pattern.strip()
     with_port = _WITH_PORT.fullmatch(pattern)

@@ -1,4 +1,4 @@
-"""Fine-tuned models and their ids. No I/O and no clock here."""
+"""Fine-tuned models and their ids."""
 
 from __future__ import annotations
 

@@ -84,12 +84,7 @@ def tells_whose(header: str) -> bool:
 
 
 def sent_with(headers: Iterable[tuple[str, str]], base: str = "") -> Credentials:
-    """Return the credentials that a request was sent with.
-
-    Args:
-        headers: The request's headers, or those that ``tells_whose`` picks; names in lower case.
-        base: Where it was sent.
-    """
+    """Return the credentials that a request was sent with."""
     sent = {name: value for name, value in headers if value and tells_whose(name)}
     authorization, organization = sent.pop("authorization", ""), sent.pop(_ORGANIZATION, None)
     return Credentials(authorization, organization, base, tuple(sorted(sent.items())))

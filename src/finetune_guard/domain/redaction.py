@@ -1,4 +1,4 @@
-"""Removal of keys and passwords from text that is shown, logged or stored. No I/O and no clock."""
+"""Removal of keys and passwords from text that is shown, logged or stored."""
 
 from __future__ import annotations
 

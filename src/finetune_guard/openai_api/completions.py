@@ -50,10 +50,6 @@ def completing_model(answer: object, requested: str | None) -> str | None:
     The model that the answer names counts, not the one that was asked for: an alias, a stored prompt or a
     gateway may have led to another. Where the answer names none, nothing speaks against the one that was
     asked for. A response counts once it is completed, or ended with a part of its output.
-
-    Args:
-        answer: The parsed body, whatever it is.
-        requested: The fine-tuned model that was asked for; None when the request named none.
     """
     return model_in(fields_of(answer) or {}, requested)
 

@@ -94,10 +94,6 @@ def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = Fa
     """Ask which fine-tuned models and fine-tuning jobs the key can see.
 
     An error of the API makes the listing incomplete and is not raised.
-
-    Args:
-        most_job_pages: How many pages of jobs are read at most.
-        always_jobs: Whether jobs are asked for when the list of models names a fine-tuned one already.
     """
     listing = Listing()
     yield from _asked(listing, "/models", {}, _add_models)
@@ -116,17 +112,7 @@ def read_rows(
     take: Callable[[Mapping[str, Any]], object],
     ask: Callable[[ApiCall], Flow[Reply | None]],
 ) -> Flow[bool]:
-    """Ask for every page of a list and give each row to ``take``.
-
-    Args:
-        path: The list's path, relative to the client's base URL.
-        limit: How many rows a page is asked to have.
-        take: Takes the rows in their order.
-        ask: Asks for one page, perhaps more than once.
-
-    Returns:
-        Whether the whole list was certainly read.
-    """
+    """Ask for every page of a list and give each row to ``take``; return whether all was certainly read."""
     is_whole = True
 
     def page(query: Mapping[str, object]) -> Flow[object]:

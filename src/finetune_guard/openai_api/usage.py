@@ -39,14 +39,9 @@ class UsageRead:
     """What came of reading the organization's usage.
 
     Attributes:
-        start: From when on the usage was asked for, in UTC.
         end: The time of the API's last answer; the start where it gave none.
         covered_until: Up to when the usage was read without a gap from the start on.
-        latest: The latest inference, as exactly as it is known.
-        precision: How long the bucket is that holds it.
         requests: How often each model was called on each day, and by which project.
-        pages: How many pages of daily buckets were read.
-        failure: Why not all was read.
     """
 
     start: datetime
@@ -79,13 +74,8 @@ def read_usage(
 ) -> Flow[UsageRead]:
     """Read which fine-tuned models the organization has run from ``start`` up to the API's present.
 
-    An error of the API, or a page that can't be used, ends the reading and is not raised.
-
-    Args:
-        start: Read from the beginning of its day (UTC) on.
-        organization: Whose usage it has to be: the name that the API gives it in its answers.
-        key: The admin key to ask with.
-        learn: Is handed what each page told as it arrives, so that it outlives whatever happens next.
+    An error of the API, or a page that can't be used, ends the reading and is not raised. Each page is given
+    to ``learn`` as it arrives, so that it outlives whatever happens next.
     """
     first_day = aware_utc(start).replace(hour=0, minute=0, second=0, microsecond=0)
     query = UsageQuery(DAYS, first_day, None, organization, key)

@@ -69,9 +69,6 @@ class UsagePage:
             stretches of time of which the page shows every request.
         newest: The latest of those inferences; of several the model that sorts first.
         requests: How often each model was called on each day, and by which project.
-        end: Where the last bucket ends, which may be after the answer.
-        at: When the API answered.
-        cursor: What the next page is asked for with; None after the last one.
     """
 
     history: History

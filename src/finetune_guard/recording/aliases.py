@@ -103,12 +103,7 @@ class Aliases:
     # What is written.
 
     def write(self, subject: Subject, proven: Collection[str]) -> str:
-        """Link the names of ``subject`` in the store; return what its history is called.
-
-        Args:
-            subject: The organization's slug, if a response named it, and what the request was sent with.
-            proven: Ids of the organization and its projects, by the API's own word.
-        """
+        """Link the names of ``subject`` in the store; return what its history is called."""
         proven = list(islice(proven, _MOST_NAMES))
         salt = self._store.salt(create=True)
         assert salt is not None

@@ -60,12 +60,7 @@ class BatchWriter:
         return written_at + WRITE_INTERVAL if written_at is not None else 0.0
 
     def write(self, due: list[Batch], unkept: int) -> list[Batch]:
-        """Write ``due`` batch by batch; return what the store refused, or may not have.
-
-        Args:
-            due: What is written.
-            unkept: How many answers told something for which there was no room: this is logged.
-        """
+        """Write ``due`` batch by batch; return what the store refused, or may not have."""
         refused: list[Batch] = []
         problems: dict[Subject, BaseException] = {}
         written: set[tuple[Subject, Stream]] = set()

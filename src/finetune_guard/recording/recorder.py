@@ -30,7 +30,10 @@ _REST_TIMEOUT = 1.0
 
 
 class Recorder:
-    """Notes what one store is to remember, and reads it together with what isn't written yet."""
+    """Notes what one store is to remember, and reads it together with what isn't written yet.
+
+    What reads the store raises a ``StoreError`` where that can't be read; what notes something never fails.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -84,11 +87,7 @@ class Recorder:
         return self._aliases.answered(credentials)
 
     def organization(self, credentials: Credentials) -> str | None:
-        """Return the slug of the organization that the credentials belong to; None if it isn't known.
-
-        Raises:
-            StoreError: The store can't be read.
-        """
+        """Return the slug of the organization that the credentials belong to; None if it isn't known."""
         with self._store_errors():
             names = self._aliases.names_of(credentials)
         return names[-1] if names and is_slug(names[-1]) else None
@@ -97,9 +96,6 @@ class Recorder:
         """Return the evidence about the credentials' organization, what isn't written yet included.
 
         It costs one read of the store once the organization's slug is known and stored.
-
-        Raises:
-            StoreError: The store can't be read.
         """
         return self._read(lambda name: History(evidence=self.store.evidence(name)), credentials).evidence
 
@@ -112,11 +108,7 @@ class Recorder:
         return known.evidence
 
     def history(self, credentials: Credentials) -> History:
-        """Return the history of the credentials' organization, what isn't written yet included.
-
-        Raises:
-            StoreError: The store can't be read.
-        """
+        """Return the history of the credentials' organization, what isn't written yet included."""
         for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
             written = self._writer.rest(_REST_TIMEOUT)
             history = self._read(self.store.history, credentials)

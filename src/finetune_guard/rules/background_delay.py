@@ -2,7 +2,7 @@
 
 It sleeps until the window closes within ``renew_within``, and never longer than ``LONGEST``: a machine
 that was suspended, or whose clock was set, is then found out in time. It never checks again sooner than
-``SHORTEST``, whatever fails. No I/O and no clock here; what is drawn by lot comes as an argument.
+``SHORTEST``, whatever fails. What is drawn by lot, a number from 0 to 1, comes as an argument.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
     """Return the policy with a ``renew_within`` that is up to a twentieth shorter.
 
     Each guard draws its own lot, so that a fleet that was started at once doesn't wake at once.
-
-    Args:
-        keep_alive: The policy as configured.
-        lot: From 0 to 1.
     """
     return keep_alive.model_copy(update={"renew_within": keep_alive.renew_within * (1 - _SPREAD * lot)})
 
@@ -50,11 +46,6 @@ def until_retry(failures: int, eligibility: Eligibility | None, lot: float) -> t
     """Return how long to wait after a failure: twice as long after each, and up to half of it less.
 
     It is never so long that fewer than ten tries are left before an open window closes.
-
-    Args:
-        failures: How many there were in a row, this one included.
-        eligibility: What is known; None when that is what failed.
-        lot: From 0 to 1.
     """
     longest = _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS)
     if eligibility is not None and eligibility.remaining is not None:

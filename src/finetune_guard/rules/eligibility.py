@@ -20,7 +20,7 @@ The first of these that holds decides:
 A verdict that would be ``eligible`` is ``unknown`` (``refusal_in_doubt``) while an earlier refusal is neither
 recent enough for rule 2 nor followed by a later inference or job. While a date of the policy is being crossed
 somewhere on Earth, both phases are asked; if only one of them says ``eligible``, the answer is ``unknown``
-(``policy_boundary``). No I/O and no clock here.
+(``policy_boundary``).
 """
 
 from __future__ import annotations
@@ -57,12 +57,6 @@ def decide(
     policy: AccessPolicy, evidence: Evidence, now: datetime, refusal_ttl: timedelta = REFUSAL_TTL
 ) -> Eligibility:
     """Return whether the organization of ``evidence`` may create jobs at ``now``.
-
-    Args:
-        policy: The rules.
-        evidence: What is known of the organization.
-        now: The moment to decide for, with a time zone.
-        refusal_ttl: How long a refusal of the API is believed without asking again.
 
     Raises:
         ValueError: ``now`` has no time zone.

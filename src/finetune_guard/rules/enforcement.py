@@ -12,7 +12,7 @@
 | the history can't be read | unknown | through | through |
 
 An upload for fine-tuning is stopped exactly when a job created now would be. ``"warn"`` says with a warning
-what ``"allow"`` lets through in silence. A job always warns in the last three rows. No I/O and no clock here.
+what ``"allow"`` lets through in silence. A job always warns in the last three rows.
 """
 
 from __future__ import annotations
@@ -70,23 +70,14 @@ _ALWAYS_WARNED: dict[Reason, type[FineTuneGuardWarning]] = {
 
 @dataclass(frozen=True)
 class Proceed:
-    """The call goes through.
-
-    Attributes:
-        warnings: What is said about it.
-    """
+    """The call goes through, with warnings or without."""
 
     warnings: tuple[FineTuneGuardWarning, ...] = ()
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The call is stopped.
-
-    Attributes:
-        error: What is raised instead.
-        cause: The failure that the error is chained to, if there was one.
-    """
+    """The call is stopped: ``error`` is raised, chained to ``cause``."""
 
     error: FineTuneGuardError
     cause: Failure | None = None
@@ -106,13 +97,7 @@ def enforce(
 ) -> Decision:
     """Return what happens to ``call``; the module's table says it in words.
 
-    Args:
-        call: A job or an upload for fine-tuning.
-        eligibility: What was decided about the organization.
-        policy: The rules.
-        on_unknown: What happens where only the API can tell.
-        failures: What was tried in order to let the call through, and failed; the last one is chained.
-        url: Where jobs are created, for the error's ``request``; the API's own URL by default.
+    The error is chained to the last of the ``failures``, and its request goes to ``url``.
     """
     reason = eligibility.reason
     kind = _ERRORS.get(reason)

@@ -129,17 +129,7 @@ Path = Annotated[str, StringConstraints(pattern=rf"^(jobs|files)/{_ID}/[a-z]+(\.
 
 
 class Manifest(_Value):
-    """The content of ``manifest.json``.
-
-    Attributes:
-        organization: The slug of the organization, when the API named it.
-        api: The base URL that was asked.
-        selection: What the latest run selected; what earlier runs exported is kept.
-        begun_at: When the latest run began.
-        ended_at: When it ended; None where it was interrupted.
-        files: The files of the export by their path.
-        missing: What could not be had, by path or id.
-    """
+    """The content of ``manifest.json``."""
 
     format: Literal[1] = 1
     organization: str | None = None

@@ -1,6 +1,6 @@
 """When a keep-alive is due and which models it is sent to.
 
-How it is sent to one model after the other stands in ``keep_alive_attempts``. No I/O and no clock here.
+How it is sent to one model after the other stands in ``keep_alive_attempts``.
 """
 
 from __future__ import annotations

@@ -73,14 +73,7 @@ def remedy(reason: Reason) -> str | None:
 def stopped(
     call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[object] = ()
 ) -> str:
-    """Return what the error of a stopped call says.
-
-    Args:
-        call: The call.
-        eligibility: Why it is stopped.
-        policy: The rules.
-        failures: What was tried in order to let it through, and failed.
-    """
+    """Return what the error of a stopped call says."""
     what = "fine-tuning job was not created" if _is_job(call) else "training file was not uploaded"
     lines = [
         f"The {what}: {cause(eligibility)}.",
@@ -195,12 +188,7 @@ def _time_of(inference: Inference) -> str:
 
 
 class Words(NamedTuple):
-    """What an error says.
-
-    Attributes:
-        message: All of it.
-        remedy: The part that says what to do now.
-    """
+    """What an error says."""
 
     message: str
     remedy: str

@@ -1,4 +1,4 @@
-"""How long a fine-tune that is made now would live. No I/O and no clock here."""
+"""How long a fine-tune that is made now would live."""
 
 from __future__ import annotations
 

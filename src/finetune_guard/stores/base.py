@@ -14,12 +14,7 @@ from finetune_guard.domain.shutdowns import Announced
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to do something alone for a limited time.
-
-    Attributes:
-        name: What it is the right to do.
-        token: What tells this holder from every other; it is not a secret.
-    """
+    """The right to do something alone for a limited time."""
 
     name: str
     token: str

@@ -26,13 +26,7 @@ _T = TypeVar("_T")
 
 
 class HeldLease(BaseModel):
-    """A lease as it is written down.
-
-    Attributes:
-        token: What tells its holder from every other.
-        since: When it was taken, in seconds by the store's clock.
-        until: When its time has passed.
-    """
+    """A lease as it is written down."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,12 +48,7 @@ class UnreadableRowError(ValueError):
 
 
 class Form(Generic[_T]):
-    """How facts of one kind are written as the text of a row, and how that text is read.
-
-    Args:
-        fact: The type of the facts, as pydantic reads it.
-        to_json: Writes a fact as JSON.
-    """
+    """How facts of one kind are written as the text of a row, and how that text is read."""
 
     def __init__(self, fact: Any, to_json: Callable[[Any], str] = BaseModel.model_dump_json) -> None:
         self._adapter: TypeAdapter[_T] = TypeAdapter(fact)

@@ -11,11 +11,6 @@ SCHEMA_VERSION = 1
 def check_schema(version: object, where: str, elsewhere: str) -> None:
     """Refuse a history whose form this release does not know.
 
-    Args:
-        version: What the store says.
-        where: Where the history is, such as ``at redis://host``.
-        elsewhere: What to do to use another place.
-
     Raises:
         StoreError: A later release wrote the history, or another program did.
     """

@@ -30,11 +30,7 @@ _EXIT_SECONDS = 1.0
 
 
 class Database:
-    """The database in a folder: opened when it is needed, anew when it was replaced under us.
-
-    Args:
-        path: The folder, with all links resolved.
-    """
+    """The database in a folder: opened when it is needed, anew when it was replaced under us."""
 
     def __init__(self, path: Path) -> None:
         self._folder = path

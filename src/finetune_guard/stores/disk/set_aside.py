@@ -26,10 +26,6 @@ _log = logging.getLogger("finetune_guard.stores")
 def set_aside(folder: Path, fault: BaseException) -> None:
     """Rename the database in ``folder``, and the files beside it, if it really is damaged.
 
-    Args:
-        folder: Where it is; it must have been checked.
-        fault: Why it seems damaged, for the log.
-
     Raises:
         BusyError: Another process is about it.
     """

@@ -43,9 +43,6 @@ class RedisRows:
 
     Each row is a key of its own, and an index lists the names of a table's rows, so that nothing needs a
     look through all keys of a server that others use too.
-
-    Args:
-        url: Where the server is. Nothing is connected before the first use.
     """
 
     def __init__(self, url: RedisUrl) -> None:
@@ -136,13 +133,7 @@ class RedisRows:
 
 
 class RedisChange:
-    """An optimistic transaction: every row it reads is watched, and none has changed when it writes.
-
-    Args:
-        rows: Where it reads, by a connection of its own: all rows that are asked for in one round trip.
-        pipe: What watches and writes.
-        prefix: What the keys on the server begin with.
-    """
+    """An optimistic transaction: every row it reads is watched, and none has changed when it writes."""
 
     def __init__(self, rows: RedisRows, pipe: Any, prefix: str) -> None:
         self._rows = rows

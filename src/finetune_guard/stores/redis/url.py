@@ -30,16 +30,8 @@ _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES)
 class RedisUrl:
     """Where a server is, how it is spoken to, and where in it the histories are.
 
-    Attributes:
-        host: The server's name or address; empty when it is reached by a socket file.
-        port: The server's port; 0 when it is reached by a socket file.
-        path: The socket file; empty when it is reached by TCP.
-        db: The number of the database.
-        prefix: What tells these histories from others in that database.
-        timeout: How long connecting, and each wait for the server, may take, in seconds.
-        username: The name to log in with; None for the server's default user.
-        password: The password to log in with.
-        tls: The settings of TLS, as redis-py names them; None without TLS.
+    It is reached by host and port or, if there is a ``path``, by a socket file. Each wait for it may take
+    ``timeout`` seconds. Without ``tls`` settings, which are named as in redis-py, no TLS is spoken.
     """
 
     host: str = ""
