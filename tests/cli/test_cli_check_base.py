@@ -66,7 +66,7 @@ def test_what_the_api_said_counts_for_later_checks(run, ask, model, sim):
     assert () == sim.calls
 
 
-@pytest.mark.parametrize("least", ["soon", "30", "0d", "-1d", "", "P"])
+@pytest.mark.parametrize("least", ["soon", "0d", ""])
 def test_a_lifetime_that_is_none_is_exit_2(run, least):
     """A duration that can't be read is named, with what is allowed."""
     result = run("check", "--base", BASE, "--min-lifetime", least)

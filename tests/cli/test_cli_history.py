@@ -74,8 +74,3 @@ def test_json_is_the_history(run, ask, model):
     assert "acme-cli" == history.organization
     assert [model] == list(history.models)
     assert {Source.OBSERVED: 1} == history.daily[datetime(2026, 8, 3, tzinfo=timezone.utc).date()]
-
-
-def test_json_of_an_empty_history(run):
-    """An empty history is valid JSON as well."""
-    assert {} == History.model_validate_json(run("history", "--json").stdout).models

@@ -99,10 +99,9 @@ def test_a_port_that_is_taken(run):
     assert "" == result.stdout
 
 
-@pytest.mark.parametrize("now", ["yesterday", "2026-13-01", ""])
-def test_a_time_that_is_none(run, now):
+def test_a_time_that_is_none(run):
     """A time that can't be read is shown beside an example of one that can."""
-    result = run("simulator", "--now", now)
+    result = run("simulator", "--now", "2026-13-01")
     assert 2 == result.exit_code
     assert "2026-08-03T09:00Z" in result.stderr
 

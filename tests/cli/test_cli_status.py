@@ -77,13 +77,6 @@ def test_json_holds_what_is_shown(run, ask, model, clock):
         assert facts(shown)[fact] == told[name]
 
 
-def test_a_window_that_closes_soon(run, ask, model, clock):
-    """When a keep-alive is due the status says so before the window closes."""
-    ask(model)
-    clock.advance(timedelta(days=50))
-    assert "finetune-guard keep-alive" in facts(run("status").stdout)["What to do"]
-
-
 def test_a_lapsed_window(run, ask, model, clock):
     """What can be done is said, and that its success is not published."""
     ask(model)
@@ -106,12 +99,11 @@ def test_nothing_known(run):
     assert "finetune-guard check --refresh" in told["What to do"]
 
 
-@pytest.mark.parametrize("hour", [10, 18, 23])
-def test_the_day_that_is_being_crossed(run, ask, model, clock, hour):
+def test_the_day_that_is_being_crossed(run, ask, model, clock):
     """While January 6 has begun somewhere on Earth, the status says that it is being crossed."""
     clock.set(datetime(2026, 12, 20, tzinfo=timezone.utc))
     ask(model)
-    clock.set(datetime(2027, 1, 5, hour, tzinfo=timezone.utc))
+    clock.set(datetime(2027, 1, 5, 10, tzinfo=timezone.utc))
     result = run("status")
     assert result.stdout.startswith("UNKNOWN  A date of the policy is being crossed")
     assert legend(result.stdout)["2027-01-06"].endswith("being crossed")
@@ -125,13 +117,6 @@ def test_after_the_end(run, ask, model, clock):
     result = run("status")
     assert result.stdout.startswith("INELIGIBLE  Since 2027-01-06 nobody")
     assert facts(result.stdout)["Next dates"].startswith("2027-01-14, in 6 days")
-
-
-def test_after_everything(run, ask, model, clock):
-    """When every known date has passed none is promised."""
-    ask(model)
-    clock.set(datetime(2027, 3, 1, tzinfo=timezone.utc))
-    assert "Next dates" not in facts(run("status").stdout)
 
 
 def test_a_refusal_is_told(run, ask, model, sim, clock):
@@ -148,18 +133,6 @@ def test_a_refusal_is_told(run, ask, model, sim, clock):
     assert result.stdout.startswith("INELIGIBLE  The API itself refused a job of organization acme-cli")
     assert "finetune-guard keep-alive --force" in result.stdout
     assert 3 == run("check").exit_code
-
-
-def test_refresh_names_the_organization(run, model):
-    """--refresh asks the API whose the key is."""
-    assert "acme-cli" == facts(run("status", "--refresh").stdout)["Organization"]
-
-
-def test_an_unguarded_host(run, environment, sim):
-    """The status of a host that the policy doesn't speak of says how to name it."""
-    environment.delenv("FINETUNE_GUARD_HOSTS")
-    result = run("status")
-    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in facts(result.stdout)["What to do"]
 
 
 def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
@@ -217,9 +190,3 @@ def test_usage_without_an_inference_names_the_way_on(run, admin, model):
 def test_without_an_admin_key_the_status_names_it(run):
     """What would be needed to know more is said."""
     assert "OPENAI_ADMIN_KEY" in facts(run("status").stdout)["Coverage"]
-
-
-def test_a_model_that_nobody_ran_is_told_with_its_end(run, model):
-    """What the API listed once is remembered, so that the status names its last day."""
-    run("models")
-    assert legend(run("status").stdout)["2027-01-14"].startswith("1 model known here ends")

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta, timezone
 import anyio
 import pytest
 
-from finetune_guard import KeepAlive, Source, StoreError
+from finetune_guard import KeepAlive, Source
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
+from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
 
@@ -145,13 +146,6 @@ async def test_nothing_is_sent_after_the_policys_end(kept, near, clock, posts, c
     await settled(client)
     assert 1 == posts(CHAT)
     assert ["Nobody can create"] == [r.message[:17] for r in caplog.records if r.name == OURS]
-
-
-class Unreadable(MemoryStore):
-    """A store that can't be read."""
-
-    def evidence(self, organization):
-        raise StoreError("out of order", remedy="none")
 
 
 async def test_nothing_is_sent_when_the_history_can_not_be_read(kept, model, posts):

@@ -71,27 +71,6 @@ def sent():
     return []
 
 
-async def test_a_keep_alive_that_may_have_been_run_is_not_sent_again(connect_async, sim, sent):
-    """A job that is cancelled three times, while the API takes its time, has sent one keep-alive."""
-
-    async def note(request):
-        sent.append(request.url.path)
-
-    http_client = ASYNC.http_client(event_hooks={"request": [note]})
-    client = connect_async(http_client=http_client, deadline=timedelta(seconds=3))
-    sim.fault(Fault(path=CHAT, delay=600, times=None))
-    for _ in range(3):
-        task = creation(client)
-        while CHAT not in sent:  # noqa: ASYNC110 -- a thread brings it about
-            await anyio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    outcome = await client.guard.keep_alive()
-    assert (False, "another_is_sending") == (outcome.sent, outcome.reason)
-    assert 1 == sent.count(CHAT)
-
-
 async def test_a_task_does_not_wait_for_the_store(connect_async):
     """Cancelled while a thread asks the store for a lease, it ends at once, and the lease is given back."""
     store = HeldUp()

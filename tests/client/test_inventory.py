@@ -11,6 +11,7 @@ from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done, listed
 from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
+from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
 
@@ -236,13 +237,6 @@ async def test_refreshing_is_told_to_the_store(client, store):
 class Unwritable(MemoryStore):
     def announce(self, announced):
         raise StoreError("the disk is full")
-
-
-class Unreadable(MemoryStore):
-    def history(self, organization):
-        raise RuntimeError("the network is gone")
-
-    evidence = announced = history
 
 
 async def test_dates_that_can_not_be_written_are_an_error(connect):

@@ -24,10 +24,10 @@ from finetune_guard import (
 )
 from finetune_guard.domain.catalog import Lifetime, ModelCatalog, published_catalog
 from finetune_guard.simulator import Fault, Simulator
-from finetune_guard.stores.disk.store import DiskStore
 from tests.client.both_ways import done
 from tests.client.scenarios import INFERENCES
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
+from tests.support.stores import Elsewhere
 
 pytestmark = pytest.mark.anyio
 
@@ -38,14 +38,6 @@ SHUTDOWN = datetime(2027, 1, 14, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 CHAT = "/v1/chat/completions"
 TOLD_BY_THE_API = date(2026, 12, 10)
-
-
-class Elsewhere(DiskStore):
-    """A folder as another process sees it: nothing in memory is shared."""
-
-    @property
-    def place(self):
-        return id(self)
 
 
 @pytest.fixture

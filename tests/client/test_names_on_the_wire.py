@@ -16,6 +16,7 @@ from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES
+from tests.support.stores import Elsewhere
 
 pytestmark = pytest.mark.anyio
 
@@ -67,14 +68,6 @@ class Api:
         else:
             body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [{}]}
         return respx.MockResponse(200, json=body, headers=headers)
-
-
-class Elsewhere(DiskStore):
-    """A folder as another process sees it: nothing in memory is shared."""
-
-    @property
-    def place(self):
-        return id(self)
 
 
 @pytest.fixture

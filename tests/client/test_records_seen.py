@@ -8,9 +8,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.simulator import Fault
-from finetune_guard.stores.disk.store import DiskStore
 from tests.client.both_ways import done, entered, every, listed
 from tests.support.constants import BASE, START, TRAINING_DATA
+from tests.support.stores import Elsewhere
 
 pytestmark = pytest.mark.anyio
 
@@ -18,14 +18,6 @@ APRIL, JUNE = (datetime(2026, month, 1, 12, tzinfo=timezone.utc) for month in (4
 RAN = START + timedelta(minutes=1)  # the simulated API completes a batch nine minutes later
 LATER = timedelta(hours=1)
 NOBODYS = f"ft:{BASE}:nobody::AbC123xY"
-
-
-class Elsewhere(DiskStore):
-    """A folder as another process sees it: nothing in memory is shared."""
-
-    @property
-    def place(self):
-        return id(self)
 
 
 def asked(model, requests):

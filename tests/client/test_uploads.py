@@ -14,9 +14,9 @@ from finetune_guard import (
     InferenceWindowExpiredError,
     NotEligibleError,
 )
-from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
+from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
 
@@ -151,11 +151,6 @@ async def test_it_is_stopped_once_nobody_can_create_jobs(client, clock, sim):
     with pytest.raises(FineTuningClosedError):
         await done(upload_file(client, Untouchable(TRAINING_DATA)))
     assert {"GET"} == {call.method for call in sim.calls}  # the local clock may be wrong: the API was asked
-
-
-class Unreadable(MemoryStore):
-    def evidence(self, organization):
-        raise RuntimeError("the network is gone")
 
 
 async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim):

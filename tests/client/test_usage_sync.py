@@ -327,14 +327,6 @@ async def test_a_check_reads_it_where_it_may_help(owners, ran_elsewhere, reading
     assert 0 == readings()
 
 
-async def test_a_job_reads_it_where_it_may_help(owners, ran_elsewhere, readings):
-    """The window that another program keeps open lets the job through at once."""
-    assert await create(owners)
-    assert 4 == readings()
-    assert await create(owners)
-    assert 0 == readings()
-
-
 async def test_it_is_not_read_again_at_once(owners, clock, readings):
     """What was read within the last minute is not asked for again, by a job or a check."""
     assert not await create(owners)
@@ -347,14 +339,6 @@ async def test_it_is_not_read_again_at_once(owners, clock, readings):
     clock.advance(timedelta(seconds=1))
     assert not await create(owners)
     assert 2 == readings()
-
-
-async def test_who_asks_for_it_gets_it(owners, clock, readings):
-    """``sync()`` itself always reads."""
-    for _ in range(2):
-        await done(owners.guard.sync())
-        assert 2 == readings()
-        clock.advance(timedelta(seconds=1))
 
 
 # How much is read, and how exactly.
@@ -401,20 +385,6 @@ async def test_days_that_make_no_sense(owners, sim, days):
     with pytest.raises(GuardConfigError, match="from 1 to 3650"):
         await done(owners.guard.sync(days=days))
     assert () == sim.calls
-
-
-@pytest.mark.parametrize("days", [1, 3650])
-async def test_days_that_do(owners, days, ran_elsewhere):
-    """However few or many they are, what lies in them is found and nothing else."""
-    synced = await done(owners.guard.sync(days=days))
-    assert (True, NOW, (NOW - days * DAY).date()) == (
-        synced.complete,
-        synced.covered_until,
-        synced.start.date(),
-    )
-    assert (ran_elsewhere if days > 48 else None) == (
-        synced.last_inference.at if synced.last_inference is not None else None
-    )
 
 
 async def test_a_part_of_the_window_proves_nothing(owners, ran_elsewhere, clock):
@@ -488,46 +458,7 @@ async def test_usage_that_lags(clock, store, way, closing, connect_bare):
         assert RAN_AT.replace(second=0) == (await done(client.guard.check())).last_inference.at
 
 
-async def test_no_usage_at_all(owners, sim):
-    """Where all was read and nothing found, that is known, and not merely unknown."""
-    synced = await done(owners.guard.sync())
-    assert (True, None, None, 0, ()) == (
-        synced.complete,
-        synced.last_inference,
-        synced.precision,
-        synced.models,
-        synced.projects,
-    )
-    eligibility = await done(owners.guard.check())
-    assert ("ineligible", "no_recent_inference") == (eligibility.verdict.value, eligibility.reason.value)
-
-
 # Whose history it is.
-
-
-async def test_two_projects(owners, connect, sim, billing, infer, clock):
-    """The programs of all projects are in it, and their own guarded clients know of it at once."""
-    clock.set(RAN_AT)
-    await infer(billing)
-    await infer(connect())
-    clock.set(NOW)
-    synced = await done(owners.guard.sync())
-    assert (2, sim.organization().project) == (
-        len(synced.projects),
-        next(name for name in synced.projects if name == sim.organization().project),
-    )
-    colleague = connect(api_key="sk-billing")
-    assert await create(colleague)
-    assert sim.organization().slug == (await done(colleague.guard.history())).organization
-
-
-async def test_other_organizations_do_not_profit(owners, connect, other, ran_elsewhere):
-    """What the usage tells of one organization is no evidence for another in the same store."""
-    await done(owners.guard.sync())
-    stranger = connect(api_key=other.api_key)
-    assert not await create(stranger)
-    history = await done(stranger.guard.history())
-    assert ("other-1", {}, ()) == (history.organization, history.models, history.evidence.usage_read)
 
 
 async def test_behind_a_gateway_that_strips_headers(clock, store, way, closing, connect_bare):
@@ -615,15 +546,6 @@ async def test_a_slow_clock_leaves_no_day_unasked(watched, billing, infer, clock
 
 
 # Copies and other people's clients.
-
-
-async def test_a_copy_reads_the_same(owners, ran_elsewhere, connect, sim, requests):
-    """``with_options`` and ``copy`` hand the guard and its key on."""
-    for copy in (owners.with_options(timeout=3), owners.copy(max_retries=1)):
-        assert (await done(copy.guard.sync())).complete
-        for each in (copy, owners):
-            assert ran_elsewhere == (await done(each.guard.check())).last_inference.at
-    assert {ADMIN_KEY} == keys_used(requests, usage=True)
 
 
 async def test_a_copy_with_another_admin_key(way, watched, ran_elsewhere, other, own_policy):

@@ -87,7 +87,6 @@ def test_a_batch_takes_its_time(clock, client, model):
 @pytest.mark.parametrize(
     ("endpoint", "base"),
     [
-        (CHAT, BASE),
         ("/v1/responses", BASE),
         ("/v1/completions", "davinci-002"),
         ("/v1/embeddings", "text-embedding-3-small"),
@@ -114,48 +113,6 @@ def test_an_inference_when_it_completes(clock, sim, client, model):
     clock.advance(timedelta(days=3))
 
     assert datetime(2026, 8, 1, 0, 10, tzinfo=timezone.utc) == sim.last_inference()
-
-
-def test_the_window_that_a_batch_opens(clock, client, model, training_file):
-    """Whoever creates a job first thing after a batch has completed is inside the window."""
-    submit(client, [line(0, model)])
-    with pytest.raises(openai.PermissionDeniedError):
-        client.fine_tuning.jobs.create(model=BASE, training_file=training_file)
-
-    clock.advance(timedelta(days=60))
-    assert (
-        "validating_files" == client.fine_tuning.jobs.create(model=BASE, training_file=training_file).status
-    )
-    clock.advance(10 * MINUTES)
-    with pytest.raises(openai.PermissionDeniedError):
-        client.fine_tuning.jobs.create(model=BASE, training_file=training_file)
-
-
-def test_a_later_inference_stays_the_latest(clock, sim, client, model):
-    """What was due earlier happens at its own time, however late anybody looks."""
-    submit(client, [line(0, model)])
-    clock.advance(timedelta(hours=1))
-    client.chat.completions.create(model=model, messages=MESSAGES)
-
-    assert clock() == sim.last_inference()
-
-
-def test_other_processes_see_it(clock, sim, connect, client, model):
-    """The control endpoints settle what is due as well."""
-    submit(client, [line(0, model)])
-    clock.advance(timedelta(hours=1))
-
-    (shown,) = connect(sim, base_url=f"http://{sim.host}/_simulator").get("/organizations", cast_to=object)
-
-    assert ("2026-08-01T00:10:00+00:00", True) == (shown["last_inference"], shown["may_create_jobs"])
-
-
-def test_base_models_open_no_window(clock, sim, client):
-    """A batch on a base model is no inference on a fine-tuned one."""
-    submit(client, [line(0, BASE)])
-    clock.advance(timedelta(hours=1))
-
-    assert sim.last_inference() is None
 
 
 def test_batches_are_in_the_usage(clock, sim, connect, client, model, usage):
@@ -200,44 +157,14 @@ def test_requests_fail_one_by_one(clock, client, model):
     assert "model_not_found" == failed["request-1"]["body"]["error"]["code"]
 
 
-def test_a_batch_without_any_success(clock, sim, client, usage):
-    """A batch whose requests all failed has no output, counts nowhere and opens no window."""
-    batch = submit(client, [line(0, "gpt-nothing")])
-    clock.advance(10 * MINUTES)
-    done = client.batches.retrieve(batch.id)
-
-    assert ("completed", None) == (done.status, done.output_file_id)
-    assert 1 == len(read(client, done.error_file_id))
-    assert [] == usage()
-    assert sim.last_inference() is None
-
-
-def test_a_model_may_end_before_the_batch(clock, sim, client):
-    """Requests are answered when the batch completes: a model that was shut down by then fails them."""
-    clock.set(datetime(2027, 1, 13, 23, 55, tzinfo=timezone.utc))
-    model = sim.add_model(base=BASE)
-    batch = submit(client, [line(0, model)])
-    clock.advance(10 * MINUTES)
-    done = client.batches.retrieve(batch.id)
-
-    (failed,) = read(client, done.error_file_id)
-    assert 404 == failed["response"]["status_code"]
-    assert "has been deprecated" in failed["response"]["body"]["error"]["message"]
-    assert sim.last_inference() is None
-
-
 @pytest.mark.parametrize(
     ("lines", "code", "number"),
     [
         ([], "empty_file", None),
-        (["{"], "invalid_json_line", 1),
         (["[]"], "invalid_json_line", 1),
         ([line(0, BASE), "", line(0, BASE)], "duplicate_custom_id", 3),
-        ([line(0, BASE, custom_id=None)], "missing_required_parameter", 1),
         ([line(0, BASE, custom_id=[])], "missing_required_parameter", 1),
-        ([line(0, BASE, method="GET")], "invalid_method", 1),
         ([line(0, BASE, "/v1/responses")], "invalid_url", 1),
-        ([line(0, BASE, body="hello")], "invalid_request", 1),
     ],
 )
 def test_a_wrong_file_fails_as_a_whole(clock, client, lines, code, number):
@@ -270,26 +197,11 @@ def test_cancelling(clock, sim, client, model, usage):
         client.batches.cancel(batch.id)
 
 
-def test_a_completed_batch_stays_completed(clock, client, model):
-    """What has completed can't be cancelled, and turning the clock back does not undo it."""
-    batch = submit(client, [line(0, model)])
-    clock.advance(10 * MINUTES)
-    done = client.batches.retrieve(batch.id)
-    clock.advance(-5 * MINUTES)
-
-    assert done == client.batches.retrieve(batch.id)
-    with pytest.raises(openai.BadRequestError, match="'completed'"):
-        client.batches.cancel(batch.id)
-
-
 @pytest.mark.parametrize(
     ("fields", "error", "param"),
     [
         ({"endpoint": "/v1/images/generations"}, openai.BadRequestError, "endpoint"),
-        ({"endpoint": None}, openai.BadRequestError, "endpoint"),
-        ({"completion_window": "1h"}, openai.BadRequestError, "completion_window"),
         ({"completion_window": None}, openai.BadRequestError, "completion_window"),
-        ({"input_file_id": ""}, openai.BadRequestError, "input_file_id"),
         ({"input_file_id": "file-unknown"}, openai.NotFoundError, "input_file_id"),
         ({"metadata": []}, openai.BadRequestError, "metadata"),
     ],
@@ -302,19 +214,6 @@ def test_wrong_batches_are_refused(client, fields, error, param):
         client.batches.create(**{**right, **fields})
 
     assert param == caught.value.param
-
-
-def test_a_file_for_something_else_is_no_batch(client, training_file):
-    """Only files uploaded for batches can be one."""
-    with pytest.raises(openai.BadRequestError, match="purpose"):
-        client.batches.create(input_file_id=training_file, endpoint=CHAT, completion_window="24h")
-
-
-def test_batches_are_listed_in_pages(client):
-    """All batches are found however small the pages, the newest first."""
-    ids = [submit(client, [line(0, BASE)]).id for _ in range(5)]
-
-    assert ids[::-1] == [batch.id for batch in client.batches.list(limit=2)]
 
 
 def test_batches_belong_to_one_organization(sim, connect, client):

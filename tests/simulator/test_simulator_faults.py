@@ -29,14 +29,6 @@ def test_a_status(sim, chat):
     assert chat().id
 
 
-def test_an_error_is_the_default(sim, chat):
-    """A fault that says nothing more is a 500."""
-    sim.fault(Fault(path=CHAT))
-
-    with pytest.raises(openai.InternalServerError):
-        chat()
-
-
 def test_times(sim, chat):
     """A fault comes as often as asked, or until it is cleared."""
     sim.fault(Fault(path=CHAT, status=500, times=2))
@@ -67,22 +59,6 @@ def test_faults_wait_for_their_own_calls(sim, client, chat, model):
             broken()
 
 
-def test_any_method(sim, client):
-    """The method ``*`` is any."""
-    sim.fault(Fault(path="*", method="*", status=500))
-
-    with pytest.raises(openai.InternalServerError):
-        client.models.list()
-
-
-def test_retries_get_past_a_fault(sim, connect, model):
-    """A client that retries gets its answer, and the log shows each attempt."""
-    sim.fault(Fault.rate_limited(retry_after=0.001))
-
-    assert connect(sim, max_retries=1).chat.completions.create(model=model, messages=MESSAGES).id
-    assert [call.status for call in sim.calls] == [429, 200]
-
-
 @pytest.mark.parametrize(
     ("fault", "kind", "expected"),
     [
@@ -106,30 +82,6 @@ def test_well_known_faults(sim, chat, fault, kind, expected):
         chat()
 
     assert expected == (caught.value.status_code, caught.value.code)
-
-
-def test_a_rate_limit_says_when_to_come_back(sim, chat):
-    """A rate limit carries ``Retry-After`` in seconds."""
-    sim.fault(Fault.rate_limited(retry_after=7))
-
-    with pytest.raises(openai.RateLimitError) as caught:
-        chat()
-
-    assert caught.value.response.headers["retry-after"] == "7"
-
-
-@pytest.mark.parametrize(
-    "fault", [Fault.training_not_available(), Fault.insufficient_quota(path="/v1/fine_tuning/jobs")]
-)
-def test_job_faults_create_no_job(sim, client, model, training_file, fault):
-    """A job that was made to fail does not exist."""
-    client.chat.completions.create(model=model, messages=MESSAGES)
-    sim.fault(fault)
-
-    with pytest.raises(openai.APIStatusError):
-        client.fine_tuning.jobs.create(model=BASE, training_file=training_file)
-
-    assert list(client.fine_tuning.jobs.list()) == []
 
 
 def test_a_body_of_ones_own(sim, client, chat):
@@ -162,13 +114,6 @@ def test_a_delay_is_felt(sim, connect, model):
         connect(sim, timeout=0.05).chat.completions.create(model=model, messages=MESSAGES)
 
 
-def test_a_slow_answer_is_an_answer(sim, chat):
-    """A delay that the caller waits out ends with the real answer."""
-    sim.fault(Fault(path=CHAT, delay=0.01))
-
-    assert chat().id
-
-
 def test_malformed_json(sim, client, model):
     """A malformed answer is a 200 with a complete body that is no JSON."""
     sim.fault(Fault(path=CHAT, malformed=True))
@@ -191,7 +136,7 @@ def test_a_malformed_stream(sim, chat):
     stream.close()
 
 
-@pytest.mark.parametrize("cut_after", [0, 1, 40])
+@pytest.mark.parametrize("cut_after", [0, 40])
 def test_a_cut_body(sim, chat, cut_after):
     """A cut connection is a failed call, though the server counts the inference."""
     sim.fault(Fault(path=CHAT, cut_after=cut_after))
@@ -222,9 +167,6 @@ def test_a_cut_stream(sim, chat, cut_after):
     [
         {"path": "chat/completions"},
         {"path": CHAT, "status": 99},
-        {"path": CHAT, "times": 0},
-        {"path": CHAT, "delay": -1},
-        {"path": CHAT, "cut_after": -1},
         {"path": CHAT, "malformed": True, "body": {}},
         {"path": CHAT, "unknown": 1},
     ],
@@ -233,13 +175,3 @@ def test_misuse_is_refused(fields):
     """A fault that could never work is refused when it is made."""
     with pytest.raises(ValidationError):
         Fault(**fields)
-
-
-def test_faults_come_before_the_key(sim, connect, model):
-    """A fault hits calls with a wrong key as well, as a gateway's would."""
-    sim.fault(Fault(path=CHAT, status=503))
-
-    with pytest.raises(openai.InternalServerError):
-        connect(sim, api_key="sk-wrong").chat.completions.create(model=model, messages=MESSAGES)
-
-    assert sim.calls[-1].organization is None

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import openai
 import pytest
 
@@ -20,13 +18,6 @@ def test_chat(client, model):
     assert completion.created == 1785542400
     usage = completion.usage
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-
-
-def test_chat_with_several_choices(client, model):
-    """``n`` choices are ``n`` answers."""
-    completion = client.chat.completions.create(model=model, messages=MESSAGES, n=3)
-
-    assert [choice.index for choice in completion.choices] == [0, 1, 2]
 
 
 def test_chat_stream(client, model):
@@ -49,27 +40,6 @@ def test_chat_stream_with_usage(client, model):
 
     assert last.choices == []
     assert last.usage.completion_tokens == len(chunks) - 2
-
-
-def test_async_clients(sim, model):
-    """The async client gets the same answers, streamed or not."""
-
-    async def talk():
-        async with openai.AsyncOpenAI(
-            base_url=sim.base_url,
-            api_key="sk-simulated-acme",
-            max_retries=0,
-            _strict_response_validation=True,
-        ) as client:
-            completion = await client.chat.completions.create(model=model, messages=MESSAGES)
-            stream = await client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
-            streamed = [chunk.choices[0].delta.content or "" async for chunk in stream]
-            response = await client.responses.create(model=model, input="hello")
-            stream = await client.responses.create(model=model, input="hello", stream=True)
-            types = [event.type async for event in stream]
-            return completion.choices[0].message.content, "".join(streamed), response.output_text, types[-1]
-
-    assert asyncio.run(talk()) == (TEXT, TEXT, TEXT, "response.completed")
 
 
 def test_the_cap_on_tokens_is_kept(client, model):
@@ -159,25 +129,7 @@ def test_embeddings(sim, connect, client):
     ("path", "body", "param"),
     [
         ("/chat/completions", {"messages": MESSAGES}, None),
-        ("/chat/completions", {"model": BASE}, "messages"),
-        (
-            "/chat/completions",
-            {"model": BASE, "messages": MESSAGES, "max_completion_tokens": 0},
-            "max_completion_tokens",
-        ),
         ("/chat/completions", {"model": BASE, "messages": MESSAGES, "n": "two"}, "n"),
-        ("/chat/completions", {"model": BASE, "messages": MESSAGES, "stream_options": 1}, "stream_options"),
-        ("/chat/completions", {"model": BASE, "messages": MESSAGES, "n": 129}, "n"),
-        (
-            "/chat/completions",
-            {
-                "model": BASE,
-                "messages": MESSAGES,
-                "response_format": {"type": "json_schema", "json_schema": {"schema": {"anyOf": [3]}}},
-            },
-            "response_format",
-        ),
-        ("/responses", {"model": BASE}, "input"),
         ("/responses", {"model": BASE, "input": "x", "max_output_tokens": 15}, "max_output_tokens"),
         (
             "/chat/completions",
@@ -199,7 +151,6 @@ def test_wrong_requests_are_refused(client, path, body, param):
     ("path", "base", "body"),
     [
         ("/chat/completions", "davinci:ft-acme-2022-12-22-07-26-01", {"messages": MESSAGES}),
-        ("/responses", "davinci:ft-acme-2022-12-22-07-26-01", {"input": "hello"}),
         ("/completions", BASE, {"prompt": "hello"}),
     ],
 )
@@ -211,13 +162,3 @@ def test_models_answer_only_where_they_belong(sim, client, path, base, body):
         client.post(path, body={"model": misplaced, **body}, cast_to=object)
 
     assert sim.last_inference() is None
-
-
-def test_closing_a_stream_early_is_fine(sim, client, model):
-    """A caller that stops listening leaves the server as it was, and the inference counts."""
-    stream = client.chat.completions.create(model=model, messages=MESSAGES, stream=True)
-    next(iter(stream))
-    stream.close()
-
-    assert client.chat.completions.create(model=model, messages=MESSAGES).id
-    assert sim.last_inference() is not None

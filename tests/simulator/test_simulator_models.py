@@ -6,7 +6,6 @@ import openai
 import pytest
 
 from finetune_guard.domain.catalog import Lifetime, ModelCatalog
-from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import Simulator
 from tests.support.constants import BASE, MESSAGES
 
@@ -30,37 +29,6 @@ def test_own_models_are_listed(sim, client, model):
     assert "shutdown_date" not in listed[model].to_dict()
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve(theirs)
-
-
-def test_fine_tunes_can_tell_their_end(clock, connect):
-    """A simulator can be told to give fine-tunes a shutdown date as well."""
-    with Simulator(clock=clock, fine_tunes_carry_shutdown_date=True, models=[BASE]) as telling:
-        *_, own = connect(telling).models.list()
-
-        assert own.to_dict()["shutdown_date"] == "2027-01-14"
-
-
-def test_ids_are_of_the_real_form(sim):
-    """Model ids name their base, the organization and the suffix."""
-    parsed = FineTunedModel.parse(sim.add_model(base=BASE, suffix="support-bot"))
-
-    assert (parsed.base, parsed.organization, parsed.suffix) == (BASE, "acme", "support-bot")
-
-
-@pytest.mark.parametrize(
-    "model_id",
-    [
-        "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8",
-        "ft:gpt-4.1-2025-04-14:personal:sharp-pluck:CZtsdFlR:ckpt-step-16",
-        "ft:o4-mini-2025-04-16:acme:user-goals:CfOWayPc",
-    ],
-)
-def test_models_of_any_id_form_answer(sim, client, model_id):
-    """An organization can be given a model by its whole id, and it is served under that id."""
-    assert model_id == sim.add_model(base=model_id)
-
-    assert model_id == client.chat.completions.create(model=model_id, messages=MESSAGES).model
-    assert model_id == client.models.retrieve(model_id).id
 
 
 def test_deleting_a_model(client, model):
@@ -95,29 +63,6 @@ def test_models_die_on_their_day(clock, client, model):
             client.chat.completions.create(model=gone, messages=MESSAGES)
         assert caught.value.code == "model_not_found"
     assert not {BASE, model} & {item.id for item in client.models.list()}
-
-
-def test_a_deprecated_model_is_deprecated_everywhere(clock, sim, client):
-    """A fine-tune and its checkpoint answer until their day; then inference and look-up both say why not."""
-    checkpoint = "ft:gpt-4.1-2025-04-14:personal:sharp-pluck:CZtsdFlR:ckpt-step-16"
-    own = [sim.add_model(), sim.add_model(base=checkpoint)]
-    calls = [
-        lambda name: client.chat.completions.create(model=name, messages=MESSAGES),
-        lambda name: client.responses.create(model=name, input="hello"),
-        client.models.retrieve,
-    ]
-    for name in own:
-        for call in calls:
-            call(name)
-    clock.set(datetime(2027, 1, 14, tzinfo=timezone.utc))
-    before = sim.last_inference()
-
-    for name in own:
-        for call in calls:
-            with pytest.raises(openai.NotFoundError, match="has been deprecated") as caught:
-                call(name)
-            assert "model_not_found" == caught.value.code
-    assert before == sim.last_inference()
 
 
 def test_dates_of_ones_own(clock, connect):

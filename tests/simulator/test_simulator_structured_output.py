@@ -47,61 +47,10 @@ TOOL = {
 }
 
 
-def chats(client):
-    """Where ``parse`` and ``stream`` are: the oldest supported SDK has them under ``beta``."""
-    return (
-        client.chat.completions if hasattr(client.chat.completions, "parse") else client.beta.chat.completions
-    )
-
-
 @pytest.mark.parametrize("shape", [Thing, Part, Node])
 def test_values_fit_their_schema(shape):
     """What the simulator makes up for a schema is valid for the class that the schema came from."""
     assert shape.model_validate(instance_of(shape.model_json_schema()))
-
-
-def test_merged_schemas():
-    """A schema of several parts is answered with all of them."""
-    parts = [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "null"}}}]
-
-    assert instance_of({"type": "object", "allOf": parts}) == {"a": "simulated", "b": None}
-
-
-def test_chat_parse(client, model):
-    """``parse`` returns an object of the caller's class."""
-    completion = chats(client).parse(model=model, messages=MESSAGES, response_format=Part)
-
-    assert isinstance(completion.choices[0].message.parsed, Part)
-
-
-def test_chat_stream_helper(client, model):
-    """The ``stream`` helper of chats ends with the caller's object."""
-    with chats(client).stream(model=model, messages=MESSAGES, response_format=Part) as stream:
-        kinds = {event.type for event in stream}
-        final = stream.get_final_completion()
-
-    assert "content.done" in kinds
-    assert isinstance(final.choices[0].message.parsed, Part)
-
-
-def test_response_parse(client, model):
-    """``parse`` of responses returns an object of the caller's class."""
-    response = client.responses.parse(model=model, input="hello", text_format=Part)
-
-    assert isinstance(response.output_parsed, Part)
-
-
-def test_response_stream_helper(client, model):
-    """The ``stream`` helper of responses ends with the caller's object."""
-    if not hasattr(client.responses, "stream"):
-        pytest.skip("this openai release has no such helper")
-    with client.responses.stream(model=model, input="hello", text_format=Part) as stream:
-        kinds = [event.type for event in stream]
-        final = stream.get_final_response()
-
-    assert kinds[0] == "response.created"
-    assert kinds[-1] == "response.completed"
-    assert isinstance(final.output_parsed, Part)
 
 
 def test_json_mode(client, model):
@@ -149,12 +98,3 @@ def test_a_forced_function_in_a_response(client, model):
     assert Part.model_validate_json(call.arguments)
     done = [event for event in events if event.type == "response.function_call_arguments.done"]
     assert [call.arguments] == [event.arguments for event in done]
-
-
-def test_a_model_with_a_choice_talks(client, model):
-    """Tools that need not be called are not called."""
-    completion = client.chat.completions.create(
-        model=model, messages=MESSAGES, tools=[{"type": "function", "function": TOOL}]
-    )
-
-    assert completion.choices[0].message.tool_calls is None

@@ -72,13 +72,6 @@ def test_every_kind_of_inference_is_counted(ask, client, chat, model):
     assert 2 * (said.completion_tokens + spoken.output_tokens) == result["output_tokens"]
 
 
-def test_the_older_completions_are_counted(clock, sim, ask, client):
-    """``/completions`` counts as well."""
-    client.completions.create(model=sim.add_model(base="davinci-002"), prompt="hello")
-
-    assert [1] == requests(ask())
-
-
 def test_what_is_no_completion_is_not_counted(sim, connect, ask, chat):
     """Embeddings, refused calls and calls that a fault answered are not in the usage."""
     lenient = connect(sim, _strict_response_validation=False)
@@ -126,21 +119,6 @@ def test_every_way_to_write_a_list(sim, connect, chat, query):
     assert BASE == results(page)[0]["model"]
 
 
-def test_filters(sim, ask, chat, model):
-    """Usage can be narrowed down to models, projects and batches; keys and users have none to show."""
-    chat(model)
-    chat()
-
-    assert [1] == requests(ask(models=[model]))
-    assert [2] == requests(ask(models=[model, BASE]))
-    assert [0] == requests(ask(models=["gpt-nothing"]))
-    assert [2] == requests(ask(project_ids=[sim.organization().project]))
-    assert [0] == requests(ask(project_ids=["proj_other"]))
-    assert [2] == requests(ask(batch=False))
-    assert [0] == requests(ask(batch=True))
-    assert [0] == requests(ask(user_ids=["user-1"]))
-
-
 def test_days_without_usage_are_there(clock, ask, chat):
     """Every day has its bucket from the start on, also one without any usage."""
     chat()
@@ -163,17 +141,6 @@ def test_the_edges_are_cut(clock, ask):
 
     assert [(START + 3660, START + DAY), (START + DAY, START + DAY + 7200)] == spans(cut)
     assert START + DAY + 6 * 3600 + 1 == spans(ask())[-1][1]
-
-
-def test_the_start_is_inside_and_the_end_is_not(clock, ask, chat):
-    """A request in the start's minute counts, one at the end does not."""
-    clock.set(datetime(2026, 8, 1, 12, tzinfo=timezone.utc))
-    chat()
-    noon = START + DAY // 2
-
-    assert [1] == requests(ask(start_time=noon, end_time=noon + 60))
-    assert [0] == requests(ask(start_time=noon + 60, end_time=noon + 120))
-    assert [0] == requests(ask(start_time=START, end_time=noon))
 
 
 @pytest.mark.parametrize(("width", "seconds", "default"), [("1m", 60, 60), ("1h", 3600, 24), ("1d", DAY, 7)])
@@ -223,14 +190,10 @@ def test_pages(clock, ask, chat):
     ("query", "param"),
     [
         ({"start_time": ""}, "start_time"),
-        ({"start_time": "yesterday"}, "start_time"),
-        ({"start_time": -1}, "start_time"),
         ({"end_time": START}, "end_time"),
         ({"bucket_width": "1w"}, "bucket_width"),
         ({"group_by": ["colour"]}, "group_by"),
         ({"batch": "maybe"}, "batch"),
-        ({"limit": "many"}, "limit"),
-        ({"page": "page_nothing"}, "page"),
         ({"page": "page_MQ=="}, "page"),
     ],
 )
@@ -240,12 +203,6 @@ def test_wrong_queries_are_refused(ask, query, param):
         ask(**query)
 
     assert param == caught.value.param
-
-
-def test_a_start_is_needed(sim, connect):
-    """Without a start time there is a 400."""
-    with pytest.raises(openai.BadRequestError, match="start_time"):
-        connect(sim, api_key=ADMIN_KEY).get(PATH, cast_to=object)
 
 
 def test_usage_can_lag(clock, connect):
@@ -261,20 +218,6 @@ def test_usage_can_lag(clock, connect):
         assert [0] == seen()
         clock.advance(timedelta(seconds=1))
         assert [1] == seen()
-
-
-def test_a_lag_is_not_negative():
-    """Usage can't show before it was used."""
-    with pytest.raises(ValueError, match="usage_lag"):
-        Simulator(usage_lag=timedelta(seconds=-1))
-
-
-def test_the_log_may_forget(sim, ask, chat):
-    """Usage is kept when the log of calls is cleared."""
-    chat()
-    sim.clear_calls()
-
-    assert [1] == requests(ask())
 
 
 def test_organizations_do_not_see_each_other(sim, connect, ask):
