@@ -288,3 +288,23 @@ async def test_a_mocked_response_is_looked_at_in_silence(
     assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
     assert [FINE_TUNED] == list((await done(client.guard.history())).models)
     assert not [record for record in caplog.records if record.name.startswith("finetune_guard")]
+
+
+@pytest.mark.parametrize("ask", [chat_raw, respond_raw])
+async def test_a_raw_answer_is_parsed_by_the_program_alone(way, connect, model, ask):
+    """What ``with_raw_response`` leaves to the program, the guard doesn't parse a second time."""
+    parsed = []
+
+    def count(response):
+        parse = response.json
+        response.json = lambda: (parsed.append(1), parse())[1]
+
+    async def count_async(response):
+        count(response)
+
+    hooks = {"response": [count_async if way.is_async else count]}
+    client = connect(http_client=way.http_client(event_hooks=hooks))
+    answer = await ask(client, model)
+    assert model == answer.parse().model
+    assert [1] == parsed
+    assert {model} == (await done(client.guard.history())).models.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from finetune_guard.client.answers import Answers
@@ -100,12 +101,18 @@ class Binding:
         """Return what a request with ``headers`` of its own to ``url`` will be sent with."""
         return self._identities.credentials(client, base_at(client, url), headers)
 
-    def use(self, client: Any) -> None:
-        """Look after the window in the background as long as ``client`` is there. Never fails."""
-        try:
-            self._background_of(client).used(client)
-        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-            self.failures.add(error)
+    def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
+        """Note what a call was answered, and keep the window open from now on if that is asked for.
+
+        It never fails. The arguments are those of ``Answers.observe``.
+        """
+        if self.answers is not None:
+            self.answers.observe(client, given, value)
+        if self.runs_background:
+            try:
+                self._background_of(client).used(client)
+            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+                self.failures.add(error)
 
     def know(self, client: Any) -> None:
         """Count ``client`` as one that is there, for when a copy of it is used. Never fails."""

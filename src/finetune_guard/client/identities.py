@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from finetune_guard.client.responses import keys_sent, picked
+from finetune_guard.client.responses import headers_seen
 from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -16,9 +16,6 @@ from finetune_guard.domain.organizations import (
     sent_with,
 )
 from finetune_guard.recording.notes import Subject
-
-_ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
-"""The headers of a response that tell whose it is and when it was given."""
 
 _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 128
@@ -67,11 +64,10 @@ class Identities:
             response: The response of httpx or httpx2.
             lasting: Whether the answer itself is recorded, so that more of it may be written as well.
         """
-        answered = picked(response.headers, _ANSWER_HEADERS)
+        sent, answered = headers_seen(response)
         organization = answered.get(b"openai-organization")
         if organization is not None and len(organization) > _LONGEST_NAME:
             organization = None
-        sent = keys_sent(response.request.headers)
         named = id(http_client(client)), base, sent, organization, lasting
         subject = self._subjects.get(named)
         if subject is None:

@@ -95,6 +95,13 @@ class Guarded:
         if gone is not None:
             raise gone from error
 
+    def _guard_reply(self, given: dict[str, Any]) -> Reply:
+        """Return what a request of the guard's own was answered, and remember whom that is about."""
+        guard, response = self._finetune_guard, given["response"]
+        assert guard.answers is not None  # a guard that is broken sends nothing
+        subject = guard.answers.identify(self, given["options"], response)
+        return reply_from(response, subject, guard.engine.decider)
+
     def _guard_admin_key(self) -> str | None:
         return self._finetune_guard.admin_key(self)
 
@@ -141,23 +148,14 @@ class SyncGuarded(Guarded, SyncBase):
             raise
 
     def _process_response(self, **given: Any) -> Any:
-        guard = self._finetune_guard
-        answers = guard.answers
-        if answers is None:
-            return super()._process_response(**given)
         if given["cast_to"] is Reply:
-            subject = answers.identify(self, given["options"], given["response"])
-            return reply_from(given["response"], subject, guard.engine.decider)
+            return self._guard_reply(given)
         try:
             value = super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            answers.observe(self, given, None)
-            if guard.runs_background:
-                guard.use(self)
+            self._finetune_guard.observe(self, given, None)
             raise
-        answers.observe(self, given, value)
-        if guard.runs_background:
-            guard.use(self)
+        self._finetune_guard.observe(self, given, value)
         return value
 
     def _prepare_options(self, options: Any) -> Any:
@@ -241,23 +239,14 @@ class AsyncGuarded(Guarded, AsyncBase):
             raise
 
     async def _process_response(self, **given: Any) -> Any:
-        guard = self._finetune_guard
-        answers = guard.answers
-        if answers is None:
-            return await super()._process_response(**given)
         if given["cast_to"] is Reply:
-            subject = answers.identify(self, given["options"], given["response"])
-            return reply_from(given["response"], subject, guard.engine.decider)
+            return self._guard_reply(given)
         try:
             value = await super()._process_response(**given)
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            answers.observe(self, given, None)
-            if guard.runs_background:
-                guard.use(self)
+            self._finetune_guard.observe(self, given, None)
             raise
-        answers.observe(self, given, value)
-        if guard.runs_background:
-            guard.use(self)
+        self._finetune_guard.observe(self, given, value)
         return value
 
     async def _prepare_options(self, options: Any) -> Any:

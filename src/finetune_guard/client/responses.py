@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from finetune_guard.domain.organizations import tells_whose
 from finetune_guard.openai_api.completions import completing_model, fields_of, model_in
 
-_CONTENT_TYPE = frozenset((b"content-type",))
+_ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
+"""The headers of a response that tell whose it is and when it was given."""
 
 
-def picked(headers: Any, names: frozenset[bytes]) -> dict[bytes, bytes]:
-    """Return the headers that are called ``names``, from the ``headers`` of httpx or httpx2.
+def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:
+    """Return name and value, in turn, of what tells whose a request was, and what tells that of its answer.
 
-    One pass over all of them is several times faster than looking up each.
+    One pass over all headers is several times faster than looking up each.
     """
-    found: dict[bytes, bytes] = {}
-    for _, name, value in _entries(headers):
-        if name in names:
-            found[name] = value if name not in found else found[name] + b", " + value
-    return found
-
-
-def keys_sent(headers: Any) -> tuple[bytes, ...]:
-    """Return name and value, in turn, of each header of a request that tells whose it is."""
-    found: list[bytes] = []
-    for _, name, value in _entries(headers):
+    sent: list[bytes] = []
+    for _, name, value in _entries(response.request.headers):
         if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
-            found += name, value
-    return tuple(found)
+            sent += name, value
+    answered: dict[bytes, bytes] = {}
+    for _, name, value in _entries(response.headers):
+        if name in _ANSWER_HEADERS:
+            answered[name] = value if name not in answered else answered[name] + b", " + value
+    return tuple(sent), answered
 
+
+_MODEL_FIELD = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
+_OUTPUT_FIELD = re.compile(rb'"(?:choices|output)"\s*:\s*\[\s*\{')
+_UNFINISHED = re.compile(rb'"status"\s*:\s*"(?:queued|in_progress)"')
 
 _MOST_NAMES = 1_000
 _tell_nothing: set[bytes] = set()
@@ -53,10 +54,7 @@ def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
     One that came several times stands there several times; both libraries join the values by commas. Of
     what only stands in for such headers, as in a program's tests, a mapping is read and all else is empty.
     """
-    try:
-        entries = headers._list  # noqa: SLF001 -- the same in both libraries
-    except AttributeError:
-        entries = None
+    entries = getattr(headers, "_list", None)
     if type(entries) is list:
         return entries
     if not isinstance(headers, Mapping):
@@ -96,8 +94,11 @@ def model_shown(value: object, response: Any, requested: str | None) -> str | No
         return model_in(fields, requested)
     if not _is_read(response):
         return requested if requested is not None and _may_hold_completion(response.headers) else None
-    if requested is None and not _may_name_fine_tune(response.content):
+    content = response.content
+    if requested is None and not _may_name_fine_tune(content):
         return None
+    if requested is not None and _is_plainly_completion(content, requested):
+        return requested
     return completing_model(body_if_read(response), requested)
 
 
@@ -106,11 +107,23 @@ def _is_read(response: Any) -> bool:
 
 
 def _may_hold_completion(headers: Any) -> bool:
-    kinds = picked(headers, _CONTENT_TYPE).get(b"content-type", b"")
-    kind = kinds.partition(b";")[0].strip().lower()
-    return kind.endswith(b"json") or kind == b"text/event-stream"
+    kind = str(headers.get("content-type", "")).partition(";")[0].strip().lower()
+    return kind.endswith("json") or kind == "text/event-stream"
+
+
+def _is_plainly_completion(content: object, model: str) -> bool:
+    """Whether a body shows a completion of ``model`` without being parsed: the program will do that.
+
+    A quotation mark inside of a text has a backslash before it, so only a field can look like one.
+    """
+    return (
+        isinstance(content, bytes)
+        and set(_MODEL_FIELD.findall(content)) == {model.encode()}
+        and _OUTPUT_FIELD.search(content) is not None
+        and _UNFINISHED.search(content) is None
+    )
 
 
 def _may_name_fine_tune(content: object) -> bool:
-    """Whether it is worth reading a body a second time, which takes longer than this search."""
+    """Whether it is worth parsing a body a second time, which takes longer than this search."""
     return isinstance(content, bytes) and (b"ft:" in content or b":ft-" in content)
