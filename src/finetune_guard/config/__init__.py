@@ -2,183 +2,49 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ImportString,
-    PrivateAttr,
-    SecretStr,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import PrivateAttr, SecretStr, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from finetune_guard.clock import system_clock
+from finetune_guard.config.values import (
+    Clock,
+    Deployments,
+    DurationOrNone,
+    EventCallback,
+    Hosts,
+    IdlePolicies,
+    KeepAliveOrNone,
+    ModelDates,
+    Policy,
+    Secret,
+    read_policies,
+)
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError, StoreError
-from finetune_guard.domain.events import Event
-from finetune_guard.domain.hosts import is_pattern, matches
+from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy, in_force
-from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
-from finetune_guard.domain.policy_file import policies_in
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import Line
-from finetune_guard.domain.validation import config_error, problems, shown
+from finetune_guard.domain.validation import problems
 from finetune_guard.rules.eligibility import REFUSAL_TTL
 from finetune_guard.rules.enforcement import OnUnknown
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.open import open_store
 
+__all__ = ["ENVIRONMENT_PREFIX", "GuardConfig", "Origin", "read_policies", "variable"]
+
 logger = logging.getLogger("finetune_guard")
 
 ENVIRONMENT_PREFIX = "FINETUNE_GUARD_"
 
-_LONGEST_FILE = 1_000_000
-
 Origin = Literal["default", "environment", "constructor"]
-
-
-def _switch(value: object) -> object:
-    """``on``, ``off``, a duration or JSON, as written in the environment, for a KeepAlive."""
-    if value is not None and not isinstance(value, (str, Mapping, KeepAlive)):
-        raise ValueError('a KeepAlive, "on", "off" or a renew_within such as "14d" is required')
-    if not isinstance(value, str):
-        return value
-    written = value.strip()
-    if written.lower() in ("on", "true", "1", "yes"):
-        return KeepAlive()
-    if written.lower() in ("off", "false", "0", "no", "none"):
-        return None
-    return _json(written) if written.startswith("{") else {"renew_within": written}
-
-
-def _none(value: object) -> object:
-    """``off``, as written in the environment, for None."""
-    return None if isinstance(value, str) and value.strip().lower() in ("off", "none", "") else value
-
-
-def _secret(value: object) -> object:
-    """Text that is never shown."""
-    if isinstance(value, str) and value:
-        return SecretStr(value)
-    if value is None or (isinstance(value, SecretStr) and len(value) > 0):
-        return value
-    raise ValueError("text is required")
-
-
-def _json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (RecursionError, ValueError):
-        raise ValueError("valid JSON is required") from None
-
-
-def _imported(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    """Let a module fail in whatever way while it is imported."""
-    try:
-        return read(value)
-    except ValidationError:
-        raise
-    except Exception as error:  # noqa: BLE001 -- a module can fail in any way
-        raise ValueError(f"a function that can be imported is required: {error!r}") from None
-
-
-def _no_coroutine(function: Callable[..., object] | None) -> Callable[..., object] | None:
-    if inspect.iscoroutinefunction(function):
-        raise ValueError("a plain function is required: it is called in a thread that has no event loop")
-    return function
-
-
-def _listed(value: object) -> object:
-    """Hosts separated by commas, a JSON list of them, or a sequence."""
-    if not isinstance(value, str):
-        return value
-    try:
-        found = json.loads(value)
-    except (RecursionError, ValueError):  # an IPv6 address begins with a bracket, too
-        found = value
-    hosts = found if isinstance(found, list) else str(found).split(",")
-    return tuple(host.strip() if isinstance(host, str) else host for host in hosts if host not in ("", " "))
-
-
-def read_policies(file: str | os.PathLike[str]) -> tuple[IdlePolicy, ...]:
-    """Return the idle policies that a TOML or JSON file holds.
-
-    Raises:
-        GuardConfigError: The file can't be read, or something is wrong in it, which is told line by line.
-    """
-    path = Path(file).expanduser()
-    try:
-        with path.open(encoding="utf-8-sig") as opened:
-            text = opened.read(_LONGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise GuardConfigError(f"{path} can't be read: {why}.") from None
-    if len(text) > _LONGEST_FILE:
-        raise GuardConfigError(f"{path} has more than {_LONGEST_FILE:,} characters.")
-    return policies_in(text, str(path))
-
-
-def _rules(value: object) -> object:
-    """The policies of a file, or what was given in its place."""
-    if not isinstance(value, (str, os.PathLike)):
-        return value
-    try:
-        return read_policies(value)
-    except GuardConfigError as error:
-        raise ValueError("; ".join(str(error).splitlines())) from None
-
-
-def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
-    for host in hosts:
-        if not is_pattern(host):
-            raise ValueError(
-                f"{shown(host)} is no host: a name, *. before one, or an address is required, with or "
-                "without a port, such as gateway.acme.com or 127.0.0.1:8400"
-            )
-    return tuple(hosts)
-
-
-def _dated(days: object) -> object:
-    """The ends of models: days or None, by the model's id."""
-    if not isinstance(days, Mapping):
-        raise ValueError('a mapping of model ids to dates is required, such as {"gpt-4.1": date(2027, 6, 1)}')  # noqa: TRY004 -- for pydantic
-    return {_model(model): _day(model, day) for model, day in days.items()}
-
-
-def _model(name: object) -> str:
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise ValueError(f"{shown(name)} is no model: an id such as gpt-4o-mini-2024-07-18 is required")
-    return name
-
-
-def _day(model: object, day: object) -> date | None:
-    if day is None or (isinstance(day, date) and not isinstance(day, datetime)):
-        return day
-    try:
-        return date.fromisoformat(day if isinstance(day, str) and len(day) == len("2027-06-01") else "")
-    except ValueError:
-        raise ValueError(
-            f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for "
-            "no end is required"
-        ) from None
 
 
 class GuardConfig(BaseSettings):
@@ -236,32 +102,22 @@ class GuardConfig(BaseSettings):
     )
 
     store: str | os.PathLike[str] | Store = "disk"
-    policy: Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)] = OPENAI_SELF_SERVE
-    hosts: Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)] = ()
-    policies: Annotated[tuple[IdlePolicy, ...], NoDecode, BeforeValidator(_rules)] = ()
-    deployments: Annotated[Sequence[Line], NoDecode, BeforeValidator(_listed)] = ()
+    policy: Policy = OPENAI_SELF_SERVE
+    hosts: Hosts = ()
+    policies: IdlePolicies = ()
+    deployments: Deployments = ()
     on_unknown: OnUnknown = "raise"
     refusal_ttl: Duration = REFUSAL_TTL
-    keep_alive: Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)] = None
-    admin_api_key: Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)] = None
-    warn_below_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = timedelta(days=90)
-    min_model_lifetime: Annotated[Duration | None, NoDecode, BeforeValidator(_none)] = None
+    keep_alive: KeepAliveOrNone = None
+    admin_api_key: Secret = None
+    warn_below_lifetime: DurationOrNone = timedelta(days=90)
+    min_model_lifetime: DurationOrNone = None
     warn_models: Literal["fine-tuned", "all"] = "fine-tuned"
-    model_dates: Annotated[
-        Mapping[str, date | None], NoDecode, BeforeValidator(_dated), BeforeValidator(_json)
-    ] = {}
+    model_dates: ModelDates = {}
     check_uploads: bool = True
     enabled: bool = True
-    clock: Annotated[
-        ImportString[Callable[[], Any]], NoDecode, WrapValidator(_imported), Field(repr=False)
-    ] = system_clock
-    on_event: Annotated[
-        ImportString[Callable[[Event], object]] | None,
-        NoDecode,
-        WrapValidator(_imported),
-        AfterValidator(_no_coroutine),
-        Field(repr=False),
-    ] = None
+    clock: Clock = system_clock
+    on_event: EventCallback = None
 
     _constructed_with: frozenset[str] = PrivateAttr(default=frozenset())
     _ignored: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -274,10 +130,9 @@ class GuardConfig(BaseSettings):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                variables = {name: variable(name) for name in type(self).model_fields if name not in values}
-                if not _is_off(values) or not _fields_of(error) <= type(self).model_fields.keys():
-                    raise config_error("GuardConfig", error, variables=variables, **_KNOWN) from None
-                wrong = problems("GuardConfig", error, variables=variables, **_KNOWN)
+                wrong = _wrong(error, values)
+                if not _is_off(values) or not wrong.keys() <= type(self).model_fields.keys():
+                    raise GuardConfigError("\n".join(wrong.values())) from None
                 logger.info(
                     "finetune-guard is switched off; wrong, but without effect: %s", "; ".join(wrong.values())
                 )
@@ -300,8 +155,7 @@ class GuardConfig(BaseSettings):
             found = error.__context__
             if not isinstance(found, ValidationError):
                 raise
-            variables = {name: variable(name) for name in cls.model_fields}
-            wrong = problems("GuardConfig", found, variables=variables, **_KNOWN)
+            wrong = _wrong(found, {})
             config = cls(**_defaults(wrong))
             config._ignored, config._constructed_with = wrong, frozenset()
         return config, dict(config._ignored)
@@ -384,8 +238,11 @@ def variable(field: str) -> str:
     return ENVIRONMENT_PREFIX + field.upper()
 
 
-def _fields_of(error: ValidationError) -> frozenset[str]:
-    return frozenset(str(problem["loc"][0]) for problem in error.errors() if problem["loc"])
+def _wrong(error: ValidationError, given: Mapping[str, object]) -> dict[str, str]:
+    """Return what is wrong, by field; what was not ``given`` came from the environment."""
+    fields = GuardConfig.model_fields
+    variables = {name: variable(name) for name in fields if name not in given}
+    return problems("GuardConfig", error, fields=fields, variables=variables, secrets=("admin_api_key",))
 
 
 def _defaults(fields: Iterable[str]) -> dict[str, Any]:
@@ -400,6 +257,3 @@ def _is_off(given: Mapping[str, object]) -> bool:
         return not TypeAdapter(bool).validate_python(value)
     except ValidationError:
         return False
-
-
-_KNOWN: dict[str, Any] = {"fields": GuardConfig.model_fields, "secrets": ("admin_api_key",)}
