@@ -8,7 +8,7 @@ import pytest
 
 from finetune_guard.domain.catalog import ModelCatalog, published_catalog
 from finetune_guard.domain.shutdowns import Announced, Shutdown, ShutdownDates
-from finetune_guard.rules.messages import (
+from finetune_guard.rules.model_messages import (
     base_shut_down,
     fine_tune_shut_down,
     model_sunset,

@@ -19,7 +19,8 @@ from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.rules.messages import moment, old_table
+from finetune_guard.rules.messages import moment
+from finetune_guard.rules.model_messages import old_table
 
 _WORST_FIRST = (
     ExitCode.INELIGIBLE,

@@ -8,7 +8,7 @@ from datetime import date
 
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.domain.shutdowns import Shutdown, ShutdownDates
-from finetune_guard.rules.messages import disagreement, source_of
+from finetune_guard.rules.model_messages import disagreement, source_of
 
 SOON_DAYS = 90
 """How long before an end it is said what is to be done about it."""

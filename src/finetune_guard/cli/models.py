@@ -10,7 +10,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.rules.messages import old_table
+from finetune_guard.rules.model_messages import old_table
 
 
 def models(

@@ -16,7 +16,8 @@ from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_
 from finetune_guard.cli.verdict import limits_in_words, why
 from finetune_guard.domain.history import Coverage, ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.messages import moment, old_table, rule
+from finetune_guard.rules.messages import moment, rule
+from finetune_guard.rules.model_messages import old_table
 
 _MOST_DATES = 3
 _COMMANDS = {

@@ -27,7 +27,7 @@ from finetune_guard.domain.errors import (
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
 from finetune_guard.engine.litellm_table import installed_table
 from finetune_guard.openai_api.errors import error_code
-from finetune_guard.rules import messages
+from finetune_guard.rules import model_messages
 from finetune_guard.rules.shutdown_dates import Prospect, prospect
 from finetune_guard.stores.base import Store
 
@@ -121,7 +121,7 @@ class ModelEnds:
         """Return the error for a job that can't start from ``model`` or shall not; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
         if found.is_shut_down(now.date()):
-            said = messages.base_shut_down(found, dates, now.date())
+            said = model_messages.base_shut_down(found, dates, now.date())
             return BaseModelShutDownError(
                 said.message, model=model, shutdown=found.base_shutdown, remedy=said.remedy
             )
@@ -130,7 +130,7 @@ class ModelEnds:
             return None
         if found.lifetime + (end.last_day - end.day) >= least:
             return None
-        said = messages.too_short_lived(found, least)
+        said = model_messages.too_short_lived(found, least)
         return ShortLivedModelError(
             said.message, model=model, shutdown=found.fine_tunes_shutdown, remedy=said.remedy
         )
@@ -142,7 +142,7 @@ class ModelEnds:
             return None
         if len(self._warned) < _MOST_WARNED:
             self._warned.add(model)
-        return ShortLivedModelWarning(messages.short_lived(found))
+        return ShortLivedModelWarning(model_messages.short_lived(found))
 
     def in_use(self, model: str, now: datetime, served: str | None = None) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
@@ -164,7 +164,7 @@ class ModelEnds:
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
             return None
         days_left, successor = shutdown.days_left(today), dates.successor_of(shutdown.model)
-        return ModelSunsetWarning(messages.model_sunset(shutdown, days_left, *successor))
+        return ModelSunsetWarning(model_messages.model_sunset(shutdown, days_left, *successor))
 
     def gone(
         self, error: openai.NotFoundError, model: str, now: datetime
@@ -176,7 +176,7 @@ class ModelEnds:
         shutdown = dates.of(model)
         if shutdown is None or not shutdown.may_be_over(now.date()):
             return None
-        said = messages.fine_tune_shut_down(shutdown, *dates.successor_of(model))
+        said = model_messages.fine_tune_shut_down(shutdown, *dates.successor_of(model))
         return FineTunedModelShutDownError(
             said.message,
             response=error.response,
