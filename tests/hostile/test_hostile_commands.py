@@ -37,6 +37,7 @@ COMMANDS = [
     ("models",),
     ("models", "--csv"),
     ("keep-alive", "--dry-run"),
+    ("alert", "--dry-run"),
     ("export", "--dry-run"),
     ("export", "--orphans"),
 ]

@@ -183,12 +183,26 @@ def test_a_history_is_forgotten_and_no_other(store):
     store.merge(History(evidence=Evidence(organization="other", last_inference=other)))
     for alias, name in (("org-acme", "acme"), ("org-other", "other")):
         store.link(alias, name)
+    store.keep_alerts("acme", {"verdict": "unknown"})
     store.forget("acme", usage_only=True)
+    assert {"verdict": "unknown"} == store.alerts("acme")
     assert History(evidence=Evidence(organization="acme")) == store.history("acme")
     assert "acme" == store.organization_of("org-acme")
     store.forget("acme")
     assert (("other",), {"org-other": "other"}) == (store.organizations(), dict(store.aliases()))
     assert other == store.evidence("other").last_inference
+    assert {} == store.alerts("acme")
     store.forget("acme")
     store.forget("acme", usage_only=True)
     assert ("other",) == store.organizations()
+
+
+def test_what_was_told_is_kept_for_each_organization(place):
+    """Alerts find what was told, by whom ever, and what needs no keeping is removed."""
+    place.open().keep_alerts("acme", {"verdict": "unknown", "model/ft:a": "30"})
+    place.open().keep_alerts("other", {"verdict": "eligible"})
+    place.open().keep_alerts("acme", {"verdict": None, "model/ft:a": "15"})
+    assert {"model/ft:a": "15"} == place.open().alerts("acme")
+    assert {"verdict": "eligible"} == place.open().alerts("other")
+    assert {} == place.open().alerts("nobody")
+    assert () == place.open().organizations()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from finetune_guard.cli.alert import alert
 from finetune_guard.cli.calendar import calendar
 from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
@@ -33,7 +34,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "See where you stand": {"status": status, "check": check, "models": models},
     "Keep the window open": {"keep-alive": keep_alive, "schedule": schedule, "sync": sync},
     "Save what can't be made again": {"export": export, "verify": verify},
-    "Tell others": {"calendar": calendar, "report": report},
+    "Tell others": {"alert": alert, "calendar": calendar, "report": report},
     "Set up and try": {"config": config, "run": run, "simulator": simulator, "demo": demo},
 }
 _SETTINGS: dict[str, dict[str, object]] = {

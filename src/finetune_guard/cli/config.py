@@ -208,7 +208,7 @@ def _plain(value: object) -> object:
 
 def _unknown_variables() -> dict[str, str | None]:
     """Variables that look like settings and are none, each with the one that was probably meant."""
-    known = {name.upper(): variable(name) for name in GuardConfig.model_fields}
+    known = {name.upper(): variable(name) for name in (*GuardConfig.model_fields, "webhook")}
     found: dict[str, str | None] = {}
     for name in sorted(os.environ):
         setting = name.upper().removeprefix(ENVIRONMENT_PREFIX)  # else all names look alike

@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
         UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
         MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
         INCOMPLETE: ``sync``, ``models``, ``export``, ``verify`` and ``files``: what is there is only a part,
-            since the API did not answer all that was asked.
+            since the API did not answer all that was asked; ``alert``: something did not arrive.
         NOT_JUDGED: ``keep-alive``: the history can't be read, so that none was sent.
         CLOSES_SOON: ``check --min-remaining``: jobs can be created, but not for that long any more.
         INTERRUPTED: Ctrl-C.

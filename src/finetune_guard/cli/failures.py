@@ -21,7 +21,7 @@ from finetune_guard.domain.text import lines
 from finetune_guard.openai_api.errors import in_short
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)
-_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY")
+_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY", "FINETUNE_GUARD_WEBHOOK")
 
 
 class SetupError(Exception):

@@ -74,7 +74,8 @@ class Root(Group):
         command = next((argument for argument in args if not argument.startswith("-")), None)
         for argument in args if command != "run" else ():
             if not argument.isprintable():
-                raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
+                named = shown(argument) if "://" not in argument else "A URL"  # which may be a secret
+                raise typer.BadParameter(f"{named} has characters that can't be printed.", ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

@@ -22,7 +22,7 @@ class Event(BaseModel):
         message: What happened and what to do, in words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
 
     kind: ClassVar[str]
 

@@ -185,6 +185,7 @@ class Evidence(_Fact):
         no_trace_at: When a search for earlier fine-tuning last came back empty.
         refusal: The latest refusal of the API.
         job_created_at: When the latest job that is known was created.
+        keep_alive_failed_at: When a keep-alive was last answered by no model.
         usage_read: The stretches of time for which the organization's usage was read.
         listed: The fine-tuned models that the API listed, whether they were run or not, and the day (UTC) on
             which it last did. A model that is gone stays here.
@@ -197,6 +198,7 @@ class Evidence(_Fact):
     no_trace_at: UtcDatetime | None = None
     refusal: Refusal | None = None
     job_created_at: UtcDatetime | None = None
+    keep_alive_failed_at: UtcDatetime | None = None
     usage_read: tuple[Span, ...] = ()
     listed: Mapping[Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)], date] = Field(
         default_factory=dict
@@ -223,6 +225,7 @@ class Evidence(_Fact):
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),
             job_created_at=latest(self.job_created_at, other.job_created_at),
+            keep_alive_failed_at=latest(self.keep_alive_failed_at, other.keep_alive_failed_at),
             usage_read=united((*self.usage_read, *other.usage_read)),
             listed=latest_listed(self.listed, other.listed),
             model_limits=latest(self.model_limits, other.model_limits),

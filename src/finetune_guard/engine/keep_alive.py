@@ -19,7 +19,7 @@ from finetune_guard.engine.identification import remember_traces
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.flow import Flow, Pause
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.notes import Subject
+from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import events
 from finetune_guard.rules.keep_alive import (
@@ -169,6 +169,7 @@ class KeepAliveSender:
 
     def _failed(self, credentials: Credentials, error: KeepAliveError) -> None:
         organization, now = self.decider.organization_of(credentials), self.decider.now()
+        self.recorder.merge(Subject(organization, credentials), told(keep_alive_failed_at=now))
         self.events.tell(lambda: events.keep_alive_failed(organization, error, now))
 
     def _known(self, credentials: Credentials) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from finetune_guard.domain.events import (
     KeepAliveFailed,
     KeepAliveSent,
     ModelEnding,
+    VerdictChanged,
     WindowClosing,
 )
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import cause, moment
 
 _MOST_NAMED = 3
 
@@ -50,6 +51,34 @@ def keep_alive_failed(organization: str | None, error: KeepAliveError, now: date
     """Return the event of a keep-alive that no model answered."""
     message = str(error)
     return KeepAliveFailed(at=now, organization=organization, message=message, attempts=error.attempts)
+
+
+def keep_alive_unanswered(eligibility: Eligibility, failed_at: datetime) -> KeepAliveFailed:
+    """Return the event of a keep-alive that failed some time ago, since when no inference is known."""
+    return KeepAliveFailed(
+        at=failed_at,
+        organization=eligibility.organization,
+        message=f"On {moment(failed_at)} no model answered a keep-alive, and no inference is known since. "
+        "To try again and see why, run: finetune-guard keep-alive",
+    )
+
+
+def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChanged:
+    """Return the event of a verdict that is not what it was."""
+    verdict = eligibility.verdict
+    now_it_is = {
+        Verdict.ELIGIBLE: "Fine-tuning jobs can be created again",
+        Verdict.INELIGIBLE: "Fine-tuning jobs can't be created any more",
+        Verdict.UNKNOWN: "It is not known whether fine-tuning jobs can be created",
+    }[verdict]
+    return VerdictChanged(
+        at=eligibility.checked_at,
+        organization=eligibility.organization,
+        message=f"{now_it_is}: {cause(eligibility)}. To see what to do, run: finetune-guard status",
+        verdict=verdict,
+        reason=eligibility.reason,
+        previous=previous,
+    )
 
 
 def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing | None:

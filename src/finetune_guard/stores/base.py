@@ -97,6 +97,21 @@ class Store(ABC):
         """
         raise StoreError(f"{type(self).__name__} can't forget {organization}.", remedy="Remove it there.")
 
+    def alerts(self, organization: str) -> Mapping[str, str]:
+        """Return what alerts have told of an organization, by what it is about.
+
+        Raises:
+            StoreError: It can't be read; a store of another make need not be able to keep it.
+        """
+        raise StoreError(
+            f"{type(self).__name__} can't keep what was told of {organization}.",
+            remedy="Set FINETUNE_GUARD_STORE to a folder or to the URL of a Redis server.",
+        )
+
+    def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:  # noqa: ARG002 -- for subclasses
+        """Keep what alerts have told of an organization, beside what was kept before; None removes it."""
+        self.alerts(organization)
+
     @abstractmethod
     def announced(self) -> Mapping[str, Announced]:
         """Return what the API said about shutdown dates, by model."""

@@ -7,6 +7,7 @@ or connections are closed. A row's name is its kind followed by what it is about
 ``("evidence", organization)``             the summary of an organization's history
 ``("model", organization, model)``         the latest inference of a model
 ``("day", organization, day)``             how many inferences a day had, by source
+``("alert", organization, subject)``        what alerts have told about a subject
 ``("alias", alias)``                       the organization that an alias stands for
 ``("shutdown", model)``                    what the API said about a model's shutdown date
 ``("salt",)``                              the bytes that keys are hashed with
@@ -110,6 +111,7 @@ class RowStore(Store):
 
     def forget(self, organization: str, *, usage_only: bool = False) -> None:
         row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
+        others = [("alert", organization), ("alias",)]
 
         def forget_usage(change: Change) -> None:
             kept = change.read(row, tables=tables)
@@ -120,14 +122,29 @@ class RowStore(Store):
                     change.write(each, None)
 
         def forget(change: Change) -> None:
-            for each, text in change.read(row, tables=[*tables, ("alias",)]).items():
+            for each, text in change.read(row, tables=[*tables, *others]).items():
                 if each[0] != "alias" or codec.TEXT.read(text) == organization:
                     change.write(each, None)
 
         self._change("forget what is known about an organization", forget_usage if usage_only else forget)
 
+    def alerts(self, organization: str) -> dict[str, str]:
+        table = ("alert", checked(organization))
+        return self._table("read what alerts have told", table, codec.TEXT)
+
+    def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:
+        rows = {("alert", checked(organization), checked(subject)): text for subject, text in told.items()}
+
+        def keep(change: Change) -> None:
+            change.read(*rows)
+            for row, text in rows.items():
+                change.write(row, codec.TEXT.text(text) if text is not None else None)
+
+        if rows:
+            self._change("keep what alerts have told", keep)
+
     def announced(self) -> dict[str, Announced]:
-        return self._table("read shutdown dates", "shutdown", codec.ANNOUNCED)
+        return self._table("read shutdown dates", ("shutdown",), codec.ANNOUNCED)
 
     def announce(self, announced: Mapping[str, Announced]) -> None:
         said = {("shutdown", checked(model)): each for model, each in announced.items()}
@@ -146,11 +163,11 @@ class RowStore(Store):
         return self._read("look up an alias", lambda rows: _fact(rows, row, codec.TEXT))
 
     def aliases(self) -> dict[str, str]:
-        return self._table("list the aliases", "alias", codec.TEXT)
+        return self._table("list the aliases", ("alias",), codec.TEXT)
 
-    def _table(self, doing: str, kind: str, form: codec.Form[_T]) -> dict[str, _T]:
+    def _table(self, doing: str, table: Row, form: codec.Form[_T]) -> dict[str, _T]:
         def read(rows: Rows) -> dict[str, _T]:
-            return {name: form.read(text) for (_, name), text in rows.read(tables=[(kind,)]).items()}
+            return {row[-1]: form.read(text) for row, text in rows.read(tables=[table]).items()}
 
         return self._read(doing, read)
 

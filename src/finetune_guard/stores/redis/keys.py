@@ -18,7 +18,7 @@ MAX_ROWS = 100_000
 SCHEMA: Row = ("schema",)
 """The row that says which form all others have."""
 
-_LISTED = frozenset({"alias", "day", "evidence", "model", "shutdown"})
+_LISTED = frozenset({"alert", "alias", "day", "evidence", "model", "shutdown"})
 _MAX_BYTES = {"index": 1 << 24, "evidence": 1 << 20}
 _MAX_BYTES_OF_OTHERS = 1 << 13
 _TAG = f"{SCHEMA_VERSION}:"

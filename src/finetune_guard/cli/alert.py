@@ -1,0 +1,131 @@
+"""``finetune-guard alert``: tell a webhook or a command what changed and what ends soon, each thing once."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from finetune_guard.cli.alert_targets import WEBHOOK_VARIABLE, Command, Webhook, payload
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.exits import ExitCode
+from finetune_guard.cli.failures import SetupError, tell
+from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.clock import countdown
+from finetune_guard.domain.organizations import UNNAMED
+from finetune_guard.domain.text import lines
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules import endings
+from finetune_guard.rules.alerts import Alert, Due, due
+
+_DEADLINE = timedelta(minutes=3)
+"""How long one run tells; what is left then is told by the next."""
+
+_MARGIN = timedelta(seconds=90)
+
+
+def alert(
+    *,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Post each alert to this URL as JSON. It is a secret: set "
+            f"{WEBHOOK_VARIABLE} instead to keep it out of the list of processes.",
+        ),
+    ] = None,
+    slack: Annotated[
+        bool, typer.Option("--slack", help="Post in the form that Slack's incoming webhooks take.")
+    ] = False,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="Run this for each alert instead, with the message on its standard input and the alert as "
+            "JSON in ALERT_JSON."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be told.")] = False,
+    refresh: Refresh = False,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """Tell a webhook or a command what changed and what ends soon, each thing once; for cron and CI.
+
+    Told are a verdict that changed, a keep-alive that no model answered, and, 30, 15, 7 days and 1 day
+    before, the end of the time in which jobs can be created and the ends of models. The store remembers what
+    was told, for all machines that share it. What does not arrive is told by the next run; if a run is killed
+    in between, an alert comes twice, with the same id.
+
+    Exit codes: 0 all was told, or there was nothing to tell; 6 something did not arrive; 2 no key or a wrong
+    setting; 1 failure, such as a history that can't be read.
+    """
+    target = _target(webhook, command, slack=slack, dry_run=dry_run)
+    connection = connect()
+    connection.must_be_active("Nothing is told of")
+    if connection.forgets is not None and not dry_run:
+        raise SetupError(f"What was told can't be remembered. {connection.forgets}")
+    eligibility = connection.guard.check(refresh=refresh)
+    name, store = eligibility.organization or UNNAMED, connection.config.open_store()
+    if target is None:
+        for each in _due(connection, eligibility, name).alerts:
+            _show("Would tell", each, as_json=as_json)
+        return
+    lease = store.lease(f"alert/{name}", _DEADLINE + _MARGIN)
+    if lease is None:
+        typer.echo("Another run is telling at this moment: nothing is told by this one.", err=True)
+        return
+    try:
+        arrived = _tell_all(connection, eligibility, name, target, as_json=as_json)
+    finally:
+        store.release(lease)
+    if not arrived:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _target(
+    webhook: str | None, command: str | None, *, slack: bool, dry_run: bool
+) -> Webhook | Command | None:
+    """Return where alerts go; None for a dry run."""
+    if webhook is not None and command is not None:
+        raise SetupError("--webhook and --command exclude each other.")
+    url = webhook if webhook is not None or command is not None else os.environ.get(WEBHOOK_VARIABLE)
+    if slack and not url and not dry_run:
+        raise SetupError(f"--slack is for a webhook: give its URL with --webhook or {WEBHOOK_VARIABLE}.")
+    target = Command(command) if command is not None else Webhook(url.strip(), slack) if url else None
+    if target is None and not dry_run:
+        raise SetupError(
+            f"Say where to tell it: --webhook, {WEBHOOK_VARIABLE} or --command; or use --dry-run."
+        )
+    return None if dry_run else target
+
+
+def _due(connection: Connection, eligibility: Eligibility, name: str) -> Due:
+    history, window = connection.guard.history(), endings.window(eligibility)
+    models = endings.models(history.known_models, connection.dates())
+    ends = models if window is None else [window, *models]
+    return due(eligibility, history.evidence, ends, connection.config.open_store().alerts(name))
+
+
+def _tell_all(
+    connection: Connection, eligibility: Eligibility, name: str, target: Webhook | Command, *, as_json: bool
+) -> bool:
+    """Tell what is due, and keep of each alert that it was told; return whether all has arrived."""
+    store, left, arrived = connection.config.open_store(), countdown(_DEADLINE), True
+    found = _due(connection, eligibility, name)
+    store.keep_alerts(name, found.settled)
+    for each in found.alerts:
+        failure = target.send(each) if left() > timedelta(0) else "there was no time left for it"
+        if failure is not None:
+            arrived = False
+            tell(f"Not told, and tried again by the next run: {target}: {failure}.\n  {each.event.message}")
+        else:
+            store.keep_alerts(name, each.told)
+            _show("Told", each, as_json=as_json)
+    return arrived
+
+
+def _show(what: str, told: Alert, *, as_json: bool) -> None:
+    typer.echo(json.dumps(payload(told)) if as_json else lines(f"{what}: {told.event.message}"))

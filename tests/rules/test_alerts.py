@@ -1,0 +1,109 @@
+"""Which alerts are due."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.history import Evidence, Inference
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.rules.alerts import due
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.endings import MODEL, Ending, window
+
+START = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+MODELS = ("ft:a:acme::1", "ft:b:acme::2")
+
+
+class Watch:
+    """Remembers what was told, as a store does, unless it could not be delivered."""
+
+    def __init__(self):
+        self.told = {}
+
+    def run(self, now, last=START, failed_at=None, ends=(), delivered=True):
+        """Return the kinds of the alerts that are due, with their threshold or verdict."""
+        inference = Inference(organization="acme", model=MODELS[0], at=last) if last is not None else None
+        evidence = Evidence(
+            organization="acme",
+            last_inference=inference,
+            fine_tuned_by=last,
+            keep_alive_failed_at=failed_at,
+        )
+        eligibility = decide(OPENAI_SELF_SERVE, evidence, now, DAY)
+        found = due(eligibility, evidence, [*filter(None, [window(eligibility)]), *ends], self.told)
+        kept = [found.settled, *(alert.told for alert in found.alerts if delivered)]
+        for each in kept:
+            self.told |= each
+        self.told = {subject: text for subject, text in self.told.items() if text is not None}
+        events = [alert.event for alert in found.alerts]
+        assert all("acme" == event.organization and event.message for event in events)
+        assert len(events) == len({alert.id for alert in found.alerts})
+        return [(each.kind, getattr(each, "within_days", getattr(each, "verdict", None))) for each in events]
+
+
+@pytest.fixture
+def watch():
+    return Watch()
+
+
+def test_an_open_window_is_nothing_to_tell(watch):
+    """An organization that is eligible for long gives no alert, and nothing is kept of it."""
+    assert [] == watch.run(START + DAY)
+    assert {} == watch.told
+
+
+def test_each_threshold_is_told_once_until_the_window_is_renewed(watch):
+    """Runs every six hours tell four times and then that it has lapsed; an inference begins anew."""
+    told = [each for hours in range(0, 61 * 24, 6) for each in watch.run(START + timedelta(hours=hours))]
+    closing = [("window_closing", days) for days in (30, 15, 7, 1)]
+    assert [*closing, ("verdict_changed", "unknown")] == told
+    renewed = START + 61 * DAY
+    assert [("verdict_changed", "eligible")] == watch.run(renewed, last=renewed)
+    assert [("window_closing", 30)] == watch.run(renewed + 31 * DAY, last=renewed)
+
+
+def test_runs_that_are_rare_tell_the_nearest_threshold_only(watch):
+    """Whoever missed 15 days hears of 7 alone; an inference that renews by little repeats nothing."""
+    assert [("window_closing", 30)] == watch.run(START + 31 * DAY)
+    assert [("window_closing", 7)] == watch.run(START + 54 * DAY)
+    assert [] == watch.run(START + 54 * DAY, last=START + 4 * DAY)
+    assert [("window_closing", 7)] == watch.run(START + 58 * DAY, last=START + 4 * DAY)
+
+
+def test_what_was_not_delivered_is_due_again(watch):
+    """An alert that did not arrive is told by the next run."""
+    assert [("window_closing", 30)] == watch.run(START + 31 * DAY, delivered=False)
+    assert [("window_closing", 30)] == watch.run(START + 31 * DAY)
+    assert [] == watch.run(START + 31 * DAY)
+
+
+def test_an_organization_that_is_not_eligible_is_told_on_the_first_run(watch):
+    """Nobody has to wait for a change to learn that jobs can't be created, or that nobody knows."""
+    assert [("verdict_changed", "unknown")] == watch.run(START, last=None)
+    closed = datetime(2027, 1, 8, tzinfo=timezone.utc)
+    assert [("verdict_changed", "ineligible")] == watch.run(closed, last=closed - DAY)
+    assert [] == watch.run(closed, last=closed - DAY)
+
+
+def test_a_keep_alive_that_failed_is_told_once_until_it_is_mended(watch):
+    """Tries that go on failing are one alert; an inference, however made, ends it."""
+    failed = START + 2 * DAY
+    assert [("keep_alive_failed", None)] == watch.run(failed, failed_at=failed)
+    assert [] == watch.run(failed + DAY, failed_at=failed + DAY)
+    assert [] == watch.run(failed + DAY, last=failed + DAY, failed_at=failed + DAY)
+    assert [("keep_alive_failed", None)] == watch.run(failed + 9 * DAY, failed_at=failed + 9 * DAY)
+
+
+def test_models_that_end_on_one_day_are_one_alert(watch):
+    """A new model with the same end is told alone; one that is gone from the history is forgotten."""
+    both = [Ending(MODEL, model, date(2026, 8, 20)) for model in MODELS]
+    other = Ending("deployment", "d" * 600, date(2026, 8, 20))
+    assert [("model_ending", 30)] == watch.run(START, ends=both[:1])
+    assert [("model_ending", 30)] == watch.run(START, ends=both)
+    assert [("model_ending", 15), ("model_ending", 15)] == watch.run(START + 5 * DAY, ends=[*both, other])
+    assert [] == watch.run(START + 5 * DAY, ends=[other])
+    assert [f"deployment/{'d' * 501}"] == list(watch.told)
+    assert [] == watch.run(START + 29 * DAY, ends=[other])
