@@ -12,7 +12,7 @@ from tests.cli.cli_facts import ADMIN_KEY
 def settings(output):
     """Name → (value, origin) of the table."""
     rows = (re.split("  +", line) for line in output.splitlines())
-    return {row[0]: tuple(row[1:]) for row in rows if row[0] in GuardConfig.model_fields}
+    return {row[0]: (row[2], row[1]) for row in rows if row[0] in GuardConfig.model_fields}
 
 
 def test_every_setting_with_its_origin(run, environment, tmp_path):
@@ -44,6 +44,7 @@ def test_where_histories_are(run, ask, model, tmp_path):
     output = run("config").stdout
     assert str(tmp_path / "history") in output
     assert "the history of one organization" in output
+    assert f"rm -r {tmp_path / 'history'}" in output  # to uninstall
 
 
 def test_the_default_store_is_the_users_state_folder(run, environment, tmp_path):

@@ -111,12 +111,13 @@ def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, t
 
 
 def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
-    """After January 6 no inference helps, so none is paid for; exit 0."""
+    """After January 6 no inference helps, so none is paid for; exit 0, and the schedule can go."""
     ask(model)
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     result = run("keep-alive")
     assert 0 == result.exit_code
     assert result.stdout.startswith("Not sent: nobody can create fine-tuning jobs")
+    assert result.stderr.startswith("A scheduled keep-alive can be removed")
     assert 1 == len(inferences(sim))
     assert run("keep-alive", "--dry-run").stdout.startswith("Not due: since 2027-01-06")
 
@@ -270,6 +271,7 @@ def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):
     result = run("keep-alive", "--watch")
     assert 0 == result.exit_code
     assert result.stdout.startswith("2027-01-08 00:00 UTC  Ended: since 2027-01-06 nobody can create")
+    assert result.stderr.startswith("A scheduled keep-alive can be removed")
     assert 1 == len(inferences(sim))
 
 

@@ -20,14 +20,27 @@ def facts(output):
     return dict(re.findall(r"^(\w[\w ]+?)  +(.*)$", output, re.MULTILINE))
 
 
+SHORT = """\
+ELIGIBLE  Organization acme-cli can create jobs until 2026-10-02 09:00 UTC (in 50 days).
+
+Do now      Nothing now. A keep-alive is due from 2026-09-18 09:00 UTC on.
+Next dates  2026-10-02 09:00 UTC  in 50 days   the window closes
+            2027-01-06            in 146 days  nobody can create jobs any more
+            2027-01-14            in 154 days  1 model known here ends, ±1 day
+
+The rule, its source and the evidence: finetune-guard status -v
+"""
+
+
 def test_an_open_window(run, ask, model, clock):
-    """The verdict, the dates of the policy with today among them, the evidence, and what comes next."""
+    """The status says until when, what to do and what comes next; -v adds the evidence and the rule."""
     ask(model)
     clock.advance(timedelta(days=10))
     result = run("status")
-    assert 0 == result.exit_code
-    assert result.stdout.startswith("ELIGIBLE  Organization acme-cli ran an inference")
-    dates = legend(result.stdout)
+    assert (0, SHORT) == (result.exit_code, result.stdout)
+    detailed = run("status", "-v").stdout
+    assert detailed.startswith(SHORT.rpartition("\n\n")[0])
+    dates = legend(detailed)
     assert [
         "2026-05-07",
         "2026-07-02",
@@ -40,29 +53,31 @@ def test_an_open_window(run, ask, model, clock):
     assert "today" == dates["2026-08-13 09:00 UTC"]
     assert dates["2026-10-02 09:00 UTC"].endswith("in 50 days")
     assert dates["2026-07-02"].endswith("42 days ago")
-    told = facts(result.stdout)
+    told = facts(detailed)
+    assert told["Why"].startswith("organization acme-cli ran an inference on a fine-tuned model")
     assert f"2026-08-03 09:00 UTC on {model}, seen in a program's call" == told["Last inference"]
-    assert (
-        "2026-10-02 09:00 UTC, in 50 days: the window closes; unless an inference is run before, "
-        "the right to create jobs lapses" == told["Next dates"]
-    )
-    assert (
-        "                2027-01-06, in 146 days: nobody can create fine-tuning jobs any more; models go on "
-        "answering (the hour and the time zone are not published)"
-    ) in result.stdout.splitlines()
-    assert (
-        "                2027-01-14, in 154 days: 1 model known here ends, ±1 day: it stops answering; "
-        "finetune-guard models lists all that the key can see"
-    ) in result.stdout.splitlines()
-    assert "Nothing now." == told["What to do"]
     assert "Only programs that share this history were seen." in told["Coverage"]
+
+
+@pytest.mark.parametrize("days", [10, 50, 61, 170])
+def test_all_of_it_fits_a_small_terminal(run, environment, ask, model, clock, days):
+    """Verdict, advice and dates are at most 24 lines of 80 columns, and no word is broken."""
+    ask(model)
+    clock.advance(timedelta(days=days))
+    whole = run("status").stdout
+    environment.setenv("FORCE_COLOR", "1")
+    environment.setenv("COLUMNS", "80")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", run("status").stdout).splitlines()
+    assert 24 > len(shown)  # the prompt takes a line, too
+    assert 80 >= max(len(line.rstrip()) for line in shown)
+    assert whole.split() == " ".join(shown).split()
 
 
 def test_json_holds_what_is_shown(run, ask, model, clock):
     """Programs read the eligibility, the dates, the models' ends and the advice, in the same words."""
     ask(model)
     clock.advance(timedelta(days=50))
-    told, shown = json.loads(run("status", "--json").stdout), run("status").stdout
+    told, shown = json.loads(run("status", "--json").stdout), run("status", "-v").stdout
     assert "acme-cli" == Eligibility.model_validate(told["eligibility"]).organization
     assert list(legend(shown)) == [
         each["day"] or f"{datetime.fromisoformat(each['at']):%Y-%m-%d %H:%M UTC}" for each in told["dates"]
@@ -73,30 +88,31 @@ def test_json_holds_what_is_shown(run, ask, model, clock):
     assert [{"day": "2027-01-14", "models": [model], "replacements": ["gpt-6-luna"], "tunable": []}] == told[
         "models_end"
     ]
-    for name, fact in (("rule", "Rule"), ("coverage", "Coverage"), ("what_to_do", "What to do")):
+    for name, fact in (("rule", "Rule"), ("coverage", "Coverage"), ("command", "Do now")):
         assert facts(shown)[fact] == told[name]
+    assert told["what_to_do"] in shown
 
 
 def test_a_lapsed_window(run, ask, model, clock):
     """What can be done is said, and that its success is not published."""
     ask(model)
     clock.advance(timedelta(days=61))
-    told = facts(run("status").stdout)
-    assert "finetune-guard keep-alive" in told["What to do"]
-    assert "not published" in told["What to do"]
-    assert told["Next dates"].startswith("2027-01-06, in ")
-    assert "the hour and the time zone are not published" in told["Next dates"]
+    output = run("status").stdout
+    assert "finetune-guard keep-alive" == facts(output)["Do now"]
+    assert "Whether an inference reopens a window that has closed is not published." in output
+    assert facts(output)["Next dates"].startswith("2027-01-06  in ")
 
 
 def test_nothing_known(run):
     """Unknown is called unknown, and the organization is not guessed."""
-    result = run("status")
+    result = run("status", "-v")
     assert 0 == result.exit_code
     assert result.stdout.startswith("UNKNOWN  ")
     told = facts(result.stdout)
     assert "not known yet for this key" == told["Organization"]
     assert "none is known" == told["Last inference"]
-    assert "finetune-guard check --refresh" in told["What to do"]
+    assert "finetune-guard keep-alive" == told["Do now"]
+    assert "client.guard.keep_alive()" in told["In Python"]
 
 
 def test_the_day_that_is_being_crossed(run, ask, model, clock):
@@ -104,10 +120,10 @@ def test_the_day_that_is_being_crossed(run, ask, model, clock):
     clock.set(datetime(2026, 12, 20, tzinfo=timezone.utc))
     ask(model)
     clock.set(datetime(2027, 1, 5, 10, tzinfo=timezone.utc))
-    result = run("status")
+    result = run("status", "-v")
     assert result.stdout.startswith("UNKNOWN  A date of the policy is being crossed")
     assert legend(result.stdout)["2027-01-06"].endswith("being crossed")
-    assert facts(result.stdout)["Next dates"].startswith("2027-01-06, being crossed")
+    assert facts(result.stdout)["Next dates"].startswith("2027-01-06  being crossed")
 
 
 def test_after_the_end(run, ask, model, clock):
@@ -116,7 +132,9 @@ def test_after_the_end(run, ask, model, clock):
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     result = run("status")
     assert result.stdout.startswith("INELIGIBLE  Since 2027-01-06 nobody")
-    assert facts(result.stdout)["Next dates"].startswith("2027-01-14, in 6 days")
+    assert facts(result.stdout)["Next dates"].startswith("2027-01-14  in 6 days")
+    assert "finetune-guard export my-models" == facts(result.stdout)["Do now"]
+    assert "A scheduled keep-alive can be removed" in result.stdout
 
 
 def test_a_refusal_is_told(run, ask, model, sim, clock):
@@ -136,12 +154,12 @@ def test_a_refusal_is_told(run, ask, model, sim, clock):
 
 
 def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
-    """Models that end on the same day are one date, whose last three months name the replacement."""
+    """Models that end on the same day are one date, and the replacement of what ends is named."""
     models = [sim.add_model(organization, base=base) for base in (BASE, "gpt-4.1-2025-04-14")]
     old = sim.add_model(organization, base="gpt-3.5-turbo-0125")
     for each in (model, old, *models):
         ask(each)
-    output = run("status").stdout
+    output = run("status", "-v").stdout
     assert "1 model known here ends, ±1 day" in legend(output)["2026-10-23"]
     assert "3 models known here end, ±1 day" in legend(output)["2027-01-14"]
     assert (
@@ -149,7 +167,7 @@ def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
         == facts(output)["Replacement"]
     )
     clock.set(datetime(2026, 11, 22, tzinfo=timezone.utc))
-    output = run("status").stdout
+    output = run("status", "-v").stdout
     assert legend(output)["2026-10-23"].startswith("1 model known here ended, ±1 day")
     assert (
         "gpt-6-luna, which can't be fine-tuned, for what ends on 2027-01-14" == facts(output)["Replacement"]
@@ -160,33 +178,36 @@ def test_a_window_that_outlasts_the_policy_is_no_date_that_matters(run, ask, mod
     """After January 6 nobody can create jobs: that a window would close later means nothing."""
     clock.set(datetime(2026, 12, 20, tzinfo=timezone.utc))
     ask(model)
-    output = run("status").stdout
-    assert facts(output)["Next dates"].startswith("2027-01-06, in 17 days")
-    assert "the right to create jobs lapses" not in output
-    assert "━" not in output.splitlines()[2].rpartition("┼")[2]  # no jobs after January 6
-    assert "Create the jobs that are still needed before 2027-01-06." == facts(output)["What to do"]
+    output = run("status", "-v").stdout
+    assert output.startswith("ELIGIBLE  Organization acme-cli can create jobs until 2027-01-06 (in 17 days).")
+    assert facts(output)["Next dates"].startswith("2027-01-06  in 17 days")
+    axis = next(line for line in output.splitlines() if "━" in line)
+    assert "━" not in axis.rpartition("┼")[2]  # no jobs after January 6
+    assert "Create the jobs that are still needed before 2027-01-06." == facts(output)["Do now"]
 
 
 def test_the_whole_organization(run, admin, model, elsewhere, clock):
     """After a sync the status says up to when the usage was read, how long ago, and when to do so again."""
     elsewhere(model)
-    assert "finetune-guard sync finds them" in facts(run("status").stdout)["Coverage"]
+    told = facts(run("status", "-v").stdout)
+    assert "finetune-guard sync" == told["Do now"]
+    assert "finetune-guard sync finds them" in told["Coverage"]
     run("sync")
     clock.advance(timedelta(hours=3))
-    coverage = facts(run("status").stdout)["Coverage"]
+    coverage = facts(run("status", "-v").stdout)["Coverage"]
     assert "The whole organization's usage was read up to 2026-08-03 09:00 UTC, 3 hours ago." == coverage
     clock.advance(timedelta(days=3))
-    assert facts(run("status").stdout)["Coverage"].endswith("finetune-guard sync reads it anew.")
+    assert facts(run("status", "-v").stdout)["Coverage"].endswith("finetune-guard sync reads it anew.")
 
 
 def test_usage_without_an_inference_names_the_way_on(run, admin, model):
     """Where the usage proves that nobody ran an inference the status names the command that sends one."""
     run("sync")
-    result = run("status")
+    result = run("status", "-v")
     assert result.stdout.startswith("INELIGIBLE  The usage of organization acme-cli shows no inference")
-    assert "finetune-guard keep-alive" in facts(result.stdout)["What to do"]
+    assert "finetune-guard keep-alive" == facts(result.stdout)["Do now"]
 
 
 def test_without_an_admin_key_the_status_names_it(run):
     """What would be needed to know more is said."""
-    assert "OPENAI_ADMIN_KEY" in facts(run("status").stdout)["Coverage"]
+    assert "OPENAI_ADMIN_KEY" in facts(run("status", "-v").stdout)["Coverage"]

@@ -13,13 +13,12 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh
-from finetune_guard.cli.timeline import span
 from finetune_guard.cli.verdict import in_words, limits_in_words
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import moment, span
 from finetune_guard.rules.model_messages import old_table
 
 _WORST_FIRST = (

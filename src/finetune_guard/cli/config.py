@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
+from pathlib import Path
 
 import typer
 from pydantic import SecretStr, TypeAdapter
@@ -16,13 +18,19 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, tell
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.timeline import span
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.validation import shown
 from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.messages import span
+
+_SET_UP_BY_HAND = (
+    "Then remove what you have set up yourself: the line in crontab -e; finetune-guard.timer and "
+    ".service of systemd; the CronJob finetune-guard-keep-alive; .github/workflows/finetune-guard.yml; "
+    "~/.config/finetune-guard.env; and what --install-completion has added to your shell's start-up file."
+)
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,8 @@ def _draw(setup: _Setup) -> None:
     rows = [
         (
             name,
-            "WRONG, see below" if name in setup.wrong else _setting(name, getattr(settings, name)),
             variable(name) if origin == "environment" or name in setup.wrong else origin,
+            "WRONG, see below" if name in setup.wrong else _setting(name, getattr(settings, name)),
         )
         for name, origin in settings.origins().items()
     ]
@@ -107,8 +115,16 @@ def _draw(setup: _Setup) -> None:
         ("Guard", active),
         ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
         ("Admin key", _admin_key(setup)),
+        ("Uninstall", _to_uninstall(settings.open_store().location)),
     ]
-    screen.draw(render.listing(("Setting", "Value", "From"), rows), "", render.facts(rest))
+    screen.draw(render.listing(("Setting", "From", "Value"), rows), "", render.facts(rest))
+
+
+def _to_uninstall(location: str) -> str:
+    commands = ["pip uninstall finetune-guard"]
+    if Path(location).is_dir():
+        commands.append(f"rm -r {shlex.quote(location)}")
+    return "\n".join([*commands, _SET_UP_BY_HAND])
 
 
 def _admin_key(setup: _Setup) -> str:

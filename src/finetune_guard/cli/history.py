@@ -60,7 +60,7 @@ def _emptiness(connection: Connection, remembered: History) -> str:
 
 
 def _draw(connection: Connection, remembered: History, now: datetime) -> None:
-    from finetune_guard.cli import render, tables  # noqa: PLC0415 -- no other output needs rich
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
     from finetune_guard.domain.organizations import is_named  # noqa: PLC0415 -- as above
 
     screen, dates = render.Screen(), connection.dates()
@@ -80,7 +80,7 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
     screen.leaf(
         f"Organization: {name}",
         "",
-        tables.entries(("Model", "Latest inference", "Source", "Shutdown"), rows, screen.width),
+        render.entries(("Model", "Latest inference", "Source", "Shutdown"), rows, screen.width),
         "",
         f"Inferences counted on each of the past {_DAYS} days, {days[0]} to {days[-1]}:",
         render.sparkline(counts),

@@ -96,7 +96,7 @@ def _as_json(known: _Known) -> dict[str, object]:
 
 
 def _draw(known: Sequence[_Known]) -> None:
-    from finetune_guard.cli import render, tables  # noqa: PLC0415 -- no other output needs rich
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
     screen = render.Screen()
     headings = ("Organization", "Verdict", "Latest inference", "Usage read", "Also called")
@@ -110,7 +110,7 @@ def _draw(known: Sequence[_Known]) -> None:
         )
         for each in known
     ]
-    screen.leaf(tables.entries(headings, rows, screen.width))
+    screen.leaf(render.entries(headings, rows, screen.width))
 
 
 def _usage_read(known: _Known) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
@@ -95,6 +96,8 @@ def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
     typer.echo(told, err=code is not ExitCode.OK and not as_json)
     if code is not ExitCode.OK and as_json and reason is not None:
         typer.echo(f"Not sent: {_NOT_SENT[reason]}.", err=True)
+    if reason is NotSent.CREATION_CLOSED:  # on stderr, which cron sends by mail
+        typer.echo(REMOVABLE, err=True)
     raise typer.Exit(code)
 
 
@@ -106,12 +109,11 @@ def _told(connection: Connection, outcome: KeepAliveOutcome) -> str:
 
 
 def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:
-    renew_within = (connection.config.keep_alive or KeepAlive()).renew_within
     if plan.reason is not None:
         if plan.reason in _FAILED:
             return f"Nothing would be sent: {_NOT_SENT[plan.reason]}."
         told = (
-            not_due(plan.eligibility, renew_within)
+            not_due(plan.eligibility, connection.config.keep_alive or KeepAlive())
             if plan.reason is NotSent.NOT_DUE
             else why(plan.eligibility)
         )

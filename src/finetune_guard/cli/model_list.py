@@ -10,7 +10,7 @@ from itertools import groupby
 from rich.console import RenderableType
 from rich.text import Text
 
-from finetune_guard.cli import render, tables
+from finetune_guard.cli import render
 from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.timeline import days_away
 from finetune_guard.domain.shutdowns import Shutdown
@@ -42,7 +42,7 @@ def draw(inventory: Inventory) -> None:
     if screen.is_terminal:
         parts += _grouped(inventory.models, screen.width)
     else:
-        parts += [tables.entries(_FLAT, [_flat(record) for record in inventory.models], screen.width), ""]
+        parts += [render.entries(_FLAT, [_flat(record) for record in inventory.models], screen.width), ""]
     parts.append("A key sees the models of its own project only. Published days are ±1 day.")
     screen.leaf(*parts)
 
@@ -75,7 +75,7 @@ def _grouped(records: Sequence[ModelRecord], width: int) -> Iterator[RenderableT
     """Models with the same end and base, below what they have in common."""
     groups = [list(group) for _, group in groupby(sorted(records, key=_together), _common)]
     told = [[_told(record) for record in group] for group in groups]
-    for group, lines in zip(groups, tables.alike(_GROUPED, told, width, indent="  "), strict=True):
+    for group, lines in zip(groups, render.alike(_GROUPED, told, width, indent="  "), strict=True):
         first = group[0]
         ends, facts = "End unknown", []
         if first.shutdown is not None and first.days_left is not None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import NoReturn
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from finetune_guard.cli.output import is_terminal
-from finetune_guard.cli.tables import Lines
 from finetune_guard.cli.timeline import Mark, Moment, distance
-from finetune_guard.domain.history import Source
-from finetune_guard.domain.text import lines
+from finetune_guard.domain.text import lines, quoted
 from finetune_guard.domain.verdict import Verdict
-from finetune_guard.rules.messages import moment as to_the_minute
 
 UNWRAPPED = 10_000
 """The width of a pipe: lines are not wrapped, so that grep finds them."""
 
 _WIDEST_DRAWING = 100
 _NARROW = 60
+_NARROWEST = 12
+_GAP = "  "
+_BOLD = Style(bold=True)
 _BARS = "▁▂▃▄▅▆▇█"
 _VERDICT_STYLES = {
     Verdict.ELIGIBLE: "bold green",
@@ -37,13 +41,26 @@ _MARKS = {
     Mark.WINDOW_END: ("○", "yellow"),
     Mark.TODAY: ("▼", "bold"),
 }
-_IN_WORDS = {
-    Source.OBSERVED: "seen in a program's call",
-    Source.KEEP_ALIVE: "sent as a keep-alive",
-    Source.USAGE_API: "read from the Usage API",
-    Source.BATCH: "read from a batch",
-    Source.IMPORTED: "noted by hand or imported",
-}
+
+
+Line = Sequence[tuple[str, Style | None]]
+"""Texts with their styles."""
+
+
+class Lines:
+    """Lines that are printed as they are: ten thousand of them take no time, and none is cut."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        self._lines = list(lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield each line."""
+        for line in self._lines:
+            yield from (Segment(text, style) for text, style in line)
+            yield Segment.line()
 
 
 class Screen(Console):
@@ -91,24 +108,120 @@ def headline(verdict: Verdict, why: str) -> Text:
     return Text.assemble((verdict.value.upper(), _VERDICT_STYLES[verdict]), f"  {_sentence(why)}.")
 
 
-def facts(rows: Iterable[tuple[str, str]]) -> Table:
-    """Return named facts, one below the other."""
-    table = _grid()
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, Text(lines(value)))
-    return table
+def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
+    """Return named facts, one below the other, wrapped at words.
+
+    A fact with a word that is too long to stand beside its name, such as a model's id, stands below it.
+
+    Args:
+        rows: The names, and what each is: text, or rows of columns of which the last is wrapped.
+    """
+    width = Screen().width
+    told = [(name, _columns(value)) for name, value in rows]
+    margin = max((len(name) + len(_GAP) for name, _ in told), default=0)
+    return Lines(line for name, value in told for line in _fact(name, value, margin, width))
 
 
-def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Return a table without lines, which stays readable when it is cut, paged or searched."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(lines(cell)) for cell in row))
-    return table
+def _columns(value: str | Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Return what stands before the text of each row, and the text."""
+    if isinstance(value, str):
+        return [("", line) for line in lines(value).split("\n")]
+    cells = [list(map(lines, row)) for row in value]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)][:-1]
+    return [
+        ("".join(_padded(*each) + _GAP for each in zip(row, widths, strict=False)), row[-1]) for row in cells
+    ]
+
+
+def _fact(name: str, value: Sequence[tuple[str, str]], margin: int, width: int) -> Iterator[Line]:
+    longest = max((_width(before + word) for before, text in value for word in text.split()), default=0)
+    if margin + max(longest, _width(value[0][0]) + _NARROWEST) > width:
+        yield [(name, _BOLD)]
+        name, margin = "", len(_GAP)
+    for before, text in value:
+        first = " " * margin + before
+        for line in _wrapped(text, width, first, " " * _width(first)) or [first]:
+            yield [(_padded(name, margin), _BOLD), (line[margin:], None)]
+            name = ""
+
+
+def _wrapped(text: str, width: int, first: str, then: str) -> list[str]:
+    """Return ``text`` as lines that break between words only."""
+    return textwrap.wrap(
+        text,
+        max(width, len(then) + _NARROWEST),
+        initial_indent=first,
+        subsequent_indent=then,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
+    """Return a table, of which the last column is wrapped at words."""
+    width = Screen().width
+    told = enumerate(_columns([headings, *rows]))
+    return Lines(
+        [(line, None if index else _BOLD)]
+        for index, (before, text) in told
+        for line in _wrapped(text, width, before, " " * _width(before)) or [before]
+    )
+
+
+def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Lines:
+    """Return a table or, where it is too wide, each row's name above the rest of it: names stay whole.
+
+    Args:
+        headings: What the columns are called, if anything. One with only empty cells is left out.
+        rows: The cells; the first of each row is its name.
+        width: How many columns the terminal has.
+    """
+    [lines] = alike(headings, [rows], width)
+    return lines
+
+
+def alike(
+    headings: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int, indent: str = ""
+) -> list[Lines]:
+    """Return the ``entries`` of each group of rows: all as tables or none, and with the same columns."""
+    rows = [row for group in groups for row in group]
+    full = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in rows)]
+    headings = [headings[index] for index in full]
+    cells = [[[quoted(row[index]) for index in full] for row in group] for group in groups]
+    widths = [
+        max(map(_width, (heading, *(row[index] for row in rows))))
+        for index, heading in zip(full, headings, strict=True)
+    ]
+    if len(indent) + sum(widths) + len(_GAP) * (len(widths) - 1) <= width:
+        return [Lines(_table(headings, group, widths, indent)) for group in cells]
+    return [Lines(_stacked(headings, group, width, indent)) for group in cells]
+
+
+def _table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], indent: str
+) -> Iterator[Line]:
+    for row in (headings, *rows):
+        cells = map(_padded, row, widths)
+        yield [((indent + _GAP.join(cells)).rstrip(), _BOLD if row is headings else None)]
+
+
+def _stacked(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, indent: str
+) -> Iterator[Line]:
+    margin = indent + _GAP
+    for name, *rest in rows:
+        yield [(indent + name, _BOLD)]
+        told = zip(headings[1:], rest, strict=True)
+        words = ", ".join(f"{heading.lower()} {cell}".strip() for heading, cell in told if cell)
+        yield from ([(line, None)] for line in _wrapped(words, width, margin, margin))
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
+
+
+def _width(cell: str) -> int:
+    return len(cell) if cell.isascii() else cell_len(cell)
 
 
 def timeline(line: Sequence[Moment], now: datetime, width: int, until: datetime | None) -> tuple[Text, Table]:
@@ -126,8 +239,12 @@ def timeline(line: Sequence[Moment], now: datetime, width: int, until: datetime 
     for moment in line:
         sign, style = _MARKS[moment.mark]
         emphasis = "bold" if moment.mark is Mark.TODAY else ""
-        when = moment.day.isoformat() if moment.day is not None else to_the_minute(moment.at)
-        cells = (Text(sign, style), Text(when, emphasis), Text(moment.text, emphasis), distance(moment, now))
+        cells = (
+            Text(sign, style),
+            Text(moment.when, emphasis),
+            Text(moment.text, emphasis),
+            distance(moment, now),
+        )
         legend.add_row(*cells[: len(legend.columns)])
     return _axis(line, width, until), legend
 
@@ -156,11 +273,6 @@ def sparkline(counts: Sequence[int]) -> Text:
     """Return one bar for each count, the highest for the largest; a dot for none."""
     most = max(counts, default=0) or 1
     return Text("".join(_BARS[(count * len(_BARS) - 1) // most] if count else "·" for count in counts))
-
-
-def source_in_words(source: Source) -> str:
-    """Return how an inference came to be known."""
-    return _IN_WORDS[source]
 
 
 def days_up_to(last: date, number: int) -> list[date]:

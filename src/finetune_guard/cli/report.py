@@ -12,7 +12,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import ends_by_day
 from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.status import what_to_do
+from finetune_guard.cli.status import advice_for
 from finetune_guard.cli.timeline import moments
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.openai_api.listing import Listing
@@ -63,7 +63,7 @@ def report(
 
     ends = ends_by_day(connection.history(found.eligibility).known_models, connection.dates())
     line = moments(found.eligibility, connection.config.policy, ends)
-    advice = what_to_do(connection, found.eligibility)
+    advice = advice_for(connection, found.eligibility).in_words
     if html is None:
         typer.echo(as_markdown(found, line, advice), nl=False)
     elif html == _STDOUT:

@@ -1,56 +1,63 @@
-"""``finetune-guard status``: verdict, dates, evidence and advice for one organization."""
+"""``finetune-guard status``: verdict, deadline, the next dates and what to do, for one organization."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import TypeAdapter
 
+from finetune_guard.cli.advice import Advice, advise
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds, disagreements, ends_by_day, replaced_by
+from finetune_guard.cli.ends import DayOfEnds, disagreements, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
-from finetune_guard.cli.timeline import Moment, coming, distance, moments, time_away
-from finetune_guard.cli.verdict import limits_in_words, why
+from finetune_guard.cli.timeline import Moment, coming, days_away, distance, moments, time_away
+from finetune_guard.cli.verdict import limits_in_words, source_in_words, why
 from finetune_guard.domain.history import Coverage, ModelLimits
-from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.domain.verdict import Eligibility, Verdict
+from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.rules.messages import moment, rule
 from finetune_guard.rules.model_messages import old_table
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _MOST_DATES = 3
-_COMMANDS = {
-    Reason.WINDOW_EXPIRED: "finetune-guard sync, or finetune-guard keep-alive",
-    Reason.NO_RECENT_INFERENCE: "finetune-guard keep-alive",
-    Reason.NO_INFERENCE_RECORDED: "finetune-guard check --refresh, then finetune-guard keep-alive",
-    Reason.REFUSED: "finetune-guard keep-alive --force",
-    Reason.HISTORY_UNAVAILABLE: "finetune-guard config",
-}
+Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
+"""Named facts: text, or rows of columns."""
 
 
 @dataclass(frozen=True)
-class _Status:
-    """What is told about an organization.
+class Section:
+    """One part of the status.
 
     Attributes:
-        eligibility: The decision.
-        ends: When the models that the history knows end.
-        line: The dates of the policy, of the window and of models, in order.
-        advice: What to do, in words.
-        notes: What is to be known about the dates.
-        limits: What the API shows as the organization's limits; None where it wasn't asked.
+        verdict: Its verdict and what that means, as a sentence; None where it has none.
+        rows: What is shown in any case, by names.
+        details: What is shown with ``-v``, too.
+        drawing: What is drawn above the details, for a number of columns.
+        facts: What programs read, by the names in the JSON.
     """
 
-    eligibility: Eligibility
-    ends: tuple[DayOfEnds, ...]
-    line: tuple[Moment, ...]
-    advice: str
-    notes: tuple[str, ...]
-    limits: ModelLimits | None
+    verdict: tuple[Verdict, str] | None = None
+    rows: Rows = ()
+    details: Rows = ()
+    drawing: Callable[[int], Sequence[RenderableType]] = lambda _width: ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+def status(
+    *,
+    refresh: Refresh = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Show the rule, its source and the evidence, too.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
     """Show whether jobs can be created, until when, and what to do.
 
     Without --refresh nothing is asked of the API. The exit code is 0 whatever the verdict; a script
@@ -58,73 +65,117 @@ def status(*, refresh: Refresh = False, as_json: Json = False, debug: Debug = Fa
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    limits = connection.model_limits(refresh=refresh)
-    models, dates = connection.history(eligibility).known_models, connection.dates()
-    ends = ends_by_day(models, dates)
-    old = old_table(dates, eligibility.checked_at.date())
-    notes = (*filter(None, (old,)), *disagreements(models, dates))
-    line = moments(eligibility, connection.config.policy, ends)
-    told = _Status(eligibility, ends, line, what_to_do(connection, eligibility), notes, limits)
+    sections = [_jobs(connection, eligibility, connection.model_limits(refresh=refresh))]
     if as_json:
-        typer.echo(json.dumps(_as_json(connection, told)))
-    else:
-        _draw(connection, told)
-
-
-def _draw(connection: Connection, told: _Status) -> None:
+        typer.echo(json.dumps({name: fact for each in sections for name, fact in each.facts.items()}))
+        return
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    screen, eligibility = render.Screen(), told.eligibility
-    axis, legend = render.timeline(
-        told.line, eligibility.checked_at, screen.drawing_width, eligibility.jobs_until
-    )
-    rows = [
-        ("Organization", eligibility.organization or "not known yet for this key"),
-        ("Last inference", _last_inference(eligibility)),
-        ("Coverage", _coverage(connection, eligibility)),
-        ("Rule", rule(eligibility, connection.config.policy)),
-        *_next_dates(coming(told.line, eligibility)[:_MOST_DATES], eligibility),
-        *_replacements(told.ends, eligibility),
-        *_limits(told.limits),
-        *(("" if index else "Note", note) for index, note in enumerate(told.notes)),
-        ("What to do", told.advice),
-    ]
-    headline = render.headline(eligibility.verdict, why(eligibility))
-    screen.draw(headline, "", axis, legend, "", render.facts(rows))
+    screen = render.Screen()
+    for section in sections:
+        if section.verdict is not None:
+            screen.draw(render.headline(*section.verdict), "")
+        screen.draw(render.facts(section.rows), "")
+        if verbose:
+            screen.draw(*section.drawing(screen.drawing_width), "", render.facts(section.details))
+    if not verbose:
+        screen.draw("The rule, its source and the evidence: finetune-guard status -v")
 
 
-def _as_json(connection: Connection, told: _Status) -> dict[str, object]:
-    return {
-        "eligibility": told.eligibility.model_dump(mode="json"),
-        "why": why(told.eligibility),
-        "rule": rule(told.eligibility, connection.config.policy),
-        "coverage": _coverage(connection, told.eligibility),
-        "dates": [
-            {
-                "kind": each.mark.value,
-                "day": each.day.isoformat() if each.day is not None else None,
-                "at": each.at.isoformat() if each.day is None else None,
-                "text": each.text,
-                "to_come": each in coming(told.line, told.eligibility),
-            }
-            for each in told.line
+def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits | None) -> Section:
+    """Return whether jobs can be created."""
+    models, dates = connection.history(eligibility).known_models, connection.dates()
+    ends = ends_by_day(models, dates)
+    notes = [note for note in (connection.forgets, old_table(dates, eligibility.checked_at.date())) if note]
+    notes += disagreements(models, dates)
+    line = moments(eligibility, connection.config.policy, ends)
+    advice = advice_for(connection, eligibility)
+    return Section(
+        verdict=(eligibility.verdict, _in_short(eligibility)),
+        rows=[
+            ("Do now", advice.command or advice.text),
+            *([("", advice.text)] if advice.command is not None else []),
+            *_next_dates(coming(line, eligibility)[:_MOST_DATES], eligibility),
+            *_limits(limits),
+            *(("" if index else "Note", note) for index, note in enumerate(notes)),
         ],
-        "models_end": TypeAdapter(tuple[DayOfEnds, ...]).dump_python(told.ends, mode="json"),
-        "notes": told.notes,
-        "model_limits": told.limits.model_dump(mode="json") if told.limits is not None else None,
-        "what_to_do": told.advice,
-    }
+        drawing=lambda width: _drawing(line, eligibility, width),
+        details=[
+            *([("Why", f"{why(eligibility)}.")] if eligibility.ok else []),
+            ("Organization", eligibility.organization or "not known yet for this key"),
+            ("Last inference", _last_inference(eligibility)),
+            ("Coverage", _coverage(connection, eligibility)),
+            ("Rule", rule(eligibility, connection.config.policy)),
+            *_replacements(ends, eligibility),
+            *([("In Python", eligibility.remedy)] if eligibility.remedy is not None else []),
+        ],
+        facts={
+            "eligibility": eligibility.model_dump(mode="json"),
+            "why": why(eligibility),
+            "rule": rule(eligibility, connection.config.policy),
+            "coverage": _coverage(connection, eligibility),
+            "dates": [_date_as_json(each, line, eligibility) for each in line],
+            "models_end": TypeAdapter(tuple[DayOfEnds, ...]).dump_python(ends, mode="json"),
+            "notes": notes,
+            "model_limits": limits.model_dump(mode="json") if limits is not None else None,
+            "command": advice.command,
+            "what_to_do": advice.text,
+        },
+    )
 
 
-def _limits(limits: ModelLimits | None) -> list[tuple[str, str]]:
+def _in_short(eligibility: Eligibility) -> str:
+    """Return the verdict with its deadline, as a clause."""
+    until = eligibility.jobs_until
+    if eligibility.verdict is not Verdict.ELIGIBLE:
+        return why(eligibility)
+    who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
+    can = f"{who} can create jobs"
+    if until is None:
+        return can
+    if until != eligibility.window_closes_at and eligibility.creation_ends_on is not None:
+        days = (eligibility.creation_ends_on - eligibility.checked_at.date()).days
+        return f"{can} until {eligibility.creation_ends_on} ({days_away(days)})"
+    return f"{can} until {moment(until)} ({time_away(until, eligibility.checked_at)})"
+
+
+def advice_for(connection: Connection, eligibility: Eligibility) -> Advice:
+    """Return the one thing to do."""
+    if connection.inactive_because is not None:
+        return Advice(None, connection.inactive_because)
+    ends = ends_by_day(connection.history(eligibility).known_models, connection.dates())
+    keep_alive = connection.config.keep_alive or KeepAlive()
+    return advise(eligibility, ends, keep_alive, has_admin_key=connection.guard.has_admin_key)
+
+
+def _limits(limits: ModelLimits | None) -> Rows:
     if limits is None:
         return []
     return [("Model limits", f"{limits_in_words(limits)} (as the API shows them; they decide nothing)")]
 
 
-def _last_inference(eligibility: Eligibility) -> str:
-    from finetune_guard.cli.render import source_in_words  # noqa: PLC0415 -- no other output needs rich
+def _next_dates(following: Sequence[Moment], eligibility: Eligibility) -> Rows:
+    rows = [(each.when, distance(each, eligibility.checked_at), each.text) for each in following]
+    return [("Next dates", rows)] if rows else []
 
+
+def _drawing(line: Sequence[Moment], eligibility: Eligibility, width: int) -> Sequence[RenderableType]:
+    from finetune_guard.cli.render import timeline  # noqa: PLC0415 -- no other output needs rich
+
+    return timeline(line, eligibility.checked_at, width, eligibility.jobs_until)
+
+
+def _date_as_json(each: Moment, line: Sequence[Moment], eligibility: Eligibility) -> dict[str, object]:
+    return {
+        "kind": each.mark.value,
+        "day": each.day.isoformat() if each.day is not None else None,
+        "at": each.at.isoformat() if each.day is None else None,
+        "text": each.text,
+        "to_come": each in coming(line, eligibility),
+    }
+
+
+def _last_inference(eligibility: Eligibility) -> str:
     last = eligibility.last_inference
     if last is None:
         return "none is known"
@@ -146,39 +197,10 @@ def _coverage(connection: Connection, eligibility: Eligibility) -> str:
     return f"{local}; with an admin key (OPENAI_ADMIN_KEY) finetune-guard sync finds them."
 
 
-def _next_dates(following: Sequence[Moment], eligibility: Eligibility) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for each in following:
-        when = str(each.day) if each.day is not None else moment(each.at)
-        away = distance(each, eligibility.checked_at)
-        rows.append(("" if rows else "Next dates", f"{when}, {away}: {each.meaning}"))
-    return rows
-
-
-def _replacements(ends: Sequence[DayOfEnds], eligibility: Eligibility) -> list[tuple[str, str]]:
+def _replacements(ends: Sequence[DayOfEnds], eligibility: Eligibility) -> Rows:
     today = eligibility.checked_at.date()
-    soon = [day for day in ends if 0 <= (day.day - today).days <= SOON_DAYS]
-    told = [f"{by}, for what ends on {day.day}" for day in soon if (by := replaced_by(day)) is not None]
+    coming_ends = [day for day in ends if day.day >= today]
+    told = [
+        f"{by}, for what ends on {day.day}" for day in coming_ends if (by := replaced_by(day)) is not None
+    ]
     return [("" if index else "Replacement", text) for index, text in enumerate(told)]
-
-
-def what_to_do(connection: Connection, eligibility: Eligibility) -> str:
-    """Return the advice for this verdict, in sentences."""
-    if connection.inactive_because is not None:
-        advice = [connection.inactive_because]
-    elif eligibility.reason in _COMMANDS:
-        advice = [eligibility.remedy or "", f"On the command line: {_COMMANDS[eligibility.reason]}."]
-    elif eligibility.remaining is not None and connection.guard.plan_keep_alive().due:
-        advice = [eligibility.remedy or "", "The window closes soon: finetune-guard keep-alive renews it."]
-    else:
-        advice = [eligibility.remedy or _before_the_end(eligibility)]
-    if connection.forgets is not None:
-        advice.append(connection.forgets)
-    return " ".join(filter(None, advice))
-
-
-def _before_the_end(eligibility: Eligibility) -> str:
-    end = eligibility.creation_ends_on
-    if end is None or (end - eligibility.checked_at.date()).days > SOON_DAYS:
-        return "Nothing now."
-    return f"Create the jobs that are still needed before {end}."

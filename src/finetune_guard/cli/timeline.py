@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from enum import Enum
 
 from finetune_guard.cli.ends import DayOfEnds
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.messages import moment as to_the_minute
 
 _MOST_ENDS = 3
 """How many days on which models end are shown: more would crowd out the rest."""
@@ -35,7 +36,6 @@ class Moment:
         text: What happens, in words.
         day: The published day, which has neither hour nor zone; None for an exact time.
         over: When a published day of the policy is over everywhere; None for what isn't one.
-        meaning: What it means for the organization, in words; empty where that is nothing more.
     """
 
     mark: Mark
@@ -43,7 +43,11 @@ class Moment:
     text: str
     day: date | None = None
     over: datetime | None = None
-    meaning: str = ""
+
+    @property
+    def when(self) -> str:
+        """The day, or the time to the minute."""
+        return str(self.day) if self.day is not None else to_the_minute(self.at)
 
     def is_crossed(self, now: datetime) -> bool:
         """Whether it is that day somewhere on Earth at ``now``, and has been or will be elsewhere."""
@@ -57,16 +61,14 @@ def moments(
     now = eligibility.checked_at
     found = [Moment(Mark.TODAY, now, "today")]
     found += [
-        Moment(Mark.PHASE, phase.begins[0], required(phase), phase.starts_on, phase.begins[1], _change(phase))
+        Moment(Mark.PHASE, phase.begins[0], required(phase), phase.starts_on, phase.begins[1])
         for phase in policy.phases
         if phase.begins is not None
     ]
     if eligibility.last_inference is not None:
         found.append(Moment(Mark.LAST_INFERENCE, eligibility.last_inference.at, "last inference known"))
     if eligibility.window_closes_at is not None:
-        closing = "the window closes"
-        meaning = f"{closing}; unless an inference is run before, the right to create jobs lapses"
-        found.append(Moment(Mark.WINDOW_END, eligibility.window_closes_at, closing, meaning=meaning))
+        found.append(Moment(Mark.WINDOW_END, eligibility.window_closes_at, "the window closes"))
     elif eligibility.window_closed_at is not None:
         found.append(Moment(Mark.WINDOW_END, eligibility.window_closed_at, "the window closed"))
     found += [_end(day, now) for day in _shown(ends, now)]
@@ -103,16 +105,7 @@ def _end(ends: DayOfEnds, now: datetime) -> Moment:
     number = f"{len(ends.models):,} model{'' if one else 's'} known here"
     is_over = ends.day < now.date()
     text = f"{number} {'ended' if is_over else 'ends' if one else 'end'}, ±1 day"
-    who = f"{'it stops' if one else 'they stop'} answering"
-    meaning = f"{text}: {who}; finetune-guard models lists all that the key can see"
-    return Moment(Mark.SHUTDOWN, at, text, ends.day, meaning=meaning)
-
-
-def _change(phase: Phase) -> str:
-    text = required(phase)
-    if phase.requirement is Requirement.CLOSED:
-        text = "nobody can create fine-tuning jobs any more; models go on answering"
-    return f"{text} (the hour and the time zone are not published)"
+    return Moment(Mark.SHUTDOWN, at, text, ends.day)
 
 
 def required(phase: Phase) -> str:
@@ -123,7 +116,7 @@ def required(phase: Phase) -> str:
         days = phase.window.days if phase.window is not None else 0
         return f"only with inference in the past {days} days"
     if phase.requirement is Requirement.CLOSED:
-        return "no new jobs for anyone"
+        return "nobody can create jobs any more"
     return "no rule"
 
 
@@ -152,10 +145,3 @@ def days_away(days: int) -> str:
     """Return in how many days something is, or how many ago it was."""
     ahead = f"in {days} days" if days > 0 else f"{-days} days ago"
     return {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days, ahead)
-
-
-def span(duration: timedelta) -> str:
-    """Return how long something lasts, in words."""
-    day = timedelta(days=1)
-    amount, unit = (duration / timedelta(hours=1), "hour") if duration % day else (duration / day, "day")
-    return f"{amount:g} {unit}{'' if amount == 1 else 's'}"

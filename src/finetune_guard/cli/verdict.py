@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from http import HTTPStatus
 
-from finetune_guard.domain.history import ModelLimits
+from finetune_guard.domain.history import ModelLimits, Source
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.rules.keep_alive import outlasts_creation
+from finetune_guard.rules.keep_alive import KeepAlive, due_from
 from finetune_guard.rules.messages import cause, moment
 
 VERDICTS = {
     Verdict.ELIGIBLE: "eligible",
     Verdict.INELIGIBLE: "ineligible",
     Verdict.UNKNOWN: "not known",
+}
+
+
+_SOURCES = {
+    Source.OBSERVED: "seen in a program's call",
+    Source.KEEP_ALIVE: "sent as a keep-alive",
+    Source.USAGE_API: "read from the Usage API",
+    Source.BATCH: "read from a batch",
+    Source.IMPORTED: "noted by hand or imported",
 }
 
 
@@ -38,13 +46,17 @@ def limits_in_words(limits: ModelLimits) -> str:
     return limits.answer if limits.status == HTTPStatus.OK else f"no answer ({limits.answer})"
 
 
-def not_due(eligibility: Eligibility, renew_within: timedelta) -> str:
+def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
     """Return, as a clause, why no keep-alive is due, and from when on one is."""
-    closes = eligibility.window_closes_at
+    closes, due = eligibility.window_closes_at, due_from(keep_alive, eligibility)
     if closes is None:
         return why(eligibility)
-    if outlasts_creation(eligibility):
+    if due is None:
         until = moment(eligibility.jobs_until)
         return f"the window is open for as long as jobs can be created, until {until}"
-    since = moment(closes - renew_within)
-    return f"the window is open until {moment(closes)}, and one is due from {since} on"
+    return f"the window is open until {moment(closes)}, and one is due from {moment(due)} on"
+
+
+def source_in_words(source: Source) -> str:
+    """Return how an inference came to be known."""
+    return _SOURCES[source]

@@ -15,6 +15,7 @@ from typing import Any
 import openai
 import typer
 
+from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.verdict import in_words, not_due
@@ -62,6 +63,7 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
                     typer.echo(f"{moment(result.eligibility.checked_at)}  {line}", err=not _is_well(result))
                 told = line
                 if is_over(result.eligibility):
+                    typer.echo(REMOVABLE, err=True)
                     return
                 cause_of_failure = result.failure.__cause__ if result.failure is not None else None
                 if isinstance(cause_of_failure, openai.AuthenticationError):
@@ -88,7 +90,7 @@ def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
             "Not sent: the history can't be read, so that one may have been sent already. It is tried again."
         )
     if eligibility.window_closes_at is not None and eligibility.remedy is None:
-        return f"Not due: {not_due(eligibility, keep_alive.renew_within)}."
+        return f"Not due: {not_due(eligibility, keep_alive)}."
     return f"Not sent. {_state(eligibility)}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.keep_alive import KeepAlive, is_due
+from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
 
 LONGEST = timedelta(hours=1)
 """The longest time from one check to the next."""
@@ -37,9 +37,10 @@ def until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
 
     Where that can't be told, or one is due although it has just been sent, it is the longest time.
     """
-    if eligibility.remaining is None or is_due(keep_alive, eligibility):
+    due = due_from(keep_alive, eligibility)
+    if due is None or is_due(keep_alive, eligibility):
         return LONGEST
-    return _bounded(eligibility.remaining - keep_alive.renew_within)
+    return _bounded(due - eligibility.checked_at)
 
 
 def until_retry(failures: int, eligibility: Eligibility | None, lot: float) -> timedelta:

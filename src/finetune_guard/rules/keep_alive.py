@@ -6,7 +6,7 @@ How it is sent to one model after the other stands in ``keep_alive_attempts``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -130,12 +130,22 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
         return False
     if outlasts_creation(eligibility):
         return False
-    if eligibility.remaining is None:
-        return True
-    window, renew_within = eligibility.phase.window, keep_alive.renew_within
+    due = due_from(keep_alive, eligibility)
+    return due is None or due <= eligibility.checked_at
+
+
+def due_from(keep_alive: KeepAlive, eligibility: Eligibility) -> datetime | None:
+    """Return when an open window is to be renewed; None where it isn't open or needs no renewal."""
+    closes, window, renew_within = (
+        eligibility.window_closes_at,
+        eligibility.phase.window,
+        keep_alive.renew_within,
+    )
+    if closes is None or outlasts_creation(eligibility):
+        return None
     if window is not None and renew_within >= window:  # else it would be due again as soon as it was sent
         renew_within = window / 2
-    return eligibility.remaining <= renew_within
+    return closes - renew_within
 
 
 def outlasts_creation(eligibility: Eligibility) -> bool:

@@ -1,0 +1,108 @@
+"""What to do about a verdict: a command to type, and what it does. No I/O and no clock."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds
+from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
+from finetune_guard.rules.messages import moment
+
+REMOVABLE = "A scheduled keep-alive can be removed; finetune-guard config says what that may be."
+_UNPUBLISHED = "Whether an inference reopens a window that has closed is not published."
+
+
+class Advice(NamedTuple):
+    """The one thing to do.
+
+    Attributes:
+        command: What to type; None where no command helps.
+        text: What it does, or what to do otherwise, as sentences.
+    """
+
+    command: str | None
+    text: str
+
+    @property
+    def in_words(self) -> str:
+        """The command and what it does, as sentences."""
+        return f"Run {self.command}. {self.text}" if self.command is not None else self.text
+
+
+_SYNC = Advice(
+    "finetune-guard sync",
+    "It reads whether any program of the organization ran an inference in time. If none did, type "
+    "finetune-guard keep-alive.",
+)
+_RUN_ONE = Advice(
+    "finetune-guard keep-alive",
+    f"It runs a small inference now. {_UNPUBLISHED} If another program ran one in time, finetune-guard sync "
+    "finds it with an admin key (OPENAI_ADMIN_KEY).",
+)
+_EXPORT = Advice(
+    "finetune-guard export my-models",
+    f"It saves the jobs, their files and what is known of the models, before they end. {REMOVABLE}",
+)
+_ADVICE = {
+    Reason.WINDOW_EXPIRED: _RUN_ONE,
+    Reason.WINDOW_EDGE: _RUN_ONE,
+    Reason.NO_INFERENCE_RECORDED: _RUN_ONE,
+    Reason.NO_RECENT_INFERENCE: Advice(
+        "finetune-guard keep-alive", f"It runs a small inference now. {_UNPUBLISHED}"
+    ),
+    Reason.NEVER_FINE_TUNED: Advice(
+        "finetune-guard check --refresh",
+        "Type it with a key of the project that has fine-tuned: a key sees its own project only.",
+    ),
+    Reason.REFUSED: Advice(
+        "finetune-guard keep-alive --force", f"It runs a small inference all the same. {_UNPUBLISHED}"
+    ),
+    Reason.REFUSAL_IN_DOUBT: Advice(None, "Create the job: the API decides, and its answer is remembered."),
+    Reason.POLICY_BOUNDARY: Advice(
+        None, "Create the job now if it matters: the API decides, and its answer may change within hours."
+    ),
+    Reason.HISTORY_UNAVAILABLE: Advice(
+        "finetune-guard config", "It shows the store, and what is wrong with it."
+    ),
+}
+_FOUND_BY_SYNC = (Reason.WINDOW_EXPIRED, Reason.WINDOW_EDGE, Reason.NO_INFERENCE_RECORDED)
+
+
+def advise(
+    eligibility: Eligibility, ends: tuple[DayOfEnds, ...], keep_alive: KeepAlive, *, has_admin_key: bool
+) -> Advice:
+    """Return the one thing to do.
+
+    Args:
+        eligibility: The decision.
+        ends: When the models that the history knows end.
+        keep_alive: When a keep-alive is due.
+        has_admin_key: Whether the organization's usage can be read.
+    """
+    if has_admin_key and eligibility.reason in _FOUND_BY_SYNC:
+        return _SYNC
+    if eligibility.reason in _ADVICE:
+        return _ADVICE[eligibility.reason]
+    today = eligibility.checked_at.date()
+    if eligibility.verdict is Verdict.ELIGIBLE:
+        return _while_eligible(eligibility, keep_alive, today)
+    if any(day.day >= today for day in ends):
+        return _EXPORT
+    return Advice(None, f"Nothing more. {REMOVABLE}")
+
+
+def _while_eligible(eligibility: Eligibility, keep_alive: KeepAlive, today: date) -> Advice:
+    end, due = eligibility.creation_ends_on, due_from(keep_alive, eligibility)
+    if is_due(keep_alive, eligibility):
+        window = eligibility.phase.window or timedelta(0)
+        return Advice(
+            "finetune-guard keep-alive",
+            f"The window closes soon; a small inference keeps it open for {window.days} more days.",
+        )
+    if end is not None and (end - today).days <= SOON_DAYS:
+        return Advice(None, f"Create the jobs that are still needed before {end}.")
+    if due is None:
+        return Advice(None, "Nothing now.")
+    return Advice(None, f"Nothing now. A keep-alive is due from {moment(due)} on.")
