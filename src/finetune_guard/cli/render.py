@@ -25,7 +25,7 @@ UNWRAPPED = 10_000
 
 _WIDEST_DRAWING = 100
 _NARROW = 60
-_NARROWEST = 12
+_NARROWEST = 16
 _GAP = "  "
 _BOLD = Style(bold=True)
 _BARS = "▁▂▃▄▅▆▇█"
@@ -157,13 +157,15 @@ def _wrapped(text: str, width: int, first: str, then: str) -> list[str]:
     )
 
 
-def listing(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
+def listing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
     """Return a table, of which the last column is wrapped at words."""
     width = Screen().width
-    told = enumerate(_columns([headings, *rows]))
+    told = _columns([headings, *rows])
+    if max(_width(before) for before, _ in told) + _NARROWEST > width:
+        return entries(headings, rows, width)
     return Lines(
         [(line, None if index else _BOLD)]
-        for index, (before, text) in told
+        for index, (before, text) in enumerate(told)
         for line in _wrapped(text, width, before, " " * _width(before)) or [before]
     )
 
