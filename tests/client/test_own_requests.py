@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 from datetime import datetime, timezone
 from functools import partial
@@ -15,18 +14,7 @@ from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 from tests.support.constants import BASE
 
-pytestmark = [
-    pytest.mark.anyio,
-    # A simulator that is stopped while calls hang can leave connections of its own to the garbage collection.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <(function _Sel|socket):pytest.PytestWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    gc.collect()
-
+pytestmark = pytest.mark.anyio
 
 JOB = {"model": BASE, "training_file": "file-x"}
 API = "https://api.openai.com/v1"

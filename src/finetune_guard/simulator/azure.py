@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import chat, responses
 from finetune_guard.simulator.answers import Answer, ApiError, event
@@ -24,7 +25,7 @@ from finetune_guard.simulator.inference import required
 from finetune_guard.simulator.organizations import Account
 from finetune_guard.simulator.provider import Call, Caller, Provider
 
-IDLE_WINDOW = timedelta(days=15)
+IDLE_WINDOW = next(rule.window for rule in SHIPPED if rule.name == AZURE)
 
 Endpoint = Callable[[Call], Answer]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 
 from starlette.types import ASGIApp
 from uvicorn import Config
@@ -83,10 +84,14 @@ class ServingThread:
         )
         self._begun.set_result((loop, stopping))
         await stopping.wait()
-        server.close()
-        for _ in range(_TURNS_TO_CONNECT):  # a connection that was just accepted can't be cut at once
+        # A connection that was just accepted reaches its protocol some turns later. asyncio loses it, with
+        # its socket open, if the server is closed before that. So nothing new is accepted first.
+        with suppress(NotImplementedError):  # Windows' event loop accepts in another way
+            loop.remove_reader(self._listener)
+        for _ in range(_TURNS_TO_CONNECT):
             connections.abort_all()
             await asyncio.sleep(0)
+        server.close()
         await asyncio.gather(*state.tasks, return_exceptions=True)
         while state.connections:  # noqa: ASYNC110 # each is gone after two turns of the loop
             await asyncio.sleep(0)
