@@ -11,7 +11,7 @@ from finetune_guard import guard
 
 
 def main(model: str) -> None:
-    """Guard a plain client, and one for another provider."""
+    """Guard a plain client, and one of Azure's."""
     plain = openai.OpenAI()
     guarded = guard(plain)
     print("same class of client:", isinstance(guarded, openai.OpenAI), type(guarded).__name__)
@@ -21,13 +21,13 @@ def main(model: str) -> None:
     eligibility = guarded.guard.check()  # type: ignore[attr-defined] # checkers see the class that was given
     print("eligible until:", eligibility.window_closes_at)
 
-    # Azure has other rules: its client works on, unguarded, and says so once in the log.
+    # Azure has other rules: its deployments are deleted when nobody calls them.
     azure = guard(
         openai.AzureOpenAI(
             azure_endpoint="https://acme.openai.azure.com", api_key="secret", api_version="2024-10-21"
         )
     )
-    print("active for Azure:", azure.guard.active)  # type: ignore[attr-defined]
+    print("deployments known at Azure:", len(azure.guard.deployments()))  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

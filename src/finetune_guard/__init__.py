@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         FineTuningRefusedError,
         GuardConfigError,
         HistoryUnavailableWarning,
+        IdleDeploymentWarning,
         InferenceWindowExpiredError,
         KeepAliveError,
         ModelAccessLostError,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
     from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
     from finetune_guard.openai_api.usage_pages import Precision
+    from finetune_guard.rules.deployments import Deployment, DeploymentState
     from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphans, OrphansDeleted
     from finetune_guard.rules.inventory import Inventory, ModelRecord
     from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
@@ -91,8 +93,10 @@ __all__ = [
     "Client",
     "Coverage",
     "DateSource",
+    "Deployment",
     "DeploymentGoneError",
     "DeploymentScalingUpError",
+    "DeploymentState",
     "Eligibility",
     "EligibilityWarning",
     "Event",
@@ -112,6 +116,7 @@ __all__ = [
     "History",
     "HistoryUnavailable",
     "HistoryUnavailableWarning",
+    "IdleDeploymentWarning",
     "IdlePolicy",
     "Inference",
     "InferenceWindowExpiredError",
@@ -182,6 +187,7 @@ _HOMES = {
         "FineTuningRefusedError",
         "GuardConfigError",
         "HistoryUnavailableWarning",
+        "IdleDeploymentWarning",
         "InferenceWindowExpiredError",
         "KeepAliveError",
         "ModelAccessLostError",
@@ -223,6 +229,7 @@ _HOMES = {
     "domain.verdict": ("Eligibility", "Reason", "Verdict"),
     "engine.usage_sync": ("SyncProgress", "UsageSync"),
     "openai_api.usage_pages": ("Precision",),
+    "rules.deployments": ("Deployment", "DeploymentState"),
     "rules.export": ("Export", "ExportPlan", "ExportProgress", "Orphans", "OrphansDeleted"),
     "rules.inventory": ("Inventory", "ModelRecord"),
     "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "KeepAlivePlan", "NotSent"),

@@ -218,8 +218,7 @@ async def test_a_handler_that_raises_reaches_no_caller(way, bare, closing, infer
         raise RuntimeError(record.getMessage())
 
     handler(emit)
-    azure = {"azure_endpoint": "https://acme.example", "api_version": "2024-10-21", "api_key": "x"}
-    guard(closing(way.azure(**azure)))
+    guard(closing(way.bare(base_url="https://acme.example", api_key="x")))
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await infer(client)

@@ -49,7 +49,7 @@ def test_azure_clients_are_clients_as_in_the_sdk():
         client = made(getattr(finetune_guard, azure))
         assert isinstance(client, getattr(finetune_guard, half))
         assert isinstance(finetune_guard.guard(made(getattr(openai, azure))), getattr(finetune_guard, half))
-        assert not client.guard.active
+        assert client.guard.active
 
 
 @NAMES

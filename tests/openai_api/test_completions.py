@@ -11,13 +11,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
+    any_model,
     completing_model,
     ended_response,
     fine_tuned_id,
     is_of_base_model,
     shows_completion_of,
 )
-from tests.support.constants import BASE
+from tests.support.constants import BASE, COMPLETION
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 OTHER = "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8"
@@ -198,3 +199,18 @@ def test_no_answer_does_harm(answer, requested):
     """Whatever a gateway answers, what is found is the id of a fine-tuned model or nothing."""
     for model in (completing_model(answer, requested), StreamedCompletion(requested).model_in(answer)):
         assert model is None or model == fine_tuned_id(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("gpt-4o", "gpt-4o"), ("", ""), ("a\nb", None), ("x" * 513, None), (3, None)]
+)
+def test_any_model_is_a_printable_name(name, expected):
+    """A deployment's answer may name whatever can be kept as a name."""
+    assert expected == any_model(name)
+
+
+def test_a_deployments_answer_counts_whatever_model_it_names():
+    """Where any model counts, the answer's own word is it; one that names none is an answer all the same."""
+    assert "gpt-4o" == completing_model({**COMPLETION, "model": "gpt-4o"}, "", any_model)
+    assert "" == completing_model(COMPLETION, "", any_model)
+    assert completing_model({"error": "x"}, "", any_model) is None

@@ -16,6 +16,7 @@ from finetune_guard.openai_api.requests import (
     base_model_called,
     called_name,
     classify,
+    operation_of,
     to_decide,
 )
 from tests.support.constants import BASE
@@ -151,3 +152,18 @@ def test_only_jobs_and_uploads_are_decided_about(options, call):
 def test_a_call_is_named_by_its_path_or_its_body(path, body, expected):
     """Azure's older paths name the deployment; everywhere else the body does."""
     assert expected == called_name(Options("/chat/completions", body), path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("post", "/openai/deployments/support/chat/completions", "chat.completions"),
+        ("POST", "/openai/v1/responses/", "responses"),
+        ("post", "/inference/v1/completions", "completions"),
+        ("post", "/openai/v1/embeddings", None),
+        ("get", "/openai/v1/responses", None),
+    ],
+)
+def test_which_inference_a_path_is(method, path, expected):
+    """An inference is known by the end of its path, whatever provider it goes to."""
+    assert expected == operation_of(method, path)

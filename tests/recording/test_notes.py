@@ -9,7 +9,7 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, told
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
-SEEN, SENT = (MODEL, Source.OBSERVED), (MODEL, Source.KEEP_ALIVE)
+SEEN, SENT = (MODEL, Source.OBSERVED, None), (MODEL, Source.KEEP_ALIVE, None)
 NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = date(2026, 11, 22)
 EMPTY = History(evidence=Evidence(organization="acme-28gund"))
@@ -140,7 +140,7 @@ def test_there_is_room_again_when_something_is_written():
 
 def test_only_what_is_due_is_taken():
     """One model can be written while another of the same key, and another key's, wait on."""
-    backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED)
+    backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED, None)
     for number in (1, 2):
         backlog.notes_of(subject(number)).record(later, NOON, DAY)
     note(backlog, subject(1), count=3)

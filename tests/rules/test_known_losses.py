@@ -8,7 +8,8 @@ import openai
 import pytest
 
 from finetune_guard import DeploymentGoneError, DeploymentScalingUpError, ModelAccessLostError
-from finetune_guard.rules.known_losses import KNOWN_LOSSES, known_loss
+from finetune_guard.domain.idle_policy import SHIPPED
+from finetune_guard.rules.known_losses import KNOWN_LOSSES, known_loss, losses_under
 from tests.client.both_ways import HTTP
 
 CALLED = datetime(2026, 11, 3, 9, 5, tzinfo=timezone.utc)
@@ -67,3 +68,20 @@ def test_an_error_says_what_happened_and_what_to_do(loss, named):
     assert "2026-11-03 09:05 UTC" in str(error)
     assert loss.is_verified == ("not verified" not in str(error))
     assert "secret" not in str(error)
+
+
+def test_a_rule_of_ones_own_knows_its_losses():
+    """A 404 at the host of a rule from a file tells how to get the deployment back."""
+    own = SHIPPED[0].model_copy(
+        update={"name": "Acme {endpoints}", "hosts": ("api.acme.example",), "restore": "Ask Acme."}
+    )
+    error = failed(404, {"message": "Endpoint not found"})
+    found = known_loss(
+        error, host="api.acme.example", model="triage", last_call=CALLED, losses=losses_under(own)
+    )
+    assert isinstance(found, DeploymentGoneError)
+    assert "triage is not found any more." in str(found)
+    assert "Ask Acme." == found.remedy
+    unrestorable = own.model_copy(update={"restore": ""})
+    assert "See what became of it." == losses_under(unrestorable)[0].remedy
+    assert KNOWN_LOSSES == losses_under(SHIPPED[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
+from finetune_guard.client.deployment_answers import DeploymentAnswers
 from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import FailureLog
 from finetune_guard.client.responses import body_if_read, model_shown
@@ -47,6 +48,7 @@ class Answers:
         self._identities = identities
         self._failures = failures
         self._warns_of_all = engine.config.warn_models == "all"
+        self._deployments = DeploymentAnswers(engine.deployments, failures.add)
 
     def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
         """Note what a successful call tells, and warn about its model if that is due.
@@ -59,11 +61,16 @@ class Answers:
             value: What the SDK made of the response, and the program gets; None where it failed.
         """
         try:
+            options = given["options"]
+            place = self._hosts.idle_at(client, options.url)
+            if place is not None:
+                self._deployments.observe(place, options, given["response"], value)
+                return
             if self._warns_of_all:
-                self._warn_of_base(client, given["options"], value)
+                self._warn_of_base(client, options, value)
             if is_of_base_model(value):
                 return
-            options, response = given["options"], given["response"]
+            response = given["response"]
             call = classify(options)
             if call is None:
                 return
@@ -84,7 +91,7 @@ class Answers:
         """Learn whom an error was given to; return what it means if it tells that a model is gone."""
         try:
             if self._hosts.guarded_base(client, options.url) is None:
-                return self._lost(options, error)
+                return self._lost(client, options, error)
             subject = self.identify(client, options, error.response)
             if isinstance(error, openai.AuthenticationError):
                 self._engine.identification.doubt(subject.credentials)
@@ -98,10 +105,15 @@ class Answers:
             self._failures.add(failure)
         return None
 
-    def _lost(self, options: RequestOptions, error: openai.APIStatusError) -> ProviderLossError | None:
+    def _lost(
+        self, client: Any, options: RequestOptions, error: openai.APIStatusError
+    ) -> ProviderLossError | None:
         """Return what an error of another provider means if it is one of the known losses."""
         if not self._engine.config.enabled:
             return None
+        place = self._hosts.idle_at(client, options.url)
+        if place is not None:
+            return self._deployments.lost(place, options, error)
         url = error.response.request.url
         return known_loss(error, host=url.host, model=called_name(options, url.path))
 

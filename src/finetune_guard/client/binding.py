@@ -61,7 +61,7 @@ class Binding:
             self.hosts = GuardedHosts(_readable_settings())
             log(logging.ERROR, "finetune-guard is not at work: %s", self._error)
             return
-        self.hosts = GuardedHosts(config)
+        self.hosts = GuardedHosts(config, self._engine.deployments.place)
         self._identities = Identities(self._engine.identified)
         self.answers = Answers(self._engine, self.hosts, self._identities, self.failures)
         keep_alive = config.keep_alive
@@ -86,6 +86,11 @@ class Binding:
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
+            place = self.hosts.idle_at(client, options.url)
+            if place is not None:
+                if not place.is_looked_up and self._engine is not None:
+                    self._engine.deployments.look_up(place)
+                return None
             call = to_decide(options)
             if call is None or not self.hosts.include(client, own_url(client, options.url)):
                 return None

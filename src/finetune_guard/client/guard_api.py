@@ -14,6 +14,7 @@ from finetune_guard.domain.history import History, ModelLimits
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import T
+from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
 from finetune_guard.rules.shutdown_dates import Prospect
@@ -132,6 +133,32 @@ class ClientGuard(Exports):
         """
         self._do(self._record, model, at)
 
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Return what is known of the deployments that end when nobody calls them, the first to end first.
+
+        They are those of the resource that this client speaks to, such as ``acme.openai.azure.com``; where
+        it speaks to none, all that the history knows. Nothing is asked of the API.
+
+        Raises:
+            StoreError: The history can't be read.
+        """
+        return self._do(self._deployments)
+
+    def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
+        """Remember that a deployment is not to be kept: nothing is said about it until it is called again.
+
+        Args:
+            name: Its name, or ``RESOURCE/NAME``.
+
+        Returns:
+            What was known of it.
+
+        Raises:
+            GuardConfigError: No deployment is known by that name.
+            StoreError: That could not be stored.
+        """
+        return self._do(self._forget_deployment, name)
+
     def history(self) -> History:
         """Return all that is remembered about this client's organization.
 
@@ -192,6 +219,14 @@ class AsyncClientGuard(AsyncExports):
     async def record(self, model: str, *, at: datetime | None = None) -> None:
         """Note an inference that went another way; see ``ClientGuard.record``."""
         await self._do(self._record, model, at)
+
+    async def deployments(self) -> tuple[Deployment, ...]:
+        """Return what is known of deployments; see ``ClientGuard.deployments``."""
+        return await self._do(self._deployments)
+
+    async def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
+        """Remember that a deployment is not to be kept; see ``ClientGuard.forget_deployment``."""
+        return await self._do(self._forget_deployment, name)
 
     async def history(self) -> History:
         """Return all that is remembered about the organization; see ``ClientGuard.history``."""

@@ -12,6 +12,7 @@ from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.guard import Guard
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from finetune_guard.client.binding import Binding
     from finetune_guard.config import GuardConfig
     from finetune_guard.domain.organizations import Credentials
+    from finetune_guard.engine.deployments import Place
 
 FLUSH_TIMEOUT = 10.0
 """Seconds that ``flush`` waits when it isn't told."""
@@ -32,6 +34,8 @@ class _Client(Protocol):
     _finetune_guard: Binding
 
     def _guard_is_active(self) -> bool: ...
+
+    def _guard_place(self) -> Place | None: ...
 
     def _guard_credentials(self) -> Credentials: ...
 
@@ -62,8 +66,16 @@ class Facade:
 
     @property
     def active(self) -> bool:
-        """Whether the policy applies to this client's host."""
+        """Whether a rule is known to hold behind this client's host: about jobs or idle deployments."""
+        return self._decides or self._place is not None
+
+    @property
+    def _decides(self) -> bool:
         return self._client._guard_is_active()  # noqa: SLF001 -- the client's other half
+
+    @property
+    def _place(self) -> Place | None:
+        return self._client._guard_place()  # noqa: SLF001 -- as above
 
     @property
     def config(self) -> GuardConfig:
@@ -84,22 +96,31 @@ class Facade:
         return self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
 
     def _check(self, refresh: bool) -> Flow[Eligibility]:
-        if not self.active:
-            return self._engine.decider.not_guarded()
+        if not self._decides:
+            return self._not_guarded()
         credentials = self._client._guard_credentials()  # noqa: SLF001
         admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001
         return (yield from self._engine.check(credentials, refresh=refresh, admin_key=admin_key))
 
+    def _not_guarded(self) -> Eligibility:
+        return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
+
+    def _deployments(self) -> tuple[Deployment, ...]:
+        return self._engine.deployments.listed(self._place)
+
+    def _forget_deployment(self, name: str) -> tuple[Deployment, ...]:
+        return self._engine.deployments.forget(name)
+
     def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
-        if not self.active:
+        if not self._decides:
             return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
         keep_alive = self._engine.config.keep_alive or KeepAlive()
         credentials = self._client._guard_credentials()  # noqa: SLF001
         return (yield from self._engine.keep_alive(credentials, keep_alive, force=force, model=model))
 
     def _plan_keep_alive(self, force: bool, model: str | None) -> KeepAlivePlan:
-        if not self.active:
-            eligibility = self._engine.decider.not_guarded()
+        if not self._decides:
+            eligibility = self._not_guarded()
             return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
         keep_alive = self._engine.config.keep_alive or KeepAlive()
         credentials = self._client._guard_credentials()  # noqa: SLF001
@@ -123,7 +144,7 @@ class Facade:
         return (yield from self._engine.model_limits(self._client._guard_credentials()))  # noqa: SLF001
 
     def _must_be_active(self, method: str) -> None:
-        if not self.active:
+        if not self._decides:
             raise GuardConfigError(
                 f"{method}() asks the API that the policy speaks of, and this client speaks to another host "
                 "or its guard is switched off. If the policy holds there, name the host in "

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from finetune_guard.client.background.task import AsyncBackground
     from finetune_guard.client.background.thread import ThreadBackground
     from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
+    from finetune_guard.engine.deployments import Place
     from finetune_guard.engine.guard import Guard
     from finetune_guard.rules.keep_alive import KeepAlive
 
@@ -109,6 +110,10 @@ class Guarded:
         client: Any = self
         guard = self._finetune_guard
         return guard.engine is not None and guard.hosts.include(self, client.base_url)
+
+    def _guard_place(self) -> Place | None:
+        """The resource that the client speaks to; None where no idle policy holds."""
+        return self._finetune_guard.hosts.idle_at(self, "")
 
     def _guard_lacks_key(self) -> bool:
         """Whether the key is a function that no request has asked yet: all such would count as one key."""

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_guard.domain.organizations import tells_whose
-from finetune_guard.openai_api.completions import completing_model, fields_of, model_in
+from finetune_guard.openai_api.completions import (
+    Recognizer,
+    completing_model,
+    fields_of,
+    fine_tuned_id,
+    model_in,
+)
 
 _ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
 """The headers of a response that tell whose it is and when it was given."""
@@ -78,7 +84,9 @@ def body_if_read(response: Any) -> object:
         return ""
 
 
-def model_shown(value: object, response: Any, requested: str | None) -> str | None:
+def model_shown(
+    value: object, response: Any, requested: str | None, recognize: Recognizer = fine_tuned_id
+) -> str | None:
     """Return the fine-tuned model that an answer shows to have run; None if it shows none.
 
     What the SDK has parsed tells it. Where a program parses for itself, the body does if it was read;
@@ -88,18 +96,19 @@ def model_shown(value: object, response: Any, requested: str | None) -> str | No
         value: What the SDK made of the response; None where it failed.
         response: The response of httpx or httpx2.
         requested: The fine-tuned model that was asked for; None when the request named none.
+        recognize: As for ``completing_model``.
     """
     fields = fields_of(value)
     if fields is not None and ("choices" in fields or "output" in fields or fields is value):
-        return model_in(fields, requested)
+        return model_in(fields, requested, recognize)
     if not _is_read(response):
         return requested if requested is not None and _may_hold_completion(response.headers) else None
     content = response.content
     if requested is None and not _may_name_fine_tune(content):
         return None
-    if requested is not None and _is_plainly_completion(content, requested):
+    if requested and _is_plainly_completion(content, requested):
         return requested
-    return completing_model(body_if_read(response), requested)
+    return completing_model(body_if_read(response), requested, recognize)
 
 
 def _is_read(response: Any) -> bool:
@@ -126,4 +135,4 @@ def _is_plainly_completion(content: object, model: str) -> bool:
 
 def _may_name_fine_tune(content: object) -> bool:
     """Whether it is worth parsing a body a second time, which takes longer than this search."""
-    return isinstance(content, bytes) and (b"ft:" in content or b":ft-" in content)
+    return isinstance(content, bytes) and any(part in content for part in (b"ft:", b":ft-", b".ft-"))

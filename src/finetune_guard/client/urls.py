@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -10,10 +11,13 @@ from urllib.parse import urlsplit
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.domain.hosts import base_of, port_of
+from finetune_guard.domain.idle_policy import Covers, IdlePolicy
+from finetune_guard.domain.resources import history_of
 from finetune_guard.openai_api.requests import root_path
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
+    from finetune_guard.engine.deployments import Place
 
 
 class Url(Protocol):
@@ -64,12 +68,20 @@ def base_at(client: Any, url: str) -> str:
 
 
 class GuardedHosts:
-    """The hosts that the policy holds for, by the policy and the configuration."""
+    """The hosts that the policy holds for, by the policy and the configuration, and those of idle policies.
 
-    def __init__(self, config: GuardConfig) -> None:
+    Args:
+        config: The configuration.
+        place: Returns the resource whose history and rule are given; None where there is no guard.
+    """
+
+    def __init__(self, config: GuardConfig, place: Callable[[str, IdlePolicy], Place] | None = None) -> None:
         self._config = config
+        self._make_place = place
         self._told_inactive = False
-        self._last_base: tuple[object, type[object], str | None] | None = None  # a URL object never changes
+        # A URL object never changes: what was found for the last one is kept.
+        self._last_base: tuple[object, type[object], str | None] | None = None
+        self._last_idle: tuple[object, type[object], Place | None] | None = None
 
     def include(self, client: object, url: Url) -> bool:
         """Whether the policy holds for calls of ``client`` to ``url``."""
@@ -85,6 +97,28 @@ class GuardedHosts:
         guarded = base_at(client, url) if self.include(client, client.base_url) else None
         self._last_base = base, type(client), guarded
         return guarded
+
+    def idle_at(self, client: Any, url: str) -> Place | None:
+        """Return the resource that a request to ``url`` goes to; None where no idle policy holds."""
+        base, last = base_url(client), self._last_idle
+        if last is not None and last[0] is base and last[1] is type(client) and "://" not in url:
+            return last[2]
+        own = own_url(client, url)
+        place = self._place(own, by_azure=is_azure(client))
+        if "://" not in url:
+            self._last_idle = base, type(client), place
+        return place
+
+    def _place(self, url: Url, *, by_azure: bool) -> Place | None:
+        port = port_of(url.scheme, url.port)
+        policy = self._config.idle_policy(url.host, port, is_azure=by_azure)
+        if policy is None or self._make_place is None:
+            return None
+        if policy.covers is Covers.NAMED and not self._config.deployments:
+            return None
+        before_azure = self._config.idle_policy(url.host, port) is None
+        name = history_of(url.host, url.port, url.path, before_azure=before_azure)
+        return self._make_place(name, policy) if name is not None else None
 
     def tell_inactive(self, client: Any, url: str) -> None:
         """Log once that a fine-tuned model was called where the policy doesn't hold."""

@@ -60,7 +60,8 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Binding(config))
     theirs = guarded._finetune_guard  # noqa: SLF001 -- its other half
-    if not theirs.is_broken and theirs.engine.config.enabled and not guarded._guard_is_active():  # noqa: SLF001 -- too
+    is_at_work = theirs.is_broken or not theirs.engine.config.enabled or guarded.guard.active
+    if not is_at_work:
         log(
             logging.WARNING,
             "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "

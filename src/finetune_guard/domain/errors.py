@@ -325,5 +325,9 @@ class ShortLivedModelWarning(FineTuneGuardWarning):
     """A fine-tune of this base will live less than ``GuardConfig.warn_below_lifetime``."""
 
 
+class IdleDeploymentWarning(FineTuneGuardWarning):
+    """A deployment was called again shortly before its end, for want of calls, would have come."""
+
+
 class ModelSunsetWarning(FineTuneGuardWarning):
     """A fine-tuned model in use ends within 30 days."""

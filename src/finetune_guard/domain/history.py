@@ -20,6 +20,9 @@ from finetune_guard.domain.text import Line
 MOST_LISTED = 500
 """How many of the models that the API listed are remembered: those that it listed last."""
 
+ModelId = Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)]
+"""The name of a model or a deployment, as far as it is kept."""
+
 _END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -44,15 +47,28 @@ class _Fact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Inference(_Fact):
-    """One successful call of a fine-tuned model.
+class Served(_Fact):
+    """Which model a deployment serves, by an answer of it.
 
     Attributes:
-        organization: The organization that ran it, by the name its history has.
-        model: The id of the fine-tuned model.
+        model: The model that the answer named: a base model's id or a fine-tune's.
+        at: When it was answered, in UTC.
+    """
+
+    model: ModelId
+    at: UtcDatetime
+
+
+class Inference(_Fact):
+    """One successful call of a fine-tuned model, or of a deployment.
+
+    Attributes:
+        organization: The organization that ran it, by the name its history has; or the resource.
+        model: The id of the fine-tuned model, or the deployment's name.
         at: When it was answered, in UTC.
         source: How it came to be known.
         within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
+        served: The model that a deployment's answer named, this one's or an earlier one's.
     """
 
     organization: str
@@ -60,6 +76,7 @@ class Inference(_Fact):
     at: UtcDatetime
     source: Source = Source.OBSERVED
     within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
+    served: Served | None = None
 
     @property
     def latest_at(self) -> datetime:
@@ -79,6 +96,25 @@ class Refusal(_Fact):
     at: UtcDatetime
     code: Annotated[Line, Field(max_length=64)]
     message: Annotated[Line, Field(max_length=500)] = ""
+
+
+class Ending(StrEnum):
+    """Why a deployment is not expected to answer any more."""
+
+    NOT_FOUND = "not_found"
+    FORGOTTEN = "forgotten"
+
+
+class Ended(_Fact):
+    """That a deployment was not found any more, or is not to be kept; a later call takes it back.
+
+    Attributes:
+        at: When that became known, in UTC.
+        why: Which of the two.
+    """
+
+    at: UtcDatetime
+    why: Ending
 
 
 class ModelLimits(_Fact):
@@ -128,7 +164,7 @@ class Activity(_Fact):
     counts: Mapping[date, int] = Field(default_factory=dict)
 
 
-_T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal)
+_T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal, Served, Ended)
 
 
 @overload
@@ -139,21 +175,26 @@ def latest(one: _T | None, other: _T | None) -> _T | None:
     """Return the later of two facts; of two at the same instant always the same one, whatever the order.
 
     Of two inferences that overlap, the later start and the later end count: an inference at 10:00, and one
-    at some time of the same day, together mean one between 10:00 and the end of that day.
+    at some time of the same day, together mean one between 10:00 and the end of that day. The latest
+    word on which model a deployment serves counts, too.
     """
     if one is None or other is None:
         return other if one is None else one
     later = max(one, other, key=_moment)
     if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
-        within = max(one.latest_at, other.latest_at) - later.at
-        return later if within == later.within else later.model_copy(update={"within": within})
+        known = {
+            "within": max(one.latest_at, other.latest_at) - later.at,
+            "served": latest(one.served, other.served),
+        }
+        changed = any(value != getattr(later, name) for name, value in known.items())
+        return later.model_copy(update=known) if changed else later
     return later
 
 
-def _moment(fact: datetime | Inference | ModelLimits | Refusal) -> tuple[datetime, str]:
+def _moment(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
     if isinstance(fact, datetime):
         return fact, ""
-    return fact.at, fact.model_dump_json(exclude={"organization", "within"})
+    return fact.at, fact.model_dump_json(exclude={"organization", "within", "served"})
 
 
 def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
@@ -175,6 +216,12 @@ def _renamed(inference: Inference, organization: str) -> Inference:
     return inference.model_copy(update={"organization": organization})
 
 
+def _in_summary(inference: Inference, organization: str) -> Inference:
+    """Return an inference as the latest of any model: what one of them serves is told with that one."""
+    renamed = _renamed(inference, organization)
+    return renamed if renamed.served is None else renamed.model_copy(update={"served": None})
+
+
 class Evidence(_Fact):
     """What a decision rests on: the summary of one organization's history.
 
@@ -190,6 +237,7 @@ class Evidence(_Fact):
         listed: The fine-tuned models that the API listed, whether they were run or not, and the day (UTC) on
             which it last did. A model that is gone stays here.
         model_limits: What the API last showed as the organization's limits; it decides nothing.
+        ended: Of a resource's history, the deployments that were not found any more or were forgotten.
     """
 
     organization: str
@@ -200,10 +248,9 @@ class Evidence(_Fact):
     job_created_at: UtcDatetime | None = None
     keep_alive_failed_at: UtcDatetime | None = None
     usage_read: tuple[Span, ...] = ()
-    listed: Mapping[Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)], date] = Field(
-        default_factory=dict
-    )
+    listed: Mapping[ModelId, date] = Field(default_factory=dict)
     model_limits: ModelLimits | None = None
+    ended: Mapping[ModelId, Ended] = Field(default_factory=dict)
 
     def usage_read_until(self, since: datetime) -> datetime | None:
         """Return up to when the organization's usage is known without a gap from ``since`` on."""
@@ -220,7 +267,7 @@ class Evidence(_Fact):
         newest = latest(self.last_inference, other.last_inference)
         return Evidence(
             organization=self.organization,
-            last_inference=_renamed(newest, self.organization) if newest is not None else None,
+            last_inference=_in_summary(newest, self.organization) if newest is not None else None,
             fine_tuned_by=earliest(self.fine_tuned_by, other.fine_tuned_by),
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),
@@ -229,6 +276,10 @@ class Evidence(_Fact):
             usage_read=united((*self.usage_read, *other.usage_read)),
             listed=latest_listed(self.listed, other.listed),
             model_limits=latest(self.model_limits, other.model_limits),
+            ended={
+                **self.ended,
+                **{name: latest(self.ended.get(name), each) for name, each in other.ended.items()},
+            },
         )
 
 

@@ -122,7 +122,8 @@ class IdlePolicy(BaseModel):
         """Return the band in which what was last called at ``last_call`` ends if nobody calls it again.
 
         A window of whole days ends on a day whose zone nobody publishes: the band then reaches from that
-        day's first moment on Earth (UTC+14) to its last (UTC-12). A shorter window ends at an instant.
+        day's first moment on Earth (UTC+14) to its last (UTC-12), and begins after half of the window at the
+        soonest. A shorter window ends at an instant.
 
         Args:
             last_call: When it was last called, in UTC.
@@ -132,10 +133,10 @@ class IdlePolicy(BaseModel):
         first, last = min(last_call, longest), min(max(last_call, latest or last_call), longest)
         if self.window % _DAY:
             return first + self.window, last + self.window
-        first, last = first + self.window, last + self.window
+        soonest, first, last = first + self.window / 2, first + self.window, last + self.window
         begins = datetime(first.year, first.month, first.day, tzinfo=_EARLIEST_ZONE)
         over = datetime(last.year, last.month, last.day, tzinfo=_LATEST_ZONE) + _DAY
-        return begins.astimezone(timezone.utc), over.astimezone(timezone.utc)
+        return max(begins.astimezone(timezone.utc), soonest), over.astimezone(timezone.utc)
 
 
 _LOOKED_UP = date(2026, 11, 25)

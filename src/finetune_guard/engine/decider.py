@@ -81,9 +81,11 @@ class Decider:
         """Return the eligibility that ``reason`` means now."""
         return explained(self._config.policy, evidence, self.now(), reason)
 
-    def not_guarded(self) -> Eligibility:
+    def not_guarded(self, *, has_idle_policy: bool = False) -> Eligibility:
         """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
         eligibility = self.explain(Evidence(organization=UNNAMED), Reason.NOT_GUARDED)
+        if has_idle_policy:
+            return eligibility.model_copy(update={"remedy": messages.IDLE_POLICY_ONLY})
         if self._config.enabled:
             return eligibility
         return eligibility.model_copy(update={"remedy": messages.SWITCHED_OFF})

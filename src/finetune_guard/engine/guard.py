@@ -28,6 +28,7 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
+from finetune_guard.engine.deployments import Deployments
 from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
@@ -70,6 +71,7 @@ class Guard:
         self.ends = ModelEnds(config, self.recorder.store)
         self.events = Events(config.on_event)
         self.decider = Decider(config, self.recorder, self.events)
+        self.deployments = Deployments(config, self.recorder, self.decider)
         self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
         self.identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()

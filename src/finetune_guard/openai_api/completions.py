@@ -7,7 +7,7 @@ shows nothing: a gateway may send an error, a web page, or another model's words
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,9 @@ _BEGUN = frozenset(("response.created", "response.in_progress", "response.queued
 _ENDED = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _NOT_YET = ("queued", "in_progress")
 _STEP = re.compile(r":ckpt-step-[0-9]+\Z")
+
+
+Recognizer = Callable[[object], "str | None"]
 
 
 def fine_tuned_id(name: object) -> str | None:
@@ -44,20 +47,35 @@ def fields_of(answer: object) -> Mapping[str, Any] | None:
     return {**extra, **fields} if extra and "choices" not in fields and "output" not in fields else fields
 
 
-def completing_model(answer: object, requested: str | None) -> str | None:
+def any_model(name: object) -> str | None:
+    """Return the model that ``name`` names, fine-tuned or not; None where it is no name."""
+    is_name = isinstance(name, str) and name.isprintable() and len(name) <= MAX_MODEL_ID_LENGTH
+    return name if is_name else None  # type: ignore[return-value]
+
+
+def completing_model(
+    answer: object, requested: str | None, recognize: Recognizer = fine_tuned_id
+) -> str | None:
     """Return the fine-tuned model whose completion ``answer`` shows; None when it shows none.
 
     The model that the answer names counts, not the one that was asked for: an alias, a stored prompt or a
     gateway may have led to another. Where the answer names none, nothing speaks against the one that was
     asked for. A response counts once it is completed, or ended with a part of its output.
+
+    Args:
+        answer: The parsed body, whatever it is.
+        requested: The fine-tuned model that was asked for; None when the request named none.
+        recognize: Returns the model that a name stands for; None for one that doesn't matter.
     """
-    return model_in(fields_of(answer) or {}, requested)
+    return model_in(fields_of(answer) or {}, requested, recognize)
 
 
-def model_in(fields: Mapping[str, Any], requested: str | None) -> str | None:
+def model_in(
+    fields: Mapping[str, Any], requested: str | None, recognize: Recognizer = fine_tuned_id
+) -> str | None:
     """Return what ``completing_model`` does for an answer's fields; every call of a model pays for this."""
     named = fields.get("model")
-    model = requested if not named or named == requested else fine_tuned_id(named)
+    model = requested if not named or named == requested else recognize(named)
     if model is None:
         return None
     choices = fields.get("choices")
@@ -97,11 +115,12 @@ class StreamedCompletion:
         is_over: Whether no later event can tell more.
     """
 
-    __slots__ = ("_model", "_requested", "is_over")
+    __slots__ = ("_model", "_recognize", "_requested", "is_over")
 
-    def __init__(self, requested: str | None) -> None:
+    def __init__(self, requested: str | None, recognize: Recognizer = fine_tuned_id) -> None:
         self.is_over = False
         self._requested = requested
+        self._recognize = recognize
         self._model = requested
 
     def model_in(self, event: object) -> str | None:
@@ -111,21 +130,22 @@ class StreamedCompletion:
             return None
         kind = fields.get("type")
         if not isinstance(kind, str) or not kind.startswith("response."):
-            return self._found(completing_model(fields, self._requested), fields.get("model"))
+            model = completing_model(fields, self._requested, self._recognize)
+            return self._found(model, fields.get("model"))
         if kind in _ENDED:
             self.is_over = True
-            return completing_model(fields.get("response"), self._requested)
+            return completing_model(fields.get("response"), self._requested, self._recognize)
         if kind in _BEGUN:
             response = fields_of(fields.get("response")) or {}
             named = response.get("model")
             if named:
-                self._model = fine_tuned_id(named)
+                self._model = self._recognize(named)
             self.is_over = self._model is None
             return None
         return self._found(self._model, None)
 
     def _found(self, model: str | None, named: object) -> str | None:
-        self.is_over = model is not None or (bool(named) and fine_tuned_id(named) is None)
+        self.is_over = model is not None or (bool(named) and self._recognize(named) is None)
         return model
 
 

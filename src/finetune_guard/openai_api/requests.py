@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
+from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.openai_api.completions import fine_tuned_id
 
 _LONGEST_URL = 2_048
-_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/")
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
+_OPERATION = re.compile(r"/(chat/completions|completions|responses)/?\Z")
 _RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models|responses)(?:/[^/]+)?")
 
 
@@ -165,6 +167,17 @@ def called_name(options: RequestOptions, path: str) -> str | None:
     in_path = _DEPLOYMENT.search(path)
     name = in_path[1] if in_path is not None else _field(options, "model")
     return name if isinstance(name, str) and len(name) <= MAX_MODEL_ID_LENGTH else None
+
+
+def operation_of(method: str, path: str) -> Operation | None:
+    """Return which inference a request to ``path`` is; None where it is none."""
+    return _operation(path) if method.lower() == "post" else None
+
+
+@lru_cache(maxsize=1024)
+def _operation(path: str) -> Operation | None:
+    found = _OPERATION.search(path)
+    return Operation(found[1].replace("/", ".")) if found is not None else None
 
 
 def _field(options: RequestOptions, name: str) -> object:

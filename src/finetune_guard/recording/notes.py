@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Served, Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 
 MOST_SUBJECTS = 10_000
@@ -24,8 +24,8 @@ class Subject(NamedTuple):
     credentials: Credentials
 
 
-Stream: TypeAlias = tuple[str, Source]
-"""Model and source of inferences that are added up together."""
+Stream: TypeAlias = tuple[str, Source, str | None]
+"""Model and source of inferences that are added up together, and what a deployment served in them."""
 
 
 def told(**facts: Any) -> History:
@@ -92,10 +92,16 @@ class Notes:
         """Return the inferences as what a store records."""
         return [
             Activity(
-                inference=Inference(organization=organization, model=model, at=tally.at, source=source),
+                inference=Inference(
+                    organization=organization,
+                    model=model,
+                    at=tally.at,
+                    source=source,
+                    served=Served(model=served, at=tally.at) if served is not None else None,
+                ),
                 counts=dict(tally.counts),
             )
-            for (model, source), tally in self.tallies.items()
+            for (model, source, served), tally in self.tallies.items()
         ]
 
     def added_to(self, history: History) -> History:

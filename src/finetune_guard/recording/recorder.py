@@ -57,11 +57,13 @@ class Recorder:
         """Have ``watcher``, as long as it is there, told when the store begins to refuse what is written."""
         self._writer.watchers.add(watcher)
 
-    def record(self, subject: Subject, model: str, source: Source, at: datetime) -> None:
-        """Note one inference. Costs no I/O and can't fail for a store's sake."""
+    def record(
+        self, subject: Subject, model: str, source: Source, at: datetime, served: str | None = None
+    ) -> None:
+        """Note one inference; ``served`` is what a deployment's answer named. No I/O happens here."""
         if subject is not self._last_named:  # asked here too, since every inference comes by here
             self.name(subject)
-        self._writer.record(subject, (model, source), at)
+        self._writer.record(subject, (model, source, served), at)
 
     def merge(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
         """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
@@ -115,6 +117,13 @@ class Recorder:
             if written is not None and written == self._writer.rest(0.0):
                 break
         return history
+
+    def before_writing(self, look: Callable[[Store], object]) -> None:
+        """Have the writing thread call ``look`` before it writes what is noted from now on.
+
+        So a store can be read off the caller's thread, as it was before the present call. ``look`` may fail.
+        """
+        self._writer.before_writing(look)
 
     @property
     def has_unwritten(self) -> bool:

@@ -40,6 +40,7 @@ class Writer:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._pending = PendingWrites()
+        self._looks: list[Callable[[Store], object]] = []
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._resting = False
@@ -58,10 +59,16 @@ class Writer:
             self._pending.notes_of(subject).merge(told, names)
             self._wake()
 
+    def before_writing(self, look: Callable[[Store], object]) -> None:
+        """Have the thread call ``look`` before it writes what is noted from now on."""
+        with self._lock:
+            self._looks.append(look)
+            self._wake()
+
     @property
     def has_unwritten(self) -> bool:
-        """Whether something waits to be written."""
-        return bool(self._pending)
+        """Whether something waits to be written, or to be looked at before."""
+        return bool(self._pending or self._looks)
 
     @property
     def is_failing(self) -> bool:
@@ -90,7 +97,7 @@ class Writer:
         with self._changed:
             if not self.has_unwritten:
                 return True
-            tried_after = self._rounds + bool(self._pending.writing)
+            tried_after = self._rounds + bool(self._pending.writing or self._looks)
             self._hurry = True
             self._wake()
             while self.has_unwritten:
@@ -163,7 +170,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or self._resting or (self._finishing and not self._pending)):
+            while not (self._ending or self._resting or (self._finishing and not self.has_unwritten)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
@@ -174,14 +181,19 @@ class Writer:
     def _round(self) -> None:
         """Write what is due; the lock is held on entry and exit, and not while writing."""
         now = time.monotonic()
+        looks = list(self._looks)
         due = self._pending.take(lambda *each: self._hurry or self._batches.due_at(*each) <= now)
         unkept, self._pending.unkept = self._pending.unkept, 0
         self._hurry = False  # whoever is in a hurry from now on means the next round
         self._changed.release()
         try:
+            for look in looks:
+                with contextlib.suppress(Exception):  # a store can fail in any way
+                    look(self._store)
             refused = self._batches.write(due, unkept)
         finally:
             self._changed.acquire()
+        del self._looks[: len(looks)]
         self._pending.settle(refused)
         self._rounds += 1
         self._changed.notify_all()
@@ -194,7 +206,7 @@ class Writer:
             for subject, notes in self._pending.pending.items()
             for stream in notes.tallies or (None,)
         ]
-        if self._pending.doubtful:
+        if self._pending.doubtful or self._looks:
             waits.append(0.0)
         return max(min(waits), 0.0 if self._hurry else self._batches.not_before - now) if waits else None
 

@@ -19,8 +19,9 @@ from finetune_guard.domain.errors import (
     ProviderLossError,
 )
 from finetune_guard.domain.hosts import matches
+from finetune_guard.domain.idle_policy import AZURE, IdlePolicy
 from finetune_guard.domain.text import one_line
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import idle_rule, moment
 
 _MOST_READ = 2_000
 _LONGEST_NAME = 120
@@ -92,6 +93,24 @@ KNOWN_LOSSES = (
         is_verified=True,
     ),
 )
+
+
+def losses_under(policy: IdlePolicy) -> tuple[KnownLoss, ...]:
+    """Return the answers that are known at a host of which ``policy`` speaks, a rule of one's own perhaps."""
+    if policy.name == AZURE:
+        return KNOWN_LOSSES
+    own = KnownLoss(
+        provider=policy.hosts[0],
+        hosts=policy.hosts,
+        status=404,
+        pattern=r"not.?found|does not exist",
+        error=DeploymentGoneError,
+        happened="{name} is not found any more. " + idle_rule(policy).replace("{", "{{").replace("}", "}}"),
+        remedy=policy.restore or "See what became of it.",
+        is_verified=False,
+        only_if_known=True,
+    )
+    return (own, *KNOWN_LOSSES)
 
 
 def known_loss(

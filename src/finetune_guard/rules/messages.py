@@ -51,9 +51,13 @@ _REMEDIES: Mapping[Reason, str] = {
     Reason.HISTORY_UNAVAILABLE: "Repair the store, or name another one with GuardConfig(store=...) or "
     "FINETUNE_GUARD_STORE. Until then the API decides.",
     Reason.NOT_GUARDED: "If the policy applies behind this host, name the host in GuardConfig(hosts=...). "
-    "Azure has other rules, so its clients are never guarded.",
+    "Azure has no such rule.",
 }
 
+IDLE_POLICY_ONLY = (
+    "No rule about creating jobs is known for this host, but one about deployments that nobody calls: "
+    "see client.guard.deployments(), or finetune-guard deployments."
+)
 SWITCHED_OFF = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or pass GuardConfig(enabled=True)."
 
 
@@ -197,6 +201,20 @@ def idle_rule(policy: IdlePolicy) -> str:
         f"A {tuned}{policy.subject} without a call of {calls} for {span(policy.window)} "
         f"{_CONSEQUENCES[policy.consequence]}. {undone}"
     )
+
+
+def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, at: datetime) -> str:
+    """Return what the warning says where a deployment was called shortly before its end."""
+    return (
+        f"{name} at {resource} was not called for {span(_rounded(at - before))}. {idle_rule(policy)}\n"
+        f"This call has put that off. To see when deployments end: finetune-guard deployments. To keep this "
+        f'one alive, set GuardConfig(keep_alive=KeepAlive(deployments=["{name}"])). {policy.cost}'
+    )
+
+
+def _rounded(duration: timedelta) -> timedelta:
+    unit = _DAY if duration >= _DAY else _HOUR
+    return duration // unit * unit
 
 
 # Times.

@@ -88,7 +88,7 @@ def _counts_json(counts: Mapping[Source, int]) -> str:
 
 _MOST_COUNTED = 10**18
 EVIDENCE: Form[Evidence] = Form(Evidence, lambda each: each.model_dump_json(exclude_none=True))
-INFERENCE: Form[Inference] = Form(Inference)
+INFERENCE: Form[Inference] = Form(Inference, lambda each: each.model_dump_json(exclude_none=True))
 COUNTS: Form[Mapping[Source, int]] = Form(
     dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]], _counts_json
 )

@@ -1,0 +1,226 @@
+"""Remembering when deployments were called, and telling when one ends or is gone.
+
+Nothing here knows a client. What happens around a call costs no I/O: the store is read by the thread that
+writes it, before it writes what the call has told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import openai
+
+from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
+from finetune_guard.domain.history import Ended, Ending, Evidence, History, Source
+from finetune_guard.domain.idle_policy import Covers, IdlePolicy
+from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.resources import host_of, is_before_azure, is_resource, resource_of
+from finetune_guard.domain.validation import shown
+from finetune_guard.engine.decider import Decider
+from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules import messages
+from finetune_guard.rules.deployments import Deployment, covers, deployments_of, is_named
+from finetune_guard.rules.known_losses import known_loss, losses_under
+from finetune_guard.stores.base import Store
+
+if TYPE_CHECKING:
+    from finetune_guard.config import GuardConfig
+
+logger = logging.getLogger("finetune_guard")
+
+_MOST_PLACES = 1_000
+_MOST_DEPLOYMENTS = 10_000
+_QUIET_PART = 4
+
+
+@dataclass(eq=False)
+class Place:
+    """A resource whose deployments end when nobody calls them, and what this process knows of them.
+
+    Attributes:
+        history: What the resource's history is called.
+        policy: The rule that holds there.
+        subject: Whom its facts are about; no key is a part of it.
+        any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
+        is_looked_up: Whether the store was asked what it knows.
+        last_calls: When each deployment was last called.
+        pauses: Of deployments that answered before the store had told of an earlier call, both times.
+        covered: The deployments that the rule speaks of, as far as that is known.
+        quiet: After how short a pause nothing is said in any case.
+    """
+
+    history: str
+    policy: IdlePolicy
+    any_answer_counts: bool
+    is_looked_up: bool = False
+    last_calls: dict[str, datetime] = field(default_factory=dict)
+    pauses: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    covered: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.subject = Subject(self.history, Credentials("", base=self.history))
+        self.quiet: timedelta = self.policy.window / _QUIET_PART
+
+
+class Deployments:
+    """The deployments of all resources that a guard sees."""
+
+    def __init__(self, config: GuardConfig, recorder: Recorder, decider: Decider) -> None:
+        self._config = config
+        self._recorder = recorder
+        self._decider = decider
+        self._places: dict[str, Place] = {}
+        self._warned: dict[tuple[str, str], date] = {}
+
+    # What happens around a call.
+
+    def place(self, history: str, policy: IdlePolicy) -> Place:
+        """Return the resource whose history is called ``history``: always the same object for one name."""
+        known = self._places.get(history)
+        if known is not None and known.policy is policy:
+            return known
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        made = Place(history, policy, policy.covers is Covers.ALL or bool(self._config.deployments))
+        self._recorder.name(made.subject)
+        self._places[history] = made
+        return made
+
+    def look_up(self, place: Place) -> None:
+        """Have the store asked what it knows of the resource, before the present call is written there."""
+        place.is_looked_up = True
+
+        def look(store: Store) -> None:
+            for model, last in store.history(place.history).models.items():
+                served = last.served.model if last.served is not None else None
+                if len(place.last_calls) < _MOST_DEPLOYMENTS:
+                    seen = place.last_calls.setdefault(model, last.at)
+                    if seen > last.at:  # it has answered meanwhile
+                        place.pauses[model] = last.at, seen
+                if served is None or covers(place.policy, served, named=False):
+                    place.covered.add(model)
+
+        self._recorder.before_writing(look)
+
+    def is_covered(self, place: Place, name: str) -> bool:
+        """Whether the rule is known to speak of a deployment, whatever its next answer names."""
+        if name in place.covered:
+            return True
+        named = is_named(name, resource_of(place.history), self._config.deployments)
+        if covers(place.policy, None, named=named):
+            self._cover(place, name)
+            return True
+        return False
+
+    def saw(
+        self, place: Place, name: str, served: str | None, date: str | None
+    ) -> IdleDeploymentWarning | None:
+        """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
+        now = self._decider.now()
+        at = self._decider.answered_at(date, now)
+        self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
+        before = self.called(place, name, at)
+        if place.pauses and name in place.pauses:
+            before, at = place.pauses.pop(name)
+        if before is None or at - before < place.quiet:
+            return None
+        return self._warning(place, name, before, at)
+
+    def called(self, place: Place, name: str, at: datetime) -> datetime | None:
+        """Remember in this process that a deployment has answered; return when it was called before."""
+        before = place.last_calls.get(name)
+        if before is None:
+            self._cover(place, name)
+        if before is None or at > before:
+            place.last_calls[name] = at
+        return before
+
+    def lost(self, place: Place, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
+        """Return what an error means if it tells that a deployment is gone, and have that remembered."""
+        last_call = place.last_calls.get(name)
+        found = known_loss(
+            error,
+            host=host_of(place.history)[0],
+            model=name,
+            last_call=last_call,
+            losses=losses_under(place.policy),
+        )
+        if found is not None and last_call is not None and isinstance(error, openai.NotFoundError):
+            at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
+            ended = Ended(at=max(at, last_call), why=Ending.NOT_FOUND)
+            self._recorder.merge(place.subject, told(ended={name: ended}))
+            del place.last_calls[name]
+        return found
+
+    def _cover(self, place: Place, name: str) -> None:
+        if len(place.last_calls) >= _MOST_DEPLOYMENTS or len(place.covered) >= _MOST_DEPLOYMENTS:
+            place.last_calls.clear()
+            place.covered.clear()
+        place.covered.add(name)
+
+    def _warning(
+        self, place: Place, name: str, before: datetime, at: datetime
+    ) -> IdleDeploymentWarning | None:
+        """Return the warning for a call that came shortly before its deployment's end; once a day for each.
+
+        The call itself has put that end off, so that the pause before it is what is told.
+        """
+        first, last = place.policy.ends(before)
+        key = place.history, name
+        if not first - place.policy.warn_within <= at < last or self._warned.get(key) == at.date():
+            return None
+        if len(self._warned) >= _MOST_DEPLOYMENTS:
+            self._warned.clear()
+        self._warned[key] = at.date()
+        resource = resource_of(place.history)
+        return IdleDeploymentWarning(messages.nearly_idle(resource, name, place.policy, before, at))
+
+    # What people ask for.
+
+    def listed(self, only: Place | None = None) -> tuple[Deployment, ...]:
+        """Return what is known of every deployment, or of those of one resource.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        now, found = self._decider.now(), list[Deployment]()
+        for place in self._known_places() if only is None else (only,):
+            history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
+            found += deployments_of(resource, history, place.policy, now, self._config.deployments)
+        return tuple(found)
+
+    def _known_places(self) -> Iterable[Place]:
+        names = {*self._recorder.store.organizations(), *self._places}
+        for name in sorted(filter(is_resource, names)):
+            host, port = host_of(name)
+            policy = self._config.idle_policy(host, port, is_azure=is_before_azure(name))
+            if policy is not None:
+                yield self.place(name, policy)
+
+    def forget(self, name: str) -> tuple[Deployment, ...]:
+        """Have it remembered that deployments called ``name``, or ``RESOURCE/NAME``, are not to be kept.
+
+        Raises:
+            GuardConfigError: No deployment is known by that name.
+            StoreError: It could not be stored.
+        """
+        found = [each for each in self.listed() if is_named(each.name, each.resource, (name,))]
+        if not found:
+            raise GuardConfigError(
+                f"No deployment is known as {shown(name)}. To see those that are: finetune-guard deployments"
+            )
+        now = self._decider.now()
+        for place in self._known_places():
+            for each in found:
+                if each.resource == resource_of(place.history):
+                    ended = Ended(at=max(now, each.last_call or now), why=Ending.FORGOTTEN)
+                    self._recorder.store.merge(
+                        History(evidence=Evidence(organization=place.history, ended={each.name: ended}))
+                    )
+                    place.last_calls.pop(each.name, None)
+        return tuple(found)

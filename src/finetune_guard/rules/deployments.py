@@ -1,0 +1,216 @@
+"""What is known of a deployment: whether it still answers, when it ends, and what ends when.
+
+No I/O and no clock here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from finetune_guard.domain.history import Ended, Ending, History, Inference, Source
+from finetune_guard.domain.idle_policy import AZURE, Covers, IdlePolicy
+from finetune_guard.domain.model_ids import FineTunedModel
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.retirements import PublishedDate, Retirement, azure_retirement_of
+from finetune_guard.domain.str_enum import StrEnum
+
+
+class DeploymentState(StrEnum):
+    """Whether a deployment answers, as far as this history can tell.
+
+    ``may_be_gone`` is one whose window has passed, or may have: another program may have called it since.
+    ``base_model`` is one whose answers named no fine-tuned model, so that the rule doesn't speak of it.
+    """
+
+    ALIVE = "alive"
+    MAY_BE_GONE = "may_be_gone"
+    GONE = "gone"
+    FORGOTTEN = "forgotten"
+    BASE_MODEL = "base_model"
+    NO_CALL_KNOWN = "no_call_known"
+
+
+class Deployment(BaseModel):
+    """What is known of one deployment, or of a model that ends when nobody calls it.
+
+    Attributes:
+        resource: Where it is, such as ``acme.openai.azure.com``.
+        name: Its name.
+        state: Whether it answers.
+        policy: The rule about it.
+        served: The model that it serves, by its last answer that told; None where none did.
+        last_call: When it was last called; None where no call is known.
+        source: How that is known.
+        ends: From when to when it ends if nobody calls it again: a band, since a published number of days
+            has neither hour nor zone. None where no rule ends it.
+        ended: That it was not found, or is not to be kept; None where a later call took that back.
+        retirement: When training and deployments of its base model retire; None where that is not known.
+        unknown: What can't be told, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resource: str
+    name: str
+    state: DeploymentState
+    policy: IdlePolicy
+    served: str | None = None
+    last_call: UtcDatetime | None = None
+    source: Source | None = None
+    ends: tuple[UtcDatetime, UtcDatetime] | None = None
+    ended: Ended | None = None
+    retirement: Retirement | None = None
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether it ends if nobody calls it."""
+        return self.ends is not None
+
+
+_OTHERS = "calls by programs that do not share this history"
+_SERVED = "which model it serves: no answer has told"
+_ZONE = "the hour and the zone of its last day"
+_RETIREMENT = "when its base model retires"
+
+
+def is_named(name: str, resource: str, given: Collection[str]) -> bool:
+    """Whether the configuration names a deployment, by its name or by ``RESOURCE/NAME``."""
+    return name in given or f"{resource}/{name}" in given
+
+
+def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | None:
+    """Whether a rule speaks of a deployment; None where no answer has told what it serves."""
+    if named or policy.covers is Covers.ALL:
+        return True
+    if policy.covers is Covers.NAMED:
+        return False
+    return FineTunedModel.parse(served) is not None if served is not None else None
+
+
+def deployments_of(
+    resource: str, history: History, policy: IdlePolicy, now: datetime, given: Collection[str] = ()
+) -> tuple[Deployment, ...]:
+    """Return what is known of each deployment of a resource, the first to end first.
+
+    Args:
+        resource: Its name.
+        history: Its history.
+        policy: The rule that holds there.
+        now: The time.
+        given: The deployments that the configuration names; those of this resource are listed in any case.
+    """
+    mine = {each.removeprefix(f"{resource}/") for each in given if each.startswith(f"{resource}/")}
+    names = sorted({*history.models, *mine})
+    found = [
+        _deployment(resource, name, history, policy, now, named=is_named(name, resource, given))
+        for name in names
+    ]
+    return tuple(sorted(found, key=_urgency))
+
+
+def _deployment(
+    resource: str, name: str, history: History, policy: IdlePolicy, now: datetime, *, named: bool
+) -> Deployment:
+    last = history.models.get(name)
+    if last is None:
+        state, ended = DeploymentState.NO_CALL_KNOWN, None
+        return Deployment(resource=resource, name=name, state=state, policy=policy, unknown=(_OTHERS,))
+    served = last.served.model if last.served is not None else None
+    ended = history.evidence.ended.get(name)
+    if ended is not None and ended.at < last.at:  # it was deployed again, or called all the same
+        ended = None
+    covered = covers(policy, served, named=named)
+    ends = policy.ends(last.at, last.latest_at) if covered is not False and ended is None else None
+    retirement = azure_retirement_of(served) if served is not None and policy.name == AZURE else None
+    return Deployment(
+        resource=resource,
+        name=name,
+        state=_state(ended, ends, now),
+        policy=policy,
+        served=served,
+        last_call=last.at,
+        source=last.source,
+        ends=ends,
+        ended=ended,
+        retirement=retirement,
+        unknown=_unknown(last, ends, retirement, policy),
+    )
+
+
+def _state(ended: Ended | None, ends: tuple[datetime, datetime] | None, now: datetime) -> DeploymentState:
+    if ended is not None:
+        return DeploymentState.GONE if ended.why is Ending.NOT_FOUND else DeploymentState.FORGOTTEN
+    if ends is None:
+        return DeploymentState.BASE_MODEL
+    return DeploymentState.ALIVE if now < ends[0] else DeploymentState.MAY_BE_GONE
+
+
+def _unknown(
+    last: Inference,
+    ends: tuple[datetime, datetime] | None,
+    retirement: Retirement | None,
+    policy: IdlePolicy,
+) -> tuple[str, ...]:
+    if ends is None:
+        return ()
+    told = {
+        _OTHERS: True,
+        _ZONE: ends[0] != ends[1],
+        _SERVED: last.served is None,
+        _RETIREMENT: policy.name == AZURE and retirement is None,
+        f"whether this applies: {policy.condition[:1].lower()}{policy.condition[1:].rstrip('.')}": bool(
+            policy.condition
+        ),
+    }
+    return tuple(words for words, is_unknown in told.items() if is_unknown)
+
+
+def _urgency(deployment: Deployment) -> tuple[bool, float, str]:
+    ends = deployment.ends
+    return ends is None, ends[0].timestamp() if ends is not None else 0.0, deployment.name
+
+
+class EndKind(StrEnum):
+    """What ends a deployment, or a part of what it is for."""
+
+    IDLE = "idle"
+    DEPLOYMENT_RETIREMENT = "deployment_retirement"
+    TRAINING_RETIREMENT = "training_retirement"
+
+
+class DeploymentEnd(NamedTuple):
+    """That something of a deployment ends on a day.
+
+    Attributes:
+        kind: What ends it.
+        day: The day; for an idle deployment the first on which it may be deleted.
+        deployment: Which one.
+        published: The provider's own date, which may be "no earlier than"; None for an idle deployment,
+            whose day moves with each call.
+    """
+
+    kind: EndKind
+    day: date
+    deployment: Deployment
+    published: PublishedDate | None = None
+
+
+def what_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
+    """Return everything that ends of the deployments that may still answer, in the order of days."""
+    found: list[DeploymentEnd] = []
+    for each in deployments:
+        if each.ends is None:
+            continue
+        found.append(DeploymentEnd(EndKind.IDLE, each.ends[0].date(), each))
+        if each.retirement is not None:
+            for kind, published in (
+                (EndKind.TRAINING_RETIREMENT, each.retirement.training),
+                (EndKind.DEPLOYMENT_RETIREMENT, each.retirement.deployments),
+            ):
+                found.append(DeploymentEnd(kind, published.day, each, published))
+    return tuple(sorted(found, key=lambda end: (end.day, end.deployment.resource, end.deployment.name)))

@@ -1,0 +1,77 @@
+"""Names of resources, and what is published about the fine-tunes that live there."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from finetune_guard.domain.organizations import is_slug, organization_slug
+from finetune_guard.domain.resources import history_of, host_of, is_before_azure, is_resource, resource_of
+from finetune_guard.domain.retirements import DateKind, azure_retirement_of
+
+
+@pytest.mark.parametrize(
+    ("url", "resource", "host"),
+    [
+        (
+            ("Acme.OpenAI.azure.com", None, "/openai"),
+            "acme.openai.azure.com",
+            ("acme.openai.azure.com", None),
+        ),
+        (
+            ("acme.openai.azure.com", None, "/openai/v1/"),
+            "acme.openai.azure.com",
+            ("acme.openai.azure.com", None),
+        ),
+        (
+            ("acme.openai.azure.com", None, "/openai/deployments/a"),
+            "acme.openai.azure.com",
+            ("acme.openai.azure.com", None),
+        ),
+        (
+            ("gw.acme.example", 8443, "/east/openai/deployments/x"),
+            "gw.acme.example:8443/east",
+            ("gw.acme.example", 8443),
+        ),
+        (
+            ("api.fireworks.ai", None, "/inference/v1"),
+            "api.fireworks.ai/inference",
+            ("api.fireworks.ai", None),
+        ),
+        (("gw.acme.example", None, "/deployments/x"), "gw.acme.example", ("gw.acme.example", None)),
+        (("gw.acme.example", None, "/"), "gw.acme.example", ("gw.acme.example", None)),
+        (("::1", 8000, "/v1"), "[::1]:8000", ("[::1]", 8000)),
+        (("::1", None, "/v1"), "[::1]", ("[::1]", None)),
+    ],
+)
+def test_one_resource_has_one_name(url, resource, host):
+    """Every way to write a base URL means the same resource; no organization can have its name."""
+    history = history_of(*url)
+    assert is_resource(history)
+    assert not is_before_azure(history)
+    assert (resource, host) == (resource_of(history), host_of(history))
+    assert is_slug(history)
+    assert organization_slug(history) is None
+
+
+def test_a_gateway_before_azure_is_remembered_as_one():
+    """Its rule can be found without the client that called it."""
+    history = history_of("gw.acme.example", None, "/openai", before_azure=True)
+    assert is_before_azure(history)
+    assert ("gw.acme.example", ("gw.acme.example", None)) == (resource_of(history), host_of(history))
+
+
+@pytest.mark.parametrize("url", [("", None, "/"), ("h", None, "/" + "x" * 400), ("h", None, "/\n")])
+def test_what_is_no_name_names_nothing(url):
+    """No host, an endless path and control characters make no resource."""
+    assert history_of(*url) is None
+
+
+def test_retirements_at_azure():
+    """Training ends no earlier than a day, which is no end; deployments of fine-tunes retire on one."""
+    found = azure_retirement_of("gpt-4.1-mini-2025-04-14.ft-0a1b2c3d")
+    assert ("gpt-4.1-mini-2025-04-14", date(2026, 9, 2)) == (found.base, found.as_of)
+    assert (date(2027, 4, 14), DateKind.NO_EARLIER_THAN) == (found.training.day, found.training.kind)
+    assert (date(2027, 10, 14), DateKind.ON) == (found.deployments.day, found.deployments.kind)
+    assert azure_retirement_of("gpt-9.ft-0a1b") is None

@@ -1,0 +1,122 @@
+"""What is known of deployments, by what their history tells."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+
+from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
+from finetune_guard.domain.idle_policy import SHIPPED, Covers
+from finetune_guard.rules.deployments import DeploymentState, EndKind, covers, deployments_of, what_ends
+from finetune_guard.rules.messages import nearly_idle
+
+AZURE, FIREWORKS = SHIPPED[:2]
+PLACE = "acme.openai.azure.com"
+BASE = "gpt-4.1-mini-2025-04-14"
+TUNED = f"{BASE}.ft-0a1b"
+AT = datetime(2026, 12, 1, 9, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+
+
+def history(*, ended=None, **served) -> History:
+    models = {
+        name: Inference(
+            organization=PLACE, model=name, at=AT, served=Served(model=model, at=AT) if model else None
+        )
+        for name, model in served.items()
+    }
+    return History(evidence=Evidence(organization=PLACE, ended=ended or {}), models=models)
+
+
+def states(known: History, now: datetime, policy=AZURE, given=()):
+    return {each.name: each.state.value for each in deployments_of(PLACE, known, policy, now, given)}
+
+
+@pytest.mark.parametrize(
+    ("after", "state"),
+    [
+        (timedelta(0), "alive"),
+        (14 * DAY, "alive"),
+        (14 * DAY + timedelta(hours=1), "may_be_gone"),
+        (40 * DAY, "may_be_gone"),
+    ],
+)
+def test_a_deployment_may_be_gone_once_its_last_day_begins_somewhere(after, state):
+    """Until then it stands; from then on only Azure can tell, however long ago that was."""
+    assert {"support": state} == states(history(support=TUNED), AT + after)
+
+
+def test_which_deployments_a_rule_speaks_of():
+    """A base model's is not covered unless it is named; one that never told may be."""
+    known = history(tuned=TUNED, plain=BASE, given=BASE, silent=None)
+    expected = {"tuned": "alive", "given": "alive", "silent": "alive", "plain": "base_model"}
+    assert expected == states(known, AT, given=[f"{PLACE}/given"])
+    assert expected | {"other": "no_call_known"} == states(
+        known, AT, given=["given", f"{PLACE}/other", "x/y"]
+    )
+    assert {"plain": "base_model"} == states(history(plain=BASE), AT, FIREWORKS)
+    assert {"plain": "alive"} == states(history(plain=BASE), AT, FIREWORKS, ["plain"])
+    assert covers(FIREWORKS.model_copy(update={"covers": Covers.ALL}), None, named=False)
+
+
+@pytest.mark.parametrize("why", Ending)
+@pytest.mark.parametrize(("after", "counts"), [(timedelta(0), True), (-DAY, False)])
+def test_an_end_counts_until_the_next_call(why, after, counts):
+    """What was not found, or was forgotten, is so until it is called again."""
+    known = history(support=TUNED, ended={"support": Ended(at=AT + after, why=why)})
+    [support] = deployments_of(PLACE, known, AZURE, AT)
+    over = {Ending.NOT_FOUND: DeploymentState.GONE, Ending.FORGOTTEN: DeploymentState.FORGOTTEN}[why]
+    assert (over if counts else DeploymentState.ALIVE) is support.state
+    assert counts == (support.ends is None)
+
+
+def test_what_is_unknown_is_said():
+    """Others' calls, the hour, what is served, when it retires, and the case in which a rule holds."""
+    [silent] = deployments_of(PLACE, history(silent=None), AZURE, AT)
+    assert 5 == len(silent.unknown)
+    assert "which model it serves: no answer has told" in silent.unknown
+    [tuned] = deployments_of(PLACE, history(tuned=TUNED), AZURE, AT)
+    assert (3, TUNED) == (len(tuned.unknown), tuned.served)
+    [minutes] = deployments_of(PLACE, history(x=None), SHIPPED[2], AT, ["x"])
+    assert "the hour and the zone of its last day" not in minutes.unknown
+    own = AZURE.model_copy(update={"condition": "", "name": "own"})
+    [plain] = deployments_of(PLACE, history(tuned=TUNED), own, AT)
+    assert (2, None) == (len(plain.unknown), plain.retirement)
+
+
+def test_what_ends_when():
+    """The day on which each may be deleted, and what retires with its base model; nothing of what is gone."""
+    ended = {"gone": Ended(at=AT, why=Ending.NOT_FOUND)}
+    known = deployments_of(
+        PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
+    )
+    assert [
+        (EndKind.IDLE, date(2026, 12, 15), "silent", None),
+        (EndKind.IDLE, date(2026, 12, 15), "support", None),
+        (EndKind.TRAINING_RETIREMENT, date(2027, 4, 14), "support", "no_earlier_than"),
+        (EndKind.DEPLOYMENT_RETIREMENT, date(2027, 10, 14), "support", "on"),
+    ] == [
+        (end.kind, end.day, end.deployment.name, end.published and end.published.kind.value)
+        for end in what_ends(known)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "pause", "told"),
+    [
+        (
+            AZURE,
+            timedelta(days=13, hours=5),
+            ("not called for 13 days", "A fine-tuned deployment", "by the hour"),
+        ),
+        (SHIPPED[2], timedelta(minutes=150), ("not called for 2 hours", "is stopped", "Start the endpoint")),
+        (SHIPPED[3], 14 * DAY, ("not called for 14 days", "A model without", "That can't be undone.")),
+    ],
+)
+def test_the_warning_of_an_idle_deployment(policy, pause, told):
+    """It tells the pause, the rule, how to keep the deployment alive, and what that costs."""
+    said = nearly_idle(PLACE, "support", policy, AT, AT + pause)
+    assert all(each in said for each in (*told, 'KeepAlive(deployments=["support"])'))
+    undoable = policy.model_copy(update={"restore": "", "reversible": True})
+    assert "That can be undone." in nearly_idle(PLACE, "support", undoable, AT, AT + pause)
