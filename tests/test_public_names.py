@@ -37,6 +37,7 @@ NAMES = [
     "AsyncAzureOpenAI",
     "AsyncClient",
     "AsyncOpenAI",
+    "AzureListingError",
     "AzureOpenAI",
     "BaseModelShutDownError",
     "Client",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from finetune_guard.client.wrap import guard
     from finetune_guard.config import GuardConfig
     from finetune_guard.domain.errors import (
+        AzureListingError,
         BaseModelShutDownError,
         DeploymentGoneError,
         DeploymentScalingUpError,
@@ -88,6 +89,7 @@ __all__ = [
     "AsyncAzureOpenAI",
     "AsyncClient",
     "AsyncOpenAI",
+    "AzureListingError",
     "AzureOpenAI",
     "BaseModelShutDownError",
     "Client",
@@ -175,6 +177,7 @@ _HOMES = {
     "client.wrap": ("guard",),
     "config": ("GuardConfig",),
     "domain.errors": (
+        "AzureListingError",
         "BaseModelShutDownError",
         "DeploymentGoneError",
         "DeploymentScalingUpError",

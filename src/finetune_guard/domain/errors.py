@@ -20,6 +20,7 @@ openai.OpenAIError
     ├── UsageSyncError
     │   └── UnreadableUsageError
     ├── ExportError
+    ├── AzureListingError
     ├── StoreError
     └── GuardConfigError                (also a ValueError)
 
@@ -295,6 +296,10 @@ class UnreadableUsageError(UsageSyncError):
 
 class ExportError(FineTuneGuardError):
     """An export could not be begun, went no further, or can't be read; the cause is chained."""
+
+
+class AzureListingError(FineTuneGuardError):
+    """Azure's management API did not list the deployments of a subscription; its error is chained."""
 
 
 class StoreError(FineTuneGuardError):

@@ -1,0 +1,1 @@
+"""What Azure's management API is asked. Needs the extra ``azure``."""

@@ -1,0 +1,84 @@
+"""The deployments of a subscription, as Azure's management API lists them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+
+import pytest
+
+from finetune_guard import AzureListingError, GuardConfigError
+from finetune_guard.azure_api.listing import ListedDeployment, list_deployments
+from tests.support.azure_management import SECRET, SUBSCRIPTION, TOKEN, TUNED, account, deployment, install
+
+CREATED = datetime(2026, 11, 1, 8, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def azure(monkeypatch):
+    return install(monkeypatch)
+
+
+def test_every_deployment_is_listed(azure):
+    """Those of all resources and pages are, with what they serve; resources of other kinds are not asked."""
+    azure.accounts = [
+        account("acme"),
+        account("speech", kind="SpeechServices"),
+        account("Foundry", kind="AIServices", customSubDomainName="globex", endpoint="https://globex.x/"),
+    ]
+    azure.deployments = {
+        "acme": [deployment("support", TUNED), deployment("plain", "gpt-4o", "2024-08-06")],
+        "Foundry": [{"name": "odd", "properties": {}}, {"name": "empty"}],
+    }
+    acme, globex = (
+        tuple(f"{name}.{domain}.azure.com" for domain in ("openai", "services.ai", "cognitiveservices"))
+        for name in ("acme", "globex")
+    )
+    assert (
+        ListedDeployment(acme, "support", TUNED, CREATED),
+        ListedDeployment(acme, "plain", "gpt-4o-2024-08-06", CREATED),
+        ListedDeployment((*globex, "globex.x"), "odd", None, None),
+        ListedDeployment((*globex, "globex.x"), "empty", None, None),
+    ) == list_deployments(SUBSCRIPTION.upper())
+    assert not any("speech" in asked for asked in azure.asked)
+    assert all(asked.startswith("GET management.azure.com") for asked in azure.asked if "login" not in asked)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"refuses": (403, {"error": {"code": "AuthorizationFailed", "message": f"no: {TOKEN}"}})},
+            "403 Auth.*Reader",
+        ),
+        (
+            {"refuses": (404, {"error": {"code": "SubscriptionNotFound", "message": "no"}})},
+            "404 Subscription",
+        ),
+        ({"refuses": (400, "nonsense")}, "400"),
+        ({"signs_in": False}, "az login"),
+    ],
+    ids=["role", "subscription", "nonsense", "sign-in"],
+)
+def test_a_failure_says_what_to_do(azure, fields, said):
+    """A missing role or credential is named, and nothing secret is shown."""
+    vars(azure).update(fields)
+    with pytest.raises(AzureListingError, match=rf"(?s){SUBSCRIPTION}.*{said}") as caught:
+        list_deployments(SUBSCRIPTION)
+    assert not {SECRET, TOKEN} & set(str(caught.value).split())
+    assert caught.value.__cause__ is not None
+
+
+def test_what_is_no_subscription_is_refused(azure):
+    """The name of a subscription is not its id; nothing is asked then."""
+    with pytest.raises(GuardConfigError, match=r"'my subscription'.*az account list"):
+        list_deployments("my subscription")
+    assert [] == azure.asked
+
+
+@pytest.mark.parametrize("module", ["azure.identity", "azure.mgmt.cognitiveservices"])
+def test_the_extra_is_asked_for(monkeypatch, module):
+    """Without one of Azure's packages the error names the extra that brings them."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(GuardConfigError, match=r"pip install 'finetune-guard\[azure\]'"):
+        list_deployments(SUBSCRIPTION)
