@@ -1,8 +1,6 @@
-"""The folder of an export: its files are written whole or not at all, and never through a link.
+"""The folder of an export, whose files are written whole or not at all, and never through a link.
 
-It is its owner's alone (0700, files 0600). Everything below it is reached from the folder's own descriptor,
-directory by directory, so that no link planted meanwhile leads outside. Where the system has no such
-descriptors (Windows), each step is looked at instead.
+It is its owner's alone (0700, files 0600).
 """
 
 from __future__ import annotations
@@ -15,17 +13,12 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from finetune_guard.domain.errors import ExportError
 from finetune_guard.rules.export import MANIFEST
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-_HAS_DIRECTORY_FDS = {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_LINK  # opening a pipe must not wait
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 _PIECE = 1 << 20
@@ -37,7 +30,7 @@ def partial_name(name: str) -> str:
 
 
 class Folder:
-    """A folder that is open until nothing uses it; who exports to it keeps others out until ``release``.
+    """A folder of files; who exports to it keeps others out until ``release``.
 
     Args:
         path: Where it is.
@@ -48,8 +41,8 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, make: bool) -> None:
+        self._claimed: weakref.finalize[[int], Folder] | None = None
         self.path = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 -- resolve() follows links
-        self._fd: int | None = None
         try:
             if self.path.is_symlink():
                 self._refuse("it is a link", "Name the folder that the link leads to")
@@ -57,29 +50,27 @@ class Folder:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.path.is_dir():
                 self._refuse("there is no such folder", "Name the folder of an export")
-            if _HAS_DIRECTORY_FDS:
-                self._fd = os.open(self.path, _DIRECTORY)
-                weakref.finalize(self, os.close, self._fd)
             if make:
                 self._claim()
         except OSError as error:
             raise ExportError(f"The folder {str(self.path)!r} can't be used: {error.strerror}.") from error
 
     def _claim(self) -> None:
-        names = set(os.listdir(self._fd if self._fd is not None else self.path))  # noqa: PTH208 -- of a descriptor
+        names = {each.name for each in self.path.iterdir()}
         if names - {partial_name(MANIFEST)} and MANIFEST not in names:
             self._refuse("it holds other files and no export", "Name a new folder, or an empty one")
-        if self._fd is None:
+        if os.name != "posix":
             return
         import fcntl  # noqa: PLC0415 -- only POSIX has it
 
-        found = os.fstat(self._fd)
-        if found.st_uid != os.geteuid():
-            self._refuse(f"it belongs to another user (uid {found.st_uid})", "Name a folder of your own")
-        if stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004 -- the mode itself
-            os.fchmod(self._fd, 0o700)
+        owner = self.path.stat().st_uid
+        if owner != os.geteuid():
+            self._refuse(f"it belongs to another user (uid {owner})", "Name a folder of your own")
+        self.path.chmod(0o700)
+        claim = os.open(self.path, os.O_RDONLY | _NO_LINK)
+        self._claimed = weakref.finalize(self, _let_go, claim)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._refuse("another export is writing to it", "Wait until that has ended")
         except OSError as error:
@@ -88,11 +79,8 @@ class Folder:
 
     def release(self) -> None:
         """Let others export to the folder."""
-        if self._fd is not None:
-            import fcntl  # noqa: PLC0415 -- as above
-
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        if self._claimed is not None:
+            self._claimed()
 
     def _refuse(self, why: str, remedy: str) -> NoReturn:
         raise ExportError(f"The folder {str(self.path)!r} is not used: {why}. {remedy}.", remedy=remedy)
@@ -100,8 +88,7 @@ class Folder:
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:
         """Give a file to write; it is there under ``name`` only after ``commit``."""
-        with self._place(name, make=True) as (last, directory):
-            file = NewFile(last, directory)
+        file = NewFile(self._place(name, make=True))
         try:
             yield file
         finally:
@@ -113,10 +100,10 @@ class Folder:
         Raises:
             OSError: It is missing, a link, or no plain file.
         """
-        with self._place(name, make=False) as (last, directory):
-            fd = os.open(last, _READ, dir_fd=directory)
-        with open(fd, "rb") as file:  # noqa: PTH123 -- it is open already
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+        place = self._place(name, make=False)
+        _must_be_no_link(place)
+        with open(os.open(place, _READ), "rb") as file:  # noqa: PTH123 -- it is open already
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a plain file")
             while piece := file.read(_PIECE):
                 yield piece
@@ -131,46 +118,22 @@ class Folder:
 
     def names(self) -> Iterator[str]:
         """Return the paths of all whole files; links are listed and not followed."""
-        walk = os.fwalk(dir_fd=self._fd) if self._fd is not None else os.walk(self.path)
-        start = Path() if self._fd is not None else self.path
-        for found in walk:
-            above = Path(found[0]).relative_to(start)
-            links = (name for name in found[1] if (self.path / above / name).is_symlink())
-            for name in (*found[2], *links):
+        for above, folders, files in os.walk(self.path):
+            links = (name for name in folders if Path(above, name).is_symlink())
+            for name in (*files, *links):
                 if not (name.startswith(".") and name.endswith(".part")):
-                    yield (above / name).as_posix()
+                    yield Path(above, name).relative_to(self.path).as_posix()
 
-    @contextmanager
-    def _place(self, name: str, *, make: bool) -> Iterator[tuple[str, int | None]]:
-        """Give the file's name in its directory and that one's descriptor, or its whole path and None."""
+    def _place(self, name: str, *, make: bool) -> Path:
+        """Return the path of a file, after making sure that no folder on the way to it is a link."""
         *above, last = name.split("/")
-        if self._fd is None:
-            yield self._whole_path(above, last, make=make), None
-            return
-        fd = os.dup(self._fd)
-        try:
-            for part in above:
-                if make:
-                    with suppress(FileExistsError):
-                        os.mkdir(part, 0o700, dir_fd=fd)
-                below = os.open(part, _DIRECTORY, dir_fd=fd)
-                os.close(fd)
-                fd = below
-            yield last, fd
-        finally:
-            os.close(fd)
-
-    def _whole_path(self, above: list[str], last: str, *, make: bool) -> str:
-        directory = self.path
+        place = self.path
         for part in above:
-            directory /= part
+            place /= part
             if make:
-                directory.mkdir(mode=0o700, exist_ok=True)
-            if directory.is_symlink():
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if not make and (directory / last).is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        return str(directory / last)
+                place.mkdir(mode=0o700, exist_ok=True)
+            _must_be_no_link(place)
+        return place / last
 
 
 class NewFile:
@@ -180,60 +143,48 @@ class NewFile:
         size: How many bytes were written.
     """
 
-    def __init__(self, name: str, directory: int | None) -> None:
-        parent, base = os.path.split(name)
-        self._name, self._partial = name, os.path.join(parent, partial_name(base))  # noqa: PTH118 -- no Path
-        self._directory = os.dup(directory) if directory is not None else None
-        self._fd: int | None = None
-        try:
-            try:
-                self._fd = os.open(self._partial, _WRITE, 0o600, dir_fd=self._directory)
-            except FileExistsError:  # an export that was killed has left it
-                os.unlink(self._partial, dir_fd=self._directory)
-                self._fd = os.open(self._partial, _WRITE, 0o600, dir_fd=self._directory)
-        finally:
-            if self._fd is None:
-                self._let_go()
+    def __init__(self, place: Path) -> None:
+        self._place, self._partial = place, place.with_name(partial_name(place.name))
+        self._partial.unlink(missing_ok=True)  # an export that was killed may have left it
+        self._file = open(os.open(self._partial, _WRITE, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115 -- see discard
         self.restart()
 
-    def restart(self) -> Self:
+    def restart(self) -> None:
         """Begin anew with an empty file."""
-        assert self._fd is not None
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        os.ftruncate(self._fd, 0)
+        self._file.seek(0)
+        self._file.truncate()
         self.size, self._sum = 0, hashlib.sha256()
-        return self
 
     def write(self, data: bytes) -> None:
         """Add ``data`` at the end."""
-        assert self._fd is not None
         self._sum.update(data)
         self.size += len(data)
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(self._fd, rest) :]
+            rest = rest[self._file.write(rest) :]
 
     def commit(self) -> tuple[str, int]:
         """Put the file in its place, and return its SHA-256 and size."""
-        assert self._fd is not None
-        os.fsync(self._fd)
-        os.close(self._fd)
-        self._fd = None
-        os.replace(self._partial, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        self._let_go()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._place)
         return self._sum.hexdigest(), self.size
 
     def discard(self) -> None:
         """Remove what was written; nothing happens after ``commit``."""
-        if self._fd is None:
-            return
-        os.close(self._fd)
-        self._fd = None
+        self._file.close()
         with suppress(OSError):
-            os.unlink(self._partial, dir_fd=self._directory)
-        self._let_go()
+            self._partial.unlink(missing_ok=True)
 
-    def _let_go(self) -> None:
-        if self._directory is not None:
-            os.close(self._directory)
-            self._directory = None
+
+def _let_go(claim: int) -> None:
+    import fcntl  # noqa: PLC0415 -- as above
+
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(claim, fcntl.LOCK_UN)  # a process that was forked meanwhile has the descriptor as well
+    os.close(claim)
+
+
+def _must_be_no_link(place: Path) -> None:
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
