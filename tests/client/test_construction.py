@@ -113,14 +113,16 @@ def test_the_stub_has_the_newest_parameters(name, method):
     if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
         pytest.skip("the stub describes a newer release of openai")
     stub = Path(finetune_guard.__file__).with_name("client") / "classes.pyi"
-    (function,) = (
-        each
-        for cls in ast.parse(stub.read_text(encoding="utf-8")).body
-        if isinstance(cls, ast.ClassDef) and cls.name == name
-        for each in cls.body
-        if isinstance(each, ast.FunctionDef) and each.name == method
-    )
-    stated = {argument.arg: ast.unparse(argument.annotation) for argument in function.args.kwonlyargs}
+    parsed = ast.parse(stub.read_text(encoding="utf-8")).body
+    classes = {each.name: each for each in parsed if isinstance(each, ast.ClassDef)}
+
+    def options(cls):
+        own = {each.target.id: ast.unparse(each.annotation) for each in cls.body if hasattr(each, "target")}
+        bases = (classes[base.id] for base in cls.bases if base.id in classes)
+        return own | {name: kind for base in bases for name, kind in options(base).items()}
+
+    (function,) = (each for each in classes[name].body if getattr(each, "name", None) == method)
+    stated = options(classes[function.args.kwarg.annotation.slice.id])
     assert "GuardConfig | None" == stated.pop("guard")
     parameters = inspect.signature(getattr(getattr(openai, name), method)).parameters
     expected = {name: parameter.annotation for name, parameter in parameters.items() if name != "self"}

@@ -75,7 +75,7 @@ assert_type(finetune_guard.AsyncClient(), AsyncOpenAI)
 
 # What it doesn't take is rejected, as with the SDK's own client.
 OpenAI(api_keys="sk-…")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-OpenAI("sk-…")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
+OpenAI("sk-…")  # type: ignore[arg-type, call-arg, unused-ignore]  # pyright: ignore[reportCallIssue]
 OpenAI(max_retries="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 OpenAI(guard={"store": "memory"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 AsyncOpenAI(keep_alive=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
