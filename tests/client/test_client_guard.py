@@ -133,6 +133,7 @@ async def test_every_method_is_awaited_or_none(way, client):
         "flush",
         "history",
         "keep_alive",
+        "model_limits",
         "models",
         "orphans",
         "plan_export",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timezone
+from functools import partial
 from typing import TypeAlias
 
-from finetune_guard.client.guard_api_base import AsyncFacade, Facade, SyncFacade
+from finetune_guard.client.guard_api_base import Facade
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.export.exporter import Exporter
 from finetune_guard.engine.export.orphans import delete_orphans, find_orphans
-from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.rules.export import (
     Export,
     ExportPlan,
@@ -34,13 +35,9 @@ class _Exports(Facade):
         progress: Callable[[ExportProgress], object] | None,
         selected: _Selected,
     ) -> Flow[Export]:
-        exporter = self._exporter(selected)
-        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
-        return (
-            yield from exporter.run(
-                folder, lambda: self._engine.inventory(credentials, refresh=False), progress
-            )
-        )
+        exporter, credentials = self._exporter(selected), self._credentials
+        models = partial(self._engine.inventory, credentials, refresh=False)
+        return (yield from exporter.run(folder, models, progress))
 
     def _plan_export(self, selected: _Selected) -> Flow[ExportPlan]:
         return (yield from self._exporter(selected).plan())
@@ -51,8 +48,7 @@ class _Exports(Facade):
         if isinstance(jobs, str):
             raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
         selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
-        credentials = self._client._guard_credentials()  # noqa: SLF001 -- the client's other half
-        return Exporter(selection, api=credentials.base, now=self._engine.decider.now)
+        return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
 
     def _orphans(self) -> Flow[Orphans]:
         self._must_be_active("orphans")
@@ -65,8 +61,13 @@ class _Exports(Facade):
         return (yield from delete_orphans(files, self._engine.decider.now))
 
 
-class Exports(_Exports, SyncFacade):
+class Exports(_Exports):
     """The exports of a sync client."""
+
+    def _run(self, flow: Flow[T]) -> T:
+        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        result: T = self._client._guard_drive(flow)  # noqa: SLF001 -- too
+        return result
 
     def export(
         self,
@@ -132,8 +133,13 @@ class Exports(_Exports, SyncFacade):
         return self._run(self._delete_orphans(files))
 
 
-class AsyncExports(_Exports, AsyncFacade):
+class AsyncExports(_Exports):
     """The exports of an async client; no disk ever blocks its event loop."""
+
+    async def _run(self, flow: Flow[T]) -> T:
+        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        result: T = await self._client._guard_drive(flow)  # noqa: SLF001 -- too
+        return result
 
     async def export(
         self,

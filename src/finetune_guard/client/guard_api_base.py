@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from finetune_guard.domain.errors import GuardConfigError, StoreError
 from finetune_guard.domain.history import History, ModelLimits
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.guard import Guard
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
-from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.openai_api.flow import Flow
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 
 if TYPE_CHECKING:
-    from finetune_guard.client.binding import Binding
     from finetune_guard.config import GuardConfig
     from finetune_guard.domain.organizations import Credentials
     from finetune_guard.engine.deployments import Place
@@ -28,40 +27,10 @@ FLUSH_TIMEOUT = 10.0
 _MOST_DAYS = 3650
 
 
-class _Client(Protocol):
-    """The client's other half, as far as it is spoken to from here."""
-
-    _finetune_guard: Binding
-
-    def _guard_is_active(self) -> bool: ...
-
-    def _guard_place(self) -> Place | None: ...
-
-    def _guard_credentials(self) -> Credentials: ...
-
-    def _guard_admin_key(self) -> str | None: ...
-
-
-class SyncClient(_Client, Protocol):
-    """A sync client."""
-
-    def _guard_learn_key(self) -> None: ...
-
-    def _guard_drive(self, flow: Flow[T]) -> T: ...
-
-
-class AsyncClient(_Client, Protocol):
-    """An async client."""
-
-    async def _guard_learn_key(self) -> None: ...
-
-    async def _guard_drive(self, flow: Flow[T]) -> T: ...
-
-
 class Facade:
     """What both flavours have in common."""
 
-    def __init__(self, client: _Client) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
 
     @property
@@ -71,11 +40,12 @@ class Facade:
 
     @property
     def _decides(self) -> bool:
-        return self._client._guard_is_active()  # noqa: SLF001 -- the client's other half
+        return bool(self._client._guard_is_active())  # noqa: SLF001 -- the client's other half
 
     @property
     def _place(self) -> Place | None:
-        return self._client._guard_place()  # noqa: SLF001 -- as above
+        place: Place | None = self._client._guard_place()  # noqa: SLF001 -- as above
+        return place
 
     @property
     def config(self) -> GuardConfig:
@@ -93,14 +63,23 @@ class Facade:
 
     @property
     def _engine(self) -> Guard:
-        return self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+        engine: Guard = self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+        return engine
+
+    @property
+    def _credentials(self) -> Credentials:
+        credentials: Credentials = self._client._guard_credentials()  # noqa: SLF001 -- as above
+        return credentials
+
+    @property
+    def _keep_alive_policy(self) -> KeepAlive:
+        return self._engine.config.keep_alive or KeepAlive()
 
     def _check(self, refresh: bool) -> Flow[Eligibility]:
         if not self._decides:
             return self._not_guarded()
-        credentials = self._client._guard_credentials()  # noqa: SLF001
-        admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001
-        return (yield from self._engine.check(credentials, refresh=refresh, admin_key=admin_key))
+        admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001 -- as above
+        return (yield from self._engine.check(self._credentials, refresh=refresh, admin_key=admin_key))
 
     def _not_guarded(self) -> Eligibility:
         return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
@@ -114,34 +93,29 @@ class Facade:
     def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
         if not self._decides:
             return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
-        keep_alive = self._engine.config.keep_alive or KeepAlive()
-        credentials = self._client._guard_credentials()  # noqa: SLF001
-        return (yield from self._engine.keep_alive(credentials, keep_alive, force=force, model=model))
+        keep_alive = self._keep_alive_policy
+        return (yield from self._engine.keep_alive(self._credentials, keep_alive, force=force, model=model))
 
     def _plan_keep_alive(self, force: bool, model: str | None) -> KeepAlivePlan:
         if not self._decides:
             eligibility = self._not_guarded()
             return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
-        keep_alive = self._engine.config.keep_alive or KeepAlive()
-        credentials = self._client._guard_credentials()  # noqa: SLF001
-        return self._engine.plan(credentials, keep_alive, force=force, model=model)
+        return self._engine.plan(self._credentials, self._keep_alive_policy, force=force, model=model)
 
     def _sync(self, days: int | None, progress: Callable[[SyncProgress], object] | None) -> Flow[UsageSync]:
         self._must_be_active("sync")
         if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
             raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
-        client = self._client
-        credentials, key = client._guard_credentials(), client._guard_admin_key()  # noqa: SLF001
-        return (yield from self._engine.sync(credentials, key, days=days, progress=progress))
+        key = self._client._guard_admin_key()  # noqa: SLF001 -- as above
+        return (yield from self._engine.sync(self._credentials, key, days=days, progress=progress))
 
     def _models(self, refresh: bool) -> Flow[Inventory]:
         self._must_be_active("models")
-        credentials = self._client._guard_credentials()  # noqa: SLF001
-        return (yield from self._engine.inventory(credentials, refresh=refresh))
+        return (yield from self._engine.inventory(self._credentials, refresh=refresh))
 
     def _model_limits(self) -> Flow[ModelLimits]:
         self._must_be_active("model_limits")
-        return (yield from self._engine.model_limits(self._client._guard_credentials()))  # noqa: SLF001
+        return (yield from self._engine.model_limits(self._credentials))
 
     def _must_be_active(self, method: str) -> None:
         if not self._decides:
@@ -152,10 +126,10 @@ class Facade:
             )
 
     def _record(self, model: str, at: datetime | None) -> None:
-        self._engine.record(self._client._guard_credentials(), model, at)  # noqa: SLF001
+        self._engine.record(self._credentials, model, at)
 
     def _history(self) -> History:
-        return self._engine.recorder.history(self._client._guard_credentials())  # noqa: SLF001
+        return self._engine.recorder.history(self._credentials)
 
     def _flush(self, timeout: float) -> None:
         recorder = self._engine.recorder
@@ -165,23 +139,3 @@ class Facade:
                 "kept in memory and tried again.",
                 remedy="Wait longer, or look into the log for the store's error.",
             )
-
-
-class SyncFacade(Facade):
-    """What a sync client's guard runs its flows with."""
-
-    _client: SyncClient
-
-    def _run(self, flow: Flow[T]) -> T:
-        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return self._client._guard_drive(flow)  # noqa: SLF001 -- too
-
-
-class AsyncFacade(Facade):
-    """What an async client's guard runs its flows with."""
-
-    _client: AsyncClient
-
-    async def _run(self, flow: Flow[T]) -> T:
-        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return await self._client._guard_drive(flow)  # noqa: SLF001 -- too
