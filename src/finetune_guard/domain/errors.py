@@ -64,12 +64,12 @@ class FineTuneGuardError(openai.OpenAIError):
     remedy: str | None
 
     def __init__(
-        self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None
+        self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None, **more: Any
     ) -> None:
-        super().__init__(message)
-        self._explain(eligibility, remedy)
-
-    def _explain(self, eligibility: Eligibility | None, remedy: str | None) -> None:
+        if isinstance(self, openai.APIStatusError):  # which needs the answer's response and body
+            openai.APIStatusError.__init__(self, message, **more)
+        else:
+            super().__init__(message, **more)
         self.eligibility = eligibility
         self.remedy = remedy or (eligibility.remedy if eligibility is not None else None)
 
@@ -123,8 +123,7 @@ class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
                 "code": refusal.code if refusal is not None else "training_not_available",
             }
             response, body = not_sent(details, url), details
-        openai.PermissionDeniedError.__init__(self, message, response=response, body=body)
-        self._explain(eligibility, remedy)
+        super().__init__(message, eligibility=eligibility, remedy=remedy, response=response, body=body)
 
 
 class FineTuningClosedError(NotEligibleError):
@@ -174,15 +173,9 @@ class ModelLifetimeError(FineTuneGuardError):
     shutdown: Shutdown | None
 
     def __init__(
-        self,
-        message: str,
-        *,
-        model: str | None = None,
-        shutdown: Shutdown | None = None,
-        eligibility: Eligibility | None = None,
-        remedy: str | None = None,
+        self, message: str, *, model: str | None = None, shutdown: Shutdown | None = None, **more: Any
     ) -> None:
-        super().__init__(message, eligibility=eligibility, remedy=remedy)
+        super().__init__(message, **more)
         self.model = model
         self.shutdown = shutdown
 
@@ -200,22 +193,6 @@ class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
 
     It carries what every ``openai.NotFoundError`` carries.
     """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        response: Any,
-        body: object | None,
-        model: str | None = None,
-        shutdown: Shutdown | None = None,
-        eligibility: Eligibility | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        openai.NotFoundError.__init__(self, message, response=response, body=body)
-        self._explain(eligibility, remedy)
-        self.model = model
-        self.shutdown = shutdown
 
 
 class ProviderLossError(FineTuneGuardError, openai.APIStatusError):
@@ -238,16 +215,12 @@ class ProviderLossError(FineTuneGuardError, openai.APIStatusError):
         self,
         message: str,
         *,
-        response: Any,
-        body: object | None,
         model: str | None = None,
         last_call: datetime | None = None,
         is_verified: bool = False,
-        eligibility: Eligibility | None = None,
-        remedy: str | None = None,
+        **more: Any,
     ) -> None:
-        openai.APIStatusError.__init__(self, message, response=response, body=body)
-        self._explain(eligibility, remedy)
+        super().__init__(message, **more)
         self.model = model
         self.last_call = last_call
         self.is_verified = is_verified
@@ -274,15 +247,8 @@ class KeepAliveError(FineTuneGuardError):
 
     attempts: Mapping[str, str]
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        attempts: Mapping[str, str] | None = None,
-        eligibility: Eligibility | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        super().__init__(message, eligibility=eligibility, remedy=remedy)
+    def __init__(self, message: str, *, attempts: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
         self.attempts = dict(attempts or {})
 
 

@@ -1,7 +1,6 @@
 """What is remembered about one organization, and how new knowledge is merged into it.
 
-No I/O and no clock here. Merging never moves a fact backwards, so it does not matter in which
-order, or how often, the same facts arrive.
+Merging never moves a fact backwards: the order and the number of times that facts arrive don't matter.
 """
 
 from __future__ import annotations
@@ -85,13 +84,7 @@ class Inference(_Fact):
 
 
 class Refusal(_Fact):
-    """The API's own refusal to create a job.
-
-    Attributes:
-        at: When it was given, in UTC.
-        code: The error code of the API, for example ``training_not_available``.
-        message: The API's explanation, cut to 500 characters.
-    """
+    """The API's own refusal to create a job: when it was given, its error code and its explanation."""
 
     at: UtcDatetime
     code: Annotated[Line, Field(max_length=64)]
@@ -123,7 +116,6 @@ class ModelLimits(_Fact):
     Its form is not published, so that it is kept as it came.
 
     Attributes:
-        at: When it was asked, in UTC.
         status: The status of the answer; None where there was none.
         answer: The answer's JSON without what looks like a key, or what went wrong; cut to 2000 characters.
     """
@@ -141,9 +133,9 @@ class Span(_Fact):
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> Span:
-        if self.start >= self.end:
-            raise ValueError("a span must end after its start")
-        return self
+        if self.start < self.end:
+            return self
+        raise ValueError("a span must end after its start")
 
 
 def united(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -158,7 +150,7 @@ def united(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 class Activity(_Fact):
-    """Inferences of one model from one source, added up since they were last written."""
+    """Inferences of one model from one source, added up: the latest of them, and their number on each day."""
 
     inference: Inference
     counts: Mapping[date, int] = Field(default_factory=dict)
@@ -199,9 +191,7 @@ def _moment(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended)
 
 def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
     """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
-    days = dict(one)
-    for model, day in other.items():
-        days[model] = max(day, days.get(model, day))
+    days = {**one, **{model: max(day, one.get(model, day)) for model, day in other.items()}}
     if len(days) <= MOST_LISTED:
         return days
     return dict(sorted(days.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST_LISTED])
@@ -226,8 +216,6 @@ class Evidence(_Fact):
     """What a decision rests on: the summary of one organization's history.
 
     Attributes:
-        organization: The name of the history.
-        last_inference: The latest inference known, of whatever model.
         fine_tuned_by: A moment at which fine-tuning had certainly happened already.
         no_trace_at: When a search for earlier fine-tuning last came back empty.
         refusal: The latest refusal of the API.
@@ -284,13 +272,11 @@ class Evidence(_Fact):
 
 
 class History(_Fact):
-    """All that is remembered about one organization.
+    """All that is remembered about one organization: the evidence that decisions rest on, and more.
 
     Attributes:
-        evidence: The summary that decisions rest on.
         models: The latest inference of each model.
-        daily: How many inferences each day (UTC) had, by source. Only what was counted: a client
-            that is not guarded counts nothing.
+        daily: How many inferences each day (UTC) had, by source, as far as guarded clients saw them.
     """
 
     evidence: Evidence
@@ -336,8 +322,8 @@ class History(_Fact):
     def without_usage(self) -> History:
         """Return the history without what was read from the organization's usage.
 
-        Of each model only the latest inference is known, so that an earlier one, known from elsewhere, does
-        not come back; neither does earlier fine-tuning that nothing else here proves.
+        Of each model only the latest inference is known: an earlier one, known from elsewhere, does not come
+        back, and neither does earlier fine-tuning that nothing else here proves.
         """
         models = {name: each for name, each in self.models.items() if each.source is not Source.USAGE_API}
         others: dict[date, dict[Source, int]] = {
@@ -355,8 +341,8 @@ class History(_Fact):
     def merged(self, other: History) -> History:
         """Return the history of an organization that was known under two names; this name stays.
 
-        A day's count is the larger of the two, never their sum: the same inferences may have been
-        counted under both names, and what the API says of a day may be read again later.
+        A day's count is the larger of the two: the same inferences may have been counted under both names,
+        and what the API says of a day may be read again.
         """
         models = dict(self.models)
         for model, inference in other.models.items():

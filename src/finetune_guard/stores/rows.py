@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Protocol, TypeVar
 
-from finetune_guard.domain.history import Activity, Evidence, History
+from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store
@@ -75,7 +75,8 @@ class RowStore(Store):
     def evidence(self, organization: str) -> Evidence:
         row = ("evidence", checked(organization))
         return self._read(
-            "read what is known about an organization", lambda rows: _evidence(rows.read(row), organization)
+            "read what is known about an organization",
+            lambda rows: _history(rows.read(row), organization).evidence,
         )
 
     def history(self, organization: str) -> History:
@@ -282,26 +283,19 @@ def _fact(rows: Rows, row: Row, form: codec.Form[_T]) -> _T | None:
     return form.read(text) if text is not None else None
 
 
-def _evidence(found: Mapping[Row, str], organization: str) -> Evidence:
-    text = found.get(("evidence", organization))
-    return Evidence(organization=organization) if text is None else codec.evidence_from(text, organization)
-
-
 def _history(found: Mapping[Row, str], organization: str) -> History:
-    """Return the history, or the part of it, whose rows were found."""
-    return History(
-        evidence=_evidence(found, organization),
-        models={
-            row[2]: codec.inference_from(text, organization, row[2])
-            for row, text in found.items()
-            if row[:2] == ("model", organization)
-        },
-        daily={
-            codec.day_from(row[2]): codec.COUNTS.read(text)
-            for row, text in found.items()
-            if row[:2] == ("day", organization)
-        },
-    )
+    """Return the history, or the part of it, whose rows were found, and no others."""
+    evidence = Evidence(organization=organization)
+    models: dict[str, Inference] = {}
+    daily: dict[date, Mapping[Source, int]] = {}
+    for (kind, _, *names), text in found.items():
+        if kind == "evidence":
+            evidence = codec.evidence_from(text, organization)
+        elif kind == "model":
+            models[names[0]] = codec.inference_from(text, organization, names[0])
+        else:
+            daily[codec.day_from(names[0])] = codec.COUNTS.read(text)
+    return History(evidence=evidence, models=models, daily=daily)
 
 
 def _write(change: Change, history: History, *found: Mapping[Row, str]) -> None:

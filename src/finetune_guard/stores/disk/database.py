@@ -43,40 +43,40 @@ class Database:
 
     def read(self, doing: str, work: Callable[[PlainCache | None], _T], patience: timedelta) -> _T:
         """Return what ``work`` finds; it is given None where no database is yet, and none is made."""
-        return self._attempt(doing, lambda database: database._read(work), patience)  # noqa: SLF001 (its own)
+
+        def once(database: Database) -> _T:
+            with database._transaction(writing=False) as cache:  # noqa: SLF001 (its own)
+                return work(cache)
+
+        return self._attempt(doing, once, patience)
 
     def write(self, doing: str, work: Callable[[PlainCache], _T], patience: timedelta) -> _T:
         """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
-        return self._attempt(doing, lambda database: database._write(work), patience)  # noqa: SLF001 (its own)
 
-    def _read(self, work: Callable[[PlainCache | None], _T]) -> _T:
-        with self._used():
-            cache = self._opened(writing=False)
-            if cache is None:
-                return work(None)
-            try:
-                with cache.transaction(writing=False):
-                    return work(cache)
-            finally:
-                if self._read_only:  # it doesn't see what changes
-                    self._drop()
-
-    def _write(self, work: Callable[[PlainCache], _T]) -> _T:
-        with self._used():
-            cache = self._opened(writing=True)
-            assert cache is not None
-            cache.begin_journal()
-            with cache.transaction(writing=True):
+        def once(database: Database) -> _T:
+            with database._transaction(writing=True) as cache:  # noqa: SLF001 (its own)
+                assert cache is not None
                 return work(cache)
 
+        return self._attempt(doing, once, patience)
+
     @contextmanager
-    def _used(self) -> Iterator[None]:
+    def _transaction(self, *, writing: bool) -> Iterator[PlainCache | None]:
         with self._lock:
             self._user = threading.get_ident()
             try:
-                yield
+                cache = self._opened(writing=writing)
+                if cache is None:
+                    yield None
+                    return
+                if writing:
+                    cache.begin_journal()
+                with cache.transaction(writing=writing):
+                    yield cache
             finally:
                 self._user = None
+                if self._read_only:  # it doesn't see what changes
+                    self._drop()
 
     def _is_interrupted(self) -> bool:
         """Whether this thread is in the middle of using the connection: then a signal handler is asking."""
@@ -158,10 +158,11 @@ class Database:
             folder.check(self._folder)
             folder.make_database(self._folder)
             found = path.stat()
-        replaced = (found.st_dev, found.st_ino) != self._file or found.st_size < self._size
-        if replaced or (self._cache is not None and not self._cache.in_place()):
+        identity = found.st_dev, found.st_ino
+        is_same = identity == self._file and found.st_size >= self._size
+        if not is_same or (self._cache is not None and not self._cache.in_place()):
             self._drop()
-        self._file, self._size = (found.st_dev, found.st_ino), found.st_size
+        self._file, self._size = identity, found.st_size
         if self._cache is None:
             self._cache = self._open(writing=writing)
         return self._cache
@@ -205,8 +206,8 @@ class Database:
         return cache
 
     def _drop(self) -> None:
-        if self._cache is not None:
-            cache, self._cache = self._cache, None
+        cache, self._cache = self._cache, None
+        if cache is not None:
             self._size = 0
             cache.close()
 
@@ -219,11 +220,7 @@ class Database:
                 self._lock.release()
 
     def before_fork(self) -> bool:
-        """Close the connection and keep everyone out, since a child must not inherit an open one.
-
-        Returns:
-            Whether ``after_fork`` must let them in again.
-        """
+        """Keep everyone out, the connection closed, as no child may inherit one; tell whether it worked."""
         if not self._lock.acquire(timeout=_FORK_SECONDS):
             return False
         if self._cache is not None and not self._cache.is_changing:
