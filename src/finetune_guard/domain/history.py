@@ -5,201 +5,53 @@ Merging never moves a fact backwards: the order and the number of times that fac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta, timezone
-from typing import Annotated, TypeVar, overload
+from collections.abc import Mapping
+from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
+from finetune_guard.domain.facts import (
+    MOST_LISTED,
+    Activity,
+    Coverage,
+    Ended,
+    Ending,
+    Fact,
+    Inference,
+    ModelId,
+    ModelLimits,
+    Refusal,
+    Served,
+    Source,
+    Span,
+    earliest,
+    latest,
+    latest_listed,
+    moment_of,
+    united,
+)
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.str_enum import StrEnum
-from finetune_guard.domain.text import Line
 
-MOST_LISTED = 500
-"""How many of the models that the API listed are remembered: those that it listed last."""
-
-ModelId = Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)]
-"""The name of a model or a deployment, as far as it is kept."""
-
-_END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
-
-
-class Source(StrEnum):
-    """How an inference came to be known."""
-
-    OBSERVED = "observed"
-    KEEP_ALIVE = "keep_alive"
-    USAGE_API = "usage_api"
-    BATCH = "batch"
-    IMPORTED = "imported"
-
-
-class Coverage(StrEnum):
-    """Whose inferences a history knows of."""
-
-    LOCAL = "local"
-    ORGANIZATION = "organization"
-
-
-class _Fact(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Served(_Fact):
-    """Which model a deployment serves, by an answer of it.
-
-    Attributes:
-        model: The model that the answer named: a base model's id or a fine-tune's.
-        at: When it was answered, in UTC.
-    """
-
-    model: ModelId
-    at: UtcDatetime
-
-
-class Inference(_Fact):
-    """One successful call of a fine-tuned model, or of a deployment.
-
-    Attributes:
-        organization: The organization that ran it, by the name its history has; or the resource.
-        model: The id of the fine-tuned model, or the deployment's name.
-        at: When it was answered, in UTC.
-        source: How it came to be known.
-        within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
-        served: The model that a deployment's answer named, this one's or an earlier one's.
-    """
-
-    organization: str
-    model: str
-    at: UtcDatetime
-    source: Source = Source.OBSERVED
-    within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
-    served: Served | None = None
-
-    @property
-    def latest_at(self) -> datetime:
-        """The latest moment at which it may have been answered."""
-        return self.at + min(self.within, _END_OF_TIME - self.at)
-
-
-class Refusal(_Fact):
-    """The API's own refusal to create a job: when it was given, its error code and its explanation."""
-
-    at: UtcDatetime
-    code: Annotated[Line, Field(max_length=64)]
-    message: Annotated[Line, Field(max_length=500)] = ""
-
-
-class Ending(StrEnum):
-    """Why a deployment is not expected to answer any more."""
-
-    NOT_FOUND = "not_found"
-    FORGOTTEN = "forgotten"
-
-
-class Ended(_Fact):
-    """That a deployment was not found any more, or is not to be kept; a later call takes it back.
-
-    Attributes:
-        at: When that became known, in UTC.
-        why: Which of the two.
-    """
-
-    at: UtcDatetime
-    why: Ending
-
-
-class ModelLimits(_Fact):
-    """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
-
-    Its form is not published, so that it is kept as it came.
-
-    Attributes:
-        status: The status of the answer; None where there was none.
-        answer: The answer's JSON without what looks like a key, or what went wrong; cut to 2000 characters.
-    """
-
-    at: UtcDatetime
-    status: int | None
-    answer: Annotated[Line, Field(max_length=2_000)]
-
-
-class Span(_Fact):
-    """A stretch of time whose inferences are known for the whole organization."""
-
-    start: UtcDatetime
-    end: UtcDatetime
-
-    @model_validator(mode="after")
-    def _is_not_empty(self) -> Span:
-        if self.start < self.end:
-            return self
-        raise ValueError("a span must end after its start")
-
-
-def united(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return ``spans`` in order of time, those joined that touch or overlap."""
-    joined: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if joined and span.start <= joined[-1].end:
-            before = joined.pop()
-            span = Span(start=before.start, end=max(before.end, span.end))  # noqa: PLW2901 -- the two as one
-        joined.append(span)
-    return tuple(joined)
-
-
-class Activity(_Fact):
-    """Inferences of one model from one source, added up: the latest of them, and their number on each day."""
-
-    inference: Inference
-    counts: Mapping[date, int] = Field(default_factory=dict)
-
-
-_T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal, Served, Ended)
-
-
-@overload
-def latest(one: _T | None, other: _T) -> _T: ...
-@overload
-def latest(one: _T | None, other: _T | None) -> _T | None: ...
-def latest(one: _T | None, other: _T | None) -> _T | None:
-    """Return the later of two facts; of two at the same instant always the same one, whatever the order.
-
-    Of two inferences that overlap, the later start and the later end count: an inference at 10:00, and one
-    at some time of the same day, together mean one between 10:00 and the end of that day. The latest
-    word on which model a deployment serves counts, too.
-    """
-    if one is None or other is None:
-        return other if one is None else one
-    later = max(one, other, key=_moment)
-    if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
-        known = {
-            "within": max(one.latest_at, other.latest_at) - later.at,
-            "served": latest(one.served, other.served),
-        }
-        changed = any(value != getattr(later, name) for name, value in known.items())
-        return later.model_copy(update=known) if changed else later
-    return later
-
-
-def _moment(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
-    if isinstance(fact, datetime):
-        return fact, ""
-    return fact.at, fact.model_dump_json(exclude={"organization", "within", "served"})
-
-
-def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
-    """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
-    days = {**one, **{model: max(day, one.get(model, day)) for model, day in other.items()}}
-    if len(days) <= MOST_LISTED:
-        return days
-    return dict(sorted(days.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST_LISTED])
-
-
-def earliest(*moments: datetime | None) -> datetime | None:
-    """Return the earliest of the moments that are known."""
-    return min((moment for moment in moments if moment is not None), default=None)
+__all__ = [
+    "MOST_LISTED",
+    "Activity",
+    "Coverage",
+    "Ended",
+    "Ending",
+    "Evidence",
+    "History",
+    "Inference",
+    "ModelId",
+    "ModelLimits",
+    "Refusal",
+    "Served",
+    "Source",
+    "Span",
+    "earliest",
+    "latest",
+    "latest_listed",
+    "united",
+]
 
 
 def _renamed(inference: Inference, organization: str) -> Inference:
@@ -212,7 +64,7 @@ def _in_summary(inference: Inference, organization: str) -> Inference:
     return renamed if renamed.served is None else renamed.model_copy(update={"served": None})
 
 
-class Evidence(_Fact):
+class Evidence(Fact):
     """What a decision rests on: the summary of one organization's history.
 
     Attributes:
@@ -271,7 +123,7 @@ class Evidence(_Fact):
         )
 
 
-class History(_Fact):
+class History(Fact):
     """All that is remembered about one organization: the evidence that decisions rest on, and more.
 
     Attributes:
@@ -333,7 +185,7 @@ class History(_Fact):
         daily = {day: counts for day, counts in others.items() if counts}
         last = self.evidence.last_inference
         if last is not None and last.source is Source.USAGE_API:
-            last = max(models.values(), key=_moment, default=None)
+            last = max(models.values(), key=moment_of, default=None)
         proofs = [self.evidence.job_created_at, *(each.at for each in (*models.values(), last) if each)]
         kept = {"last_inference": last, "fine_tuned_by": earliest(*proofs), "usage_read": ()}
         return History(evidence=self.evidence.model_copy(update=kept), models=models, daily=daily)

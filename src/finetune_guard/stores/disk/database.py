@@ -45,7 +45,7 @@ class Database:
         """Return what ``work`` finds; it is given None where no database is yet, and none is made."""
 
         def once(database: Database) -> _T:
-            with database._transaction(writing=False) as cache:  # noqa: SLF001 (its own)
+            with database._transaction(writing=False) as cache:
                 return work(cache)
 
         return self._attempt(doing, once, patience)
@@ -54,7 +54,7 @@ class Database:
         """Return what ``work`` returns; what it changes is changed at once or, on an error, not at all."""
 
         def once(database: Database) -> _T:
-            with database._transaction(writing=True) as cache:  # noqa: SLF001 (its own)
+            with database._transaction(writing=True) as cache:
                 assert cache is not None
                 return work(cache)
 

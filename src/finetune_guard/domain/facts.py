@@ -1,0 +1,202 @@
+"""The single facts that histories hold, such as inferences and refusals, and which of two is later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Annotated, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
+from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import Line
+
+MOST_LISTED = 500
+"""How many of the models that the API listed are remembered: those that it listed last."""
+
+ModelId = Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)]
+"""The name of a model or a deployment, as far as it is kept."""
+
+_END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
+
+
+class Source(StrEnum):
+    """How an inference came to be known."""
+
+    OBSERVED = "observed"
+    KEEP_ALIVE = "keep_alive"
+    USAGE_API = "usage_api"
+    BATCH = "batch"
+    IMPORTED = "imported"
+
+
+class Coverage(StrEnum):
+    """Whose inferences a history knows of."""
+
+    LOCAL = "local"
+    ORGANIZATION = "organization"
+
+
+class Fact(BaseModel):
+    """A value that is never changed, and has no other fields than it declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Served(Fact):
+    """Which model a deployment serves, by an answer of it.
+
+    Attributes:
+        model: The model that the answer named: a base model's id or a fine-tune's.
+        at: When it was answered, in UTC.
+    """
+
+    model: ModelId
+    at: UtcDatetime
+
+
+class Inference(Fact):
+    """One successful call of a fine-tuned model, or of a deployment.
+
+    Attributes:
+        organization: The organization that ran it, by the name its history has; or the resource.
+        model: The id of the fine-tuned model, or the deployment's name.
+        at: When it was answered, in UTC.
+        source: How it came to be known.
+        within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
+        served: The model that a deployment's answer named, this one's or an earlier one's.
+    """
+
+    organization: str
+    model: str
+    at: UtcDatetime
+    source: Source = Source.OBSERVED
+    within: timedelta = Field(default=timedelta(0), ge=timedelta(0), le=timedelta(days=1))
+    served: Served | None = None
+
+    @property
+    def latest_at(self) -> datetime:
+        """The latest moment at which it may have been answered."""
+        return self.at + min(self.within, _END_OF_TIME - self.at)
+
+
+class Refusal(Fact):
+    """The API's own refusal to create a job: when it was given, its error code and its explanation."""
+
+    at: UtcDatetime
+    code: Annotated[Line, Field(max_length=64)]
+    message: Annotated[Line, Field(max_length=500)] = ""
+
+
+class Ending(StrEnum):
+    """Why a deployment is not expected to answer any more."""
+
+    NOT_FOUND = "not_found"
+    FORGOTTEN = "forgotten"
+
+
+class Ended(Fact):
+    """That a deployment was not found any more, or is not to be kept; a later call takes it back.
+
+    Attributes:
+        at: When that became known, in UTC.
+        why: Which of the two.
+    """
+
+    at: UtcDatetime
+    why: Ending
+
+
+class ModelLimits(Fact):
+    """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
+
+    Its form is not published, so that it is kept as it came.
+
+    Attributes:
+        status: The status of the answer; None where there was none.
+        answer: The answer's JSON without what looks like a key, or what went wrong; cut to 2000 characters.
+    """
+
+    at: UtcDatetime
+    status: int | None
+    answer: Annotated[Line, Field(max_length=2_000)]
+
+
+class Span(Fact):
+    """A stretch of time whose inferences are known for the whole organization."""
+
+    start: UtcDatetime
+    end: UtcDatetime
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Span:
+        if self.start < self.end:
+            return self
+        raise ValueError("a span must end after its start")
+
+
+def united(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return ``spans`` in order of time, those joined that touch or overlap."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if joined and span.start <= joined[-1].end:
+            before = joined.pop()
+            span = Span(start=before.start, end=max(before.end, span.end))  # noqa: PLW2901 -- the two as one
+        joined.append(span)
+    return tuple(joined)
+
+
+class Activity(Fact):
+    """Inferences of one model from one source, added up: the latest of them, and their number on each day."""
+
+    inference: Inference
+    counts: Mapping[date, int] = Field(default_factory=dict)
+
+
+_T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal, Served, Ended)
+
+
+@overload
+def latest(one: _T | None, other: _T) -> _T: ...
+@overload
+def latest(one: _T | None, other: _T | None) -> _T | None: ...
+def latest(one: _T | None, other: _T | None) -> _T | None:
+    """Return the later of two facts; of two at the same instant always the same one, whatever the order.
+
+    Of two inferences that overlap, the later start and the later end count: an inference at 10:00, and one
+    at some time of the same day, together mean one between 10:00 and the end of that day. The latest
+    word on which model a deployment serves counts, too.
+    """
+    if one is None or other is None:
+        return other if one is None else one
+    later = max(one, other, key=moment_of)
+    if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
+        known = {
+            "within": max(one.latest_at, other.latest_at) - later.at,
+            "served": latest(one.served, other.served),
+        }
+        changed = any(value != getattr(later, name) for name, value in known.items())
+        return later.model_copy(update=known) if changed else later
+    return later
+
+
+def moment_of(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
+    """Return what facts of one kind are put in order by."""
+    if isinstance(fact, datetime):
+        return fact, ""
+    return fact.at, fact.model_dump_json(exclude={"organization", "within", "served"})
+
+
+def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
+    """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
+    days = {**one, **{model: max(day, one.get(model, day)) for model, day in other.items()}}
+    if len(days) <= MOST_LISTED:
+        return days
+    return dict(sorted(days.items(), key=lambda item: (item[1], item[0]), reverse=True)[:MOST_LISTED])
+
+
+def earliest(*moments: datetime | None) -> datetime | None:
+    """Return the earliest of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
