@@ -8,7 +8,7 @@ import pytest
 
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import ShortLivedModelError
-from finetune_guard.domain.history import Evidence
+from finetune_guard.domain.history import Evidence, Inference
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.requests import JobCreation
@@ -73,6 +73,16 @@ def test_nothing_closes_where_no_end_is_known():
     """Without a known end of the time to create jobs there is no ending, and no event."""
     unknown = decide(OPENAI_SELF_SERVE, Evidence(organization="acme"), NOW, DAY)
     assert (None, None) == (endings.window(unknown), events.window_closing(unknown, 30))
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])
+def test_a_window_is_measured_until_it_has_closed(days, seconds):
+    """Where none is known there is nothing to measure; one that has closed is open for no time."""
+    last = (
+        Inference(organization="acme", model="ft:a:b::c", at=NOW - days * DAY) if days is not None else None
+    )
+    evidence = Evidence(organization="acme", last_inference=last, fine_tuned_by=NOW)
+    assert seconds == endings.seconds_open(decide(OPENAI_SELF_SERVE, evidence, NOW, DAY))
 
 
 def test_many_models_are_named_by_three():

@@ -12,6 +12,7 @@ import openai
 from finetune_guard.domain.errors import KeepAliveError, UsageSyncError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine import telemetry
 from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.keep_alive import KeepAliveSender
@@ -116,9 +117,7 @@ class Authorization:
                 if eligibility.ok:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
             eligibility = self._decider.decide(credentials)
-        decision = self._enforce(call, eligibility, failures, url=url)
-        is_in_vain = isinstance(decision, Stop) and _is_hopeless(failures, listing)
-        return Proceed() if is_in_vain else decision
+        return self._enforce(call, eligibility, failures, listing, url=url)
 
     def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
         """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
@@ -128,6 +127,7 @@ class Authorization:
         if error is None:
             return None
         error.eligibility = eligibility
+        telemetry.note_decision(call, eligibility, is_stopped=True)
         return Stop(error)
 
     def _enforce(
@@ -135,11 +135,15 @@ class Authorization:
         call: GuardedCall,
         eligibility: Eligibility,
         failures: Sequence[Failure] = (),
+        listing: Listing | None = None,
         *,
         url: str | None,
     ) -> Decision:
         on_unknown = self._config.on_unknown
         decision = enforce(call, eligibility, self._config.policy, on_unknown, failures=failures, url=url)
+        if isinstance(decision, Stop) and _is_hopeless(failures, listing):
+            return Proceed()
+        telemetry.note_decision(call, eligibility, is_stopped=isinstance(decision, Stop))
         if isinstance(decision, Stop) or not isinstance(call, JobCreation) or call.model is None:
             return decision
         short_lived = self._ends.short_lived(call.model, eligibility.checked_at)

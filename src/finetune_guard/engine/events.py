@@ -15,6 +15,7 @@ from datetime import datetime
 
 from finetune_guard import process
 from finetune_guard.domain.events import Event
+from finetune_guard.engine import telemetry
 from finetune_guard.rules.endings import Ending, is_crossed
 
 logger = logging.getLogger("finetune_guard")
@@ -37,12 +38,15 @@ class Events:
 
     def tell(self, make: Callable[[], Event | None]) -> None:
         """Tell the event that ``make`` returns, if anyone listens."""
-        if self._delivery is None:
+        if self._delivery is None and telemetry.begin() is None:
             return
         try:
             event = make()
-            if event is not None:
+            if event is None:
+                return
+            if self._delivery is not None:
                 self._delivery.put(event)
+            telemetry.count(event)
         except Exception:
             if not self._has_complained:
                 self._has_complained = True

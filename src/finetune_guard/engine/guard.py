@@ -26,6 +26,7 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.deployments import Deployments
@@ -70,6 +71,7 @@ class Guard:
         self.recorder = Recorder.of(config.open_store())
         self.ends = ModelEnds(config, self.recorder.store)
         self.events = Events(config.on_event)
+        telemetry.watch(self)
         self.decider = Decider(config, self.recorder, self.events)
         self.deployments = Deployments(config, self.recorder, self.decider)
         self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
@@ -100,6 +102,7 @@ class Guard:
         """Note an inference; return the warning that is due about its model, if any."""
         now = self.decider.now()
         self.recorder.record(subject, model, Source.OBSERVED, self.decider.answered_at(date, now))
+        telemetry.count_inference(subject.organization, model)
         warning = self.ends.in_use(model, now)
         if warning is not None:
             self._model_ends(model, subject.organization, now)

@@ -60,6 +60,11 @@ class Aliases:
         """Return the slug that an answer has named for the credentials in this process. Costs no I/O."""
         return self._answered.get(credentials)
 
+    def known(self) -> dict[str, Credentials]:
+        """Return the slugs that are known without the store, each with credentials of it."""
+        known = [*self._settled.copy().items(), *self._answered.copy().items()]
+        return {slug: credentials for credentials, slug in known}
+
     # What the store tells.
 
     def names_of(self, credentials: Credentials) -> tuple[str, ...]:

@@ -94,6 +94,10 @@ class Recorder:
             names = self._aliases.names_of(credentials)
         return names[-1] if names and is_slug(names[-1]) else None
 
+    def organizations(self) -> dict[str, Credentials]:
+        """Return the organizations that this process knows by name, each with credentials of it; no I/O."""
+        return self._aliases.known()
+
     def evidence(self, credentials: Credentials) -> Evidence:
         """Return the evidence about the credentials' organization, what isn't written yet included.
 

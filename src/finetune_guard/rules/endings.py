@@ -45,6 +45,13 @@ class Ending:
         return next((days for days in THRESHOLDS if left <= days), None)
 
 
+def seconds_open(eligibility: Eligibility) -> float | None:
+    """Return how long the window is still open, by what is known; None where no window is known."""
+    if eligibility.remaining is not None:
+        return eligibility.remaining.total_seconds()
+    return 0.0 if eligibility.window_closed_at is not None else None
+
+
 def window(eligibility: Eligibility) -> Ending | None:
     """Return the end of the time in which jobs can be created; None where it is over or not known."""
     until = eligibility.jobs_until

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Literal
 
 from finetune_guard.domain.errors import FineTuneGuardError, KeepAliveError, NotEligibleError
 from finetune_guard.domain.events import (
@@ -25,6 +26,11 @@ from finetune_guard.rules.messages import cause, moment
 _MOST_NAMED = 3
 
 
+def kind_of(call: GuardedCall) -> Literal["job", "upload"]:
+    """Return what a call is in a word."""
+    return "job" if isinstance(call, JobCreation) else "upload"
+
+
 def job_stopped(call: GuardedCall, error: FineTuneGuardError, now: datetime) -> JobStopped:
     """Return the event of a call that ended with ``error``."""
     decided = error.eligibility
@@ -32,7 +38,7 @@ def job_stopped(call: GuardedCall, error: FineTuneGuardError, now: datetime) -> 
         at=now,
         organization=decided.organization if decided is not None else None,
         message=str(error),
-        call="job" if isinstance(call, JobCreation) else "upload",
+        call=kind_of(call),
         model=call.model if isinstance(call, JobCreation) else None,
         sent=isinstance(error, NotEligibleError) and error.sent,
         error=type(error).__name__,

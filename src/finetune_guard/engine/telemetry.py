@@ -1,0 +1,206 @@
+"""Metrics and span events for programs that use OpenTelemetry's API; nothing at all for others.
+
+OpenTelemetry is never imported here: a program that has not imported it can't have set it up. Nothing that a
+program calls waits for a store: what has to be read is read when the program's exporter asks for it.
+
+===================================  =====================================================================
+``finetune_guard.inferences``        inferences of fine-tuned models that this process saw; a counter
+``finetune_guard.jobs.stopped``      jobs and uploads that were stopped, or refused by the API; a counter
+``finetune_guard.keep_alives``       keep-alives by ``finetune_guard.outcome``, sent or failed; a counter
+``finetune_guard.window.remaining``  seconds until the window closes, 0 once it has; a gauge
+``finetune_guard.model.remaining``   days until the end of each model that this process called; a gauge
+===================================  =====================================================================
+
+A decision about a job or an upload is the event ``finetune_guard.decision`` of the current span.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from finetune_guard import process
+from finetune_guard.domain.events import Event, JobStopped, KeepAliveFailed, KeepAliveSent
+from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.openai_api.requests import GuardedCall
+from finetune_guard.rules import events
+from finetune_guard.rules.endings import models, seconds_open
+
+if TYPE_CHECKING:
+    from finetune_guard.engine.guard import Guard
+
+_METRICS = "opentelemetry.metrics"
+_TRACE = "opentelemetry.trace"
+_ORGANIZATION = "finetune_guard.organization"
+_CALL = "finetune_guard.call"
+_MODEL = "gen_ai.request.model"  # as OpenTelemetry's conventions call it
+_ERROR = "error.type"  # too
+_MOST_REMEMBERED = 1_000
+
+_Measured: TypeAlias = tuple[float, dict[str, Any]]
+"""A value and its attributes."""
+
+
+class _Instruments:
+    """The instruments of this process."""
+
+    def __init__(self, metrics: Any) -> None:
+        meter = metrics.get_meter("finetune_guard")
+        self._observation = metrics.Observation
+        self.stopped = meter.create_counter(
+            "finetune_guard.jobs.stopped", "{call}", "Jobs and uploads that were stopped or refused."
+        )
+        self.keep_alives = meter.create_counter(
+            "finetune_guard.keep_alives", "{call}", "Keep-alives that were tried."
+        )
+        meter.create_observable_counter(
+            "finetune_guard.inferences",
+            [self._callback(_inferences_seen)],
+            "{call}",
+            "Inferences of fine-tuned models that this process saw.",
+        )
+        meter.create_observable_gauge(
+            "finetune_guard.window.remaining",
+            [self._callback(_windows)],
+            "s",
+            "Time until the window closes; 0 once it has.",
+        )
+        meter.create_observable_gauge(
+            "finetune_guard.model.remaining",
+            [self._callback(_models_in_use)],
+            "d",
+            "Days until a model ends, give or take one.",
+        )
+
+    def _callback(
+        self, measure: Callable[[], Iterable[tuple[float, dict[str, Any]]]]
+    ) -> Callable[[Any], Any]:
+        def observe(_options: Any) -> list[Any]:
+            try:
+                return [self._observation(value, attributes) for value, attributes in measure()]
+            except Exception:  # noqa: BLE001 -- a user's own store can fail in any way
+                return []
+
+        return observe
+
+
+_guards: weakref.WeakSet[Guard] = weakref.WeakSet()
+_lock = threading.RLock()  # a signal handler that makes a call may come in the middle
+_inferences: dict[tuple[str | None, str], int] = {}
+_instruments: _Instruments | None = None
+_has_failed = False
+
+
+def watch(guard: Guard) -> None:
+    """Measure the windows that ``guard`` knows of, as long as it is there."""
+    _guards.add(guard)
+    begin()
+
+
+def begin() -> _Instruments | None:
+    """Return the instruments; None where the program has not imported OpenTelemetry's metrics."""
+    global _instruments, _has_failed  # noqa: PLW0603 -- the process has one set
+    metrics = sys.modules.get(_METRICS)
+    if _instruments is not None or _has_failed or not hasattr(metrics, "get_meter"):
+        return _instruments
+    with _lock:
+        if _instruments is None:
+            try:
+                _instruments = _Instruments(metrics)
+            except Exception:  # noqa: BLE001 -- a provider of the program's own can fail in any way
+                _has_failed = True
+    return _instruments
+
+
+def count_inference(organization: str | None, model: str) -> None:
+    """Count an inference of a fine-tuned model."""
+    if _instruments is None and begin() is None:
+        return
+    key = organization, model
+    with _lock:
+        seen = _inferences.get(key)
+        if seen is not None or len(_inferences) < _MOST_REMEMBERED:
+            _inferences[key] = (seen or 0) + 1
+
+
+def count(event: Event) -> None:
+    """Count a call that was stopped, or a keep-alive."""
+    instruments = begin()
+    if instruments is None:
+        return
+    attributes = _known({_ORGANIZATION: event.organization})
+    if isinstance(event, JobStopped):
+        more = _known({_CALL: event.call, _MODEL: event.model, _ERROR: event.error})
+        instruments.stopped.add(1, attributes | more)
+    elif isinstance(event, KeepAliveSent):
+        instruments.keep_alives.add(1, attributes | {"finetune_guard.outcome": "sent"})
+    elif isinstance(event, KeepAliveFailed):
+        instruments.keep_alives.add(1, attributes | {"finetune_guard.outcome": "failed"})
+
+
+def note_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bool) -> None:
+    """Add a decision about a job or an upload to the current span. Never fails."""
+    trace = sys.modules.get(_TRACE)
+    if trace is None:
+        return
+    try:
+        span = trace.get_current_span()
+        if span.is_recording():
+            facts = {
+                _CALL: events.kind_of(call),
+                _ORGANIZATION: eligibility.organization,
+                "finetune_guard.verdict": eligibility.verdict.value,
+                "finetune_guard.reason": eligibility.reason.value,
+                "finetune_guard.stopped": is_stopped,
+                "finetune_guard.window.remaining": seconds_open(eligibility),
+            }
+            span.add_event("finetune_guard.decision", _known(facts))
+    except Exception:  # noqa: BLE001, S110 -- a tracer of the program's own can fail in any way
+        pass
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _inferences_seen() -> Iterator[_Measured]:
+    with _lock:
+        counted = list(_inferences.items())
+    for (organization, model), number in counted:
+        yield number, _known({_ORGANIZATION: organization, _MODEL: model})
+
+
+def _windows() -> Iterator[_Measured]:
+    found = {}
+    for guard in list(_guards):
+        for organization, credentials in guard.recorder.organizations().items():
+            remaining = seconds_open(guard.decider.decide(credentials))
+            if remaining is not None:
+                found[organization] = remaining
+    for organization, remaining in found.items():
+        yield remaining, {_ORGANIZATION: organization}
+
+
+def _models_in_use() -> Iterator[_Measured]:
+    with _lock:
+        names = {model for _, model in _inferences}
+    days: dict[str, int] = {}
+    for guard in list(_guards):
+        now: datetime = guard.decider.now()
+        days |= {ending.name: ending.days_left(now) for ending in models(names, guard.ends.read(now))}
+    for model, left in days.items():
+        yield left, {_MODEL: model}
+
+
+def _forget_in_child() -> None:
+    """Begin at zero: what the parent has counted is the parent's to tell."""
+    global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
+    _lock = threading.RLock()
+    _inferences.clear()
+
+
+process.register(process.Rank.EVENTS, process.Hooks(after_fork_in_child=_forget_in_child))
