@@ -133,7 +133,7 @@ def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
     day = {"id": BASE, "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-03-01"}
     sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
     told = "as of 2026-08-03; finetune-guard's table of 2026-11-22 says 2027-01-14"
-    assert told in run("models", "--refresh").stdout
+    assert "table:2027-01-14" in run("models", "--refresh").stdout
     assert f"fine-tunes of {BASE} end: 2027-03-01" in run("status").stdout
     assert told in run("status").stdout
     assert told in run("check", "--base", BASE).stdout

@@ -19,49 +19,46 @@ NOVEMBER = datetime(2026, 11, 22, 9, tzinfo=timezone.utc)
 
 
 def rows(output):
-    """The pipe's table as dictionaries, by its fixed columns."""
-    head, *lines = output.split("\n\n")[1].splitlines()
-    starts = [match.start() for match in re.finditer(r"(?:(?<=  )|^)\S", head)]
-    spans = list(zip(starts, [*starts[1:], None], strict=True))
-    names = [head[start:end].strip() for start, end in spans]
-    return [
-        dict(zip(names, (line[start:end].strip() for start, end in spans), strict=True)) for line in lines
-    ]
+    """The pipe's rows as dictionaries, by the names of their columns."""
+    head, *lines = output.splitlines()
+    return [dict(zip(head.split(), line.split(), strict=True)) for line in lines]
 
 
 def test_every_model_with_its_end(run, ask, model, organization, sim):
-    """One line a model: when it ends, by whose word, what replaces it, when it was last used."""
+    """A pipe gets one row a model: when it ends, by whose word, what replaces it, when it was last used."""
     checkpoint = sim.add_model(organization, base=f"{model}:ckpt-step-88")
     unknown = sim.add_model(organization, base="ft:gpt-of-another-time:acme::AbCd1234")
     ask(model)
     result = run("models")
     assert 0 == result.exit_code
-    assert "" == result.stderr
-    assert result.stdout.startswith(
+    assert (
         "3 fine-tuned models: 2 end on 2027-01-14 (in 164 days), the end of 1 is unknown.\n"
-    )
+        "Used in the past 60 days, as far as is known here: 1 of 3.\n"
+    ) == result.stderr
     first, second, third = rows(result.stdout)
     assert {
-        "Model": model,
-        "Ends": "2027-01-14",
-        "Days left": "164",
-        "Date from": "the API's word on the base model, as of 2026-08-03",
-        "Replacement": "gpt-6-luna, which can't be fine-tuned",
-        "Base": BASE,
-        "Created": "2026-08-03",
-        "Latest inference": "2026-08-03 09:00 UTC, observed",
-        "Note": "",
+        "model": model,
+        "ends_on": "2027-01-14",
+        "days_left": "164",
+        "last_inference_at": "2026-08-03T09:00:00Z",
+        "base": BASE,
+        "created_at": "2026-08-03T09:00:00Z",
+        "date_source": "base",
+        "replacement": "gpt-6-luna",
+        "checkpoint_step": "-",
+        "visible": "true",
+        "other_dates": "-",
     } == first
-    assert (checkpoint, "checkpoint at step 88", "none known") == (
-        second["Model"],
-        second["Note"],
-        second["Latest inference"],
+    assert (checkpoint, "88", "-") == (
+        second["model"],
+        second["checkpoint_step"],
+        second["last_inference_at"],
     )
-    assert (unknown, "unknown", "", "") == (
-        third["Model"],
-        third["Ends"],
-        third["Days left"],
-        third["Replacement"],
+    assert (unknown, "-", "-", "-") == (
+        third["model"],
+        third["ends_on"],
+        third["days_left"],
+        third["replacement"],
     )
 
 
@@ -71,22 +68,52 @@ def test_what_ends_first_stands_first(run, ask, model, organization, sim, clock)
     ask(old)
     clock.set(NOVEMBER)
     result = run("models")
-    assert "2 fine-tuned models: 1 has ended, 1 ends on 2027-01-14 (in 53 days)." in result.stdout
+    assert result.stderr.startswith("2 fine-tuned models: 1 has ended, 1 ends on 2027-01-14 (in 53 days).\n")
     first, second = rows(result.stdout)
-    assert (old, "2026-10-23", "-30", "known from the history only") == (
-        first["Model"],
-        first["Ends"],
-        first["Days left"],
-        first["Note"],
+    assert (old, "2026-10-23", "-30", "false") == (
+        first["model"],
+        first["ends_on"],
+        first["days_left"],
+        first["visible"],
     )
-    assert model == second["Model"]
+    assert model == second["model"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "listed"),
+    [
+        ("--unused", 0, ["legal", "old"]),
+        ("--base gpt-4o-mini", 0, ["support-bot"]),  # what the alias stands for
+        ("--base gpt-4o", 0, []),  # and no other model that begins like it
+        ("--ending 54d", 5, ["support-bot", "legal"]),  # what has ended can't be saved any more
+        ("--ending 52d", 0, []),
+        ("--ending 54d --unused --json", 5, ["legal"]),
+        ("--ending 54d --unused --csv", 5, ["legal"]),
+        ("--ending soon", 2, []),
+    ],
+)
+def test_some_of_the_models(run, ask, model, organization, sim, clock, arguments, code, listed):
+    """Models are selected by base, use and end, in every format; CI fails while any ends within a time."""
+    names = {"support-bot": model}
+    names["legal"] = sim.add_model(organization, base="gpt-4.1-2025-04-14", suffix="legal")
+    names["old"] = sim.add_model(organization, base=GONE_BASE, suffix="old")
+    ask(names["old"])
+    clock.set(NOVEMBER)
+    ask(model)
+    result = run("models", *arguments.split())
+    assert (code, listed) == (
+        result.exit_code,
+        [name for name, each in names.items() if each in result.stdout],
+    )
+    if code == 0 and not listed:
+        assert ("", "None of 3 fine-tuned models matches.\n") == (result.stdout, result.stderr)
 
 
 def test_none_is_a_sentence(run):
     """No model at all is said in words."""
     result = run("models")
-    assert 0 == result.exit_code
-    assert "No fine-tuned model is visible to this key or known to the history.\n" == result.stdout
+    assert (0, "") == (result.exit_code, result.stdout)
+    assert "No fine-tuned model is visible to this key or known to the history.\n" == result.stderr
 
 
 def test_a_terminal_shows_together_what_ends_together(run, environment, ask, model, organization, sim):
@@ -109,7 +136,7 @@ def test_an_incomplete_answer_says_so(run, ask, model, sim):
     result = run("models")
     assert 6 == result.exit_code
     assert model in result.stdout
-    assert result.stderr.startswith("Incomplete: the API did not answer all that was asked (403)")
+    assert "\nIncomplete: the API did not answer all that was asked (403)" in result.stderr
     assert not Inventory.model_validate_json(run("models", "--json").stdout).complete
 
 
@@ -180,9 +207,9 @@ def test_many_models_are_complete_in_a_pipe(run, sim, organization):
     """A pipe gets each of two hundred models, one a line."""
     for number in range(200):
         sim.add_model(organization, base=f"ft:{BASE}:acme:many:{number:08d}")
-    output = run("models").stdout
-    assert output.startswith("200 fine-tuned models: 200 end on 2027-01-14")
-    assert 200 == len(rows(output))
+    result = run("models")
+    assert result.stderr.startswith("200 fine-tuned models: 200 end on 2027-01-14")
+    assert 200 == len(rows(result.stdout))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")

@@ -7,16 +7,13 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.options import Debug, Json, Refresh, duration
 from finetune_guard.cli.verdict import in_words, limits_in_words
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.history import ModelLimits
-from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.messages import moment, span
 from finetune_guard.rules.model_messages import old_table
@@ -61,7 +58,7 @@ def check(
     FINETUNE_GUARD_MIN_MODEL_LIFETIME counts where --min-lifetime is not given. Without --refresh nothing is
     asked of the API.
     """
-    least, needed = _duration("--min-lifetime", min_lifetime), _duration("--min-remaining", min_remaining)
+    least, needed = duration("--min-lifetime", min_lifetime), duration("--min-remaining", min_remaining)
     if least is not None and base is None:
         raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()
@@ -122,13 +119,3 @@ def _look_at(
         _tell(connection, eligibility, limits, as_json=False)
         typer.echo(outlook.in_words())
     return outlook.exit_code
-
-
-def _duration(option: str, text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    try:
-        read: timedelta = TypeAdapter(Duration).validate_python(text)
-    except ValidationError as error:
-        raise config_error(option, error, fields={}) from None
-    return read

@@ -1,12 +1,16 @@
-"""The models as CSV. The names of the columns are part of the interface and do not change. No I/O."""
+"""The models as CSV, as plain rows and in summary. The names of the columns do not change. No I/O."""
 
 from __future__ import annotations
 
 import csv
 import io
-from datetime import date, datetime
+from collections import Counter
+from datetime import date, datetime, timedelta
 
+from finetune_guard.cli.timeline import days_away
+from finetune_guard.domain.text import quoted
 from finetune_guard.rules.inventory import Inventory, ModelRecord
+from finetune_guard.rules.messages import span
 
 COLUMNS = (
     "model",
@@ -24,7 +28,64 @@ COLUMNS = (
     "visible",
     "other_dates",
 )
+_PLAIN = (
+    "model",
+    "ends_on",
+    "days_left",
+    "last_inference_at",
+    "base",
+    "created_at",
+    "date_source",
+    "replacement",
+    "checkpoint_step",
+    "visible",
+    "other_dates",
+)
+_MOST_DAYS = 3
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
+    """Return how many models there are, when they end, and how many were used within the window."""
+    today = inventory.as_of.date()
+    ends: Counter[date] = Counter()
+    over = unknown = 0
+    for record in inventory.models:
+        if record.shutdown is None:
+            unknown += 1
+        elif record.shutdown.is_over(today):
+            over += 1
+        else:
+            ends[record.shutdown.day] += 1
+    days = sorted(ends)
+    parts = [f"{over:,} {'has' if over == 1 else 'have'} ended"] if over else []
+    parts += [
+        f"{ends[day]:,} {_end(ends[day])} on {day} ({days_away((day - today).days)})"
+        for day in days[:_MOST_DAYS]
+    ]
+    later = sum(ends[day] for day in days[_MOST_DAYS:])
+    parts += [f"{later:,} {_end(later)} later"] if later else []
+    parts += [f"the end of {unknown:,} is unknown"] if unknown else []
+    number = len(inventory.models)
+    said = [f"{counted(number)}: {', '.join(parts)}."]
+    if window is not None:
+        used = sum(is_used(record, inventory.as_of - window) for record in inventory.models)
+        said.append(f"Used in the past {span(window)}, as far as is known here: {used:,} of {number:,}.")
+    return said
+
+
+def is_used(record: ModelRecord, since: datetime) -> bool:
+    """Whether an inference of the model is known that may be later than ``since``."""
+    return record.last_inference is not None and record.last_inference.latest_at > since
+
+
+def counted(number: int) -> str:
+    """Return the number of models in words."""
+    return "1 fine-tuned model" if number == 1 else f"{number:,} fine-tuned models"
+
+
+def _end(count: int) -> str:
+    return "ends" if count == 1 else "end"
 
 
 def sheet(inventory: Inventory) -> str:
@@ -36,8 +97,21 @@ def sheet(inventory: Inventory) -> str:
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(COLUMNS)
-    rows.writerows([_cell(value) for value in _values(record)] for record in inventory.models)
+    rows.writerows(map(_without_formula, _values(record)) for record in inventory.models)
     return written.getvalue()
+
+
+def plain_rows(inventory: Inventory) -> str:
+    """Return a line for each model below the names of the columns; what is not known is a hyphen.
+
+    No cell has a space in it, so that awk and sort find the columns.
+    """
+    rows = [list(_PLAIN)]
+    for record in inventory.models:
+        cells = dict(zip(COLUMNS, map(_cell, _values(record)), strict=True))
+        rows.append([quoted(cells[name]).replace(" ", "_") or "-" for name in _PLAIN])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
 
 
 def _values(record: ModelRecord) -> tuple[object, ...]:
@@ -67,7 +141,9 @@ def _cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, (date, int)):
-        return str(value)
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return str(value)
+
+
+def _without_formula(value: object) -> str:
+    cell = _cell(value)
+    return f"'{cell}" if isinstance(value, str) and cell.startswith(_FORMULA) else cell

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+
+from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.validation import config_error
 
 
 def _remember_debug(context: typer.Context, value: bool) -> bool:
@@ -32,3 +37,18 @@ Refresh = Annotated[
         "organization's usage is read, too, where the verdict would not be eligible.",
     ),
 ]
+
+
+def duration(option: str, text: str | None) -> timedelta | None:
+    """Return what an option such as ``30d`` means.
+
+    Raises:
+        GuardConfigError: It is no duration.
+    """
+    if text is None:
+        return None
+    try:
+        read: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        raise config_error(option, error, fields={}) from None
+    return read
