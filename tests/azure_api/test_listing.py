@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from finetune_guard import AzureListingError, GuardConfigError
-from finetune_guard.azure_api.listing import ListedDeployment, list_deployments
+from finetune_guard.azure_api.listing import ListedDeployment, ListedResource, list_deployments
 from tests.support.azure_management import SECRET, SUBSCRIPTION, TOKEN, TUNED, account, deployment, install
 
 CREATED = datetime(2026, 11, 1, 8, tzinfo=timezone.utc)
@@ -34,11 +34,11 @@ def test_every_deployment_is_listed(azure):
         tuple(f"{name}.{domain}.azure.com" for domain in ("openai", "services.ai", "cognitiveservices"))
         for name in ("acme", "globex")
     )
+    served = ListedDeployment(TUNED, CREATED), ListedDeployment("gpt-4o-2024-08-06", CREATED)
+    untold = ListedDeployment(None, None)
     assert (
-        ListedDeployment(acme, "support", TUNED, CREATED),
-        ListedDeployment(acme, "plain", "gpt-4o-2024-08-06", CREATED),
-        ListedDeployment((*globex, "globex.x"), "odd", None, None),
-        ListedDeployment((*globex, "globex.x"), "empty", None, None),
+        ListedResource(acme, dict(zip(("support", "plain"), served, strict=True))),
+        ListedResource((*globex, "globex.x"), {"odd": untold, "empty": untold}),
     ) == list_deployments(SUBSCRIPTION.upper())
     assert not any("speech" in asked for asked in azure.asked)
     assert all(asked.startswith("GET management.azure.com") for asked in azure.asked if "login" not in asked)

@@ -6,7 +6,7 @@ no more. Credentials are found by azure-identity, as in all of Azure's tools; no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,20 +30,28 @@ class ListedDeployment(NamedTuple):
     """A deployment that stands, by Azure's management API.
 
     Attributes:
-        hosts: The hosts by which clients may reach its resource; the first is the one to show.
-        name: Its name.
         model: The id of the model that it serves; None where the API tells none.
         created_at: When it was made; None where the API doesn't tell.
     """
 
-    hosts: tuple[str, ...]
-    name: str
     model: str | None
     created_at: datetime | None
 
 
-def list_deployments(subscription: str) -> tuple[ListedDeployment, ...]:
-    """Return every deployment of a subscription's Azure OpenAI and AI Services resources.
+class ListedResource(NamedTuple):
+    """A resource, by Azure's management API.
+
+    Attributes:
+        hosts: The hosts by which clients may reach it; the first is the one to show.
+        deployments: All its deployments by their names.
+    """
+
+    hosts: tuple[str, ...]
+    deployments: Mapping[str, ListedDeployment]
+
+
+def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
+    """Return a subscription's Azure OpenAI and AI Services resources with every deployment.
 
     Args:
         subscription: The subscription's id.
@@ -75,16 +83,18 @@ def list_deployments(subscription: str) -> tuple[ListedDeployment, ...]:
         raise AzureListingError(_failure(given, error)) from error
 
 
-def _listed(client: Any) -> Iterator[ListedDeployment]:
+def _listed(client: Any) -> Iterator[ListedResource]:
     for account in client.accounts.list():
-        if account.kind not in _KINDS:
-            continue
-        group = account.id.split("/")[4]  # /subscriptions/ID/resourceGroups/GROUP/providers/…
-        hosts = _hosts(account)
-        for each in client.deployments.list(group, account.name):
-            model = each.properties.model if each.properties is not None else None
-            created = each.system_data.created_at if each.system_data is not None else None
-            yield ListedDeployment(hosts, each.name, _model_id(model), created)
+        if account.kind in _KINDS:
+            group = account.id.split("/")[4]  # /subscriptions/ID/resourceGroups/GROUP/providers/…
+            found = {each.name: _deployment(each) for each in client.deployments.list(group, account.name)}
+            yield ListedResource(_hosts(account), found)
+
+
+def _deployment(listed: Any) -> ListedDeployment:
+    model = listed.properties.model if listed.properties is not None else None
+    created = listed.system_data.created_at if listed.system_data is not None else None
+    return ListedDeployment(_model_id(model), created)
 
 
 def _hosts(account: Any) -> tuple[str, ...]:
