@@ -81,6 +81,9 @@ class Inference(Fact):
         """The latest moment at which it may have been answered."""
         return self.at + min(self.within, _END_OF_TIME - self.at)
 
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M UTC} on {self.model} ({self.source})"
+
 
 class Refusal(Fact):
     """The API's own refusal to create a job: when it was given, its error code and its explanation."""

@@ -92,6 +92,11 @@ class Shutdown(BaseModel):
     as_of: date | None
     others: tuple[StatedEnd, ...] = ()
 
+    def __str__(self) -> str:
+        as_of = f", as of {self.as_of}" if self.as_of is not None else ""
+        others = "".join(f"; {other.source}: {other.day}" for other in self.others)
+        return f"{self.day}, give or take a day (source: {self.source}{as_of}{others})"
+
     @property
     def last_day(self) -> date:
         """Its day; where that is a table's, and another table disagrees, the later of the two."""

@@ -93,6 +93,16 @@ class Eligibility(BaseModel):
     def __bool__(self) -> bool:
         return self.ok
 
+    def __str__(self) -> str:
+        parts = [f"{self.verdict} ({self.reason})"]
+        if self.jobs_until is not None:
+            parts.append(f"jobs can be created until {self.jobs_until:%Y-%m-%d %H:%M UTC}")
+        if self.window_closed_at is not None:
+            parts.append(f"the window closed on {self.window_closed_at:%Y-%m-%d %H:%M UTC}")
+        if self.last_inference is not None:
+            parts.append(f"last inference {self.last_inference}")
+        return ", ".join(parts)
+
     @field_serializer("remaining", when_used="json-unless-none")
     def _remaining_in_seconds(self, remaining: timedelta) -> float:
         return remaining.total_seconds()

@@ -47,6 +47,11 @@ class ModelRecord(BaseModel):
     replacement_can_be_fine_tuned: bool | None = None
     visible: bool
 
+    def __str__(self) -> str:
+        used = f"last used {self.last_inference.at:%Y-%m-%d}" if self.last_inference else "no use known"
+        ends = f"ends on {self.shutdown}" if self.shutdown is not None else "no end known"
+        return f"{self.id}: {used}, {ends}"
+
 
 class Inventory(BaseModel):
     """All fine-tuned models that are known, at one moment.
