@@ -81,12 +81,17 @@ class Guarded:
         guard, taken_over = self._finetune_guard.engine, TakenOver.of(options, client.timeout)
         credentials = self._guard_credentials(taken_over.headers, options.url)
         url = f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs"
-        if self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base:
-            decision = guard.authorization.authorize(
-                call, credentials, self._guard_admin_key(), taken_over.left, url=url
-            )
-        else:
-            decision = guard.authorization.judge(call, credentials, url=url)
+        may_ask = (
+            self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base
+        )
+        decision = guard.authorization.authorize(
+            call,
+            credentials,
+            self._guard_admin_key() if may_ask else None,
+            taken_over.left,
+            url=url,
+            may_ask=may_ask,
+        )
         return guard.admit(call, decision, credentials, self._finetune_guard.failures.add), taken_over
 
     def _guard_failed(self, options: Any, error: openai.APIStatusError) -> None:

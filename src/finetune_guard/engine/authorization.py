@@ -48,7 +48,7 @@ class Authorization:
         usage: UsageReader,
         ends: ModelEnds,
         *,
-        sender: Callable[[KeepAlive], KeepAliveSender],
+        sender: Callable[[KeepAlive, Credentials], KeepAliveSender],
     ) -> None:
         self._config = config
         self._decider = decider
@@ -56,15 +56,6 @@ class Authorization:
         self._usage = usage
         self._ends = ends
         self._sender = sender
-
-    def judge(self, call: GuardedCall, credentials: Credentials, *, url: str | None = None) -> Flow[Decision]:
-        """Decide about a call by what is known: it goes to a guarded host, and the client's own is another.
-
-        Whatever would be asked, and the admin key with it, would go to that other host.
-        """
-        yield from ()
-        eligibility = self._decider.decide(credentials)
-        return self._stop_for_model(call, eligibility) or self._enforce(call, eligibility, url=url)
 
     def authorize(
         self,
@@ -74,6 +65,7 @@ class Authorization:
         left: Callable[[], timedelta] | None = None,
         *,
         url: str | None = None,
+        may_ask: bool = True,
     ) -> Flow[Decision]:
         """Decide about a call, after reading the usage and sending a keep-alive where these are due.
 
@@ -87,30 +79,27 @@ class Authorization:
             admin_key: The key that the usage is read with; None where there is none.
             left: Tells how much is left of the time that all of this may take; None for no limit.
             url: Where jobs are created, for the error of a call that is stopped.
+            may_ask: Whether the API may be asked. It may not where the call goes to another host than the
+                client's own: whatever would be asked, and the admin key with it, would go to the latter.
         """
         eligibility = self._decider.decide(credentials)
         failures: list[Failure] = []
         listing: Listing | None = None
-        may_ask = eligibility.reason in ASKABLE or (
-            eligibility.reason in _TO_CONFIRM and not self._identification.is_confirmed(credentials)
-        )
-        if may_ask:
-            credentials, listing = yield from self._identification.identify(
-                credentials, again=False, confirm=True
-            )
+        if may_ask and (eligibility.reason in ASKABLE or self._is_to_be_confirmed(eligibility, credentials)):
+            credentials, listing = yield from self._identification.identify(credentials, confirm=True)
             if listing is not None and listing.failure is not None:
                 failures.append(listing.failure)
             eligibility = self._decider.decide(credentials)
         stopped = self._stop_for_model(call, eligibility)
-        if stopped is not None:
-            return stopped
+        if stopped is not None or not may_ask:
+            return stopped or self._enforce(call, eligibility, url=url)
         if may_help(eligibility, admin_key):
             failures += yield from self._usage.before_call(credentials, admin_key)
             eligibility = self._decider.decide(credentials)
         keep_alive = self._config.keep_alive
         if keep_alive is not None and is_due(keep_alive, eligibility) and not _is_hopeless(failures, listing):
-            if not may_ask:
-                credentials, listing = yield from self._identification.identify(credentials, again=False)
+            if listing is None:
+                credentials, listing = yield from self._identification.identify(credentials)
             failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
             if failure is not None:
                 failures.append(failure)
@@ -118,6 +107,9 @@ class Authorization:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
             eligibility = self._decider.decide(credentials)
         return self._enforce(call, eligibility, failures, listing, url=url)
+
+    def _is_to_be_confirmed(self, eligibility: Eligibility, credentials: Credentials) -> bool:
+        return eligibility.reason in _TO_CONFIRM and not self._identification.is_confirmed(credentials)
 
     def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
         """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
@@ -158,8 +150,8 @@ class Authorization:
     ) -> Flow[KeepAliveError | None]:
         """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
         try:
-            sender = self._sender(within(keep_alive, left() if left is not None else None))
-            outcome = yield from sender.run(credentials, force=False, model=None, listing=listing)
+            in_time = within(keep_alive, left() if left is not None else None)
+            outcome = yield from self._sender(in_time, credentials).run(listing=listing)
         except KeepAliveError as error:
             return error
         is_another_sending = outcome.reason is NotSent.ANOTHER_IS_SENDING

@@ -285,9 +285,10 @@ class Guard:
             KeepAliveError: No model answered.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        sender = self._sender_to(keep_alive, model)
-        credentials, listing = yield from self.identification.identify(credentials, again=False)
-        return (yield from sender.run(credentials, force=force, model=model, listing=listing))
+        if model is not None:
+            _must_be_fine_tuned("keep_alive", model)
+        credentials, listing = yield from self.identification.identify(credentials)
+        return (yield from self._sender(keep_alive, credentials, force=force).run(model, listing))
 
     def plan(
         self,
@@ -302,15 +303,16 @@ class Guard:
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        return self._sender_to(keep_alive, model).plan(credentials, force=force, model=model)
-
-    def _sender_to(self, keep_alive: KeepAlive, model: str | None) -> KeepAliveSender:
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
-        return self._sender(keep_alive)
+        return self._sender(keep_alive, credentials, force=force).plan(model)
 
-    def _sender(self, keep_alive: KeepAlive) -> KeepAliveSender:
-        return KeepAliveSender(keep_alive, self.recorder, self.decider, self.ends, self.events)
+    def _sender(
+        self, keep_alive: KeepAlive, credentials: Credentials, *, force: bool = False
+    ) -> KeepAliveSender:
+        return KeepAliveSender(
+            keep_alive, self.recorder, self.decider, self.ends, self.events, credentials, force
+        )
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

@@ -39,7 +39,7 @@ class Identification:
         _keep(self._failed, credentials)
 
     def identify(
-        self, credentials: Credentials, *, again: bool, confirm: bool = False
+        self, credentials: Credentials, *, again: bool = False, confirm: bool = False
     ) -> Flow[tuple[Credentials, Listing | None]]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 

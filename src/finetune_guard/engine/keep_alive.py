@@ -61,6 +61,8 @@ class KeepAliveSender:
         decider: Tells the eligibility.
         ends: Tells when models end.
         events: Where it is told what came of it.
+        credentials: Whose window is kept open.
+        force: Whether one is sent although it isn't due.
     """
 
     keep_alive: KeepAlive
@@ -68,19 +70,19 @@ class KeepAliveSender:
     decider: Decider
     ends: ModelEnds
     events: Events
+    credentials: Credentials
+    force: bool = False
 
-    def plan(self, credentials: Credentials, *, force: bool, model: str | None) -> KeepAlivePlan:
+    def plan(self, model: str | None = None) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
-        eligibility = self.decider.decide(credentials)
-        reason = self._reason_not_to(credentials, force=force)
+        eligibility = self.decider.decide(self.credentials)
+        reason = self._reason_not_to()
         if reason is not None:
             return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
-        first = (model,) if model is not None else self._known(credentials)
+        first = (model,) if model is not None else self._known()
         return KeepAlivePlan(due=True, model=next(iter(first), None), eligibility=eligibility)
 
-    def run(
-        self, credentials: Credentials, *, force: bool, model: str | None, listing: Listing | None = None
-    ) -> Flow[KeepAliveOutcome]:
+    def run(self, model: str | None = None, listing: Listing | None = None) -> Flow[KeepAliveOutcome]:
         """Send the keep-alive unless it isn't due or someone else has just sent it.
 
         What the API listed a moment ago, given as ``listing``, isn't asked for again.
@@ -88,57 +90,55 @@ class KeepAliveSender:
         Raises:
             KeepAliveError: No model answered.
         """
-        reason = self._reason_not_to(credentials, force=force)
+        reason = self._reason_not_to()
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)
-        name = f"keep-alive/{self.decider.decide(credentials).organization or UNNAMED}"
+        name = f"keep-alive/{self.decider.decide(self.credentials).organization or UNNAMED}"
         with _Turn(name, self.keep_alive.deadline) as turn:
-            reason = yield from self._wait(turn, credentials, force=force)
+            reason = yield from self._wait(turn)
             if reason is not None:
                 return KeepAliveOutcome(sent=False, reason=reason)
             try:
-                return (yield from self._send(credentials, model, turn, listing))
+                return (yield from self._send(model, turn, listing))
             except KeepAliveError as error:
                 # Who was held up for longer than its turn lasts finds that another has taken over.
-                reason = self._reason_by_now(credentials, force=force)
+                reason = self._reason_by_now()
                 if reason is not NotSent.RENEWED_BY_ANOTHER:
-                    self._failed(credentials, error)
+                    self._failed(error)
                     raise
                 return KeepAliveOutcome(sent=False, reason=reason)
 
-    def _wait(self, turn: _Turn, credentials: Credentials, *, force: bool) -> Flow[NotSent | None]:
+    def _wait(self, turn: _Turn) -> Flow[NotSent | None]:
         """Wait for the turn, no longer than all tries may take; return why nothing is to be sent, if so."""
         patience = countdown(self.keep_alive.deadline)
         for store in (self.recorder.leases, self.recorder.store):
             while True:
                 if store is self.recorder.store:  # once a process, however many threads of it wait
-                    reason = self._reason_by_now(credentials, force=force)
+                    reason = self._reason_by_now()
                     if reason is not None:
                         return reason
                 if turn.taken(store):
                     break
                 if patience() <= timedelta(0) and not turn.is_refused:
-                    return self._reason_by_now(credentials, force=force) or NotSent.ANOTHER_IS_SENDING
+                    return self._reason_by_now() or NotSent.ANOTHER_IS_SENDING
                 yield Pause(_POLL)
-        return self._reason_by_now(credentials, force=force)
+        return self._reason_by_now()
 
-    def _reason_by_now(self, credentials: Credentials, *, force: bool) -> NotSent | None:
+    def _reason_by_now(self) -> NotSent | None:
         """Return why what was due a moment ago is not to be sent any more; None when it still is."""
-        reason = self._reason_not_to(credentials, force=force)
+        reason = self._reason_not_to()
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
-    def _reason_not_to(self, credentials: Credentials, *, force: bool) -> NotSent | None:
-        eligibility = self.decider.decide(credentials)
-        if force or is_due(self.keep_alive, eligibility):
+    def _reason_not_to(self) -> NotSent | None:
+        eligibility = self.decider.decide(self.credentials)
+        if self.force or is_due(self.keep_alive, eligibility):
             return None
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
-    def _send(
-        self, credentials: Credentials, model: str | None, turn: _Turn, listing: Listing | None
-    ) -> Flow[KeepAliveOutcome]:
+    def _send(self, model: str | None, turn: _Turn, listing: Listing | None) -> Flow[KeepAliveOutcome]:
         now = self.decider.now()
         dates, today = self.ends.read(now), now.date()
-        refusal = self.decider.decide(credentials).refusal
+        refusal = self.decider.decide(self.credentials).refusal
 
         def find_more(found: Listing) -> tuple[str, ...]:
             remember_traces(self.recorder, found)
@@ -147,7 +147,7 @@ class KeepAliveSender:
         if model is not None:
             attempts = Attempts([model], turn.left)
         else:
-            attempts = Attempts(self._known(credentials), turn.left, find_more, listing)
+            attempts = Attempts(self._known(), turn.left, find_more, listing)
         try:
             sent = yield from attempts.send()
         except BaseException:  # a cancelled task closes the flow while an inference is on its way
@@ -167,13 +167,13 @@ class KeepAliveSender:
         self.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
         return KeepAliveOutcome(sent=True, model=sent.model, at=at)
 
-    def _failed(self, credentials: Credentials, error: KeepAliveError) -> None:
-        organization, now = self.decider.organization_of(credentials), self.decider.now()
-        self.recorder.merge(Subject(organization, credentials), told(keep_alive_failed_at=now))
+    def _failed(self, error: KeepAliveError) -> None:
+        organization, now = self.decider.organization_of(self.credentials), self.decider.now()
+        self.recorder.merge(Subject(organization, self.credentials), told(keep_alive_failed_at=now))
         self.events.tell(lambda: events.keep_alive_failed(organization, error, now))
 
-    def _known(self, credentials: Credentials) -> tuple[str, ...]:
-        history, now = self.decider.history(credentials), self.decider.now()
+    def _known(self) -> tuple[str, ...]:
+        history, now = self.decider.history(self.credentials), self.decider.now()
         return candidates(history, self.keep_alive.model, self.ends.read(now), now.date())
 
 

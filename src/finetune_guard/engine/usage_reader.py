@@ -13,10 +13,10 @@ from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.usage_sync import (
     NO_ADMIN_KEY,
-    Synchronization,
     SyncProgress,
     UsageSync,
     broken_off,
+    synchronize,
     whose_key_is_unknown,
 )
 from finetune_guard.openai_api.flow import Flow
@@ -59,7 +59,7 @@ class UsageReader:
         """
         if admin_key is None:
             raise UsageSyncError(NO_ADMIN_KEY, remedy=NO_ADMIN_KEY)
-        credentials, listing = yield from self._identification.identify(credentials, again=False)
+        credentials, listing = yield from self._identification.identify(credentials)
         organization = self._decider.organization_of(credentials)
         if organization is None:
             failure = listing.failure if listing is not None else None
@@ -68,8 +68,16 @@ class UsageReader:
         now = self._decider.now()
         span = timedelta(days=days) if days is not None else self._window
         subject = Subject(organization, credentials)
-        work = Synchronization(self._recorder, subject, admin_key, self._window, progress)
-        return (yield from work.run(organization, evidence, now - span, now))
+        flow = synchronize(
+            self._recorder,
+            subject,
+            admin_key,
+            known=evidence,
+            span=(now - span, now),
+            window=self._window,
+            progress=progress,
+        )
+        return (yield from flow)
 
     def before_call(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
         """Read the usage before a call, unless that was just tried; return why it failed, if it did."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import openai
@@ -16,7 +15,7 @@ from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.openai_api.usage import UsageRead, read_usage
+from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.openai_api.usage_pages import Precision, UsagePage
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
@@ -83,89 +82,83 @@ class UsageSync(BaseModel):
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Synchronization:
-    """One reading of an organization's usage into its history.
+def synchronize(
+    recorder: Recorder,
+    subject: Subject,
+    key: str,
+    *,
+    known: Evidence,
+    span: tuple[datetime, datetime],
+    window: timedelta,
+    progress: Callable[[SyncProgress], object] | None = None,
+) -> Flow[UsageSync]:
+    """Read an organization's usage into its history; what is known for long is not read again.
 
-    Attributes:
+    Args:
         recorder: What is read goes there, page by page, so that a cut in the middle loses nothing.
         subject: Whose history it is. The API has named the organization in an answer to these credentials.
         key: The admin key.
+        known: What is known of the organization.
+        span: The beginning, which is moved to the start of its day (UTC), and the present time.
         window: How old an inference may be to keep the policy's window open.
         progress: Told after each page; None for nobody.
+
+    Raises:
+        UsageSyncError: Nothing could be read, or the key is that of another organization.
     """
+    if not (key.isascii() and key.isprintable()):  # the HTTP library would fail in its own way
+        raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
+    organization, (start, now) = subject.organization, span
+    assert organization is not None
+    first = _midnight(start)
+    read_until = known.usage_read_until(first)
+    begin = first if read_until is None else _midnight(min(max(first, read_until - _READ_ANEW), now))
+    read_now: list[Span] = []
 
-    recorder: Recorder
-    subject: Subject
-    key: str
-    window: timedelta
-    progress: Callable[[SyncProgress], object] | None = None
+    def decisive(last: Inference | None, at: datetime) -> Inference | None:
+        # One before the window decides nothing until all is read: it would pass for the latest, and what
+        # isn't read yet may tell of a later one.
+        return last if last is not None and at - last.at < window else None
 
-    def run(self, organization: str, known: Evidence, start: datetime, now: datetime) -> Flow[UsageSync]:
-        """Read the usage from ``start`` to the API's present; what is known for long is not read again.
+    def learn(page: UsagePage) -> None:
+        # Up to where it was read is learnt a page late: only with the last inference is it proof.
+        facts = {"last_inference": decisive(page.newest, page.at), "usage_read": united(read_now)}
+        told = page.history.evidence.model_copy(update=facts)
+        read_now.extend(page.history.evidence.usage_read)
+        projects = filter(None, map(project_id, page.projects))
+        recorder.merge(subject, page.history.model_copy(update={"evidence": told}), projects)
+        if progress is not None:
+            until = min(page.end, page.at)
+            progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
 
-        Args:
-            organization: The name that the API has for the credentials' organization.
-            known: What is known of it.
-            start: The beginning; from the start of its day (UTC) on.
-            now: The time.
+    read = yield from read_usage(begin, organization=organization, key=key, learn=learn)
+    if read.failure is not None and read.pages == 0:
+        raise _failed(read.failure) from read.failure
+    latest = read.latest
+    evidence = Evidence(
+        organization=organization,
+        last_inference=latest if read.complete else decisive(latest, read.end),
+        usage_read=united(read_now),
+    )
+    recorder.merge(subject, History(evidence=evidence, models={latest.model: latest} if latest else {}))
+    recorder.flush(FLUSH_TIMEOUT)
+    return UsageSync(
+        organization=organization,
+        start=first,
+        end=read.end,
+        covered_until=max(filter(None, (read.covered_until, read_until))),
+        complete=read.complete,
+        last_inference=latest,
+        precision=read.precision,
+        models=read.models,
+        projects=tuple(sorted(read.projects)),
+        requests=read.requests,
+        failure=_why(read.failure),
+    )
 
-        Raises:
-            UsageSyncError: Nothing could be read, or the key is that of another organization.
-        """
-        if not (self.key.isascii() and self.key.isprintable()):  # the HTTP library would fail in its own way
-            raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
-        first = start.replace(hour=0, minute=0, second=0, microsecond=0)
-        read_until = known.usage_read_until(first)
-        begin = first if read_until is None else min(max(first, read_until - _READ_ANEW), now)
-        begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
-        read_now: list[Span] = []
 
-        def learn(page: UsagePage) -> None:
-            # Up to where it was read is learnt a page late: only with the last inference is it proof.
-            facts = {"last_inference": self._decisive(page.newest, page.at), "usage_read": united(read_now)}
-            told = page.history.evidence.model_copy(update=facts)
-            read_now.extend(page.history.evidence.usage_read)
-            projects = filter(None, map(project_id, page.projects))
-            self.recorder.merge(self.subject, page.history.model_copy(update={"evidence": told}), projects)
-            if self.progress is not None:
-                until = min(page.end, page.at)
-                self.progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
-
-        read = yield from read_usage(begin, organization=organization, key=self.key, learn=learn)
-        if read.failure is not None and read.pages == 0:
-            raise _failed(read.failure) from read.failure
-        self._learn_latest(read, organization, united(read_now))
-        self.recorder.flush(FLUSH_TIMEOUT)
-        return UsageSync(
-            organization=organization,
-            start=first,
-            end=read.end,
-            covered_until=max(filter(None, (read.covered_until, read_until))),
-            complete=read.complete,
-            last_inference=read.latest,
-            precision=read.precision,
-            models=read.models,
-            projects=tuple(sorted(read.projects)),
-            requests=read.requests,
-            failure=_why(read.failure),
-        )
-
-    def _learn_latest(self, read: UsageRead, organization: str, spans: tuple[Span, ...]) -> None:
-        """Note the latest inference as exactly as it is known now, and for when that is so."""
-        latest = read.latest
-        decisive = latest if read.complete else self._decisive(latest, read.end)
-        evidence = Evidence(organization=organization, last_inference=decisive, usage_read=spans)
-        models = {latest.model: latest} if latest is not None else {}
-        self.recorder.merge(self.subject, History(evidence=evidence, models=models))
-
-    def _decisive(self, last: Inference | None, now: datetime) -> Inference | None:
-        """Return ``last`` if it keeps the window open at ``now``.
-
-        One before the window decides nothing until all is read: it would pass for the latest, and what
-        isn't read yet may tell of a later one.
-        """
-        return last if last is not None and now - last.at < self.window else None
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def whose_key_is_unknown(failure: openai.APIError | None) -> UsageSyncError:
