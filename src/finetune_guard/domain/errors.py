@@ -90,12 +90,10 @@ def _restored(kind: type[FineTuneGuardError], args: tuple[object, ...], state: d
 class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
     """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why.
 
-    It is also the ``openai.PermissionDeniedError`` with status 403 and code ``training_not_available`` that
-    the API answers to an organization that may not create jobs. Where nothing was sent, ``response`` is made
-    up: it has the header ``x-finetune-guard-sent: false`` and no ``request_id``.
-
-    A job whose usage could not be read or whose keep-alive failed raises the error of its verdict, such as
-    ``InferenceWindowExpiredError``, chained to the ``UsageSyncError`` or ``KeepAliveError``.
+    It is also the ``openai.PermissionDeniedError`` (403, ``training_not_available``) that the API answers to
+    an organization that may not create jobs. Where nothing was sent, ``response`` is made up: it has the
+    header ``x-finetune-guard-sent: false`` and no ``request_id``. It is chained to the ``UsageSyncError`` or
+    ``KeepAliveError`` where the usage could not be read or a keep-alive failed.
 
     Attributes:
         sent: Whether the call was sent and the API itself refused it.
@@ -133,9 +131,8 @@ class FineTuningClosedError(NotEligibleError):
 class InferenceWindowExpiredError(NotEligibleError):
     """No inference within the policy's window is known.
 
-    Where ``eligibility.verdict`` is ``ineligible``, the organization's usage showed none just now. Where it
-    is ``unknown``, the last inference that this history saw is too old, and another program may have run one
-    since.
+    If the verdict is ``ineligible``, the organization's usage showed none just now. If it is ``unknown``, the
+    last inference that this history saw is too old, and another program may have run one since.
     """
 
 
@@ -150,8 +147,8 @@ class NeverFineTunedError(NotEligibleError):
 class FineTuningRefusedError(NotEligibleError):
     """The API itself refused the job with 403 ``training_not_available``.
 
-    It carries what the ``openai.PermissionDeniedError`` of the SDK carries. While the refusal is remembered,
-    it is raised without a new request: ``remembered`` is true then, and ``body`` is what was remembered.
+    While the refusal is remembered, it is raised without a new request: ``remembered`` is true then, and
+    ``body`` is what was remembered.
     """
 
     @property
@@ -189,10 +186,7 @@ class ShortLivedModelError(ModelLifetimeError):
 
 
 class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
-    """The API answered 404 for a fine-tuned model whose published last day has come.
-
-    It carries what every ``openai.NotFoundError`` carries.
-    """
+    """The API answered 404 for a fine-tuned model whose published last day has come."""
 
 
 class ProviderLossError(FineTuneGuardError, openai.APIStatusError):

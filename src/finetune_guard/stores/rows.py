@@ -22,14 +22,24 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.history import Activity, Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store
 from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.history_rows import (
+    add,
+    fact_in,
+    history_in,
+    merge,
+    move,
+    rows_of,
+    write_fact,
+    write_history,
+)
 from finetune_guard.stores.keys import Row, checked
 
 _T = TypeVar("_T")
@@ -76,13 +86,13 @@ class RowStore(Store):
         row = ("evidence", checked(organization))
         return self._read(
             "read what is known about an organization",
-            lambda rows: _history(rows.read(row), organization).evidence,
+            lambda rows: history_in(rows.read(row), organization).evidence,
         )
 
     def history(self, organization: str) -> History:
         row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
         return self._read(
-            "read a history", lambda rows: _history(rows.read(row, tables=tables), organization)
+            "read a history", lambda rows: history_in(rows.read(row, tables=tables), organization)
         )
 
     def organizations(self) -> tuple[str, ...]:
@@ -104,11 +114,10 @@ class RowStore(Store):
         for name in (history.organization, *history.models, *([last.model] if last is not None else ())):
             checked(name)
 
-        def merge(change: Change) -> None:
-            found = change.read(*_named(history.organization, history.models, history.daily))
-            _write(change, _history(found, history.organization).merged(history), found)
-
-        self._change("merge what is known about an organization", merge)
+        self._change(
+            "merge what is known about an organization",
+            lambda change: merge(change, history.organization, history),
+        )
 
     def forget(self, organization: str, *, usage_only: bool = False) -> None:
         row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
@@ -117,9 +126,9 @@ class RowStore(Store):
         def forget_usage(change: Change) -> None:
             kept = change.read(row, tables=tables)
             if kept:
-                left = _history(kept, organization).without_usage()
-                _write(change, left, kept)
-                for each in set(kept).difference(_named(organization, left.models, left.daily)):
+                left = history_in(kept, organization).without_usage()
+                write_history(change, left, kept)
+                for each in set(kept).difference(rows_of(organization, left.models, left.daily)):
                     change.write(each, None)
 
         def forget(change: Change) -> None:
@@ -154,14 +163,14 @@ class RowStore(Store):
             found = change.read(*said)
             for row, each in said.items():
                 known = codec.ANNOUNCED.read(found[row]) if row in found else None
-                _write_row(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
+                write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
 
         if said:
             self._change("remember shutdown dates", merge)
 
     def organization_of(self, alias: str) -> str | None:
         row = ("alias", checked(alias))
-        return self._read("look up an alias", lambda rows: _fact(rows, row, codec.TEXT))
+        return self._read("look up an alias", lambda rows: fact_in(rows, row, codec.TEXT))
 
     def aliases(self) -> dict[str, str]:
         return self._table("list the aliases", ("alias",), codec.TEXT)
@@ -185,7 +194,7 @@ class RowStore(Store):
 
         def link(change: Change) -> None:
             if has_history(change.read(row, kept)):
-                _move(change, alias, organization)
+                move(change, alias, organization)
             change.write(row, linked)
 
         if not self._read("look up an alias", is_done):
@@ -193,13 +202,13 @@ class RowStore(Store):
 
     def salt(self, *, create: bool) -> bytes | None:
         def find_or_make(change: Change) -> str:
-            salt = _fact(change, _SALT, codec.SALT)
+            salt = fact_in(change, _SALT, codec.SALT)
             if salt is None:
                 salt = secrets.token_hex(32)
                 change.write(_SALT, codec.SALT.text(salt))
             return salt
 
-        known = self._read("read the salt", lambda rows: _fact(rows, _SALT, codec.SALT))
+        known = self._read("read the salt", lambda rows: fact_in(rows, _SALT, codec.SALT))
         if known is None and create:
             known = self._change("make a salt", find_or_make)
         return bytes.fromhex(known) if known is not None else None
@@ -242,71 +251,3 @@ class RowStore(Store):
                 change.write(row, None)
 
         self._change("give a lease back", give_back)
-
-
-def touched(organization: str, activities: Sequence[Activity]) -> list[Row]:
-    """Return the rows that change when inferences are recorded: thousands of models are not read for one."""
-    models = {activity.inference.model for activity in activities}
-    return _named(organization, models, {day for activity in activities for day in activity.counts})
-
-
-def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
-    """Add inferences to an organization's history."""
-    found = change.read(*touched(organization, activities))
-    _write(change, _history(found, organization).recorded(*activities), found)
-
-
-def _named(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:
-    return [
-        ("evidence", organization),
-        *(("model", organization, model) for model in models),
-        *(("day", organization, day.isoformat()) for day in days),
-    ]
-
-
-def _move(change: Change, alias: str, organization: str) -> None:
-    """Merge what is kept under an alias into the organization's history, and remove it there."""
-    kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
-    history = _history(kept, alias)
-    found = change.read(*_named(organization, history.models, history.daily))
-    renamed = {
-        (kind, organization, *names): codec.renamed(text, organization)
-        for (kind, _, *names), text in kept.items()
-    }
-    _write(change, _history(found, organization).merged(history), found, renamed)
-    for row in kept:
-        change.write(row, None)
-
-
-def _fact(rows: Rows, row: Row, form: codec.Form[_T]) -> _T | None:
-    text = rows.read(row).get(row)
-    return form.read(text) if text is not None else None
-
-
-def _history(found: Mapping[Row, str], organization: str) -> History:
-    """Return the history, or the part of it, whose rows were found, and no others."""
-    evidence = Evidence(organization=organization)
-    models: dict[str, Inference] = {}
-    daily: dict[date, Mapping[Source, int]] = {}
-    for (kind, _, *names), text in found.items():
-        if kind == "evidence":
-            evidence = codec.evidence_from(text, organization)
-        elif kind == "model":
-            models[names[0]] = codec.inference_from(text, organization, names[0])
-        else:
-            daily[codec.day_from(names[0])] = codec.COUNTS.read(text)
-    return History(evidence=evidence, models=models, daily=daily)
-
-
-def _write(change: Change, history: History, *found: Mapping[Row, str]) -> None:
-    """Write a part of a history, with what the rows ``found`` say that this release does not understand."""
-    name = history.organization
-    _write_row(change, ("evidence", name), codec.EVIDENCE, history.evidence, *found)
-    for model, inference in history.models.items():
-        _write_row(change, ("model", name, model), codec.INFERENCE, inference, *found)
-    for day, counts in history.daily.items():
-        _write_row(change, ("day", name, day.isoformat()), codec.COUNTS, counts, *found)
-
-
-def _write_row(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
-    change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))

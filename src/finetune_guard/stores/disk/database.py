@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -91,11 +91,8 @@ class Database:
 
     def _attempt(self, doing: str, once: Callable[[Database], _T], patience: timedelta) -> _T:
         if self._is_interrupted():  # the handler gets a connection of its own
-            other = Database(self._folder)
-            try:
-                return other._attempt(doing, once, patience)
-            finally:
-                other.close()
+            with closing(Database(self._folder)) as other:
+                return other._attempt(doing, once, patience)  # noqa: SLF001 (its own)
         if not _no_fork_waits.is_set():  # a signal handler that interrupted wait() could not call it
             _no_fork_waits.wait(_FORK_SECONDS)  # while a thread waits to fork, nothing new begins
         try:
@@ -246,13 +243,8 @@ _lock = threading.RLock()
 _held = threading.local()
 
 
-def _set_event() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
-
-
-_no_fork_waits = _set_event()
+_no_fork_waits = threading.Event()
+_no_fork_waits.set()
 # Connections that a child inherited although they were in use: kept, since closing one in the child
 # would roll back, in the file they share, what the parent is writing.
 _inherited: list[object] = []
@@ -287,7 +279,8 @@ def _after_fork() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock, _no_fork_waits
-    _lock, _no_fork_waits = threading.RLock(), _set_event()
+    _lock, _no_fork_waits = threading.RLock(), threading.Event()
+    _no_fork_waits.set()
     _held.__dict__.clear()
     for database in tuple(_databases.values()):
         database.after_fork_in_child()

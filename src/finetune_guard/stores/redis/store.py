@@ -19,9 +19,10 @@ from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.contention import repeated
 from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.history_rows import add, touched
 from finetune_guard.stores.keys import checked
 from finetune_guard.stores.redis.url import read_url
-from finetune_guard.stores.rows import Rows, RowStore, add, touched
+from finetune_guard.stores.rows import Rows, RowStore
 
 if TYPE_CHECKING:
     from finetune_guard.stores.redis.rows import RedisChange, RedisRows
