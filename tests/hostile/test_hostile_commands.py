@@ -38,6 +38,7 @@ COMMANDS = [
     ("models", "--csv"),
     ("keep-alive", "--dry-run"),
     ("alert", "--dry-run"),
+    ("metrics",),
     ("export", "--dry-run"),
     ("export", "--orphans"),
 ]

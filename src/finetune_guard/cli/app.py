@@ -18,6 +18,7 @@ from finetune_guard.cli.files import delete_orphans
 from finetune_guard.cli.history import history
 from finetune_guard.cli.history_forget import forget
 from finetune_guard.cli.keep_alive import keep_alive
+from finetune_guard.cli.metrics import metrics
 from finetune_guard.cli.models import models
 from finetune_guard.cli.options import Debug
 from finetune_guard.cli.parsing import Command, Group, Root
@@ -34,7 +35,7 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "See where you stand": {"status": status, "check": check, "models": models},
     "Keep the window open": {"keep-alive": keep_alive, "schedule": schedule, "sync": sync},
     "Save what can't be made again": {"export": export, "verify": verify},
-    "Tell others": {"alert": alert, "calendar": calendar, "report": report},
+    "Tell others": {"alert": alert, "calendar": calendar, "metrics": metrics, "report": report},
     "Set up and try": {"config": config, "run": run, "simulator": simulator, "demo": demo},
 }
 _SETTINGS: dict[str, dict[str, object]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.status import advice_for
 from finetune_guard.cli.timeline import moments
+from finetune_guard.cli.whole_file import write_whole
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.inventory import joined
@@ -69,7 +69,7 @@ def report(
     elif html == _STDOUT:
         typer.echo(as_html(found, line, advice), nl=False)
     else:
-        _write(html, as_html(found, line, advice))
+        write_whole(html, as_html(found, line, advice))
         typer.echo(f"Wrote {html}.", err=True)
 
 
@@ -86,20 +86,3 @@ def _gather(connection: Connection, *, refresh: bool) -> Report:
     if inventory is None:
         inventory = joined(Listing(), history, connection.dates(), eligibility.checked_at)
     return reported(eligibility, inventory, history, usage, asked=refresh)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        SetupError: It can't be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise SetupError(f"{path} can't be written: {error.strerror or error}.") from error

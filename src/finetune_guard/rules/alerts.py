@@ -71,7 +71,7 @@ def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], to
     if eligibility.verdict is not before:
         event: Event = events.verdict_changed(eligibility, before)
         found.alerts.append(Alert(event, {_VERDICT: eligibility.verdict.value}))
-    failed_at = _failed_at(evidence)
+    failed_at = unanswered_at(evidence)
     if failed_at is None:
         found.settled[_KEEP_ALIVE] = None
     elif _KEEP_ALIVE not in told:
@@ -118,8 +118,8 @@ def _verdict(told: str | None) -> Verdict:
     return next((verdict for verdict in Verdict if verdict.value == told), Verdict.ELIGIBLE)
 
 
-def _failed_at(evidence: Evidence) -> datetime | None:
-    """Return when a keep-alive failed, unless an inference is known since."""
+def unanswered_at(evidence: Evidence) -> datetime | None:
+    """Return when a keep-alive was answered by no model; None if an inference is known since."""
     failed_at, last = evidence.keep_alive_failed_at, evidence.last_inference
     if failed_at is None or (last is not None and last.latest_at >= failed_at):
         return None

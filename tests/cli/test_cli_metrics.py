@@ -1,0 +1,87 @@
+"""``finetune-guard metrics``, read by Prometheus' own parser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from finetune_guard.domain.history import Activity, Inference
+from finetune_guard.simulator import Fault
+from finetune_guard.stores.disk.store import DiskStore
+
+parser = pytest.importorskip("prometheus_client.parser")
+ODD = 'ft:gpt-4o-mini-2024-07-18:ac"me\\n:bot:x'
+
+
+def samples(text):
+    """Each sample by its name and the labels beside the organization's."""
+    found = {}
+    for family in parser.text_string_to_metric_families(text):
+        assert family.documentation.endswith(".")
+        for sample in family.samples:
+            labels = dict(sample.labels)
+            assert "acme-cli" == labels.pop("organization")
+            found[(sample.name.removeprefix("finetune_guard_"), *labels.values())] = sample.value
+    return found
+
+
+def test_what_is_known_is_exposed(run, ask, model, clock, sim, tmp_path):
+    """The window, the verdict, inferences and models' ends, whatever a model is called."""
+    ask(model)
+    at = clock()
+    store = DiskStore(tmp_path / "history")
+    inference = Inference(organization="acme-cli", model=ODD, at=at - timedelta(days=1))
+    store.record("acme-cli", [Activity(inference=inference, counts={inference.at.date(): 4})])
+    store.close()
+    clock.advance(timedelta(days=10))
+    assert {
+        ("verdict", "eligible"): 1,
+        ("verdict", "ineligible"): 0,
+        ("verdict", "unknown"): 0,
+        ("history_readable",): 1,
+        ("window_remaining_seconds",): 50 * 86400,
+        ("jobs_remaining_seconds",): 50 * 86400,
+        ("last_inference_timestamp_seconds",): at.timestamp(),
+        ("keep_alive_failing",): 0,
+        ("inferences_total", "observed"): 5,
+        ("model_remaining_days", model): 154,
+        ("model_remaining_days", ODD): 154,
+    } == samples(run("metrics").stdout)
+    sim.fault(Fault(path="/v1/chat/completions", status=404, times=None))
+    clock.advance(timedelta(days=160))
+    assert 1 == run("keep-alive", "--force").exit_code
+    later = samples(run("metrics").stdout)
+    assert (1, 1) == (later["keep_alive_failing",], later["verdict", "ineligible"])
+    assert not [name for name in later if name[0] == "model_remaining_days"]
+
+
+def test_a_text_file_is_written_whole(run, ask, model, tmp_path):
+    """A collector reads the metrics before or the metrics after; nothing else is left in its folder."""
+    ask(model)
+    folder = tmp_path / "collected"
+    folder.mkdir()
+    for _ in range(2):
+        assert (0, "") == (
+            (written := run("metrics", "--textfile", str(folder / "guard.prom"))).exit_code,
+            written.output,
+        )
+    assert [folder / "guard.prom"] == list(folder.iterdir())
+    assert 1 == samples((folder / "guard.prom").read_text())["verdict", "eligible"]
+    refused = run("metrics", "--textfile", str(tmp_path / "nowhere" / "guard.prom"))
+    assert 2 == refused.exit_code
+    assert "can't be written: No such file or directory." in refused.stderr
+
+
+def test_what_is_not_known_has_no_sample(run, environment, tmp_path):
+    """A history that can't be read is one metric that says so, and never a number that looks like one."""
+    (tmp_path / "file").write_text("in the way")
+    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "file"))
+    text = run("metrics").stdout
+    names = {
+        sample.name.removeprefix("finetune_guard_"): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels.get("verdict", "unknown") == "unknown"
+    }
+    assert {"verdict": 1, "history_readable": 0} == names
