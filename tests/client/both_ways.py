@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import openai
 
 import finetune_guard
+from tests.support.constants import BASE
 
 HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 """The HTTP library of the installed SDK: httpx or httpx2."""
@@ -50,6 +51,11 @@ ASYNC = Way(
 async def done(value):
     """Return ``value``, awaited if it has to be."""
     return await value if inspect.isawaitable(value) else value
+
+
+async def create_job(client, base=BASE, **options):
+    """Create a job of a file that the API doesn't know."""
+    return await done(client.fine_tuning.jobs.create(model=base, training_file="file-x", **options))
 
 
 async def every(stream):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from datetime import datetime, timedelta, timezone
 
-import anyio
 import pytest
 
 from finetune_guard import KeepAlive, Source
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
+from tests.client.background import background_threads, checks, settled, until, use
 from tests.client.both_ways import done
 from tests.support.stores import Unreadable
 
@@ -21,27 +20,6 @@ pytestmark = pytest.mark.anyio
 CHAT = "/chat/completions"
 NEAR = timedelta(days=50)
 OURS = "finetune_guard"
-
-
-async def until(condition):
-    """Wait until something has happened in the background."""
-    with anyio.fail_after(60):
-        while not condition():  # noqa: ASYNC110 -- threads bring it about as well as tasks
-            await anyio.sleep(0.02)
-
-
-def checks(client):
-    background = client._finetune_guard.background
-    return [] if background is None else list(background._checks.values())
-
-
-def background_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "finetune-guard-background"]
-
-
-async def settled(client):
-    """Wait until the background has looked after every organization and sleeps."""
-    await until(lambda: checks(client) and all(each.next_at > time.monotonic() for each in checks(client)))
 
 
 @pytest.fixture
@@ -61,11 +39,6 @@ async def near(client, infer, clock):
     await infer(client)
     await done(client.guard.flush())
     clock.advance(NEAR)
-
-
-async def use(client):
-    """Make a request that is no inference."""
-    await done(client.files.list())
 
 
 async def test_a_window_that_closes_soon_is_renewed(kept, near, posts, clock, model, caplog):
@@ -93,16 +66,6 @@ async def test_it_wakes_when_the_window_nears(kept, client, infer, clock, posts)
     await until(lambda: posts(CHAT) == 2)
     await settled(keeping)
     assert (await done(keeping.guard.check())).remaining > timedelta(days=59)
-
-
-async def test_a_window_that_is_open_for_long_is_left_alone(kept, client, infer, clock, posts):
-    """Nothing is sent before it is due."""
-    await infer(client)
-    clock.advance(timedelta(days=45))
-    keeping = kept()
-    await use(keeping)
-    await settled(keeping)
-    assert 1 == posts(CHAT)
 
 
 async def test_an_inference_of_the_programs_own_needs_no_other(kept, near, infer, posts):
@@ -154,13 +117,6 @@ async def test_nothing_is_sent_when_the_history_can_not_be_read(kept, model, pos
     await use(client)
     await settled(client)
     assert 0 == posts(CHAT)
-
-
-async def test_nothing_is_sent_to_other_hosts(kept, near, posts):
-    """Where the policy isn't known to hold, nothing begins."""
-    client = kept(config={"hosts": []})
-    await use(client)
-    assert ([], 1) == (checks(client), posts(CHAT))
 
 
 async def test_a_fleet_sends_one(kept, near, sim, posts):

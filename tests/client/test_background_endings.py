@@ -11,16 +11,15 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import weakref
 
-import anyio
 import pytest
 
 from finetune_guard import KeepAlive, guard
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.testing import simulator_environment
+from tests.client.background import background_threads, settled, until, use
 from tests.client.both_ways import ASYNC, done
 
 pytestmark = pytest.mark.anyio
@@ -29,27 +28,9 @@ CHAT = "/chat/completions"
 NAME = "finetune-guard-background"
 
 
-async def until(condition):
-    """Wait until something has happened in the background."""
-    with anyio.fail_after(60):
-        while not condition():  # noqa: ASYNC110 -- threads bring it about as well as tasks
-            await anyio.sleep(0.02)
-
-
-def background_threads():
-    return [thread for thread in threading.enumerate() if thread.name == NAME]
-
-
 def at_work(background):
     """Whether a background has a thread, a timer or a task."""
     return any(getattr(background, part, None) is not None for part in ("_thread", "_timer", "_task"))
-
-
-async def settled(client):
-    """Wait until the background has looked and sleeps."""
-    background = client._finetune_guard.background
-    await until(lambda: any(each.next_at > time.monotonic() for each in background._checks.values()))
-    await until(lambda: getattr(background, "_task", None) is None)
 
 
 @pytest.fixture
@@ -61,10 +42,6 @@ def options(sim, configured):
         "max_retries": 0,
         "guard": configured(keep_alive=KeepAlive(background=True)),
     }
-
-
-async def use(client):
-    await done(client.files.list())
 
 
 async def test_closing_a_client_ends_it(way, options):

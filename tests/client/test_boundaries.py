@@ -23,10 +23,6 @@ LAST_MOMENT = datetime(2027, 1, 7, 12, tzinfo=timezone.utc)
 SECOND = timedelta(seconds=1)
 
 
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-
 @pytest.mark.parametrize("now", [FIRST_MOMENT, LAST_MOMENT - SECOND])
 async def test_inside_the_band_the_api_decides(way, client, infer, clock, now, posts):
     """On January 6 a job is posted, with a warning for the line of the program that asked for it."""

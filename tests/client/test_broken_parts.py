@@ -19,8 +19,8 @@ from finetune_guard import (
     StoreError,
     guard,
 )
-from tests.client.both_ways import done, listed
-from tests.support.constants import BASE, MESSAGES
+from tests.client.both_ways import create_job, done, listed
+from tests.support.constants import MESSAGES
 
 pytestmark = pytest.mark.anyio
 
@@ -58,10 +58,6 @@ def broken(request, connect, tmp_path):
     return connect(config={"store": request.param(tmp_path)})
 
 
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-
 async def test_all_inferences_succeed(broken, model):
     """A hundred out of a hundred, and one line in the log."""
     for number in range(100):
@@ -78,7 +74,7 @@ async def test_jobs_are_left_to_the_api_with_a_warning(broken, bare, infer, post
             pytest.warns(HistoryUnavailableWarning, match="API decides"),
             pytest.raises(openai.BadRequestError),
         ):
-            await create(broken)
+            await create_job(broken)
     assert 2 == posts("/fine_tuning/jobs")
 
 
@@ -86,7 +82,7 @@ async def test_what_this_client_saw_still_counts(broken, infer):
     """Its own inferences are known from memory."""
     await infer(broken)
     with pytest.raises(openai.BadRequestError):
-        await create(broken)
+        await create_job(broken)
     assert "recent_inference" == (await done(broken.guard.check())).reason.value
 
 
@@ -135,14 +131,14 @@ async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, mon
     await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
     for each in (client, client.with_options(timeout=3)):
         with pytest.raises(GuardConfigError, match=variable) as caught:
-            await create(each)
+            await create_job(each)
         assert value in str(caught.value)
     with pytest.raises(GuardConfigError, match=variable):
         await done(client.guard.check())
     monkeypatch.setenv("FINETUNE_GUARD_ENABLED", "false")  # whatever else is wrong
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     with pytest.raises(openai.APIStatusError, match=r"training_file|winding down"):  # the API's own
-        await create(client)
+        await create_job(client)
 
 
 async def test_a_wrong_environment_stops_no_job_elsewhere(way, sim, closing, monkeypatch):
@@ -150,7 +146,7 @@ async def test_a_wrong_environment_stops_no_job_elsewhere(way, sim, closing, mon
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", "https://gw.acme.example/v1")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     with pytest.raises(openai.APIStatusError, match=r"training_file|winding down"):  # the API's own
-        await create(client)
+        await create_job(client)
 
 
 async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
@@ -162,7 +158,7 @@ async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, mod
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_CLOCK.*no such zone"):
-        await create(client)
+        await create_job(client)
 
 
 async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
@@ -176,7 +172,7 @@ async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, mon
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     with pytest.raises(openai.BadRequestError, match="file-x"):
-        await create(client)
+        await create_job(client)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError):
         await done(client.guard.flush())
@@ -190,7 +186,7 @@ async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bar
     twin = guard(bare)
     await infer(twin)
     with pytest.raises(GuardConfigError, match="FINETUNE_GUARD_ON_UNKNOWN"):
-        await create(twin)
+        await create_job(twin)
 
 
 @pytest.fixture
@@ -237,7 +233,7 @@ async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, conn
     wrong = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key)
     await infer(wrong)
     with pytest.raises(GuardConfigError):
-        await create(wrong)
+        await create_job(wrong)
     assert 2 == len(records)
     gone = []
     for client in (failing_inside, wrong):

@@ -80,13 +80,6 @@ def test_a_subclass_may_use_any_name_and_metaclass():
     assert Mine(api_key="sk-test") is Mine(api_key="sk-test")
 
 
-def test_the_aliases_are_there():
-    """The SDK's shorter names are ours too."""
-    assert openai.Client is openai.OpenAI
-    assert finetune_guard.Client is finetune_guard.OpenAI
-    assert finetune_guard.AsyncClient is finetune_guard.AsyncOpenAI
-
-
 @NAMES
 @pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
 def test_the_signature_is_the_sdks_and_guard(name, method):

@@ -228,11 +228,3 @@ async def test_a_key_that_changes_is_followed(open_client, slugs):
         await done(client.models.list())
         found = await done(client.guard.check())
         assert (slug, key == "sk-acme") == (found.organization, found.verdict.value == "eligible")
-
-
-@pytest.mark.parametrize("host", ["gateway.example:443", "GATEWAY.example.", "*.example:443"])
-async def test_a_host_is_guarded_however_it_is_spelled(way, closing, host):
-    """An entry in ``hosts`` means the host, with the scheme's own port and a trailing dot too."""
-    guard = GuardConfig(store="memory", hosts=[host])
-    for base_url in ("https://gateway.example/v1", "https://gateway.example.:443/v1"):
-        assert closing(way.guarded(api_key="sk-1", base_url=base_url, guard=guard)).guard.active

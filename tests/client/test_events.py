@@ -26,7 +26,7 @@ from finetune_guard import (
 from finetune_guard.engine.events import MOST_WAITING, rest_all
 from finetune_guard.simulator import Fault
 from finetune_guard.testing import simulator_environment
-from tests.client.both_ways import done
+from tests.client.both_ways import create_job, done
 from tests.client.test_broken_parts import failing
 from tests.support.constants import BASE, TRAINING_DATA
 
@@ -55,15 +55,11 @@ def heard(connect, told):
     return connect(config={"on_event": told.callback})
 
 
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-
 async def upload(client):
     return await done(client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
 
 
-@pytest.mark.parametrize(("call", "name", "model"), [(create, "job", BASE), (upload, "upload", None)])
+@pytest.mark.parametrize(("call", "name", "model"), [(create_job, "job", BASE), (upload, "upload", None)])
 async def test_a_stopped_call_is_told(heard, told, call, name, model):
     """Whoever watches learns what was stopped, why, and what its caller was told."""
     with pytest.raises(FineTuneGuardError) as raised:
@@ -79,7 +75,7 @@ async def test_the_apis_own_refusal_is_told_as_sent(connect, told):
     """A job that the API refused is told as well, and told apart."""
     client = connect(config={"on_event": told.callback, "on_unknown": "allow"})
     with pytest.raises(FineTuneGuardError):
-        await create(client)
+        await create_job(client)
     assert [("FineTuningRefusedError", True)] == [(event.error, event.sent) for event in told()]
 
 
@@ -175,7 +171,7 @@ async def test_a_callback_that_blocks_harms_no_call(connect, caplog):
     try:
         for _ in range(MOST_WAITING + 10):
             with pytest.raises(FineTuneGuardError):
-                await create(client)
+                await create_job(client)
     finally:
         free.set()
     rest_all(10)

@@ -23,7 +23,7 @@ from finetune_guard import (
     NotEligibleError,
     Verdict,
 )
-from tests.client.both_ways import done, entered
+from tests.client.both_ways import create_job, done, entered
 from tests.support.constants import BASE, START, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
@@ -31,10 +31,6 @@ pytestmark = pytest.mark.anyio
 JOBS = "/fine_tuning/jobs"
 SPRING, JUNE = datetime(2026, 4, 1, tzinfo=timezone.utc), datetime(2026, 6, 1, tzinfo=timezone.utc)
 AFTER_THE_END = datetime(2027, 1, 8, tzinfo=timezone.utc)
-
-
-async def create(client, base=BASE):
-    return await done(client.fine_tuning.jobs.create(model=base, training_file="file-x"))
 
 
 async def create_raw(client):
@@ -52,10 +48,10 @@ async def create_by_post(client):
 
 
 async def create_with_options(client):
-    return await create(client.with_options(timeout=3).copy(max_retries=1))
+    return await create_job(client.with_options(timeout=3).copy(max_retries=1))
 
 
-WAYS_TO_CREATE = (create, create_raw, create_streamed, create_by_post, create_with_options)
+WAYS_TO_CREATE = (create_job, create_raw, create_streamed, create_by_post, create_with_options)
 by_every_way = pytest.mark.parametrize("creating", WAYS_TO_CREATE, ids=lambda creating: creating.__name__)
 
 
@@ -83,13 +79,13 @@ async def test_an_open_window_lets_the_job_through(client, infer, clock, sim):
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-1))
     with pytest.raises(openai.BadRequestError, match="invalid training_file"):
-        await create(client)
+        await create_job(client)
     assert JOBS == sim.calls[-1].path.removeprefix("/v1")
 
 
 async def test_nothing_known_stops_the_job(client, sim, model):
     """Without an inference on record the API is asked whose the key is, and then the job is stopped."""
-    error = await stopped(create(client))
+    error = await stopped(create_job(client))
     assert type(error) is NoInferenceRecordedError
     assert Verdict.UNKNOWN is error.eligibility.verdict
     assert sim.organization().slug == error.eligibility.organization
@@ -99,7 +95,7 @@ async def test_nothing_known_stops_the_job(client, sim, model):
 async def test_an_organization_that_never_fine_tuned_is_stopped(connect, sim):
     """A key that sees neither a fine-tuned model nor a job can't create any since May 7."""
     newcomer = sim.add_organization(slug="new-1", api_key="sk-new")
-    error = await stopped(create(connect(api_key=newcomer.api_key)))
+    error = await stopped(create_job(connect(api_key=newcomer.api_key)))
     assert type(error) is NeverFineTunedError
     assert "earlier fine-tuning" in str(error)
     assert ["GET", "GET"] == [call.method for call in sim.calls]  # models and jobs were listed
@@ -109,7 +105,7 @@ async def test_the_policys_end_stops_the_job(client, infer, clock, posts):
     """From January 6, 2027 on nobody can create jobs, whoever ran what."""
     clock.set(AFTER_THE_END)
     await infer(client)
-    error = await stopped(create(client))
+    error = await stopped(create_job(client))
     assert type(error) is FineTuningClosedError
     assert "since 2027-01-06 nobody can create fine-tuning jobs" in str(error)
     assert 0 == posts(JOBS)
@@ -147,7 +143,7 @@ async def test_the_api_is_asked_for_the_time_before_a_job_is_stopped(connect, in
     clock.set(now)
     ahead = connect(config={"clock": lambda: clock() + timedelta(days=3), "warn_below_lifetime": None})
     with pytest.raises(openai.BadRequestError):
-        await create(ahead)
+        await create_job(ahead)
     assert 1 == posts(JOBS)
 
 
@@ -155,7 +151,7 @@ async def test_the_message_answers_four_questions(client, infer, clock, model):
     """An error says what was stopped, by which rule, on what evidence, and what to do now."""
     await infer(client)
     clock.advance(timedelta(days=61))
-    error = await stopped(create(client))
+    error = await stopped(create_job(client))
     what, rule, evidence, remedy = str(error).splitlines()
     assert what.startswith("The fine-tuning job was not created: ")
     assert "2026-09-30 00:00 UTC" in what
@@ -172,7 +168,7 @@ async def test_no_error_shows_a_key(client, infer, clock, sim):
     shown = []
     for prepare in (lambda: None, lambda: clock.set(AFTER_THE_END)):
         prepare()
-        error = await stopped(create(client))
+        error = await stopped(create_job(client))
         shown += [str(error), repr(error), "".join(traceback.format_exception(error))]
         shown += [repr(error.eligibility), error.eligibility.model_dump_json()]
         await infer(client)
@@ -188,7 +184,7 @@ async def test_a_lapse_seen_only_here_is_left_to_the_api(connect, infer, clock, 
     expected = [EligibilityWarning] if on_unknown == "warn" else []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        refused = await stopped(create(client))
+        refused = await stopped(create_job(client))
     assert (FineTuningRefusedError, True, 1) == (type(refused), refused.sent, posts(JOBS))
     assert expected == [warning.category for warning in caught]
 
@@ -198,7 +194,7 @@ async def test_allowing_the_unknown_allows_nothing_impossible(connect, infer, cl
     client = connect(config={"on_unknown": "allow"})
     clock.set(AFTER_THE_END)
     await infer(client)
-    error = await stopped(create(client, base="gpt-4-0613"))
+    error = await stopped(create_job(client, base="gpt-4-0613"))
     assert (FineTuningClosedError, 0) == (type(error), posts(JOBS))
 
 
@@ -207,13 +203,13 @@ async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
     await infer(client)
     clock.advance(timedelta(days=61))
     unchecked = client.with_options(guard=GuardConfig(enabled=False))
-    for creating in (create, create_raw, create_streamed):
+    for creating in (create_job, create_raw, create_streamed):
         with pytest.raises(openai.PermissionDeniedError) as refused:
             await creating(unchecked)
         assert not isinstance(refused.value, FineTuneGuardError)
     await done(unchecked.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     assert (3, 1) == (posts(JOBS), posts("/files"))
-    await stopped(create(client))
+    await stopped(create_job(client))
     with pytest.raises(NotEligibleError):
         await done(client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     assert (3, 1) == (posts(JOBS), posts("/files"))
@@ -224,7 +220,7 @@ async def test_an_existing_except_clause_catches_it(client, infer, clock, posts)
     await infer(client)
     clock.advance(timedelta(days=61))
     with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create(client)
+        await create_job(client)
     error = caught.value
     assert ("training_not_available", False) == (error.code, error.sent)
     assert str(client.base_url).rstrip("/") + JOBS == str(error.request.url)
@@ -237,7 +233,7 @@ async def test_an_inactive_guard_does_nothing(connect, infer, posts, clock, conf
     await infer(client)
     clock.set(AFTER_THE_END)
     with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create(client)
+        await create_job(client)
     assert not isinstance(caught.value, FineTuneGuardError)
     assert not client.guard.active
     assert {} == (await done(client.guard.history())).models

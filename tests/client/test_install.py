@@ -12,7 +12,7 @@ import openai
 import pytest
 
 import finetune_guard
-from finetune_guard import GuardConfigError, InferenceWindowExpiredError, KeepAlive, Source
+from finetune_guard import GuardConfigError, InferenceWindowExpiredError, Source
 from finetune_guard.client.sdk_compat import FinalRequestOptions
 from tests.client.both_ways import done
 from tests.client.scenarios import INFERENCES, OTHER_CALLS
@@ -90,17 +90,6 @@ async def test_every_client_is_guarded_whenever_and_from_whatever_it_is_made(
     assert 0 == posts("/fine_tuning/jobs")
     for client in (before, special):
         await done(client.close())
-
-
-async def test_jobs_are_let_through_after_a_keep_alive(connect_bare, clock, posts, infer, install):
-    """With keep-alive on, a client of the SDK's own opens the window again before its job, once."""
-    install(keep_alive=KeepAlive())
-    client = connect_bare()
-    await infer(client)
-    clock.advance(timedelta(days=61))
-    with pytest.raises(openai.BadRequestError):  # the API's own: there is no such file
-        await create_job(client)
-    assert (2, 1) == (posts("/chat/completions"), posts("/fine_tuning/jobs"))
 
 
 def test_the_modules_own_functions_are_guarded(sim, clock, model, install, monkeypatch):

@@ -54,26 +54,12 @@ async def test_a_lapsed_window_is_renewed_first(kept, infer, clock, posts, model
     assert (2, 1) == (posts(CHAT), posts(JOBS))
 
 
-async def test_an_unknown_window_is_made_known(kept, posts, model, create):
-    """When nothing is known, a model is found through the API and called."""
-    assert "validating_files" == (await create(kept)).status
-    assert (1, 1) == (posts(CHAT), posts(JOBS))
-
-
 async def test_a_window_that_closes_soon_is_renewed(kept, infer, clock, posts, create):
     """Within ``renew_within`` of its end the window is renewed, while the job could be created anyway."""
     await infer(kept)
     clock.advance(timedelta(days=46))
     await create(kept)
     assert 2 == posts(CHAT)
-
-
-async def test_a_window_that_is_open_for_long_is_left_alone(kept, infer, clock, posts, create):
-    """Earlier than that nothing is sent and nothing is charged."""
-    await infer(kept)
-    clock.advance(timedelta(days=46, seconds=-1))
-    await create(kept)
-    assert 1 == posts(CHAT)
 
 
 async def test_without_configuration_nothing_is_sent(client, infer, clock, posts, create):

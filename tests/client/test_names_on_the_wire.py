@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -317,12 +316,3 @@ async def test_a_decision_costs_one_read(way, closing, clock, api):
         store.calls = ()
         assert "eligible" == (await done(client.guard.check())).verdict.value
         assert ("evidence",) == store.calls
-
-
-async def test_bodies_are_read_only_where_they_name_somebody(api, wire, open_client, kept):
-    """What a chat's body says of organizations is no word of the API about this one."""
-    body = {"id": "x", "object": "chat.completion", "created": 1, "choices": [{}], "organization_id": GLOBEX}
-    wire.routes.clear()
-    wire.route().respond(200, text=json.dumps(body), headers={"openai-organization": "acme-1"})
-    await run(open_client("sk-acme"), "one")
-    assert {"acme-1": ["one"]} == kept()

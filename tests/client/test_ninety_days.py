@@ -16,13 +16,9 @@ from typing import Any
 import pytest
 
 from finetune_guard import (
-    FineTunedModelShutDownError,
-    FineTuningClosedError,
     FineTuningRefusedError,
     InferenceWindowExpiredError,
     KeepAlive,
-    NoInferenceRecordedError,
-    PolicyBoundaryWarning,
 )
 from finetune_guard.domain.history import Source
 from finetune_guard.simulator import Simulator
@@ -39,16 +35,6 @@ ADMIN_KEY = "sk-admin-of-acme"
 USAGE = "/organization/usage/completions"
 DAY, WINDOW = timedelta(days=1), timedelta(days=60)
 DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 10
-REMEDIES = {
-    "recent_inference": None,
-    "no_inference_recorded": "client.guard.sync()",
-    "window_expired": "client.guard.keep_alive()",
-    "window_edge": 'GuardConfig(on_unknown="warn")',
-    "no_recent_inference": "Usage appears with a lag",
-    "refused": "keep_alive(force=True)",
-    "policy_boundary": "Create the job now if it matters",
-    "closed": "Plan the move to another model",
-}
 
 
 def at(month, day, hour=9, minute=0, second=0):
@@ -186,10 +172,7 @@ async def stopped(client, kind):
 
 
 def seen(eligibility):
-    """What an eligibility says, in short; its remedy is checked on the way."""
-    remedy = REMEDIES[eligibility.reason.value]
-    assert (remedy is None) == (eligibility.remedy is None)
-    assert remedy is None or remedy in eligibility.remedy
+    """What an eligibility says, in short."""
     last = eligibility.last_inference
     return (
         eligibility.verdict.value,
@@ -464,62 +447,3 @@ async def test_ninety_days(season, monkeypatch):
     await season.histories_are_apart()
     assert season.world.days > 91
     assert 75 < season.world.open_days < season.world.days
-
-
-async def test_the_last_days(world, join, connect_bare, rivals, clock, model, posts):
-    """Up to the sixth of January and beyond: while the hour isn't known the API decides, then nobody can."""
-    slug = world.sim.organization().slug
-    clock.set(at(12, 28))
-    ours = join(config={"admin_api_key": ADMIN_KEY})
-    billing = connect_bare()
-    rival = join("rival-1", api_key=rivals.api_key)
-    await chat(billing, model)
-    await world.live_until(at(12, 29))
-    ours_seen = ("eligible", "recent_inference", (Source.USAGE_API, at(12, 28)))
-    assert (*ours_seen, organization_until(clock())) == await checked(ours, refresh=True)
-    assert ("unknown", "no_inference_recorded", None, LOCAL) == await checked(rival, refresh=True)
-
-    # The last moment before the date begins anywhere on Earth, and the first in which it may have.
-    await world.live_until(at(1, 5, 9, 59, 59))
-    assert ours_seen == (await checked(ours))[:3]
-    clock.set(at(1, 5, 10))
-    assert ("unknown", "policy_boundary") == (await checked(ours))[:2]
-    assert {slug: True, "rival-1": False} == world.may_create()
-    file = await upload(ours)
-    with pytest.warns(PolicyBoundaryWarning):
-        await create(ours, file)
-    with pytest.raises(NoInferenceRecordedError):
-        await create(rival)
-
-    # The API's day has come; its word is asked for once and then remembered.
-    clock.set(at(1, 6, 0, 0, 0))
-    assert {slug: False, "rival-1": False} == world.may_create()
-    with pytest.warns(PolicyBoundaryWarning), pytest.raises(FineTuningRefusedError):
-        await create(ours, file)
-    jobs = posts("/fine_tuning/jobs")
-    assert ("ineligible", "refused") == (await checked(ours))[:2]
-    with pytest.raises(FineTuningRefusedError) as caught:
-        await create(ours, file)
-    assert caught.value.remembered
-
-    # Nowhere on Earth is it the sixth any more: it is over for everybody, whatever they run.
-    clock.set(at(1, 7, 12))
-    await chat(billing, model)
-    await chat(ours, model)
-    usage = world.served(USAGE, "GET")
-    for client in (ours, rival):
-        assert ("ineligible", "closed") == (await checked(client, refresh=True))[:2]
-        await stopped(client, FineTuningClosedError)
-        outcome = await done(client.guard.keep_alive())
-        assert (False, "creation_closed") == (outcome.sent, outcome.reason.value)
-    assert jobs == posts("/fine_tuning/jobs")
-    assert usage == world.served(USAGE, "GET")  # it could change nothing
-    await world.live_until(at(1, 13))
-    await chat(ours, model)
-    assert (await done(ours.guard.sync())).complete
-
-    # The models end with their base.
-    await world.live_until(at(1, 15))
-    with pytest.raises(FineTunedModelShutDownError):
-        await chat(ours, model)
-    assert ("ineligible", "closed", (Source.OBSERVED, at(1, 13))) == (await checked(ours))[:3]

@@ -15,7 +15,7 @@ from finetune_guard import (
     Verdict,
 )
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done, entered, listed
+from tests.client.both_ways import create_job, done, entered, listed
 from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio
@@ -30,13 +30,9 @@ DETAILS = {
 BODIES = {"error inside": {"error": DETAILS}, "bare": DETAILS}
 
 
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-
 async def refused(client):
     with pytest.raises(FineTuningRefusedError) as caught:
-        await create(client)
+        await create_job(client)
     return caught.value
 
 
@@ -54,9 +50,9 @@ async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
     for _ in range(2):
         sim.fault(Fault(path=f"/v1{JOBS}", status=403, body=body, headers={"x-request-id": "req_1"}))
     with pytest.raises(openai.PermissionDeniedError) as expected:
-        await create(bare)
+        await create_job(bare)
     with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create(may)
+        await create_job(may)
 
     ours, theirs = caught.value, expected.value
     assert isinstance(ours, FineTuningRefusedError)
@@ -129,7 +125,7 @@ async def test_a_newer_inference_reopens_the_question(may, infer, clock, sim, po
     clock.advance(timedelta(seconds=1))
     await infer(may)
     with pytest.raises(openai.BadRequestError):
-        await create(may)
+        await create_job(may)
     assert 2 == posts(JOBS)
 
 
@@ -139,7 +135,7 @@ async def test_a_keep_alive_by_force_reopens_the_question_at_once(may, sim, post
     await refused(may)
     assert (await done(may.guard.keep_alive(force=True))).sent
     with pytest.raises(openai.BadRequestError):
-        await create(may)
+        await create_job(may)
     assert 2 == posts(JOBS)
 
 
@@ -176,7 +172,7 @@ async def test_it_is_asked_again_after_a_while(connect, infer, sim, posts, clock
     assert (await refused(client)).remembered
     clock.advance(later)
     with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
-        await create(client)
+        await create_job(client)
     assert 3 == posts(JOBS)
 
 
@@ -186,7 +182,7 @@ async def test_in_the_second_of_an_inference_it_is_asked_again(client, infer, si
     sim.fault(Fault.training_not_available())
     await refused(client)
     with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
-        await create(client)
+        await create_job(client)
     assert 2 == posts(JOBS)
 
 
@@ -203,7 +199,7 @@ async def test_nothing_else_is_mistaken_for_it(may, sim, fault):
     """Quota, keys, rate limits, permissions and models are the SDK's errors, and nothing is remembered."""
     sim.fault(fault)
     with pytest.raises(openai.APIStatusError) as caught:
-        await create(may)
+        await create_job(may)
     assert not isinstance(caught.value, FineTuneGuardError)
     assert "eligible" == (await done(may.guard.check())).verdict.value
 

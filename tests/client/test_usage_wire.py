@@ -18,9 +18,8 @@ from finetune_guard import (
 )
 from finetune_guard.domain.history import Source, Span
 from finetune_guard.openai_api.flow import ApiCall
-from tests.client.both_ways import HTTP, done
+from tests.client.both_ways import HTTP, create_job, done
 from tests.openai_api.usage_api import UsageApi, bucket, page, row
-from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio
 
@@ -193,10 +192,6 @@ async def assert_nothing_recorded(client):
         history.last_inference,
         history.evidence.usage_read,
     )
-
-
-async def create(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
 
 
 async def upload(client):
@@ -381,7 +376,7 @@ async def test_a_decision_does_not_change(client, api, caplog, failure, kind, sa
     """A job about which nothing is known is stopped as without an admin key; the error names the failure."""
     api.answers = dict.fromkeys(range(1, 9), failure)
     with pytest.raises(NeverFineTunedError) as caught:
-        await create(client)
+        await create_job(client)
     error = caught.value
     assert f"\nUsage: {error.__cause__}\n" in str(error)
     assert f"({said})" in str(error)
@@ -395,7 +390,7 @@ async def test_a_lapsed_window_stays_lapsed(client, api):
     """So is one whose window has lapsed by the history, and the upload for it."""
     await done(client.guard.record(ONE, at=NOW - 61 * DAY))
     api.answers = dict.fromkeys(range(1, 9), failing(500))
-    for call in (create, upload):
+    for call in (create_job, upload):
         with pytest.raises(InferenceWindowExpiredError) as caught:
             await call(client)
         assert "window_expired" == caught.value.eligibility.reason.value
@@ -406,14 +401,14 @@ async def test_a_lapsed_window_stays_lapsed(client, api):
 async def test_where_nobody_is_reached_the_call_goes_out(client, api):
     """The user's own call then fails as it would without a guard, or succeeds after all."""
     api.answers = {1: FAILURES["refused"][0]}
-    await create(client)
+    await create_job(client)
     assert (1, 1) == (api.posted(JOBS), len(api.asked))
 
 
 async def test_what_may_go_through_goes_through(at_the_wire, api):
     """Where the API is to decide about what is unknown, it still does."""
     api.answers = dict.fromkeys(range(1, 9), failing(500))
-    await create(at_the_wire({"on_unknown": "allow"}))
+    await create_job(at_the_wire({"on_unknown": "allow"}))
     assert (1, 1) == (api.posted(JOBS), len(api.asked))
 
 
@@ -421,14 +416,14 @@ async def test_an_open_window_asks_nothing(client, api):
     """Where the history suffices, the usage isn't read, whatever would come of it."""
     await done(client.guard.record(ONE, at=NOW - 59 * DAY))
     api.answers[1] = failing(500)
-    await create(client)
+    await create_job(client)
     assert (1, []) == (api.posted(JOBS), api.asked)
 
 
 async def test_a_reading_that_breaks_off_can_open_the_window(client, api):
     """An inference on the pages that were read counts, whatever became of the others."""
     api.answers[2] = failing(500)
-    await create(client)
+    await create_job(client)
     assert 1 == api.posted(JOBS)
 
 
@@ -437,7 +432,7 @@ async def test_a_reading_that_breaks_off_proves_nothing(client, api):
     api.usage.inferences = []
     api.answers[2] = failing(500)
     with pytest.raises(NeverFineTunedError) as caught:
-        await create(client)
+        await create_job(client)
     assert "unknown" == caught.value.eligibility.verdict.value
     assert "never_fine_tuned" == (await done(client.guard.check())).reason.value
 
@@ -447,7 +442,7 @@ async def test_a_reading_that_breaks_off_closes_no_window(at_the_wire, api):
     api.usage.inferences = [(ONE, "proj_1", FIRST + timedelta(hours=1)), (TWO, "proj_2", NEW)]
     api.answers[2] = failing(500)
     client = at_the_wire({"on_unknown": "allow"})
-    await create(client)
+    await create_job(client)
     assert 1 == api.posted(JOBS)
     eligibility = await done(client.guard.check())
     assert ("unknown", "no_inference_recorded") == (eligibility.verdict.value, eligibility.reason.value)
