@@ -71,11 +71,7 @@ def test_whether_the_guard_is_active(run, environment, sim):
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("FINETUNE_GUARD_STROE", "FINETUNE_GUARD_STORE"),
-        ("FINETUNE_GUARD_TIMEOUT", None),
-    ],
+    ("name", "meant"), [("FINETUNE_GUARD_STROE", "FINETUNE_GUARD_STORE"), ("FINETUNE_GUARD_TIMEOUT", None)]
 )
 def test_typos_are_pointed_out(run, environment, name, meant):
     """A variable that is no setting is shown with the one probably meant, if any is like it."""

@@ -79,8 +79,3 @@ def test_json_has_all_of_them(run, two):
         assert each["name"] == eligibility.organization
         assert [] == each["usage_read"]
         assert all(re.fullmatch(r"key …[0-9a-f]{4}|org-\w+|proj_\w+", alias) for alias in each["aliases"])
-
-
-def test_json_of_an_empty_store(run):
-    """Nothing known is an empty list."""
-    assert {"organizations": []} == json.loads(run("history", "--all", "--json").stdout)

@@ -122,11 +122,6 @@ def test_what_is_to_be_installed_is_quoted(run, install):
         assert shlex.split(printed[1]) == ([install] if install == WHEEL else install.split())
 
 
-def test_an_unknown_scheduler_is_named(run):
-    """The command line's own parser tells which there are."""
-    assert 2 == run("schedule", "airflow").exit_code
-
-
 @pytest.mark.slow
 @POSIX_ONLY
 def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path):
@@ -216,12 +211,3 @@ def test_a_workflow_may_do_nothing_else(run):
         assert f"          {name}: ${{{{ secrets.{name} }}}}" in body
     assert "      - run: finetune-guard keep-alive" in body
     assert re.search(r'^    - cron: "\d+ \d+ \* \* [0-6]"$', text, re.MULTILINE)
-
-
-def test_a_workflow_is_yaml(run):
-    """It has the one job, and GitHub's own trigger for schedules."""
-    yaml = pytest.importorskip("yaml")
-    workflow = yaml.safe_load(run("schedule", *SCHEDULERS["github-actions"]).stdout)
-    assert ({}, ["keep-alive"]) == (workflow["permissions"], list(workflow["jobs"]))
-    triggers = workflow[True]  # what YAML 1.1 makes of "on"
-    assert {"schedule", "workflow_dispatch"} == set(triggers)

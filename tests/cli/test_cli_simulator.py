@@ -62,18 +62,6 @@ def test_its_instructions_work_as_printed(start):
 
 
 @POSIX_ONLY
-def test_its_models_can_be_named(start):
-    """--model, as often as needed, says which fine-tuned models the organization owns."""
-    models = ["ft:gpt-4o-mini-2024-07-18:acme:one:AAAA1111", "ft:gpt-4.1-2025-04-14:acme:two:BBBB2222"]
-    process = start("simulator", "--port", "0", *(part for each in models for part in ("--model", each)))
-    text = instructions(process)
-    assert all(model in text for model in models)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert 0 == process.returncode
-
-
-@POSIX_ONLY
 def test_an_admin_key_can_be_had(start):
     """With --admin-key the instructions set an admin key, which reads the usage; without, they don't."""
     process = start("simulator", "--port", "0", "--now", "2026-08-03", "--speed", "0", "--admin-key")

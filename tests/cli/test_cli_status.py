@@ -200,14 +200,6 @@ def test_the_whole_organization(run, admin, model, elsewhere, clock):
     assert facts(run("status", "-v").stdout)["Coverage"].endswith("finetune-guard sync reads it anew.")
 
 
-def test_usage_without_an_inference_names_the_way_on(run, admin, model):
-    """Where the usage proves that nobody ran an inference the status names the command that sends one."""
-    run("sync")
-    result = run("status", "-v")
-    assert result.stdout.startswith("INELIGIBLE  The usage of organization acme-cli shows no inference")
-    assert "finetune-guard keep-alive" == facts(result.stdout)["Do now"]
-
-
 def test_without_an_admin_key_the_status_names_it(run):
     """What would be needed to know more is said."""
     assert "OPENAI_ADMIN_KEY" in facts(run("status", "-v").stdout)["Coverage"]

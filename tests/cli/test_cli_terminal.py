@@ -42,14 +42,6 @@ def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, comman
     )
 
 
-def test_names_stay_whole_in_a_narrow_terminal(run, environment, ask, model):
-    """A model's id can be copied from 80 columns."""
-    ask(model)
-    environment.setenv("FORCE_COLOR", "1")
-    environment.setenv("COLUMNS", "80")
-    assert model in without_escapes(run("history").stdout).splitlines()
-
-
 @POSIX_ONLY
 def test_a_real_terminal(start, ask, model):
     """In a terminal of 80 columns there are colours, and no line runs over."""
@@ -179,13 +171,6 @@ def test_a_shell_completes_commands(environment):
     result = RUNNER.invoke(app, [], env=asks, prog_name="finetune-guard")
     assert (0, "status") == (result.exit_code, result.stdout.strip())
     assert "--install-completion" in RUNNER.invoke(app, ["--help"]).stdout
-
-
-def test_help_fills_its_lines(run, environment):
-    """A paragraph of the help breaks where the terminal's width wants it, not in the middle of a line."""
-    environment.setenv("COLUMNS", "80")
-    output = run("check", "--help").stdout
-    assert " Exit codes: 0 eligible; 3 ineligible; 4 not known; 5 eligible or not known, " in output
 
 
 @pytest.mark.slow

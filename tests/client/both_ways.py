@@ -6,7 +6,6 @@ context managers.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +14,7 @@ import openai
 
 import finetune_guard
 from tests.support.constants import BASE
-
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
-"""The HTTP library of the installed SDK: httpx or httpx2."""
+from tests.support.http import HTTP
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,7 @@ from datetime import datetime
 import openai
 import pytest
 
-from finetune_guard import (
-    GuardConfigError,
-    HistoryUnavailableWarning,
-    KeepAlive,
-    Store,
-    StoreError,
-    guard,
-)
+from finetune_guard import GuardConfigError, HistoryUnavailableWarning, KeepAlive, Store, StoreError, guard
 from tests.client.both_ways import create_job, done, listed
 from tests.support.constants import MESSAGES
 

@@ -124,9 +124,7 @@ def test_the_stub_has_the_newest_parameters(name, method):
 
 @BOTH
 @pytest.mark.parametrize(
-    "wrong",
-    [{"store": "memory"}, KeepAlive(), GuardConfig],
-    ids=lambda wrong: type(wrong).__name__,
+    "wrong", [{"store": "memory"}, KeepAlive(), GuardConfig], ids=lambda wrong: type(wrong).__name__
 )
 def test_guard_must_be_a_configuration(half, wrong):
     """Anything else is an error at once, which names the argument and what is required."""

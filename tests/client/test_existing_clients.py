@@ -143,11 +143,7 @@ async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
     assert "the policy doesn't speak of localhost" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    ["sk-secret", openai.OpenAI, openai],
-    ids=lambda value: str(type(value)),
-)
+@pytest.mark.parametrize("wrong", ["sk-secret", openai.OpenAI, openai], ids=lambda value: str(type(value)))
 def test_only_a_client_can_be_guarded(wrong):
     """Anything else is an error that says what is required, and never shows what may be a key."""
     with pytest.raises(

@@ -15,21 +15,14 @@ from typing import Any
 
 import pytest
 
-from finetune_guard import (
-    FineTuningRefusedError,
-    InferenceWindowExpiredError,
-    KeepAlive,
-)
+from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive
 from finetune_guard.domain.history import Source
 from finetune_guard.simulator import Simulator
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings("ignore::finetune_guard.ModelSunsetWarning"),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::finetune_guard.ModelSunsetWarning")]
 
 ADMIN_KEY = "sk-admin-of-acme"
 USAGE = "/organization/usage/completions"

@@ -261,10 +261,7 @@ async def models_raw(client, bare, job):
     return (await done(client.models.with_raw_response.list())).parse()
 
 
-JOBS, MODELS = (
-    (jobs_list, jobs_pages, jobs_raw, jobs_retrieve),
-    (models_list, models_retrieve, models_raw),
-)
+JOBS, MODELS = ((jobs_list, jobs_pages, jobs_raw, jobs_retrieve), (models_list, models_retrieve, models_raw))
 
 
 @pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)

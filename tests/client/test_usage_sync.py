@@ -262,10 +262,7 @@ async def test_without_an_admin_key(client, sim):
 
 @pytest.mark.parametrize(
     ("key", "kind"),
-    [
-        ("sk-simulated-acme", openai.PermissionDeniedError),
-        ("sk-nobodys", openai.AuthenticationError),
-    ],
+    [("sk-simulated-acme", openai.PermissionDeniedError), ("sk-nobodys", openai.AuthenticationError)],
     ids=["a project's key", "an unknown key"],
 )
 async def test_a_key_that_may_not(watched, ran_elsewhere, key, kind):
@@ -494,10 +491,7 @@ async def test_usage_that_is_not_named_as_the_clients_is_not_used(owners, infer,
     assert () == (await done(owners.guard.history())).evidence.usage_read
 
 
-GAPS = {
-    "in the middle": UsageFlaw(leaves_out=(12, 13)),
-    "requests of no model": UsageFlaw(null_models=True),
-}
+GAPS = {"in the middle": UsageFlaw(leaves_out=(12, 13)), "requests of no model": UsageFlaw(null_models=True)}
 
 
 @pytest.mark.parametrize("flaw", GAPS.values(), ids=GAPS)

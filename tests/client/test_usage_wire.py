@@ -10,12 +10,7 @@ import httpx
 import openai
 import pytest
 
-from finetune_guard import (
-    GuardConfig,
-    InferenceWindowExpiredError,
-    NeverFineTunedError,
-    UsageSyncError,
-)
+from finetune_guard import GuardConfig, InferenceWindowExpiredError, NeverFineTunedError, UsageSyncError
 from finetune_guard.domain.history import Source, Span
 from finetune_guard.openai_api.flow import ApiCall
 from tests.client.both_ways import HTTP, create_job, done
@@ -299,9 +294,7 @@ async def test_an_unreadable_page_in_the_middle(client, api):
 async def test_a_page_of_another_organization_in_the_middle(client, api):
     """It is left out, though the pages before it are kept."""
     api.answers[2] = lambda _: httpx.Response(
-        200,
-        json=page(bucket(SECOND, row(ONE))),
-        headers={"openai-organization": "other-1"},
+        200, json=page(bucket(SECOND, row(ONE))), headers={"openai-organization": "other-1"}
     )
     part = await done(client.guard.sync())
     assert "belongs to the organization other-1" in part.failure

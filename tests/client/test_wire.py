@@ -121,13 +121,7 @@ async def test_a_job_is_recognized_however_its_path_is_written(connect_wire, wir
     assert guarded == all(call.request.method == "GET" for call in wire.calls)
 
 
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "https://gateway.example/",
-        "https://gateway.example:8443/v1",
-    ],
-)
+@pytest.mark.parametrize("base_url", ["https://gateway.example/", "https://gateway.example:8443/v1"])
 @pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
 async def test_a_named_gateway_is_guarded(connect_wire, wire, base_url, absolute):
     """Behind a host that is named in the configuration the policy holds, wherever its root lies."""

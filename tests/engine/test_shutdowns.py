@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 from datetime import date, datetime, timedelta, timezone
@@ -22,8 +21,8 @@ from finetune_guard.domain.shutdowns import Announced, DateSource
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
+from tests.support.http import HTTP
 
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 BASE = "gpt-4o-mini-2024-07-18"  # it and its fine-tunes end on January 14, 2027, by the table
 MODEL = f"ft:{BASE}:acme::AbC123xY"
 NANO = "gpt-4.1-nano-2025-04-14"  # it ended on October 23, 2026
@@ -93,8 +92,7 @@ def test_what_is_warned_about_is_bounded():
 
 
 @pytest.mark.parametrize(
-    ("now", "warned"),
-    [(SHUTDOWN - 90 * DAY, False), (SHUTDOWN - 90 * DAY + timedelta(seconds=1), True)],
+    ("now", "warned"), [(SHUTDOWN - 90 * DAY, False), (SHUTDOWN - 90 * DAY + timedelta(seconds=1), True)]
 )
 def test_it_is_said_below_the_lifetime_that_is_set(now, warned):
     """Ninety days by default, to the second."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 import openai
@@ -69,13 +69,6 @@ def test_keep_alive_renews_the_window_once(run_example, simulator, model):
     assert 1 == paths(simulator).count("POST /v1/chat/completions")
 
 
-def test_keep_alive_names_what_did_not_answer(run_example, simulator):
-    """Without a fine-tuned model there is nothing to send to, and the remedy says so."""
-    finished = run_example("keep_alive.py", returncode=1)
-
-    assert "Name one with keep_alive(model=...)" in finished.stderr
-
-
 def test_whole_organization_finds_what_another_program_ran(run_example, simulator):
     """The usage tells of a program without a guard, to the minute, and each model has its end."""
     umbrella = simulator.add_organization(slug="umbrella-9", api_key="sk-umbrella", admin_key="sk-admin-u")
@@ -89,19 +82,6 @@ def test_whole_organization_finds_what_another_program_ran(run_example, simulato
 
     assert "eligible: recent_inference until 2026-09-30 12:00:00+00:00" == verdict
     assert f"{model}: last used 2026-08-01 12:00, ends 2027-01-14 (from the base)" == ends
-
-
-def test_whole_organization_needs_an_admin_key(run_example):
-    """Without one it ends with what is missing, and how to get it."""
-    assert (
-        "OPENAI_ADMIN_KEY"
-        in run_example("whole_organization.py", returncode=1, FINETUNE_GUARD_ADMIN_API_KEY="").stderr
-    )
-
-
-def test_handling_errors_creates_a_job(run_example, asked, training_file):
-    """Nothing is in the way of an eligible organization."""
-    assert "Created: validating_files\n" == run_example("handling_errors.py", training_file).stdout
 
 
 def test_handling_errors_of_a_closed_window(run_example, simulator, asked, training_file):
@@ -134,24 +114,6 @@ def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_fi
         "The API refused before: training_not_available\n",
     ) == (first, second)
     assert 1 == paths(simulator).count("POST /v1/fine_tuning/jobs")
-
-
-def test_handling_errors_after_the_last_date(run_example, simulator, training_file):
-    """From January 6, 2027 on nothing is sent any more."""
-    simulator.clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
-
-    finished = run_example("handling_errors.py", training_file, returncode=6)
-
-    assert "since 2027-01-06 nobody can create fine-tuning jobs any more" in finished.stdout
-
-
-def test_handling_errors_of_other_kinds(run_example, simulator, asked, training_file):
-    """A lack of quota is no matter of the rules and arrives as the SDK's own error."""
-    simulator.fault(Fault.billing_hard_limit())
-
-    finished = run_example("handling_errors.py", training_file, returncode=1)
-
-    assert finished.stdout.startswith("BadRequestError: ")
 
 
 def test_existing_client_is_guarded_and_azures_too(run_example, model):

@@ -112,15 +112,6 @@ def test_commands_do_all_set_up():
     assert '"nox' in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndev = [")[2]
 
 
-@pytest.mark.slow
-def test_demo_tells_its_story():
-    """The demo ends well, without a key and without network."""
-    finished = command("demo")
-
-    assert 0 == finished.returncode, finished.stderr
-    assert "InferenceWindowExpiredError" in finished.stdout
-
-
 @pytest.fixture(scope="module")
 def helped():
     """What the command that was installed says about itself."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-
-import openai
 
 import finetune_guard
 from finetune_guard import KeepAlive, KeepAliveError
 from finetune_guard.stores.open import open_store
 from tests.fleet.fleet_attempts import ON_CALL, told
-
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
-"""The HTTP library of the installed SDK: httpx or httpx2."""
+from tests.support.http import HTTP
 
 SHORT = KeepAlive(deadline="2s")
 """What makes a lease short, for its time follows from it."""

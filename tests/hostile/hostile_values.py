@@ -56,9 +56,7 @@ MOMENTS = st.sampled_from(
 )
 ATOMS = st.none() | st.booleans() | NUMBERS | TEXTS | MODELS | MOMENTS | st.just(float("nan"))
 JSON = st.recursive(
-    ATOMS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=6,
+    ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6
 )
 """Any JSON value, and some that only Python takes for one."""
 

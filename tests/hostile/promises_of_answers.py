@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -33,23 +32,18 @@ from finetune_guard.openai_api.errors import (
     would_fail_alike,
 )
 from finetune_guard.openai_api.flow import Reply
-from finetune_guard.openai_api.listing import (
-    announcements,
-    read_listing,
-    traces_in_jobs,
-    traces_in_models,
-)
+from finetune_guard.openai_api.listing import announcements, read_listing, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.usage_pages import DAYS, UsageQuery
 from finetune_guard.rules.inventory import joined
 from finetune_guard.stores.keys import checked
 from tests.hostile.promises_of_stores import is_clean, read
+from tests.support.http import HTTP
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 9, 23, tzinfo=timezone.utc)
 _CLIENT = openai.OpenAI(api_key="sk-test")
-_HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
-_REQUEST = _HTTP.Request("POST", "https://api.openai.com/v1/x")
+_REQUEST = HTTP.Request("POST", "https://api.openai.com/v1/x")
 
 
 def date_header(text):
@@ -149,7 +143,7 @@ def api_error(body):
     for status in (400, 401, 403, 404, 408, 409, 422, 429, 500, 503):
         headers = {"retry-after": str(body)[:40].encode("ascii", "replace").decode()}
         headers = {name: value for name, value in headers.items() if value.isprintable()}
-        response = _HTTP.Response(status, headers=headers, request=_REQUEST)
+        response = HTTP.Response(status, headers=headers, request=_REQUEST)
         error = _CLIENT._make_status_error("told", body=body, response=response)
         assert is_clean(in_short(error))
         assert 100 > len(in_short(error))

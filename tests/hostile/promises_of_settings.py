@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from unittest import mock
 
-import openai
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard import GuardConfig, GuardConfigError, StoreError
@@ -23,8 +21,8 @@ from finetune_guard.rules.messages import rule
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.redis.url import read_url
 from tests.hostile.promises_of_stores import is_clean, read
+from tests.support.http import HTTP
 
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DURATION = TypeAdapter(Duration)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import tracemalloc
 from datetime import datetime, timezone
 
@@ -19,8 +18,8 @@ from finetune_guard.openai_api.answers import batch_runs
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.memory import MemoryStore
+from tests.support.http import HTTP
 
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 KEY = Credentials("Bearer sk-test")

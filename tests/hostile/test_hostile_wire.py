@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import json
 import logging
@@ -29,10 +28,10 @@ from tests.hostile.hostile_values import (
 )
 from tests.hostile.promises_of_stores import is_clean
 from tests.support.constants import BASE, MESSAGES
+from tests.support.http import HTTP
 
 pytestmark = pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")
 
-HTTP = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 ANSWER = {

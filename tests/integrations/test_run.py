@@ -57,11 +57,7 @@ else:
 
 @pytest.mark.parametrize(
     ("needed", "program"),
-    [
-        ("langchain-openai", LANGCHAIN),
-        ("llama-index-llms-openai", LLAMA_INDEX),
-        ("litellm", LITELLM),
-    ],
+    [("langchain-openai", LANGCHAIN), ("llama-index-llms-openai", LLAMA_INDEX), ("litellm", LITELLM)],
     ids=["langchain", "llama-index", "litellm"],
 )
 @pytest.mark.filterwarnings("ignore")  # what frameworks warn of is theirs

@@ -113,34 +113,6 @@ def test_base_models_do_not_open_the_window(sim, client, training_file, path, bo
     refused(client, training_file)
 
 
-def test_each_organization_has_its_own_window(sim, client, connect, training_file):
-    """Another organization's inference helps only that organization."""
-    other = sim.add_organization(slug="globex-77", api_key="sk-simulated-globex")
-    theirs = sim.add_model(other, base=BASE)
-
-    connect(sim, other).chat.completions.create(model=theirs, messages=MESSAGES)
-
-    assert sim.last_inference(other) == sim.clock()
-    assert sim.last_inference() is None
-    refused(client, training_file)
-
-
-def test_the_window_closes_and_opens_again(clock, sim, client, model, training_file):
-    """After 60 days without inference jobs are refused, and one inference opens the way again."""
-    client.chat.completions.create(model=model, messages=MESSAGES)
-    used = clock()
-
-    clock.set(used + timedelta(days=60) - timedelta(seconds=1))
-    assert create_job(client, training_file).id
-
-    clock.set(used + timedelta(days=60))
-    refused(client, training_file)
-
-    client.chat.completions.create(model=model, messages=MESSAGES, max_completion_tokens=1)
-    assert clock() == sim.last_inference(sim.organization())
-    assert create_job(client, training_file).id
-
-
 def test_the_refusal_is_the_real_one(client, training_file):
     """The refusal has the status, the code, the type and the text that organizations have seen."""
     error = refused(client, training_file)

@@ -152,11 +152,7 @@ async def test_resources_know_nothing_of_each_other_or_of_openai(sim, azure, con
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [
-        ("POST", "deployments/support/chat/completions"),
-        ("POST", "responses"),
-        ("GET", "v1/fine_tuning/jobs"),
-    ],
+    [("POST", "deployments/support/chat/completions"), ("POST", "responses"), ("GET", "v1/fine_tuning/jobs")],
 )
 def test_what_azure_does_not_serve(azure, method, path):
     """A missing api-version and an unknown path are Azure's own 404."""

@@ -197,25 +197,6 @@ def test_cancelling(clock, sim, client, model, usage):
         client.batches.cancel(batch.id)
 
 
-@pytest.mark.parametrize(
-    ("fields", "error", "param"),
-    [
-        ({"endpoint": "/v1/images/generations"}, openai.BadRequestError, "endpoint"),
-        ({"completion_window": None}, openai.BadRequestError, "completion_window"),
-        ({"input_file_id": "file-unknown"}, openai.NotFoundError, "input_file_id"),
-        ({"metadata": []}, openai.BadRequestError, "metadata"),
-    ],
-)
-def test_wrong_batches_are_refused(client, fields, error, param):
-    """A wrong batch is refused at once, with the parameter's name."""
-    right = {"endpoint": CHAT, "completion_window": "24h", "input_file_id": upload(client, [line(0, BASE)])}
-
-    with pytest.raises(error) as caught:
-        client.batches.create(**{**right, **fields})
-
-    assert param == caught.value.param
-
-
 def test_batches_belong_to_one_organization(sim, connect, client):
     """Another organization can't see a batch."""
     batch = submit(client, [line(0, BASE)])

@@ -95,36 +95,6 @@ def test_a_body_of_ones_own(sim, client, chat):
     assert list(client.models.list()) == []
 
 
-def test_headers(sim, client, model):
-    """A fault can add headers to the real answer."""
-    sim.fault(Fault(path=CHAT, headers={"openai-organization": "somebody-else", "date": "yesterday"}))
-
-    raw = client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES)
-
-    assert raw.headers["openai-organization"] == "somebody-else"
-    assert raw.headers.get_list("date") == ["yesterday"]
-    assert raw.parse().id
-
-
-def test_a_delay_is_felt(sim, connect, model):
-    """A slow answer runs into the caller's timeout; the inference counts once the answer is made."""
-    sim.fault(Fault(path=CHAT, delay=60))
-
-    with pytest.raises(openai.APITimeoutError):
-        connect(sim, timeout=0.05).chat.completions.create(model=model, messages=MESSAGES)
-
-
-def test_malformed_json(sim, client, model):
-    """A malformed answer is a 200 with a complete body that is no JSON."""
-    sim.fault(Fault(path=CHAT, malformed=True))
-
-    raw = client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES)
-
-    assert raw.status_code == 200
-    with pytest.raises(ValueError, match=r"JSON|Expecting|Unterminated"):
-        raw.parse()
-
-
 def test_a_malformed_stream(sim, chat):
     """A malformed stream begins well and then sends an event that is no JSON."""
     sim.fault(Fault(path=CHAT, malformed=True))

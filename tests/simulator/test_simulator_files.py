@@ -22,15 +22,6 @@ def test_a_file_comes_back(client):
         client.files.retrieve(created.id)
 
 
-def test_files_are_listed_in_pages(client):
-    """All files are found however small the pages, the newest first; a purpose narrows them down."""
-    ids = [client.files.create(file=(f"{n}.jsonl", DATA), purpose="fine-tune").id for n in range(5)]
-    other = client.files.create(file=("notes.txt", b"notes"), purpose="assistants").id
-
-    assert [other, *reversed(ids)] == [file.id for file in client.files.list(limit=2)]
-    assert [other] == [file.id for file in client.files.list(purpose="assistants")]
-
-
 @pytest.mark.parametrize("content", [DATA * 3, PREFERENCE, b"\n" + DATA])
 def test_training_files(client, content):
     """Conversations and preferences are training data."""

@@ -9,8 +9,6 @@ import pytest
 from finetune_guard.domain.model_ids import FineTunedModel
 from tests.support.constants import BASE, MESSAGES
 
-GRADER = {"type": "string_check", "name": "g", "input": "a", "reference": "b", "operation": "eq"}
-
 
 @pytest.fixture
 def start(client, model, training_file):
@@ -44,25 +42,6 @@ def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, start):
         assert made in {item.id for item in client.models.list()}
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
-        {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}},
-        pytest.param(
-            {"type": "reinforcement", "reinforcement": {"grader": GRADER}},
-            marks=pytest.mark.skipif(
-                not hasattr(openai.types.fine_tuning, "ReinforcementMethod"),
-                reason="this openai release does not know reinforcement",
-            ),
-        ),
-    ],
-)
-def test_every_method(start, method):
-    """Supervised, DPO and reinforcement jobs are created alike."""
-    assert method["type"] == start(method=method).method.type
-
-
 def test_continued_training(clock, client, model, start):
     """A fine-tune can be trained further; the new model has the same base."""
     job = start(model=model)
@@ -78,11 +57,7 @@ def test_continued_training(clock, client, model, start):
         ({"model": f"ft:{BASE}:globex::AbC123xY"}, "model_not_available", None),
         ({"training_file": "file-unknown"}, "invalid_file", "training_file"),
         ({"suffix": "x" * 65}, "invalid_value", "suffix"),
-        (
-            {"method": {"type": "reinforcement"}},
-            "missing_required_parameter",
-            "method.reinforcement.grader",
-        ),
+        ({"method": {"type": "reinforcement"}}, "missing_required_parameter", "method.reinforcement.grader"),
     ],
 )
 def test_wrong_jobs_are_refused(start, fields, code, param):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from enum import Enum
 from typing import Annotated, Literal
 
@@ -51,15 +50,6 @@ TOOL = {
 def test_values_fit_their_schema(shape):
     """What the simulator makes up for a schema is valid for the class that the schema came from."""
     assert shape.model_validate(instance_of(shape.model_json_schema()))
-
-
-def test_json_mode(client, model):
-    """JSON mode answers with some JSON object."""
-    completion = client.chat.completions.create(
-        model=model, messages=MESSAGES, response_format={"type": "json_object"}
-    )
-
-    assert isinstance(json.loads(completion.choices[0].message.content), dict)
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "describe"}}])
