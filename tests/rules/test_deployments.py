@@ -9,7 +9,7 @@ import pytest
 from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
 from finetune_guard.domain.idle_policy import SHIPPED, Covers
 from finetune_guard.rules.deployments import DeploymentState, EndKind, covers, deployments_of, what_ends
-from finetune_guard.rules.messages import nearly_idle
+from finetune_guard.rules.idle_messages import end_in_words, nearly_idle, retirement_in_words
 
 AZURE, FIREWORKS = SHIPPED[:2]
 PLACE = "acme.openai.azure.com"
@@ -68,7 +68,7 @@ def test_an_end_counts_until_the_next_call(why, after, counts):
     [support] = deployments_of(PLACE, known, AZURE, AT)
     over = {Ending.NOT_FOUND: DeploymentState.GONE, Ending.FORGOTTEN: DeploymentState.FORGOTTEN}[why]
     assert (over if counts else DeploymentState.ALIVE) is support.state
-    assert counts == (support.ends is None)
+    assert counts == (support.ends is None) == (not support.is_covered)
 
 
 def test_what_is_unknown_is_said():
@@ -120,3 +120,55 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
     assert all(each in said for each in (*told, 'KeepAlive(deployments=["support"])'))
     undoable = policy.model_copy(update={"restore": "", "reversible": True})
     assert "That can be undone." in nearly_idle(PLACE, "support", undoable, AT, AT + pause)
+
+
+@pytest.mark.parametrize(
+    ("known", "policy", "after", "told"),
+    [
+        (
+            history(x=TUNED),
+            AZURE,
+            DAY,
+            "deleted on 2026-12-16, give or take a day (in 13 days), if nobody calls it",
+        ),
+        (history(x=TUNED), AZURE, 15 * DAY, "may be deleted by now: 2026-12-16, give or take a day"),
+        (
+            history(x=TUNED),
+            AZURE,
+            20 * DAY,
+            "deleted since 2026-12-16, give or take a day, unless another program",
+        ),
+        (
+            history(x=TUNED),
+            SHIPPED[2],
+            timedelta(minutes=30),
+            "stopped on 2026-12-01 10:00 UTC (in 0.5 hours), if",
+        ),
+        (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
+        (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),
+        (
+            history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}),
+            AZURE,
+            DAY,
+            "not found on 2026-12-01",
+        ),
+        (
+            history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.FORGOTTEN)}),
+            AZURE,
+            DAY,
+            "forgotten on 2026-12-01",
+        ),
+    ],
+)
+def test_an_end_in_words(known, policy, after, told):
+    """Each state is told as a clause, with what would change it."""
+    given = [] if policy is AZURE and known.models else [f"{PLACE}/x"]
+    [each] = deployments_of(PLACE, known, policy, AT + after, given)
+    assert end_in_words(each, AT + after).startswith(told)
+
+
+def test_a_retirement_in_words():
+    """The day on which deployments end, and the one before which training does not; nothing where unknown."""
+    tuned, silent = deployments_of(PLACE, history(tuned=TUNED, silent=None), AZURE, AT)[::-1]
+    assert "deployments on 2027-10-14, training not before 2027-04-14" == retirement_in_words(tuned)
+    assert "" == retirement_in_words(silent)

@@ -13,6 +13,7 @@ from finetune_guard.cli.calendar import calendar
 from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
 from finetune_guard.cli.demo import demo
+from finetune_guard.cli.deployments import deployments
 from finetune_guard.cli.export import export
 from finetune_guard.cli.files import delete_orphans
 from finetune_guard.cli.history import history
@@ -32,7 +33,7 @@ from finetune_guard.cli.sync import sync
 from finetune_guard.cli.verify import verify
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "See where you stand": {"status": status, "check": check, "models": models},
+    "See where you stand": {"status": status, "check": check, "models": models, "deployments": deployments},
     "Keep the window open": {"keep-alive": keep_alive, "schedule": schedule, "sync": sync},
     "Save what can't be made again": {"export": export, "verify": verify},
     "Tell others": {"alert": alert, "calendar": calendar, "metrics": metrics, "report": report},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import openai
 
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.client.classes import OpenAI
+from finetune_guard.client.classes import AzureOpenAI, OpenAI
 from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
 from finetune_guard.domain.catalog import published_catalog
@@ -22,6 +22,7 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.litellm_table import installed_table
 
+_AZURE_VERSION = "2024-10-21"
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
     "as well, as for any program that uses the OpenAI client."
@@ -52,10 +53,17 @@ class Connection:
         return f"{url.host}:{url.port}" if url.port is not None else url.host
 
     @property
+    def speaks_of_jobs(self) -> bool:
+        """Whether anything is to be said of creating jobs: not where only idle deployments have a rule."""
+        return self.guard.guards_jobs or not self.guard.active
+
+    @property
     def inactive_because(self) -> str | None:
         """Why the guard is not active for this host, and what to set; None when it is active."""
-        if self.guard.active:
+        if self.guard.guards_jobs:
             return None
+        if self.guard.active:
+            return f"{self.host} has no rule about creating jobs: see finetune-guard deployments."
         if not self.config.enabled:
             return f"The guard is switched off: unset {variable('enabled')}, or set it to true."
         if not self.host:
@@ -91,7 +99,7 @@ class Connection:
 
     def model_limits(self, *, refresh: bool) -> ModelLimits | None:
         """Ask what the API shows as the organization's limits; None without ``refresh``, or elsewhere."""
-        return self.guard.model_limits() if refresh and self.guard.active else None
+        return self.guard.model_limits() if refresh and self.guard.guards_jobs else None
 
     def dates(self) -> ShutdownDates:
         """Return what is known about the ends of models; nothing is asked of the API."""
@@ -102,6 +110,19 @@ class Connection:
             return dates.with_announced(self.config.open_store().announced())
         except StoreError:  # the commands that need the store say so
             return dates
+
+
+def _is_set(name: str) -> bool:
+    return bool(os.environ.get(name, "").strip())
+
+
+def _azure_client(config: GuardConfig) -> AzureOpenAI:
+    keys = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+    return AzureOpenAI(
+        guard=config,
+        api_version=os.environ.get("OPENAI_API_VERSION") or _AZURE_VERSION,
+        api_key=None if any(map(_is_set, keys)) else "not set",
+    )
 
 
 _open: ContextVar[ExitStack | None] = ContextVar("finetune_guard_connections", default=None)
@@ -130,11 +151,15 @@ def connect(config: GuardConfig | None = None, *, needs_key: bool = True) -> Con
         GuardConfigError: A ``FINETUNE_GUARD_`` variable has a wrong value.
     """
     config = config if config is not None else GuardConfig()
-    has_key = bool(os.environ.get("OPENAI_API_KEY", "").strip())
-    if needs_key and not has_key:
+    has_key = _is_set("OPENAI_API_KEY")
+    is_azure = not has_key and _is_set("AZURE_OPENAI_ENDPOINT")
+    if needs_key and not has_key and not is_azure:
         raise SetupError(_NO_KEY)
     try:
-        client = OpenAI(guard=config) if has_key else OpenAI(api_key="not set", guard=config)
+        if is_azure:
+            client: OpenAI = _azure_client(config)
+        else:
+            client = OpenAI(guard=config) if has_key else OpenAI(api_key="not set", guard=config)
     except openai.OpenAIError as error:
         raise SetupError(f"The OpenAI client can't be made from the environment: {error}") from error
     except Exception as error:  # its wording may show a password, and its class depends on the SDK's release

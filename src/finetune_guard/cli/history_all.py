@@ -12,6 +12,7 @@ import typer
 from finetune_guard.cli.connection import Connection
 from finetune_guard.domain.history import Span
 from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
+from finetune_guard.domain.resources import is_resource
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.recording.aliases import resolved
 from finetune_guard.rules.eligibility import decide
@@ -58,11 +59,13 @@ def list_organizations(connection: Connection, *, as_json: bool) -> None:
 
 def _known(connection: Connection, now: datetime) -> list[_Known]:
     store = connection.config.open_store()
-    called: dict[str, list[str]] = {name: [] for name in store.organizations()}
+    called: dict[str, list[str]] = {name: [] for name in store.organizations() if not is_resource(name)}
     finally_called: dict[str, str] = {}
     for alias, name in store.aliases().items():
         if name not in finally_called:
             finally_called[name] = resolved(store, name)
+        if is_resource(finally_called[name]):
+            continue
         if alias != finally_called[name] and not alias.startswith(PROOF_PREFIX):
             called.setdefault(finally_called[name], []).append(alias)
     return [

@@ -12,7 +12,7 @@ from finetune_guard.cli.options import Debug, Json
 from finetune_guard.config import GuardConfig, read_policies
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
-from finetune_guard.rules.messages import idle_rule
+from finetune_guard.rules.idle_messages import idle_rule
 
 
 def policies(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +13,11 @@ from finetune_guard.cli.advice import Advice, advise
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import DayOfEnds, disagreements, ends_by_day, replaced_by
 from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.status_sections import Rows, Section, deployments_alive
 from finetune_guard.cli.timeline import Moment, coming, days_away, distance, moments, time_away
 from finetune_guard.cli.verdict import limits_in_words, source_in_words, why
 from finetune_guard.domain.history import Coverage, ModelLimits
-from finetune_guard.domain.verdict import Eligibility, Verdict
+from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.rules.messages import moment, rule
 from finetune_guard.rules.model_messages import old_table
@@ -26,27 +26,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _MOST_DATES = 3
-Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
-"""Named facts: text, or rows of columns."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the status.
-
-    Attributes:
-        verdict: Its verdict and what that means, as a sentence; None where it has none.
-        rows: What is shown in any case, by names.
-        details: What is shown with ``-v``, too.
-        drawing: What is drawn above the details, for a number of columns.
-        facts: What programs read, by the names in the JSON.
-    """
-
-    verdict: tuple[Verdict, str] | None = None
-    rows: Rows = ()
-    details: Rows = ()
-    drawing: Callable[[int], Sequence[RenderableType]] = lambda _width: ()
-    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def status(
@@ -58,14 +37,19 @@ def status(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Show whether jobs can be created, until when, and what to do.
+    """Show whether jobs can be created, until when, and what to do; and when idle deployments end.
 
     Without --refresh nothing is asked of the API. The exit code is 0 whatever the verdict; a script
     wants `check`.
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    sections = [_jobs(connection, eligibility, connection.model_limits(refresh=refresh))]
+    alive = deployments_alive(connection, eligibility.checked_at)
+    sections = [alive] if alive is not None else []
+    if connection.speaks_of_jobs:
+        jobs = _jobs(connection, eligibility, connection.model_limits(refresh=refresh))
+        is_over = eligibility.reason is Reason.CLOSED  # then what is still alive comes first
+        sections.insert(len(sections) if is_over else 0, jobs)
     if as_json:
         typer.echo(json.dumps({name: fact for each in sections for name, fact in each.facts.items()}))
         return
@@ -75,10 +59,11 @@ def status(
     for section in sections:
         if section.verdict is not None:
             screen.draw(render.headline(*section.verdict), "")
-        screen.draw(render.facts(section.rows), "")
+        if section.rows:
+            screen.draw(render.facts(section.rows), "")
         if verbose:
             screen.draw(*section.drawing(screen.drawing_width), "", render.facts(section.details))
-    if not verbose:
+    if not verbose and connection.speaks_of_jobs:
         screen.draw("The rule, its source and the evidence: finetune-guard status -v")
 
 

@@ -133,16 +133,19 @@ class ClientGuard(Exports):
         """
         self._do(self._record, model, at)
 
-    def deployments(self) -> tuple[Deployment, ...]:
+    def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
         """Return what is known of the deployments that end when nobody calls them, the first to end first.
 
         They are those of the resource that this client speaks to, such as ``acme.openai.azure.com``; where
         it speaks to none, all that the history knows. Nothing is asked of the API.
 
+        Args:
+            everywhere: Return all that the history knows in any case.
+
         Raises:
             StoreError: The history can't be read.
         """
-        return self._do(self._deployments)
+        return self._do(self._deployments, everywhere)
 
     def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         """Remember that a deployment is not to be kept: nothing is said about it until it is called again.
@@ -220,9 +223,9 @@ class AsyncClientGuard(AsyncExports):
         """Note an inference that went another way; see ``ClientGuard.record``."""
         await self._do(self._record, model, at)
 
-    async def deployments(self) -> tuple[Deployment, ...]:
+    async def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
         """Return what is known of deployments; see ``ClientGuard.deployments``."""
-        return await self._do(self._deployments)
+        return await self._do(self._deployments, everywhere)
 
     async def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         """Remember that a deployment is not to be kept; see ``ClientGuard.forget_deployment``."""

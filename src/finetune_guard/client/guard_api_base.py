@@ -36,10 +36,11 @@ class Facade:
     @property
     def active(self) -> bool:
         """Whether a rule is known to hold behind this client's host: about jobs or idle deployments."""
-        return self._decides or self._place is not None
+        return self.guards_jobs or self._place is not None
 
     @property
-    def _decides(self) -> bool:
+    def guards_jobs(self) -> bool:
+        """Whether the policy about creating jobs holds behind this client's host."""
         return bool(self._client._guard_is_active())  # noqa: SLF001 -- the client's other half
 
     @property
@@ -76,7 +77,7 @@ class Facade:
         return self._engine.config.keep_alive or KeepAlive()
 
     def _check(self, refresh: bool) -> Flow[Eligibility]:
-        if not self._decides:
+        if not self.guards_jobs:
             return self._not_guarded()
         admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001 -- as above
         return (yield from self._engine.check(self._credentials, refresh=refresh, admin_key=admin_key))
@@ -84,20 +85,20 @@ class Facade:
     def _not_guarded(self) -> Eligibility:
         return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
 
-    def _deployments(self) -> tuple[Deployment, ...]:
-        return self._engine.deployments.listed(self._place)
+    def _deployments(self, everywhere: bool) -> tuple[Deployment, ...]:
+        return self._engine.deployments.listed(None if everywhere else self._place)
 
     def _forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         return self._engine.deployments.forget(name)
 
     def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
-        if not self._decides:
+        if not self.guards_jobs:
             return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
         keep_alive = self._keep_alive_policy
         return (yield from self._engine.keep_alive(self._credentials, keep_alive, force=force, model=model))
 
     def _plan_keep_alive(self, force: bool, model: str | None) -> KeepAlivePlan:
-        if not self._decides:
+        if not self.guards_jobs:
             eligibility = self._not_guarded()
             return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
         return self._engine.plan(self._credentials, self._keep_alive_policy, force=force, model=model)
@@ -118,7 +119,7 @@ class Facade:
         return (yield from self._engine.model_limits(self._credentials))
 
     def _must_be_active(self, method: str) -> None:
-        if not self._decides:
+        if not self.guards_jobs:
             raise GuardConfigError(
                 f"{method}() asks the API that the policy speaks of, and this client speaks to another host "
                 "or its guard is switched off. If the policy holds there, name the host in "

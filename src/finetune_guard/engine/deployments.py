@@ -23,8 +23,8 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules import messages
 from finetune_guard.rules.deployments import Deployment, covers, deployments_of, is_named
+from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under
 from finetune_guard.stores.base import Store
 
@@ -178,7 +178,7 @@ class Deployments:
             self._warned.clear()
         self._warned[key] = at.date()
         resource = resource_of(place.history)
-        return IdleDeploymentWarning(messages.nearly_idle(resource, name, place.policy, before, at))
+        return IdleDeploymentWarning(nearly_idle(resource, name, place.policy, before, at))
 
     # What people ask for.
 

@@ -126,7 +126,8 @@ def _deployment(
         ended = None
     covered = covers(policy, served, named=named)
     ends = policy.ends(last.at, last.latest_at) if covered is not False and ended is None else None
-    retirement = azure_retirement_of(served) if served is not None and policy.name == AZURE else None
+    is_azures = policy.name == AZURE and covered is not False
+    retirement = azure_retirement_of(served) if served is not None and is_azures else None
     return Deployment(
         resource=resource,
         name=name,

@@ -21,7 +21,8 @@ from finetune_guard.domain.errors import (
 from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy
 from finetune_guard.domain.text import one_line
-from finetune_guard.rules.messages import idle_rule, moment
+from finetune_guard.rules.idle_messages import idle_rule
+from finetune_guard.rules.messages import moment
 
 _MOST_READ = 2_000
 _LONGEST_NAME = 120

@@ -12,7 +12,6 @@ import openai
 
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Coverage, Inference
-from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.errors import in_short
@@ -181,40 +180,6 @@ def _time_of(inference: Inference) -> str:
     if inference.within < timedelta(minutes=2):
         return moment(inference.at)
     return f"{moment(inference.at)} or up to {span(inference.within)} later"
-
-
-# Deployments that nobody calls.
-
-_CONSEQUENCES = {
-    Consequence.DELETED: "is deleted",
-    Consequence.STOPPED: "is stopped",
-    Consequence.ACCESS_LOST: "can't be used any more",
-}
-
-
-def idle_rule(policy: IdlePolicy) -> str:
-    """Return a provider's rule about what nobody calls, in a sentence."""
-    undone = policy.restore or ("That can be undone." if policy.reversible else "That can't be undone.")
-    calls = " or ".join(policy.resets)
-    tuned = "fine-tuned " if policy.covers is Covers.FINE_TUNED else ""
-    return (
-        f"A {tuned}{policy.subject} without a call of {calls} for {span(policy.window)} "
-        f"{_CONSEQUENCES[policy.consequence]}. {undone}"
-    )
-
-
-def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, at: datetime) -> str:
-    """Return what the warning says where a deployment was called shortly before its end."""
-    return (
-        f"{name} at {resource} was not called for {span(_rounded(at - before))}. {idle_rule(policy)}\n"
-        f"This call has put that off. To see when deployments end: finetune-guard deployments. To keep this "
-        f'one alive, set GuardConfig(keep_alive=KeepAlive(deployments=["{name}"])). {policy.cost}'
-    )
-
-
-def _rounded(duration: timedelta) -> timedelta:
-    unit = _DAY if duration >= _DAY else _HOUR
-    return duration // unit * unit
 
 
 # Times.

@@ -1,0 +1,81 @@
+"""``finetune-guard deployments``: deployments that end when nobody calls them, and when that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.options import Debug, Json
+from finetune_guard.rules.deployments import Deployment
+from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
+from finetune_guard.rules.messages import moment
+
+
+def deployments(
+    *,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Say nothing more about a deployment that may be deleted, until it is called again; NAME or "
+            "RESOURCE/NAME.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 -- read by its callback
+) -> None:
+    """List the deployments that guarded clients have called, when each ends, and what is not known.
+
+    No key is needed, and nothing is asked of any API. A call of a deployment puts its end off.
+    """
+    connection = connect(needs_key=False)
+    if forget is not None:
+        for each in connection.guard.forget_deployment(forget):
+            typer.echo(f"Forgotten: {each.name} at {each.resource}. A later call takes that back.")
+        return
+    known = connection.guard.deployments(everywhere=True)
+    if as_json:
+        typer.echo(TypeAdapter(tuple[Deployment, ...]).dump_json(known).decode())
+    elif not known:
+        typer.echo(_emptiness(connection))
+    else:
+        _draw(known, connection.guard.check().checked_at)
+
+
+def _emptiness(connection: Connection) -> str:
+    said = [
+        "No deployment is known: no guarded client has called one of a fine-tuned model yet.",
+        "If answers do not name the fine-tuned model, name the deployment in FINETUNE_GUARD_DEPLOYMENTS.",
+        f"The history is looked for in {connection.config.open_store().location}.",
+    ]
+    return "\n".join([*said, *([connection.forgets] if connection.forgets is not None else [])])
+
+
+def _draw(known: Sequence[Deployment], now: datetime) -> None:
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
+
+    screen = render.Screen()
+    headings = ("Deployment", "End", "Last call", "Serves", "Retirement")
+    for resource in sorted({each.resource for each in known}):
+        mine = [each for each in known if each.resource == resource]
+        rows = [
+            (
+                each.name,
+                end_in_words(each, now),
+                moment(each.last_call) if each.last_call is not None else "",
+                each.served or "",
+                retirement_in_words(each),
+            )
+            for each in mine
+        ]
+        screen.draw(resource, "", render.entries(headings, rows, screen.width), "")
+    rules = dict.fromkeys(each.policy for each in known)
+    unknown = dict.fromkeys(words for each in known for words in each.unknown)
+    facts = [("Rule", f"{idle_rule(each)} Source: {each.source}, {each.as_of}.") for each in rules]
+    facts += [("Not known" if not index else "", words) for index, words in enumerate(unknown)]
+    screen.draw(render.facts(facts))

@@ -1,0 +1,59 @@
+"""The parts of ``finetune-guard status``, and the part about deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from finetune_guard.cli.connection import Connection
+from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.verdict import Verdict
+from finetune_guard.rules.idle_messages import end_in_words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_MOST_DEPLOYMENTS = 5
+Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
+"""Named facts: text, or rows of columns."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the status.
+
+    Attributes:
+        verdict: Its verdict and what that means, as a sentence; None where it has none.
+        rows: What is shown in any case, by names.
+        details: What is shown with ``-v``, too.
+        drawing: What is drawn above the details, for a number of columns.
+        facts: What programs read, by the names in the JSON.
+    """
+
+    verdict: tuple[Verdict, str] | None = None
+    rows: Rows = ()
+    details: Rows = ()
+    drawing: Callable[[int], Sequence[RenderableType]] = lambda _width: ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def deployments_alive(connection: Connection, now: datetime) -> Section | None:
+    """Return the deployments that end if nobody calls them; None where there are none to speak of."""
+    try:
+        known = connection.guard.deployments(everywhere=True)
+    except StoreError:  # the part about jobs says so, or nothing is known anyway
+        known = ()
+    alive = [each for each in known if each.is_covered]
+    facts = {"deployments": [each.model_dump(mode="json") for each in known]} if known else {}
+    if not alive:
+        if connection.speaks_of_jobs:
+            return Section(facts=facts) if known else None
+        return Section(
+            rows=[("Deployments", "none is known to end: finetune-guard deployments")], facts=facts
+        )
+    rows = [(each.name, end_in_words(each, now)) for each in alive[:_MOST_DEPLOYMENTS]]
+    more = len(alive) - len(rows)
+    rows += [("", f"and {more} more: finetune-guard deployments")] if more else []
+    return Section(rows=[("Deployments", rows)], facts=facts)

@@ -1,0 +1,72 @@
+"""What is said of deployments that end when nobody calls them. No I/O and no clock here."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
+from finetune_guard.domain.retirements import DateKind, PublishedDate
+from finetune_guard.rules.deployments import Deployment, DeploymentState
+from finetune_guard.rules.messages import moment, span
+
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+_CONSEQUENCES = {
+    Consequence.DELETED: "deleted",
+    Consequence.STOPPED: "stopped",
+    Consequence.ACCESS_LOST: "no longer accessible",
+}
+
+
+def idle_rule(policy: IdlePolicy) -> str:
+    """Return a provider's rule about what nobody calls, in a sentence."""
+    undone = policy.restore or ("That can be undone." if policy.reversible else "That can't be undone.")
+    tuned = "fine-tuned " if policy.covers is Covers.FINE_TUNED else ""
+    return (
+        f"A {tuned}{policy.subject} without a call of {' or '.join(policy.resets)} for "
+        f"{span(policy.window)} is {_CONSEQUENCES[policy.consequence]}. {undone}"
+    )
+
+
+def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, at: datetime) -> str:
+    """Return what the warning says where a deployment was called shortly before its end."""
+    return (
+        f"{name} at {resource} was not called for {span(_rounded(at - before))}. {idle_rule(policy)}\n"
+        f"This call has put that off. To see when deployments end: finetune-guard deployments. To keep this "
+        f'one alive, set GuardConfig(keep_alive=KeepAlive(deployments=["{name}"])). {policy.cost}'
+    )
+
+
+def end_in_words(deployment: Deployment, now: datetime) -> str:
+    """Return whether a deployment still answers and when it ends, as a clause."""
+    ended, ends, end = deployment.ended, deployment.ends, _CONSEQUENCES[deployment.policy.consequence]
+    if ended is not None:
+        known = "not found" if deployment.state is DeploymentState.GONE else "forgotten"
+        return f"{known} on {moment(ended.at)}; a later call takes that back"
+    if deployment.last_call is None:
+        return f"no call known: {end} {span(deployment.policy.window)} after the last one"
+    if ends is None:
+        return "no end: its answers name a base model"
+    last_day = deployment.last_call + deployment.policy.window
+    on = moment(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
+    if now >= ends[1]:
+        return f"{end} since {on}, unless another program has called it"
+    if now >= ends[0]:
+        return f"may be {end} by now: {on}"
+    return f"{end} on {on} (in {span(_rounded(ends[0] - now))}), if nobody calls it"
+
+
+def retirement_in_words(deployment: Deployment) -> str:
+    """Return when training and deployments of the base model retire, as a clause; empty where unknown."""
+    found = deployment.retirement
+    if found is None:
+        return ""
+    return f"deployments {_dated(found.deployments)}, training {_dated(found.training)}"
+
+
+def _dated(published: PublishedDate) -> str:
+    return f"{'not before' if published.kind is DateKind.NO_EARLIER_THAN else 'on'} {published.day}"
+
+
+def _rounded(duration: timedelta) -> timedelta:
+    unit = _DAY if duration >= _DAY else _HOUR if duration >= _HOUR else timedelta(minutes=1)
+    return duration // unit * unit
