@@ -27,7 +27,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 MAIN_PYTHON = "3.11"
 OLDEST_PYTHON = PYTHONS[0]
 PRESENT_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-nox.options.sessions = ("lint", "typing", "coverage", f"tests-{PRESENT_PYTHON}")
+nox.options.sessions = ("lint", "typing", "docs", "coverage", f"tests-{PRESENT_PYTHON}")
 
 OPENAI_MILESTONES = ("1.109.1", "2.54.0", "newest")
 """Releases of the SDK besides the oldest, which ``lowest`` tests, and the locked one, as in ``tests``."""
@@ -146,6 +146,14 @@ def typing(session: nox.Session) -> None:
     _install_locked(session, "test", "typing", editable=True)
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's pages; every warning is an error, and nothing is fetched."""
+    _install_locked(session, "docs", "test", editable=True)
+    pages = session.posargs[0] if session.posargs else f"{session.create_tmp()}/html"
+    session.run("sphinx-build", "-q", "-E", "-n", "-W", "--keep-going", "-b", "html", "docs", pages)
 
 
 @nox.session

@@ -9,6 +9,7 @@ import pytest
 
 from finetune_guard import GuardConfigError, Source, Verdict
 from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
+from finetune_guard.simulator import Fault
 from tests.client.both_ways import ASYNC, done
 from tests.support.constants import START
 
@@ -142,3 +143,23 @@ async def test_switched_off_nothing_is_recorded(connect):
     client = connect(config={"enabled": False})
     await done(client.guard.record(MODEL))
     assert {} == (await done(client.guard.history())).models
+
+
+async def test_the_limits_are_kept_and_decide_nothing(client, sim, model, infer):
+    """They are shown as the API gives them, also where it refuses, and the history keeps the latest."""
+    await infer(client)
+    limits = await done(client.guard.model_limits())
+    assert 200 == limits.status
+    assert "gpt-4o-mini-2024-07-18" in limits.answer
+    sim.fault(
+        Fault(method="GET", path="/v1/fine_tuning/model_limits", status=403, code="training_not_available")
+    )
+    refused = await done(client.guard.model_limits())
+    assert (403, True) == (refused.status, (await done(client.guard.check())).ok)
+    assert refused == (await done(client.guard.history())).evidence.model_limits
+
+
+async def test_no_limits_are_asked_of_another_host(connect):
+    """Where the policy doesn't hold nothing is asked."""
+    with pytest.raises(GuardConfigError, match="model_limits"):
+        await done(connect(config={"hosts": []}).guard.model_limits())

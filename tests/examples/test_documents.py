@@ -1,0 +1,268 @@
+"""Whatever the README and the pages in docs/ show is so: programs run, commands exist, tables are complete.
+
+A block of code is run by its language, in the order of the page: ``python`` in one namespace, unless its
+first line names a file; ``text`` after it is what it prints, a line with ``...`` at its end as far as that;
+``sh`` by a shell, without what is not ours.
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+import finetune_guard
+from finetune_guard import FineTuneGuardError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
+NOT_OURS = (
+    *(
+        "apt",
+        "crontab",
+        "curl",
+        "docker",
+        "gh",
+        "git",
+        "kubectl",
+        "loginctl",
+        "nox",
+        "pip",
+        "podman",
+        "pytest",
+    ),
+    *("python", "python3", "redis-cli", "systemctl", "uv"),
+)
+"""Programs that the pages name and that do nothing here."""
+STAYS = re.compile(r"^finetune-guard (?:.* )?(?:--watch|simulator|demo)\b")
+"""Commands that stay: they are only read."""
+
+
+def blocks(page):
+    found = re.findall(
+        r"^( *)```(\w+)\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    return [(language, re.sub(rf"(?m)^{indent}", "", text)) for indent, language, text in found]
+
+
+def id_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def with_blocks(*languages):
+    found = [page for page in PAGES if any(language in languages for language, _ in blocks(page))]
+    return pytest.mark.parametrize("page", found, ids=id_of)
+
+
+def file_named(text):
+    """The name of the file that a block is to be saved as."""
+    named = re.match(r"# (\S+\.\w+)\n", text)
+    return named[1] if named else None
+
+
+@pytest.fixture
+def world(simulator, training_file, monkeypatch, tmp_path):
+    """An organization with the pages' model, which was asked 61 days ago, as its programs know."""
+    simulator.add_model(base=MODEL)
+    with finetune_guard.OpenAI(max_retries=0) as client:
+        client.chat.completions.create(model=MODEL, messages=[])
+    simulator.clock.advance(timedelta(days=61))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "package").mkdir()
+    for name in ("script.py", "package/module.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "examples.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 10)
+    return simulator
+
+
+def printed_by(text, names, page):
+    """What a program prints, and the error that it ends with."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            exec(compile(text, id_of(page), "exec"), names)
+        except FineTuneGuardError as error:
+            (told,) = traceback.format_exception_only(error)
+            out.write(told.replace(f"{type(error).__module__}.", ""))
+    return out.getvalue()
+
+
+def same(told, printed):
+    return printed.startswith(told.removesuffix("...")) if told.endswith("...") else told == printed
+
+
+@with_blocks("python")
+def test_programs_run_as_they_stand(page, world, training_file):
+    """They print what the page says, and end as it says."""
+    names, printed, is_told = {"__name__": "__main__"}, "", True
+    for language, text in blocks(page):
+        if language == "python" and file_named(text) is None:
+            assert is_told or "Error: " not in printed, printed
+            printed = printed_by(text.replace("file-abc", training_file), names, page)
+            is_told = False
+        elif language == "python":
+            compile(text, id_of(page), "exec")
+        elif language == "text" and not is_told:
+            is_told, lines = True, text.replace("file-abc", training_file).splitlines()
+            assert len(lines) == len(printed.splitlines()), printed
+            assert [] == [pair for pair in zip(lines, printed.splitlines(), strict=True) if not same(*pair)]
+    assert is_told or "Error: " not in printed, printed
+    for found in names.values():
+        if isinstance(found, finetune_guard.OpenAI):
+            found.close()
+
+
+@pytest.mark.slow
+@with_blocks("sh")
+def test_commands_exist_and_do_not_fail(page, world, tmp_path):
+    """Each runs, whatever verdict it tells by its exit code; what is not ours does nothing here."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in NOT_OURS:
+        (programs / name).write_text("#!/bin/sh\nexit 0\n")
+        (programs / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").write_text("")
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    for text in (text for language, text in blocks(page) if language == "sh"):
+        lines = [
+            f"{line.partition(' #')[0]} --help" if STAYS.match(line) else line for line in text.splitlines()
+        ]
+        for line in re.sub(r"\\\n", "", "\n".join(lines)).splitlines():
+            finished = subprocess.run(
+                ["sh", "-c", line],
+                env={**os.environ, "PATH": path},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert finished.returncode not in (1, 2, 126, 127), line + finished.stdout + finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [p for p in PAGES if any((file_named(t) or "").startswith("test_") for _, t in blocks(p))],
+    ids=id_of,
+)
+def test_files_for_pytest_pass(page, tmp_path):
+    """A page's test files pass as they stand, beside the page's other files."""
+    for language, text in blocks(page):
+        if language == "python" and file_named(text):
+            (tmp_path / file_named(text)).write_text(text, encoding="utf-8")
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert 0 == finished.returncode, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=id_of)
+def test_every_block_is_of_a_language_that_is_tried(page):
+    """Files can be read by what reads them, and no block stands untried."""
+    readers = {
+        "ini": lambda text: configparser.ConfigParser(strict=False).read_string(text),
+        "json": json.loads,
+        "toml": tomllib.loads,
+        "yaml": lambda text: list(yaml.safe_load_all(text)),
+    }
+    for language, text in blocks(page):
+        assert language in {*readers, "python", "sh", "text"}
+        if language in readers:
+            readers[language](text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=id_of)
+def test_links_lead_somewhere(page):
+    """Every file that a page points to is there."""
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [] == [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_readmes_commands_do_all_set_up():
+    """Both commands install what they need, and what they run exists."""
+    commands = [
+        line
+        for language, text in blocks(ROOT / "README.md")
+        if language == "sh"
+        for line in text.splitlines()
+    ]
+    assert [
+        "pip install uv && uv run --no-dev --extra simulator finetune-guard demo",
+        "pip install uv && uv run nox",
+    ] == [line for line in commands if "uv run" in line]
+    assert (ROOT / "noxfile.py").is_file()
+    assert '"nox' in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndev = [")[2]
+
+
+@pytest.mark.slow
+def test_demo_tells_its_story():
+    """The demo ends well, without a key and without network."""
+    script = shutil.which("finetune-guard", path=Path(sys.executable).parent)
+    assert script is not None, "the command is not installed beside the interpreter"
+    finished = subprocess.run(
+        [script, "demo"], capture_output=True, text=True, encoding="utf-8", timeout=100, check=False
+    )
+    assert 0 == finished.returncode, finished.stderr
+    assert "InferenceWindowExpiredError" in finished.stdout
+
+
+def test_table_of_errors_is_complete():
+    """Every public error is explained, and every one explained is public."""
+    public = {
+        name
+        for name in finetune_guard.__all__
+        if isinstance(found := getattr(finetune_guard, name), type) and issubclass(found, FineTuneGuardError)
+    }
+    section = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
+    told = re.findall(
+        r"`(\w+Error)s?`", "".join(line for line in section.splitlines(True) if line.startswith("|"))
+    )
+    assert public - {"FineTuneGuardError", "NotEligibleError", "ModelLifetimeError"} == {*told} - {
+        "ValueError"
+    }
+    kinds = [getattr(finetune_guard, name) for name in told[:5]]
+    assert all(issubclass(kind, finetune_guard.NotEligibleError) for kind in kinds)
+
+
+def test_exit_codes_are_those_of_check():
+    """Scripts can rely on the exit codes that the README names."""
+    from finetune_guard.cli.exits import ExitCode  # noqa: PLC0415 -- the command line's own
+
+    codes = (ExitCode.OK, ExitCode.CLOSES_SOON, ExitCode.INELIGIBLE, ExitCode.UNKNOWN)
+    told = "exit code {:d} open, {:d} open but not for 14 days, {:d} closed, {:d} unknown".format(*codes)
+    assert told in README
+
+
+def test_requirements_are_those_of_the_package():
+    """The oldest releases that the README names are those that pip would refuse to go below."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'requires-python = ">=3.10"' in project
+    assert "Python 3.10 or newer" in README
+    assert '"openai>=1.55.3"' in project
+    assert "openai 1.55.3 to the newest" in README
