@@ -233,7 +233,7 @@ def test_demo_tells_its_story():
 
 
 def test_errors_that_are_explained_are_public():
-    """The reference has every error; those that the README explains exist, and the first five are of one kind."""
+    """The reference has every error; the README explains some, and the first five are of one kind."""
     section = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| `(\w+)`", section, re.MULTILINE)
     kinds = [getattr(finetune_guard, name) for name in told]
