@@ -1,4 +1,4 @@
-"""Tell the story of an organization from its first fine-tune to the last day, against the simulator.
+"""Tell the story of an organization from its first fine-tune to the last day and Azure, on a simulator.
 
 python demo.py [FOLDER]        keeps the history and the training file in FOLDER
 
@@ -21,13 +21,22 @@ from pathlib import Path
 
 import openai
 
-from finetune_guard import Eligibility, FineTuneGuardWarning, GuardConfig, KeepAlive, NotEligibleError, OpenAI
+from finetune_guard import (
+    AzureOpenAI,
+    Eligibility,
+    FineTuneGuardError,
+    FineTuneGuardWarning,
+    GuardConfig,
+    KeepAlive,
+    OpenAI,
+)
 from finetune_guard.testing import SimulatedClock, Simulator, simulator_environment
 
 BASE_MODEL = "gpt-4o-mini-2024-07-18"
 QUESTION = "Where is my parcel {}?"
 ANSWER = "Parcel {} is on its way. I am glad to help."
 ADMIN_KEY = "sk-admin-of-the-demo"
+AZURE_KEY = "azure-key-of-the-demo"
 CREATE_JOB = f'client.fine_tuning.jobs.create(model="{BASE_MODEL}", ...)'
 UPLOAD = 'client.files.create(file=..., purpose="fine-tune")'
 CHECK = "client.guard.check()"
@@ -49,15 +58,15 @@ class Demo:
 
     def new_client(self, **settings: object) -> OpenAI:
         """Return a client that shares the history and lives in the simulator's time."""
-        guard = GuardConfig(
-            store=self.history,
-            hosts=[self.simulator.host],
-            clock=self.clock,
-            **settings,  # type: ignore[arg-type]
+        guard = self.config(hosts=[self.simulator.host], **settings)
+        self.clients.append(
+            OpenAI(base_url=self.simulator.base_url, api_key=self.key, guard=guard, max_retries=0)
         )
-        client = OpenAI(base_url=self.simulator.base_url, api_key=self.key, guard=guard, max_retries=0)
-        self.clients.append(client)
-        return client
+        return self.clients[-1]
+
+    def config(self, **settings: object) -> GuardConfig:
+        """Return settings with the history's folder and the simulator's clock."""
+        return GuardConfig(store=self.history, clock=self.clock, **settings)  # type: ignore[arg-type]
 
     def step(self, title: str, text: str) -> None:
         """Begin a step of the story."""
@@ -85,15 +94,15 @@ class Demo:
         )
         did(CREATE_JOB, f"{job.id}: {job.status}", *told)
 
-    def stopped(self, what: str, call: Callable[[], object]) -> None:
-        """Show the error with which the guard stops a call, and that nothing reached the server."""
+    def fails(self, what: str, call: Callable[[], object]) -> None:
+        """Show the guard's error for a call, and what of the call reached the server."""
         before = len(self.simulator.calls)
         try:
             call()
-        except NotEligibleError as error:
+        except FineTuneGuardError as error:
             did(what, f"{type(error).__name__}:", *str(error).splitlines())
         else:
-            raise RuntimeError("the guard let a call through that it should have stopped")
+            raise RuntimeError(f"{what} should have failed")
         self.reached(before)
 
     def reached(self, since: int) -> None:
@@ -104,7 +113,7 @@ class Demo:
 
 def main(folder: Path) -> None:
     """Tell the whole story."""
-    print("finetune-guard, from the first fine-tune to the last day")
+    print("finetune-guard, from the first fine-tune to the last day and Azure")
     show(
         "Nothing here needs a key or the network. A simulator answers on this machine as the API does under "
         "the policy, and its clock can be turned. Each result below is that of a real call.",
@@ -120,6 +129,7 @@ def main(folder: Path) -> None:
             kept_open(demo, file_id)
             whole_organization(demo, model)
             last_days(demo, model, file_id)
+            on_azure(demo)
             on_disk(demo)
         finally:
             for client in demo.clients:
@@ -187,7 +197,7 @@ def past_day_60(demo: Demo) -> str:
     )
     demo.advance(days=63)
     demo.check(client)
-    demo.stopped(UPLOAD, lambda: demo.upload(client))
+    demo.fails(UPLOAD, lambda: demo.upload(client))
 
     demo.step("Keep-alive, and the job goes through", "One token in, one token out, and only when asked for.")
     outcome = client.guard.keep_alive()
@@ -257,9 +267,43 @@ def last_days(demo: Demo, model: str, file_id: str) -> None:
     demo.step("After January 6", "No job for anyone. Models go on answering until their base is shut down.")
     demo.clock.set(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))
     did("clock.set(datetime(2027, 1, 7, 13, 0, tzinfo=timezone.utc))", minute(demo.clock()))
-    demo.stopped(CREATE_JOB, lambda: client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file_id))
+    demo.fails(CREATE_JOB, lambda: client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=file_id))
     answer, told = with_warnings(lambda: ask(client, model, 4702))
     did("client.chat.completions.create(model=parcels, ...)", answer, *told)
+
+
+def on_azure(demo: Demo) -> None:
+    """Call a deployment shortly before its end and after it, and once it was deployed again."""
+    demo.step(
+        "A deployment on Azure",
+        "Fine-tunes live on there, but a deployment that nobody calls for 15 days is deleted.",
+    )
+    azure, tuned = demo.simulator.azure, "gpt-4.1-mini-2025-04-14.ft-0a1b2c3d"
+    azure.add_resource("acme", api_key=AZURE_KEY)
+    azure.deploy("acme", "support", model=tuned)
+    client = AzureOpenAI(
+        azure_endpoint=azure.endpoint("acme"),
+        api_key=AZURE_KEY,
+        api_version="2026-06-01",
+        guard=demo.config(),
+        max_retries=0,
+    )
+    demo.clients.append(client)
+    call = 'AzureOpenAI(...).chat.completions.create(model="support", ...)'
+    did(call, ask(client, "support", 4705))
+    (known,) = client.guard.deployments()
+    did(
+        "client.guard.deployments()",
+        f"{known.name}: {known.state}, last called at {minute(known.last_call)}",
+        "deleted between " + " and ".join(map(minute, known.ends or ())),
+    )
+    demo.advance(days=13)
+    answer, told = with_warnings(lambda: ask(client, "support", 4706))
+    did(call, answer, *told)
+    demo.advance(days=16)
+    demo.fails(call, lambda: ask(client, "support", 4707))
+    azure.deploy("acme", "support", model=tuned)
+    did("simulator.azure.deploy(...), and the same call", ask(client, "support", 4708))
 
 
 def on_disk(demo: Demo) -> None:
@@ -282,6 +326,7 @@ def on_disk(demo: Demo) -> None:
     searched = {
         "the API key": demo.key,
         "the admin key": ADMIN_KEY,
+        "Azure's key": AZURE_KEY,
         "the prompts": QUESTION.partition("{")[0],
         "the training data": ANSWER.partition("}")[2].strip(),
         "the answers": "simulated answer",

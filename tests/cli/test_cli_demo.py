@@ -58,10 +58,23 @@ STEPS = {
         r"nothing reached the server",
         rf"This is a simulated answer.\n      ModelSunsetWarning: {MODEL}",
     ],
+    "A deployment on Azure": [
+        r"support: alive, .* 2027-01-07 13:00 UTC\n      deleted between 2027-01-21 10:00 .* 2027-01-23",
+        r"This is a simulated answer.\n      IdleDeploymentWarning: support ",
+        r"DeploymentGoneError:(\n.*)*last call .* 2027-01-20 13:00 UTC(.*\n)*.*chat/completions -> 404",
+        r"azure.deploy\(.*\n      This is a simulated answer.$",
+    ],
     "What is on disk": [
         *(
             rf"^ +0 times  {what}$"
-            for what in ("the API key", "the admin key", "the prompts", "the training data", "the answers")
+            for what in (
+                "the API key",
+                "the admin key",
+                "Azure's key",
+                "the prompts",
+                "the training data",
+                "the answers",
+            )
         ),
         r"^ +[1-9]\d* times  the organization's name",
         r"acme-28gund: 2 models, 6 inferences on 5 days",

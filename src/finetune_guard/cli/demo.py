@@ -30,7 +30,7 @@ def demo(
 ) -> None:
     """Tell the whole story in a few seconds, without a key.
 
-    The story is fine-tuning, day 60, keep-alive, January 6. It runs against the simulator on this
+    The story is fine-tuning, day 60, keep-alive, January 6, Azure. It runs against the simulator on this
     machine, without a key and without network; every result that it prints is that of a real call. The
     program that it runs is examples/demo.py.
     """
