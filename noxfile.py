@@ -143,7 +143,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check types: the sources, and what users' type checkers make of the public names."""
-    _install_locked(session, "test", "typing", editable=True)
+    _install_locked(session, "test", "typing", "docs", editable=True)
     session.run("mypy")
     session.run("pyright")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from enum import Enum
 from importlib.metadata import version as version_of
 from typing import Any
 
 import typer
-from docutils import nodes
 from pydantic import BaseModel
 from sphinx.application import Sphinx
 
@@ -18,7 +18,7 @@ from finetune_guard.config import GuardConfig, variable
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
-from finetune_guard.rules.messages import idle_rule
+from finetune_guard.rules.idle_messages import idle_rule
 
 project = "finetune-guard"
 author = "The finetune-guard maintainers"
@@ -37,7 +37,7 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
 _CLIENTS = "finetune_guard.client.classes"
-_KINDS = {
+_KINDS: dict[str, Callable[[Any], bool]] = {
     "Clients": lambda found: inspect.isfunction(found) or found.__module__ == _CLIENTS,
     "Errors": lambda found: issubclass(found, Exception) and not issubclass(found, Warning),
     "Warnings": lambda found: issubclass(found, Warning),
@@ -58,7 +58,7 @@ def _python() -> str:
         for name in names:
             found = left.pop(name)
             if heading == "Warnings":  # autodoc fails at the constructor of Python's own class
-                told = "\n   ".join(inspect.getdoc(found).splitlines())
+                told = "\n   ".join((inspect.getdoc(found) or "").splitlines())
                 text += f".. py:exception:: finetune_guard.{name}\n\n   {told}\n\n"
                 continue
             kind = "function" if inspect.isfunction(found) else "class"
@@ -159,7 +159,7 @@ def _without_arguments(_: Sphinx, __: str, ___: str, found: Any, *____: Any) -> 
     return ("", None) if is_value or getattr(found, "__module__", "") == _CLIENTS else None
 
 
-def _public_name(app: Sphinx, _: Any, node: Any, content: nodes.Node) -> nodes.Node | None:
+def _public_name(app: Sphinx, _: Any, node: Any, content: Any) -> Any:
     """Point from where a class is defined to where it is documented."""
     public = f"finetune_guard.{node.get('reftarget', '').rpartition('.')[2]}"
     domain = app.env.get_domain("py")
