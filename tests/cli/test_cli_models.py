@@ -126,7 +126,7 @@ def test_a_terminal_shows_together_what_ends_together(run, environment, ask, mod
     assert f"2027-01-14, in 164 days: 1 fine-tuned model of {BASE}" in lines
     assert f"  {legal}" in lines
     assert f"  {model}" in lines
-    assert 2 == lines.count("    created 2026-08-03, latest inference none known")
+    assert 2 == lines.count("    created 2026-08-03, last used not known")
 
 
 def test_an_incomplete_answer_says_so(run, ask, model, sim):

@@ -14,6 +14,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, tell
 from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.output import say
 from finetune_guard.clock import countdown
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.text import lines
@@ -75,7 +76,7 @@ def alert(
         return
     lease = store.lease(f"alert/{name}", _DEADLINE + _MARGIN)
     if lease is None:
-        typer.echo("Another run is telling at this moment: nothing is told by this one.", err=True)
+        say("Another run is telling at this moment: nothing is told by this one.", err=True)
         return
     try:
         arrived = _tell_all(connection, eligibility, name, target, as_json=as_json)

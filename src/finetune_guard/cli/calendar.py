@@ -14,6 +14,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.ends import DayOfEnds, ends_by_day, replaced_by
 from finetune_guard.cli.failures import need_extra
 from finetune_guard.cli.options import Debug, Refresh
+from finetune_guard.cli.output import say
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.messages import moment
@@ -60,7 +61,7 @@ def calendar(*, refresh: Refresh = False, debug: Debug = False) -> None:  # noqa
     sys.stdout.flush()
     typer.echo(as_ical(events, eligibility), nl=False)
     if not events:
-        typer.echo("Note: no date is to come, so the calendar is empty.", err=True)
+        say("Note: no date is to come, so the calendar is empty.", err=True)
 
 
 def coming_events(

@@ -12,6 +12,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh, duration
+from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, limits_in_words
 from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.verdict import Eligibility
@@ -74,10 +75,10 @@ def check(
         codes.add(_look_at(connection, eligibility, limits, base, least, as_json=as_json))
     if ExitCode.CLOSES_SOON in codes and needed is not None:
         said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
-        typer.echo(said, err=as_json)
+        say(said, err=as_json)
     old = old_table(connection.dates(), eligibility.checked_at.date())
     for note in filter(None, (old, connection.forgets)):
-        typer.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
@@ -89,9 +90,9 @@ def _tell(
         typer.echo(json.dumps({**eligibility.model_dump(mode="json"), **shown}))
         return
     inactive = connection.inactive_because
-    typer.echo(f"{in_words(eligibility)}{f' {inactive}' if inactive else ''}")
+    say(f"{in_words(eligibility)}{f' {inactive}' if inactive else ''}")
     if limits is not None:
-        typer.echo(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
+        say(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
 
 
 def _look_at(
@@ -117,5 +118,5 @@ def _look_at(
         typer.echo(json.dumps({**all_of_it, **shown}))
     else:
         _tell(connection, eligibility, limits, as_json=False)
-        typer.echo(outlook.in_words())
+        say(outlook.in_words())
     return outlook.exit_code

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
 from finetune_guard.rules.messages import moment
@@ -36,13 +37,13 @@ def deployments(
     connection = connect(needs_key=False)
     if forget is not None:
         for each in connection.guard.forget_deployment(forget):
-            typer.echo(f"Forgotten: {each.name} at {each.resource}. A later call takes that back.")
+            say(f"Forgotten: {each.name} at {each.resource}. A later call takes that back.")
         return
     known = connection.guard.deployments(everywhere=True)
     if as_json:
         typer.echo(TypeAdapter(tuple[Deployment, ...]).dump_json(known).decode())
     elif not known:
-        typer.echo(_emptiness(connection))
+        say(_emptiness(connection))
     else:
         _draw(known, connection.guard.check().checked_at)
 

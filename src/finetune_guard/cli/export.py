@@ -17,7 +17,7 @@ from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.files import show_orphans
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.output import is_terminal
+from finetune_guard.cli.output import is_terminal, say
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.validation import shown
 from finetune_guard.rules.export import Export, ExportPlan, ExportProgress
@@ -90,7 +90,7 @@ def _export(connection: Connection, folder: Path, selected: Mapping[str, object]
         done = connection.guard.export(folder, **selected, progress=progress)  # type: ignore[arg-type]
     typer.echo(done.model_dump_json() if as_json else lines(_in_words(done)))
     if not done.complete:
-        typer.echo("Incomplete: run the same command again; it fetches only what is missing.", err=True)
+        say("Incomplete: run the same command again; it fetches only what is missing.", err=True)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -109,13 +109,11 @@ def _show_plan(plan: ExportPlan, *, as_json: bool) -> None:
         return
     for job in plan.jobs:
         made = f" -> {job.fine_tuned_model}" if job.fine_tuned_model else ""
-        typer.echo(lines(f"{job.id}  {job.status}  {job.model}{made}"))
+        say(lines(f"{job.id}  {job.status}  {job.model}{made}"))
     for file in plan.files:
         size = "unknown size, perhaps deleted" if file.size is None else megabytes(file.size)
-        typer.echo(lines(f"{file.id}  {file.role} file  {size}"))
-    typer.echo(
-        f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {megabytes(plan.bytes)}. Nothing saved."
-    )
+        say(lines(f"{file.id}  {file.role} file  {size}"))
+    say(f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {megabytes(plan.bytes)}. Nothing saved.")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import openai
 import typer
 
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.output import discard_output
+from finetune_guard.cli.output import discard_output, say
 from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
 from finetune_guard.domain.redaction import HIDDEN, without_secrets
 from finetune_guard.domain.text import lines
@@ -115,4 +115,4 @@ def tell(text: str) -> None:
     for name in _SECRETS:
         secret = os.environ.get(name, "").strip()
         text = text.replace(secret, HIDDEN) if secret else text
-    typer.echo(lines(without_secrets(text)), err=True)
+    say(lines(without_secrets(text)), err=True)

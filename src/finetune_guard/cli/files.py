@@ -9,6 +9,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.domain.text import lines
 from finetune_guard.rules.export import Orphan, Orphans
 
@@ -41,7 +42,7 @@ def delete_orphans(
         typer.echo(done.model_dump_json())
     else:
         said = [f"Kept {file}: {why}" for file, why in done.kept.items()]
-        typer.echo(lines("\n".join([*said, f"Deleted {len(done.deleted):,} files."])))
+        say(lines("\n".join([*said, f"Deleted {len(done.deleted):,} files."])))
     if done.kept:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -52,11 +53,11 @@ def show_orphans(found: Orphans, *, as_json: bool, err: bool = False) -> None:
         typer.echo(found.model_dump_json())
     else:
         for orphan in found.files:
-            typer.echo(lines(_in_words(orphan)), err=err)
+            say(lines(_in_words(orphan)), err=err)
         if found.failure is None:
-            typer.echo(f"{len(found.files):,} training files are used by no job.", err=err)
+            say(f"{len(found.files):,} training files are used by no job.", err=err)
     if found.failure is not None:
-        typer.echo(f"It is not known which files are orphans: {found.failure}. Try again later.", err=True)
+        say(f"It is not known which files are orphans: {found.failure}. Try again later.", err=True)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.domain.history import History, Source
 from finetune_guard.rules.messages import moment
 
@@ -42,7 +43,7 @@ def history(
     if as_json:
         typer.echo(remembered.model_dump_json())
     elif not remembered.models:
-        typer.echo(_emptiness(connection, remembered))
+        say(_emptiness(connection, remembered))
     else:
         _draw(connection, remembered, connection.guard.check().checked_at)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 import typer
 
 from finetune_guard.cli.connection import Connection
+from finetune_guard.cli.output import say
 from finetune_guard.domain.history import Span
 from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
 from finetune_guard.domain.resources import is_resource
@@ -52,7 +53,7 @@ def list_organizations(connection: Connection, *, as_json: bool) -> None:
     elif not known:
         location = connection.config.open_store().location
         said = [f"No organization is known in {location}.", connection.forgets]
-        typer.echo("\n".join(filter(None, said)))
+        say("\n".join(filter(None, said)))
     else:
         _draw(known)
 

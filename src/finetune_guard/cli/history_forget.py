@@ -9,6 +9,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug
+from finetune_guard.cli.output import say
 from finetune_guard.recording.aliases import resolved
 
 
@@ -41,4 +42,4 @@ def forget(
     if not yes:
         typer.confirm(f"Remove {what} from {store.location}?", abort=True)
     store.forget(name, usage_only=usage)
-    typer.echo(f"Removed {what} from {store.location}.")
+    say(f"Removed {what} from {store.location}.")

@@ -12,6 +12,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due, why
 from finetune_guard.cli.watch import watch as keep_watching
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
@@ -76,7 +77,7 @@ def keep_alive(
         raise SetupError(f"No keep-alive is sent to {connection.host}. {connection.inactive_because}")
     if watch:
         if connection.forgets is not None:
-            typer.echo(f"Note: {connection.forgets}", err=True)
+            say(f"Note: {connection.forgets}", err=True)
         keep_watching(connection, model=model, heartbeat=heartbeat, as_json=as_json)
         return
     if dry_run:
@@ -93,11 +94,14 @@ def keep_alive(
 def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
     """Print what came of it, on stderr where it is a failure, and end with the exit code for that."""
     code = _FAILED.get(reason, ExitCode.OK) if reason is not None else ExitCode.OK
-    typer.echo(told, err=code is not ExitCode.OK and not as_json)
+    if as_json:
+        typer.echo(told)
+    else:
+        say(told, err=code is not ExitCode.OK)
     if code is not ExitCode.OK and as_json and reason is not None:
-        typer.echo(f"Not sent: {_NOT_SENT[reason]}.", err=True)
+        say(f"Not sent: {_NOT_SENT[reason]}.", err=True)
     if reason is NotSent.CREATION_CLOSED:  # on stderr, which cron sends by mail
-        typer.echo(REMOVABLE, err=True)
+        say(REMOVABLE, err=True)
     raise typer.Exit(code)
 
 

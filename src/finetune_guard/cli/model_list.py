@@ -14,9 +14,8 @@ from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.model_sheet import counted
 from finetune_guard.cli.timeline import days_away
 from finetune_guard.rules.inventory import Inventory, ModelRecord
-from finetune_guard.rules.messages import moment
 
-_GROUPED = ("Model", "Created", "Latest inference", "")
+_GROUPED = ("Model", "Created", "Last used", "")
 
 
 def draw(inventory: Inventory, said: Sequence[str]) -> None:
@@ -31,7 +30,7 @@ def draw(inventory: Inventory, said: Sequence[str]) -> None:
 
 
 def _grouped(records: Sequence[ModelRecord], width: int) -> Iterator[RenderableType]:
-    """Models with the same end and base, below what they have in common."""
+    """Models with the same end and base, below what they have in common; those used last stand first."""
     groups = [list(group) for _, group in groupby(sorted(records, key=_together), _common)]
     told = [[_told(record) for record in group] for group in groups]
     for group, lines in zip(groups, render.alike(_GROUPED, told, width, indent="  "), strict=True):
@@ -54,14 +53,15 @@ def _common(record: ModelRecord) -> tuple[date, str, str]:
     return record.shutdown.day, source_in_words(record.shutdown), record.base
 
 
-def _together(record: ModelRecord) -> tuple[tuple[date, str, str], str]:
-    return _common(record), record.id
+def _together(record: ModelRecord) -> tuple[tuple[date, str, str], float, str]:
+    last = record.last_inference
+    return _common(record), -last.at.timestamp() if last is not None else 0, record.id
 
 
 def _told(record: ModelRecord) -> tuple[str, ...]:
     created = str(record.created_at.date()) if record.created_at is not None else "unknown"
     last = record.last_inference
-    latest = f"{moment(last.at)}, {last.source.value}" if last is not None else "none known"
+    latest = str(last.at.date()) if last is not None else "not known"
     return record.id, created, latest, _note(record)
 
 

@@ -12,6 +12,7 @@ from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.model_sheet import counted, is_used, plain_rows, sheet, summary
 from finetune_guard.cli.options import Debug, Json, duration
+from finetune_guard.cli.output import say
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.rules.inventory import Inventory
@@ -64,10 +65,10 @@ def models(
         _show(connection, found, everything)
     old = old_table(connection.dates(), found.as_of.date())
     for note in filter(None, (old, connection.forgets if refresh else None)):
-        typer.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}", err=True)
     if not found.complete:
         why = f" ({found.failure})" if found.failure is not None else ""
-        typer.echo(
+        say(
             f"Incomplete: the API did not answer all that was asked{why}. Models may be missing; those that "
             "the history knows are there.",
             err=True,
@@ -112,4 +113,4 @@ def _show(connection: Connection, found: Inventory, everything: Inventory) -> No
         return
     if found.models:
         typer.echo(plain_rows(found), nl=False)
-    typer.echo("\n".join(said), err=True)
+    say("\n".join(said), err=True)

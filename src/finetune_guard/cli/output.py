@@ -5,8 +5,12 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import shutil
 import sys
+import textwrap
 from typing import Any
+
+import typer
 
 _IN_ASCII = str.maketrans(
     {
@@ -54,6 +58,21 @@ def make_printable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text for people; in a terminal its lines break between words only."""
+    if is_terminal(sys.stderr if err else sys.stdout):
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
+    typer.echo(text, err=err)
+
+
+def _wrapped(line: str, width: int) -> str:
+    margin = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line, width, subsequent_indent=margin, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def is_terminal(stream: Any) -> bool:

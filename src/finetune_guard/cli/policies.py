@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.config import GuardConfig, read_policies
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
@@ -51,9 +52,9 @@ def check_file(
     """
     found = read_policies(file)
     for policy in found:
-        typer.echo(f"{policy.name}: {_idle(policy, own=True)}")
+        say(f"{policy.name}: {_idle(policy, own=True)}")
     count = "1 rule" if len(found) == 1 else f"{len(found)} rules"
-    typer.echo(f"{count}. To use them: FINETUNE_GUARD_POLICIES={file}")
+    say(f"{count}. To use them: FINETUNE_GUARD_POLICIES={file}")
 
 
 def _access(policy: AccessPolicy) -> str:

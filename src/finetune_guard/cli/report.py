@@ -11,6 +11,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import ends_by_day
 from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.cli.status import advice_for
 from finetune_guard.cli.timeline import moments
 from finetune_guard.cli.whole_file import write_whole
@@ -70,7 +71,7 @@ def report(
         typer.echo(as_html(found, line, advice), nl=False)
     else:
         write_whole(html, as_html(found, line, advice))
-        typer.echo(f"Wrote {html}.", err=True)
+        say(f"Wrote {html}.", err=True)
 
 
 def _gather(connection: Connection, *, refresh: bool) -> Report:
@@ -79,7 +80,7 @@ def _gather(connection: Connection, *, refresh: bool) -> Report:
         try:
             usage = connection.guard.sync(days=DAYS).requests
         except UsageSyncError as error:
-            typer.echo(f"Note: the usage is missing from the report. {error}", err=True)
+            say(f"Note: the usage is missing from the report. {error}", err=True)
     inventory = connection.guard.models() if refresh else None
     eligibility = connection.guard.check(refresh=refresh)
     history = connection.history(eligibility)

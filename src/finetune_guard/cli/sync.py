@@ -14,7 +14,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.output import is_terminal
+from finetune_guard.cli.output import is_terminal, say
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.history import Inference
 from finetune_guard.domain.verdict import Eligibility
@@ -58,9 +58,9 @@ def sync(
     else:
         _draw(done, connection.guard.check())
     if connection.forgets is not None:
-        typer.echo(f"Note: {connection.forgets}", err=True)
+        say(f"Note: {connection.forgets}", err=True)
     if not done.complete:
-        typer.echo(
+        say(
             f"Incomplete: the usage after {moment(done.covered_until)} could not be read ({done.failure}). "
             "What was read is kept; another sync goes on from there.",
             err=True,

@@ -9,6 +9,7 @@ import typer
 
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.output import say
 from finetune_guard.domain.text import lines
 
 
@@ -37,10 +38,10 @@ def verify(
         right = found.checked - len(found.problems)
         said.append(f"{right:,} of {found.checked:,} files are as they were exported.")
         said.append(f"The manifest's SHA-256 is {found.manifest_sha256}.")
-        typer.echo(lines("\n".join(said)))
+        say(lines("\n".join(said)))
     if found.problems:
-        typer.echo("Run finetune-guard export again: it fetches only what is missing or differs.", err=True)
+        say("Run finetune-guard export again: it fetches only what is missing or differs.", err=True)
         raise typer.Exit(ExitCode.FAILURE)
     if not found.complete:
-        typer.echo("The export is incomplete: run finetune-guard export again.", err=True)
+        say("The export is incomplete: run finetune-guard export again.", err=True)
         raise typer.Exit(ExitCode.INCOMPLETE)

@@ -18,6 +18,7 @@ import typer
 from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due
 from finetune_guard.client.background.check import CheckResult
 from finetune_guard.client.background.foreground import ForegroundCheck
@@ -60,10 +61,10 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
                 if line != told and as_json:
                     typer.echo(line)
                 elif line != told:
-                    typer.echo(f"{moment(result.eligibility.checked_at)}  {line}", err=not _is_well(result))
+                    say(f"{moment(result.eligibility.checked_at)}  {line}", err=not _is_well(result))
                 told = line
                 if is_over(result.eligibility):
-                    typer.echo(REMOVABLE, err=True)
+                    say(REMOVABLE, err=True)
                     return
                 cause_of_failure = result.failure.__cause__ if result.failure is not None else None
                 if isinstance(cause_of_failure, openai.AuthenticationError):
@@ -71,7 +72,7 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
                 time.sleep(result.next_in.total_seconds())
     except _StoppedError:
         if not as_json:
-            typer.echo("Stopped.")
+            say("Stopped.")
 
 
 def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
