@@ -1,0 +1,178 @@
+"""The GitHub action, run as a runner runs it: its own steps, with its inputs in their environment."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+
+import finetune_guard
+from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.testing import simulator_environment
+from tests.support.constants import MESSAGES, START
+
+FOLDER = Path(__file__).parents[2] / ".github" / "actions" / "check"
+ACTION = yaml.safe_load((FOLDER / "action.yml").read_text(encoding="utf-8"))
+SECRET = "T0000-the-secret-of-the-webhook"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("bash") is None, reason="the action's shell is bash"),
+]
+
+
+@pytest.fixture
+def clock():
+    return SimulatedClock(START)
+
+
+@pytest.fixture
+def sim(clock):
+    with Simulator(clock=clock) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def run_action(sim, tmp_path):
+    """Runs the action; returns its exit code, its outputs, the job's summary and what the log shows."""
+
+    def run(path=Path(sys.executable).parent, **inputs):
+        given = {name: each["default"] for name, each in ACTION["inputs"].items()}
+        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        outputs, summary = tmp_path / "outputs", tmp_path / "summary"
+        for file in (outputs, summary):
+            file.write_text("")
+        (step,) = ACTION["runs"]["steps"]
+        names = {
+            name: re.fullmatch(r"\$\{\{ inputs\.(\S+) \}\}", text)[1] for name, text in step["env"].items()
+        }
+        environment = {name: given[meant] for name, meant in names.items()}
+        guard = simulator_environment(sim, tmp_path / "history")
+        del guard["OPENAI_API_KEY"], guard["FINETUNE_GUARD_STORE"]
+        done = subprocess.run(
+            [step["shell"], "-e", "-o", "pipefail", "-c", step["run"]],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                "PATH": f"{path}:{Path(shutil.which('bash')).parent}:/usr/bin:/bin",
+                "HOME": str(tmp_path),
+                "RUNNER_TEMP": str(tmp_path),
+                "GITHUB_ACTION_PATH": str(FOLDER),
+                "GITHUB_OUTPUT": str(outputs),
+                "GITHUB_STEP_SUMMARY": str(summary),
+                **guard,
+                **environment,
+            },
+        )
+        told = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        assert set(told) <= set(ACTION["outputs"])
+        shown = done.stdout + done.stderr
+        assert SECRET not in shown + summary.read_text()
+        return done.returncode, told, summary.read_text(), shown
+
+    return run
+
+
+@pytest.fixture
+def posted():
+    """What is posted to a webhook at ``posted.url``."""
+    bodies = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def answer(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+    Handler.do_POST = Handler.answer
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield bodies, f"http://127.0.0.1:{server.server_address[1]}/{SECRET}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_verdict_ends_the_job_and_alerts_are_posted_once(run_action, sim, clock, posted, tmp_path):
+    """Green while jobs are possible for long enough; then the job fails, and the webhook hears of it once."""
+    (bodies, url), key, store = posted, sim.organization().api_key, tmp_path / "history"
+    model = sim.add_model(suffix="bot")
+    config = finetune_guard.GuardConfig(store=store, hosts=[sim.host], clock=clock)
+    with finetune_guard.OpenAI(base_url=sim.base_url, api_key=key, guard=config) as client:
+        client.chat.completions.create(model=model, messages=MESSAGES)
+    inputs = {"openai_api_key": key, "store": str(store), "min_remaining": "35d", "webhook": url}
+    code, outputs, summary, _ = run_action(**inputs)
+    assert (0, {"verdict": "eligible", "exit-code": "0"}, []) == (code, outputs, bodies)
+    assert "    eligible: " in summary
+    assert model in summary
+    clock.advance(timedelta(days=31))
+    for _ in range(2):
+        code, outputs, summary, log = run_action(**inputs, slack="true")
+        assert (8, {"verdict": "eligible", "exit-code": "8"}) == (code, outputs), log
+        assert "less than the 35 days asked for" in summary
+    assert [["text"]] == [list(body) for body in bodies]
+
+
+def test_an_alert_that_did_not_arrive_fails_the_job(run_action, sim, tmp_path):
+    """The verdict is not known, which fails the job, and the summary tells that the alert is told again."""
+    code, outputs, summary, _ = run_action(
+        openai_api_key=sim.organization().api_key,
+        store=str(tmp_path / "history"),
+        webhook=f"http://127.0.0.1:9/{SECRET}",
+        refresh="false",
+    )
+    assert (4, "unknown") == (code, outputs["verdict"])
+    assert (
+        "Not told, and tried again by the next run: the webhook at 127.0.0.1: Connection refused." in summary
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"webhook": "https://a.example/x"}, "Alerts need a store"),
+        ({"install": "finetune-guard"}, "install is a name alone"),
+        ({"install": "Finetune_Guard[redis]>=1"}, "install is a name alone"),
+        ({"path": "/nowhere"}, "finetune-guard is not installed"),
+    ],
+)
+def test_what_is_missing_is_named(run_action, inputs, said):
+    """A wrong input ends the job at once, with what to set; no name that others may register is installed."""
+    code, outputs, _, log = run_action(**inputs)
+    assert (2, {"exit-code": "2"}) == (code, outputs)
+    assert f"::error::{said}" in log
+
+
+def test_what_is_to_be_installed_is_given_to_pip(run_action, tmp_path):
+    """A URL is installed in an environment of its own, whose program is then run."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    python = tools / "python3"
+    python.write_text(
+        '#!/bin/sh\n[ "$1 $2" = "-m venv" ] || exec /usr/bin/env false\nmkdir -p "$3/bin"\n'
+        f'printf \'#!/bin/sh\\nfor each; do echo "$each" >>{tmp_path}/installed; done\\n\' >"$3/bin/pip"\n'
+        "printf '#!/bin/sh\\necho made up; exit 3\\n' >\"$3/bin/finetune-guard\"\n"
+        'chmod +x "$3/bin/pip" "$3/bin/finetune-guard"\n'
+    )
+    python.chmod(0o755)
+    wanted = "finetune-guard[redis] @ git+https://git.example/guard@v1"
+    code, outputs, summary, _ = run_action(path=tools, install=wanted)
+    assert (3, "ineligible") == (code, outputs["verdict"])
+    assert "    made up" in summary
+    run_action(path=tools, install="--index-url https://index.example finetune-guard")
+    installed = (tmp_path / "installed").read_text().splitlines()
+    assert ["install", "--quiet", wanted] == installed[:3]
+    assert ["install", "--quiet", "--index-url", "https://index.example", "finetune-guard"] == installed[3:]
