@@ -8,6 +8,7 @@ import pytest
 
 import finetune_guard
 from tests.cli.cli_facts import API_KEY
+from tests.support import azure_management
 
 KEY = "key-of-the-east"
 BASE = "gpt-4.1-mini-2025-04-14"
@@ -106,3 +107,19 @@ def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure,
     lines = run("status").stdout.splitlines()
     assert lines[0].startswith("Deployments")
     assert 1 == sum("nobody can create" in line for line in lines)
+
+
+def test_deployments_that_azure_lists(run, environment, azure):
+    """With a subscription's id those are listed too that no guarded client has called, base models' apart."""
+    management = azure_management.install(environment)
+    management.deployments["acme"].append(azure_management.deployment("plain", "gpt-4o", "2024-08-06"))
+    output = " ".join(run("deployments", "--subscription", azure_management.SUBSCRIPTION).stdout.split())
+    assert "acme.openai.azure.com" in output
+    assert "support no call known: deleted 15 days after the last one" in output
+    assert "plain no end: it serves a base model" in output
+    assert "so when it ends; it was deployed on 2026-11-01" in output
+    management.signs_in = False
+    result = run("deployments", "--subscription", azure_management.SUBSCRIPTION)
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "az login" in result.stderr
+    assert 2 == run("deployments", "--subscription", "mine").exit_code

@@ -8,6 +8,7 @@ from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
 from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import deployments_of
+from finetune_guard.rules.idle_messages import end_in_words
 from finetune_guard.rules.listed_deployments import with_listing
 
 AZURE = SHIPPED[0]
@@ -43,7 +44,7 @@ def test_a_deployment_that_this_history_never_saw():
         "plain": ListedDeployment(BASE, CREATED),
         "odd": ListedDeployment(None, None),
     }
-    idle, plain, odd = with_listing([], [ListedResource(HOSTS, listed)], AZURE)
+    idle, plain, odd = with_listing([], [ListedResource(HOSTS, listed)], AZURE, NOW)
     when = "when it was last called, and so when it ends"
     assert {
         "idle": ("no_call_known", False, f"{when}; it was deployed on 2026-11-01"),
@@ -71,7 +72,7 @@ def test_what_stands_is_told_by_azure():
     )
     elsewhere = known(ELSEWHERE, recent=1, late=20)
     stands = dict.fromkeys(("recent", "late", "again", "named"), ListedDeployment(TUNED, CREATED))
-    found = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE)
+    found = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE, NOW)
     assert elsewhere == tuple(each for each in found if each.resource == ELSEWHERE)
     here = {each.name: each for each in found if each.resource == PLACE}
     assert len(found) == len(before) + len(elsewhere)
@@ -88,3 +89,12 @@ def test_what_stands_is_told_by_azure():
     assert (None, 1) == (here["late"].ends, len(here["late"].unknown))
     assert "another program has called it" in here["late"].unknown[0]
     assert (None, NOW - 2 * DAY) == (here["deleted"].ends, here["deleted"].last_call)
+    assert {
+        "recent": "deleted on 2026-12-15",
+        "late": "no end known: it stands",
+        "deleted": "not found on 2026-12-01 09:00 UTC",
+        "again": "no call known",
+    }.items() <= {
+        name: end_in_words(each, NOW).partition(", ")[0].partition("; ")[0].partition(": d")[0]
+        for name, each in here.items()
+    }.items()

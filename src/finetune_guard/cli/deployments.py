@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
+from finetune_guard.azure_api.listing import list_deployments
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.output import say
+from finetune_guard.domain.idle_policy import AZURE
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
+from finetune_guard.rules.listed_deployments import with_listing
 from finetune_guard.rules.messages import moment
 
 
@@ -27,25 +30,38 @@ def deployments(
             "RESOURCE/NAME.",
         ),
     ] = None,
+    subscription: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Ask Azure's management API as well which deployments of a subscription stand, with the "
+            'credentials of az login or AZURE_*. It needs the extra "azure".',
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """List the deployments that guarded clients have called, when each ends, and what is not known.
 
-    No key is needed, and nothing is asked of any API. A call of a deployment puts its end off.
+    No key is needed, and nothing is asked of any API without --subscription. A call of a deployment puts its
+    end off. Azure tells nobody when a deployment was last called, so that for one that no guarded client has
+    called no end is known.
     """
     connection = connect(needs_key=False)
     if forget is not None:
         for each in connection.guard.forget_deployment(forget):
             say(f"Forgotten: {each.name} at {each.resource}. A later call takes that back.")
         return
-    known = connection.guard.deployments(everywhere=True)
+    known, now = connection.guard.deployments(everywhere=True), connection.guard.check().checked_at
+    if subscription is not None:
+        policy = next(each for each in connection.config.idle_policies if each.name == AZURE)
+        known = with_listing(known, list_deployments(subscription), policy, now)
     if as_json:
         typer.echo(TypeAdapter(tuple[Deployment, ...]).dump_json(known).decode())
     elif not known:
         say(_emptiness(connection))
     else:
-        _draw(known, connection.guard.check().checked_at)
+        _draw(known, now)
 
 
 def _emptiness(connection: Connection) -> str:

@@ -42,17 +42,21 @@ def end_in_words(deployment: Deployment, now: datetime) -> str:
     if ended is not None:
         known = "not found" if deployment.state is DeploymentState.GONE else "forgotten"
         return f"{known} on {moment(ended.at)}; a later call takes that back"
+    if deployment.state is DeploymentState.BASE_MODEL:
+        said = "it serves" if deployment.last_call is None else "its answers name"
+        return f"no end: {said} a base model"
     if deployment.last_call is None:
         return f"no call known: {end} {span(deployment.policy.window)} after the last one"
     if ends is None:
-        return "no end: its answers name a base model"
+        return "no end known: it stands, so another program has called it since"
     last_day = deployment.last_call + deployment.policy.window
     on = moment(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
-    if now >= ends[1]:
-        return f"{end} since {on}, unless another program has called it"
-    if now >= ends[0]:
-        return f"may be {end} by now: {on}"
-    return f"{end} on {on} (in {span(_rounded(ends[0] - now))}), if nobody calls it"
+    if now < ends[0]:
+        return f"{end} on {on} (in {span(_rounded(ends[0] - now))}), if nobody calls it"
+    is_over = now >= ends[1]
+    return (
+        f"{end} since {on}, unless another program has called it" if is_over else f"may be {end} by now: {on}"
+    )
 
 
 def retirement_in_words(deployment: Deployment) -> str:

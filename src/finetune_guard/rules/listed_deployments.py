@@ -6,8 +6,10 @@ The listing tells what stands and what it serves; the history tells when it was 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
+from finetune_guard.domain.history import Ended, Ending
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.retirements import azure_retirement_of
 from finetune_guard.rules.deployments import Deployment, DeploymentState, covers
@@ -16,7 +18,7 @@ _STATE = DeploymentState
 
 
 def with_listing(
-    known: Iterable[Deployment], resources: Iterable[ListedResource], policy: IdlePolicy
+    known: Iterable[Deployment], resources: Iterable[ListedResource], policy: IdlePolicy, now: datetime
 ) -> tuple[Deployment, ...]:
     """Return what is known of each deployment: of those that the history knows, then of those only listed.
 
@@ -25,6 +27,7 @@ def with_listing(
         resources: The resources that were listed, each with all its deployments. What is known of deployments
             elsewhere stays as it is.
         policy: The rule about deployments there.
+        now: When they were listed.
     """
     known, resources = tuple(known), tuple(resources)
     by_host = {host: resource for resource in resources for host in resource.hosts}
@@ -33,7 +36,7 @@ def with_listing(
         resource = by_host.get(each.resource)
         if resource is not None:
             seen.add((resource.hosts[0], each.name))
-            each = _told(each, resource.deployments.get(each.name))  # noqa: PLW2901 -- the same, with more known
+            each = _told(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same, with more known
         found.append(each)
     for resource in resources:
         for name, listed in resource.deployments.items():
@@ -42,11 +45,13 @@ def with_listing(
     return tuple(found)
 
 
-def _told(known: Deployment, listed: ListedDeployment | None) -> Deployment:
+def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> Deployment:
     """Return what is known of a deployment of a resource that was listed as a whole."""
     if listed is None:
-        gone = known.state in {_STATE.FORGOTTEN, _STATE.GONE}
-        return known if gone else known.model_copy(update={"state": _STATE.GONE, "ends": None, "unknown": ()})
+        if known.ended is not None:
+            return known
+        ended = Ended(at=now, why=Ending.NOT_FOUND)
+        return known.model_copy(update={"state": _STATE.GONE, "ended": ended, "ends": None, "unknown": ()})
     if known.state in {_STATE.GONE, _STATE.NO_CALL_KNOWN}:  # it was deployed again, and not called since
         return _uncalled(known.resource, known.name, listed, known.policy, named=True)
     if known.state is not _STATE.MAY_BE_GONE:
