@@ -1,4 +1,4 @@
-"""The only places where the time is read, and how far a server's word about it is believed."""
+"""How the time is read, and how far the ``Date`` of a server's answers is believed."""
 
 from __future__ import annotations
 

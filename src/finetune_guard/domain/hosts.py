@@ -1,4 +1,4 @@
-"""Whether a host is one that a pattern means, however the two are spelled."""
+"""Whether a host matches a pattern, however the two are spelled."""
 
 from __future__ import annotations
 

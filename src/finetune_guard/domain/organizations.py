@@ -1,4 +1,4 @@
-"""Who a request was made for: the names that one organization goes by.
+"""The names of an organization, and which of them a request or an answer tells.
 
 * The **slug** that the API names in the ``openai-organization`` response header, such as ``acme-28gund``.
   It is what a history is called as soon as it is known.

@@ -1,4 +1,4 @@
-"""What the API's records tell of inferences that ran elsewhere or earlier: batches and stored responses.
+"""Inferences that ran elsewhere or earlier, as the API's batches and stored responses tell of them.
 
 A body is looked at after the SDK has read it, and read so that no answer can do harm.
 """

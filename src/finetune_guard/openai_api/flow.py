@@ -1,4 +1,4 @@
-"""Logic that needs API calls in its middle, written once for sync and async clients.
+"""Flows: generators that ask their client for API calls, so that sync and async share their logic.
 
 A *flow* is a generator. It yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error
 thrown in; it yields a ``Download`` and is sent None when the whole file was read; it yields a ``Pause``

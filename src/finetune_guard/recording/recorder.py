@@ -1,4 +1,4 @@
-"""What a store is to remember: noted in memory, written by a thread, and read before it is written.
+"""Notes what a store is to remember in memory, and reads a history with what isn't written yet.
 
 A note costs a dictionary look-up. One daemon thread for each store writes: a model's first inference at
 once, later ones at most once a minute, their counts adding up meanwhile. What a store refuses is kept and

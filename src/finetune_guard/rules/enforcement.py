@@ -1,4 +1,4 @@
-"""From an eligibility to what happens to a call: it goes through, with or without warnings, or is stopped.
+"""What happens to a call by its eligibility: it goes through, with or without warnings, or is stopped.
 
 | What is known | verdict | raise | warn, allow |
 |---|---|---|---|

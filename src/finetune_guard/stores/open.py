@@ -1,4 +1,4 @@
-"""From a location, as people write it, to a store."""
+"""Opens the store that a location names: a folder, the memory, or a server by its URL."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,22 +29,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _PATIENCE = timedelta(seconds=10)
 _RECEIPT_KEPT = timedelta(days=1)
-
-
-@dataclass
-class IdempotencyKey:
-    """What tells inferences that are sent together from all others, however often they are sent.
-
-    Attributes:
-        sender: Who sends them. It sends no others before it knows whether they have arrived, so that the
-            server needs to remember one token of each sender.
-        token: Random, and another one each time: a copy of a whole process would count on alike.
-        has_arrived: Whether that is known; from then on its sender may send others.
-    """
-
-    sender: str
-    token: str
-    has_arrived: bool = False
 
 
 class RedisStore(RowStore):
@@ -121,28 +104,34 @@ class RedisStore(RowStore):
             sender = self._senders.pop()
         except IndexError:
             sender = secrets.token_hex(16)
-        self._send(organization, activities, IdempotencyKey(sender, secrets.token_hex(16)))
+        # Another one each time: a copy of a whole process would count on alike.
+        receipt, token = ("receipt", sender), codec.TEXT.text(secrets.token_hex(16))
+        has_arrived = False
 
-    def _send(self, organization: str, activities: Sequence[Activity], once: IdempotencyKey) -> None:
-        receipt, token = ("receipt", once.sender), codec.TEXT.text(once.token)
+        def send(organization: str) -> None:
+            nonlocal has_arrived
+            checked(organization)
 
-        def again(organization: str) -> None:
-            self._send(checked(organization), activities, once)
+            def record(change: RedisChange) -> None:
+                found = change.read(receipt, *touched(organization, activities))
+                if found.get(receipt) != token:
+                    add(change, organization, activities)
+                    change.write(receipt, token, _RECEIPT_KEPT)
 
-        def record(change: RedisChange) -> None:
-            found = change.read(receipt, *touched(organization, activities))
-            if found.get(receipt) != token:
-                add(change, organization, activities)
-                change.write(receipt, token, _RECEIPT_KEPT)
+            if not has_arrived:
+                self._change("record inferences", record, again=send)
+                has_arrived = True
+                self._senders.append(sender)
 
-        if not once.has_arrived:
-            self._change("record inferences", record, again)
-            once.has_arrived = True
-            self._senders.append(once.sender)
+        send(organization)
 
     @property
     def _senders(self) -> list[str]:
-        """Those of this process that send nothing now: as many as there were threads at it at once."""
+        """Those of this process that send nothing now: as many as there were threads at it at once.
+
+        A sender sends no more before it knows whether its last inferences have arrived, so that the server
+        needs to remember one token of each sender.
+        """
         return self._senders_of.setdefault(os.getpid(), [])
 
     def close(self) -> None:
@@ -155,8 +144,7 @@ class RedisStore(RowStore):
         """The connections of this process: a child after ``fork`` must not talk through its parent's."""
         opened = self._rows_of.get(os.getpid())
         if opened is None:
-            with process.no_fork():
-                from finetune_guard.stores.redis.rows import RedisRows  # noqa: PLC0415 (redis-py is optional)
+            from finetune_guard.stores.redis.rows import RedisRows  # noqa: PLC0415 (redis-py is optional)
 
             self._rows_of.clear()
             opened = self._rows_of.setdefault(os.getpid(), RedisRows(self._url))
