@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from finetune_guard.domain.validation import config_error, did_you_mean, shown
+from finetune_guard.domain.validation import config_error, did_you_mean, problems, shown
 
 
 class Settings(BaseModel):
@@ -32,11 +32,13 @@ def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
     """The line names the setting, its variable, its value unless that is secret, and what is allowed."""
     with pytest.raises(ValidationError) as caught:
         Settings(**wrong)
-    error = config_error(
-        "Settings", caught.value, fields=Settings.model_fields, variables={"key": "KEY"}, secrets=("key",)
-    )
-    assert told in str(error)
-    assert "sk-a-secret" not in str(error)
+    fields = Settings.model_fields
+    (said,) = problems(
+        "Settings", caught.value, fields=fields, variables={"key": "KEY"}, secrets=("key",)
+    ).values()
+    assert told in said
+    assert "sk-a-secret" not in said
+    assert "Settings." in str(config_error("Settings", caught.value, fields=fields))
 
 
 def test_what_is_shown_is_short_and_has_no_secrets():

@@ -12,6 +12,7 @@ from finetune_guard.rules.model_messages import (
     base_shut_down,
     fine_tune_shut_down,
     model_sunset,
+    old_table,
     short_lived,
     too_short_lived,
 )
@@ -226,3 +227,12 @@ def test_a_replacement_that_can_be_fine_tuned():
     ]
     catalog = ModelCatalog.model_validate({"as_of": "2026-11-22", "source": "here", "base_models": rows})
     assert prospect("a", ShutdownDates(catalog), NOW).replacement_can_be_fine_tuned is True
+
+
+def test_a_table_that_is_old_says_how_old_it_is():
+    """For 45 days nothing is said of its age; then how to ask the API and get a newer table."""
+    as_of = DATES.catalog.as_of
+    assert old_table(DATES, as_of + timedelta(days=45)) is None
+    said = old_table(DATES, as_of + timedelta(days=46))
+    assert f"46 days old ({as_of})" in said
+    assert "finetune-guard models --refresh" in said

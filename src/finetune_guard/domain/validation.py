@@ -19,15 +19,20 @@ _MAX_SHOWN = 120
 _MAX_MESSAGE = 1_000
 
 
-def config_error(
+def config_error(owner: str, error: ValidationError, *, fields: Mapping[str, Any]) -> GuardConfigError:
+    """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed."""
+    return GuardConfigError("\n".join(problems(owner, error, fields=fields).values()))
+
+
+def problems(
     owner: str,
     error: ValidationError,
     *,
     fields: Mapping[str, Any],
     variables: Mapping[str, str] | None = None,
     secrets: Collection[str] = (),
-) -> GuardConfigError:
-    """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed.
+) -> dict[str, str]:
+    """Return what is wrong, by field of ``owner``, in a line each or in several.
 
     Args:
         owner: The class that was given the values.
@@ -36,22 +41,9 @@ def config_error(
         variables: For values that came from the environment, the variable of each field.
         secrets: The fields whose values are never shown.
     """
-    found = problems(owner, error, fields=fields, variables=variables or {}, secrets=secrets)
-    return GuardConfigError("\n".join(found.values()))
-
-
-def problems(
-    owner: str,
-    error: ValidationError,
-    *,
-    fields: Mapping[str, Any],
-    variables: Mapping[str, str],
-    secrets: Collection[str] = (),
-) -> dict[str, str]:
-    """Return what is wrong, by field of ``owner``, in a line each or in several; see ``config_error``."""
     found: dict[str, str] = {}
     for problem in error.errors(include_url=False):
-        line = _line(owner, problem, fields=fields, variables=variables, secrets=secrets)
+        line = _line(owner, problem, fields=fields, variables=variables or {}, secrets=secrets)
         field = _field(problem)
         found[field] = f"{found[field]}\n{line}" if field in found else line
     return found

@@ -49,11 +49,6 @@ def is_contended(fault: BaseException) -> bool:
     return isinstance(fault, BusyError) or (isinstance(fault, redis.WatchError) and lost(fault) is None)
 
 
-def is_unanswered(fault: BaseException) -> bool:
-    """Tell whether it is not known if something was written."""
-    return isinstance(fault, UnansweredError)
-
-
 def rooted(fault: Exception) -> Exception:
     """Return the fault itself, where what it ended as says only what follows from it."""
     cause = fault.__cause__

@@ -153,7 +153,7 @@ class RedisStore(RowStore):
     def _attempt(self, doing: str, work: Callable[[], _T], again: Callable[[str], None] | None = None) -> _T:
         try:
             with process.no_fork():
-                from finetune_guard.stores.redis import faults  # noqa: PLC0415 (redis-py is optional)
+                from finetune_guard.stores.redis import faults, rows  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
             raise store_error(
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
@@ -162,7 +162,7 @@ class RedisStore(RowStore):
         try:
             return self._repeating(work, faults.is_contended)
         except Exception as exc:  # noqa: BLE001 (it is raised below, where nothing else is chained to it)
-            fault, unanswered = faults.rooted(exc), faults.is_unanswered(exc)
+            fault, unanswered = faults.rooted(exc), isinstance(exc, rows.UnansweredError)
         if isinstance(fault, StoreError):
             raise fault
         what = f"Could not {doing} at {self.location}: {faults.summary(fault, self._url.secrets)}."
