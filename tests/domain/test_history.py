@@ -25,9 +25,8 @@ from finetune_guard.domain.history import (
     latest_listed,
     united,
 )
+from tests.support.constants import DAY, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
 EMPTY = History(evidence=Evidence(organization="acme"))
 
 # Few distinct values, so that equal moments, models and days are common: there the ties are.

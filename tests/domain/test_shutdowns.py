@@ -19,6 +19,7 @@ from finetune_guard.domain.shutdowns import (
     ShutdownDates,
     merged_announcements,
 )
+from tests.support.constants import DAY
 
 SEEN = datetime(2026, 11, 20, 23, tzinfo=timezone.utc)
 SEEN_DAY, TABLE_DAY = date(2026, 11, 20), date(2026, 11, 22)
@@ -106,7 +107,6 @@ def test_a_new_fine_tune_ends_with_those_of_its_base():
     assert expected == agreed(dates.of_fine_tunes_of(BASE)) == agreed(dates.of_fine_tunes_of(TUNE))
 
 
-DAY = timedelta(days=1)
 LITELLM = {
     BASE: Row(PUBLISHED - 20 * DAY, "gpt-5"),
     f"ft:{BASE}": Row(PUBLISHED - 10 * DAY, None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -22,8 +22,8 @@ from finetune_guard.domain.organizations import (
     sent_with,
     tells_whose,
 )
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 KEY = "Bearer sk-proj-very-secret"
 
 

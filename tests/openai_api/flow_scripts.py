@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,8 +10,8 @@ import openai
 
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.openai_api.flow import ApiCall, Pause, Reply
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 CREDENTIALS = Credentials("Bearer sk-test")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from finetune_guard import Source
 from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
+from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 SECOND = int(NOW.timestamp())
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BATCH = {

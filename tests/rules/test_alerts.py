@@ -11,9 +11,9 @@ from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.rules.alerts import due
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.endings import MODEL, Ending, window
+from tests.support.constants import DAY
 
 START = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
 MODELS = ("ft:a:acme::1", "ft:b:acme::2")
 
 

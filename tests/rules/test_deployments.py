@@ -10,13 +10,13 @@ from finetune_guard.domain.history import Ended, Ending, Evidence, History, Infe
 from finetune_guard.domain.idle_policy import SHIPPED, Covers
 from finetune_guard.rules.deployments import DeploymentState, EndKind, covers, deployments_of, what_ends
 from finetune_guard.rules.idle_messages import end_in_words, nearly_idle, retirement_in_words
+from tests.support.constants import DAY
 
 AZURE, FIREWORKS = SHIPPED[:2]
 PLACE = "acme.openai.azure.com"
 BASE = "gpt-4.1-mini-2025-04-14"
 TUNED = f"{BASE}.ft-0a1b"
 AT = datetime(2026, 12, 1, 9, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
 
 
 def history(*, ended=None, **served) -> History:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 import pytest
 
@@ -15,9 +15,7 @@ from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.endings import Ending
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
+from tests.support.constants import DAY, NOW
 
 
 @pytest.mark.parametrize(

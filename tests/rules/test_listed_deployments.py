@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
 from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
@@ -10,13 +10,13 @@ from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import deployments_of
 from finetune_guard.rules.idle_messages import end_in_words
 from finetune_guard.rules.listed_deployments import with_listing
+from tests.support.constants import DAY
 
 AZURE = SHIPPED[0]
 PLACE, ELSEWHERE = "acme.services.ai.azure.com", "gateway.example.com/acme"
 HOSTS = ("acme.openai.azure.com", PLACE)
 BASE = "gpt-4.1-mini-2025-04-14"
 TUNED = f"{BASE}.ft-0a1b"
-DAY = timedelta(days=1)
 CREATED = datetime(2026, 11, 1, 8, tzinfo=timezone.utc)
 NOW = datetime(2026, 12, 1, 9, tzinfo=timezone.utc)
 

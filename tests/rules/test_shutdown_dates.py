@@ -17,8 +17,8 @@ from finetune_guard.rules.model_messages import (
     too_short_lived,
 )
 from finetune_guard.rules.shutdown_dates import prospect
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 TODAY = NOW.date()
 DATES = ShutdownDates(published_catalog())
 BASE, GONE = "gpt-4.1-2025-04-14", "gpt-3.5-turbo-1106"

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,9 @@ from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.redis.store import RedisStore
+from tests.support.constants import NOW
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.redis_server import RedisServer
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)

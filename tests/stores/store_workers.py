@@ -5,13 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Activity, Inference
 from finetune_guard.stores.open import open_store
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+from tests.support.constants import NOW
 
 
 def context_of(method):
@@ -83,13 +82,3 @@ def answer_as(user, work):
     said = results.get()
     process.join()
     return said
-
-
-def hold_lease(location, name, ttl, held, give_back, done):
-    """Take a lease, tell so, and give it back when told to."""
-    with closing(open_store(location)) as store:
-        lease = store.lease(name, ttl)
-        held.set()
-        give_back.wait()
-        store.release(lease)
-        done.set()

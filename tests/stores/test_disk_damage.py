@@ -6,7 +6,6 @@ import logging
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
 from operator import methodcaller
 
 import pytest
@@ -16,9 +15,8 @@ from finetune_guard.stores.disk.set_aside import KEPT
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.disk_files import aside
 from tests.stores.store_workers import ask, context_of
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 

@@ -7,16 +7,15 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.disk_files import aside, tamper
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 

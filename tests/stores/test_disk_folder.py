@@ -6,7 +6,6 @@ import os
 import stat
 import tempfile
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ import finetune_guard.stores.disk.plain_cache  # noqa: F401 (other users can't r
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import answer_as
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 needs_root = pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root gives files away")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,8 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.stores.keys import key
 from tests.stores.disk_files import tamper
+from tests.support.constants import HOUR
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 EVIDENCE = key("evidence", "acme")

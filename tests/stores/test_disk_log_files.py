@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 from contextlib import closing
-from datetime import datetime, timezone
 
 import pytest
 
 from finetune_guard.domain.history import Source
 from finetune_guard.stores.disk.store import DiskStore
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 ALL = ("cache.db", "cache.db-shm", "cache.db-wal")
 
 pytestmark = [

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from finetune_guard.domain.history import Evidence, History, Source
 from finetune_guard.domain.shutdowns import Announced
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 SUMMARY = ("evidence", "acme")
 INFERENCE = ("model", "acme", MODEL)

@@ -6,7 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 import redis
@@ -17,9 +17,8 @@ from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import RedisChange
 from finetune_guard.stores.redis.store import RedisStore
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -12,9 +11,8 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.keys import MAX_ROWS
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 ROWS = {

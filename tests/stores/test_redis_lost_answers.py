@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
@@ -14,8 +14,8 @@ from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.base import OutcomeUnknownError
 from finetune_guard.stores.redis.store import RedisStore
+from tests.support.constants import NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini:acme::1"
 ACME = Subject("acme", Credentials("Bearer sk-test"))
 

@@ -10,17 +10,14 @@ import threading
 import time
 import traceback
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Source
 from finetune_guard.stores.redis.store import RedisStore
+from tests.support.constants import HOUR, NOW
 from tests.support.redis_server import RedisServer, free_port
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")

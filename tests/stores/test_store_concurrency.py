@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from operator import methodcaller
 
 import pytest
@@ -19,9 +19,8 @@ from finetune_guard.stores.disk import database
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import ask, context_of, record_for_ever, record_many, take_leases
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods() else ["fresh"]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source, Span
 from finetune_guard.domain.shutdowns import Announced
+from tests.support.constants import DAY, HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 

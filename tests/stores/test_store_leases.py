@@ -8,8 +8,7 @@ import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.base import Lease
-
-HOUR = timedelta(hours=1)
+from tests.support.constants import HOUR
 
 
 def test_one_holder_has_a_lease(place):

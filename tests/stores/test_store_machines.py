@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -38,9 +38,8 @@ from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
 from tests.effort import some
+from tests.support.constants import HOUR, NOW
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
-HOUR = timedelta(hours=1)
 NAMES = ("acme", "acme,b", '["acme', "key:1")
 HANDLES = 3
 

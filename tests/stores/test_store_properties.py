@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -20,8 +20,7 @@ from finetune_guard.stores.keys import key, parts, prefix
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.redis.store import RedisStore
 from tests.effort import some
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)
+from tests.support.constants import NOW
 
 any_name = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=40)
 moments = st.integers(0, 100).map(lambda hours: NOW + timedelta(hours=hours))

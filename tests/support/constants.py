@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
+NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 BASE = "gpt-4o-mini-2024-07-18"
 FINE_TUNED = f"ft:{BASE}:acme:support-bot:AbC123xY"
 COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": [{"index": 0}]}
