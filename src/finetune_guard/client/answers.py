@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import FailureLog
 from finetune_guard.client.responses import body_if_read, model_shown
 from finetune_guard.client.streams import STREAMS, watch
-from finetune_guard.client.urls import GuardedHosts, base_at
+from finetune_guard.client.urls import GuardedHosts, Route, base_at
 from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import StreamedCompletion, ended_response, is_of_base_model
@@ -25,6 +25,7 @@ from finetune_guard.openai_api.requests import (
     RecordsCall,
     RequestOptions,
     base_model_called,
+    call_of,
     called_name,
     classify,
 )
@@ -50,38 +51,35 @@ class Answers:
         self._warns_of_all = engine.config.warn_models == "all"
         self._deployments = DeploymentAnswers(engine.deployments, failures.add)
 
-    def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
+    def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
         """Note what a successful call tells, and warn about its model if that is due.
 
         A body that the SDK hasn't read is not read here either.
 
         Args:
             client: Who has made the call.
-            given: What the SDK's ``_process_response`` was given.
+            options: The SDK's options of the request.
+            response: The response of httpx or httpx2.
             value: What the SDK made of the response, and the program gets; None where it failed.
         """
         try:
-            options = given["options"]
-            place = self._hosts.idle_at(client, options.url)
-            if place is not None:
-                self._deployments.observe(place, options, given["response"], value)
+            route = self._hosts.route(client, options.method, options.url)
+            if route.place is not None:
+                self._deployments.observe(route.place, options, response, value)
                 return
-            if self._warns_of_all:
-                self._warn_of_base(client, options, value)
-            if is_of_base_model(value):
+            if self._warns_of_all and route.base is not None:
+                self._warn_of_base(options, value)
+            if route.kind is None or is_of_base_model(value):
                 return
-            response = given["response"]
-            call = classify(options)
-            if call is None:
-                return
+            call = call_of(route.kind, options)
             if isinstance(value, STREAMS):
-                self._watch(client, options, response, value, call)
+                self._watch(client, route, options, value, call)
             elif type(call) is InferenceCall:
                 model = model_shown(value, response, call.model)
                 if model is not None:
-                    self._saw(client, options, response, model)
+                    self._saw(client, route, options, response, model)
             elif isinstance(call, (JobCreation, RecordsCall)) and not _is_stored_base(call, value, response):
-                self._read(client, options, response, call, partial(body_if_read, response))
+                self._read(client, route, options, response, call, partial(body_if_read, response))
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(error)
 
@@ -90,7 +88,7 @@ class Answers:
     ) -> FineTuneGuardError | None:
         """Learn whom an error was given to; return what it means if it tells that a model is gone."""
         try:
-            if self._hosts.guarded_base(client, options.url) is None:
+            if self._hosts.route(client, options.method, options.url).base is None:
                 return self._lost(client, options, error)
             subject = self.identify(client, options, error.response)
             if isinstance(error, openai.AuthenticationError):
@@ -111,7 +109,7 @@ class Answers:
         """Return what an error of another provider means if it is one of the known losses."""
         if not self._engine.config.enabled:
             return None
-        place = self._hosts.idle_at(client, options.url)
+        place = self._hosts.route(client, options.method, options.url).place
         if place is not None:
             return self._deployments.lost(place, options, error)
         url = error.response.request.url
@@ -124,10 +122,10 @@ class Answers:
         self._engine.recorder.name(subject)
         return subject
 
-    def _warn_of_base(self, client: Any, options: RequestOptions, value: object) -> None:
+    def _warn_of_base(self, options: RequestOptions, value: object) -> None:
         """Warn if a model that is no fine-tune was called and ends soon; no body is read for it."""
         requested = base_model_called(options)
-        if requested is None or self._hosts.guarded_base(client, options.url) is None:
+        if requested is None:
             return
         served = getattr(value, "model", None)
         now = self._engine.decider.now()
@@ -135,52 +133,54 @@ class Answers:
         if warning is not None:
             warn_caller(warning)
 
-    def _watch(self, client: Any, options: RequestOptions, response: Any, stream: object, call: Call) -> None:
+    def _watch(
+        self, client: Any, route: Route, options: RequestOptions, stream: Any, call: Call | None
+    ) -> None:
         """Note what a stream tells once it does; where the guard has nothing to do it stays as it is."""
-        if self._hosts.guarded_base(client, options.url) is None:
+        if route.base is None or call is None:
             return
         found = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
+        response = stream.response  # the stream itself would hold itself, and its connection, by what looks
 
         def look(event: object) -> bool:
             try:
                 if isinstance(call, RecordsCall):
                     stored = ended_response(event)
                     if stored is not None:
-                        self._read(client, options, response, call, lambda: stored)
+                        self._read(client, route, options, response, call, lambda: stored)
                     return stored is not None
                 model = found.model_in(event)
                 if model is not None:
-                    self._saw(client, options, response, model)
+                    self._saw(client, route, options, response, model)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
                 self._failures.add(error)
             return found.is_over
 
         watch(stream, look)
 
-    def _saw(self, client: Any, options: RequestOptions, response: Any, model: str) -> None:
-        base = self._hosts.guarded_base(client, options.url)
-        if base is None:
+    def _saw(self, client: Any, route: Route, options: RequestOptions, response: Any, model: str) -> None:
+        if route.base is None:
             self._hosts.tell_inactive(client, options.url)
             return
-        subject, date = self._identities.subject(client, base, options, response, lasting=True)
+        subject, date = self._identities.subject(client, route.base, options, response, lasting=True)
         warning = self._engine.saw(model, subject, date)
         if warning is not None:
             warn_caller(warning)
 
-    def _read(
+    def _read(  # noqa: PLR0917 -- as _saw, with what it reads
         self,
         client: Any,
+        route: Route,
         options: RequestOptions,
         response: Any,
         call: JobCreation | RecordsCall,
         body: Callable[[], object],
     ) -> None:
-        base = self._hosts.guarded_base(client, options.url)
-        if base is None:
+        if route.base is None:
             self._hosts.tell_inactive(client, options.url)
             return
         lasting = isinstance(call, JobCreation)
-        subject, date = self._identities.subject(client, base, options, response, lasting=lasting)
+        subject, date = self._identities.subject(client, route.base, options, response, lasting=lasting)
         self._engine.observe(call, subject, date, body)
 
 

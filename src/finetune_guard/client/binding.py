@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from finetune_guard.client.answers import Answers
 from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.threads import in_thread
-from finetune_guard.client.urls import GuardedHosts, base_at, own_url
+from finetune_guard.client.urls import GuardedHosts, base_at
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
-from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, to_decide
+from finetune_guard.openai_api.requests import (
+    GuardedCall,
+    JobCreation,
+    RequestOptions,
+    TrainingUpload,
+    to_decide,
+)
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.engine.guard import Guard
+
+_DECIDED = (JobCreation, TrainingUpload)
 
 
 class Binding:
@@ -86,14 +93,14 @@ class Binding:
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
-            place = self.hosts.idle_at(client, options.url)
-            if place is not None:
-                if not place.is_looked_up and self._engine is not None:
-                    self._engine.deployments.look_up(place)
+            route = self.hosts.route(client, options.method, options.url)
+            if route.place is not None:
+                if not route.place.is_looked_up and self._engine is not None:
+                    self._engine.deployments.look_up(route.place)
+                return None
+            if route.base is None or route.kind not in _DECIDED:
                 return None
             call = to_decide(options)
-            if call is None or not self.hosts.include(client, own_url(client, options.url)):
-                return None
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
             return None
@@ -106,13 +113,13 @@ class Binding:
         """Return what a request with ``headers`` of its own to ``url`` will be sent with."""
         return self._identities.credentials(client, base_at(client, url), headers)
 
-    def observe(self, client: Any, given: Mapping[str, Any], value: object) -> None:
+    def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
         """Note what a call was answered, and keep the window open from now on if that is asked for.
 
         It never fails. The arguments are those of ``Answers.observe``.
         """
         if self.answers is not None:
-            self.answers.observe(client, given, value)
+            self.answers.observe(client, options, response, value)
         if self.runs_background:
             try:
                 self._background_of(client).used(client)

@@ -74,11 +74,11 @@ class _View:
         return type(None), ()
 
 
-class _SyncView(SyncGuarded, _View):
+class _SyncView(SyncGuarded, _View):  # type: ignore[misc] # a view hands on whatever it is given
     __init__ = _View.__init__
 
 
-class _AsyncView(AsyncGuarded, _View):
+class _AsyncView(AsyncGuarded, _View):  # type: ignore[misc] # as above
     __init__ = _View.__init__
 
 

@@ -101,11 +101,11 @@ class Guarded:
         if gone is not None:
             raise gone from error
 
-    def _guard_reply(self, given: dict[str, Any]) -> Reply:
+    def _guard_reply(self, options: Any, response: Any) -> Reply:
         """Return what a request of the guard's own was answered, and remember whom that is about."""
-        guard, response = self._finetune_guard, given["response"]
+        guard = self._finetune_guard
         assert guard.answers is not None  # a guard that is broken sends nothing
-        subject = guard.answers.identify(self, given["options"], response)
+        subject = guard.answers.identify(self, options, response)
         return reply_from(response, subject, guard.engine.decider)
 
     def _guard_admin_key(self) -> str | None:
@@ -118,7 +118,7 @@ class Guarded:
 
     def _guard_place(self) -> Place | None:
         """The resource that the client speaks to; None where no idle policy holds."""
-        return self._finetune_guard.hosts.idle_at(self, "")
+        return self._finetune_guard.hosts.route(self, "get", "").place
 
     def _guard_lacks_key(self) -> bool:
         """Whether the key is a function that no request has asked yet: all such would count as one key."""
@@ -136,15 +136,27 @@ class SyncGuarded(Guarded, SyncBase):
 
         return ClientGuard(self)
 
-    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+    def request(
+        self,
+        cast_to: Any,
+        options: Any,
+        *args: Any,
+        stream: bool = False,
+        stream_cls: Any = None,
+        **more: Any,
+    ) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
-        if call is not None:
+        if call is not None or args or more:
+            send = partial(
+                self._guard_send, cast_to, options, *args, stream=stream, stream_cls=stream_cls, **more
+            )
+            if call is None:
+                return send()
             flow, taken_over = self._guard_admission(call, options)
-            send = partial(self._guard_send, cast_to, options, *args, **kwargs)
             return self._guard_drive(flow, taken_over, send)
         try:  # as in _guard_send, which would take longer
-            return super().request(cast_to, options, *args, **kwargs)
+            return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except openai.APIStatusError as error:
             self._guard_failed(options, error)
             raise
@@ -157,15 +169,35 @@ class SyncGuarded(Guarded, SyncBase):
             self._guard_failed(options, error)
             raise
 
-    def _process_response(self, **given: Any) -> Any:
-        if given["cast_to"] is Reply:
-            return self._guard_reply(given)
+    def _process_response(  # arguments that are named cost less than ``**given``
+        self,
+        *,
+        cast_to: Any,
+        options: Any,
+        response: Any,
+        stream: bool,
+        stream_cls: Any,
+        retries_taken: int = 0,
+        **later: Any,
+    ) -> Any:
+        if cast_to is Reply:
+            return self._guard_reply(options, response)
+        process = super()._process_response
+        if later:  # what a later release of the SDK may add
+            process = partial(process, **later)
         try:
-            value = super()._process_response(**given)
+            value = process(
+                cast_to=cast_to,
+                options=options,
+                response=response,
+                stream=stream,
+                stream_cls=stream_cls,
+                retries_taken=retries_taken,
+            )
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            self._finetune_guard.observe(self, given, None)
+            self._finetune_guard.observe(self, options, response, None)
             raise
-        self._finetune_guard.observe(self, given, value)
+        self._finetune_guard.observe(self, options, response, value)
         return value
 
     def _prepare_options(self, options: Any) -> Any:
@@ -227,15 +259,27 @@ class AsyncGuarded(Guarded, AsyncBase):
 
         return AsyncClientGuard(self)
 
-    async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+    async def request(
+        self,
+        cast_to: Any,
+        options: Any,
+        *args: Any,
+        stream: bool = False,
+        stream_cls: Any = None,
+        **more: Any,
+    ) -> Any:
         """Decide about jobs and uploads for them, then do what the SDK does."""
         call = self._finetune_guard.call(self, options)
-        if call is not None:
+        if call is not None or args or more:
+            send = partial(
+                self._guard_send, cast_to, options, *args, stream=stream, stream_cls=stream_cls, **more
+            )
+            if call is None:
+                return await send()
             flow, taken_over = self._guard_admission(call, options)
-            send = partial(self._guard_send, cast_to, options, *args, **kwargs)
             return await self._guard_drive(flow, taken_over, send)
         try:  # as in _guard_send, which would take longer
-            return await super().request(cast_to, options, *args, **kwargs)
+            return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except openai.APIStatusError as error:
             self._guard_failed(options, error)
             raise
@@ -248,15 +292,35 @@ class AsyncGuarded(Guarded, AsyncBase):
             self._guard_failed(options, error)
             raise
 
-    async def _process_response(self, **given: Any) -> Any:
-        if given["cast_to"] is Reply:
-            return self._guard_reply(given)
+    async def _process_response(  # arguments that are named cost less than ``**given``
+        self,
+        *,
+        cast_to: Any,
+        options: Any,
+        response: Any,
+        stream: bool,
+        stream_cls: Any,
+        retries_taken: int = 0,
+        **later: Any,
+    ) -> Any:
+        if cast_to is Reply:
+            return self._guard_reply(options, response)
+        process = super()._process_response
+        if later:  # what a later release of the SDK may add
+            process = partial(process, **later)
         try:
-            value = await super()._process_response(**given)
+            value = await process(
+                cast_to=cast_to,
+                options=options,
+                response=response,
+                stream=stream,
+                stream_cls=stream_cls,
+                retries_taken=retries_taken,
+            )
         except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
-            self._finetune_guard.observe(self, given, None)
+            self._finetune_guard.observe(self, options, response, None)
             raise
-        self._finetune_guard.observe(self, given, value)
+        self._finetune_guard.observe(self, options, response, value)
         return value
 
     async def _prepare_options(self, options: Any) -> Any:

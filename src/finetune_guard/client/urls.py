@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from finetune_guard.client.log import log
@@ -13,11 +13,16 @@ from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.domain.hosts import base_of, port_of
 from finetune_guard.domain.idle_policy import Covers, IdlePolicy
 from finetune_guard.domain.resources import history_of
-from finetune_guard.openai_api.requests import root_path
+from finetune_guard.openai_api.requests import CallKind, kind_of, root_path
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.engine.deployments import Place
+
+
+_MOST_ROUTES = 256
+_LONGEST_URL = 256
+"""A longer one, which is seldom asked for again, is looked at each time."""
 
 
 class Url(Protocol):
@@ -67,6 +72,29 @@ def base_at(client: Any, url: str) -> str:
     return base_of(own.scheme, own.host, own.port, own.path)
 
 
+class Route(NamedTuple):
+    """Where a request goes, and what it is as far as its method and URL tell.
+
+    Attributes:
+        base: Where the API is, as ``base_of`` writes it; None where the policy doesn't hold.
+        place: The resource that it goes to; None where no idle policy holds.
+        kind: What it is.
+    """
+
+    base: str | None
+    place: Place | None
+    kind: CallKind
+
+
+class _Routes(dict[tuple[str, str], Route]):
+    """The routes from one base URL, by method and URL; an object that is a base URL never changes."""
+
+    def __init__(self, base: object = None, kind: type[object] | None = None) -> None:
+        super().__init__()
+        self.base = base
+        self.kind = kind
+
+
 class GuardedHosts:
     """The hosts that the policy holds for, by the policy and the configuration, and those of idle policies.
 
@@ -79,35 +107,26 @@ class GuardedHosts:
         self._config = config
         self._make_place = place
         self._told_inactive = False
-        # A URL object never changes: what was found for the last one is kept.
-        self._last_base: tuple[object, type[object], str | None] | None = None
-        self._last_idle: tuple[object, type[object], Place | None] | None = None
+        self._routes = _Routes()
 
     def include(self, client: object, url: Url) -> bool:
         """Whether the policy holds for calls of ``client`` to ``url``."""
         return self._config.guards(url.host, port_of(url.scheme, url.port)) and not is_azure(client)
 
-    def guarded_base(self, client: Any, url: str) -> str | None:
-        """Return what ``base_at`` does; None where the policy doesn't hold."""
-        if "://" in url:
-            return base_at(client, url) if self.include(client, own_url(client, url)) else None
-        base, last = base_url(client), self._last_base
-        if last is not None and last[0] is base and last[1] is type(client):
-            return last[2]
-        guarded = base_at(client, url) if self.include(client, client.base_url) else None
-        self._last_base = base, type(client), guarded
-        return guarded
-
-    def idle_at(self, client: Any, url: str) -> Place | None:
-        """Return the resource that a request to ``url`` goes to; None where no idle policy holds."""
-        base, last = base_url(client), self._last_idle
-        if last is not None and last[0] is base and last[1] is type(client) and "://" not in url:
-            return last[2]
+    def route(self, client: Any, method: str, url: str) -> Route:
+        """Return where a request of ``client`` goes, and what it is; every call of a program asks for it."""
+        base, routes = base_url(client), self._routes
+        if routes.base is not base or routes.kind is not type(client):
+            routes = self._routes = _Routes(base, type(client))
+        known = routes.get((method, url))
+        if known is not None:
+            return known
         own = own_url(client, url)
-        place = self._place(own, by_azure=is_azure(client))
-        if "://" not in url:
-            self._last_idle = base, type(client), place
-        return place
+        guarded = base_at(client, url) if self.include(client, own) else None
+        route = Route(guarded, self._place(own, by_azure=is_azure(client)), kind_of(method, url))
+        if len(url) <= _LONGEST_URL and len(routes) < _MOST_ROUTES:
+            routes[method, url] = route
+        return route
 
     def _place(self, url: Url, *, by_azure: bool) -> Place | None:
         port = port_of(url.scheme, url.port)

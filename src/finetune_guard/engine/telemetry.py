@@ -118,7 +118,7 @@ def begin() -> _Instruments | None:
 
 def count_inference(organization: str | None, model: str) -> None:
     """Count an inference of a fine-tuned model."""
-    if _instruments is None and begin() is None:
+    if _instruments is None and (_METRICS not in sys.modules or begin() is None):
         return
     key = organization, model
     with _lock:

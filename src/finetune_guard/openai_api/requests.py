@@ -70,6 +70,7 @@ class RecordsCall(NamedTuple):
 
 GuardedCall: TypeAlias = JobCreation | TrainingUpload
 Call: TypeAlias = JobCreation | TrainingUpload | InferenceCall | RecordsCall
+CallKind: TypeAlias = type[InferenceCall | GuardedCall] | RecordsCall | None
 
 
 _POSTED_TO: dict[str, type[InferenceCall | GuardedCall]] = {
@@ -88,7 +89,11 @@ def classify(options: RequestOptions) -> Call | None:
     Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
     elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
-    kind = _kind(options.method, options.url[:_LONGEST_URL])
+    return call_of(kind_of(options.method, options.url), options)
+
+
+def call_of(kind: CallKind, options: RequestOptions) -> Call | None:
+    """Return what ``classify`` does for a request whose kind is known."""
     if kind is None or isinstance(kind, RecordsCall):
         return kind
     if kind is not InferenceCall:
@@ -113,7 +118,7 @@ def base_model_called(options: RequestOptions) -> str | None:
 
 def to_decide(options: RequestOptions) -> GuardedCall | None:
     """Return what ``classify`` does for a request that is decided about, and None for any other."""
-    kind = _kind(options.method, options.url[:_LONGEST_URL])
+    kind = kind_of(options.method, options.url)
     return _guarded(kind, options) if kind is JobCreation or kind is TrainingUpload else None
 
 
@@ -132,9 +137,13 @@ def _inference(model: str) -> InferenceCall:
     return InferenceCall(fine_tuned_id(model))
 
 
+def kind_of(method: str, url: str) -> CallKind:
+    """Return the class of a call, or the call itself where no body tells more of it."""
+    return _kind(method, url[:_LONGEST_URL])
+
+
 @lru_cache(maxsize=1024)
-def _kind(method: str, url: str) -> type[InferenceCall | GuardedCall] | RecordsCall | None:
-    """Return the class of the call, or the call itself where no body tells more of it."""
+def _kind(method: str, url: str) -> CallKind:
     method, path = method.lower(), _path(url)
     if method == "get" or (method == "post" and path == "/batches"):
         records = _RECORDS_PATH.fullmatch(path)
