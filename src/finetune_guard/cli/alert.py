@@ -53,12 +53,13 @@ def alert(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Tell a webhook or a command what changed and what ends soon, each thing once; for cron and CI.
+    """Tell a webhook or a command what changed and what ends soon.
 
-    Told are a verdict that changed, a keep-alive that no model answered, and, 30, 15, 7 days and 1 day
-    before, the end of the time in which jobs can be created and the ends of models. The store remembers what
-    was told, for all machines that share it. What does not arrive is told by the next run; if a run is killed
-    in between, an alert comes twice, with the same id.
+    Each thing is told once, so that cron or CI can run it daily. Told are a verdict that changed, a
+    keep-alive that no model answered, and, 30, 15, 7 days and 1 day before, the end of the time in which
+    jobs can be created and the ends of models. The store remembers what was told, for all machines that
+    share it. What does not arrive is told by the next run; if a run is killed in between, an alert comes
+    twice, with the same id.
 
     Exit codes: 0 all was told, or there was nothing to tell; 6 something did not arrive; 2 no key or a wrong
     setting; 1 failure, such as a history that can't be read.

@@ -44,11 +44,11 @@ class Event:
 
 
 def calendar(*, refresh: Refresh = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
-    """Print the dates to come as an iCalendar file: `finetune-guard calendar > ends.ics`.
+    """Print the dates to come as an iCalendar file.
 
-    It holds the end of the window, the day on which the creation of jobs ends, and each day on which models
-    end, with alarms 30, 15, 7 and 1 days before. A program that imports the file again updates what it has.
-    This command needs the extra `calendar`.
+    To write one: `finetune-guard calendar > ends.ics`. It holds the end of the window, the day on which
+    the creation of jobs ends, and each day on which models end, with alarms 30, 15, 7 and 1 days before.
+    A program that imports the file again updates what it has. This command needs the extra `calendar`.
 
     Exit codes: 0 printed; 2 no key, a wrong setting or no extra `calendar`; 1 failure.
     """

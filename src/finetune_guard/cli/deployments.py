@@ -41,7 +41,7 @@ def deployments(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """List the deployments that guarded clients have called, when each ends, and what is not known.
+    """List the deployments that were called and when each ends.
 
     No key is needed, and nothing is asked of any API without --subscription. A call of a deployment puts its
     end off. Azure tells nobody when a deployment was last called, so that for one that no guarded client has

@@ -32,9 +32,10 @@ def metrics(
     refresh: Refresh = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Print what is known as metrics in Prometheus' text format, for a textfile collector.
+    """Print what is known as metrics for Prometheus.
 
-    What is not known has no sample. This command needs the extra `metrics`.
+    They are in its text format, for a textfile collector. What is not known has no sample. This command
+    needs the extra `metrics`.
 
     Exit codes: 0 printed; 2 no key, a wrong setting, no extra `metrics`, or a file that can't be written; 1
     failure.

@@ -22,7 +22,10 @@ def policies(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """List the rules that are in force, each with its source and date. No key is needed."""
+    """List the rules that are in force, with their sources.
+
+    Each has its date, too. No key is needed.
+    """
     if context.invoked_subcommand is not None:
         return
     config = GuardConfig()

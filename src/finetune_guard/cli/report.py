@@ -43,10 +43,11 @@ def report(
     ] = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Write one page: the verdict, the dates, requests by day, and who still calls models that end.
+    """Write a page about jobs, requests and models that end.
 
-    Without --refresh the page tells what the history knows. The web page is one file, which loads nothing; it
-    needs the extra `report`. Without --html, Markdown is printed.
+    It has the verdict, the dates, requests by day, and who still calls models that end. Without --refresh
+    the page tells what the history knows. The web page is one file, which loads nothing; it needs the
+    extra `report`. Without --html, Markdown is printed.
 
     Exit codes: 0 written; 2 no key, a wrong setting or no extra `report`; 1 failure.
     """
@@ -64,7 +65,7 @@ def report(
 
     ends = ends_by_day(connection.history(found.eligibility).known_models, connection.dates())
     line = moments(found.eligibility, connection.config.policy, ends)
-    advice = advice_for(connection, found.eligibility).in_words
+    advice = advice_for(connection, found.eligibility, ends).in_words
     if html is None:
         typer.echo(as_markdown(found, line, advice), nl=False)
     elif html == _STDOUT:

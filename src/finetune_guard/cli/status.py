@@ -37,10 +37,10 @@ def status(
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
-    """Show whether jobs can be created, until when, and what to do; and when idle deployments end.
+    """Show whether jobs can be created, until when, and what to do.
 
-    Without --refresh nothing is asked of the API. The exit code is 0 whatever the verdict; a script
-    wants `check`.
+    When idle deployments end is shown, too. Without --refresh nothing is asked of the API. The exit code
+    is 0 whatever the verdict; a script wants `check`.
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
@@ -74,7 +74,7 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
     notes = [note for note in (connection.forgets, old_table(dates, eligibility.checked_at.date())) if note]
     notes += disagreements(models, dates)
     line = moments(eligibility, connection.config.policy, ends)
-    advice = advice_for(connection, eligibility)
+    advice = advice_for(connection, eligibility, ends)
     return Section(
         verdict=(eligibility.verdict, _in_short(eligibility)),
         rows=[
@@ -124,11 +124,10 @@ def _in_short(eligibility: Eligibility) -> str:
     return f"{can} until {moment(until)} ({time_away(until, eligibility.checked_at)})"
 
 
-def advice_for(connection: Connection, eligibility: Eligibility) -> Advice:
+def advice_for(connection: Connection, eligibility: Eligibility, ends: tuple[DayOfEnds, ...]) -> Advice:
     """Return the one thing to do."""
     if connection.inactive_because is not None:
         return Advice(None, connection.inactive_because)
-    ends = ends_by_day(connection.history(eligibility).known_models, connection.dates())
     keep_alive = connection.config.keep_alive or KeepAlive()
     return advise(eligibility, ends, keep_alive, has_admin_key=connection.guard.has_admin_key)
 
