@@ -135,7 +135,10 @@ class Binding:
 
     def _background_of(self, client: Any) -> Any:
         if self.background is None:  # two threads may come here at once, and must end with the same one
-            made = client._guard_background(self.engine, self.engine.config.keep_alive)  # noqa: SLF001 -- its other half
+            from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
+
+            kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
+            made = kind(self.engine, self.engine.config.keep_alive)
             self.background = self._made.setdefault("background", made)
         return self.background
 

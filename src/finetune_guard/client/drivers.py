@@ -11,18 +11,19 @@ import anyio
 import openai
 
 from finetune_guard.client.threads import Running, in_thread
+from finetune_guard.client.warn import warn_all
 from finetune_guard.openai_api.flow import Flow, InParallel, Pause, Reply, Request, Step, T, UserCall, give_up
 
 
 def drive(
-    flow: Flow[T], ask: Callable[[Request], Reply | None], send: Callable[[UserCall], Any] | None = None
+    flow: Flow[T], ask: Callable[[Request], Reply | None], send: Callable[[], Any] | None = None
 ) -> Any:
     """Run ``flow`` to its end in the caller's thread.
 
     Args:
         flow: What is to be done.
         ask: Makes its API calls.
-        send: Makes the user's own call; None where the flow is not about one.
+        send: Makes the user's own call, after the flow's warnings; None where the flow is not about one.
     """
     steps = _Steps(flow)
     try:
@@ -33,8 +34,9 @@ def drive(
                 step = steps.send(None)
             elif isinstance(step, UserCall):
                 assert send is not None
+                warn_all(step.warnings)
                 try:
-                    return send(step)
+                    return send()
                 except openai.APIError as error:
                     step = steps.throw(error)
             else:
@@ -56,7 +58,7 @@ def drive(
 async def drive_async(
     flow: Flow[T],
     ask: Callable[[Request], Awaitable[Reply | None]],
-    send: Callable[[UserCall], Awaitable[Any]] | None = None,
+    send: Callable[[], Awaitable[Any]] | None = None,
 ) -> Any:
     """Run ``flow`` to its end as ``drive`` does; what it does between calls happens in a daemon thread.
 
@@ -72,8 +74,9 @@ async def drive_async(
                 step = await in_thread(steps.send, None)
             elif isinstance(step, UserCall):
                 assert send is not None
+                warn_all(step.warnings)
                 try:
-                    return await send(step)
+                    return await send()
                 except openai.APIError as error:
                     step = await in_thread(steps.throw, error)
             else:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from finetune_guard.client.binding import Binding
+from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
 from finetune_guard.client.log import log
-from finetune_guard.client.mixins import FLUSH_TIMEOUT, AsyncGuarded, Guarded, SyncGuarded
+from finetune_guard.client.mixins import AsyncGuarded, SyncGuarded
 from finetune_guard.client.sdk_compat import WRAPPED_METHODS
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.openai_api.flow import Reply

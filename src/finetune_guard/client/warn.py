@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Iterable
 
 from finetune_guard.client.log import log
 from finetune_guard.domain.errors import FineTuneGuardWarning
@@ -25,6 +26,12 @@ def warn_caller(warning: FineTuneGuardWarning) -> None:
         warnings.warn(warning, stacklevel=level)
     except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
         log(logging.WARNING, "%s", str(warning))
+
+
+def warn_all(warnings_due: Iterable[FineTuneGuardWarning]) -> None:
+    """Issue each of the warnings as ``warn_caller`` does."""
+    for warning in warnings_due:
+        warn_caller(warning)
 
 
 def _is_not_the_caller(module: str) -> bool:

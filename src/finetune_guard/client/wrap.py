@@ -16,8 +16,8 @@ from finetune_guard.client.classes import (
     OpenAI,
     class_of_instances,
 )
+from finetune_guard.client.guarded import Guarded
 from finetune_guard.client.log import log
-from finetune_guard.client.mixins import Guarded
 from finetune_guard.client.rebinding import NotCopyableError, rebound
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.client.signatures import show_parent_parameters
