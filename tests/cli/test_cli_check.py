@@ -110,6 +110,9 @@ def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, mod
     sim.fault(Fault(path=path, method="GET", status=403, code="training_not_available"))
     shown, refused = run(command, "--refresh"), run(command, "--refresh", "--json")
     assert '{"limits": [], "key": "***"}' in shown.stdout
+    if command == "status":  # what is long would fill the screen
+        sim.fault(Fault(path=path, method="GET", status=200, body={"a": "x" * 1_900}))
+        assert "xxx... (all of it: --json)" in run("status", "--refresh").stdout
     limits = json.loads(refused.stdout)["model_limits"]
     assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
     assert limits["answer"].startswith("403 training_not_available")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _MOST_DATES = 3
+_LONGEST_LIMITS = 160
 
 
 def status(
@@ -135,7 +136,9 @@ def advice_for(connection: Connection, eligibility: Eligibility, ends: tuple[Day
 def _limits(limits: ModelLimits | None) -> Rows:
     if limits is None:
         return []
-    return [("Model limits", f"{limits_in_words(limits)} (as the API shows them; they decide nothing)")]
+    told = limits_in_words(limits)
+    shown = told if len(told) <= _LONGEST_LIMITS else f"{told[:_LONGEST_LIMITS]}... (all of it: --json)"
+    return [("Model limits", f"{shown} (as the API shows them; they decide nothing)")]
 
 
 def _next_dates(following: Sequence[Moment], eligibility: Eligibility) -> Rows:
