@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 import respx
 
-from finetune_guard import GuardConfig
+from finetune_guard import GuardConfig, guard
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import ASYNC, HTTP, SYNC, done
+from tests.support.azure import AZURE, BASE, KEY, TOKEN, TUNED, VERSION
 from tests.support.constants import MESSAGES, START
 
 
@@ -125,3 +126,42 @@ def wire():
     using = "httpcore2" if HTTP.__name__ == "httpx2" else "httpcore"
     with respx.mock(using=using, assert_all_called=False) as router:
         yield router
+
+
+@pytest.fixture
+def azure(sim):
+    sim.azure.add_resource("east", api_key=KEY, tokens=[TOKEN])
+    sim.azure.deploy("east", "support", model=TUNED)
+    sim.azure.deploy("east", "quiet", model=TUNED, shown_as=BASE)
+    sim.azure.deploy("east", "plain", model=BASE)
+    return sim.azure
+
+
+@pytest.fixture
+def azure_config(store, clock):
+    def make(**fields):
+        return GuardConfig(**{"store": store, "clock": clock, "policies": (AZURE,), **fields})
+
+    return make
+
+
+@pytest.fixture
+def connect_azure(way, azure, azure_config, closing):
+    """Makes guarded clients of a resource, by the API that is named."""
+
+    def make(api="key", **fields):
+        endpoint = azure.endpoint("east")
+        if api == "v1":
+            base_url = f"{endpoint}/openai/v1/"
+            made = way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=azure_config(**fields))
+            return closing(made)
+        how = {
+            "key": {"api_key": KEY},
+            "token": {"azure_ad_token": TOKEN},
+            "provider": {"azure_ad_token_provider": way.returning(TOKEN)},
+            "deployment": {"api_key": KEY, "azure_deployment": "support"},
+        }[api]
+        bare = way.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
+        return closing(guard(closing(bare), azure_config(**fields)))
+
+    return make

@@ -4,73 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
-from datetime import timedelta
 
 import openai
 import pytest
 
-from finetune_guard import DeploymentGoneError, GuardConfig, GuardConfigError, IdleDeploymentWarning, guard
-from finetune_guard.domain.idle_policy import SHIPPED
+from finetune_guard import DeploymentGoneError, GuardConfigError, IdleDeploymentWarning, guard
 from finetune_guard.rules.deployments import DeploymentState
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done, entered, listed
+from tests.support.azure import BASE, DAY, KEY, TOKEN, TUNED, VERSION, chat, known, respond
 from tests.support.constants import MESSAGES
 
 pytestmark = pytest.mark.anyio
 
-KEY, TOKEN, VERSION = "key-of-the-east", "token-of-entra", "2026-06-01"
-BASE = "gpt-4.1-mini-2025-04-14"
-TUNED = f"{BASE}.ft-0a1b2c3d"
-DAY = timedelta(days=1)
-AZURE = SHIPPED[0].model_copy(update={"hosts": ("127.0.0.1",)})
 STATE = DeploymentState
-
-
-@pytest.fixture
-def azure(sim):
-    sim.azure.add_resource("east", api_key=KEY, tokens=[TOKEN])
-    sim.azure.deploy("east", "support", model=TUNED)
-    sim.azure.deploy("east", "quiet", model=TUNED, shown_as=BASE)
-    sim.azure.deploy("east", "plain", model=BASE)
-    return sim.azure
-
-
-@pytest.fixture
-def config(store, clock):
-    def make(**fields):
-        return GuardConfig(**{"store": store, "clock": clock, "policies": (AZURE,), **fields})
-
-    return make
-
-
-@pytest.fixture
-def connect(way, azure, config, closing):
-    """Makes guarded clients of a resource, by the API that is named."""
-
-    def make(api="key", **fields):
-        endpoint = azure.endpoint("east")
-        if api == "v1":
-            base_url = f"{endpoint}/openai/v1/"
-            made = way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=config(**fields))
-            return closing(made)
-        how = {
-            "key": {"api_key": KEY},
-            "token": {"azure_ad_token": TOKEN},
-            "provider": {"azure_ad_token_provider": way.returning(TOKEN)},
-            "deployment": {"api_key": KEY, "azure_deployment": "support"},
-        }[api]
-        bare = way.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
-        return closing(guard(closing(bare), config(**fields)))
-
-    return make
-
-
-async def chat(client, deployment="support", **options):
-    return await done(client.chat.completions.create(model=deployment, messages=MESSAGES, **options))
-
-
-async def respond(client, deployment="support"):
-    return await done(client.responses.create(model=deployment, input="hello"))
 
 
 async def stream(client, deployment="support"):
@@ -84,16 +31,11 @@ async def raw(client, deployment="support"):
 CALLS = [chat, stream, raw] + [respond] * hasattr(openai.OpenAI, "responses")
 
 
-async def known(client):
-    """What is known of each deployment of the client's resource, by name."""
-    return {each.name: each for each in await done(client.guard.deployments())}
-
-
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 @pytest.mark.parametrize("api", ["key", "token", "provider", "deployment", "v1"])
-async def test_a_deployments_calls_are_remembered(connect, store, clock, api, call):
+async def test_a_deployments_calls_are_remembered(connect_azure, store, clock, api, call):
     """However a deployment is named and called, its last call and its model are known; no key is kept."""
-    client = connect(api)
+    client = connect_azure(api)
     assert client.guard.active
     await call(client, "any" if api == "deployment" and call is not respond else "support")
     found = await known(client)
@@ -112,9 +54,9 @@ async def test_a_deployments_calls_are_remembered(connect, store, clock, api, ca
     assert TOKEN not in kept
 
 
-async def test_a_body_that_the_program_reads_is_left_alone(connect, clock):
+async def test_a_body_that_the_program_reads_is_left_alone(connect_azure, clock):
     """It counts as a call of a deployment that is known, and is not read before the program reads it."""
-    client = connect("v1")
+    client = connect_azure("v1")
     await chat(client)
     clock.advance(DAY)
     manager = client.chat.completions.with_streaming_response.create(model="support", messages=MESSAGES)
@@ -125,9 +67,9 @@ async def test_a_body_that_the_program_reads_is_left_alone(connect, clock):
     assert (clock(), TUNED) == (support.last_call, support.served)
 
 
-async def test_a_base_models_deployment_leaves_no_trace(connect, store):
+async def test_a_base_models_deployment_leaves_no_trace(connect_azure, store):
     """No rule speaks of the deployment of a base model: nothing is kept of it."""
-    client = connect("v1")
+    client = connect_azure("v1")
     for call in CALLS:
         await call(client, "plain")
     assert {} == await known(client)
@@ -135,22 +77,22 @@ async def test_a_base_models_deployment_leaves_no_trace(connect, store):
     assert () == store.organizations()
 
 
-async def test_a_deployment_that_is_named_is_covered(connect, clock):
+async def test_a_deployment_that_is_named_is_covered(connect_azure, clock):
     """Where answers name the base model, the configuration says that it is a fine-tune's deployment."""
-    client = connect("v1", deployments=["quiet"])
+    client = connect_azure("v1", deployments=["quiet"])
     for call in CALLS:
         await call(client, "quiet")
     await chat(client, "plain")
     assert {"quiet": (STATE.ALIVE, BASE)} == {
         name: (each.state, each.served) for name, each in (await known(client)).items()
     }
-    unaware = connect("v1")
+    unaware = connect_azure("v1")
     assert STATE.BASE_MODEL is (await known(unaware))["quiet"].state
 
 
-async def test_openais_rules_do_not_hold_there(connect, azure):
+async def test_openais_rules_do_not_hold_there(connect_azure, azure):
     """No job and no upload is stopped at Azure, and nothing is said of OpenAI's window."""
-    client = connect("v1")
+    client = connect_azure("v1")
     checked = await done(client.guard.check())
     assert "not_guarded" == checked.reason
     assert "client.guard.deployments()" in checked.remedy
@@ -166,9 +108,9 @@ async def warnings_of(*calls):
     return [str(each.message) for each in caught if each.category is IdleDeploymentWarning]
 
 
-async def test_a_call_shortly_before_the_end_warns(connect, clock):
+async def test_a_call_shortly_before_the_end_warns(connect_azure, clock):
     """A pause of 13 of 15 days is told once a day, whoever made the call before; a shorter one isn't."""
-    first, second = connect("v1"), connect()
+    first, second = connect_azure("v1"), connect_azure()
 
     async def called():
         await chat(second)
@@ -187,9 +129,9 @@ async def test_a_call_shortly_before_the_end_warns(connect, clock):
     assert 1 == len(await warnings_of(called, called))
 
 
-async def test_a_deployment_that_is_gone(connect, azure, clock, store):
+async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     """Its 404 tells when it was last called and how to deploy it again; a later call takes that back."""
-    client = connect("v1")
+    client = connect_azure("v1")
     await chat(client)
     last_call = clock()
     clock.advance(16 * DAY)
@@ -211,9 +153,9 @@ async def test_a_deployment_that_is_gone(connect, azure, clock, store):
     assert (STATE.ALIVE, clock()) == (support.state, support.last_call)
 
 
-async def test_a_deployment_that_nobody_wants(connect, clock):
+async def test_a_deployment_that_nobody_wants(connect_azure, clock):
     """One that is forgotten is not told of as ending, until it is called again."""
-    client = connect("v1")
+    client = connect_azure("v1")
     await chat(client)
     clock.advance(DAY)
     [forgotten] = await done(client.guard.forget_deployment("support"))
@@ -226,19 +168,19 @@ async def test_a_deployment_that_nobody_wants(connect, clock):
     assert STATE.ALIVE is (await known(client))["support"].state
 
 
-async def test_a_gateway_before_azure(way, azure, config, closing, store, clock):
+async def test_a_gateway_before_azure(way, azure, azure_config, closing, store, clock):
     """An Azure client at a host that no rule names is one before Azure, and its deployments count."""
     bare = way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION)
-    client = closing(guard(closing(bare), config(policies=())))
+    client = closing(guard(closing(bare), azure_config(policies=())))
     await chat(client)
     assert ["support"] == list(await known(client))
-    elsewhere = closing(way.guarded(api_key="sk-test", guard=config(policies=())))
+    elsewhere = closing(way.guarded(api_key="sk-test", guard=azure_config(policies=())))
     await done(client.guard.flush())
     assert ["support"] == list(await known(elsewhere))
 
 
 @pytest.mark.parametrize("broken", ["evidence", "history", "record", "merge", "organizations"])
-async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, connect, broken):
+async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, connect_azure, broken):
     """A call of a deployment answers as ever when the store can't be read or written."""
 
     class Broken(MemoryStore):
@@ -247,6 +189,6 @@ async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, conne
                 raise OSError("broken")
             return super().__getattribute__(name)
 
-    client = connect("v1", store=Broken())
+    client = connect_azure("v1", store=Broken())
     for _ in range(2):
         assert TUNED == (await chat(client)).model

@@ -7,9 +7,20 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
-from finetune_guard.domain.idle_policy import SHIPPED, Covers
-from finetune_guard.rules.deployments import DeploymentState, EndKind, covers, deployments_of, what_ends
-from finetune_guard.rules.idle_messages import end_in_words, nearly_idle, retirement_in_words
+from finetune_guard.domain.idle_policy import SHIPPED, Covers, Operation
+from finetune_guard.rules.background_delay import until_deployment_due
+from finetune_guard.rules.deployments import (
+    DeploymentState,
+    EndKind,
+    covers,
+    deployments_of,
+    names_at,
+    reason_not_to_keep,
+    what_ends,
+)
+from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+from finetune_guard.rules.keep_alive_attempts import shows_any_completion, smallest_call_of
 from tests.support.constants import DAY
 
 AZURE, FIREWORKS = SHIPPED[:2]
@@ -172,3 +183,102 @@ def test_a_retirement_in_words():
     tuned, silent = deployments_of(PLACE, history(tuned=TUNED, silent=None), AZURE, AT)[::-1]
     assert "deployments on 2027-10-14, training not before 2027-04-14" == retirement_in_words(tuned)
     assert "" == retirement_in_words(silent)
+
+
+def test_the_names_of_a_resources_deployments():
+    """A name without a resource is meant at every one; one with another resource's name is not."""
+    given = [
+        "support",
+        f"{PLACE}/triage",
+        "west.openai.azure.com/other",
+        "localhost:8000/x",
+        "accounts/a/d",
+        "support",
+    ]
+    assert ("support", "triage", "accounts/a/d") == names_at(PLACE, given)
+
+
+@pytest.mark.parametrize(
+    ("known", "after", "expected"),
+    [
+        (history(x=TUNED), 10 * DAY, NotSent.NOT_DUE),
+        (history(x=TUNED), 12 * DAY, None),
+        (history(x=TUNED), 40 * DAY, None),
+        (history(), DAY, None),
+        (history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
+        (history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.FORGOTTEN)}), DAY, NotSent.FORGOTTEN),
+        (history(ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
+    ],
+)
+def test_when_a_keep_alive_is_due(known, after, expected):
+    """In the last fifth of the window, or where no call is known; not to what is gone or not wanted."""
+    now = AT + after
+    [each] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
+    assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), each, now)
+
+
+@pytest.mark.parametrize(
+    ("known", "after", "expected"),
+    [
+        (history(x=TUNED), 11 * DAY, timedelta(hours=1)),
+        (history(x=TUNED), 11 * DAY + timedelta(minutes=30), timedelta(minutes=30)),
+        (history(x=TUNED), 12 * DAY, timedelta(hours=1)),
+        (history(), DAY, timedelta(hours=1)),
+    ],
+)
+def test_when_a_deployment_is_looked_after_again(known, after, expected):
+    """When its keep-alive is due, and an hour later at the latest."""
+    [each] = deployments_of(PLACE, known, AZURE, AT + after, [f"{PLACE}/x"])
+    assert expected == until_deployment_due(KeepAlive(deployments=["x"]), each, AT + after)
+
+
+@pytest.mark.parametrize(
+    ("operation", "at", "url", "field"),
+    [
+        (Operation.CHAT_COMPLETIONS, None, "/chat/completions", "messages"),
+        (Operation.RESPONSES, None, "/responses", "input"),
+        (Operation.COMPLETIONS, None, "/completions", "prompt"),
+        (
+            Operation.CHAT_COMPLETIONS,
+            "https://x/openai",
+            "https://x/openai/deployments/d/chat/completions",
+            "messages",
+        ),
+        (Operation.RESPONSES, "https://x/openai", "https://x/openai/responses", "input"),
+    ],
+)
+def test_the_smallest_call_of_a_deployment(operation, at, url, field):
+    """It is the one that the rule counts, also where the client's base URL names another deployment."""
+    call = smallest_call_of(operation, at)("d", timedelta(seconds=9))
+    assert (url, "d", timedelta(seconds=9), False) == (
+        call.path,
+        call.json["model"],
+        call.timeout,
+        call.retry,
+    )
+    assert field in call.json
+    assert shows_any_completion({"model": "gpt-4o", "choices": [{}]}, "d")
+    assert not shows_any_completion({"error": {}}, "d")
+
+
+def test_deployments_are_kept_alive_without_jobs():
+    """Naming deployments sends nothing for the sake of jobs, unless that is asked for, too."""
+    assert KeepAlive().for_jobs
+    assert not KeepAlive(deployments=["x"]).for_jobs
+    assert KeepAlive(deployments=["x"], jobs=True).for_jobs
+
+
+def test_what_is_said_of_a_keep_alive():
+    """It tells until when the deployment goes on and what that costs, or why nothing was sent."""
+    sent = KeepAliveOutcome(sent=True, model="support", at=AT)
+    assert "Sent: support answered, and goes on until about 2026-12-16. Azure bills" in kept_alive(
+        sent, AZURE
+    )
+    for reason in (
+        NotSent.NOT_DUE,
+        NotSent.RENEWED_BY_ANOTHER,
+        NotSent.ANOTHER_IS_SENDING,
+        NotSent.FORGOTTEN,
+    ):
+        outcome = KeepAliveOutcome(sent=False, model="support", reason=reason)
+        assert kept_alive(outcome, AZURE).startswith("Not sent to support: ")

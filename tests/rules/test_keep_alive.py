@@ -324,7 +324,7 @@ def test_no_candidate_at_all(models, told):
         ),
         ({"deadline": "soon"}, "KeepAlive.deadline is 'soon': a timedelta longer than zero"),
         ({"model": "gpt-4o"}, "KeepAlive.model is 'gpt-4o': a fine-tuned model's id is required"),
-        ({"renew": 1}, "KeepAlive.renew does not exist; allowed: background, deadline, model"),
+        ({"renew": 1}, "KeepAlive.renew does not exist; allowed: background, deadline, deployments"),
     ],
 )
 def test_wrong_values_are_named_with_what_is_allowed(wrong, told):

@@ -147,6 +147,26 @@ class ClientGuard(Exports):
         """
         return self._do(self._deployments, everywhere)
 
+    def keep_deployments(
+        self, name: str | None = None, *, force: bool = False
+    ) -> tuple[KeepAliveOutcome, ...]:
+        """Send the smallest call to each deployment that is to be kept alive and whose end nears.
+
+        They are those that ``KeepAlive(deployments=[...])`` names. Each goes on being billed by the hour.
+
+        Args:
+            name: One deployment instead, whether it is named there or not.
+            force: Send it even when it isn't due.
+
+        Returns:
+            What came of each, with the deployment's name as ``model``.
+
+        Raises:
+            KeepAliveError: One did not answer; those after it were not tried.
+            GuardConfigError: No rule about idle deployments is known for this client's host.
+        """
+        return self._run(self._keep_deployments(name, force))
+
     def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         """Remember that a deployment is not to be kept: nothing is said about it until it is called again.
 
@@ -226,6 +246,12 @@ class AsyncClientGuard(AsyncExports):
     async def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
         """Return what is known of deployments; see ``ClientGuard.deployments``."""
         return await self._do(self._deployments, everywhere)
+
+    async def keep_deployments(
+        self, name: str | None = None, *, force: bool = False
+    ) -> tuple[KeepAliveOutcome, ...]:
+        """Keep deployments alive whose end nears; see ``ClientGuard.keep_deployments``."""
+        return await self._run(self._keep_deployments(name, force))
 
     async def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         """Remember that a deployment is not to be kept; see ``ClientGuard.forget_deployment``."""

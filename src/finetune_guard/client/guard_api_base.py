@@ -88,6 +88,20 @@ class Facade:
     def _deployments(self, everywhere: bool) -> tuple[Deployment, ...]:
         return self._engine.deployments.listed(None if everywhere else self._place)
 
+    def _keep_deployments(self, name: str | None, force: bool) -> Flow[tuple[KeepAliveOutcome, ...]]:
+        place, keep_alive = self._place, self._keep_alive_policy
+        if place is None:
+            raise GuardConfigError(
+                "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
+                "rule is known for this client's host. finetune-guard policies lists the rules."
+            )
+        names = (name,) if name is not None else self._engine.deployments.to_keep(place)
+        at, outcomes = self._client._guard_deployments_at(), list[KeepAliveOutcome]()  # noqa: SLF001
+        for each in names:
+            outcome = yield from self._engine.keep_deployment(place, each, keep_alive, at=at, force=force)
+            outcomes.append(outcome)
+        return tuple(outcomes)
+
     def _forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         return self._engine.deployments.forget(name)
 

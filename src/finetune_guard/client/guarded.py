@@ -109,6 +109,12 @@ class Guarded:
         """The resource that the client speaks to; None where no idle policy holds."""
         return self._finetune_guard.hosts.route(self, "get", "").place
 
+    def _guard_deployments_at(self) -> str | None:
+        """Where the API is, if the base URL names one deployment; None if any can be called."""
+        client: Any = self
+        root, names_one, _ = str(client.base_url).partition("/deployments/")
+        return root if names_one else None
+
     def _guard_lacks_key(self) -> bool:
         """Whether the key is a function that no request has asked yet: all such would count as one key."""
         client: Any = self

@@ -133,7 +133,7 @@ class GuardedHosts:
         policy = self._config.idle_policy(url.host, port, is_azure=by_azure)
         if policy is None or self._make_place is None:
             return None
-        if policy.covers is Covers.NAMED and not self._config.deployments:
+        if policy.covers is Covers.NAMED and not self._config.named_deployments:
             return None
         before_azure = self._config.idle_policy(url.host, port) is None
         name = history_of(url.host, url.port, url.path, before_azure=before_azure)

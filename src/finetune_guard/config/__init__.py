@@ -185,6 +185,12 @@ class GuardConfig(BaseSettings):
         return next(named, None) if is_azure else None
 
     @property
+    def named_deployments(self) -> tuple[str, ...]:
+        """The deployments that are named, as covered by a rule or to be kept alive."""
+        kept = self.keep_alive.deployments if self.keep_alive is not None else ()
+        return (*self.deployments, *kept)
+
+    @property
     def idle_policies(self) -> tuple[IdlePolicy, ...]:
         """The rules about what nobody calls: one's own, then those that ship with the package."""
         return in_force(self.policies)

@@ -97,6 +97,8 @@ class Authorization:
             failures += yield from self._usage.before_call(credentials, admin_key)
             eligibility = self._decider.decide(credentials)
         keep_alive = self._config.keep_alive
+        if keep_alive is not None and not keep_alive.for_jobs:
+            keep_alive = None
         if keep_alive is not None and is_due(keep_alive, eligibility) and not _is_hopeless(failures, listing):
             if listing is None:
                 credentials, listing = yield from self._identification.identify(credentials)

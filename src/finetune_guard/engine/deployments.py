@@ -23,7 +23,7 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.deployments import Deployment, covers, deployments_of, is_named
+from finetune_guard.rules.deployments import Deployment, covers, deployments_of, is_named, names_at
 from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under
 from finetune_guard.stores.base import Store
@@ -74,6 +74,7 @@ class Deployments:
         self._config = config
         self._recorder = recorder
         self._decider = decider
+        self._named = config.named_deployments
         self._places: dict[str, Place] = {}
         self._warned: dict[tuple[str, str], date] = {}
 
@@ -86,7 +87,7 @@ class Deployments:
             return known
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
-        made = Place(history, policy, policy.covers is Covers.ALL or bool(self._config.deployments))
+        made = Place(history, policy, policy.covers is Covers.ALL or bool(self._named))
         self._recorder.name(made.subject)
         self._places[history] = made
         return made
@@ -111,7 +112,7 @@ class Deployments:
         """Whether the rule is known to speak of a deployment, whatever its next answer names."""
         if name in place.covered:
             return True
-        named = is_named(name, resource_of(place.history), self._config.deployments)
+        named = is_named(name, resource_of(place.history), self._named)
         if covers(place.policy, None, named=named):
             self._cover(place, name)
             return True
@@ -191,8 +192,25 @@ class Deployments:
         now, found = self._decider.now(), list[Deployment]()
         for place in self._known_places() if only is None else (only,):
             history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
-            found += deployments_of(resource, history, place.policy, now, self._config.deployments)
+            found += deployments_of(resource, history, place.policy, now, self._named)
         return tuple(found)
+
+    def known(self, place: Place, name: str) -> Deployment:
+        """Return what is known of one deployment that is to be kept alive, though no call may be known.
+
+        Raises:
+            StoreError: The store can't be read.
+        """
+        history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
+        full = f"{resource}/{name}"
+        found = deployments_of(resource, history, place.policy, self._decider.now(), (full,))
+        return next(each for each in found if each.name == name)
+
+    def to_keep(self, place: Place) -> tuple[str, ...]:
+        """Return the deployments of a resource that the configuration has kept alive."""
+        resource, keep_alive = resource_of(place.history), self._config.keep_alive
+        kept = keep_alive.deployments if keep_alive is not None else ()
+        return names_at(resource, kept)
 
     def _known_places(self) -> Iterable[Place]:
         names = {*self._recorder.store.organizations(), *self._places}

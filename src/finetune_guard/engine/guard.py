@@ -29,7 +29,8 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
-from finetune_guard.engine.deployments import Deployments
+from finetune_guard.engine.deployment_keep_alive import DeploymentSender
+from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
@@ -289,6 +290,26 @@ class Guard:
             _must_be_fine_tuned("keep_alive", model)
         credentials, listing = yield from self.identification.identify(credentials)
         return (yield from self._sender(keep_alive, credentials, force=force).run(model, listing))
+
+    def keep_deployment(
+        self,
+        place: Place,
+        name: str,
+        keep_alive: KeepAlive,
+        *,
+        at: str | None = None,
+        force: bool = False,
+    ) -> Flow[KeepAliveOutcome]:
+        """Send one keep-alive to a deployment if it is due, and no second one while another is on its way.
+
+        Raises:
+            KeepAliveError: It did not answer.
+        """
+        sender = DeploymentSender(
+            keep_alive, self.recorder, self.decider, self.deployments, place, name, at, force
+        )
+        outcome = yield from sender.run()
+        return outcome.model_copy(update={"model": name})
 
     def plan(
         self,

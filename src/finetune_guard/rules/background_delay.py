@@ -7,9 +7,10 @@ that was suspended, or whose clock was set, is then found out in time. It never 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.rules.deployments import Deployment, keep_alive_due_at
 from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
 
 LONGEST = timedelta(hours=1)
@@ -52,6 +53,12 @@ def until_retry(failures: int, eligibility: Eligibility | None, lot: float) -> t
     if eligibility is not None and eligibility.remaining is not None:
         longest = min(longest, eligibility.remaining / _TRIES_LEFT)
     return _bounded(min(longest, LONGEST) * (1 - lot / 2))
+
+
+def until_deployment_due(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> timedelta:
+    """Return how long to wait for the next check of a deployment after it was looked after."""
+    due_at = keep_alive_due_at(keep_alive, deployment)
+    return LONGEST if due_at is None or due_at <= now else _bounded(due_at - now)
 
 
 def is_over(eligibility: Eligibility) -> bool:

@@ -5,6 +5,7 @@ No I/O and no clock here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.retirements import PublishedDate, Retirement, azure_retirement_of
 from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.rules.keep_alive import KeepAlive, NotSent
 
 
 class DeploymentState(StrEnum):
@@ -72,6 +74,8 @@ class Deployment(BaseModel):
         return self.ends is not None
 
 
+_ELSEWHERE = re.compile(r"[^/]*[.:][^/]*/")
+"""The name of a resource before a deployment's, which is a host's."""
 _OTHERS = "calls by programs that do not share this history"
 _SERVED = "which model it serves: no answer has told"
 _ZONE = "the hour and the zone of its last day"
@@ -81,6 +85,12 @@ _RETIREMENT = "when its base model retires"
 def is_named(name: str, resource: str, given: Collection[str]) -> bool:
     """Whether the configuration names a deployment, by its name or by ``RESOURCE/NAME``."""
     return name in given or f"{resource}/{name}" in given
+
+
+def names_at(resource: str, given: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that ``given`` has for deployments of a resource: without one, or with this one's."""
+    mine = (each.removeprefix(f"{resource}/") for each in given)
+    return tuple(dict.fromkeys(each for each in mine if _ELSEWHERE.match(each) is None))
 
 
 def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | None:
@@ -116,12 +126,17 @@ def deployments_of(
 def _deployment(
     resource: str, name: str, history: History, policy: IdlePolicy, now: datetime, *, named: bool
 ) -> Deployment:
-    last = history.models.get(name)
+    last, ended = history.models.get(name), history.evidence.ended.get(name)
     if last is None:
-        state, ended = DeploymentState.NO_CALL_KNOWN, None
-        return Deployment(resource=resource, name=name, state=state, policy=policy, unknown=(_OTHERS,))
+        return Deployment(
+            resource=resource,
+            name=name,
+            state=_state(ended, None, now) if ended is not None else DeploymentState.NO_CALL_KNOWN,
+            policy=policy,
+            ended=ended,
+            unknown=(_OTHERS,),
+        )
     served = last.served.model if last.served is not None else None
-    ended = history.evidence.ended.get(name)
     if ended is not None and ended.at < last.at:  # it was deployed again, or called all the same
         ended = None
     covered = covers(policy, served, named=named)
@@ -174,6 +189,26 @@ def _unknown(
 def _urgency(deployment: Deployment) -> tuple[bool, float, str]:
     ends = deployment.ends
     return ends is None, ends[0].timestamp() if ends is not None else 0.0, deployment.name
+
+
+def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime | None:
+    """Return from when on a keep-alive is due; None where it is due already, since no call is known.
+
+    That is ``renew_within`` before the first moment at which it may end, and never sooner than the last
+    fifth of its window: a keep-alive is sent for the next window only.
+    """
+    if deployment.ends is None:
+        return None
+    return deployment.ends[0] - min(keep_alive.renew_within, deployment.policy.warn_within)
+
+
+def reason_not_to_keep(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> NotSent | None:
+    """Return why no keep-alive is to be sent to a deployment that is to be kept alive; None when one is."""
+    if deployment.ended is not None:
+        gone = deployment.state is DeploymentState.GONE
+        return NotSent.DEPLOYMENT_GONE if gone else NotSent.FORGOTTEN
+    due_at = keep_alive_due_at(keep_alive, deployment)
+    return None if due_at is None or now >= due_at else NotSent.NOT_DUE
 
 
 class EndKind(StrEnum):

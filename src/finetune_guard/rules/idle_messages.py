@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
 from finetune_guard.domain.retirements import DateKind, PublishedDate
 from finetune_guard.rules.deployments import Deployment, DeploymentState
+from finetune_guard.rules.keep_alive import KeepAliveOutcome, NotSent
 from finetune_guard.rules.messages import moment, span
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
@@ -65,6 +66,24 @@ def retirement_in_words(deployment: Deployment) -> str:
     if found is None:
         return ""
     return f"deployments {_dated(found.deployments)}, training {_dated(found.training)}"
+
+
+_NOT_KEPT = {
+    NotSent.NOT_DUE: "its end is not near",
+    NotSent.RENEWED_BY_ANOTHER: "another thread or process has just called it",
+    NotSent.ANOTHER_IS_SENDING: "another thread or process is sending one; whether it succeeds is not known",
+    NotSent.HISTORY_UNAVAILABLE: "the history can't be read, so that one may have been sent already",
+    NotSent.DEPLOYMENT_GONE: "it was not found when it was last called. Deploy it again, and call it once",
+    NotSent.FORGOTTEN: "it was forgotten with finetune-guard deployments --forget; a call takes that back",
+}
+
+
+def kept_alive(outcome: KeepAliveOutcome, policy: IdlePolicy) -> str:
+    """Return what came of the keep-alive of a deployment, as sentences."""
+    if outcome.at is None:
+        return f"Not sent to {outcome.model}: {_NOT_KEPT[outcome.reason or NotSent.NOT_DUE]}."
+    until = f"{outcome.at + policy.window:%Y-%m-%d}"
+    return f"Sent: {outcome.model} answered, and goes on until about {until}. {policy.cost}"
 
 
 def _dated(published: PublishedDate) -> str:

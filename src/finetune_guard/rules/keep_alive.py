@@ -19,6 +19,7 @@ from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.text import Line
 from finetune_guard.domain.validation import config_error
 from finetune_guard.domain.verdict import Eligibility, Reason
 
@@ -40,6 +41,10 @@ class KeepAlive(BaseModel):
             can take over half as long afterwards, or 30 seconds if that is less.
         background: Look after the window from a client's first answer until it is closed or dropped: in a
             daemon thread, or for an async client on asyncio's event loop. It wakes at least once an hour.
+        deployments: Deployments to keep alive where they would be deleted when nobody calls them: a name, or
+            ``RESOURCE/NAME``. Each goes on being billed by the hour. With any of them no keep-alive is sent
+            by itself for the sake of jobs, unless ``jobs``.
+        jobs: Whether the window for creating jobs is kept open beside ``deployments``.
 
     Raises:
         GuardConfigError: A value is not allowed.
@@ -51,6 +56,13 @@ class KeepAlive(BaseModel):
     model: str | None = None
     deadline: Duration = timedelta(seconds=60)
     background: bool = False
+    deployments: tuple[Line, ...] = ()
+    jobs: bool = False
+
+    @property
+    def for_jobs(self) -> bool:
+        """Whether one is sent by itself to keep the window for creating jobs open."""
+        return self.jobs or not self.deployments
 
     if not TYPE_CHECKING:
 
@@ -78,6 +90,8 @@ class NotSent(StrEnum):
     REFUSED = "refused"
     HISTORY_UNAVAILABLE = "history_unavailable"
     NOT_GUARDED = "not_guarded"
+    DEPLOYMENT_GONE = "deployment_gone"
+    FORGOTTEN = "forgotten"
 
 
 class KeepAliveOutcome(BaseModel):

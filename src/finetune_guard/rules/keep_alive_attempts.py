@@ -10,7 +10,8 @@ from typing import NamedTuple
 import openai
 
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.openai_api.completions import shows_completion_of
+from finetune_guard.domain.idle_policy import Operation
+from finetune_guard.openai_api.completions import any_model, completing_model, shows_completion_of
 from finetune_guard.openai_api.errors import (
     concerns_model,
     in_short,
@@ -34,6 +35,35 @@ def smallest_call(model: str, timeout: timedelta) -> ApiCall:
     return ApiCall("post", "/chat/completions", json=body, timeout=timeout, retry=False)
 
 
+def smallest_call_of(operation: Operation, at: str | None) -> Callable[[str, timedelta], ApiCall]:
+    """Return what makes the cheapest request to a deployment.
+
+    Args:
+        operation: The call that keeps it alive.
+        at: Where the API is, for a client whose base URL names another deployment; None for the client's own.
+    """
+    path = "/" + operation.replace(".", "/")
+
+    def call(deployment: str, timeout: timedelta) -> ApiCall:
+        body = {
+            Operation.CHAT_COMPLETIONS: dict(smallest_call(deployment, timeout).json or {}),
+            Operation.RESPONSES: {"model": deployment, "input": ".", "max_output_tokens": 16},
+            Operation.COMPLETIONS: {"model": deployment, "prompt": ".", "max_tokens": 1},
+        }[operation]
+        url = path
+        if at is not None:
+            within = f"/deployments/{deployment}" if operation is not Operation.RESPONSES else ""
+            url = f"{at}{within}{path}"
+        return ApiCall("post", url, json=body, timeout=timeout, retry=False)
+
+    return call
+
+
+def shows_any_completion(answer: object, deployment: str) -> bool:  # noqa: ARG001 -- as shows_completion_of
+    """Whether ``answer`` shows a completion, of whatever model: a deployment's name says nothing about it."""
+    return completing_model(answer, "", any_model) is not None
+
+
 class Sent(NamedTuple):
     """A keep-alive that was answered: by which model, and what."""
 
@@ -49,6 +79,8 @@ class Attempts:
         left: Tells how much is left of the time that all attempts together may take.
         find_more: Picks further candidates from what the API lists; None to try only ``known``.
         listing: What the API listed a moment ago; None when it wasn't asked.
+        call: Makes the request to a candidate.
+        is_answered: Whether an answer is the candidate's.
     """
 
     def __init__(
@@ -57,10 +89,15 @@ class Attempts:
         left: Callable[[], timedelta],
         find_more: Callable[[Listing], Iterable[str]] | None = None,
         listing: Listing | None = None,
+        *,
+        call: Callable[[str, timedelta], ApiCall] = smallest_call,
+        is_answered: Callable[[object, str], bool] = shows_completion_of,
     ) -> None:
         self.unknown_outcomes = 0
         """How many inferences were sent of which nobody knows whether they were run."""
         self._left = left
+        self._call = call
+        self._is_answered = is_answered
         self._find_more = find_more
         self._untried = deque(known)
         self._again: deque[tuple[str, timedelta]] = deque()
@@ -98,7 +135,7 @@ class Attempts:
                 continue
             if reply is None:
                 break
-            if shows_completion_of(reply.body, model):
+            if self._is_answered(reply.body, model):
                 return Sent(model, reply)
             self._failures[model] = "its answer was not a completion of this model"
         cause = self._last or (self._listing.failure if self._listing is not None else None)
@@ -130,7 +167,7 @@ class Attempts:
         self._tries += 1
         self.unknown_outcomes += 1  # until there is an answer, also where the flow is closed meanwhile
         try:
-            reply = yield smallest_call(model, timeout)
+            reply = yield self._call(model, timeout)
         except (openai.APIError, NotMadeError) as error:
             if not isinstance(error, openai.APIConnectionError) or was_never_sent(error):
                 self.unknown_outcomes -= 1

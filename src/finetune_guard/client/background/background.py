@@ -11,17 +11,27 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from finetune_guard.client.background.check import BackgroundCheck, CheckResult, reseed, until_stopped
+from finetune_guard.client.background.check import (
+    BackgroundCheck,
+    Check,
+    Result,
+    reseed,
+    until_stopped,
+)
+from finetune_guard.client.background.deployment_check import DeploymentCheck
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
+from finetune_guard.engine.deployments import Place
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.background_delay import LONGEST, SHORTEST
 from finetune_guard.rules.keep_alive import KeepAlive
+
+_R = TypeVar("_R", bound=Result)
 
 
 class Client(Protocol):
@@ -32,6 +42,10 @@ class Client(Protocol):
         ...
 
     def _guard_is_active(self) -> bool: ...
+
+    def _guard_place(self) -> Place | None: ...
+
+    def _guard_deployments_at(self) -> str | None: ...
 
     def _guard_credentials(self) -> Credentials: ...
 
@@ -47,7 +61,7 @@ class Background:
         self._guard = guard
         self._keep_alive = keep_alive
         self._clients: dict[int, weakref.ref[Client]] = {}
-        self._checks: dict[Credentials, BackgroundCheck] = {}
+        self._checks: dict[Credentials, Check[Any]] = {}
         self.reset()
         _backgrounds.add(self)
 
@@ -59,9 +73,21 @@ class Background:
 
     def know(self, client: Client) -> None:
         """Count ``client`` as one that is there, without beginning to check."""
-        if id(client) not in self._clients and client._guard_is_active():  # noqa: SLF001 -- its other half
+        if id(client) not in self._clients and self._has_something_to_do(client):
             with self._changed:
                 self._clients[id(client)] = weakref.ref(client, self._forget)
+
+    def _has_something_to_do(self, client: Client) -> bool:
+        place = client._guard_place()  # noqa: SLF001 -- its other half
+        if place is not None:
+            return bool(self._guard.deployments.to_keep(place))
+        return self._keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
+
+    def _check_for(self, client: Client) -> Check[Any]:
+        place = client._guard_place()  # noqa: SLF001 -- its other half
+        if place is None:
+            return BackgroundCheck(self._guard, self._keep_alive)
+        return DeploymentCheck(self._guard, self._keep_alive, place, client._guard_deployments_at())  # noqa: SLF001 -- too
 
     def _forget(self, reference: weakref.ref[Client]) -> None:
         with self._changed:
@@ -88,7 +114,7 @@ class Background:
         """Whether a check under way should end now, be it to begin again."""
         return not self._clients
 
-    def _due(self) -> Iterator[tuple[Client, BackgroundCheck]]:
+    def _due(self) -> Iterator[tuple[Client, Check[Any]]]:
         """One open client for each organization whose check is due."""
         seen: set[Credentials] = set()
         for key, reference in list(self._clients.items()):
@@ -104,21 +130,21 @@ class Background:
             seen.add(credentials)
             check = self._checks.get(credentials)
             if check is None:
-                check = self._checks[credentials] = BackgroundCheck(self._guard, self._keep_alive)
+                check = self._checks[credentials] = self._check_for(client)
             if check.next_at <= time.monotonic():
                 yield client, check
         for credentials in self._checks.keys() - seen:
             del self._checks[credentials]
 
-    def _run_check(self, client: Client, check: BackgroundCheck) -> Flow[CheckResult]:
+    def _run_check(self, client: Client, check: Check[_R]) -> Flow[_R]:
         return until_stopped(check.run(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
 
-    def _checked(self, client: Client, check: BackgroundCheck, result: CheckResult) -> None:
+    def _checked(self, client: Client, check: Check[_R], result: _R) -> None:
         if not client.is_closed():  # else its failure is no news
             check.report(result)
         check.next_at = time.monotonic() + result.next_in.total_seconds()
 
-    def _failed(self, client: Client, check: BackgroundCheck, error: BaseException) -> None:
+    def _failed(self, client: Client, check: Check[Any], error: BaseException) -> None:
         wait = LONGEST if client.is_closed() else check.report_unexpected(error)
         check.next_at = time.monotonic() + wait.total_seconds()
 

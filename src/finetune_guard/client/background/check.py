@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from finetune_guard.client.log import log
 from finetune_guard.domain.errors import KeepAliveError
@@ -36,6 +37,18 @@ class StoppedError(Exception):
     """The check has been told to stop."""
 
 
+class Result(Protocol):
+    """What came of one check, as far as all have it in common."""
+
+    @property
+    def next_in(self) -> timedelta:
+        """How long to wait for the next one."""
+        ...
+
+
+_Result = TypeVar("_Result", bound=Result)
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """What came of one check.
@@ -60,8 +73,52 @@ class CheckResult:
         return self.outcome is not None and self.outcome.sent
 
 
-class BackgroundCheck:
-    """Looks after the window of one organization; remembers how often that failed and what was told.
+class Check(ABC, Generic[_Result]):
+    """One thing that is looked after; remembers how often that failed and what was told.
+
+    Args:
+        guard: Who decides and sends.
+        keep_alive: When a keep-alive is due.
+    """
+
+    what = "the window"
+
+    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
+        self.keep_alive = spread_out(keep_alive, _lots.random())
+        self.next_at = 0.0
+        """When to check again, on the monotonic clock."""
+        self._guard = guard
+        self._failures = 0
+        self._told: str | None = None
+
+    @abstractmethod
+    def run(self, credentials: Credentials) -> Flow[_Result]:
+        """Send a keep-alive if one is due; without, nothing is asked of the API."""
+
+    @abstractmethod
+    def report(self, result: _Result) -> None:
+        """Log what came of a check: whatever was sent, and everything else once until it changes."""
+
+    def report_unexpected(self, error: BaseException) -> timedelta:
+        """Log what should not have happened, once in a row; return how long to wait for the next check."""
+        text = "".join(traceback.format_exception(error))
+        kind = type(error).__name__
+        message = f"finetune-guard can't check {self.what}, and tries again: %s\n%s"
+        self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
+        return self._until_retry(None)
+
+    def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
+        self._failures += 1
+        return until_retry(self._failures, eligibility, _lots.random())
+
+    def _say(self, what: str, level: int, message: str, *details: object) -> None:
+        if what != self._told:
+            self._told = what
+            log(level, message, *details)
+
+
+class BackgroundCheck(Check[CheckResult]):
+    """Looks after the window of one organization.
 
     Args:
         guard: Who decides and sends.
@@ -70,13 +127,8 @@ class BackgroundCheck:
     """
 
     def __init__(self, guard: Guard, keep_alive: KeepAlive, model: str | None = None) -> None:
-        self.keep_alive = spread_out(keep_alive, _lots.random())
-        self.next_at = 0.0
-        """When to check again, on the monotonic clock."""
-        self._guard = guard
+        super().__init__(guard, keep_alive)
         self._model = model
-        self._failures = 0
-        self._told: str | None = None
 
     def run(self, credentials: Credentials) -> Flow[CheckResult]:
         """Send a keep-alive if one is due; without, nothing is asked of the API."""
@@ -128,23 +180,6 @@ class BackgroundCheck:
             self._say("closed", logging.INFO, text)
         else:
             self._told = None
-
-    def report_unexpected(self, error: BaseException) -> timedelta:
-        """Log what should not have happened, once in a row; return how long to wait for the next check."""
-        text = "".join(traceback.format_exception(error))
-        kind = type(error).__name__
-        message = "finetune-guard can't check the window, and tries again: %s\n%s"
-        self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
-        return self._until_retry(None)
-
-    def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
-        self._failures += 1
-        return until_retry(self._failures, eligibility, _lots.random())
-
-    def _say(self, what: str, level: int, message: str, *details: object) -> None:
-        if what != self._told:
-            self._told = what
-            log(level, message, *details)
 
 
 def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+from typing import Any
 
 from finetune_guard.client.background.background import Background, Client, log_failed_round
-from finetune_guard.client.background.check import BackgroundCheck, StoppedError
+from finetune_guard.client.background.check import Check, StoppedError
 from finetune_guard.client.log import log
 from finetune_guard.client.threads import asyncio_loop
 from finetune_guard.engine.guard import Guard
@@ -120,7 +121,7 @@ class AsyncBackground(Background):
             return LONGEST.total_seconds()
         return self._seconds_left()
 
-    async def _attend(self, client: Client, check: BackgroundCheck) -> None:
+    async def _attend(self, client: Client, check: Check[Any]) -> None:
         try:
             await client._guard_learn_key()  # noqa: SLF001 -- its other half
             result = await client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too

@@ -7,9 +7,10 @@ import contextvars
 import threading
 import time
 import weakref
+from typing import Any
 
 from finetune_guard.client.background.background import Background, Client, log_failed_round
-from finetune_guard.client.background.check import BackgroundCheck, StoppedError
+from finetune_guard.client.background.check import Check, StoppedError
 from finetune_guard.engine.guard import Guard
 from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.background_delay import LONGEST
@@ -110,7 +111,7 @@ class ThreadBackground(Background):
             return LONGEST.total_seconds()
         return self._seconds_left()
 
-    def _attend(self, client: Client, check: BackgroundCheck) -> None:
+    def _attend(self, client: Client, check: Check[Any]) -> None:
         try:
             client._guard_learn_key()  # noqa: SLF001 -- its other half
             result = client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too
