@@ -1,4 +1,4 @@
-"""What the answers that a client gets tell: noted for the history, and never changed."""
+"""Noting what the answers to a client's calls tell; the answers themselves are never changed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Answers:
             call = classify(options)
             called = call.model if isinstance(call, InferenceCall) else None
             if isinstance(error, openai.NotFoundError) and called is not None:
-                return self._engine.gone(error, called)
+                return self._engine.ends.gone(error, called, decider.now())
         except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(failure)
         return None
@@ -181,7 +181,7 @@ class Answers:
             return
         lasting = isinstance(call, JobCreation)
         subject, date = self._identities.subject(client, route.base, options, response, lasting=lasting)
-        self._engine.observe(call, subject, date, body)
+        self._engine.observer.observe(call, subject, date, body)
 
 
 def _is_stored_base(call: Call, value: object, response: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What ties a client to its guard: the configuration in force, shared by the client and all its copies."""
+"""The guard of a client and all its copies, with its configuration."""
 
 from __future__ import annotations
 

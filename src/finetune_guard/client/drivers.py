@@ -1,4 +1,4 @@
-"""Running a flow for a client: the sync way and the async way, neither of which holds any logic."""
+"""Running a flow for a sync or an async client."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class Facade:
         if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
             raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
         key = self._client._guard_admin_key()  # noqa: SLF001 -- as above
-        return (yield from self._engine.sync(self._credentials, key, days=days, progress=progress))
+        return (yield from self._engine.usage.sync(self._credentials, key, days=days, progress=progress))
 
     def _models(self, refresh: bool) -> Flow[Inventory]:
         self._must_be_active("models")

@@ -1,4 +1,4 @@
-"""Whose requests a client sends: what they are sent with, and which organization their answers name."""
+"""The credentials that requests are sent with, and the organizations that their answers name."""
 
 from __future__ import annotations
 

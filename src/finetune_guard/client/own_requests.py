@@ -1,7 +1,7 @@
 """The guard's own requests in the SDK's terms, and their answers in ours.
 
-They go through the SDK's ``request`` with ``Reply`` as the type to cast to, by which the door out
-tells them from the user's.
+They go through the SDK's ``request`` with ``Reply`` as the type to cast to, which tells them from the
+user's when they are answered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Copying what a client holds, so that the copy's resources and patches speak through the copy.
+"""Copying a client's attributes, so that resources and patches of the copy call the copy.
 
 What a client holds can lead back to it: the SDK's resources, a resource that a subclass has put in their
 place, a tracer's function around ``client.chat.completions.create`` or ``client.request``. Everything on

@@ -1,4 +1,4 @@
-"""What is looked at in a response: some headers, and a body only if the SDK has read it."""
+"""Reading some headers of a response, and its body if the SDK has read it already."""
 
 from __future__ import annotations
 

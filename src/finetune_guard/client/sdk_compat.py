@@ -13,44 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-# 1.55.3 to 3.57.0: the bases of all clients, whose ``request`` every call goes through once.
-from openai._base_client import AsyncAPIClient, SyncAPIClient
-
 # 1.55.3 to 3.57.0: what ``request`` is given beside the type to cast to.
-from openai._models import FinalRequestOptions
+from openai._models import FinalRequestOptions as FinalRequestOptions  # noqa: PLC0414 -- others have it from here
 
 # 1.55.3 to 3.57.0: what stands in the place of a header's value to leave the header out.
 from openai._types import Omit
 
 if TYPE_CHECKING:
+    # 1.55.3 to 3.57.0: the bases of all clients, whose ``request`` every call goes through once.
+    from openai._base_client import AsyncAPIClient, SyncAPIClient
 
-    class SyncBase(SyncAPIClient):
-        """A sync client as type checkers see it behind a mixin."""
-
-    class AsyncBase(AsyncAPIClient):
-        """An async client as type checkers see it behind a mixin."""
-
+    SyncBase = SyncAPIClient
+    AsyncBase = AsyncAPIClient
 else:
     SyncBase = AsyncBase = object
-
-__all__ = [
-    "WRAPPED_METHODS",
-    "AsyncAPIClient",
-    "AsyncBase",
-    "FinalRequestOptions",
-    "SyncAPIClient",
-    "SyncBase",
-    "base_url",
-    "events_of",
-    "has_callable_key",
-    "http_client",
-    "is_azure",
-    "left_out",
-    "puts_the_key_in_later",
-    "refresh_api_key",
-    "set_events",
-    "unsent_request",
-]
 
 WRAPPED_METHODS = ("request", "_process_response", "_prepare_options", "close")
 """The methods of both clients that ``install`` wraps beside ``copy`` (1.55.3 to 3.57.0)."""

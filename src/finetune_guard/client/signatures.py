@@ -1,4 +1,4 @@
-"""Giving a guarded class the constructor and methods whose signatures show the parent's parameters."""
+"""Showing the SDK's parameters, and ``guard``, in the signatures of guarded classes."""
 
 from __future__ import annotations
 

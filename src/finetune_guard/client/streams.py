@@ -1,4 +1,4 @@
-"""Looking at the events of a stream while the program reads them; the stream stays the SDK's own object."""
+"""Seeing the events of a stream as the program reads them from the SDK's own object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Daemon threads for what may block: an event loop waits for the answer, and never for the thread."""
+"""Running what may block in daemon threads, for which no event loop and no exit has to wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guard for a client that exists already, of whatever class."""
+"""``guard(client)``: a guarded copy of a client that exists already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deciding by what is known: the evidence about an organization and the time make its eligibility.
+"""Deciding about an organization's eligibility by its history and the time.
 
 Nothing here asks the API, and nothing here knows a client.
 """

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import openai
 
 from finetune_guard.domain.errors import (
-    FineTunedModelShutDownError,
     FineTuneGuardError,
     FineTuneGuardWarning,
     FineTuningRefusedError,
@@ -37,12 +36,11 @@ from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_reader import UsageReader, may_help
-from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.errors import in_short, is_refusal
 from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.openai_api.model_limits import read_model_limits
-from finetune_guard.openai_api.requests import GuardedCall, JobCreation, RecordsCall
+from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events, messages
@@ -75,12 +73,12 @@ class Guard:
         telemetry.watch(self)
         self.decider = Decider(config, self.recorder, self.events)
         self.deployments = Deployments(config, self.recorder, self.decider)
-        self._observer = Observer(self.recorder, self.ends, self.policy.window, self.decider.answered_at)
+        self.observer = Observer(self.recorder, self.decider, self.ends, self.policy.window)
         self.identification = Identification(self.recorder, self.decider, self.ends)
         self._recorded_for: set[Credentials] = set()
-        self._usage = UsageReader(self.recorder, self.decider, self.identification, self.policy.window)
+        self.usage = UsageReader(self.recorder, self.decider, self.identification, self.policy.window)
         self.authorization = Authorization(
-            config, self.decider, self.identification, self._usage, self.ends, sender=self._sender
+            config, self.decider, self.identification, self.usage, self.ends, sender=self._sender
         )
 
     # What is remembered after a call.
@@ -109,33 +107,19 @@ class Guard:
             self._model_ends(model, subject.organization, now)
         return warning
 
-    def observe(
-        self,
-        call: JobCreation | RecordsCall,
-        subject: Subject,
-        date: bytes | None,
-        body: Callable[[], object],
-    ) -> None:
-        """Note what another successful call tells, and its JSON body if the SDK has read that already."""
-        self._observer.observe(call, subject, date, body, self.decider.now())
-
     def refused(
         self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
     ) -> FineTuningRefusedError | None:
         """Remember the API's refusal of ``credentials`` as our error; None for any other error."""
         if not (isinstance(call, JobCreation) and is_refusal(error)):
             return None
-        refusal = self._observer.refused(error, credentials, self.decider.now())
+        refusal = self.observer.refused(error, credentials)
         evidence, _ = self.decider.evidence(credentials)
         eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
         message = messages.stopped(call, eligibility, self.policy)
         return FineTuningRefusedError(
             message, eligibility=eligibility, response=error.response, body=error.body
         )
-
-    def gone(self, error: openai.NotFoundError, model: str) -> FineTunedModelShutDownError | None:
-        """Return what a 404 for a model whose day has come means; None for any other 404."""
-        return self.ends.gone(error, model, self.decider.now())
 
     def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
         """Record an inference that went another way.
@@ -184,7 +168,7 @@ class Guard:
             eligibility = self.decider.decide(credentials)
             if not may_help(eligibility, admin_key):
                 return eligibility
-            yield from self._usage.for_decision(credentials, admin_key)
+            yield from self.usage.for_decision(credentials, admin_key)
         return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
@@ -210,17 +194,6 @@ class Guard:
         sent_with = reply.credentials if reply is not None else credentials
         self.recorder.merge(Subject(organization, sent_with), told(model_limits=limits))
         return limits
-
-    def sync(
-        self,
-        credentials: Credentials,
-        admin_key: str | None,
-        *,
-        days: int | None = None,
-        progress: Callable[[SyncProgress], object] | None = None,
-    ) -> Flow[UsageSync]:
-        """Read the organization's usage into its history; see ``UsageReader.sync``."""
-        return self._usage.sync(credentials, admin_key, days=days, progress=progress)
 
     # What happens before a call.
 

@@ -1,4 +1,4 @@
-"""Learning whose credentials they are, and which fine-tuned models they can see, from the API."""
+"""Asking the API which organization credentials belong to, and which fine-tuned models they can see."""
 
 from __future__ import annotations
 

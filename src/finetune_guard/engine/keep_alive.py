@@ -1,4 +1,4 @@
-"""One keep-alive for an organization and a window, however many threads and processes want it."""
+"""Sending one keep-alive for an organization and a window, however many threads and processes want one."""
 
 from __future__ import annotations
 

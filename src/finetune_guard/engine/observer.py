@@ -1,4 +1,4 @@
-"""What went over the wire, and has it remembered: calls of models, jobs, refusals, and the API's records."""
+"""What successful calls and refusals tell about an organization, noted in its history."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing_extensions import assert_never
 
 from finetune_guard.domain.history import Evidence, History, Inference, Refusal
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
+from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
 from finetune_guard.openai_api.errors import error_code, error_message
@@ -25,13 +26,9 @@ class Observer:
     """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
 
     def __init__(
-        self,
-        recorder: Recorder,
-        ends: ModelEnds,
-        window: timedelta | None,
-        answered_at: Callable[[str | bytes | None, datetime], datetime],
+        self, recorder: Recorder, decider: Decider, ends: ModelEnds, window: timedelta | None
     ) -> None:
-        self._answered_at = answered_at
+        self._decider = decider
         self._recorder = recorder
         self._ends = ends
         self._window = window
@@ -44,21 +41,20 @@ class Observer:
         subject: Subject,
         date: bytes | None,
         body: Callable[[], object],
-        now: datetime,
     ) -> None:
-        """Note what another successful call tells; ``body`` returns None where the SDK hasn't read it."""
+        """Note what a call that is no inference tells; ``body`` returns None where the SDK hasn't read it."""
         self._recorder.name(subject)
-        at = self._answered_at(date, now)
+        at = self._decider.answered_at(date, self._decider.now())
         if isinstance(call, JobCreation):
             self._note_job(subject, body(), at)
         else:
             self._read(call.kind, body(), subject, at)
 
-    def refused(self, error: openai.APIStatusError, credentials: Credentials, now: datetime) -> Refusal:
+    def refused(self, error: openai.APIStatusError, credentials: Credentials) -> Refusal:
         """Note the API's refusal of a job, which was given to ``credentials``; return it."""
         headers = error.response.headers
         refusal = Refusal(
-            at=self._answered_at(headers.get("date"), now),
+            at=self._decider.answered_at(headers.get("date"), self._decider.now()),
             code=error_code(error) or "",
             message=error_message(error),
         )

@@ -1,7 +1,6 @@
-"""The ends of models, where they matter: before a job is created, while a model is in use, and after.
+"""The shutdown dates that this process knows, and the errors and warnings that they lead to.
 
-Which dates are known is kept here too: the table's, what the store remembers, and what the API has said
-in this process.
+The dates come from the published table, from the store, and from what the API has said in this process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the organization's usage when a decision asks for it, and when people do."""
+"""When the organization's usage is read: on request, and for a decision at most once a minute."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The keep-alive that runs by itself."""
+"""Keep-alives that are sent in the background while a program runs."""

@@ -1,4 +1,4 @@
-"""The check of the background, run by a program itself, one at a time."""
+"""One check of the window at a time, for a program that decides itself when to check."""
 
 from __future__ import annotations
 

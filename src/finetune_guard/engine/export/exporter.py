@@ -1,4 +1,4 @@
-"""Exporting jobs and their files into a folder: what is asked, in which order, and what is written where."""
+"""Exporting fine-tuning jobs and their files into a folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import openai
 from finetune_guard.domain.errors import ExportError
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.export.folder import Folder
-from finetune_guard.engine.export.patience import Patience
 from finetune_guard.engine.export.record import Record
+from finetune_guard.engine.export.retries import Retries
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Reply, Request
 from finetune_guard.openai_api.listing import read_rows
@@ -57,7 +57,7 @@ class Exporter:
         self._selection = selection
         self._api = api
         self._now = now
-        self._patience = Patience()
+        self._retries = Retries()
         self._organization: str | None = None
         self._jobs: dict[str, Mapping[str, Any]] = {}
         self._files: dict[str, Mapping[str, Any]] = {}
@@ -160,7 +160,7 @@ class Exporter:
     # What is selected.
 
     def _ask(self, request: Request) -> Flow[Reply | None]:
-        reply = yield from self._patience.ask(request)
+        reply = yield from self._retries.ask(request)
         if reply is not None and reply.organization is not None:
             self._organization = reply.organization
         return reply
@@ -263,7 +263,7 @@ class Exporter:
                 new.restart()
 
             try:
-                yield from self._patience.ask(Download(file.id, write), restart)
+                yield from self._retries.ask(Download(file.id, write), restart)
             except openai.APIError as error:
                 record.miss(file.path, missing(error, asked_at))
                 return

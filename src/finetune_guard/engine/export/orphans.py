@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.engine.export.patience import Patience
+from finetune_guard.engine.export.retries import Retries
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, Request
 from finetune_guard.openai_api.listing import read_rows
@@ -17,13 +17,13 @@ from finetune_guard.rules.export import Orphans, OrphansDeleted, orphans
 
 def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
     """Ask for the files, then for the jobs, and return the training files that no job uses."""
-    patience = Patience()
+    retries = Retries()
     times = [now()]
     files: list[Mapping[str, Any]] = []
     jobs: list[Mapping[str, Any]] = []
 
     def ask(request: Request) -> Flow[Reply | None]:
-        reply = yield from patience.ask(request)
+        reply = yield from retries.ask(request)
         if reply is not None:
             times.append(reply.at)
         return reply
@@ -47,7 +47,7 @@ def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[Or
     found = yield from find_orphans(now)
     deleted: list[str] = []
     kept: dict[str, str] = {}
-    patience = Patience()
+    retries = Retries()
     old_enough = {orphan.id for orphan in found.files if orphan.deletable}
     for file_id in dict.fromkeys(ids):
         if found.failure is not None:
@@ -56,7 +56,7 @@ def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[Or
             kept[file_id] = "a job uses it, it is younger than a day, or it is no training file"
         else:
             try:
-                yield from patience.ask(ApiCall("delete", f"/files/{file_id}", retry=False))
+                yield from retries.ask(ApiCall("delete", f"/files/{file_id}", retry=False))
                 deleted.append(file_id)
             except openai.APIError as error:
                 kept[file_id] = in_short(error)

@@ -1,4 +1,4 @@
-"""What an export has written so far, kept in its manifest, so that another run goes on where it ended."""
+"""The manifest of an export: what was written so far, so that another run goes on from there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking the API again after what passes by itself: limits, broken connections, its own failures."""
+"""Retrying requests of an export after rate limits, lost connections and server errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finetune_guard.openai_api.flow import Flow, Pause, Reply, Request
 from finetune_guard.rules.export import wait_before_retry
 
 
-class Patience:
+class Retries:
     """What several flows share: once the API has asked to wait, all of them do."""
 
     def __init__(self) -> None:
