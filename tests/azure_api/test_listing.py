@@ -82,3 +82,25 @@ def test_the_extra_is_asked_for(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(GuardConfigError, match=r"pip install 'finetune-guard\[azure\]'"):
         list_deployments(SUBSCRIPTION)
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        "nonsense",
+        ["nonsense"],
+        [{"kind": "OpenAI"}],
+        [{"kind": "OpenAI", "name": "acme", "id": "acme", "properties": {}}],
+        [{**account("acme"), "properties": None}],
+        [{**account("acme"), "properties": {"endpoint": 7, "customSubDomainName": ["x"]}}],
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_not_azures_own(azure, accounts):
+    """What a proxy, or a later release of the API, may answer is our error and no other."""
+    azure.accounts = accounts
+    azure.deployments = {
+        "acme": [None, 7, {"name": "x", "properties": {"model": {"name": "a", "version": 7}}}]
+    }
+    with pytest.raises(AzureListingError, match="can't be read"):
+        list_deployments(SUBSCRIPTION)

@@ -56,5 +56,5 @@ async def test_any_other_error_stays_the_sdks(way, wire, configured, closing):
         way.guarded(base_url=f"{host}/openai/v1/", api_key="sk-x", guard=configured(), max_retries=0)
     )
     with pytest.raises(openai.NotFoundError) as caught:
-        await done(client.responses.create(model="suport", input="hello"))
+        await done(client.chat.completions.create(model="suport", messages=MESSAGES))
     assert openai.NotFoundError is type(caught.value)

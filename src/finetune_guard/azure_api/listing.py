@@ -81,6 +81,13 @@ def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
             return tuple(_listed(client))
     except AzureError as error:
         raise AzureListingError(_failure(given, error)) from error
+    except Exception as error:
+        # What a proxy or another release of the API answers makes Azure's packages, and us, fail in any way.
+        raise AzureListingError(
+            f"The deployments of subscription {given} could not be listed: what Azure answered can't be read "
+            f"({type(error).__name__}).\nWhat to do: See whether az cognitiveservices account list works, "
+            "and update azure-mgmt-cognitiveservices."
+        ) from error
 
 
 def _listed(client: Any) -> Iterator[ListedResource]:
