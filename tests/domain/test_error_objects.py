@@ -102,13 +102,6 @@ def test_a_copy_is_the_same(kind, again, answered):
         assert "secret" not in f"{twin.request.headers.items()} {twin.response.request.headers.items()}"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", OF_THE_API, ids=lambda kind: kind.__name__)
-def test_a_worker_process_can_raise_it(kind):
-    """What a process pool carries back is the error and not a failure to carry it."""
-    assert str(made(kind)) == str(through_another_process(made(kind)))
-
-
 def test_a_copy_of_a_streamed_answer():
     """A body that nobody read, or that was compressed, is no reason to fail."""
     compressed = HTTP.Response(
@@ -206,15 +199,3 @@ def test_a_base_that_is_gone_is_no_answer_of_the_api(name):
     assert isinstance(error, ModelLifetimeError)
     assert not isinstance(error, openai.APIError)
     assert (MODEL, SHUTDOWN) == (error.model, error.shutdown)
-
-
-def test_a_configuration_error_is_a_value_error():
-    """Frameworks that catch ``ValueError`` for wrong settings catch ours."""
-    with pytest.raises(ValueError, match=r"GuardConfig\.on_unknown"):
-        finetune_guard.GuardConfig(on_unknown="maybe")
-
-
-@pytest.mark.parametrize("kind", WARNINGS, ids=lambda kind: kind.__name__)
-def test_a_warning_is_a_user_warning(kind):
-    """Warnings can be filtered as the user warnings they are."""
-    assert issubclass(kind, UserWarning)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.openai_api.listing import (
     MOST_PAGES,
@@ -261,55 +261,6 @@ def test_a_model_that_is_listed_twice():
     listed = [{"id": BASE, "shutdown_date": day} for day in ("2027-01-14", "2026-12-24", None)]
     assert {BASE: Announced(day=date(2026, 12, 24), seen_at=NOW)} == announcements({"data": listed}, NOW)
     assert announcements({"data": listed}, NOW) == announcements({"data": listed[::-1]}, NOW)
-
-
-FIELDS = ["data", "id", "object", "created", "has_more", "fine_tuned_model", "created_at", "shutdown_date"]
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from([NEW, LEGACY, "2027-01-14", "0000-00-00", "fine_tuning.job"]),
-    lambda inner: (
-        st.lists(inner)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "data",
-                    "id",
-                    "object",
-                    "created",
-                    "has_more",
-                    "fine_tuned_model",
-                    "created_at",
-                    "shutdown_date",
-                ]
-            ),
-            inner,
-        )
-    ),
-    max_leaves=8,
-)
-bodies = values | st.builds(
-    lambda rows, more: {"data": rows, "has_more": more}, st.lists(values), st.booleans()
-)
-
-
-@given(bodies, bodies)
-def test_no_body_does_harm(models, jobs):
-    """Whatever an API or a gateway answers, the reading ends, finds fine-tuned models only and no future."""
-
-    def answer(call: Any) -> Any:
-        return reply(models if call.path == "/models" else jobs)
-
-    found, _, _ = run(everything(), answer)
-    assert all(FineTunedModel.parse(name) is not None for name in found.newest_first)
-    assert (found.traces.fine_tuned_by or NOW) <= NOW
-    for name, said in found.announced.items():
-        assert name.isprintable()
-        assert 0 < len(name) <= MAX_MODEL_ID_LENGTH
-        assert NOW == said.seen_at
 
 
 def asked_once(call):

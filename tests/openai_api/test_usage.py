@@ -179,14 +179,6 @@ json = st.recursive(
 )
 
 
-@given(json)
-def test_a_body_that_is_no_page_of_usage_is_a_failure(body):
-    """Whatever JSON comes, nothing is raised, nothing learnt, and nothing counts as read."""
-    usage, learnt, calls = read(lambda _: named(body))
-    assert isinstance(usage.failure, UnreadableUsageError)
-    assert ([], 1, START, None) == (learnt, len(calls), usage.covered_until, usage.latest)
-
-
 seconds = st.integers(-1, 4).map(lambda days: int((START + days * DAY).timestamp())) | json
 rows = st.fixed_dictionaries(
     {"model": st.just(A) | json, "num_model_requests": st.integers(-1, 2) | json, "project_id": json}
