@@ -94,13 +94,11 @@ def classify(options: RequestOptions) -> Call | None:
 
 def call_of(kind: CallKind, options: RequestOptions) -> Call | None:
     """Return what ``classify`` does for a request whose kind is known."""
-    if kind is None or isinstance(kind, RecordsCall):
-        return kind
-    if kind is not InferenceCall:
-        return _guarded(kind, options)
-    model = _field(options, "model")
-    short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
-    return _inference(model) if short else _OF_NO_FINE_TUNE
+    if kind is InferenceCall:  # first, since every call of a model comes by here
+        model = _field(options, "model")
+        short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
+        return _inference(model) if short else _OF_NO_FINE_TUNE
+    return kind if kind is None or isinstance(kind, RecordsCall) else _guarded(kind, options)
 
 
 def base_model_called(options: RequestOptions) -> str | None:
@@ -110,10 +108,8 @@ def base_model_called(options: RequestOptions) -> str | None:
     """
     if options.method.lower() != "post" or to_decide(options) is not None:
         return None
-    model = _field(options, "model")
-    if not isinstance(model, str) or not 0 < len(model) <= MAX_MODEL_ID_LENGTH:
-        return None
-    return model if fine_tuned_id(model) is None else None
+    model = _model_in(options)
+    return model if model and fine_tuned_id(model) is None else None
 
 
 def to_decide(options: RequestOptions) -> GuardedCall | None:
@@ -124,8 +120,7 @@ def to_decide(options: RequestOptions) -> GuardedCall | None:
 
 def _guarded(kind: object, options: RequestOptions) -> GuardedCall | None:
     if kind is JobCreation:
-        model = _field(options, "model")
-        return JobCreation(model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None)
+        return JobCreation(_model_in(options))
     return TrainingUpload() if _field(options, "purpose") == "fine-tune" else None
 
 
@@ -187,6 +182,12 @@ def operation_of(method: str, path: str) -> Operation | None:
 def _operation(path: str) -> Operation | None:
     found = _OPERATION.search(path)
     return Operation(found[1].replace("/", ".")) if found is not None else None
+
+
+def _model_in(options: RequestOptions) -> str | None:
+    """Return the model that a body names; None where it names none that can be one."""
+    model = _field(options, "model")
+    return model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None
 
 
 def _field(options: RequestOptions, name: str) -> object:
