@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds
@@ -41,6 +41,7 @@ _RUN_ONE = Advice(
     f"It runs a small inference now. {_UNPUBLISHED} If another program ran one in time, finetune-guard sync "
     "finds it with an admin key (OPENAI_ADMIN_KEY).",
 )
+_RENEW = Advice("finetune-guard keep-alive", "The window closes soon; a small inference renews it.")
 _EXPORT = Advice(
     "finetune-guard export my-models",
     f"It saves the jobs, their files and what is known of the models, before they end. {REMOVABLE}",
@@ -96,13 +97,7 @@ def advise(
 def _while_eligible(eligibility: Eligibility, keep_alive: KeepAlive, today: date) -> Advice:
     end, due = eligibility.creation_ends_on, due_from(keep_alive, eligibility)
     if is_due(keep_alive, eligibility):
-        window = eligibility.phase.window or timedelta(0)
-        return Advice(
-            "finetune-guard keep-alive",
-            f"The window closes soon; a small inference keeps it open for {window.days} more days.",
-        )
-    if end is not None and (end - today).days <= SOON_DAYS:
-        return Advice(None, f"Create the jobs that are still needed before {end}.")
-    if due is None:
-        return Advice(None, "Nothing now.")
-    return Advice(None, f"Nothing now. A keep-alive is due from {moment(due)} on.")
+        return _RENEW
+    is_near = end is not None and (end - today).days <= SOON_DAYS
+    told = f"Create the jobs that are still needed before {end}." if is_near else "Nothing now."
+    return Advice(None, f"{told} A keep-alive is due from {moment(due)} on." if due is not None else told)
