@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timedelta, timezone
 
 import openai
@@ -123,3 +124,22 @@ def test_deployments_that_azure_lists(run, environment, azure):
     assert (1, "") == (result.exit_code, result.stdout)
     assert "az login" in result.stderr
     assert 2 == run("deployments", "--subscription", "mine").exit_code
+
+
+def test_alerts_and_metrics_where_there_is_only_azure(run, call, clock, environment):
+    """A deployment's end is told and measured, each threshold once, without a word about OpenAI's window."""
+    call("support")
+    clock.advance(9 * DAY)
+    environment.setenv("FINETUNE_GUARD_WEBHOOK", "http://127.0.0.1:9/")
+    [first, again] = [run("alert", "--command", f"'{sys.executable}' -c ''", "--json") for _ in range(2)]
+    told = json.loads(first.stdout)
+    assert ("deployment_ending", "support", "idle", 7) == tuple(
+        told[each] for each in ("event", "deployment", "cause", "within_days")
+    )
+    assert "deleted on 2026-08-18, give or take a day" in told["message"]
+    assert "OpenAI" not in first.stdout.replace("Azure OpenAI", "")
+    assert (0, "") == (again.exit_code, again.stdout)
+    measured = [line for line in run("metrics").stdout.splitlines() if not line.startswith("#")]
+    [line] = measured
+    assert line.startswith('finetune_guard_deployment_remaining_seconds{deployment="support",resource="')
+    assert 5 < float(line.split()[-1]) / DAY.total_seconds() < 6

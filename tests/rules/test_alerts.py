@@ -6,9 +6,11 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.domain.history import Evidence, Inference
+from finetune_guard.domain.history import Evidence, History, Inference, Served
+from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
-from finetune_guard.rules.alerts import due
+from finetune_guard.rules.alerts import deployments_due, due
+from finetune_guard.rules.deployments import deployments_of
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.endings import MODEL, Ending, window
 from tests.support.constants import DAY
@@ -23,6 +25,11 @@ class Watch:
     def __init__(self):
         self.told = {}
 
+    def keep(self, found, *, delivered=True):
+        for each in (found.settled, *(alert.told for alert in found.alerts if delivered)):
+            self.told |= each
+        self.told = {subject: text for subject, text in self.told.items() if text is not None}
+
     def run(self, now, last=START, failed_at=None, ends=(), delivered=True):
         """Return the kinds of the alerts that are due, with their threshold or verdict."""
         inference = Inference(organization="acme", model=MODELS[0], at=last) if last is not None else None
@@ -34,10 +41,7 @@ class Watch:
         )
         eligibility = decide(OPENAI_SELF_SERVE, evidence, now, DAY)
         found = due(eligibility, evidence, [*filter(None, [window(eligibility)]), *ends], self.told)
-        kept = [found.settled, *(alert.told for alert in found.alerts if delivered)]
-        for each in kept:
-            self.told |= each
-        self.told = {subject: text for subject, text in self.told.items() if text is not None}
+        self.keep(found, delivered=delivered)
         events = [alert.event for alert in found.alerts]
         assert all("acme" == event.organization and event.message for event in events)
         assert len(events) == len({alert.id for alert in found.alerts})
@@ -107,3 +111,29 @@ def test_models_that_end_on_one_day_are_one_alert(watch):
     assert [] == watch.run(START + 5 * DAY, ends=[other])
     assert [f"deployment/{'d' * 501}"] == list(watch.told)
     assert [] == watch.run(START + 29 * DAY, ends=[other])
+
+
+def test_deployments_are_told_by_half_of_their_window_and_by_their_retirement(watch):
+    """An Azure deployment is told of 7 days and 1 day before its end; a call begins anew; each once."""
+    azure, fireworks = SHIPPED[:2]
+    served = Served(model="gpt-4.1-mini-2025-04-14.ft-0a1b", at=START)
+
+    def told(now, last=START, policy=azure):
+        inference = Inference(organization="east", model="support", at=last, served=served)
+        history = History(evidence=Evidence(organization="east"), models={"support": inference})
+        found = deployments_due(deployments_of("east", history, policy, now, ["support"]), watch.told, now)
+        watch.keep(found)
+        assert all("support" in alert.event.message for alert in found.alerts)
+        return [(alert.event.cause, alert.event.within_days) for alert in found.alerts]
+
+    first = [each for days in range(20) for each in told(START + days * DAY)]
+    assert [("idle", 7), ("idle", 1)] == first
+    called = START + 20 * DAY
+    assert [] == told(called, last=called)
+    assert [("idle", 7)] == told(called + 10 * DAY, last=called)
+    watch.told.clear()
+    assert [("idle", 1)] == [
+        each for days in range(7) for each in told(called + days * DAY, last=called, policy=fireworks)
+    ]
+    retired = datetime(2027, 9, 20, tzinfo=timezone.utc)
+    assert [("deployment_retirement", 30)] == told(retired, last=retired)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.errors import ShortLivedModelError
+from finetune_guard.domain.errors import KeepAliveError, ShortLivedModelError, StoreError
 from finetune_guard.domain.history import Evidence, Inference
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
@@ -68,9 +68,9 @@ def test_models_are_sorted_by_their_end():
 
 
 def test_nothing_closes_where_no_end_is_known():
-    """Without a known end of the time to create jobs there is no ending, and no event."""
+    """Without a known end of the time to create jobs there is no ending."""
     unknown = decide(OPENAI_SELF_SERVE, Evidence(organization="acme"), NOW, DAY)
-    assert (None, None) == (endings.window(unknown), events.window_closing(unknown, 30))
+    assert endings.window(unknown) is None
 
 
 @pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])
@@ -100,3 +100,14 @@ def test_a_job_stopped_for_its_model_has_no_verdict_of_its_own():
         event.verdict,
         event.reason,
     )
+
+
+def test_what_became_of_our_own_parts_is_told_in_words():
+    """A keep-alive and a history make events that say what happened, with every model's reason."""
+    sent = events.keep_alive_sent("acme", "ft:a:b::c", NOW)
+    failed = events.keep_alive_failed("acme", KeepAliveError("nobody", attempts={"ft:a:b::c": "404"}), NOW)
+    unusable = events.history_unavailable("/var/lib/guard", StoreError("the disk is full"), NOW)
+    assert ("ft:a:b::c", {"ft:a:b::c": "404"}) == (sent.model, failed.attempts)
+    assert "ft:a:b::c answered it" in sent.message
+    assert "/var/lib/guard" == unusable.location
+    assert "the disk is full" in unusable.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Annotated
 
@@ -20,7 +21,8 @@ from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules import endings
-from finetune_guard.rules.alerts import Alert, Due, due
+from finetune_guard.rules.alerts import Alert, Due, deployments_due, due
+from finetune_guard.stores.base import Store
 
 _DEADLINE = timedelta(minutes=3)
 """How long one run tells; what is left then is told by the next."""
@@ -57,8 +59,9 @@ def alert(
 
     Each thing is told once, so that cron or CI can run it daily. Told are a verdict that changed, a
     keep-alive that no model answered, and, 30, 15, 7 days and 1 day before, the end of the time in which
-    jobs can be created and the ends of models. The store remembers what was told, for all machines that
-    share it. What does not arrive is told by the next run; if a run is killed in between, an alert comes
+    jobs can be created and the ends of models and deployments; an idle deployment's at most half of its
+    window before. The store remembers what was told, for all machines that share it. What does not arrive
+    is told by the next run; if a run is killed in between, an alert comes
     twice, with the same id.
 
     Exit codes: 0 all was told, or there was nothing to tell; 6 something did not arrive; 2 no key or a wrong
@@ -66,23 +69,18 @@ def alert(
     """
     target = _target(webhook, command, slack=slack, dry_run=dry_run)
     connection = connect()
-    connection.must_be_active("Nothing is told of")
+    if not connection.guard.active:
+        connection.must_be_active("Nothing is told of")
     if connection.forgets is not None and not dry_run:
         raise SetupError(f"What was told can't be remembered. {connection.forgets}")
     eligibility = connection.guard.check(refresh=refresh)
-    name, store = eligibility.organization or UNNAMED, connection.config.open_store()
-    if target is None:
-        for each in _due(connection, eligibility, name).alerts:
+    left, arrived = countdown(_DEADLINE), True
+    for name, find in _watched(connection, eligibility):
+        if target is not None:
+            arrived &= _tell_all(connection.config.open_store(), name, find, target, left, as_json=as_json)
+            continue
+        for each in find().alerts:
             _show("Would tell", each, as_json=as_json)
-        return
-    lease = store.lease(f"alert/{name}", _DEADLINE + _MARGIN)
-    if lease is None:
-        say("Another run is telling at this moment: nothing is told by this one.", err=True)
-        return
-    try:
-        arrived = _tell_all(connection, eligibility, name, target, as_json=as_json)
-    finally:
-        store.release(lease)
     if not arrived:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -104,28 +102,54 @@ def _target(
     return None if dry_run else target
 
 
-def _due(connection: Connection, eligibility: Eligibility, name: str) -> Due:
-    history, window = connection.guard.history(), endings.window(eligibility)
-    models = endings.models(history.known_models, connection.dates())
-    ends = models if window is None else [window, *models]
-    return due(eligibility, history.evidence, ends, connection.config.open_store().alerts(name))
+def _watched(connection: Connection, eligibility: Eligibility) -> Iterator[tuple[str, Callable[[], Due]]]:
+    """Yield the name of the organization and of each resource, with what finds the alerts about it."""
+    store, now = connection.config.open_store(), eligibility.checked_at
+    if connection.guard.guards_jobs:
+        name = eligibility.organization or UNNAMED
+
+        def find() -> Due:
+            history, window = connection.guard.history(), endings.window(eligibility)
+            models = endings.models(history.known_models, connection.dates())
+            ends = models if window is None else [window, *models]
+            return due(eligibility, history.evidence, ends, store.alerts(name))
+
+        yield name, find
+    deployments = connection.guard.deployments(everywhere=True)
+    for resource in sorted({each.resource for each in deployments}):
+        mine = [each for each in deployments if each.resource == resource]
+        yield resource, lambda: deployments_due(mine, store.alerts(resource), now)  # noqa: B023 -- called at once
 
 
 def _tell_all(
-    connection: Connection, eligibility: Eligibility, name: str, target: Webhook | Command, *, as_json: bool
+    store: Store,
+    name: str,
+    find: Callable[[], Due],
+    target: Webhook | Command,
+    left: Callable[[], timedelta],
+    *,
+    as_json: bool,
 ) -> bool:
     """Tell what is due, and keep of each alert that it was told; return whether all has arrived."""
-    store, left, arrived = connection.config.open_store(), countdown(_DEADLINE), True
-    found = _due(connection, eligibility, name)
-    store.keep_alerts(name, found.settled)
-    for each in found.alerts:
-        failure = target.send(each) if left() > timedelta(0) else "there was no time left for it"
-        if failure is not None:
-            arrived = False
-            tell(f"Not told, and tried again by the next run: {target}: {failure}.\n  {each.event.message}")
-        else:
-            store.keep_alerts(name, each.told)
-            _show("Told", each, as_json=as_json)
+    lease, arrived = store.lease(f"alert/{name}", _DEADLINE + _MARGIN), True
+    if lease is None:
+        say("Another run is telling at this moment: nothing is told by this one.", err=True)
+        return True
+    try:
+        found = find()
+        store.keep_alerts(name, found.settled)
+        for each in found.alerts:
+            failure = target.send(each) if left() > timedelta(0) else "there was no time left for it"
+            if failure is not None:
+                arrived = False
+                tell(
+                    f"Not told, and tried again by the next run: {target}: {failure}.\n  {each.event.message}"
+                )
+            else:
+                store.keep_alerts(name, each.told)
+                _show("Told", each, as_json=as_json)
+    finally:
+        store.release(lease)
     return arrived
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules import endings
 from finetune_guard.rules.alerts import unanswered_at
+from finetune_guard.rules.deployments import Deployment
 
 
 def metrics(
@@ -42,29 +44,49 @@ def metrics(
     """
     need_extra("prometheus_client", "metrics")
     connection = connect()
-    connection.must_be_active("No metrics are made for")
+    if not connection.guard.active:
+        connection.must_be_active("No metrics are made for")
     eligibility = connection.guard.check(refresh=refresh)
-    text = exposition(eligibility, connection.history(eligibility), connection.dates())
+    families: list[Any] = []
+    if connection.guard.guards_jobs:
+        families += _of_jobs(eligibility, connection.history(eligibility), connection.dates())
+    if eligibility.reason is not Reason.HISTORY_UNAVAILABLE:
+        families += _of_deployments(connection.guard.deployments(everywhere=True), eligibility.checked_at)
+    text = _exposition(families)
     if textfile is None:
         typer.echo(text, nl=False)
     else:
         write_whole(textfile, text)
 
 
-def exposition(eligibility: Eligibility, history: History, dates: ShutdownDates) -> str:
-    """Return what is known in Prometheus' text format."""
+def _exposition(families: list[Any]) -> str:
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 -- of an extra
 
     class Known:
-        def collect(self) -> Iterator[Any]:
-            return _families(eligibility, history, dates)
+        def collect(self) -> list[Any]:
+            return families
 
     registry = CollectorRegistry()
     registry.register(Known())
     return generate_latest(registry).decode()
 
 
-def _families(eligibility: Eligibility, history: History, dates: ShutdownDates) -> Iterator[Any]:
+def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterator[Any]:
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 -- of an extra
+
+    family = GaugeMetricFamily(
+        "finetune_guard_deployment_remaining_seconds",
+        "Time until a deployment may end if nobody calls it; 0 once it may have.",
+        labels=["resource", "deployment"],
+    )
+    for each in deployments:
+        if each.ends is not None:
+            remaining = max(0.0, (each.ends[0] - now).total_seconds())
+            family.add_metric([each.resource, each.name], remaining)
+    yield family
+
+
+def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 -- of an extra
 
     now, last, until = eligibility.checked_at, eligibility.last_inference, eligibility.jobs_until

@@ -123,6 +123,28 @@ class HistoryUnavailable(Event):
     location: str
 
 
+class DeploymentEnding(Event):
+    """A deployment ends in 30, 15, 7 days or 1 day. Only ``finetune-guard alert`` tells this.
+
+    Attributes:
+        resource: Where it is, such as ``acme.openai.azure.com``.
+        deployment: Its name.
+        cause: What ends it: that nobody calls it, or that its base model retires for deployments or training.
+        ends_on: The day, give or take one.
+        days_left: The days until then.
+        within_days: Which of the thresholds was crossed.
+    """
+
+    kind: ClassVar[str] = "deployment_ending"
+
+    resource: str
+    deployment: str
+    cause: str
+    ends_on: date
+    days_left: int
+    within_days: int
+
+
 class VerdictChanged(Event):
     """The verdict is another than when it was last told. Only ``finetune-guard alert`` tells this.
 

@@ -36,14 +36,12 @@ class Events:
         self._told: dict[tuple[str, str], int | None] = {}
         self._has_complained = False
 
-    def tell(self, make: Callable[[], Event | None]) -> None:
+    def tell(self, make: Callable[[], Event]) -> None:
         """Tell the event that ``make`` returns, if anyone listens."""
         if self._delivery is None and telemetry.begin() is None:
             return
         try:
             event = make()
-            if event is None:
-                return
             if self._delivery is not None:
                 self._delivery.put(event)
             telemetry.count(event)
@@ -53,7 +51,7 @@ class Events:
                 with contextlib.suppress(Exception):  # a program's own logging can fail in any way
                     logger.exception("finetune-guard can't tell an event; calls go on.")
 
-    def approach(self, ending: Ending | None, now: datetime, make: Callable[[int], Event | None]) -> None:
+    def approach(self, ending: Ending | None, now: datetime, make: Callable[[int], Event]) -> None:
         """Tell the event that ``make`` returns for a threshold, if that was crossed since the last time."""
         if self._delivery is None or ending is None:
             return

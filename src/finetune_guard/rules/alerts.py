@@ -1,24 +1,26 @@
 """Which alerts are due, by what is known now and what was told before. No I/O and no clock here.
 
 Told are a verdict that changed, a keep-alive that no model answered, and an end that comes near: of the time
-in which jobs can be created, and of models. What has been told is kept by subject, such as ``verdict`` or
-``model/ft:...``: a threshold is told once, and again only after the end has moved away from it. Before the
-first run the verdict counts as eligible, so that nothing is told of an organization that is.
+in which jobs can be created, of models, and of deployments. What has been told is kept by subject, such as
+``verdict`` or ``model/ft:...``: a threshold is told once, and again only after the end has moved away from
+it. Before the first run the verdict counts as eligible, so that nothing is told of an organization that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 
 from finetune_guard.domain.events import Event
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.rules import events
-from finetune_guard.rules.endings import WINDOW, Ending, is_crossed
+from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
+from finetune_guard.rules.endings import MODEL, THRESHOLDS, WINDOW, Ending, is_crossed
 
+_DAY = timedelta(days=1)
 _VERDICT = "verdict"
 _KEEP_ALIVE = "keep-alive"
 _LONGEST_SUBJECT = 512
@@ -77,40 +79,67 @@ def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], to
     elif _KEEP_ALIVE not in told:
         event = events.keep_alive_unanswered(eligibility, failed_at)
         found.alerts.append(Alert(event, {_KEEP_ALIVE: "failed"}))
-    _find_crossed(found, eligibility, ends, told)
+
+    def ending(of: list[Ending], threshold: int) -> Event:
+        if of[0].kind == WINDOW:
+            return events.window_closing(eligibility, threshold)
+        names = [each.name for each in of]
+        now = eligibility.checked_at
+        return events.model_ending(eligibility.organization, names, of[0].ends, threshold, now)
+
+    return _with_thresholds(found, ends, told, eligibility.checked_at, ending)
+
+
+def deployments_due(deployments: Iterable[Deployment], told: Mapping[str, str], now: datetime) -> Due:
+    """Return the alerts that are due about deployments of one resource; see ``due``.
+
+    What ends when nobody calls it never has longer to go than its window: half of that counts at most.
+    """
+    ends = {
+        Ending(
+            end.kind.value,
+            end.deployment.name,
+            end.day,
+            end.deployment.policy.window / _DAY / 2 if end.kind is EndKind.IDLE else THRESHOLDS[-1],
+        ): end
+        for end in what_ends(deployments)
+    }
+
+    def ending(of: list[Ending], threshold: int) -> Event:
+        return events.deployment_ending(ends[of[0]], threshold, now)
+
+    return _with_thresholds(Due(), ends, told, now, ending)
+
+
+def _with_thresholds(
+    found: Due,
+    ends: Iterable[Ending],
+    told: Mapping[str, str],
+    now: datetime,
+    ending: Callable[[list[Ending], int], Event],
+) -> Due:
+    """Add the thresholds that were crossed; models that end on the same day are told together."""
+    crossed: dict[tuple[str, date, int, str], list[Ending]] = {}
+    gone = {subject for subject in told if "/" in subject}
+    for each in ends:
+        subject, threshold = _subject(each), each.threshold(now)
+        gone.discard(subject)
+        before = told.get(subject, "")
+        if threshold is not None and is_crossed(int(before) if before.isdecimal() else None, threshold):
+            alone = "" if each.kind == MODEL else each.name
+            crossed.setdefault((each.kind, each.ends, threshold, alone), []).append(each)
+        else:
+            found.settled[subject] = str(threshold) if threshold is not None else None
+    found.settled |= dict.fromkeys(gone)
+    for (_, _, threshold, _), of in crossed.items():
+        told_then = dict.fromkeys(map(_subject, of), str(threshold))
+        found.alerts.append(Alert(ending(of, threshold), told_then))
     found.settled = {subject: text for subject, text in found.settled.items() if text != told.get(subject)}
     return found
 
 
-def _find_crossed(
-    found: Due, eligibility: Eligibility, ends: Iterable[Ending], told: Mapping[str, str]
-) -> None:
-    """Find the thresholds that were crossed; what ends on the same day is told together."""
-    crossed: dict[tuple[str, date, int], dict[str, str]] = {}
-    gone = {subject for subject in told if "/" in subject}
-    for ending in ends:
-        subject = f"{ending.kind}/{ending.name}"[:_LONGEST_SUBJECT]
-        gone.discard(subject)
-        threshold = ending.threshold(eligibility.checked_at)
-        before = told.get(subject, "")
-        if threshold is not None and is_crossed(int(before) if before.isdecimal() else None, threshold):
-            crossed.setdefault((ending.kind, ending.ends, threshold), {})[ending.name] = subject
-        else:
-            found.settled[subject] = str(threshold) if threshold is not None else None
-    found.settled |= dict.fromkeys(gone)
-    for (kind, ends_on, threshold), subjects in crossed.items():
-        event = _ending(kind, tuple(subjects), ends_on, threshold, eligibility)
-        if event is not None:
-            found.alerts.append(Alert(event, dict.fromkeys(subjects.values(), str(threshold))))
-
-
-def _ending(
-    kind: str, names: tuple[str, ...], ends_on: date, threshold: int, eligibility: Eligibility
-) -> Event | None:
-    if kind == WINDOW:
-        return events.window_closing(eligibility, threshold)
-    now = eligibility.checked_at
-    return events.model_ending(eligibility.organization, names, ends_on, threshold, now)
+def _subject(ending: Ending) -> str:
+    return f"{ending.kind}/{ending.name}"[:_LONGEST_SUBJECT]
 
 
 def _verdict(told: str | None) -> Verdict:

@@ -25,11 +25,13 @@ class Ending:
         kind: What it is, such as ``window`` or ``model``.
         name: What it is called.
         ends: The moment, in UTC, or a published day, give or take one.
+        most_days: The longest threshold that counts; less where something never has long to go.
     """
 
     kind: str
     name: str
     ends: date | datetime
+    most_days: float = THRESHOLDS[-1]
 
     def days_left(self, now: datetime) -> int:
         """Return the days until it ends, begun ones included; negative when that has passed."""
@@ -42,7 +44,7 @@ class Ending:
         left = self.days_left(now)
         if left < 0 or (isinstance(self.ends, datetime) and self.ends <= now):
             return None
-        return next((days for days in THRESHOLDS if left <= days), None)
+        return next((days for days in THRESHOLDS if left <= days <= self.most_days), None)
 
 
 def seconds_open(eligibility: Eligibility) -> float | None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from finetune_guard.domain.errors import FineTuneGuardError, KeepAliveError, NotEligibleError
 from finetune_guard.domain.events import (
+    DeploymentEnding,
     HistoryUnavailable,
     JobStopped,
     KeepAliveFailed,
@@ -21,6 +22,8 @@ from finetune_guard.domain.events import (
 )
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+from finetune_guard.rules.deployments import DeploymentEnd, EndKind
+from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
 from finetune_guard.rules.messages import cause, moment
 
 _MOST_NAMED = 3
@@ -87,11 +90,10 @@ def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChang
     )
 
 
-def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing | None:
-    """Return the event of a time to create jobs that ends soon; None where no end is known."""
+def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing:
+    """Return the event of a time to create jobs that ends soon; its end must be known."""
     until, now = eligibility.jobs_until, eligibility.checked_at
-    if until is None:
-        return None
+    assert until is not None
     then = (
         "The window closes then. To renew it, run: finetune-guard keep-alive"
         if until == eligibility.window_closes_at
@@ -125,6 +127,31 @@ def model_ending(
         models=tuple(models),
         ends_on=ends_on,
         days_left=days_left,
+        within_days=within_days,
+    )
+
+
+def deployment_ending(end: DeploymentEnd, within_days: int, now: datetime) -> DeploymentEnding:
+    """Return the event of a deployment that ends soon."""
+    deployment = end.deployment
+    named = f"{deployment.name} at {deployment.resource}"
+    message = (
+        f"The base model of {named} retires: {retirement_in_words(deployment)}. Plan the move to another."
+    )
+    if end.kind is EndKind.IDLE:
+        message = (
+            f"{named}: {end_in_words(deployment, now)}. {idle_rule(deployment.policy)} To see all, run: "
+            "finetune-guard deployments"
+        )
+    return DeploymentEnding(
+        at=now,
+        organization=deployment.resource,
+        message=message,
+        resource=deployment.resource,
+        deployment=deployment.name,
+        cause=end.kind.value,
+        ends_on=end.day,
+        days_left=(end.day - now.date()).days,
         within_days=within_days,
     )
 
