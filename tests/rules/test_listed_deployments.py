@@ -47,12 +47,16 @@ def test_a_deployment_that_this_history_never_saw():
     idle, plain, odd = with_listing([], [ListedResource(HOSTS, listed)], AZURE, NOW)
     when = "when it was last called, and so when it ends"
     assert {
-        "idle": ("no_call_known", False, f"{when}; it was deployed on 2026-11-01"),
+        "idle": ("no_call_known", False, when),
         "plain": ("base_model", False),
         "odd": ("no_call_known", False, when),
     } == told([idle, plain, odd])
     assert [HOSTS[0]] * 3 == [each.resource for each in (idle, plain, odd)]
     assert [TUNED, BASE, None] == [each.served for each in (idle, plain, odd)]
+    after = "no call known: deleted 15 days after the last one"
+    assert [f"{after}; deployed on 2026-11-01", "no end: it serves a base model", after] == [
+        end_in_words(each, NOW) for each in (idle, plain, odd)
+    ]
     assert (True, None, None) == (idle.retirement is not None, plain.retirement, odd.retirement)
 
 

@@ -47,6 +47,7 @@ class Deployment(BaseModel):
         served: The model that it serves, by its last answer that told; None where none did.
         last_call: When it was last called; None where no call is known.
         source: How that is known.
+        deployed_at: When it was deployed; None where Azure was not asked.
         ends: From when to when it ends if nobody calls it again: a band, since a published number of days
             has neither hour nor zone. None where no rule ends it.
         ended: That it was not found, or is not to be kept; None where a later call took that back.
@@ -63,6 +64,7 @@ class Deployment(BaseModel):
     served: str | None = None
     last_call: UtcDatetime | None = None
     source: Source | None = None
+    deployed_at: UtcDatetime | None = None
     ends: tuple[UtcDatetime, UtcDatetime] | None = None
     ended: Ended | None = None
     retirement: Retirement | None = None

@@ -47,7 +47,8 @@ def end_in_words(deployment: Deployment, now: datetime) -> str:
         said = "it serves" if deployment.last_call is None else "its answers name"
         return f"no end: {said} a base model"
     if deployment.last_call is None:
-        return f"no call known: {end} {span(deployment.policy.window)} after the last one"
+        since = f"; deployed on {deployment.deployed_at.date()}" if deployment.deployed_at is not None else ""
+        return f"no call known: {end} {span(deployment.policy.window)} after the last one{since}"
     if ends is None:
         return "no end known: it stands, so another program has called it since"
     last_day = deployment.last_call + deployment.policy.window

@@ -65,7 +65,6 @@ def _uncalled(
 ) -> Deployment:
     """Return what is known of a deployment that stands, and of which the history knows no call."""
     is_base = covers(policy, listed.model, named=named) is False
-    since = f"; it was deployed on {listed.created_at.date()}" if listed.created_at is not None else ""
     return Deployment(
         resource=resource,
         name=name,
@@ -73,5 +72,6 @@ def _uncalled(
         policy=policy,
         served=listed.model,
         retirement=azure_retirement_of(listed.model) if listed.model is not None and not is_base else None,
-        unknown=() if is_base else (f"when it was last called, and so when it ends{since}",),
+        deployed_at=listed.created_at,
+        unknown=() if is_base else ("when it was last called, and so when it ends",),
     )
