@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from datetime import date, datetime, timedelta, timezone
 
 import openai
@@ -227,6 +228,19 @@ def test_an_installed_litellms_table_counts_before_ours(litellm):
     )
     assert told in str(before_job(known, BASE, NOW))
     assert told in str(known.in_use(MODEL, NOW))
+
+
+def test_dates_of_all_models_are_read_by_a_thread(litellm):
+    """With ``warn_models="all"`` no call waits for litellm's table; the warning comes once it is read."""
+    litellm(**{"gpt-5": "2026-12-11"})
+    known = ends(warn_models="all")
+    warned = known.in_use("gpt-5", NOW)
+    give_up = time.monotonic() + 60
+    while warned is None and time.monotonic() < give_up:
+        time.sleep(0.01)
+        warned = known.in_use("gpt-5", NOW)
+    assert "gpt-5 will be shut down in 19 days, on 2026-12-11" in str(warned)
+    assert known.in_use("gpt-5", NOW) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": 1}'])
