@@ -86,6 +86,8 @@ def world(simulator, training_file, monkeypatch, tmp_path):
     with finetune_guard.OpenAI(max_retries=0) as client:
         client.chat.completions.create(model=MODEL, messages=[])
     simulator.clock.advance(timedelta(days=61))
+    simulator.azure.add_resource("acme", api_key="azure-key")
+    simulator.azure.deploy("acme", "support-bot", model="gpt-4.1-mini-2025-04-14.ft-0a1b2c3d4e5f")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "package").mkdir()
     for name in ("script.py", "package/module.py"):
@@ -117,7 +119,9 @@ def test_programs_run_as_they_stand(page, world, training_file):
     for language, text in blocks(page):
         if language == "python" and file_named(text) is None:
             assert is_told or "Error: " not in printed, printed
-            printed = printed_by(text.replace("file-abc", training_file), names, page)
+            program = text.replace("file-abc", training_file)
+            program = program.replace("https://acme.openai.azure.com", world.azure.endpoint("acme"))
+            printed = printed_by(program, names, page)
             is_told = False
         elif language == "python":
             compile(text, id_of(page), "exec")
@@ -143,7 +147,11 @@ def test_commands_exist_and_do_not_fail(page, world, tmp_path):
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "activate").write_text("")
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    for text in (text for language, text in blocks(page) if language == "sh"):
+    for language, text in blocks(page):
+        if file_named(text) and language != "python":
+            (tmp_path / file_named(text)).write_text(text)
+        if language != "sh":
+            continue
         lines = [
             f"{line.partition(' #')[0]} --help" if STAYS.match(line) else line for line in text.splitlines()
         ]
