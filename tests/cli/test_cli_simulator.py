@@ -110,4 +110,4 @@ def test_a_missing_extra_is_named(environment, tmp_path, command):
     )
     assert 2 == done.returncode
     assert "" == done.stdout
-    assert "Error: The simulator needs an extra: pip install 'finetune-guard[simulator]'\n" == done.stderr
+    assert "Error: This needs the extra simulator: pip install 'finetune-guard[simulator]'\n" == done.stderr

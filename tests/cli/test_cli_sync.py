@@ -165,6 +165,6 @@ def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
     out, _ = process.communicate(timeout=60)
     assert 0 == process.returncode
     assert drawn == ("Reading the usage" in seen)
-    assert drawn == ("31 of 61 days" in seen)
+    assert drawn == ("61 of 61 days" in seen)
     assert "\x1b" not in out
     assert "Reading" not in out

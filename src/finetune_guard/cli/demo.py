@@ -14,10 +14,9 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Debug
 from finetune_guard.cli.output import is_terminal
-from finetune_guard.cli.simulator import need_simulator
 from finetune_guard.config import ENVIRONMENT_PREFIX
 
 _FOREIGN = ("OPENAI_", ENVIRONMENT_PREFIX, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -34,7 +33,7 @@ def demo(
     machine, without a key and without network; every result that it prints is that of a real call. The
     program that it runs is examples/demo.py.
     """
-    need_simulator()
+    need_extra("starlette", "simulator")
     program = example()
     folder = Path(tempfile.mkdtemp(prefix="finetune-guard-demo-"))
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -17,7 +15,7 @@ from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.files import show_orphans
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.output import is_terminal, say
+from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.validation import shown
 from finetune_guard.rules.export import Export, ExportPlan, ExportProgress
@@ -86,8 +84,14 @@ def export(
 
 
 def _export(connection: Connection, folder: Path, selected: Mapping[str, object], *, as_json: bool) -> None:
-    with _progress(shown=not as_json and is_terminal(sys.stderr)) as progress:
-        done = connection.guard.export(folder, **selected, progress=progress)  # type: ignore[arg-type]
+    with progress_bar("Exporting", shown=not as_json) as bar:
+
+        def move(come: ExportProgress) -> None:
+            told = f"{come.done} of {come.total}, {megabytes(come.bytes_done)} of {megabytes(come.bytes)}"
+            # Jobs have no size; each counts as much as a megabyte, so that the bar moves for them, too.
+            bar(come.bytes_done + come.done * _MEGABYTE, come.bytes + come.total * _MEGABYTE, told)
+
+        done = connection.guard.export(folder, **selected, progress=move)  # type: ignore[arg-type]
     typer.echo(done.model_dump_json() if as_json else lines(_in_words(done)))
     if not done.complete:
         say("Incomplete: run the same command again; it fetches only what is missing.", err=True)
@@ -114,32 +118,6 @@ def _show_plan(plan: ExportPlan, *, as_json: bool) -> None:
         size = "unknown size, perhaps deleted" if file.size is None else megabytes(file.size)
         say(lines(f"{file.id}  {file.role} file  {size}"))
     say(f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {megabytes(plan.bytes)}. Nothing saved.")
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[ExportProgress], object] | None]:
-    """Draw a bar on stderr, which is gone when the export has ended."""
-    if not shown:
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415 -- only people need rich
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- as above
-
-    columns = (TextColumn("Exporting"), BarColumn(), TextColumn("{task.fields[told]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, told="")
-
-        def move(come: ExportProgress) -> None:
-            told = f"{come.done} of {come.total}, {megabytes(come.bytes_done)} of {megabytes(come.bytes)}"
-            # Jobs have no size; each counts as much as a megabyte, so that the bar moves for them, too.
-            bar.update(
-                task,
-                total=come.bytes + come.total * _MEGABYTE,
-                completed=come.bytes_done + come.done * _MEGABYTE,
-                told=told,
-            )
-
-        yield move
 
 
 _MEGABYTE = 1_000_000

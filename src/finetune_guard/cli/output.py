@@ -8,6 +8,8 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -73,6 +75,24 @@ def _wrapped(line: str, width: int) -> str:
     return textwrap.fill(
         line, width, subsequent_indent=margin, break_on_hyphens=False, break_long_words=False
     )
+
+
+@contextmanager
+def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, str], object]]:
+    """Draw a bar on stderr, if that is a terminal; it is gone when all is done.
+
+    What is yielded is called with how much is done, how much there is, and both in words.
+    """
+    if not (shown and is_terminal(sys.stderr)):
+        yield lambda _done, _all, _told: None
+        return
+    from rich.console import Console  # noqa: PLC0415 -- only people need rich
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- as above
+
+    columns = (TextColumn(title), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, told="")
+        yield lambda done, whole, told: bar.update(task, completed=done, total=whole, told=told)
 
 
 def is_terminal(stream: Any) -> bool:

@@ -9,23 +9,9 @@ from typing import Annotated
 
 import typer
 
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Debug
 from finetune_guard.domain.model_ids import EXAMPLE_ID
-
-_MISSING = "The simulator needs an extra: pip install 'finetune-guard[simulator]'"
-
-
-def need_simulator() -> None:
-    """Make sure that the simulator's own dependencies are installed.
-
-    Raises:
-        SetupError: They are not.
-    """
-    try:
-        import finetune_guard.simulator  # noqa: F401, PLC0415 -- an extra
-    except ImportError as error:
-        raise SetupError(_MISSING) from error
 
 
 def simulator(
@@ -53,7 +39,7 @@ def simulator(
     the policy. Nothing leaves this machine.
     """
     start = _time(now)
-    need_simulator()
+    need_extra("starlette", "simulator")
     from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
     from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY  # noqa: PLC0415 -- an extra
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
@@ -14,7 +11,7 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json
-from finetune_guard.cli.output import is_terminal, say
+from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.history import Inference
 from finetune_guard.domain.verdict import Eligibility
@@ -51,8 +48,12 @@ def sync(
     connection.must_be_active("No usage is asked of")
     if not connection.guard.has_admin_key:
         raise SetupError(_NO_ADMIN_KEY)
-    with _progress(shown=not as_json and is_terminal(sys.stderr)) as progress:
-        done = connection.guard.sync(days=days, progress=progress)
+    with progress_bar("Reading the usage", shown=not as_json) as bar:
+
+        def move(come: SyncProgress) -> None:
+            bar(come.days_read, come.days, f"{come.days_read} of {come.days} days")
+
+        done = connection.guard.sync(days=days, progress=move)
     if as_json:
         typer.echo(done.model_dump_json())
     else:
@@ -66,26 +67,6 @@ def sync(
             err=True,
         )
         raise typer.Exit(ExitCode.INCOMPLETE)
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[SyncProgress], object] | None]:
-    """Draw a bar on stderr, which is gone when all is read."""
-    if not shown:
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415 -- only people need rich
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- as above
-
-    columns = (TextColumn("Reading the usage"), BarColumn(), TextColumn("{task.fields[told]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, told="")
-
-        def move(come: SyncProgress) -> None:
-            told = f"{come.days_read} of {come.days} days"
-            bar.update(task, total=come.days, completed=come.days_read, told=told, refresh=True)
-
-        yield move
 
 
 def _draw(done: UsageSync, eligibility: Eligibility) -> None:
