@@ -143,3 +143,72 @@ def test_alerts_and_metrics_where_there_is_only_azure(run, call, clock, environm
     [line] = measured
     assert line.startswith('finetune_guard_deployment_remaining_seconds{deployment="support",resource="')
     assert 5 < float(line.split()[-1]) / DAY.total_seconds() < 6
+
+
+def test_a_named_deployment_is_kept_alive(run, call, clock, environment, sim):
+    """Only one that is named is called, in its last days; every word of it tells that it is billed on."""
+    call("support")
+    refused = run("keep-alive")
+    assert 2 == refused.exit_code
+    assert "goes on being billed by the hour: name those that are wanted" in refused.stderr
+    assert "Not sent to support: its end is not near." in run("keep-alive", "--deployment", "support").stdout
+    clock.advance(12 * DAY)
+    environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"deployments": ["support"]}')
+    planned = run("keep-alive", "--dry-run").stdout
+    assert "Due: support." in planned
+    assert "goes on being billed" in planned
+    sent = run("keep-alive")
+    assert sent.stdout.startswith("Sent: support answered, and goes on until about 2026-08-30. Azure bills")
+    again = json.loads(run("keep-alive", "--json").stdout)
+    assert [("support", "not_due")] == [(each["model"], each["reason"]) for each in again["deployments"]]
+    assert 2 == sum(each.method == "POST" for each in sim.calls)
+    assert "Sent: support" in run("keep-alive", "--force", "--deployment", "support").stdout
+
+
+def test_a_deployment_that_can_not_be_kept_alive(run, call, clock, environment):
+    """One that is gone, or doesn't answer, ends with exit code 1; without a key nothing is tried."""
+    call("support")
+    clock.advance(16 * DAY)
+    failed = run("keep-alive", "--deployment", "support")
+    assert 1 == failed.exit_code
+    assert "Not sent to support: " in failed.stderr
+    failed = run("keep-alive", "--deployment", "support")
+    assert (1, True) == (failed.exit_code, "Deploy it again, and call it once" in failed.stderr)
+    environment.delenv("AZURE_OPENAI_API_KEY")
+    failed = run("keep-alive", "--deployment", "support")
+    assert (2, True) == (failed.exit_code, "Set AZURE_OPENAI_API_KEY" in failed.stderr)
+    environment.delenv("AZURE_OPENAI_ENDPOINT")
+    environment.setenv("OPENAI_API_KEY", API_KEY)
+    failed = run("keep-alive", "--deployment", "support")
+    assert (2, True) == (failed.exit_code, "No rule about deployments" in failed.stderr)
+
+
+@pytest.mark.slow
+def test_a_watch_over_deployments(start, call, clock, environment, tmp_path):
+    """A process that stays calls a deployment when its end nears, and beats while all is well."""
+    call("support")
+    clock.advance(13 * DAY)
+    beat = tmp_path / "beat"
+    process = start("keep-alive", "--watch", "--deployment", "support", "--heartbeat", str(beat))
+    line = process.stdout.readline()
+    assert "Sent: support answered" in line
+    assert "by the hour" in line
+    process.terminate()
+    assert 0 == process.wait(30)
+    assert beat.exists()
+
+
+def test_a_schedule_for_deployments(run):
+    """A scheduler is told the deployments, Azure's variables and what it costs, and runs often enough."""
+    for scheduler in ("cron", "systemd"):
+        output = run("schedule", scheduler, "--deployment", "support").stdout
+        assert "keep-alive --deployment support" in output
+        assert "AZURE_OPENAI_ENDPOINT=... and AZURE_OPENAI_API_KEY=..." in output
+        assert output.startswith("# The deployments that are named go on being billed by the hour")
+    workflow = run("schedule", "github-actions", "--deployment", "a b", "--install", "x.whl").stdout
+    assert "finetune-guard keep-alive --deployment 'a b'" in workflow
+    assert "${{ secrets.AZURE_OPENAI_API_KEY }}" in workflow
+    pod = run("schedule", "kubernetes", "--deployment", "support", "--image", "x").stdout
+    assert '"keep-alive", "--deployment", "support"]' in pod
+    seldom = run("schedule", "cron", "--deployment", "support", "--every", "7d")
+    assert (2, True) == (seldom.exit_code, "in the last 3 days of the window" in seldom.stderr)

@@ -23,6 +23,8 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.litellm_table import installed_table
 
 _AZURE_VERSION = "2024-10-21"
+_AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+_NO_AZURE_KEY = f"No API key. Set {' or '.join(_AZURE_KEYS)}, as for any program that uses the Azure client."
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
     "as well, as for any program that uses the OpenAI client."
@@ -117,11 +119,10 @@ def _is_set(name: str) -> bool:
 
 
 def _azure_client(config: GuardConfig) -> AzureOpenAI:
-    keys = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
     return AzureOpenAI(
         guard=config,
         api_version=os.environ.get("OPENAI_API_VERSION") or _AZURE_VERSION,
-        api_key=None if any(map(_is_set, keys)) else "not set",
+        api_key=None if any(map(_is_set, _AZURE_KEYS)) else "not set",
     )
 
 
@@ -139,12 +140,16 @@ def connections_closed() -> Iterator[None]:
             _open.reset(token)
 
 
-def connect(config: GuardConfig | None = None, *, needs_key: bool = True) -> Connection:
+def connect(
+    config: GuardConfig | None = None, *, needs_key: bool = True, prefers_azure: bool = False
+) -> Connection:
     """Return a connection as ``finetune_guard.OpenAI()`` makes it from the environment.
 
     Args:
         config: The configuration; what the environment says when None.
         needs_key: Whether a key is needed. If not, a client without one gets a placeholder.
+        prefers_azure: Whether Azure's client is made where the environment has both; else only without
+            OPENAI_API_KEY.
 
     Raises:
         SetupError: No key is set, or the SDK finds something else wrong in the environment.
@@ -152,9 +157,9 @@ def connect(config: GuardConfig | None = None, *, needs_key: bool = True) -> Con
     """
     config = config if config is not None else GuardConfig()
     has_key = _is_set("OPENAI_API_KEY")
-    is_azure = not has_key and _is_set("AZURE_OPENAI_ENDPOINT")
-    if needs_key and not has_key and not is_azure:
-        raise SetupError(_NO_KEY)
+    is_azure = (prefers_azure or not has_key) and _is_set("AZURE_OPENAI_ENDPOINT")
+    if needs_key and not (any(map(_is_set, _AZURE_KEYS)) if is_azure else has_key):
+        raise SetupError(_NO_AZURE_KEY if is_azure else _NO_KEY)
     try:
         if is_azure:
             client: OpenAI = _azure_client(config)

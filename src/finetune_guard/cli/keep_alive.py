@@ -11,6 +11,7 @@ from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.keep_deployments import keep_deployments
 from finetune_guard.cli.options import Debug, Json
 from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due, why
@@ -53,6 +54,14 @@ def keep_alive(
             help="With --watch: a file to touch at least once an hour while all is well, for a probe.",
         ),
     ] = None,
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep a deployment alive instead that ends when nobody calls it, such as one at Azure. It "
+            "goes on being billed by the hour. May be given several times.",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
@@ -60,9 +69,13 @@ def keep_alive(
 
     One is due when the window closes soon, has closed, or is not known to be open.
 
-    Exit codes: 0 sent, or not needed; 1 no model answered; 2 no key, a wrong setting, or a host that the
-    policy does not speak of; 3 not sent, since the API has refused a job; 7 not sent, since the history
-    can't be read. For 1, 3 and 7 the reason is on stderr. --force sends one in both cases.
+    With --deployment, or where AZURE_OPENAI_ENDPOINT and no OPENAI_API_KEY is set, deployments are kept alive
+    that are named there or in KeepAlive(deployments=[...]): each is called in the last days of its window.
+
+    Exit codes: 0 sent, or not needed; 1 no model answered, or a deployment is gone; 2 no key, a wrong
+    setting, or a host that the policy does not speak of; 3 not sent, since the API has refused a job; 7 not
+    sent, since the history can't be read. For 1, 3 and 7 the reason is on stderr. --force sends one in both
+    cases.
 
     With --watch: 0 stopped, or nobody can create jobs any more; 1 it failed in a way that waiting does not
     mend; 2 as above, or the API does not accept the key. When no model answers, or the history can't be
@@ -72,7 +85,23 @@ def keep_alive(
         raise SetupError("--watch sends what is due, when it is due: --force and --dry-run are for one time.")
     if heartbeat is not None and not watch:
         raise SetupError("--heartbeat tells that --watch is alive, and needs it.")
-    connection = connect()
+    connection = connect(prefers_azure=bool(deployment))
+    if deployment or (connection.guard.active and not connection.guard.guards_jobs):
+        if not connection.guard.active or connection.guard.guards_jobs:
+            raise SetupError(
+                f"No rule about deployments that nobody calls is known for {connection.host}. Set "
+                "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY; finetune-guard policies lists the rules."
+            )
+        keep_deployments(
+            connection,
+            tuple(deployment or ()),
+            dry_run=dry_run,
+            force=force,
+            watch=watch,
+            heartbeat=heartbeat,
+            as_json=as_json,
+        )
+        return
     if connection.inactive_because is not None:
         raise SetupError(f"No keep-alive is sent to {connection.host}. {connection.inactive_because}")
     if watch:

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -22,8 +23,10 @@ from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.durations import Duration
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.rules.keep_alive import KeepAlive
 
+_AZURE_VARIABLES = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 _HOURS = (1, 2, 3, 4, 6, 8, 12)
@@ -96,8 +99,21 @@ def schedule(
     *,
     scheduler: Annotated[Scheduler, typer.Argument(help="Who is to run it.", show_default=False)],
     every: Annotated[
-        str, typer.Option(metavar="TIME", help="How often: 1d, 7d, other whole days, or hours such as 12h.")
-    ] = "7d",
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How often: 1d, 7d, other whole days, or hours such as 12h.",
+            show_default="7d, for deployments 1d",
+        ),
+    ] = None,
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep a deployment alive that ends when nobody calls it, such as one at Azure; it goes on "
+            "being billed by the hour. May be given several times.",
+        ),
+    ] = None,
     image: Annotated[
         str | None, typer.Option(help="For kubernetes: an image that has finetune-guard installed.")
     ] = None,
@@ -120,13 +136,16 @@ def schedule(
     """
     packages = _packages(scheduler, image, install)
     lots = random.SystemRandom()
-    slot = Slot(_period(every), lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6))
-    parts = _command()
+    slot = Slot(
+        _period(every, deployment or ()), lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6)
+    )
+    options = [part for name in deployment or () for part in ("--deployment", name)]
+    parts = [*_command(), *options]
     command = {
         Scheduler.CRON: shlex.join(parts).replace("%", r"\%"),
         Scheduler.SYSTEMD: " ".join(map(_quoted_for_systemd, parts)),
-        Scheduler.KUBERNETES: _container_command(packages),
-        Scheduler.GITHUB_ACTIONS: "",
+        Scheduler.KUBERNETES: _container_command(packages, options),
+        Scheduler.GITHUB_ACTIONS: shlex.join(["finetune-guard", "keep-alive", *options]),
     }[scheduler]
     text = (pkgutil.get_data("finetune_guard.cli", f"templates/{_TEMPLATES[scheduler]}") or b"").decode()
     values = {
@@ -136,7 +155,24 @@ def schedule(
         "image": _quoted_for_yaml(image or _IMAGE),
         "install": packages,
     }
-    typer.echo(Template(text).substitute(values), nl=False)
+    text = Template(text).substitute(values)
+    typer.echo(_for_azure(text) if deployment else text, nl=False)
+
+
+def _for_azure(text: str) -> str:
+    """Return the text of a template with the variables of Azure's client, and what it costs."""
+    told = ["# The deployments that are named go on being billed by the hour for as long as they stand."]
+    for line in text.splitlines():
+        named = [line.replace("OPENAI_API_KEY", name) for name in _AZURE_VARIABLES]
+        is_list = "secrets." in line or "secret set" in line
+        if "OPENAI_API_KEY" in line:
+            joint = "=... and " if "OPENAI_API_KEY=" in line else " and "
+            told += named if is_list else [line.replace("OPENAI_API_KEY", joint.join(_AZURE_VARIABLES))]
+        else:
+            told.append(
+                line.replace("right to create fine-tuning jobs", "deployments alive that nobody calls")
+            )
+    return "\n".join([*told, ""])
 
 
 def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> str | None:
@@ -161,7 +197,9 @@ def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> s
     return shlex.join(arguments)
 
 
-def _period(text: str) -> timedelta:
+def _period(text: str | None, deployments: Sequence[str]) -> timedelta:
+    longest = min(policy.warn_within for policy in SHIPPED if policy.name == AZURE) if deployments else None
+    text = text or ("1d" if deployments else "7d")
     try:
         every: timedelta = TypeAdapter(Duration).validate_python(text)
     except ValidationError:
@@ -173,7 +211,7 @@ def _period(text: str) -> timedelta:
             f"--every is {text!r}: whole days from 1d to {_MOST_DAYS}d, or "
             f"{', '.join(f'{hours}h' for hours in _HOURS)}, is what a schedule can say."
         )
-    renew_within = (GuardConfig().keep_alive or KeepAlive()).renew_within
+    renew_within = longest or (GuardConfig().keep_alive or KeepAlive()).renew_within
     if every >= renew_within:
         raise SetupError(
             f"--every is {text!r}: a keep-alive is due in the last {renew_within / _DAY:g} days of the "
@@ -195,9 +233,10 @@ def _quoted_for_systemd(part: str) -> str:
     return f'"{escaped}"' if any(letter in part for letter in " \t\"'\\;") else escaped
 
 
-def _container_command(packages: str | None) -> str:
+def _container_command(packages: str | None, options: Sequence[str]) -> str:
+    command = ["finetune-guard", "keep-alive", *options]
     if packages is None:
-        return '              command: ["finetune-guard", "keep-alive"]'
+        return f"              command: [{', '.join(map(_quoted_for_yaml, command))}]"
     return f"""\
               command:
                 - sh
@@ -205,7 +244,7 @@ def _container_command(packages: str | None) -> str:
                 - |
                   python -m venv /tmp/venv
                   /tmp/venv/bin/pip install --quiet {packages}
-                  exec /tmp/venv/bin/finetune-guard keep-alive"""
+                  exec /tmp/venv/bin/{shlex.join(command)}"""
 
 
 def _quoted_for_yaml(text: str) -> str:

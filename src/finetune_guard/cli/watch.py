@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,14 +23,13 @@ from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due
 from finetune_guard.client.background.check import CheckResult
 from finetune_guard.client.background.foreground import ForegroundCheck
+from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.background_delay import is_over
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.rules.messages import cause, moment
 
-_WRONG_KEY = (
-    "The API does not accept OPENAI_API_KEY: nothing can be sent with it. Set a key that is in force."
-)
+_WRONG_KEY = "The API does not accept {key}: nothing can be sent with it. Set a key that is in force."
 
 
 class _StoppedError(BaseException):
@@ -49,27 +49,71 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
         SetupError: The API doesn't accept the key, or the heartbeat can't be written.
     """
     check = ForegroundCheck(connection.client, model)
+
+    def look() -> Looked:
+        result = check.run()
+        line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
+        return Looked(
+            result.eligibility.checked_at,
+            line,
+            result.next_in,
+            is_well=_is_well(result),
+            is_over=is_over(result.eligibility),
+            failure=result.failure,
+        )
+
+    keep_looking(look, heartbeat=heartbeat, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of one look.
+
+    Attributes:
+        at: When it was.
+        line: What is to be said of it.
+        next_in: How long to wait for the next one.
+        is_well: Whether all was sent that was due.
+        is_over: Whether there is nothing more to look after.
+        failure: Why nothing was sent, if that failed.
+    """
+
+    at: datetime
+    line: str
+    next_in: timedelta
+    is_well: bool
+    is_over: bool = False
+    failure: KeepAliveError | None = None
+
+
+def keep_looking(
+    look: Callable[[], Looked], *, heartbeat: Path | None, as_json: bool, key: str = "OPENAI_API_KEY"
+) -> None:
+    """Call ``look`` again and again, and say what is new; return when stopped, or when all is over.
+
+    Raises:
+        SetupError: The API doesn't accept the key, or the heartbeat can't be written.
+    """
     told = ""
     try:
         with _stoppable():
             _must_be_writable(heartbeat)
             while True:
-                result = check.run()
-                if _is_well(result):
+                looked = look()
+                if looked.is_well:
                     _beat(heartbeat)
-                line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
-                if line != told and as_json:
-                    typer.echo(line)
-                elif line != told:
-                    say(f"{moment(result.eligibility.checked_at)}  {line}", err=not _is_well(result))
-                told = line
-                if is_over(result.eligibility):
+                if looked.line != told and as_json:
+                    typer.echo(looked.line)
+                elif looked.line != told:
+                    say(f"{moment(looked.at)}  {looked.line}", err=not looked.is_well)
+                told = looked.line
+                if looked.is_over:
                     say(REMOVABLE, err=True)
                     return
-                cause_of_failure = result.failure.__cause__ if result.failure is not None else None
+                cause_of_failure = looked.failure.__cause__ if looked.failure is not None else None
                 if isinstance(cause_of_failure, openai.AuthenticationError):
-                    raise SetupError(_WRONG_KEY) from result.failure
-                time.sleep(result.next_in.total_seconds())
+                    raise SetupError(_WRONG_KEY.format(key=key)) from looked.failure
+                time.sleep(looked.next_in.total_seconds())
     except _StoppedError:
         if not as_json:
             say("Stopped.")

@@ -41,7 +41,8 @@ class DeploymentSender(OneSender):
     def _lease(self) -> str:
         return f"keep-alive/{self.place.history}/{self.name}"
 
-    def _reason_not_to(self) -> NotSent | None:
+    def reason_not_to(self) -> NotSent | None:
+        """Return why none is to be sent by what is known now; None when one is."""
         if self.force:
             return None
         try:

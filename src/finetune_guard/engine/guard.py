@@ -272,8 +272,11 @@ class Guard:
         *,
         at: str | None = None,
         force: bool = False,
+        only_plan: bool = False,
     ) -> Flow[KeepAliveOutcome]:
         """Send one keep-alive to a deployment if it is due, and no second one while another is on its way.
+
+        With ``only_plan`` nothing is sent: an outcome without a reason is one that would be.
 
         Raises:
             KeepAliveError: It did not answer.
@@ -281,6 +284,8 @@ class Guard:
         sender = DeploymentSender(
             keep_alive, self.recorder, self.decider, self.deployments, place, name, at, force
         )
+        if only_plan:
+            return KeepAliveOutcome(sent=False, model=name, reason=sender.reason_not_to())
         outcome = yield from sender.run()
         return outcome.model_copy(update={"model": name})
 

@@ -51,7 +51,7 @@ class KeepAliveSender(OneSender):
     def plan(self, model: str | None = None) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
         eligibility = self.decider.decide(self.credentials)
-        reason = self._reason_not_to()
+        reason = self.reason_not_to()
         if reason is not None:
             return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
         first = (model,) if model is not None else self._known()
@@ -60,7 +60,8 @@ class KeepAliveSender(OneSender):
     def _lease(self) -> str:
         return f"keep-alive/{self.decider.decide(self.credentials).organization or UNNAMED}"
 
-    def _reason_not_to(self) -> NotSent | None:
+    def reason_not_to(self) -> NotSent | None:
+        """Return why none is to be sent by what is known now; None when one is."""
         eligibility = self.decider.decide(self.credentials)
         if self.force or is_due(self.keep_alive, eligibility):
             return None

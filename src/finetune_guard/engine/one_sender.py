@@ -50,7 +50,7 @@ class OneSender(ABC):
         """Return what only one may do at a time."""
 
     @abstractmethod
-    def _reason_not_to(self) -> NotSent | None:
+    def reason_not_to(self) -> NotSent | None:
         """Return why none is to be sent by what is known now; None when one is."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class OneSender(ABC):
         Raises:
             KeepAliveError: No model answered.
         """
-        reason = self._reason_not_to()
+        reason = self.reason_not_to()
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)
         with Turn(self._lease(), self.keep_alive.deadline) as turn:
@@ -115,7 +115,7 @@ class OneSender(ABC):
 
     def _reason_by_now(self) -> NotSent | None:
         """Return why what was due a moment ago is not to be sent any more; None when it still is."""
-        reason = self._reason_not_to()
+        reason = self.reason_not_to()
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
     def _send(self, turn: Turn, model: str | None, listing: Listing | None) -> Flow[KeepAliveOutcome]:

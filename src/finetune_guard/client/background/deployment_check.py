@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from finetune_guard.client.background.check import Check
@@ -31,6 +32,10 @@ class DeploymentsChecked:
     next_in: timedelta
     outcomes: tuple[KeepAliveOutcome, ...]
     failures: dict[str, KeepAliveError]
+
+    def without(self, names: Collection[str | None]) -> DeploymentsChecked:
+        """Return the result without the outcomes of some deployments."""
+        return replace(self, outcomes=tuple(each for each in self.outcomes if each.model not in names))
 
     @property
     def is_well(self) -> bool:
@@ -65,7 +70,9 @@ class DeploymentCheck(Check[DeploymentsChecked]):
         self.names = names if names is not None else guard.deployments.to_keep(place)
         self._at = at
 
-    def run(self, credentials: Credentials) -> Flow[DeploymentsChecked]:
+    def run(
+        self, credentials: Credentials, *, force: bool = False, only_plan: bool = False
+    ) -> Flow[DeploymentsChecked]:
         """Send a keep-alive to each deployment whose end nears; without, nothing is asked of the API."""
         del credentials
         outcomes: list[KeepAliveOutcome] = []
@@ -74,7 +81,7 @@ class DeploymentCheck(Check[DeploymentsChecked]):
         for name in self.names:
             try:
                 outcome = yield from self._guard.keep_deployment(
-                    self.place, name, self.keep_alive, at=self._at
+                    self.place, name, self.keep_alive, at=self._at, force=force, only_plan=only_plan
                 )
                 outcomes.append(outcome)
             except KeepAliveError as error:
