@@ -9,9 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_guard import KeepAlive
+from finetune_guard import Inference, KeepAlive, Source
+from finetune_guard.domain.history import Activity
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import ASYNC, SYNC
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.both_ways import ASYNC, SYNC, done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +90,27 @@ async def test_who_comes_second_is_told(lapsed):
     assert {(True, None), (False, "renewed_by_another")} == {
         (outcome.sent, outcome.reason and outcome.reason.value) for outcome in outcomes
     }
+
+
+class Overtaken(MemoryStore):
+    """A store that another process records a keep-alive in just before a lease is given here."""
+
+    def __init__(self, inference):
+        super().__init__()
+        self._inference = inference
+
+    def lease(self, name, ttl):
+        self.record(self._inference.organization, [Activity(inference=self._inference)])
+        return super().lease(name, ttl)
+
+
+async def test_who_gets_the_turn_looks_again(connect, sim, model, clock, posts):
+    """What another process sent between the last look and the turn is enough: nothing is sent."""
+    slug = sim.organization().slug
+    sent = Inference(organization=slug, model=model, at=clock(), source=Source.KEEP_ALIVE)
+    client = connect(config={"store": Overtaken(sent)})
+    outcome = await done(client.guard.keep_alive())
+    assert (False, "renewed_by_another", 0) == (outcome.sent, outcome.reason, posts("/chat/completions"))
 
 
 async def test_two_organizations_do_not_wait_for_each_other(lapsed, sim, posts):
