@@ -1,8 +1,8 @@
 """A fast HTTP server in a process of its own that gives every chat completion of a model the same answer.
 
-``python faults/server.py`` prints its port and serves until its input ends. The answer's headers are those
-that a history is made of: the time and the organization. It counts what it has answered, by API key:
-``GET /answered/KEY``.
+``python faults/server.py`` prints its port and serves until its input ends; the benchmarks use it, too. The
+answer's headers are as many as the API's, with those that a history is made of: the time and the
+organization. It counts what it has answered, by API key: ``GET /answered/KEY``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,24 @@ from typing_extensions import Self
 ORGANIZATION = "acme-28gund"
 
 _MODEL = re.compile(rb'"model": ?"([^"]+)"')
+_HEAD = """\
+HTTP/1.1 200 OK\r
+Date: {date}\r
+Content-Type: {kind}\r
+Content-Length: {length}\r
+Connection: {connection}\r
+access-control-expose-headers: X-Request-ID\r
+openai-organization: {organization}\r
+openai-processing-ms: 412\r
+openai-project: proj_Ab12Cd34Ef56Gh78\r
+openai-version: 2020-10-01\r
+x-ratelimit-limit-requests: 10000\r
+x-ratelimit-remaining-requests: 9999\r
+x-request-id: req_0123456789abcdef0123456789abcdef\r
+strict-transport-security: max-age=31536000; includeSubDomains; preload\r
+server: cloudflare\r
+\r
+"""
 
 
 def answer(model: str) -> dict[str, object]:
@@ -48,7 +66,7 @@ def chunks(model: str) -> list[dict[str, object]]:
             "model": model,
             "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}],
         }
-        for word in ("Parcel", " 4711", " is on", " its way.")
+        for word in ("Parcel", " 4711", " is on", *(f" {part}" for part in range(16)), " its way.")
     ]
 
 
@@ -103,11 +121,12 @@ class Connection(asyncio.Protocol):
         elif b'"stream":true' in asked or b'"stream": true' in asked:
             kind, content = "text/event-stream", stream(model)
         closing = headers.get("connection", "").lower() == "close"
-        head = (
-            f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\nContent-Type: {kind}\r\n"
-            f"openai-organization: {ORGANIZATION}\r\nopenai-project: proj_Ab12Cd34Ef56Gh78\r\n"
-            f"x-request-id: req_0123456789abcdef\r\nContent-Length: {len(content)}\r\n"
-            f"{'Connection: close' if closing else 'Connection: keep-alive'}\r\n\r\n"
+        head = _HEAD.format(
+            date=formatdate(usegmt=True),
+            kind=kind,
+            length=len(content),
+            connection="close" if closing else "keep-alive",
+            organization=ORGANIZATION,
         )
         if path.startswith("/v1/"):
             self._answered[headers.get("authorization", "").removeprefix("Bearer ")] += 1
