@@ -114,6 +114,14 @@ async def test_a_model_in_use_that_ends_is_told_once_for_each_threshold(heard, t
     assert {((model,), "2027-01-14")} == {(event.models, str(event.ends_on)) for event in events}
 
 
+async def test_a_base_model_that_ends_is_told_where_it_is_warned_of(connect, told, infer, clock):
+    """With ``warn_models="all"`` a program hears of any model that it calls, and else of fine-tunes alone."""
+    clock.advance(datetime(2026, 12, 20, tzinfo=timezone.utc) - clock())
+    for warn_models in ("fine-tuned", "all"):
+        await infer(connect(config={"on_event": told.callback, "warn_models": warn_models}), on=BASE)
+    assert [((BASE,), 30)] == [(event.models, event.within_days) for event in told()]
+
+
 async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
     """One that was answered, and one that was not, with the reason of each model."""
     await infer(heard)

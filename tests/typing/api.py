@@ -23,6 +23,7 @@ from finetune_guard import (
     AzureOpenAI,
     Coverage,
     Eligibility,
+    Event,
     Export,
     ExportPlan,
     ExportProgress,
@@ -172,6 +173,9 @@ GuardConfig(
     clock=simulator_clock,
 )
 GuardConfig(clock=SimulatedClock())
+heard: list[Event] = []
+GuardConfig(on_event=heard.append)
+GuardConfig(on_event="print")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 GuardConfig(on_unknown="ask")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 GuardConfig(stores="memory")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 KeepAlive().model = "ft:…"  # type: ignore[misc]

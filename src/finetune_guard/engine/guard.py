@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import openai
@@ -102,9 +103,18 @@ class Guard:
         now = self.decider.now()
         self.recorder.record(subject, model, Source.OBSERVED, self.decider.answered_at(date, now))
         telemetry.count_inference(subject.organization, model)
-        warning = self.ends.in_use(model, now)
+        return self.in_use(model, now, organization=subject.organization)
+
+    def in_use(
+        self, model: str, now: datetime, *, organization: str | None = None, served: str | None = None
+    ) -> FineTuneGuardWarning | None:
+        """Return the warning that is due when a model has answered, if any; its end is an event, too."""
+        warning = self.ends.in_use(model, now, served)
         if warning is not None:
-            self._model_ends(model, subject.organization, now)
+            dates = self.ends.dates
+            for end in (endings.models((model,), dates) or endings.models((served or model,), dates))[:1]:
+                make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
+                self.events.approach(end, now, make)
         return warning
 
     def refused(
@@ -237,13 +247,6 @@ class Guard:
 
     def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
         self.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
-
-    def _model_ends(self, model: str, organization: str | None, now: datetime) -> None:
-        end = next(iter(endings.models((model,), self.ends.dates)), None)
-        if end is not None:
-            self.events.approach(
-                end, now, lambda within: events.model_ending(organization, (model,), end.ends, within, now)
-            )
 
     def keep_alive(
         self,
