@@ -28,7 +28,10 @@ def test_every_deployment_is_listed(azure):
     ]
     azure.deployments = {
         "acme": [deployment("support", TUNED), deployment("plain", "gpt-4o", "2024-08-06")],
-        "Foundry": [{"name": "odd", "properties": {}}, {"name": "empty"}],
+        "Foundry": [
+            {"name": "odd", "properties": {}, "systemData": {"createdAt": "2026-11-01T08:00:00"}},
+            {"name": "empty"},
+        ],
     }
     acme, globex = (
         tuple(f"{name}.{domain}.azure.com" for domain in ("openai", "services.ai", "cognitiveservices"))

@@ -101,7 +101,8 @@ def _listed(client: Any) -> Iterator[ListedResource]:
 def _deployment(listed: Any) -> ListedDeployment:
     model = listed.properties.model if listed.properties is not None else None
     created = listed.system_data.created_at if listed.system_data is not None else None
-    return ListedDeployment(_model_id(model), created)
+    is_dated = created is not None and created.tzinfo is not None
+    return ListedDeployment(_model_id(model), created if is_dated else None)
 
 
 def _hosts(account: Any) -> tuple[str, ...]:
