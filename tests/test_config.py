@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 from pydantic import ValidationError
@@ -64,6 +64,12 @@ def test_environment_then_constructor(monkeypatch):
         ("HOSTS", '["gw.acme.example", "[::1]:8080"]', "hosts", ("gw.acme.example", "[::1]:8080")),
         ("HOSTS", "[::1]:8080,", "hosts", ("[::1]:8080",)),
         ("HOSTS", '"gw.acme.example"', "hosts", ("gw.acme.example",)),
+        (
+            "MODEL_DATES",
+            '{"gpt-4.1": "2027-06-01", "ft:a": null}',
+            "model_dates",
+            {"gpt-4.1": date(2027, 6, 1), "ft:a": None},
+        ),
         ("KEEP_ALIVE", "on", "keep_alive", KeepAlive()),
         ("KEEP_ALIVE", "off", "keep_alive", None),
         ("KEEP_ALIVE", "7d", "keep_alive", KeepAlive(renew_within=timedelta(days=7))),
@@ -128,6 +134,21 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, told):
         ({"on_event": asyncio.sleep}, "GuardConfig.on_event is "),
         ({"on_event": 3}, "GuardConfig.on_event is 3: input should be callable"),
         ({"hosts": 3}, "GuardConfig.hosts is 3: "),
+        ({"model_dates": "{"}, "GuardConfig.model_dates is '{': valid JSON is required"),
+        ({"model_dates": [1]}, "GuardConfig.model_dates is [1]: a mapping of model ids to dates is required"),
+        (
+            {"model_dates": {"": None}},
+            "GuardConfig.model_dates is {'': None}: '' is no model: an id such as ",
+        ),
+        (
+            {"model_dates": {"a": 20270601}},
+            "GuardConfig.model_dates is {'a': 20270601}: the end of a is 20270601: a date, ",
+        ),
+        (
+            {"model_dates": {"a": "2027-W01-1"}},
+            "GuardConfig.model_dates is {'a': '2027-W01-1'}: the end of a is '2027-W01-1': a ",
+        ),
+        ({"model_dates": {"a": fixed_clock()}}, "GuardConfig.model_dates is {'a': datetime.datetime(2026"),
         ({"keep_alive": 3}, "GuardConfig.keep_alive is 3: a KeepAlive, "),
         ({"keep_alive": True}, 'GuardConfig.keep_alive is True: a KeepAlive, "on", "off" or a renew_within'),
         ({"hosts": ["https://gw.acme.example/v1"]}, "GuardConfig.hosts is "),

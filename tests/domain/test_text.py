@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.domain.text import Line, lines, one_line, quoted
+from finetune_guard.domain.text import Line, day_in, lines, one_line, quoted
 
 ANY = st.text(alphabet=st.characters(codec=None, categories=None))
 
@@ -42,3 +44,12 @@ def test_a_line_is_checked_where_it_is_read(text):
     assert "naïve 名" == TypeAdapter(Line).validate_python("naïve 名")
     with pytest.raises(ValidationError, match="printable"):
         TypeAdapter(Line).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    "value", ["2027-1-14", "20270114", "2027-W02-4", "2027-02-30", "2027-01-14T00:00", "", None, 20270114]
+)
+def test_a_day_is_written_in_one_way(value):
+    """Neither other forms of ISO 8601, nor numbers, nor days that don't exist are taken for a day."""
+    assert day_in(value) is None
+    assert date(2027, 1, 14) == day_in("2027-01-14")

@@ -29,7 +29,7 @@ from finetune_guard.domain.hosts import is_pattern
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.policy_file import policies_in
-from finetune_guard.domain.text import Line
+from finetune_guard.domain.text import Line, day_in
 from finetune_guard.domain.validation import shown
 from finetune_guard.rules.keep_alive import KeepAlive
 
@@ -155,13 +155,13 @@ def _model(name: object) -> str:
 def _day(model: object, day: object) -> date | None:
     if day is None or (isinstance(day, date) and not isinstance(day, datetime)):
         return day
-    try:
-        return date.fromisoformat(day if isinstance(day, str) and len(day) == len("2027-06-01") else "")
-    except ValueError:
+    found = day_in(day)
+    if found is None:
         raise ValueError(
             f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for "
             "no end is required"
-        ) from None
+        )
+    return found
 
 
 Policy = Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
+from finetune_guard.domain.text import day_in, is_name
 
 _PROVIDERS = ("openai", "text-completion-openai")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Row(NamedTuple):
@@ -37,21 +36,8 @@ def rows_of(table: object) -> dict[str, Row]:
     for name, fields in table.items() if isinstance(table, Mapping) else ():
         if not isinstance(fields, Mapping) or fields.get("litellm_provider") not in _PROVIDERS:
             continue
-        day = _day(fields.get("deprecation_date"))
-        if day is not None and _is_name(name):
+        day = day_in(fields.get("deprecation_date"))
+        if day is not None and is_name(name, MAX_MODEL_ID_LENGTH):
             replacement = fields.get("successor_model")
-            found[name] = Row(day, replacement if _is_name(replacement) else None)
+            found[name] = Row(day, replacement if is_name(replacement, MAX_MODEL_ID_LENGTH) else None)
     return found
-
-
-def _day(stated: object) -> date | None:
-    if not isinstance(stated, str) or not _DAY.fullmatch(stated):
-        return None
-    try:
-        return date.fromisoformat(stated)
-    except ValueError:  # such as February 30
-        return None
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_MODEL_ID_LENGTH and value.isprintable()

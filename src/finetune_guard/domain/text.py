@@ -6,11 +6,14 @@ begin a line of its own in a log, or be text that no encoding can write down.
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated, TypeGuard
 
 from pydantic import AfterValidator
 
 _LONGEST = 500
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
@@ -22,6 +25,16 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
 def is_name(value: object, longest: int) -> TypeGuard[str]:
     """Whether ``value`` is printable text of 1 to ``longest`` characters."""
     return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def day_in(value: object) -> date | None:
+    """Return the day that text such as ``2027-01-14`` names; None for anything else, such as February 30."""
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return None
 
 
 def lines(text: str) -> str:

@@ -5,7 +5,6 @@ A body is read so that no answer can do harm, whoever asked for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
@@ -17,7 +16,7 @@ from finetune_guard.domain.history import earliest, latest, latest_listed
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
-from finetune_guard.domain.text import is_name
+from finetune_guard.domain.text import day_in, is_name
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 
 MOST_JOB_PAGES = 10
@@ -30,7 +29,6 @@ _PAGE_SIZE = 100
 _MOST_ROWS = 100_000
 _LONGEST_CURSOR = 2_048
 _CLOCK_SKEW = timedelta(days=1)
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -226,7 +224,7 @@ def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
         model_id = row.get("id")
         if "shutdown_date" in row and is_name(model_id, MAX_MODEL_ID_LENGTH):
             stated = row["shutdown_date"]
-            day = _day(stated)
+            day = day_in(stated)
             if day is not None or stated is None:
                 found[model_id] = latest_announced(found.get(model_id), Announced(day=day, seen_at=seen_at))
     return found
@@ -277,12 +275,3 @@ def _last_id(page: Mapping[str, Any]) -> str | None:
     last = page["data"][-1] if page["data"] else None
     found = last.get("id") if isinstance(last, Mapping) else None
     return found if is_cursor(found) else None
-
-
-def _day(stated: object) -> date | None:
-    if not isinstance(stated, str) or not _DAY.fullmatch(stated):
-        return None
-    try:
-        return date.fromisoformat(stated)
-    except ValueError:  # such as February 30
-        return None
