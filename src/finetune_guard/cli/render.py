@@ -111,7 +111,7 @@ def headline(verdict: Verdict, why: str) -> Text:
 def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
     """Return named facts, one below the other, wrapped at words.
 
-    A fact with a word that is too long to stand beside its name, such as a model's id, stands below it.
+    Facts stand below long names, and so does one with a word that is too long to stand beside its name.
 
     Args:
         rows: The names, and what each is: text, or rows of columns of which the last is wrapped.
@@ -135,7 +135,7 @@ def _columns(value: str | Sequence[Sequence[str]]) -> list[tuple[str, str]]:
 
 def _fact(name: str, value: Sequence[tuple[str, str]], margin: int, width: int) -> Iterator[Line]:
     longest = max((_width(before + word) for before, text in value for word in text.split()), default=0)
-    if margin + max(longest, _width(value[0][0]) + _NARROWEST) > width:
+    if margin > width / 3 or margin + max(longest, _width(value[0][0]) + _NARROWEST) > width:
         yield [(name, _BOLD)]
         name, margin = "", len(_GAP)
     for before, text in value:
