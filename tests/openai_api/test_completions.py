@@ -12,10 +12,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     any_model,
+    completed_by,
     completing_model,
     ended_response,
     fine_tuned_id,
-    is_of_base_model,
     shows_completion_of,
 )
 from tests.support.constants import BASE, COMPLETION
@@ -103,20 +103,22 @@ def test_an_answer_shows_which_model_ran(answer, requested, model):
 
 
 @pytest.mark.parametrize(
-    ("answer", "base"),
+    ("answer", "named"),
     [
-        (ChatCompletion.construct(**{**CHAT, "model": BASE}), True),
-        (Response.construct(**{**RESPONSE, "model": BASE}), True),
-        (ChatCompletion.construct(**CHAT), False),
-        (ChatCompletion.construct(**{**CHAT, "model": None}), False),
-        (ChatCompletion.construct(**{**CHAT, "model": ""}), False),
-        (Mine.construct(model=BASE), False),
-        ("<html>", False),
+        (ChatCompletion.construct(**{**CHAT, "model": BASE}), BASE),
+        (Response.construct(**{**RESPONSE, "model": BASE}), BASE),
+        (ChatCompletion.construct(**CHAT), MODEL),
+        (ChatCompletion.construct(**{**CHAT, "choices": []}), None),
+        (Response.construct(**{**RESPONSE, "status": "in_progress"}), None),
+        (ChatCompletion.construct(**{**CHAT, "model": None}), None),
+        (ChatCompletion.construct(**{**CHAT, "model": ""}), None),
+        (Mine.construct(model=BASE), None),
+        ("<html>", None),
     ],
 )
-def test_most_answers_need_no_second_look(answer, base):
-    """What another model has answered is told from its answer alone."""
-    assert base == is_of_base_model(answer)
+def test_most_answers_need_no_second_look(answer, named):
+    """Which model has completed an answer is told from its own fields alone."""
+    assert named == completed_by(answer)
 
 
 CHUNK = {**CHAT, "object": "chat.completion.chunk"}

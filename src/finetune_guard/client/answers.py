@@ -16,7 +16,12 @@ from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.urls import GuardedHosts, Route, base_at
 from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
-from finetune_guard.openai_api.completions import StreamedCompletion, ended_response, is_of_base_model
+from finetune_guard.openai_api.completions import (
+    StreamedCompletion,
+    completed_by,
+    ended_response,
+    fine_tuned_id,
+)
 from finetune_guard.openai_api.requests import (
     Call,
     InferenceCall,
@@ -69,19 +74,31 @@ class Answers:
                 return
             if self._warns_of_all and route.base is not None:
                 self._warn_of_base(options, value)
-            if route.kind is None or is_of_base_model(value):
+            if route.kind is None:
                 return
-            call = call_of(route.kind, options)
-            if isinstance(value, STREAMS):
-                self._watch(client, route, options, value, call)
-            elif type(call) is InferenceCall:
-                model = model_shown(value, response, call.model)
-                if model is not None:
-                    self._saw(client, route, options, response, model)
-            elif isinstance(call, (JobCreation, RecordsCall)) and not _is_stored_base(call, value, response):
-                self._read(client, route, options, response, call, partial(body_if_read, response))
+            named = completed_by(value) if route.kind is InferenceCall else None
+            if named is None:
+                self._look_closer(client, route, options, response, value)
+                return
+            model = fine_tuned_id(named)
+            if model is not None:
+                self._saw(client, route, options, response, model)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(error)
+
+    def _look_closer(
+        self, client: Any, route: Route, options: RequestOptions, response: Any, value: object
+    ) -> None:
+        """Note what an answer tells that is not simply a completion."""
+        call = call_of(route.kind, options)
+        if isinstance(value, STREAMS):
+            self._watch(client, route, options, value, call)
+        elif type(call) is InferenceCall:
+            model = model_shown(value, response, call.model)
+            if model is not None:
+                self._saw(client, route, options, response, model)
+        elif isinstance(call, (JobCreation, RecordsCall)) and not _is_stored_base(call, value, response):
+            self._read(client, route, options, response, call, partial(body_if_read, response))
 
     def failed(
         self, client: Any, options: RequestOptions, error: openai.APIStatusError

@@ -16,7 +16,6 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
 from finetune_guard.openai_api.requests import (
     GuardedCall,
-    JobCreation,
     RequestOptions,
     TrainingUpload,
     to_decide,
@@ -25,8 +24,6 @@ from finetune_guard.openai_api.requests import (
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.engine.guard import Guard
-
-_DECIDED = (JobCreation, TrainingUpload)
 
 
 class Binding:
@@ -73,6 +70,8 @@ class Binding:
         self.answers = Answers(self._engine, self.hosts, self._identities, self.failures)
         keep_alive = config.keep_alive
         self.runs_background = config.enabled and keep_alive is not None and keep_alive.background
+        if not self.runs_background:  # every call of a program comes by here
+            self.observe = self.answers.observe  # type: ignore[method-assign]
 
     @property
     def engine(self) -> Guard:
@@ -94,11 +93,11 @@ class Binding:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
             route = self.hosts.route(client, options.method, options.url)
+            if route.is_routine:
+                return None
             if route.place is not None:
                 if not route.place.is_looked_up and self._engine is not None:
                     self._engine.deployments.look_up(route.place)
-                return None
-            if route.base is None or route.kind not in _DECIDED:
                 return None
             call = to_decide(options)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's

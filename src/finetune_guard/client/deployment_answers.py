@@ -16,8 +16,8 @@ from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     any_model,
+    completed_by,
     fine_tuned_id,
-    is_of_base_model,
 )
 from finetune_guard.openai_api.requests import RequestOptions, called_name, operation_of
 
@@ -36,7 +36,9 @@ class DeploymentAnswers:
 
     def observe(self, place: Place, options: RequestOptions, response: Any, value: object) -> None:
         """Note what an answer tells; a body that the SDK hasn't read is not read here either."""
-        if not place.covered and not place.any_answer_counts and is_of_base_model(value):
+        named = completed_by(value)
+        is_base = named is not None and fine_tuned_id(named) is None
+        if is_base and not place.covered and not place.any_answer_counts:
             return
         path = response.request.url.path
         operation = operation_of(options.method, path)

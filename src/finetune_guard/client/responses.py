@@ -24,13 +24,21 @@ def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:
 
     One pass over all headers is several times faster than looking up each.
     """
+    request, answer = response.request.headers, response.headers
+    try:  # the same in both libraries
+        sent_entries, entries = request._list, answer._list  # noqa: SLF001
+    except AttributeError:
+        sent_entries = entries = None
+    if type(sent_entries) is not list or type(entries) is not list:
+        sent_entries, entries = _entries(request), _entries(answer)
     sent: list[bytes] = []
-    for _, name, value in _entries(response.request.headers):
-        if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
+    uninteresting, wanted = _tell_nothing, _ANSWER_HEADERS
+    for _, name, value in sent_entries:
+        if name not in uninteresting and (name in _tell_whose or _tells_whose(name)):
             sent += name, value
     answered: dict[bytes, bytes] = {}
-    for _, name, value in _entries(response.headers):
-        if name in _ANSWER_HEADERS:
+    for _, name, value in entries:
+        if name in wanted:
             answered[name] = value if name not in answered else answered[name] + b", " + value
     return tuple(sent), answered
 
@@ -57,8 +65,7 @@ def _tells_whose(name: bytes) -> bool:
 def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
     """Return name as written, name in lower case and value of each header, as both libraries keep them.
 
-    One that came several times stands there several times; both libraries join the values by commas. Of
-    what only stands in for such headers, as in a program's tests, a mapping is read and all else is empty.
+    What only stands in for such headers, as in a program's tests, is read if it is a mapping.
     """
     entries = getattr(headers, "_list", None)
     if type(entries) is list:

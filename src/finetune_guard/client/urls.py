@@ -13,7 +13,7 @@ from finetune_guard.client.sdk_compat import base_url, is_azure
 from finetune_guard.domain.hosts import base_of, port_of
 from finetune_guard.domain.idle_policy import Covers, IdlePolicy
 from finetune_guard.domain.resources import history_of
-from finetune_guard.openai_api.requests import CallKind, kind_of, root_path
+from finetune_guard.openai_api.requests import CallKind, JobCreation, TrainingUpload, kind_of, root_path
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -79,11 +79,13 @@ class Route(NamedTuple):
         base: Where the API is, as ``base_of`` writes it; None where the policy doesn't hold.
         place: The resource that it goes to; None where no idle policy holds.
         kind: What it is.
+        is_routine: Whether there is nothing to do before it is sent.
     """
 
     base: str | None
     place: Place | None
     kind: CallKind
+    is_routine: bool = True
 
 
 class _Routes(dict[tuple[str, str], Route]):
@@ -93,6 +95,8 @@ class _Routes(dict[tuple[str, str], Route]):
         super().__init__()
         self.base = base
         self.kind = kind
+        self.last = "", "", Route(None, None, None)
+        """The last route that was asked for, which is asked for again when the call is answered."""
 
 
 class GuardedHosts:
@@ -118,12 +122,18 @@ class GuardedHosts:
         base, routes = base_url(client), self._routes
         if routes.base is not base or routes.kind is not type(client):
             routes = self._routes = _Routes(base, type(client))
+        last_method, last_url, route = routes.last
+        if url is last_url and method is last_method:
+            return route
         known = routes.get((method, url))
         if known is not None:
+            routes.last = method, url, known
             return known
         own = own_url(client, url)
         guarded = base_at(client, url) if self.include(client, own) else None
-        route = Route(guarded, self._place(own, by_azure=is_azure(client)), kind_of(method, url))
+        place, kind = self._place(own, by_azure=is_azure(client)), kind_of(method, url)
+        is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}
+        route = Route(guarded, place, kind, is_routine=place is None and not is_decided)
         if len(url) <= _LONGEST_URL and len(routes) < _MOST_ROUTES:
             routes[method, url] = route
         return route

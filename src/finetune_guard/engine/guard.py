@@ -7,6 +7,7 @@ client.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("finetune_guard")
 
 _MOST_REMEMBERED = 1_000
+_OBSERVED = Source.OBSERVED  # to look it up takes 0.1 µs before Python 3.12
 
 
 class Guard:
@@ -101,8 +103,9 @@ class Guard:
     def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
         now = self.decider.now()
-        self.recorder.record(subject, model, Source.OBSERVED, self.decider.answered_at(date, now))
-        telemetry.count_inference(subject.organization, model)
+        self.recorder.record(subject, model, _OBSERVED, self.decider.answered_at(date, now))
+        if telemetry.METRICS in sys.modules:
+            telemetry.count_inference(subject.organization, model)
         return self.in_use(model, now, organization=subject.organization)
 
     def in_use(

@@ -33,7 +33,7 @@ from finetune_guard.rules.endings import models, seconds_open
 if TYPE_CHECKING:
     from finetune_guard.engine.guard import Guard
 
-_METRICS = "opentelemetry.metrics"
+METRICS = "opentelemetry.metrics"
 _TRACE = "opentelemetry.trace"
 _ORGANIZATION = "finetune_guard.organization"
 _CALL = "finetune_guard.call"
@@ -104,7 +104,7 @@ def watch(guard: Guard) -> None:
 def begin() -> _Instruments | None:
     """Return the instruments; None where the program has not imported OpenTelemetry's metrics."""
     global _instruments, _has_failed  # noqa: PLW0603 -- the process has one set
-    metrics = sys.modules.get(_METRICS)
+    metrics = sys.modules.get(METRICS)
     if _instruments is not None or _has_failed or not hasattr(metrics, "get_meter"):
         return _instruments
     with _lock:
@@ -118,7 +118,7 @@ def begin() -> _Instruments | None:
 
 def count_inference(organization: str | None, model: str) -> None:
     """Count an inference of a fine-tuned model."""
-    if _instruments is None and (_METRICS not in sys.modules or begin() is None):
+    if _instruments is None and begin() is None:
         return
     key = organization, model
     with _lock:

@@ -82,16 +82,17 @@ def model_in(
     return model if (choices and type(choices) is list) or _is_output(fields) else None
 
 
-def is_of_base_model(answer: object) -> bool:
-    """Whether an answer is a completion or a response of a model that is no fine-tune.
+def completed_by(answer: object) -> str | None:
+    """Return the model that a completed answer of the SDK's names; None where it takes a closer look.
 
-    Most answers are: this tells it sooner than all else that is known of them.
+    It tells most answers apart, and sooner than ``completing_model``.
     """
     fields = getattr(answer, "__dict__", None)
-    if fields is None or ("choices" not in fields and "output" not in fields):
-        return False
-    named = fields.get("model")
-    return type(named) is str and named != "" and "ft" not in named
+    if fields is None:
+        return None
+    named, choices = fields.get("model"), fields.get("choices")
+    is_completed = (choices and type(choices) is list) or fields.get("status") == "completed"
+    return named if is_completed and type(named) is str and named else None
 
 
 def shows_completion_of(answer: object, model: str) -> bool:

@@ -50,7 +50,10 @@ class Writer:
     def record(self, subject: Subject, stream: Stream, at: datetime) -> None:
         """Note one inference; no I/O happens here."""
         with self._lock:
-            if self._pending.notes_of(subject).record(stream, at, at.date()) or self._thread is None:
+            notes = self._pending.pending.get(subject)  # asked here too, since every inference comes by here
+            if notes is None:
+                notes = self._pending.notes_of(subject)
+            if notes.record(stream, at, at.date()) or self._thread is None:
                 self._wake()
 
     def merge(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
