@@ -8,12 +8,13 @@ import warnings
 import openai
 import pytest
 
-from finetune_guard import DeploymentGoneError, GuardConfigError, IdleDeploymentWarning, guard
+from finetune_guard import DeploymentGoneError, GuardConfig, GuardConfigError, IdleDeploymentWarning, guard
 from finetune_guard.rules.deployments import DeploymentState
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done, entered, listed
+from tests.domain.test_idle_policy import OWN
 from tests.support.azure import BASE, DAY, KEY, TOKEN, TUNED, VERSION, chat, known, respond
-from tests.support.constants import MESSAGES
+from tests.support.constants import COMPLETION, MESSAGES
 
 pytestmark = pytest.mark.anyio
 
@@ -192,3 +193,32 @@ async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, conne
     client = connect_azure("v1", store=Broken())
     for _ in range(2):
         assert TUNED == (await chat(client)).model
+
+
+async def test_a_new_providers_rule_by_a_file_alone(way, closing, store, clock, wire, monkeypatch, tmp_path):
+    """A TOML file is all that it takes: its provider's deployments are known, end, warn and are gone."""
+    (tmp_path / "own.toml").write_text(OWN)
+    monkeypatch.setenv("FINETUNE_GUARD_POLICIES", str(tmp_path / "own.toml"))
+    config = GuardConfig(store=store, clock=clock)
+    base_url = "https://api.acme.example/v1"
+    client = closing(way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=config))
+    chats = wire.post(f"{base_url}/chat/completions")
+    chats.respond(200, json={**COMPLETION, "model": "acme-large"})
+    wire.post(f"{base_url}/completions").respond(200, json={**COMPLETION, "model": "acme-large"})
+    await chat(client, "triage")
+    triage = (await known(client))["triage"]
+    assert ("Acme endpoints", "acme-large", "api.acme.example") == (
+        triage.policy.name,
+        triage.served,
+        triage.resource,
+    )
+    assert triage.ends[0] <= clock() + 10 * DAY < triage.ends[1]
+    clock.advance(8 * DAY)
+    await done(client.completions.create(model="triage", prompt="hello"))  # which the rule does not count
+    [told] = await warnings_of(lambda: chat(client, "triage"))
+    assert "was not called for 8 days" in told
+    assert "Acme bills by the hour." in told
+    chats.respond(404, json={"error": {"message": "no such endpoint: not found"}})
+    with pytest.raises(DeploymentGoneError, match="triage is not found any more"):
+        await chat(client, "triage")
+    assert STATE.GONE is (await known(client))["triage"].state

@@ -1,0 +1,151 @@
+"""120 days of two resources and five deployments, compared day by day with what the simulated Azure knows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+import finetune_guard
+from finetune_guard import DeploymentGoneError, DeploymentState, Source
+from tests.client.both_ways import ASYNC, SYNC, done
+from tests.fleet.conftest import PATIENCE
+from tests.fleet.fleet_deployments import config, keep_alive_day_by_day
+from tests.support.azure import BASE, DAY, KEY, TUNED, VERSION, chat
+from tests.support.constants import START
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+DAYS, FLEET = 120, 8
+WEST = "key-of-the-west"
+MORNING = START + timedelta(hours=9)
+STATE = DeploymentState
+
+
+class Fleet:
+    """Eight processes that keep one deployment alive."""
+
+    def __init__(self, processes, endpoint, location, is_async):
+        self._members = []
+        for _ in range(FLEET):
+            ours, theirs = processes.Pipe()
+            arguments = (endpoint, location, "kept", is_async, theirs)
+            process = processes.Process(target=keep_alive_day_by_day, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._members.append((process, ours))
+
+    def sent(self, now):
+        """How many keep-alives all of them send at ``now``."""
+        for _, pipe in self._members:
+            pipe.send(now)
+        told = []
+        for _, pipe in self._members:
+            assert pipe.poll(PATIENCE), "it doesn't answer"
+            told += pipe.recv()
+        return sum(told)
+
+    def close(self):
+        for process, pipe in self._members:
+            pipe.send(None)
+            process.join(PATIENCE)
+            process.kill()
+            pipe.close()
+
+
+@pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def azure(sim):
+    sim.clock.set(MORNING)
+    for resource, key in (("east", KEY), ("west", WEST)):
+        sim.azure.add_resource(resource, api_key=key)
+    for resource, name, shown_as in (
+        ("east", "idle", None),
+        ("east", "kept", None),
+        ("west", "again", None),
+        ("west", "quiet", BASE),
+    ):
+        sim.azure.deploy(resource, name, model=TUNED, **({"shown_as": shown_as} if shown_as else {}))
+    sim.azure.deploy("west", "plain", model=BASE)
+    return sim.azure
+
+
+@pytest.fixture
+def fleet(processes, azure, location, way):
+    fleet = Fleet(processes, azure.endpoint("east"), location, way.is_async)
+    yield fleet
+    fleet.close()
+
+
+def agree(known, azure, now):
+    """What the guard is sure of is so: what is alive stands, what is gone does not, and ends are right."""
+    for name, each in known.items():
+        standing = {it.name: it for it in azure.deployments(each.resource.rpartition("/")[2])}.get(name)
+        if each.state is STATE.ALIVE:
+            assert standing is not None, (now, each)
+        if each.state is STATE.GONE:  # or it was deployed again, and nobody has called it since
+            assert standing is None or standing.last_call is None, (now, each)
+        if standing is not None and each.ends is not None and standing.last_call is not None:
+            assert standing.last_call == each.last_call, (now, each)
+            assert each.ends[0] <= standing.last_call + 15 * DAY < each.ends[1]
+
+
+async def test_120_days(sim, azure, fleet, location, way):
+    """Each deployment is told as it is: idle, kept alive, deployed again, a base model's, given by name."""
+    clock = sim.clock
+    east = finetune_guard.guard(
+        way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION, max_retries=0),
+        config(location, clock),
+    )
+    west = way.guarded(
+        base_url=f"{azure.endpoint('west')}/openai/v1/",
+        api_key=WEST,
+        max_retries=0,
+        guard=config(location, clock, deployments=["quiet"]),
+    )
+    auditor = way.guarded(api_key="sk-none", guard=config(location, clock, deployments=["quiet"]))
+    kept, gone_at = 0, []
+    for day in range(DAYS + 1):
+        clock.set(MORNING + day * DAY)
+        if day == 0:
+            for client, name in ((east, "idle"), (east, "kept"), (west, "again")):
+                await chat(client, name)
+        if day % 10 == 0:
+            await chat(west, "quiet")
+        await chat(west, "plain")
+        if day == 20:
+            with pytest.raises(DeploymentGoneError) as caught:
+                await chat(west, "again")
+            assert MORNING == caught.value.last_call
+            gone_at.append(clock())
+        if day == 30:
+            azure.deploy("west", "again", model=TUNED)
+        if 31 <= day <= 50:
+            await chat(west, "again")
+        for client in (east, west):
+            await done(client.guard.flush())
+        kept += fleet.sent(clock())
+
+        known = {each.name: each for each in await done(auditor.guard.deployments(everywhere=True))}
+        assert {"idle", "kept", "again", "quiet"} == set(known)
+        agree(known, azure, clock())
+        assert STATE.ALIVE is known["kept"].state
+        assert STATE.ALIVE is known["quiet"].state
+        assert (BASE, TUNED) == (known["quiet"].served, known["kept"].served)
+        assert (STATE.ALIVE if day <= 14 else STATE.MAY_BE_GONE) is known["idle"].state
+        assert {
+            day <= 14: STATE.ALIVE,
+            15 <= day < 20: STATE.MAY_BE_GONE,
+            20 <= day <= 30: STATE.GONE,
+            31 <= day <= 64: STATE.ALIVE,
+            day >= 65: STATE.MAY_BE_GONE,
+        }[True] is known["again"].state
+        assert day // 12 == kept
+    assert Source.KEEP_ALIVE is known["kept"].source
+    assert 2 + DAYS // 12 == sum(call.path.startswith("/east/") for call in sim.calls)
+    for client in (east, west, auditor):
+        await done(client.close())
