@@ -99,6 +99,7 @@ class GuardConfig(BaseSettings):
         extra="forbid",
         arbitrary_types_allowed=True,
         validate_default=False,
+        protected_namespaces=(),  # before 2.10 pydantic warns of fields that are called model_...
     )
 
     store: str | os.PathLike[str] | Store = "disk"

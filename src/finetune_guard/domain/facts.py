@@ -42,7 +42,8 @@ class Coverage(StrEnum):
 class Fact(BaseModel):
     """A value that is never changed, and has no other fields than it declares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Before 2.10 pydantic warns of fields that are called model_...
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class Served(Fact):
