@@ -10,7 +10,10 @@ from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
 from finetune_guard.rules.messages import moment
 
-REMOVABLE = "A scheduled keep-alive can be removed; finetune-guard config says what that may be."
+REMOVABLE = (
+    "A scheduled keep-alive can be removed, unless it is for deployments; finetune-guard config says "
+    "where it may be."
+)
 _UNPUBLISHED = "Whether an inference reopens a window that has closed is not published."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Debug, Json, Refresh, duration
 from finetune_guard.cli.output import say
+from finetune_guard.cli.prospects import Outlook
 from finetune_guard.cli.verdict import in_words, limits_in_words
 from finetune_guard.domain.history import ModelLimits
 from finetune_guard.domain.verdict import Eligibility
@@ -65,14 +65,22 @@ def check(
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
     limits = connection.model_limits(refresh=refresh)
-    codes = {OF_VERDICT[eligibility.verdict]}
+    outlook = None
+    if base is not None:
+        outlook = Outlook(
+            connection.guard.prospect(base),
+            eligibility.checked_at.date(),
+            least if least is not None else connection.config.min_model_lifetime,
+            must_be_known=least is not None,
+        )
+    codes = {OF_VERDICT[eligibility.verdict], outlook.exit_code if outlook is not None else ExitCode.OK}
     until = eligibility.jobs_until
     if needed is not None and until is not None and until - eligibility.checked_at < needed:
         codes.add(ExitCode.CLOSES_SOON)
-    if base is None:
-        _tell(connection, eligibility, limits, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(_as_json(eligibility, limits, outlook)))
     else:
-        codes.add(_look_at(connection, eligibility, limits, base, least, as_json=as_json))
+        _tell(connection, eligibility, limits, outlook)
     if ExitCode.CLOSES_SOON in codes and needed is not None:
         said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
         say(said, err=as_json)
@@ -83,40 +91,19 @@ def check(
 
 
 def _tell(
-    connection: Connection, eligibility: Eligibility, limits: ModelLimits | None, *, as_json: bool
+    connection: Connection, eligibility: Eligibility, limits: ModelLimits | None, outlook: Outlook | None
 ) -> None:
-    if as_json:
-        shown = {"model_limits": limits.model_dump(mode="json")} if limits is not None else {}
-        typer.echo(json.dumps({**eligibility.model_dump(mode="json"), **shown}))
-        return
-    inactive = connection.inactive_because
-    say(f"{in_words(eligibility)}{f' {inactive}' if inactive else ''}")
+    say(" ".join(filter(None, (in_words(eligibility), connection.inactive_because))))
     if limits is not None:
         say(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
-
-
-def _look_at(
-    connection: Connection,
-    eligibility: Eligibility,
-    limits: ModelLimits | None,
-    base: str,
-    least: timedelta | None,
-    *,
-    as_json: bool,
-) -> ExitCode:
-    from finetune_guard.cli.prospects import Outlook  # noqa: PLC0415 -- of no use without --base
-
-    outlook = Outlook(
-        connection.guard.prospect(base),
-        eligibility.checked_at.date(),
-        least if least is not None else connection.config.min_model_lifetime,
-        must_be_known=least is not None,
-    )
-    if as_json:
-        all_of_it = {"eligibility": eligibility.model_dump(mode="json"), "prospect": outlook.as_json()}
-        shown = {"model_limits": limits.model_dump(mode="json")} if limits is not None else {}
-        typer.echo(json.dumps({**all_of_it, **shown}))
-    else:
-        _tell(connection, eligibility, limits, as_json=False)
+    if outlook is not None:
         say(outlook.in_words())
-    return outlook.exit_code
+
+
+def _as_json(
+    eligibility: Eligibility, limits: ModelLimits | None, outlook: Outlook | None
+) -> dict[str, object]:
+    told: dict[str, object] = eligibility.model_dump(mode="json")
+    if outlook is not None:
+        told = {"eligibility": told, "prospect": outlook.as_json()}
+    return {**told, "model_limits": limits.model_dump(mode="json")} if limits is not None else told
