@@ -106,10 +106,10 @@ class Guard:
         self.recorder.record(subject, model, _OBSERVED, self.decider.answered_at(date, now))
         if telemetry.METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        return self.in_use(model, now, organization=subject.organization)
+        return self.in_use(model, now, subject.organization)
 
     def in_use(
-        self, model: str, now: datetime, *, organization: str | None = None, served: str | None = None
+        self, model: str, now: datetime, organization: str | None = None, *, served: str | None = None
     ) -> FineTuneGuardWarning | None:
         """Return the warning that is due when a model has answered, if any; its end is an event, too."""
         warning = self.ends.in_use(model, now, served)
