@@ -81,7 +81,9 @@ class Guarded:
             url=url,
             may_ask=may_ask,
         )
-        return guard.admit(call, decision, credentials, self._finetune_guard.failures.add), taken_over
+        return guard.authorization.admit(
+            call, decision, credentials, self._finetune_guard.failures.add
+        ), taken_over
 
     def _guard_failed(self, options: Any, error: openai.APIStatusError) -> None:
         """Learn from an error of the API; raise what it means if it tells that a model is gone."""

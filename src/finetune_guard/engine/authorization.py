@@ -1,27 +1,36 @@
-"""Deciding about a job or an upload, after asking the API and sending a keep-alive where these are due."""
+"""Deciding about a job or an upload, asking the API before where that may help, and making or stopping it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import openai
 
-from finetune_guard.domain.errors import KeepAliveError, UsageSyncError
+from finetune_guard.domain.errors import (
+    FineTuneGuardError,
+    FineTuningRefusedError,
+    KeepAliveError,
+    UsageSyncError,
+)
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.decider import ASKABLE, Decider
+from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.keep_alive import KeepAliveSender
+from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_reader import UsageReader, may_help
-from finetune_guard.openai_api.errors import would_fail_alike
-from finetune_guard.openai_api.flow import Flow
+from finetune_guard.openai_api.errors import is_refusal, would_fail_alike
+from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
+from finetune_guard.rules import events, messages
 from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
 from finetune_guard.rules.keep_alive import KeepAlive, NotSent, is_due, within
 
@@ -37,25 +46,29 @@ _NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds 
 _TRY_AGAIN = "Try again in a minute."
 
 
+@dataclass(frozen=True)
 class Authorization:
-    """Decides about jobs and uploads, after asking and sending what the configuration allows."""
+    """Decides about jobs and uploads, after asking and sending what the configuration allows.
 
-    def __init__(
-        self,
-        config: GuardConfig,
-        decider: Decider,
-        identification: Identification,
-        usage: UsageReader,
-        ends: ModelEnds,
-        *,
-        sender: Callable[[KeepAlive, Credentials], KeepAliveSender],
-    ) -> None:
-        self._config = config
-        self._decider = decider
-        self._identification = identification
-        self._usage = usage
-        self._ends = ends
-        self._sender = sender
+    Attributes:
+        config: The configuration.
+        decider: Decides by what is known.
+        identification: Asks whose the credentials are.
+        usage: Reads the organization's usage.
+        ends: Tells when models end.
+        observer: Notes a refusal.
+        events: Where it is told what was stopped.
+        sender: Makes what sends a keep-alive.
+    """
+
+    config: GuardConfig
+    decider: Decider
+    identification: Identification
+    usage: UsageReader
+    ends: ModelEnds
+    observer: Observer
+    events: Events
+    sender: Callable[[KeepAlive, Credentials], KeepAliveSender]
 
     def authorize(
         self,
@@ -82,42 +95,97 @@ class Authorization:
             may_ask: Whether the API may be asked. It may not where the call goes to another host than the
                 client's own: whatever would be asked, and the admin key with it, would go to the latter.
         """
-        eligibility = self._decider.decide(credentials)
+        eligibility = self.decider.decide(credentials)
         failures: list[Failure] = []
         listing: Listing | None = None
         if may_ask and (eligibility.reason in ASKABLE or self._is_to_be_confirmed(eligibility, credentials)):
-            credentials, listing = yield from self._identification.identify(credentials, confirm=True)
+            credentials, listing = yield from self.identification.identify(credentials, confirm=True)
             if listing is not None and listing.failure is not None:
                 failures.append(listing.failure)
-            eligibility = self._decider.decide(credentials)
+            eligibility = self.decider.decide(credentials)
         stopped = self._stop_for_model(call, eligibility)
         if stopped is not None or not may_ask:
             return stopped or self._enforce(call, eligibility, url=url)
         if may_help(eligibility, admin_key):
-            failures += yield from self._usage.before_call(credentials, admin_key)
-            eligibility = self._decider.decide(credentials)
-        keep_alive = self._config.keep_alive
+            failures += yield from self.usage.before_call(credentials, admin_key)
+            eligibility = self.decider.decide(credentials)
+        keep_alive = self.config.keep_alive
         if keep_alive is not None and not keep_alive.for_jobs:
             keep_alive = None
         if keep_alive is not None and is_due(keep_alive, eligibility) and not _is_hopeless(failures, listing):
             if listing is None:
-                credentials, listing = yield from self._identification.identify(credentials)
+                credentials, listing = yield from self.identification.identify(credentials)
             failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
             if failure is not None:
                 failures.append(failure)
                 if eligibility.ok:
                     logger.warning("The keep-alive failed; jobs can still be created: %s", failure)
-            eligibility = self._decider.decide(credentials)
+            eligibility = self.decider.decide(credentials)
         return self._enforce(call, eligibility, failures, listing, url=url)
 
+    def admit(
+        self,
+        call: GuardedCall,
+        decision: Flow[Decision],
+        credentials: Credentials,
+        complain: Callable[[Exception], None],
+    ) -> Flow[None]:
+        """Make the user's call, or stop it, as ``decision`` says.
+
+        A failure of our own parts is told to ``complain``, and never ends the call.
+
+        Raises:
+            NotEligibleError: The call is stopped, or the API refused it by its policy, which is remembered.
+            ModelLifetimeError: The job is stopped for the sake of its model.
+        """
+        decided: Decision = Proceed()
+        try:
+            decided = yield from decision
+        except openai.OpenAIError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- it can be anything
+            complain(error)
+        if isinstance(decided, Stop):
+            self._stopped(call, decided.error)
+            raise decided.error from decided.cause
+        try:
+            yield UserCall(decided.warnings)
+        except openai.PermissionDeniedError as error:
+            try:
+                refused = self._refused(call, error, credentials)
+            except Exception as failure:  # noqa: BLE001 -- it can be anything
+                complain(failure)
+                refused = None
+            if refused is None:
+                raise
+            self._stopped(call, refused)
+            raise refused from error
+
+    def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
+        self.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
+
+    def _refused(
+        self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
+    ) -> FineTuningRefusedError | None:
+        """Remember the API's refusal of ``credentials`` as our error; None for any other error."""
+        if not (isinstance(call, JobCreation) and is_refusal(error)):
+            return None
+        refusal = self.observer.refused(error, credentials)
+        evidence, _ = self.decider.evidence(credentials)
+        eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
+        message = messages.stopped(call, eligibility, self.config.policy)
+        return FineTuningRefusedError(
+            message, eligibility=eligibility, response=error.response, body=error.body
+        )
+
     def _is_to_be_confirmed(self, eligibility: Eligibility, credentials: Credentials) -> bool:
-        return eligibility.reason in _TO_CONFIRM and not self._identification.is_confirmed(credentials)
+        return eligibility.reason in _TO_CONFIRM and not self.identification.is_confirmed(credentials)
 
     def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
         """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
         if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
             return None
-        error = self._ends.stops(call.model, eligibility.checked_at)
+        error = self.ends.stops(call.model, eligibility.checked_at)
         if error is None:
             return None
         error.eligibility = eligibility
@@ -133,14 +201,14 @@ class Authorization:
         *,
         url: str | None,
     ) -> Decision:
-        on_unknown = self._config.on_unknown
-        decision = enforce(call, eligibility, self._config.policy, on_unknown, failures=failures, url=url)
+        on_unknown = self.config.on_unknown
+        decision = enforce(call, eligibility, self.config.policy, on_unknown, failures=failures, url=url)
         if isinstance(decision, Stop) and _is_hopeless(failures, listing):
             return Proceed()
         telemetry.note_decision(call, eligibility, is_stopped=isinstance(decision, Stop))
         if isinstance(decision, Stop) or not isinstance(call, JobCreation) or call.model is None:
             return decision
-        short_lived = self._ends.short_lived(call.model, eligibility.checked_at)
+        short_lived = self.ends.short_lived(call.model, eligibility.checked_at)
         return decision if short_lived is None else Proceed((*decision.warnings, short_lived))
 
     def _keep_alive_before(
@@ -153,7 +221,7 @@ class Authorization:
         """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
         try:
             in_time = within(keep_alive, left() if left is not None else None)
-            outcome = yield from self._sender(in_time, credentials).run(listing=listing)
+            outcome = yield from self.sender(in_time, credentials).run(listing=listing)
         except KeepAliveError as error:
             return error
         is_another_sending = outcome.reason is NotSent.ANOTHER_IS_SENDING

@@ -1,4 +1,4 @@
-"""The guard: what happens before a job is created, and what is asked of the API on request.
+"""The guard of one configuration: its parts, what they remember after a call, and what people ask for.
 
 It is shared by a client and all its copies. Whatever needs API calls is a flow. Nothing here knows a
 client.
@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import openai
-
 from finetune_guard.domain.errors import (
-    FineTuneGuardError,
     FineTuneGuardWarning,
-    FineTuningRefusedError,
     GuardConfigError,
 )
 from finetune_guard.domain.history import ModelLimits, Source
@@ -26,7 +21,7 @@ from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
-from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
@@ -38,15 +33,13 @@ from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_reader import UsageReader, may_help
-from finetune_guard.openai_api.errors import in_short, is_refusal
-from finetune_guard.openai_api.flow import Flow, UserCall
+from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.openai_api.model_limits import read_model_limits
-from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules import endings, events, messages
-from finetune_guard.rules.enforcement import Decision, Proceed, Stop
+from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
@@ -81,7 +74,14 @@ class Guard:
         self._recorded_for: set[Credentials] = set()
         self.usage = UsageReader(self.recorder, self.decider, self.identification, self.policy.window)
         self.authorization = Authorization(
-            config, self.decider, self.identification, self.usage, self.ends, sender=self._sender
+            config,
+            self.decider,
+            self.identification,
+            self.usage,
+            self.ends,
+            self.observer,
+            self.events,
+            self._sender,
         )
 
     # What is remembered after a call.
@@ -119,20 +119,6 @@ class Guard:
                 make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
                 self.events.approach(end, now, make)
         return warning
-
-    def refused(
-        self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
-    ) -> FineTuningRefusedError | None:
-        """Remember the API's refusal of ``credentials`` as our error; None for any other error."""
-        if not (isinstance(call, JobCreation) and is_refusal(error)):
-            return None
-        refusal = self.observer.refused(error, credentials)
-        evidence, _ = self.decider.evidence(credentials)
-        eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
-        message = messages.stopped(call, eligibility, self.policy)
-        return FineTuningRefusedError(
-            message, eligibility=eligibility, response=error.response, body=error.body
-        )
 
     def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
         """Record an inference that went another way.
@@ -207,49 +193,6 @@ class Guard:
         sent_with = reply.credentials if reply is not None else credentials
         self.recorder.merge(Subject(organization, sent_with), told(model_limits=limits))
         return limits
-
-    # What happens before a call.
-
-    def admit(
-        self,
-        call: GuardedCall,
-        decision: Flow[Decision],
-        credentials: Credentials,
-        complain: Callable[[Exception], None],
-    ) -> Flow[None]:
-        """Make the user's call, or stop it, as ``decision`` says.
-
-        A failure of our own parts is told to ``complain``, and never ends the call.
-
-        Raises:
-            NotEligibleError: The call is stopped, or the API refused it by its policy, which is remembered.
-            ModelLifetimeError: The job is stopped for the sake of its model.
-        """
-        decided: Decision = Proceed()
-        try:
-            decided = yield from decision
-        except openai.OpenAIError:
-            raise
-        except Exception as error:  # noqa: BLE001 -- it can be anything
-            complain(error)
-        if isinstance(decided, Stop):
-            self._stopped(call, decided.error)
-            raise decided.error from decided.cause
-        try:
-            yield UserCall(decided.warnings)
-        except openai.PermissionDeniedError as error:
-            try:
-                refused = self.refused(call, error, credentials)
-            except Exception as failure:  # noqa: BLE001 -- it can be anything
-                complain(failure)
-                refused = None
-            if refused is None:
-                raise
-            self._stopped(call, refused)
-            raise refused from error
-
-    def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
-        self.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
 
     def keep_alive(
         self,
