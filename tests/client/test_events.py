@@ -16,6 +16,7 @@ from finetune_guard import (
     FineTuneGuardError,
     HistoryUnavailable,
     JobStopped,
+    KeepAlive,
     KeepAliveError,
     KeepAliveFailed,
     KeepAliveSent,
@@ -134,6 +135,19 @@ async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
     failed, sent = (event for event in told() if not isinstance(event, WindowClosing))
     assert (KeepAliveFailed, {model}) == (type(failed), set(failed.attempts))
     assert (KeepAliveSent, model, clock()) == (type(sent), sent.model, sent.at)
+
+
+async def test_keep_alives_of_deployments_are_told(connect_azure, azure, told):
+    """They are events as any other, with the resource for an organization."""
+    keep_alive = KeepAlive(deployments=["support", "never-was"])
+    client = connect_azure("v1", keep_alive=keep_alive, on_event=told.callback)
+    for name in keep_alive.deployments:
+        with suppress(KeepAliveError):
+            await done(client.guard.keep_deployments(name))
+    sent, failed = told()
+    assert (KeepAliveSent, "support") == (type(sent), sent.model)
+    assert (KeepAliveFailed, {"never-was"}) == (type(failed), set(failed.attempts))
+    assert sent.organization == failed.organization == azure.endpoint("east").partition("//")[2]
 
 
 async def test_a_history_that_cannot_be_used_is_told(connect, told, infer):

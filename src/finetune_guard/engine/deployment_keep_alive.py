@@ -10,6 +10,7 @@ import openai
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.history import Ended, Ending, Source
 from finetune_guard.domain.idle_policy import Operation
+from finetune_guard.domain.resources import resource_of
 from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.engine.one_sender import OneSender, Turn
 from finetune_guard.openai_api.completions import any_model, completing_model
@@ -58,12 +59,14 @@ class DeploymentSender(OneSender):
         call = smallest_call_of(chat if chat in resets else resets[0], self.at)
         return Attempts([self.name], turn.left, call=call, is_answered=shows_any_completion)
 
-    def _record(self, sent: Sent, at: datetime) -> None:
+    def _record(self, sent: Sent, at: datetime) -> str:
         served = completing_model(sent.reply.body, "", any_model) or None
         self.recorder.record(self.place.subject, self.name, Source.KEEP_ALIVE, at, served)
         self.deployments.called(self.place, self.name, at)
+        return resource_of(self.place.history)
 
-    def _failed(self, error: KeepAliveError) -> None:
+    def _failed(self, error: KeepAliveError) -> str:
         if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
             ended = Ended(at=self.decider.now(), why=Ending.NOT_FOUND)
             self.recorder.merge(self.place.subject, told(ended={self.name: ended}))
+        return resource_of(self.place.history)

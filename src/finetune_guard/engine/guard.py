@@ -231,7 +231,7 @@ class Guard:
             KeepAliveError: It did not answer.
         """
         sender = DeploymentSender(
-            keep_alive, self.recorder, self.decider, self.deployments, place, name, at, force
+            keep_alive, self.recorder, self.decider, self.events, self.deployments, place, name, at, force
         )
         if only_plan:
             return KeepAliveOutcome(sent=False, model=name, reason=sender.reason_not_to())
@@ -259,7 +259,7 @@ class Guard:
         self, keep_alive: KeepAlive, credentials: Credentials, *, force: bool = False
     ) -> KeepAliveSender:
         return KeepAliveSender(
-            keep_alive, self.recorder, self.decider, self.ends, self.events, credentials, force
+            keep_alive, self.recorder, self.decider, self.events, self.ends, credentials, force
         )
 
 

@@ -9,13 +9,11 @@ from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import Source
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
-from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import remember_traces
 from finetune_guard.engine.one_sender import OneSender, Turn
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.rules import events
 from finetune_guard.rules.keep_alive import (
     KeepAlivePlan,
     NotSent,
@@ -38,13 +36,11 @@ class KeepAliveSender(OneSender):
 
     Attributes:
         ends: Tells when models end.
-        events: Where it is told what came of it.
         credentials: Whose window is kept open.
         force: Whether one is sent although it isn't due.
     """
 
     ends: ModelEnds
-    events: Events
     credentials: Credentials
     force: bool = False
 
@@ -83,18 +79,16 @@ class KeepAliveSender(OneSender):
         refusal = self.decider.decide(self.credentials).refusal
         return refusal.at if refusal is not None else None
 
-    def _record(self, sent: Sent, at: datetime) -> None:
+    def _record(self, sent: Sent, at: datetime) -> str | None:
         subject = Subject(sent.reply.organization, sent.reply.credentials)
         self.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
+        return subject.organization
 
-    def _tell(self, sent: Sent, at: datetime) -> None:
-        organization = sent.reply.organization
-        self.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
-
-    def _failed(self, error: KeepAliveError) -> None:
+    def _failed(self, error: KeepAliveError) -> str | None:
+        del error
         organization, now = self.decider.organization_of(self.credentials), self.decider.now()
         self.recorder.merge(Subject(organization, self.credentials), told(keep_alive_failed_at=now))
-        self.events.tell(lambda: events.keep_alive_failed(organization, error, now))
+        return organization
 
     def _known(self) -> tuple[str, ...]:
         history, now = self.decider.history(self.credentials), self.decider.now()

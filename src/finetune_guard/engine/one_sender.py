@@ -12,9 +12,11 @@ from typing_extensions import Self
 from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.engine.decider import Decider
+from finetune_guard.engine.events import Events
 from finetune_guard.openai_api.flow import Flow, Pause
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.recorder import Recorder
+from finetune_guard.rules import events
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
 from finetune_guard.rules.keep_alive_attempts import Attempts, Sent
 from finetune_guard.stores.base import Lease, Store
@@ -39,11 +41,13 @@ class OneSender(ABC):
         keep_alive: When one is due, and how long it may take.
         recorder: Where the inference is recorded and leases are kept.
         decider: Tells the time and the eligibility.
+        events: Where it is told what came of it.
     """
 
     keep_alive: KeepAlive
     recorder: Recorder
     decider: Decider
+    events: Events
 
     @abstractmethod
     def _lease(self) -> str:
@@ -58,15 +62,12 @@ class OneSender(ABC):
         """Return what is tried."""
 
     @abstractmethod
-    def _record(self, sent: Sent, at: datetime) -> None:
-        """Have it remembered that it was answered at ``at``."""
+    def _record(self, sent: Sent, at: datetime) -> str | None:
+        """Have it remembered that it was answered at ``at``; return whose it is, as far as that is known."""
 
     @abstractmethod
-    def _failed(self, error: KeepAliveError) -> None:
-        """Have it remembered that nobody answered."""
-
-    def _tell(self, sent: Sent, at: datetime) -> None:  # noqa: B027 -- not all are told
-        """Tell the program that it was sent."""
+    def _failed(self, error: KeepAliveError) -> str | None:
+        """Have it remembered that nobody answered; return whose it is, as far as that is known."""
 
     def _newest_fact(self) -> datetime | None:
         """Return when the latest was that a keep-alive sent now comes after; None where nothing was."""
@@ -93,7 +94,8 @@ class OneSender(ABC):
                 # Who was held up for longer than its turn lasts finds that another has taken over.
                 reason = self._reason_by_now()
                 if reason is not NotSent.RENEWED_BY_ANOTHER:
-                    self._failed(error)
+                    organization, failure, now = self._failed(error), error, self.decider.now()
+                    self.events.tell(lambda: events.keep_alive_failed(organization, failure, now))
                     raise
                 return KeepAliveOutcome(sent=False, reason=reason)
 
@@ -131,11 +133,11 @@ class OneSender(ABC):
         at = max(sent.reply.at, before + _INSTANT) if before is not None else sent.reply.at
         if now - at > _OLDEST_DATE:  # by such a Date another would be sent at once
             at = now
-        self._record(sent, at)
+        organization = self._record(sent, at)
         # Before the turn ends: who comes next must see it.
         if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.recorder.store)
-        self._tell(sent, at)
+        self.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
         return KeepAliveOutcome(sent=True, model=sent.model, at=at)
 
 
