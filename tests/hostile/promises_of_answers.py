@@ -113,8 +113,8 @@ def records(body):
         assert 0 < batch.requests <= 10**9
         assert 128 >= len(batch.id)
     for traces in (traces_in_jobs(body, NOW), traces_in_models(body, NOW)):
-        assert traces.fine_tuned_by is None or traces.fine_tuned_by <= NOW
-        assert traces.job_created_at is None or traces.job_created_at <= NOW + DAY
+        assert traces.evidence.fine_tuned_by is None or traces.evidence.fine_tuned_by <= NOW
+        assert traces.evidence.job_created_at is None or traces.evidence.job_created_at <= NOW + DAY
         assert all(organization_id(each) for each in traces.organizations)
         assert traces == traces.joined(traces)
     said = announcements(body, NOW)
@@ -132,7 +132,7 @@ def lists(bodies):
     for always_jobs in (False, True):
         found = _driven(read_listing(most_job_pages=1_000, always_jobs=always_jobs), bodies)
         assert all(FineTunedModel.parse(model) is not None for model in found.newest_first)
-        assert found.traces.fine_tuned_by is None or found.traces.fine_tuned_by <= NOW
+        assert found.traces.evidence.fine_tuned_by is None or found.traces.evidence.fine_tuned_by <= NOW
         history = History(evidence=Evidence(organization="acme"))
         inventory = joined(found, history, ShutdownDates(published_catalog()), NOW)
         assert json.loads(inventory.model_dump_json())

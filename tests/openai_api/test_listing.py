@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
+from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.openai_api.listing import (
     MOST_PAGES,
@@ -61,6 +63,13 @@ def page(*rows: object, more: object = False) -> dict[str, object]:
     return {"object": "list", "data": list(rows), "has_more": more}
 
 
+def proven(begun, created=None, organizations=frozenset(), listed=None):
+    evidence = Evidence(
+        organization=UNNAMED, fine_tuned_by=begun, job_created_at=created, listed=listed or {}
+    )
+    return Traces(evidence, organizations)
+
+
 def everything() -> Any:
     return read_listing(most_job_pages=1_000, always_jobs=True)
 
@@ -70,7 +79,7 @@ def test_the_models_list_is_enough_when_it_names_fine_tunes():
     listed = page(model(BASE, 1), model(OLD, EARLY), model(CHECKPOINT, 1_760_000_000), model(NEW))
     found, calls, _ = run(read_listing(), reply(listed))
     assert (NEW, OLD, CHECKPOINT) == found.newest_first
-    assert at(EARLY) == found.traces.fine_tuned_by
+    assert at(EARLY) == found.traces.evidence.fine_tuned_by
     assert ["/models"] == [call.path for call in calls]
     assert (True, False, None) == (found.complete, found.is_empty, found.failure)
 
@@ -84,7 +93,7 @@ def test_models_and_jobs_are_both_read_where_that_is_wanted():
     assert {NEW: made, CHECKPOINT: made, LEGACY: made, OLD: at(1_745_000_000)} == found.created
     assert {BASE: Announced(day=date(2027, 1, 14), seen_at=NOW)} == found.announced
     listed = dict.fromkeys([NEW, CHECKPOINT, LEGACY, OLD], NOW.date())
-    assert Traces(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"}), listed) == found.traces
+    assert proven(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"}), listed) == found.traces
     assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
 
 
@@ -171,7 +180,7 @@ def test_strange_times_are_passed_over(second):
     models, jobs = page(model(NEW, second)), page(job(OLD, second, second))
     found, _, _ = run(everything(), reply(models), reply(jobs))
     assert {NEW: None, OLD: None} == found.created
-    assert (NOW, None) == (found.traces.fine_tuned_by, found.traces.job_created_at)
+    assert (NOW, None) == (found.traces.evidence.fine_tuned_by, found.traces.evidence.job_created_at)
     assert (NEW, OLD) == found.newest_first
 
 
@@ -193,9 +202,9 @@ def test_jobs_prove_fine_tuning_and_name_their_organization():
     """The earliest job that is shown counts, and its body has the organization's id."""
     one, two = job(None, SECOND - 3_600), job(None, SECOND - 7_200)
     hours = [NOW - timedelta(hours=number) for number in range(3)]
-    expected = Traces(hours[2], hours[1], frozenset({"org-AbC123"}))
+    expected = proven(hours[2], hours[1], frozenset({"org-AbC123"}))
     assert expected == traces_in_jobs(page(one, {**two, "organization_id": 7}), NOW)
-    alone = Traces(hours[1], hours[1], frozenset({"org-AbC123"}))
+    alone = proven(hours[1], hours[1], frozenset({"org-AbC123"}))
     assert alone == traces_in_jobs(one, NOW)
     assert expected == alone.joined(expected) == expected.joined(alone) == expected.joined(Traces())
 
@@ -210,10 +219,10 @@ def test_a_fine_tuned_model_proves_fine_tuning():
     """Base models prove nothing; a fine-tune does from its creation on, or at least from now on."""
     earlier = model(NEW, SECOND - 60)
     listed = {NEW: NOW.date()}
-    a_minute_ago = Traces(NOW - timedelta(minutes=1), listed=listed)
+    a_minute_ago = proven(NOW - timedelta(minutes=1), listed=listed)
     assert a_minute_ago == traces_in_models(page(model(BASE, 1), earlier), NOW)
-    assert Traces(NOW, listed=listed) == traces_in_models({"id": NEW}, NOW)
-    assert Traces(NOW, listed=listed) == traces_in_models(model(NEW, SECOND + 60), NOW)
+    assert proven(NOW, listed=listed) == traces_in_models({"id": NEW}, NOW)
+    assert proven(NOW, listed=listed) == traces_in_models(model(NEW, SECOND + 60), NOW)
     assert Traces() == traces_in_models(model(BASE, 1), NOW)
 
 

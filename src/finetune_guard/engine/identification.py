@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing, read_listing
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 
 _MOST_ASKED = 1_000
@@ -83,12 +84,7 @@ def remember_traces(recorder: Recorder, listing: Listing) -> None:
     if listing.reply is None:
         return
     no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces
-    if traces.fine_tuned_by is not None or no_trace_at is not None:
+    if traces.evidence.fine_tuned_by is not None or no_trace_at is not None:
         subject = Subject(listing.reply.organization, listing.reply.credentials)
-        facts = told(
-            fine_tuned_by=traces.fine_tuned_by,
-            job_created_at=traces.job_created_at,
-            no_trace_at=no_trace_at,
-            listed=traces.listed,
-        )
-        recorder.merge(subject, facts, traces.organizations)
+        evidence = traces.evidence.model_copy(update={"no_trace_at": no_trace_at})
+        recorder.merge(subject, History(evidence=evidence), traces.organizations)

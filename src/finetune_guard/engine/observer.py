@@ -84,7 +84,7 @@ class Observer:
         """Note that a job was created, unless the answer was read and is no job's."""
         if body is None or (isinstance(body, Mapping) and body.get("id")):
             job = traces_in_jobs(body, at)
-            created_at = job.job_created_at or at
+            created_at = job.evidence.job_created_at or at
             facts = told(fine_tuned_by=at, job_created_at=created_at)
             self._recorder.merge(subject, facts, job.organizations)
 
@@ -122,7 +122,4 @@ class Observer:
         if len(self._traced) >= _MOST_REMEMBERED:
             self._traced.clear()
         self._traced[subject] = joined
-        facts = told(
-            fine_tuned_by=joined.fine_tuned_by, job_created_at=joined.job_created_at, listed=joined.listed
-        )
-        self._recorder.merge(subject, facts, traces.organizations)
+        self._recorder.merge(subject, History(evidence=joined.evidence), traces.organizations)

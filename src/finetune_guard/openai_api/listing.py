@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import openai
 
-from finetune_guard.domain.history import earliest, latest, latest_listed
+from finetune_guard.domain.history import Evidence, earliest, latest_listed
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
-from finetune_guard.domain.organizations import organization_id
+from finetune_guard.domain.organizations import UNNAMED, organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.domain.text import day_in, is_name
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
@@ -31,27 +31,15 @@ _LONGEST_CURSOR = 2_048
 _CLOCK_SKEW = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Traces:
-    """What jobs or models tell of earlier fine-tuning, in the words of ``Evidence``.
+class Traces(NamedTuple):
+    """What jobs or models prove of earlier fine-tuning, and the ``org-`` ids that the jobs belong to."""
 
-    Attributes:
-        organizations: The ``org-`` ids that the jobs belong to.
-    """
-
-    fine_tuned_by: datetime | None = None
-    job_created_at: datetime | None = None
+    evidence: Evidence = Evidence(organization=UNNAMED)
     organizations: frozenset[str] = frozenset()
-    listed: Mapping[str, date] = field(default_factory=dict)
 
     def joined(self, other: Traces) -> Traces:
         """Return what both tell together."""
-        return Traces(
-            earliest(self.fine_tuned_by, other.fine_tuned_by),
-            latest(self.job_created_at, other.job_created_at),
-            self.organizations | other.organizations,
-            latest_listed(self.listed, other.listed),
-        )
+        return Traces(self.evidence.merged(other.evidence), self.organizations | other.organizations)
 
 
 @dataclass
@@ -77,7 +65,7 @@ class Listing:
     @property
     def is_empty(self) -> bool:
         """Whether everything the key may see was read and held no trace of fine-tuning."""
-        return self.complete and self.traces.fine_tuned_by is None
+        return self.complete and self.traces.evidence.fine_tuned_by is None
 
     @property
     def newest_first(self) -> tuple[str, ...]:
@@ -189,29 +177,34 @@ def traces_in_jobs(body: object, now: datetime) -> Traces:
     """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
     jobs = list(_jobs(body))
     times = [at for row in jobs if (at := moment(row.get("created_at"), now))]
-    return Traces(
-        _begun(jobs, times, now),
-        max(times, default=None),
-        frozenset(filter(None, (organization_id(row.get("organization_id")) for row in jobs))),
-        _listed((row.get("fine_tuned_model") for row in jobs), now),
-    )
+    models = (row.get("fine_tuned_model") for row in jobs)
+    evidence = _proof(jobs, times, models, now, max(times, default=None))
+    ids = (organization_id(row.get("organization_id")) for row in jobs)
+    return Traces(evidence, frozenset(filter(None, ids)))
 
 
 def traces_in_models(body: object, now: datetime) -> Traces:
     """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
     models = list(_fine_tuned(body))
     times = [at for row in models if (at := moment(row.get("created"), now))]
-    return Traces(_begun(models, times, now), listed=_listed((row["id"] for row in models), now))
+    return Traces(_proof(models, times, (row["id"] for row in models), now))
 
 
-def _begun(rows: list[Mapping[str, Any]], times: list[datetime], now: datetime) -> datetime | None:
-    """The earliest of the ``times`` that the rows give; ``now`` when there are rows and none gives one."""
-    return earliest(now, *times) if rows else None
-
-
-def _listed(models: Iterable[object], now: datetime) -> Mapping[str, date]:
+def _proof(
+    rows: list[Mapping[str, Any]],
+    times: list[datetime],
+    models: Iterable[object],
+    now: datetime,
+    job_created_at: datetime | None = None,
+) -> Evidence:
+    """What rows prove by their ``times``, ``now`` where none gives one, and by the models that they name."""
     fine_tuned = filter(None, map(FineTunedModel.parse, models))
-    return latest_listed({}, {model.id: now.date() for model in fine_tuned})
+    return Evidence(
+        organization=UNNAMED,
+        fine_tuned_by=earliest(now, *times) if rows else None,
+        job_created_at=job_created_at,
+        listed=latest_listed({}, {model.id: now.date() for model in fine_tuned}),
+    )
 
 
 def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
