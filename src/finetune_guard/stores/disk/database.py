@@ -110,13 +110,16 @@ class Database:
         except sqlite3.Error as exc:
             if faults.is_contended(exc):
                 raise
+            was_damaged = faults.is_damaged(exc)
         # It may have been the connection alone, to a file that was replaced or cut under it.
         try:
             return self._dropping(once)
         except sqlite3.DatabaseError as exc:
-            if not faults.is_damaged(exc) or self._read_only:
+            is_damaged = faults.is_damaged(exc)
+            if self._read_only or not (is_damaged or was_damaged):
                 raise
-            set_aside(self._folder, exc)
+            if is_damaged:  # else another process is just setting it aside
+                set_aside(self._folder, exc)
         return self._dropping(once)
 
     def _dropping(self, once: Callable[[Database], _T]) -> _T:
@@ -126,7 +129,7 @@ class Database:
             if faults.is_contended(exc):
                 raise
             self.close()
-            if faults.is_unopenable(exc) and self._was_replaced():
+            if self._was_replaced():
                 raise BusyError("another process has just replaced the database") from exc
             raise
 

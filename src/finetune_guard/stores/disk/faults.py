@@ -23,11 +23,6 @@ def is_contended(fault: BaseException) -> bool:
     )
 
 
-def is_unopenable(fault: BaseException) -> bool:
-    """Tell whether the file could not be opened at all."""
-    return isinstance(fault, sqlite3.OperationalError) and _says(fault, ("unable to open",))
-
-
 def is_damaged(fault: BaseException) -> bool:
     """Tell whether the file itself seems to be no sound database."""
     return isinstance(fault, sqlite3.DatabaseError) and _says(fault, _DAMAGED)
