@@ -47,15 +47,6 @@ def plant_pickles(folder, outside):
         sql(folder, "UPDATE Cache SET mode = 4, value = ? WHERE key = ?", bomb, row)
 
 
-def plant_file_names(folder, outside):
-    name = f"../{outside.name}/precious.txt"
-    sql(folder, "UPDATE Cache SET mode = 3, filename = ?, value = NULL", name)
-
-
-def plant_nonsense(folder, _):
-    sql(folder, "UPDATE Cache SET value = '1:{\"organization\": 7}'")
-
-
 def truncate(folder, _):
     os.truncate(folder / "cache.db", 5_000)
 
@@ -81,8 +72,6 @@ def give_away(folder, _):
 
 DAMAGES = [
     plant_pickles,
-    plant_file_names,
-    plant_nonsense,
     truncate,
     overwrite,
     delete,

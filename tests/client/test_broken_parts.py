@@ -142,18 +142,6 @@ async def test_a_wrong_environment_stops_no_job_elsewhere(way, sim, closing, mon
         await create_job(client)
 
 
-async def test_a_clock_whose_module_fails_stops_jobs_only(way, sim, closing, model, monkeypatch, tmp_path):
-    """A module that raises while it is imported is named; inferences go through."""
-    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
-    (tmp_path / "failing_clock.py").write_text("raise RuntimeError('no such zone')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("FINETUNE_GUARD_CLOCK", "failing_clock:now")
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
-    await done(client.chat.completions.create(model=model, messages=MESSAGES))
-    with pytest.raises(GuardConfigError, match=r"FINETUNE_GUARD_CLOCK.*no such zone"):
-        await create_job(client)
-
-
 async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
     """Where a program's working folder was deleted, and the history with it, the API decides about jobs."""
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)

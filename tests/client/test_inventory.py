@@ -71,13 +71,6 @@ def served(sim):
     return [(call.method, call.path) for call in sim.calls]
 
 
-async def test_nothing_is_there(client, sim):
-    """An organization without fine-tuned models has an empty inventory, which is complete."""
-    found = await inventory(client)
-    assert ((), True, None, START) == (found.models, found.complete, found.failure, found.as_of)
-    assert [("GET", MODELS), ("GET", JOBS)] == served(sim)
-
-
 async def test_a_model_is_told_with_all_that_is_known(client, infer, sim, clock):
     """Base, age, last inference and its source, end and its source, replacement."""
     model = sim.add_model(suffix="support-bot", created_at=START - DAY)
@@ -150,24 +143,6 @@ async def test_a_model_that_is_gone_stays_in_it(connect, bare, sim, tmp_path, li
     assert date(2027, 1, 14) == record.shutdown.day
 
 
-async def test_what_was_just_run_is_in_it(client, infer, sim):
-    """An inference that isn't written yet counts already."""
-    model = sim.add_model()
-    for _ in range(3):
-        await infer(client, model)
-        assert START == by_id(await inventory(client))[model].last_inference.at
-
-
-async def test_another_organizations_models_are_not_in_it(client, connect, infer, sim):
-    """Two organizations share a store and no model."""
-    mine = sim.add_model(suffix="mine")
-    other = sim.add_organization(slug="other-1", api_key="sk-other", models=[BASE])
-    await infer(client, mine)
-    theirs = (await inventory(connect(api_key=other.api_key))).models
-    assert [False] == [record.id == mine for record in theirs]
-    assert [mine] == [record.id for record in (await inventory(client)).models]
-
-
 @pytest.mark.parametrize(("path", "failure"), [(MODELS, "500"), (JOBS, "404")])
 async def test_a_list_that_fails_leaves_the_other(client, sim, create_job, path, failure):
     """The answer says that it isn't complete, and why; nothing is raised."""
@@ -189,17 +164,6 @@ async def test_without_any_answer_the_history_is_told(client, sim, infer):
     found = await inventory(client)
     assert [(model, False)] == [(record.id, record.visible) for record in found.models]
     assert (False, True) == (found.complete, "500" in found.failure)
-
-
-@pytest.mark.parametrize("body", [{"data": [None, {"id": 7}, {"id": "ft:"}]}, "<html>"])
-@pytest.mark.parametrize("path", [MODELS, JOBS])
-async def test_a_malformed_list_does_no_harm(client, sim, path, body):
-    """What can't be read is passed over; a body that is no list makes the answer incomplete."""
-    visible = sim.add_model()
-    sim.fault(Fault(method="GET", path=path, status=200, body=body))
-    found = await inventory(client)
-    assert isinstance(body, dict) == found.complete
-    assert {visible} >= set(by_id(found))
 
 
 def job(number, model):

@@ -41,13 +41,6 @@ async def three(client, infer, sim, clock, called):
     return models
 
 
-async def test_the_model_used_last_comes_first(client, three, called):
-    """What answered last most likely answers again."""
-    outcome = await done(client.guard.keep_alive())
-    assert (True, three[-1]) == (outcome.sent, outcome.model)
-    assert [(three[-1], 200)] == called()
-
-
 @pytest.mark.parametrize("status", [403, 404])
 async def test_the_next_model_is_tried_at_once(client, three, called, sim, status):
     """A model that is gone, not permitted or not a chat model is left for the one before it."""
@@ -118,17 +111,6 @@ async def test_a_rate_limit_is_waited_for(client, model, infer, clock, called, s
     sim.fault(Fault.rate_limited(retry_after=0.05, path=CHAT))
     assert model == (await done(client.guard.keep_alive())).model
     assert [(model, 429), (model, 200)] == called()
-
-
-async def test_a_wait_longer_than_the_deadline_is_not_begun(connect, three, called, sim):
-    """When the API asks for more patience than is configured, the other models are tried, and that is all."""
-    client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(seconds=5))})
-    sim.fault(Fault.rate_limited(retry_after=3600, path=CHAT, times=None))
-    with pytest.raises(KeepAliveError) as caught:
-        await done(client.guard.keep_alive())
-    assert isinstance(caught.value.__cause__, openai.RateLimitError)
-    assert dict.fromkeys(reversed(three), "429 rate_limit_exceeded").items() <= caught.value.attempts.items()
-    assert len(caught.value.attempts) == len(called())
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from datetime import timedelta
 
 import openai
 import pytest
 
 from finetune_guard import GuardConfig, NoInferenceRecordedError
-from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 from tests.support.constants import BASE, COMPLETION, MESSAGES
 
 pytestmark = pytest.mark.anyio
-
-CHAT = "/v1/chat/completions"
 
 
 async def may_create(client, **options):
@@ -109,24 +105,6 @@ async def test_two_keys_of_one_organization_share_its_history(way, closing, wire
     assert "no_inference_recorded" == (await done(two.guard.check())).reason.value
     await done(two.models.list())  # any answer names the organization
     assert "recent_inference" == (await done(two.guard.check())).reason.value
-
-
-async def test_a_key_gets_its_name_later(client, infer, sim, clock, store):
-    """What was remembered for a key alone belongs to the organization as soon as that is named."""
-    sim.fault(Fault(path=CHAT, headers={"openai-organization": ""}))
-    await infer(client)
-    await done(client.guard.flush())
-    (alias,) = store.organizations()
-    assert alias.startswith("key:")
-
-    clock.advance(timedelta(days=1))
-    await infer(client)
-    await done(client.guard.flush())
-    slug = sim.organization().slug
-    assert (slug,) == store.organizations()
-    history = await done(client.guard.history())
-    assert [1, 1] == [sum(sources.values()) for sources in history.daily.values()]
-    assert slug == history.organization
 
 
 async def test_no_key_is_stored(client, infer, sim, store, tmp_path, connect):
