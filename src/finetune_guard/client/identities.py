@@ -73,7 +73,7 @@ class Identities:
         if subject is None:
             slug = organization_slug(_text(organization)) if organization is not None else None
             subject = Subject(slug, _sent_with(sent, base))
-            project = answered.get(b"openai-project") if lasting else None
+            project = response.headers.get("openai-project") if lasting else None
             self._remember(named, subject, client, _planned(client, base, options.headers), project)
         elif self._rewritten and named in self._rewritten:
             self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
@@ -85,7 +85,7 @@ class Identities:
         subject: Subject,
         client: Any,
         planned: Credentials,
-        project: bytes | None,
+        project: object,
     ) -> None:
         if len(self._subjects) >= _MOST_REMEMBERED:
             self._subjects.clear()
@@ -96,7 +96,7 @@ class Identities:
             rewriting.remember(planned, subject.credentials)
             placeholder = rewriting.placeholder(planned)
             self._rewritten[named] = planned
-        self._learn(subject, project_id(_text(project)) if project is not None else None, placeholder)
+        self._learn(subject, project_id(project), placeholder)
         self._subjects[named] = subject
 
     def _rewriting(self, client: Any) -> _Rewriting:

@@ -15,8 +15,8 @@ from finetune_guard.openai_api.completions import (
     model_in,
 )
 
-_ANSWER_HEADERS = frozenset((b"date", b"openai-organization", b"openai-project"))
-"""The headers of a response that tell whose it is and when it was given."""
+_ANSWER_HEADERS = frozenset((b"date", b"openai-organization"))
+"""The headers of each response that tell whose it is and when it was given."""
 
 
 def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:

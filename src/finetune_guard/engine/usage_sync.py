@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.domain.history import Evidence, History, Inference, Span, united
-from finetune_guard.domain.organizations import project_id
+from finetune_guard.domain.organizations import UNNAMED, project_id
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.openai_api.usage import read_usage
+from finetune_guard.openai_api.usage import UsageRead, read_usage
 from finetune_guard.openai_api.usage_pages import Precision, UsagePage
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
@@ -115,14 +115,9 @@ def synchronize(
     begin = first if read_until is None else _midnight(min(max(first, read_until - _READ_ANEW), now))
     read_now: list[Span] = []
 
-    def decisive(last: Inference | None, at: datetime) -> Inference | None:
-        # One before the window decides nothing until all is read: it would pass for the latest, and what
-        # isn't read yet may tell of a later one.
-        return last if last is not None and at - last.at < window else None
-
     def learn(page: UsagePage) -> None:
         # Up to where it was read is learnt a page late: only with the last inference is it proof.
-        facts = {"last_inference": decisive(page.newest, page.at), "usage_read": united(read_now)}
+        facts = {"last_inference": _decisive(page.newest, page.at, window), "usage_read": united(read_now)}
         told = page.history.evidence.model_copy(update=facts)
         read_now.extend(page.history.evidence.usage_read)
         projects = filter(None, map(project_id, page.projects))
@@ -134,13 +129,7 @@ def synchronize(
     read = yield from read_usage(begin, organization=organization, key=key, learn=learn)
     if read.failure is not None and read.pages == 0:
         raise _failed(read.failure) from read.failure
-    latest = read.latest
-    evidence = Evidence(
-        organization=organization,
-        last_inference=latest if read.complete else decisive(latest, read.end),
-        usage_read=united(read_now),
-    )
-    recorder.merge(subject, History(evidence=evidence, models={latest.model: latest} if latest else {}))
+    _note_latest(recorder, subject, read, united(read_now), window)
     recorder.flush(FLUSH_TIMEOUT)
     return UsageSync(
         organization=organization,
@@ -148,13 +137,35 @@ def synchronize(
         end=read.end,
         covered_until=max(filter(None, (read.covered_until, read_until))),
         complete=read.complete,
-        last_inference=latest,
+        last_inference=read.latest,
         precision=read.precision,
         models=read.models,
         projects=tuple(sorted(read.projects)),
         requests=read.requests,
         failure=_why(read.failure),
     )
+
+
+def _note_latest(
+    recorder: Recorder, subject: Subject, read: UsageRead, spans: tuple[Span, ...], window: timedelta
+) -> None:
+    """Note the latest inference as exactly as it is known now, and for when that is so."""
+    latest = read.latest
+    evidence = Evidence(
+        organization=UNNAMED,
+        last_inference=latest if read.complete else _decisive(latest, read.end, window),
+        usage_read=spans,
+    )
+    recorder.merge(subject, History(evidence=evidence, models={latest.model: latest} if latest else {}))
+
+
+def _decisive(last: Inference | None, at: datetime, window: timedelta) -> Inference | None:
+    """Return ``last`` if it keeps the window open at ``at``.
+
+    One before the window decides nothing until all is read: it would pass for the latest, and what isn't
+    read yet may tell of a later one.
+    """
+    return last if last is not None and at - last.at < window else None
 
 
 def _midnight(at: datetime) -> datetime:
