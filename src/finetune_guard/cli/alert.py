@@ -14,7 +14,7 @@ from finetune_guard.cli.alert_targets import WEBHOOK_VARIABLE, Command, Webhook,
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, tell
-from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.options import Json, Refresh
 from finetune_guard.cli.output import say
 from finetune_guard.clock import countdown
 from finetune_guard.domain.organizations import UNNAMED
@@ -53,7 +53,6 @@ def alert(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be told.")] = False,
     refresh: Refresh = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Tell a webhook or a command what changed and what ends soon.
 

@@ -21,8 +21,7 @@ from finetune_guard.cli.history_forget import forget
 from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.metrics import metrics
 from finetune_guard.cli.models import models
-from finetune_guard.cli.options import Debug
-from finetune_guard.cli.parsing import Command, Group, Root
+from finetune_guard.cli.parsing import DEBUG, Command, Group, Root
 from finetune_guard.cli.policies import check_file, policies
 from finetune_guard.cli.report import report
 from finetune_guard.cli.run import run
@@ -75,7 +74,7 @@ def _options(
         bool,
         typer.Option("--version", help="Print the versions.", callback=_print_version, is_eager=True),
     ] = False,
-    debug: Debug = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; it may also stand last.")] = False,
 ) -> None:
     """Take the options that stand before a command's name."""
 

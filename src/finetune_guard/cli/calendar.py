@@ -13,7 +13,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.ends import DayOfEnds, ends_by_day, replaced_by
 from finetune_guard.cli.failures import need_extra
-from finetune_guard.cli.options import Debug, Refresh
+from finetune_guard.cli.options import Refresh
 from finetune_guard.cli.output import say
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.verdict import Eligibility
@@ -43,7 +43,7 @@ class Event:
     description: str
 
 
-def calendar(*, refresh: Refresh = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+def calendar(*, refresh: Refresh = False) -> None:
     """Print the dates to come as an iCalendar file.
 
     To write one: `finetune-guard calendar > ends.ics`. It holds the end of the window, the day on which

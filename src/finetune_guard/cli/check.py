@@ -10,7 +10,7 @@ import typer
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.options import Debug, Json, Refresh, duration
+from finetune_guard.cli.options import Json, Refresh, duration
 from finetune_guard.cli.output import say
 from finetune_guard.cli.prospects import Outlook
 from finetune_guard.cli.verdict import in_words, limits_in_words
@@ -46,7 +46,6 @@ def check(
     ] = None,
     refresh: Refresh = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Say in one line, and by exit code, whether jobs can be created.
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr, TypeAdapter
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, tell
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.idle_policy import IdlePolicy
@@ -54,7 +54,7 @@ class _Setup:
     unreadable: str | None
 
 
-def config(*, as_json: Json = False, debug: Debug = False) -> None:  # noqa: ARG001 -- read by its callback
+def config(*, as_json: Json = False) -> None:
     """Show every setting and its origin, and how to uninstall.
 
     Keys and passwords are never shown. Nothing is asked of the API, and no key is needed. A wrong value

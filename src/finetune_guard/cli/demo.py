@@ -15,7 +15,6 @@ import typer
 
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, need_extra
-from finetune_guard.cli.options import Debug
 from finetune_guard.cli.output import is_terminal
 from finetune_guard.config import ENVIRONMENT_PREFIX
 
@@ -25,7 +24,6 @@ _FOREIGN = ("OPENAI_", ENVIRONMENT_PREFIX, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PRO
 def demo(
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the history's folder to look at it.")] = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Tell the whole story in a few seconds, without a key.
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from finetune_guard.azure_api.listing import list_deployments
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.domain.idle_policy import AZURE
 from finetune_guard.rules.deployments import Deployment
@@ -39,7 +39,6 @@ def deployments(
         ),
     ] = None,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """List the deployments that were called and when each ends.
 

@@ -14,7 +14,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.files import show_orphans
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.validation import shown
@@ -53,7 +53,6 @@ def export(
         bool, typer.Option("--orphans", help="List the training files that no job uses, and save nothing.")
     ] = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Save the jobs, their files and what is known of their models.
 

@@ -8,7 +8,7 @@ import typer
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.domain.text import lines
 from finetune_guard.rules.export import Orphan, Orphans
@@ -18,7 +18,6 @@ def delete_orphans(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Delete the training files that no job uses.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.domain.history import History, Source
 from finetune_guard.rules.messages import moment
@@ -24,7 +24,6 @@ def history(
         bool, typer.Option("--all", help="List every organization that the store knows; needs no key.")
     ] = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """List the inferences that are remembered.
 

@@ -8,7 +8,6 @@ import typer
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.options import Debug
 from finetune_guard.cli.output import say
 from finetune_guard.recording.aliases import resolved
 
@@ -22,7 +21,6 @@ def forget(
         bool, typer.Option("--usage", help="Forget only what a sync has read from the organization's usage.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Remove the history of an organization, or only what was read from its usage.
 

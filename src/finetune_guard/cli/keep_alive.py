@@ -12,7 +12,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.keep_deployments import keep_deployments
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due, why
 from finetune_guard.cli.watch import watch as keep_watching
@@ -63,7 +63,6 @@ def keep_alive(
         ),
     ] = None,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Send the smallest inference, if one is due.
 

@@ -12,7 +12,7 @@ import typer
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.failures import need_extra
-from finetune_guard.cli.options import Debug, Refresh
+from finetune_guard.cli.options import Refresh
 from finetune_guard.cli.whole_file import write_whole
 from finetune_guard.domain.history import History
 from finetune_guard.domain.shutdowns import ShutdownDates
@@ -32,7 +32,6 @@ def metrics(
         ),
     ] = None,
     refresh: Refresh = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Print what is known as metrics for Prometheus.
 

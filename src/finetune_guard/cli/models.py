@@ -11,7 +11,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.model_sheet import counted, is_used, plain_rows, sheet, summary
-from finetune_guard.cli.options import Debug, Json, duration
+from finetune_guard.cli.options import Json, duration
 from finetune_guard.cli.output import say
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.model_ids import base_of
@@ -39,7 +39,6 @@ def models(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print one line for each model, for a sheet.")
     ] = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """List the fine-tuned models and when each of them ends.
 

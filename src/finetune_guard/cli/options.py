@@ -11,21 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 
-
-def _remember_debug(context: typer.Context, value: bool) -> bool:
-    if value:
-        context.find_root().ensure_object(dict)["debug"] = True
-    return value
-
-
-def wants_debug(context: typer.Context) -> bool:
-    """Whether ``--debug`` was given, before or after the command's name."""
-    return isinstance(context.obj, dict) and bool(context.obj.get("debug"))
-
-
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show tracebacks.", callback=_remember_debug, is_eager=True)
-]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 Refresh = Annotated[
     bool,

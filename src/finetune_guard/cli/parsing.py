@@ -11,7 +11,6 @@ from typer.core import TyperCommand, TyperGroup
 from finetune_guard.cli.connection import connections_closed
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import reported, tell, unwritten
-from finetune_guard.cli.options import wants_debug
 from finetune_guard.cli.output import flush_output, make_printable
 from finetune_guard.domain.validation import shown
 
@@ -38,6 +37,9 @@ class Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as the help shows them."""
         return _without_types_of_flags(super().get_params(ctx))
+
+
+DEBUG = "--debug"
 
 
 class Root(Group):
@@ -67,20 +69,23 @@ class Root(Group):
         raise SystemExit(ExitCode.FAILURE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse arguments with control characters: they could forge a line of the output.
+        """Refuse arguments with control characters, and take ``--debug`` after a command's name, too.
 
-        Those of a program that ``run`` runs are its own matter.
+        Such characters could forge a line of the output. The arguments of a program that ``run`` runs are its
+        own matter.
         """
         command = next((argument for argument in args if not argument.startswith("-")), None)
-        for argument in args if command != "run" else ():
+        if command == "run":
+            return super().parse_args(ctx, args)
+        for argument in args:
             if not argument.isprintable():
-                named = shown(argument) if "://" not in argument else "A URL"  # which may be a secret
-                raise typer.BadParameter(f"{named} has characters that can't be printed.", ctx)
-        return super().parse_args(ctx, args)
+                raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
+        others = [argument for argument in args if argument != DEBUG]
+        return super().parse_args(ctx, others if others == args else [DEBUG, *others])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with reported(lambda: wants_debug(ctx)), connections_closed():
+        with reported(lambda: bool(ctx.params.get("debug"))), connections_closed():
             return super().invoke(ctx)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.config import GuardConfig, read_policies
 from finetune_guard.domain.idle_policy import IdlePolicy
@@ -20,7 +20,6 @@ def policies(
     context: typer.Context,
     *,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """List the rules that are in force, with their sources.
 
@@ -45,8 +44,6 @@ def policies(
 
 def check_file(
     file: Annotated[Path, typer.Argument(help="A TOML or JSON file of rules.")],
-    *,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Check a file of rules, as FINETUNE_GUARD_POLICIES names one; nothing is stored.
 

@@ -10,7 +10,7 @@ import typer
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import ends_by_day
 from finetune_guard.cli.failures import SetupError, need_extra
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.cli.status import advice_for
 from finetune_guard.cli.timeline import moments
@@ -41,7 +41,6 @@ def report(
             help="Ask the API for the models and jobs, and with an admin key for the organization's usage.",
         ),
     ] = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Write a page about jobs, requests and models that end.
 

@@ -20,7 +20,6 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.options import Debug
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
@@ -125,7 +124,6 @@ def schedule(
             "of a wheel or of a git repository, with an index option if need be.",
         ),
     ] = None,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Print what makes cron or another scheduler run the keep-alive.
 

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.failures import SetupError, need_extra
-from finetune_guard.cli.options import Debug
 from finetune_guard.domain.model_ids import EXAMPLE_ID
 
 
@@ -31,7 +30,6 @@ def simulator(
     admin_key: Annotated[
         bool, typer.Option("--admin-key", help="Give the organization an admin key, which reads its usage.")
     ] = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Serve a simulated API on this machine until Ctrl-C.
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from finetune_guard.cli.advice import Advice, advise
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.ends import DayOfEnds, disagreements, ends_by_day, replaced_by
-from finetune_guard.cli.options import Debug, Json, Refresh
+from finetune_guard.cli.options import Json, Refresh
 from finetune_guard.cli.status_sections import Rows, Section, deployments_alive
 from finetune_guard.cli.timeline import Moment, coming, days_away, distance, moments, time_away
 from finetune_guard.cli.verdict import limits_in_words, source_in_words, why
@@ -36,7 +36,6 @@ def status(
         bool, typer.Option("-v", "--verbose", help="Show the rule, its source and the evidence, too.")
     ] = False,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Show whether jobs can be created, until when, and what to do.
 

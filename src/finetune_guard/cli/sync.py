@@ -10,7 +10,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.history import Inference
@@ -33,7 +33,6 @@ def sync(
         int | None, typer.Option(help="How far back to read, in days; by default the policy's window.")
     ] = None,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Read the whole organization's usage. It takes an admin key.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.options import Debug, Json
+from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.domain.text import lines
 
@@ -17,7 +17,6 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="The folder that finetune-guard export has written.")],
     *,
     as_json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 -- read by its callback
 ) -> None:
     """Compare every file of an export with its manifest.
 
