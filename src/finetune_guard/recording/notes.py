@@ -44,7 +44,6 @@ class Notes:
     """Everything about one subject that isn't written yet.
 
     Attributes:
-        tallies: Inferences that were counted one by one.
         told: What else is known: to be merged, so that hearing it twice is the same as once.
         names: Ids of the organization and its projects, by the API's own word.
     """
@@ -115,12 +114,10 @@ class Notes:
 
 @dataclass
 class Batch:
-    """Notes that are written together.
+    """Notes about one subject that are written together.
 
-    Attributes:
-        subject: Whom they are about.
-        notes: What is written. Nothing is added once ``again`` is known.
-        again: Writes their inferences unless the store has them: an answer of it was lost.
+    Where the store's answer was lost, ``again`` writes their inferences unless the store has them. Nothing
+    more is added to the notes then.
     """
 
     subject: Subject

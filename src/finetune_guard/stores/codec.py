@@ -55,7 +55,7 @@ class Form(Generic[_T]):
         self._to_json = to_json
 
     def text(self, fact: _T, *found: str) -> str:
-        """Return the row of ``fact``, with what nobody here understands of the rows ``found``."""
+        """Return the row of ``fact``, with the fields of ``found`` that this release doesn't know."""
         text = self._to_json(fact)
         for each in found:
             was, understood = each[len(_TAG) :], self._to_json(self.read(each))

@@ -38,7 +38,7 @@ def rows_of(organization: str, models: Iterable[str], days: Iterable[date]) -> l
 
 
 def merge(change: Change, organization: str, history: History, *texts: Mapping[Row, str]) -> None:
-    """Merge ``history``, and what nobody here understands of its rows' ``texts``, into an organization's."""
+    """Merge ``history``, with the fields of its rows' ``texts`` that this release doesn't know."""
     found = change.read(*rows_of(organization, history.models, history.daily))
     write_history(change, history_in(found, organization).merged(history), found, *texts)
 
@@ -77,7 +77,7 @@ def history_in(found: Mapping[Row, str], organization: str) -> History:
 
 
 def write_history(change: Change, history: History, *found: Mapping[Row, str]) -> None:
-    """Write a part of a history, with what the rows ``found`` say that this release does not understand."""
+    """Write a part of a history, with the fields of the rows ``found`` that this release doesn't know."""
     name = history.organization
     write_fact(change, ("evidence", name), codec.EVIDENCE, history.evidence, *found)
     for model, inference in history.models.items():
@@ -87,5 +87,5 @@ def write_history(change: Change, history: History, *found: Mapping[Row, str]) -
 
 
 def write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
-    """Write a fact, with what the row's texts in ``found`` say that this release does not understand."""
+    """Write a fact, with the fields of its row in ``found`` that this release doesn't know."""
     change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))

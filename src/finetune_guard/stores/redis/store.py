@@ -34,31 +34,22 @@ _RECEIPT_KEPT = timedelta(days=1)
 class RedisStore(RowStore):
     """Histories on a server, by way of redis-py, which the extra ``redis`` installs.
 
-    A summary is a row of its own, beside one for each model and one for each day: strings of JSON, the
-    same text as on a disk. A change watches every row it reads and is repeated when one of them changed
-    before it wrote. Sorted sets (``ZADD GT``) and counters (``HINCRBY``) would save some of that, but of
-    two inferences at the same instant a score can't tell which one counts, it holds no summary, and a
-    counter that turns out not to be one fails after the rest of its transaction is done. So times move
-    forward, counts add up and a change is made wholly or not at all, by the rules of ``history`` alone.
+    A row is a string of JSON, the same text as on a disk. A change watches every row it reads, and is
+    repeated when one of them changed before it wrote. A read costs one round trip, that of a whole history
+    two; a change costs three, and two more when it adds or removes a row.
 
-    A read costs one round trip, one of a whole history two; a change three, and two more when it adds
-    or removes a row.
-
-    The server: Redis 6 or newer, or Valkey; one, or a primary with replicas. All keys begin with
-    ``{prefix}:`` and are in one slot of a cluster. No script is ever run. It must allow GETRANGE, SET,
-    PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC (and SELECT for a database other than 0), so this suffices
-    for a user of its own::
+    The server must be Redis 6 or newer, or Valkey: one, or a primary with replicas. All keys begin with
+    ``{prefix}:`` and are in one slot of a cluster. No script is run. A user of its own needs no more than::
 
         ACL SETUSER guard on >password ~{finetune-guard}:* +getrange +set +pttl +del +watch +unwatch
             +multi +exec +select
 
-    It should not evict keys (``maxmemory-policy noeviction``), and persist them. What a primary lost when
-    a replica took its place was never recorded; a lease that it gave may then be given twice. A write
-    whose answer didn't arrive in time is an error although it may have been done. Most can be made anew,
-    for twice is the same as once; a lease may be nobody's until its time has passed. ``record`` leaves a
-    receipt, in the same transaction, by which the retry that its ``OutcomeUnknownError`` offers sees whether
-    it was done. A receipt takes the place of its sender's last one and is kept for a day: after a longer
-    outage inferences whose answer was lost may count twice.
+    The server should persist its keys and evict none (``maxmemory-policy noeviction``). What a primary lost
+    when a replica took its place was never recorded, and a lease that it gave may then be given twice. A
+    write whose answer didn't arrive in time is an error although it may have been done; it is safe to make
+    it again. For that, ``record`` leaves a receipt in its transaction, by which the retry that its
+    ``OutcomeUnknownError`` offers sees whether it was done. A receipt is kept for a day: after a longer
+    outage, inferences whose answer was lost may count twice.
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or
