@@ -84,6 +84,10 @@ def test_resources_are_no_organizations(run, call):
     """What is known of Azure's deployments is told apart from OpenAI's organizations."""
     call("support")
     assert "No organization is known" in run("history", "--all").stdout
+    resource = json.loads(run("deployments", "--json").stdout)[0]["resource"]
+    assert f"Known there: {resource}." in run("history", "forget", "acme").stderr
+    assert f"Removed the whole history of {resource}" in run("history", "forget", resource, "--yes").stdout
+    assert "No deployment is known" in run("deployments").stdout
 
 
 def test_a_status_where_there_is_only_azure(run, call):

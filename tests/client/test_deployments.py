@@ -222,3 +222,13 @@ async def test_a_new_providers_rule_by_a_file_alone(way, closing, store, clock, 
     with pytest.raises(DeploymentGoneError, match="triage is not found any more"):
         await chat(client, "triage")
     assert STATE.GONE is (await known(client))["triage"].state
+
+
+async def test_a_call_that_went_another_way(connect_azure, clock):
+    """What another program has called can be noted by the deployment's name."""
+    client = connect_azure()
+    await done(client.guard.record("support", at=clock() - DAY))
+    support = (await known(client))["support"]
+    assert (clock() - DAY, STATE.ALIVE, None) == (support.last_call, support.state, support.served)
+    with pytest.raises(GuardConfigError, match="a deployment's name is required"):
+        await done(client.guard.record(""))

@@ -46,7 +46,8 @@ async def test_nothing_is_sent_that_was_not_asked_for(connect_azure, clock, call
 @pytest.mark.parametrize("api", ["key", "deployment", "v1"])
 async def test_one_is_sent_when_the_end_nears(connect_azure, clock, calls, api):
     """Three days before its end a deployment gets one call; the next is due for the next window."""
-    client = connect_azure(api, keep_alive=KEPT)
+    events = []
+    client = connect_azure(api, keep_alive=KEPT, on_event=events.append)
     await chat(client)
     clock.advance(11 * DAY)
     assert {"support": NotSent.NOT_DUE} == await kept(client)
@@ -56,6 +57,8 @@ async def test_one_is_sent_when_the_end_nears(connect_azure, clock, calls, api):
     assert 2 == calls()
     support = (await known(client))["support"]
     assert (clock(), Source.KEEP_ALIVE, TUNED) == (support.last_call, support.source, support.served)
+    await until(lambda: events)
+    assert [("support", support.resource)] == [(each.model, each.organization) for each in events]
 
 
 async def test_another_deployment_than_the_clients_own(connect_azure, azure, calls):

@@ -7,7 +7,14 @@ from datetime import date
 import pytest
 
 from finetune_guard.domain.organizations import is_slug, organization_slug
-from finetune_guard.domain.resources import history_of, host_of, is_before_azure, is_resource, resource_of
+from finetune_guard.domain.resources import (
+    histories_of,
+    history_of,
+    host_of,
+    is_before_azure,
+    is_resource,
+    resource_of,
+)
 from finetune_guard.domain.retirements import DateKind, azure_retirement_of
 
 
@@ -59,6 +66,7 @@ def test_a_gateway_before_azure_is_remembered_as_one():
     """Its rule can be found without the client that called it."""
     history = history_of("gw.acme.example", None, "/openai", before_azure=True)
     assert is_before_azure(history)
+    assert history in histories_of("gw.acme.example")
     assert ("gw.acme.example", ("gw.acme.example", None)) == (resource_of(history), host_of(history))
 
 

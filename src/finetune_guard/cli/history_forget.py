@@ -9,12 +9,17 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.output import say
+from finetune_guard.domain.resources import histories_of, is_resource, resource_of
 from finetune_guard.recording.aliases import resolved
 
 
 def forget(
     organization: Annotated[
-        str, typer.Argument(help="The organization's name, as finetune-guard history --all lists it.")
+        str,
+        typer.Argument(
+            help="The organization's name, as finetune-guard history --all lists it; or a resource's, as "
+            "finetune-guard deployments does."
+        ),
     ],
     *,
     usage: Annotated[
@@ -32,11 +37,17 @@ def forget(
     """
     connection = connect(needs_key=False)
     store = connection.config.open_store()
-    name, known = resolved(store, organization), store.organizations()
-    if name not in known:
-        listed = ", ".join(known) or "none"
+    known = store.organizations()
+    named = (resolved(store, organization), *histories_of(organization))
+    name = next((each for each in named if each in known), None)
+    if name is None:
+        listed = ", ".join(resource_of(each) if is_resource(each) else each for each in known) or "none"
         raise SetupError(f"No history of {organization!r} is in {store.location}. Known there: {listed}.")
-    what = f"what was read from the usage of {name}" if usage else f"the whole history of {name}"
+    what = (
+        f"what was read from the usage of {name}"
+        if usage
+        else f"the whole history of {organization if is_resource(name) else name}"
+    )
     if not yes:
         typer.confirm(f"Remove {what} from {store.location}?", abort=True)
     store.forget(name, usage_only=usage)

@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.client.responses import model_shown
+from finetune_guard.client.responses import date_of, model_shown
 from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.errors import ProviderLossError
@@ -70,7 +70,7 @@ class DeploymentAnswers:
         watch(value, look)
 
     def _saw(self, place: Place, name: str, response: Any, served: str) -> None:
-        warning = self._deployments.saw(place, name, served or None, response.headers.get("date"))
+        warning = self._deployments.saw(place, name, served or None, date_of(response))
         if warning is not None:
             warn_caller(warning)
 

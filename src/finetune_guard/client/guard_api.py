@@ -125,7 +125,7 @@ class ClientGuard(Exports):
         """Note an inference that went another way: a WebSocket, another program.
 
         Args:
-            model: The fine-tuned model's id.
+            model: The fine-tuned model's id; the deployment's name where those end when nobody calls them.
             at: When it was answered, with a time zone; now by default.
 
         Raises:

@@ -141,7 +141,7 @@ class Facade:
             )
 
     def _record(self, model: str, at: datetime | None) -> None:
-        self._engine.record(self._credentials, model, at)
+        self._engine.record(self._credentials, model, at, self._place)
 
     def _history(self) -> History:
         return self._engine.recorder.history(self._credentials)

@@ -43,6 +43,11 @@ def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:
     return tuple(sent), answered
 
 
+def date_of(response: Any) -> bytes | None:
+    """Return the ``Date`` of an answer as it came."""
+    return next((value for _, name, value in _entries(response.headers) if name == b"date"), None)
+
+
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
 _OUTPUT_FIELD = re.compile(rb'"(?:choices|output)"\s*:\s*\[\s*\{')
 _UNFINISHED = re.compile(rb'"status"\s*:\s*"(?:queued|in_progress)"')

@@ -32,6 +32,11 @@ def history_of(host: str, port: int | None, path: str, *, before_azure: bool = F
     return name if host and len(name) <= _LONGEST and name.isprintable() else None
 
 
+def histories_of(resource: str) -> tuple[str, ...]:
+    """Return what the history of a resource, by its name for people, may be called."""
+    return _PREFIX + resource, _PREFIX + _BEFORE_AZURE + resource
+
+
 def is_resource(history: str) -> bool:
     """Whether a history is that of a resource."""
     return history.startswith(_PREFIX)

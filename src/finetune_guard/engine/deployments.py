@@ -119,7 +119,7 @@ class Deployments:
         return False
 
     def saw(
-        self, place: Place, name: str, served: str | None, date: str | None
+        self, place: Place, name: str, served: str | None, date: bytes | None
     ) -> IdleDeploymentWarning | None:
         """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
         now = self._decider.now()
@@ -155,7 +155,7 @@ class Deployments:
             at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
             ended = Ended(at=max(at, last_call), why=Ending.NOT_FOUND)
             self._recorder.merge(place.subject, told(ended={name: ended}))
-            del place.last_calls[name]
+            place.last_calls.pop(name, None)
         return found
 
     def _cover(self, place: Place, name: str) -> None:

@@ -33,6 +33,7 @@ from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.usage_reader import UsageReader, may_help
+from finetune_guard.openai_api.completions import any_model
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing
@@ -120,13 +121,18 @@ class Guard:
                 self.events.approach(end, now, make)
         return warning
 
-    def record(self, credentials: Credentials, model: str, at: datetime | None) -> None:
-        """Record an inference that went another way.
+    def record(
+        self, credentials: Credentials, model: str, at: datetime | None, place: Place | None = None
+    ) -> None:
+        """Record an inference that went another way; at a ``place`` ``model`` is a deployment's name.
 
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
-        _must_be_fine_tuned("record", model)
+        if place is None:
+            _must_be_fine_tuned("record", model)
+        elif not any_model(model):
+            raise GuardConfigError(f"record(model=...) is {shown(model)}: a deployment's name is required")
         now = self.decider.now()
         try:
             moment = aware_utc(at) if at is not None else now
@@ -138,6 +144,10 @@ class Guard:
             raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
         if self.config.enabled:
             source = Source.OBSERVED if at is None else Source.IMPORTED
+            if place is not None:
+                self.recorder.record(place.subject, model, source, moment)
+                self.deployments.called(place, model, moment)
+                return
             subject = Subject(self.decider.organization_of(credentials), credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
                 self._recorded_for.add(credentials)
