@@ -79,7 +79,8 @@ class Root(Group):
             return super().parse_args(ctx, args)
         for argument in args:
             if not argument.isprintable():
-                raise typer.BadParameter(f"{shown(argument)} has characters that can't be printed.", ctx)
+                named = shown(argument) if "://" not in argument else "A URL"  # which may be a secret
+                raise typer.BadParameter(f"{named} has characters that can't be printed.", ctx)
         others = [argument for argument in args if argument != DEBUG]
         return super().parse_args(ctx, others if others == args else [DEBUG, *others])
 
