@@ -271,12 +271,6 @@ def test_when_an_answer_was_given(header, expected):
     assert expected == ServerTime().answered_at(header, NOW)
 
 
-@given(st.text(max_size=100))
-def test_no_date_header_can_fail(header):
-    """Whatever a server sends as Date, there is a time, and it isn't far in the future."""
-    assert ServerTime().answered_at(header, NOW) <= NOW + timedelta(days=7)
-
-
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
@@ -336,13 +330,6 @@ def test_a_date_that_comes_again_is_believed_as_long_as_it_fits():
     assert [NOW, NOW] == [server.answered_at(header, NOW + each * SECOND) for each in (0, 30)]
     later = NOW + 60 * MINUTE
     assert [NOW, later] == [ServerTime().answered_at(header, later), server.answered_at(b"", later)]
-
-
-def test_of_a_first_answer_that_is_far_off_the_earlier_time_counts():
-    """A clock that is a year ahead keeps no window open that the API's answer says nothing of."""
-    year = timedelta(days=365)
-    assert NOW == ServerTime().answered_at(f"{NOW:%a, %d %b %Y %H:%M:%S} GMT", NOW + year)
-    assert NOW == ServerTime().answered_at(f"{NOW + year:%a, %d %b %Y %H:%M:%S} GMT", NOW)
 
 
 def test_the_default_clock_is_aware():

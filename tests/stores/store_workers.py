@@ -48,11 +48,6 @@ def record_many(store, worker, times):
         store.record("acme", [seen(model, at) for model in (f"ft:own:acme::{worker}", "ft:common:acme::c")])
 
 
-def take_leases(store, names):
-    """Return which leases could be taken."""
-    return [name for name in names if store.lease(name, timedelta(hours=1)) is not None]
-
-
 def record_for_ever(location, started):
     """Record until killed."""
     store = open_store(location)

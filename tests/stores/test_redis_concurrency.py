@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.history import Evidence, History, Inference, Source
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import RedisChange
@@ -230,22 +230,3 @@ def test_a_lease_is_rounded_up_to_what_the_server_can_measure(redis_store, lease
     redis_store.lease("keep-alive", timedelta(minutes=5, microseconds=1))
     with redis_server.client() as client:
         assert 290_000 < client.pttl(lease_key) <= 300_001
-
-
-def test_many_activities_are_one_change(redis_store, round_trips):
-    """A writer that was away for long writes all it kept with as few round trips."""
-    many = [
-        Activity(
-            inference=Inference(
-                organization="acme", model=f"ft:x:acme::{number % 200}", at=NOW + number * HOUR
-            ),
-            counts={(NOW + number * HOUR).date(): 1},
-        )
-        for number in range(1000)
-    ]
-    redis_store.evidence("acme")
-
-    assert round_trips(lambda: redis_store.record("acme", many)) <= 10
-    history = redis_store.history("acme")
-    assert 200 == len(history.models)
-    assert 1000 == sum(counts[Source.OBSERVED] for counts in history.daily.values())

@@ -18,7 +18,7 @@ from finetune_guard.domain.history import Source
 from finetune_guard.stores.disk import database
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import ask, context_of, record_for_ever, record_many, take_leases
+from tests.stores.store_workers import ask, context_of, record_for_ever, record_many
 from tests.support.constants import HOUR, NOW
 
 METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods() else ["fresh"]
@@ -114,16 +114,6 @@ def test_processes_record_without_loss(shared_place, method):
     latest = history.models["ft:common:acme::c"].at
     assert NOW + timedelta(seconds=24, microseconds=3) == history.last_inference.at == latest
     assert 5 == len(history.models)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_one_process_has_a_lease(shared_place, method):
-    """Of processes that race for leases exactly one gets each."""
-    names = [f"keep-alive:{number}" for number in range(10)]
-    taken = answers(shared_place.location, [functools.partial(take_leases, names=names)] * 4, method)
-
-    assert sorted(names) == sorted(name for of_one in taken for name in of_one)
 
 
 @pytest.mark.slow
