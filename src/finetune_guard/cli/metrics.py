@@ -82,7 +82,8 @@ def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterato
         if each.ends is not None:
             remaining = max(0.0, (each.ends[0] - now).total_seconds())
             family.add_metric([each.resource, each.name], remaining)
-    yield family
+    if family.samples:
+        yield family
 
 
 def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -> Iterator[Any]:
@@ -137,7 +138,8 @@ def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -
         counts.update({source.value: count for source, count in day.items()})
     for source, count in sorted(counts.items()):
         inferences.add_metric([organization, source], count)
-    yield inferences
+    if inferences.samples:
+        yield inferences
     models = GaugeMetricFamily(
         "finetune_guard_model_remaining_days",
         "Days until a model that the history knows ends, give or take one; gone once it has.",
@@ -146,4 +148,5 @@ def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -
     for ending in endings.models(history.known_models, dates):
         if ending.days_left(now) >= 0:
             models.add_metric([organization, ending.name], ending.days_left(now))
-    yield models
+    if models.samples:
+        yield models

@@ -76,8 +76,8 @@ def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChang
     """Return the event of a verdict that is not what it was."""
     verdict = eligibility.verdict
     now_it_is = {
-        Verdict.ELIGIBLE: "Fine-tuning jobs can be created again",
-        Verdict.INELIGIBLE: "Fine-tuning jobs can't be created any more",
+        Verdict.ELIGIBLE: "Fine-tuning jobs can be created",
+        Verdict.INELIGIBLE: "Fine-tuning jobs can't be created",
         Verdict.UNKNOWN: "It is not known whether fine-tuning jobs can be created",
     }[verdict]
     return VerdictChanged(
