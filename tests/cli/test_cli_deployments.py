@@ -50,8 +50,9 @@ def test_deployments_and_their_ends(run, call, clock, environment):
     output = run("deployments").stdout
     support, triage = output.index("support"), output.index("triage")
     assert support < triage
-    assert "deleted on 2026-08-18, give or take a day (in 12 days), if nobody calls it" in " ".join(
-        output.split()
+    assert (
+        "deleted on 2026-08-18, give or take a day, if nobody calls it (in 12 days at the soonest)"
+        in " ".join(output.split())
     )
     assert "deployments on 2027-10-14, training not before 2027-04-14" in " ".join(output.split())
     assert TUNED in output
@@ -90,7 +91,7 @@ def test_resources_are_no_organizations(run, call):
     assert "No deployment is known" in run("deployments").stdout
 
 
-def test_a_status_where_there_is_only_azure(run, call):
+def test_a_status_where_there_is_only_azure(run, call, clock):
     """A program that only uses Azure reads nothing of OpenAI's window, before and after a call."""
     assert "none is known to end" in run("status").stdout
     call("support")
@@ -100,6 +101,13 @@ def test_a_status_where_there_is_only_azure(run, call):
         for word in ("window", "OpenAI", "organization", "create"):
             assert word not in output
     assert ["deployments"] == list(json.loads(run("status", "--json").stdout))
+    clock.advance(12 * DAY)
+    output = run("status").stdout
+    assert "Do now" in output
+    assert "finetune-guard keep-alive --deployment support" in output
+    assert "Azure bills a fine-tuned deployment by the hour" in " ".join(output.split())
+    assert "table of shutdown dates" not in run("check").output
+    assert "set in AZURE_OPENAI_API_KEY" in run("config").stdout
 
 
 def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure, call, clock, environment):

@@ -140,7 +140,7 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
             history(x=TUNED),
             AZURE,
             DAY,
-            "deleted on 2026-12-16, give or take a day (in 13 days), if nobody calls it",
+            "deleted on 2026-12-16, give or take a day, if nobody calls it (in 13 days at the soonest)",
         ),
         (history(x=TUNED), AZURE, 15 * DAY, "may be deleted by now: 2026-12-16, give or take a day"),
         (
@@ -153,7 +153,7 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
             history(x=TUNED),
             SHIPPED[2],
             timedelta(minutes=30),
-            "stopped on 2026-12-01 10:00 UTC (in 0.5 hours), if",
+            "stopped on 2026-12-01 10:00 UTC, if nobody calls it (in 0.5 hours at",
         ),
         (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
         (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),

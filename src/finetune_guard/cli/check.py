@@ -83,7 +83,7 @@ def check(
     if ExitCode.CLOSES_SOON in codes and needed is not None:
         said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
         say(said, err=as_json)
-    old = old_table(connection.dates(), eligibility.checked_at.date())
+    old = old_table(connection.dates(), eligibility.checked_at.date()) if connection.speaks_of_jobs else None
     for note in filter(None, (old, connection.forgets)):
         say(f"Note: {note}", err=True)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))

@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 from pydantic import SecretStr, TypeAdapter
 
-from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.connection import AZURE_KEYS, Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError, tell
 from finetune_guard.cli.options import Json
@@ -113,7 +113,7 @@ def _draw(setup: _Setup) -> None:
         ("In it", " ".join(filter(None, (contents, connection.forgets if connection is not None else None)))),
         ("Host", host),
         ("Guard", active),
-        ("API key", "set in OPENAI_API_KEY" if _has_key() else "not set: OPENAI_API_KEY is empty"),
+        ("API key", _api_key()),
         ("Admin key", _admin_key(setup)),
         ("Uninstall", _to_uninstall(settings.open_store().location)),
     ]
@@ -172,6 +172,11 @@ def _as_json(setup: _Setup, unknown: dict[str, str | None]) -> dict[str, object]
         "admin_key_set": not _admin_key(setup).startswith("not set"),
         "unknown_variables": unknown,
     }
+
+
+def _api_key() -> str:
+    found = next((name for name in ("OPENAI_API_KEY", *AZURE_KEYS) if os.environ.get(name, "").strip()), None)
+    return "not set: OPENAI_API_KEY is empty" if found is None else f"set in {found}"
 
 
 def _has_key() -> bool:

@@ -23,8 +23,8 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.litellm_table import installed_table
 
 _AZURE_VERSION = "2024-10-21"
-_AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
-_NO_AZURE_KEY = f"No API key. Set {' or '.join(_AZURE_KEYS)}, as for any program that uses the Azure client."
+AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+_NO_AZURE_KEY = f"No API key. Set {' or '.join(AZURE_KEYS)}, as for any program that uses the Azure client."
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
     "as well, as for any program that uses the OpenAI client."
@@ -122,7 +122,7 @@ def _azure_client(config: GuardConfig) -> AzureOpenAI:
     return AzureOpenAI(
         guard=config,
         api_version=os.environ.get("OPENAI_API_VERSION") or _AZURE_VERSION,
-        api_key=None if any(map(_is_set, _AZURE_KEYS)) else "not set",
+        api_key=None if any(map(_is_set, AZURE_KEYS)) else "not set",
     )
 
 
@@ -158,7 +158,7 @@ def connect(
     config = config if config is not None else GuardConfig()
     has_key = _is_set("OPENAI_API_KEY")
     is_azure = (prefers_azure or not has_key) and _is_set("AZURE_OPENAI_ENDPOINT")
-    if needs_key and not (any(map(_is_set, _AZURE_KEYS)) if is_azure else has_key):
+    if needs_key and not (any(map(_is_set, AZURE_KEYS)) if is_azure else has_key):
         raise SetupError(_NO_AZURE_KEY if is_azure else _NO_KEY)
     try:
         if is_azure:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from finetune_guard.cli.connection import Connection
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.verdict import Verdict
+from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.idle_messages import end_in_words
 
 if TYPE_CHECKING:
@@ -56,4 +57,15 @@ def deployments_alive(connection: Connection, now: datetime) -> Section | None:
     rows = [(each.name, end_in_words(each, now)) for each in alive[:_MOST_DEPLOYMENTS]]
     more = len(alive) - len(rows)
     rows += [("", f"and {more} more: finetune-guard deployments")] if more else []
-    return Section(rows=[("Deployments", rows)], facts=facts)
+    return Section(rows=[("Deployments", rows), *_to_do(alive[0], now)], facts=facts)
+
+
+def _to_do(soonest: Deployment, now: datetime) -> Rows:
+    """Return what to do about the deployment that ends first; nothing where that is far off."""
+    if soonest.ends is None or now < soonest.ends[0] - soonest.policy.warn_within:
+        return []
+    return [
+        ("Do now", f"finetune-guard keep-alive --deployment {soonest.name}"),
+        ("", f"It makes one small call. {soonest.policy.cost} To let it go instead:"),
+        ("", f"finetune-guard deployments --forget {soonest.name}"),
+    ]

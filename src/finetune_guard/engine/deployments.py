@@ -23,7 +23,7 @@ from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
-from finetune_guard.rules.deployments import Deployment, covers, deployments_of, is_named, names_at
+from finetune_guard.rules.deployments import Deployment, by_end, covers, deployments_of, is_named, names_at
 from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under
 from finetune_guard.stores.base import Store
@@ -184,7 +184,7 @@ class Deployments:
     # What people ask for.
 
     def listed(self, only: Place | None = None) -> tuple[Deployment, ...]:
-        """Return what is known of every deployment, or of those of one resource.
+        """Return what is known of every deployment, or of those of one resource; the first to end first.
 
         Raises:
             StoreError: The store can't be read.
@@ -193,7 +193,7 @@ class Deployments:
         for place in self._known_places() if only is None else (only,):
             history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
             found += deployments_of(resource, history, place.policy, now, self._named)
-        return tuple(found)
+        return tuple(sorted(found, key=by_end))
 
     def known(self, place: Place, name: str) -> Deployment:
         """Return what is known of one deployment that is to be kept alive, though no call may be known.

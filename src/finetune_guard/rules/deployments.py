@@ -122,7 +122,7 @@ def deployments_of(
         _deployment(resource, name, history, policy, now, named=is_named(name, resource, given))
         for name in names
     ]
-    return tuple(sorted(found, key=_urgency))
+    return tuple(sorted(found, key=by_end))
 
 
 def _deployment(
@@ -188,7 +188,8 @@ def _unknown(
     return tuple(words for words, is_unknown in told.items() if is_unknown)
 
 
-def _urgency(deployment: Deployment) -> tuple[bool, float, str]:
+def by_end(deployment: Deployment) -> tuple[bool, float, str]:
+    """Return what sorts deployments: the first to end first, those without an end last."""
     ends = deployment.ends
     return ends is None, ends[0].timestamp() if ends is not None else 0.0, deployment.name
 

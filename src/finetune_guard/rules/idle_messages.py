@@ -54,7 +54,7 @@ def end_in_words(deployment: Deployment, now: datetime) -> str:
     last_day = deployment.last_call + deployment.policy.window
     on = moment(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
     if now < ends[0]:
-        return f"{end} on {on} (in {span(_rounded(ends[0] - now))}), if nobody calls it"
+        return f"{end} on {on}, if nobody calls it (in {span(_rounded(ends[0] - now))} at the soonest)"
     is_over = now >= ends[1]
     return (
         f"{end} since {on}, unless another program has called it" if is_over else f"may be {end} by now: {on}"
