@@ -230,6 +230,13 @@ def test_an_installed_litellms_table_counts_before_ours(litellm):
     assert told in str(known.in_use(MODEL, NOW))
 
 
+def test_what_litellms_table_alone_tells_stops_no_job(litellm):
+    """A base that our table doesn't have is warned about by litellm's day, and the API decides."""
+    litellm(**{"gpt-9": "2026-11-01"})
+    known = ends(min_model_lifetime=30 * DAY)
+    assert "2026-11-01 (according to the installed litellm's table)" in str(before_job(known, "gpt-9", NOW))
+
+
 def test_dates_of_all_models_are_read_by_a_thread(litellm):
     """With ``warn_models="all"`` no call waits for litellm's table; the warning comes once it is read."""
     litellm(**{"gpt-5": "2026-12-11"})

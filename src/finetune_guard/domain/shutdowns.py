@@ -13,7 +13,8 @@ The API's ``null`` states nothing, and the next source is asked. Where its date 
 that a table has too, give or take a day, and the table has another for fine-tunes of that base, then
 the table's holds for them: the API has told nothing new. Published days differ by one between
 publications, so a model is known to be gone only when even the day after has passed. Where the tables
-disagree by more, both days are kept, and a model is known to be gone only when it is by both.
+disagree by more, both days are kept, and a model is known to be gone only when it is by both. What litellm's
+table alone tells stops nothing: how old it is, it doesn't say.
 
 No I/O and no clock here: ``today`` is always an argument, the day in UTC.
 """
@@ -148,7 +149,13 @@ class ShutdownDates:
     def is_over(self, model_id: str, today: date) -> bool:
         """Whether a model is known to be gone: its published day lies more than a day back."""
         shutdown = self.of(model_id)
-        return shutdown is not None and shutdown.is_over(today)
+        return shutdown is not None and shutdown.is_over(today) and not self.is_litellms_alone(shutdown)
+
+    def is_litellms_alone(self, shutdown: Shutdown | None) -> bool:
+        """Whether an end rests on litellm's table alone: it is shown and warned of, and stops nothing."""
+        if shutdown is None or shutdown.source is not DateSource.LITELLM:
+            return False
+        return self.catalog.lifetime_of(base_of(shutdown.model)) is None
 
     def replacement_of(self, model_id: str) -> str | None:
         """Return what the provider recommends instead of a base model or a fine-tune of it, if it does."""
