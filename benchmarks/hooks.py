@@ -29,8 +29,9 @@ CALLS, ROUNDS = 500, 301
 OURS = "ours"
 FINE_TUNED_GOAL, OTHER_GOAL = 5e-6, 2e-6
 FINE_TUNED_WHY = (
-    "Looking through the headers of answer and request takes 1.2 µs, standing around two of the SDK's methods"
-    " 0.9, finding whose the answer is 0.7, and noting it 1.1; the rest tells what was asked and answered."
+    "Looking through the headers of answer and request takes 1.1 µs, standing around two of the SDK's methods"
+    " 0.8, noting the inference 0.7, telling what was asked and answered 0.7, finding whose it is 0.5;"
+    " the rest tells the time, and whether the model ends soon."
 )
 OTHER_WHY = "Every request is told apart twice: before it is sent, and when it is answered."
 
