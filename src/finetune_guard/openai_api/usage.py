@@ -89,7 +89,7 @@ def read_usage(
         reached_present = bool(pages) and since >= pages[-1].at
         try:
             page = yield from query.page(cursor, since)
-            if page.end == since and (page.cursor in followed or len(pages) > _days(first_day, page.at)):
+            if page.end == since and (page.cursor in followed or len(pages) > (page.at - first_day).days + 1):
                 raise unreadable("its pages have no end")
         except (openai.APIError, UsageSyncError) as error:
             failure = None if reached_present else error  # a page after the last tells nothing that matters
@@ -139,7 +139,3 @@ def _refined(latest: Inference, days: UsageQuery) -> Flow[tuple[Inference, Preci
             break
         latest, precision = newest, finer.precision
     return latest, precision
-
-
-def _days(start: datetime, end: datetime) -> int:
-    return (end - start) // timedelta(days=1) + 1

@@ -150,8 +150,10 @@ class RedisStore(RowStore):
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
                 "Run: pip install --upgrade 'finetune-guard[redis]'.",
             ) from exc
+        # Threads that got into each other's way take turns; the locks are this process's own.
+        turn = _turns.setdefault((os.getpid(), self.place), threading.RLock())
         try:
-            return self._repeating(work, faults.is_contended)
+            return repeated(work, faults.is_contended, _PATIENCE, longest_pause=0.1, turn=turn)
         except Exception as exc:  # noqa: BLE001 (it is raised below, where nothing else is chained to it)
             fault, unanswered = faults.rooted(exc), isinstance(exc, rows.UnansweredError)
         if isinstance(fault, StoreError):
@@ -161,11 +163,6 @@ class RedisStore(RowStore):
         if unanswered and again is not None:
             raise OutcomeUnknownError(f"{what} {remedy}", remedy=remedy, again=again) from cause
         raise store_error(what, remedy) from cause
-
-    def _repeating(self, work: Callable[[], _T], is_contended: Callable[[BaseException], bool]) -> _T:
-        # Threads that got into each other's way take turns; the locks are this process's own.
-        turn = _turns.setdefault((os.getpid(), self.place), threading.RLock())
-        return repeated(work, is_contended, _PATIENCE, longest_pause=0.1, turn=turn)
 
 
 _turns: dict[tuple[int, Hashable], threading.RLock] = {}
