@@ -224,3 +224,25 @@ def test_a_schedule_for_deployments(run):
     assert '"keep-alive", "--deployment", "support"]' in pod
     seldom = run("schedule", "cron", "--deployment", "support", "--every", "7d")
     assert (2, True) == (seldom.exit_code, "in the last 3 days of the window" in seldom.stderr)
+
+
+def test_a_calendar_where_there_is_only_azure(run, call):
+    """It has the day on which a deployment may be deleted, and the retirements; nothing of OpenAI's dates."""
+    call("support")
+    calendar = run("calendar").stdout.replace("\r\n ", "")
+    assert "DTSTART;VALUE=DATE:20260817" in calendar
+    assert "SUMMARY:Deployment support ends if nobody calls it" in calendar
+    assert "Azure bills a fine-tuned deployment by the hour" in calendar
+    assert "DTSTART;VALUE=DATE:20271014" in calendar
+    assert "SUMMARY:Training of base models may retire from this day on" in calendar
+    assert "job creation" not in calendar
+
+
+def test_a_report_that_knows_of_deployments(run, sim, call, environment, organization):
+    """The page of an organization tells of deployments too, as HTML and as Markdown."""
+    call("support")
+    environment.setenv("OPENAI_API_KEY", API_KEY)
+    environment.setenv("FINETUNE_GUARD_HOSTS", sim.host)
+    for page in (run("report").stdout, run("report", "--html", "-").stdout):
+        assert "Deployments that end when nobody calls them" in page
+        assert "2026-08-18, give or take a day" in page

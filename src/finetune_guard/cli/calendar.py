@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -16,7 +16,9 @@ from finetune_guard.cli.failures import need_extra
 from finetune_guard.cli.options import Refresh
 from finetune_guard.cli.output import say
 from finetune_guard.domain.policy import AccessPolicy
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
+from finetune_guard.rules.idle_messages import end_in_words, idle_rule
 from finetune_guard.rules.messages import moment
 
 ALARM_DAYS = (30, 15, 7, 1)
@@ -47,17 +49,22 @@ def calendar(*, refresh: Refresh = False) -> None:
     """Print the dates to come as an iCalendar file.
 
     To write one: `finetune-guard calendar > ends.ics`. It holds the end of the window, the day on which
-    the creation of jobs ends, and each day on which models end, with alarms 30, 15, 7 and 1 days before.
+    the creation of jobs ends, each day on which models end, and when deployments are deleted that nobody
+    calls, with alarms 30, 15, 7 and 1 days before.
     A program that imports the file again updates what it has. This command needs the extra `calendar`.
 
     Exit codes: 0 printed; 2 no key, a wrong setting or no extra `calendar`; 1 failure.
     """
     need_extra("icalendar", "calendar")
     connection = connect()
-    connection.must_be_active("No calendar is made for")
+    if connection.speaks_of_jobs:
+        connection.must_be_active("No calendar is made for")
     eligibility = connection.guard.check(refresh=refresh)
     ends = ends_by_day(connection.history(eligibility).known_models, connection.dates())
-    events = tuple(coming_events(eligibility, connection.config.policy, ends))
+    deployments = connection.deployments()
+    events = tuple(deployment_events(deployments, eligibility.checked_at))
+    if connection.guard.guards_jobs:
+        events = (*coming_events(eligibility, connection.config.policy, ends), *events)
     sys.stdout.flush()
     typer.echo(as_ical(events, eligibility), nl=False)
     if not events:
@@ -109,6 +116,36 @@ def _end(ends: DayOfEnds) -> Event:
     )
 
 
+def deployment_events(deployments: Iterable[Deployment], now: datetime) -> Iterator[Event]:
+    """Yield when each deployment may be deleted for want of calls, and what retires with its base model."""
+    retiring: dict[tuple[EndKind, date], list[str]] = {}
+    for end in what_ends(deployments):
+        each = end.deployment
+        where = f"{each.name} at {each.resource}"
+        if end.kind is not EndKind.IDLE:
+            retiring.setdefault((end.kind, end.day), []).append(where)
+        elif end.day >= now.date():
+            yield Event(
+                f"idle-{each.resource}-{each.name}",
+                end.day,
+                f"Deployment {each.name} ends if nobody calls it",
+                f"{where}: {end_in_words(each, now)}. {idle_rule(each.policy)} A call puts the end off; the "
+                f"next calendar then moves this event. finetune-guard keep-alive --deployment {each.name} "
+                f"makes one. {each.policy.cost}",
+            )
+    for (kind, day), names in retiring.items():
+        if day >= now.date():
+            yield Event(f"{kind}-{day}", day, *_retirement(kind, names))
+
+
+def _retirement(kind: EndKind, names: list[str]) -> tuple[str, str]:
+    listed = "\n".join(names[:_MOST_NAMED])
+    if kind is EndKind.DEPLOYMENT_RETIREMENT:
+        return "Deployments of fine-tuned models retire", f"Calls of these fail from this day on:\n{listed}"
+    told = "It ends no earlier than this day; when it does is not published. These deployments rest on them"
+    return "Training of base models may retire from this day on", f"{told}:\n{listed}"
+
+
 def as_ical(events: tuple[Event, ...], eligibility: Eligibility) -> str:
     """Return the events as an iCalendar file (RFC 5545)."""
     from icalendar import Calendar  # noqa: PLC0415 -- an extra
@@ -117,7 +154,9 @@ def as_ical(events: tuple[Event, ...], eligibility: Eligibility) -> str:
     made.add("prodid", "-//finetune-guard//calendar//EN")
     made.add("version", "2.0")
     made.add("method", "PUBLISH")
-    made.add("x-wr-calname", f"Fine-tuning at OpenAI: {eligibility.organization or 'this key'}")
+    is_jobs = eligibility.reason is not Reason.NOT_GUARDED
+    name = f"Fine-tuning at OpenAI: {eligibility.organization or 'this key'}" if is_jobs else "Deployments"
+    made.add("x-wr-calname", name)
     for event in events:
         made.add_component(_component(event, eligibility))
     return bytes(made.to_ical()).decode()

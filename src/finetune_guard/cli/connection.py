@@ -21,6 +21,7 @@ from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.litellm_table import installed_table
+from finetune_guard.rules.deployments import Deployment
 
 _AZURE_VERSION = "2024-10-21"
 AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
@@ -98,6 +99,13 @@ class Connection:
             with suppress(StoreError):  # it was readable a moment ago, and what could be read is shown
                 return self.guard.history()
         return History(evidence=Evidence(organization=UNNAMED))
+
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Return what is known of all deployments; nothing where the history can't be read."""
+        try:
+            return self.guard.deployments(everywhere=True)
+        except StoreError:  # the commands that need the store say so
+            return ()
 
     def model_limits(self, *, refresh: bool) -> ModelLimits | None:
         """Ask what the API shows as the organization's limits; None without ``refresh``, or elsewhere."""

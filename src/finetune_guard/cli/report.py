@@ -65,12 +65,13 @@ def report(
     ends = ends_by_day(connection.history(found.eligibility).known_models, connection.dates())
     line = moments(found.eligibility, connection.config.policy, ends)
     advice = advice_for(connection, found.eligibility, ends).in_words
+    deployments = connection.deployments()
     if html is None:
-        typer.echo(as_markdown(found, line, advice), nl=False)
+        typer.echo(as_markdown(found, line, advice, deployments), nl=False)
     elif html == _STDOUT:
-        typer.echo(as_html(found, line, advice), nl=False)
+        typer.echo(as_html(found, line, advice, deployments), nl=False)
     else:
-        write_whole(html, as_html(found, line, advice))
+        write_whole(html, as_html(found, line, advice, deployments))
         say(f"Wrote {html}.", err=True)
 
 

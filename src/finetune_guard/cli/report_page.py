@@ -12,6 +12,8 @@ from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.timeline import Mark, Moment, days_away, distance
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
+from finetune_guard.rules.deployments import Deployment
+from finetune_guard.rules.idle_messages import end_in_words, retirement_in_words
 from finetune_guard.rules.messages import moment
 from finetune_guard.rules.report import DAYS, Report, ReportedModel
 
@@ -62,7 +64,9 @@ class Chart:
     total: int
 
 
-def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
+def as_html(
+    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment] = ()
+) -> str:
     """Return the page. Names come from outside, so that the template escapes everything."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 -- an extra
 
@@ -78,6 +82,7 @@ def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
         line=[(each, when(each), distance(each, report.eligibility.checked_at)) for each in line],
         today=Mark.TODAY,
         rows=[_row(each) for each in report.models],
+        deployments=_deployed(report, deployments),
         calling=[_row(each) for each in _still_called(report)],
         size=(_WIDTH, _HEIGHT),
         left=_LEFT,
@@ -85,12 +90,31 @@ def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
     )
 
 
-def as_markdown(report: Report, line: Sequence[Moment], advice: str) -> str:
+def as_markdown(
+    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment] = ()
+) -> str:
     """Return the report as GitHub's Markdown."""
-    return "\n".join(_markdown(report, line, advice)) + "\n"
+    return "\n".join(_markdown(report, line, advice, deployments)) + "\n"
 
 
-def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[str]:
+def _deployed(report: Report, deployments: Sequence[Deployment]) -> list[tuple[str, ...]]:
+    """Return name, resource, end, last call and retirement of each deployment."""
+    now = report.eligibility.checked_at
+    return [
+        (
+            each.name,
+            each.resource,
+            end_in_words(each, now),
+            moment(each.last_call) if each.last_call is not None else "",
+            retirement_in_words(each),
+        )
+        for each in deployments
+    ]
+
+
+def _markdown(
+    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment]
+) -> Iterator[str]:
     facts, eligibility = _facts(report, advice), report.eligibility
     yield f"# Fine-tuned models of {_text(facts['organization'])}"
     yield f"\n**{eligibility.verdict.value.upper()}**: {_text(facts['why'])}."
@@ -101,6 +125,10 @@ def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[s
         ("Date", "What", ""),
         [(when(each), each.text, distance(each, eligibility.checked_at)) for each in line],
     )
+    deployed = _deployed(report, deployments)
+    if deployed:
+        yield "\n## Deployments that end when nobody calls them\n"
+        yield from _table(("Deployment", "Resource", "End", "Last call", "Retirement"), deployed)
     called = _still_called(report)
     yield "\n## Still called, and ending\n"
     if called:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from finetune_guard.cli.connection import Connection
-from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.verdict import Verdict
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.idle_messages import end_in_words
@@ -42,10 +41,7 @@ class Section:
 
 def deployments_alive(connection: Connection, now: datetime) -> Section | None:
     """Return the deployments that end if nobody calls them; None where there are none to speak of."""
-    try:
-        known = connection.guard.deployments(everywhere=True)
-    except StoreError:  # the part about jobs says so, or nothing is known anyway
-        known = ()
+    known = connection.deployments()
     alive = [each for each in known if each.is_covered]
     facts = {"deployments": [each.model_dump(mode="json") for each in known]} if known else {}
     if not alive:
