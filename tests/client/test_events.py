@@ -202,6 +202,35 @@ async def test_a_callback_that_blocks_harms_no_call(connect, caplog):
     assert logging.ERROR == caplog.records[-1].levelno
 
 
+async def test_closing_a_client_waits_for_its_events(connect):
+    """What happened before ``close()`` is told when that returns, by all clients of one callback."""
+    seen = []
+
+    def slow(event):
+        threading.Event().wait(0.2)
+        seen.append(event)
+
+    clients = [connect(config={"on_event": slow}) for _ in range(3)]
+    for client in clients:
+        with pytest.raises(FineTuneGuardError):
+            await create_job(client)
+    await done(clients[0].close())
+    assert 3 == len(seen)
+
+
+async def test_closing_a_client_does_not_wait_for_a_stuck_callback(connect):
+    """A client is closed while the callback still blocks."""
+    free, seen = threading.Event(), []
+    client = connect(config={"on_event": lambda event: (free.wait(), seen.append(event))})
+    try:
+        with pytest.raises(FineTuneGuardError):
+            await create_job(client)
+        await done(client.close())
+        assert (True, []) == (client.is_closed(), seen)
+    finally:
+        free.set()
+
+
 PROGRAM = """
 import os, sys
 from finetune_guard import FineTuneGuardError, GuardConfig, OpenAI

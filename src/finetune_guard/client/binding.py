@@ -155,18 +155,22 @@ class Binding:
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def flush(self, timeout: float) -> bool:
-        """Write what was seen; return whether that succeeded within ``timeout`` seconds.
+        """Write what was seen and tell its events; return whether it was written within ``timeout`` seconds.
 
-        A store that refused the last write isn't waited for: every client that closes would.
+        A callback has as long again, unless it kept someone waiting in vain before. A store that refused the
+        last write isn't waited for: every client that closes would.
         """
         if self._engine is None:
             return True
         recorder = self._engine.recorder
-        return recorder.flush(0.0 if recorder.is_failing else timeout)
+        is_written = recorder.flush(0.0 if recorder.is_failing else timeout)
+        self._engine.events.rest(timeout)
+        return is_written
 
     async def flush_async(self, timeout: float) -> bool:
         """Do as ``flush`` does, in a worker thread."""
-        if self._engine is None or not self._engine.recorder.has_unwritten:
+        engine = self._engine
+        if engine is None or not (engine.recorder.has_unwritten or engine.events.are_waiting):
             return True
         return await in_thread(self.flush, timeout)
 

@@ -29,10 +29,10 @@ _EXIT_TIMEOUT = 2.0
 
 
 class Events:
-    """Where all events of one guard are told. No method fails, waits, or does any I/O."""
+    """Where all events of one guard are told. Telling fails never, waits for nothing, and does no I/O."""
 
     def __init__(self, callback: Callable[[Event], object] | None) -> None:
-        self._delivery = _Delivery(callback) if callback is not None else None
+        self._delivery = _delivery_to(callback) if callback is not None else None
         self._told: dict[tuple[str, str], int | None] = {}
         self._has_complained = False
 
@@ -50,6 +50,16 @@ class Events:
                 self._has_complained = True
                 with contextlib.suppress(Exception):  # a program's own logging can fail in any way
                     logger.exception("finetune-guard can't tell an event; calls go on.")
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether the callback has not been told everything."""
+        return self._delivery is not None and self._delivery.is_at_work
+
+    def rest(self, timeout: float) -> None:
+        """Wait until the callback has been told everything, at most ``timeout`` seconds."""
+        if self._delivery is not None:
+            self._delivery.rest(timeout)
 
     def approach(self, ending: Ending | None, now: datetime, make: Callable[[int], Event]) -> None:
         """Tell the event that ``make`` returns for a threshold, if that was crossed since the last time."""
@@ -117,6 +127,11 @@ class _Delivery:
                 text = "".join(traceback.format_exception(error))
                 self._complain("failed", "The callback for events failed; calls go on.\n%s", text)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something waits, or is being told."""
+        return self._thread is not None
+
     def rest(self, timeout: float) -> None:
         """Wait until all is told, at most ``timeout`` seconds; not again for a callback that is stuck."""
         with self._changed:
@@ -132,6 +147,15 @@ class _Delivery:
 
 
 _deliveries: weakref.WeakSet[_Delivery] = weakref.WeakSet()
+_by_callback = weakref.WeakValueDictionary[Callable[[Event], object], _Delivery]()
+
+
+def _delivery_to(callback: Callable[[Event], object]) -> _Delivery:
+    """Return what tells ``callback``: one for all guards that have it. A stuck one blocks one thread."""
+    try:
+        return _by_callback.get(callback) or _by_callback.setdefault(callback, _Delivery(callback))
+    except TypeError:  # it can't be the key of a dictionary
+        return _Delivery(callback)
 
 
 def rest_all(timeout: float = _EXIT_TIMEOUT) -> None:
