@@ -119,16 +119,15 @@ class Binding:
         """
         if self.answers is not None:
             self.answers.observe(client, options, response, value)
-        if self.runs_background:
-            try:
-                self._background_of(client).used(client)
-            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-                self.failures.add(error)
+        self.know(client, used=True)
 
-    def know(self, client: Any) -> None:
-        """Count ``client`` as one that is there, for when a copy of it is used. Never fails."""
+    def know(self, client: Any, *, used: bool = False) -> None:
+        """Tell the background, if it runs, that ``client`` is there, and whether it was used. Never fails."""
+        if not self.runs_background:
+            return
         try:
-            self._background_of(client).know(client)
+            background = self._background_of(client)
+            (background.used if used else background.know)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
 

@@ -48,8 +48,7 @@ class Guarded:
 
     def copy(self, *, guard: Any = None, **options: Any) -> Any:
         """Create a new client with the same guard and options changed as given; see the SDK's ``copy``."""
-        if self._finetune_guard.runs_background:
-            self._finetune_guard.know(self)
+        self._finetune_guard.know(self)
         token = _inherited.set(self._finetune_guard if guard is None else Binding(guard))
         try:
             return super().copy(**options)  # type: ignore[misc]

@@ -164,9 +164,9 @@ class _Installation:
         """Let ``copy`` have the guard of ``client``, which it was made from."""
         view = self.view_of(client)
         if view is not None and not isinstance(copy, Guarded):
-            if view._finetune_guard.runs_background:  # noqa: SLF001 -- its other half
-                view._finetune_guard.know(view)  # noqa: SLF001 -- as above
-            self._new_view(copy, view._finetune_guard)  # noqa: SLF001 -- as above
+            binding = view._finetune_guard  # noqa: SLF001 -- its other half
+            binding.know(view)
+            self._new_view(copy, binding)
 
     def _fits(self, view: Any, client: Any) -> bool:
         return view._finetune_guard_client is client and view._finetune_guard_installation is self  # noqa: SLF001

@@ -133,7 +133,7 @@ class Exporter:
             record.miss(what, why)
         record.expect(len(plan.jobs) + len(plan.files), plan.bytes)
         try:
-            yield InParallel(self._parts(plan, folder, record), AT_ONCE)
+            yield InParallel(self._parts(plan, record), AT_ONCE)
         finally:
             record.save()
         manifest = record.end()
@@ -147,15 +147,14 @@ class Exporter:
             complete=manifest.complete,
         )
 
-    def _parts(self, plan: ExportPlan, folder: Folder, record: Record) -> Iterator[Flow[None]]:
+    def _parts(self, plan: ExportPlan, record: Record) -> Iterator[Flow[None]]:
         for job in self._jobs.values():
-            yield self._export_job(job, folder, record)
+            yield self._export_job(job, record)
         for file in plan.files:
             if self._has_place(file.id):
-                yield self._export_file(file, folder, record)
+                yield self._export_file(file, record)
             else:
-                why = Missing(why=_NO_PLACE, at=self._now(), deleted=False)
-                record.miss(f"a file called {shown(file.id)}", why)
+                record.miss(f"a file called {shown(file.id)}", _NO_PLACE)
 
     # What is selected.
 
@@ -200,7 +199,7 @@ class Exporter:
 
     # What is written.
 
-    def _export_job(self, job: Mapping[str, Any], folder: Folder, record: Record) -> Flow[None]:
+    def _export_job(self, job: Mapping[str, Any], record: Record) -> Flow[None]:
         job_id = job["id"]
         place, source, asked_at = f"jobs/{job_id}", f"GET {_JOBS}", self._now()
         body = _as_json(job)
@@ -212,7 +211,7 @@ class Exporter:
             record.drop(*lists.values())
         for name, path in lists.items():
             if not record.has(path):
-                yield from self._export_list(f"{_JOBS}/{job_id}/{name}", path, folder, record)
+                yield from self._export_list(f"{_JOBS}/{job_id}/{name}", path, record)
         model = self._models.get(str(job.get("fine_tuned_model")))
         if model is not None:
             text = model.model_dump_json(indent=1).encode()
@@ -220,9 +219,9 @@ class Exporter:
         record.put(f"{place}/job.json", body, source, asked_at)
         record.one_done()
 
-    def _export_list(self, asked: str, path: str, folder: Folder, record: Record) -> Flow[None]:
+    def _export_list(self, asked: str, path: str, record: Record) -> Flow[None]:
         asked_at = self._now()
-        with folder.new_file(path) as file:
+        with record.new_file(path) as file:
 
             def take(row: Mapping[str, Any]) -> None:
                 file.write(json.dumps(row).encode() + b"\n")
@@ -235,10 +234,9 @@ class Exporter:
             if whole:
                 record.add(path, file.commit(), f"GET {asked}", asked_at)
             else:
-                why = "the list could not be read to its end"
-                record.miss(path, Missing(why=why, at=asked_at, deleted=False))
+                record.miss(path, "the list could not be read to its end", asked_at)
 
-    def _export_file(self, file: PlannedFile, folder: Folder, record: Record) -> Flow[None]:
+    def _export_file(self, file: PlannedFile, record: Record) -> Flow[None]:
         asked_at = self._now()
         if file.id in self._files:
             record.put(f"files/{file.id}/file.json", _as_json(self._files[file.id]), "GET /files", asked_at)
@@ -247,12 +245,12 @@ class Exporter:
         if expected in {None, known} and record.has(file.path):
             record.received(known or 0)
         else:
-            yield from self._fetch(file, expected, folder, record)
+            yield from self._fetch(file, expected, record)
         record.one_done()
 
-    def _fetch(self, file: PlannedFile, expected: int | None, folder: Folder, record: Record) -> Flow[None]:
+    def _fetch(self, file: PlannedFile, expected: int | None, record: Record) -> Flow[None]:
         asked_at = self._now()
-        with folder.new_file(file.path) as new:
+        with record.new_file(file.path) as new:
 
             def write(piece: bytes) -> None:
                 new.write(piece)
@@ -268,8 +266,7 @@ class Exporter:
                 record.miss(file.path, missing(error, asked_at))
                 return
             if expected not in {None, new.size}:
-                why = f"the API sent {new.size} bytes of {expected}"
-                record.miss(file.path, Missing(why=why, at=asked_at, deleted=False))
+                record.miss(file.path, f"the API sent {new.size} bytes of {expected}", asked_at)
                 return
             record.add(file.path, new.commit(), f"GET /files/{file.id}/content", asked_at)
 

@@ -57,6 +57,7 @@ class Record:
         progress: Callable[[ExportProgress], object] | None,
     ) -> None:
         self._folder = folder
+        self.new_file = folder.new_file
         self._now = now
         self._progress = progress
         self._changing = threading.RLock()
@@ -72,7 +73,7 @@ class Record:
             earlier = Manifest(api=api, selection=selection, begun_at=now())
         self._earlier_api, self._api = earlier.api, api
         self.manifest = earlier.model_copy(update=begun)
-        self._save()
+        self.save()
 
     def belongs_to(self, organization: str | None) -> None:
         """Note whose export it is. Without an organization's name the API's address tells.
@@ -112,7 +113,7 @@ class Record:
         """Write a small file, unless it is there already."""
         if self.has(path, hashlib.sha256(data).hexdigest()):
             return
-        with self._folder.new_file(path) as file:
+        with self.new_file(path) as file:
             file.write(data)
             self.add(path, file.commit(), source, at)
 
@@ -124,7 +125,7 @@ class Record:
             self.fetched += 1
             self.manifest.files[path] = entry
             if size >= _LARGE or time.monotonic() - self._saved_at >= _SAVE_AT_MOST_EVERY:
-                self._save()
+                self.save()
 
     def drop(self, *paths: str) -> None:
         """Take back what is recorded about files that are fetched anew."""
@@ -132,8 +133,10 @@ class Record:
             for path in paths:
                 self.manifest.files.pop(path, None)
 
-    def miss(self, what: str, missing: Missing) -> None:
-        """Record that something could not be had."""
+    def miss(self, what: str, missing: Missing | str, at: datetime | None = None) -> None:
+        """Record that something could not be had, and why."""
+        if isinstance(missing, str):
+            missing = Missing(why=missing, at=at or self._now(), deleted=False)
         with self._changing:
             self.manifest.missing[what] = missing
 
@@ -153,19 +156,15 @@ class Record:
         """Write down that the export has ended, and return the manifest."""
         with self._changing:
             self.manifest = self.manifest.model_copy(update={"ended_at": self._now()})
-            self._save()
+            self.save()
             return self.manifest
 
     def save(self) -> None:
         """Write the manifest as it is now."""
-        with self._changing:
-            self._save()
-
-    def _save(self) -> None:
-        with self._folder.new_file(MANIFEST) as file:
+        with self._changing, self._folder.new_file(MANIFEST) as file:
             file.write(self.manifest.model_dump_json(indent=1).encode())
             file.commit()
-        self._saved_at = time.monotonic()
+            self._saved_at = time.monotonic()
 
     def _tell(self) -> None:
         if self._progress is not None:
