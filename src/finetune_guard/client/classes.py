@@ -38,7 +38,8 @@ class AsyncOpenAI(AsyncGuarded, openai.AsyncOpenAI):
 class AzureOpenAI(OpenAI, openai.AzureOpenAI):
     """``openai.AzureOpenAI`` that is also this package's ``OpenAI``.
 
-    OpenAI's policy doesn't speak of Azure, so that its guard is inactive and every call goes through.
+    OpenAI's policy doesn't speak of Azure, so that no job is stopped. The guard remembers when deployments
+    were called, since Azure deletes a fine-tuned one that nobody calls.
     """
 
 

@@ -203,7 +203,8 @@ def install(config: GuardConfig | None = None) -> Installed:
     """Guard every ``openai.OpenAI`` and ``openai.AsyncOpenAI`` of this process, whoever makes it.
 
     Clients that exist already, subclasses and the module-level ``openai.chat`` are guarded as well, and
-    each has ``client.guard``. Azure's clients go through unguarded. To install twice is the same as once.
+    each has ``client.guard``. Azure's clients are guarded by Azure's rules. To install twice is the same
+    as once.
 
     Args:
         config: How the guard works; without one each client takes the environment at its first call.
