@@ -86,7 +86,8 @@ class GuardConfig(BaseSettings):
         clock: Returns the current time, aware; in the environment as ``module:function``.
         on_event: Called with each ``Event``, one after the other, in a thread of its own: no call waits for
             it, and what it raises is logged once. A thousand events may wait for it; later ones are lost.
-            At the end of the program it has two seconds. In the environment as ``module:function``.
+            When a client is closed, and at the end of the program, it has two seconds. In the environment as
+            ``module:function``.
 
     Raises:
         GuardConfigError: A value is not allowed; it names the field, the value and what is.
