@@ -22,6 +22,7 @@ from finetune_guard import (
     AsyncOpenAI,
     AzureOpenAI,
     Coverage,
+    Deployment,
     Eligibility,
     Event,
     Export,
@@ -156,6 +157,9 @@ azure_of_the_sdk: openai.AzureOpenAI = azure
 azure_of_ours: OpenAI = azure
 async_azure_of_ours: AsyncOpenAI = AsyncAzureOpenAI()
 assert_type(azure.guard.active, bool)
+assert_type(azure.guard.deployments(everywhere=True), tuple[Deployment, ...])
+assert_type(azure.guard.keep_deployments("support", force=True), tuple[KeepAliveOutcome, ...])
+assert_type(azure.guard.forget_deployment("support"), tuple[Deployment, ...])
 assert_type(azure.with_options(api_version="2024-10-21", guard=GuardConfig()), AzureOpenAI)
 
 # Configuration.
@@ -173,6 +177,11 @@ GuardConfig(
     clock=simulator_clock,
 )
 GuardConfig(clock=SimulatedClock())
+GuardConfig(
+    policies=Path("rules.toml"),
+    deployments=["support"],
+    keep_alive=KeepAlive(deployments=["support"], jobs=True),
+)
 heard: list[Event] = []
 GuardConfig(on_event=heard.append)
 GuardConfig(on_event="print")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -38,7 +38,7 @@ def policies(
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
     rows = [(config.policy.name, _access(config.policy))]
-    rows += [(each.name, _idle(each, own=each in config.policies)) for each in config.idle_policies]
+    rows += [(each.name, _idle(each, own=each in config.own_policies)) for each in config.idle_policies]
     render.Screen().draw(render.facts(rows))
 
 

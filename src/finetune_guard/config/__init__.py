@@ -195,7 +195,13 @@ class GuardConfig(BaseSettings):
     @property
     def idle_policies(self) -> tuple[IdlePolicy, ...]:
         """The rules about what nobody calls: one's own, then those that ship with the package."""
-        return in_force(self.policies)
+        return in_force(self.own_policies)
+
+    @property
+    def own_policies(self) -> tuple[IdlePolicy, ...]:
+        """The rules that ``policies`` has given, or the file that it named."""
+        given = self.policies  # a file was read when this was made
+        return () if isinstance(given, (str, os.PathLike)) else tuple(given)
 
     def is_policys_own(self, host: str, port: int | None) -> bool:
         """Whether the policy itself names ``host``, and not ``hosts`` alone."""

@@ -166,7 +166,7 @@ def _day(model: object, day: object) -> date | None:
 
 Policy = Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)]
 Hosts = Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)]
-IdlePolicies = Annotated[tuple[IdlePolicy, ...], NoDecode, BeforeValidator(_rules)]
+IdlePolicies = Annotated[str | os.PathLike[str] | Sequence[IdlePolicy], NoDecode, BeforeValidator(_rules)]
 Deployments = Annotated[Sequence[Line], NoDecode, BeforeValidator(_listed)]
 KeepAliveOrNone = Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)]
 Secret = Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)]

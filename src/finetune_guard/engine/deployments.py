@@ -104,7 +104,7 @@ class Deployments:
                     if seen > last.at:  # it has answered meanwhile
                         place.pauses[model] = last.at, seen
                 if served is None or covers(place.policy, served, named=False):
-                    place.covered.add(model)
+                    self._cover(place, model)
 
         self._recorder.before_writing(look)
 

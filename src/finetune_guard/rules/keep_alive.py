@@ -5,7 +5,7 @@ How it is sent to one model after the other stands in ``keep_alive_attempts``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ class KeepAlive(BaseModel):
     model: str | None = None
     deadline: Duration = timedelta(seconds=60)
     background: bool = False
-    deployments: tuple[Line, ...] = ()
+    deployments: Sequence[Line] = ()
     jobs: bool = False
 
     @property
