@@ -92,10 +92,18 @@ async def test_every_client_is_guarded_whenever_and_from_whatever_it_is_made(
         await done(client.close())
 
 
-def test_the_modules_own_functions_are_guarded(sim, clock, model, install, monkeypatch):
-    """``openai.chat`` and ``openai.fine_tuning`` are those of a client, too, one made before included."""
+@pytest.fixture
+def module_client(sim, monkeypatch):
+    """Has the SDK's module speak to the simulated API; its client is closed when the test is over."""
     monkeypatch.setattr(openai, "api_key", sim.organization().api_key)
     monkeypatch.setattr(openai, "base_url", f"{sim.base_url}/")
+    yield
+    openai._load_client().close()
+    openai._reset_client()
+
+
+def test_the_modules_own_functions_are_guarded(module_client, clock, model, install):
+    """``openai.chat`` and ``openai.fine_tuning`` are those of a client, too, one made before included."""
     openai.models.list()
     install()
     openai.chat.completions.create(model=model, messages=MESSAGES)
