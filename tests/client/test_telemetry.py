@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from finetune_guard.engine import telemetry
 from finetune_guard.testing import simulator_environment
+from tests.support.azure import chat
 from tests.support.constants import BASE
 
 pytest.importorskip("opentelemetry.sdk")
@@ -117,3 +119,13 @@ def test_metrics_and_span_events(sim, model, tmp_path, flavour):
     }
     assert ["finetune_guard.decision", {**common, "finetune_guard.stopped": False}] == allowed
     assert ["finetune_guard.decision", {**common, "finetune_guard.stopped": True}] == stopped
+
+
+@pytest.mark.anyio
+async def test_another_providers_resource_has_no_window(connect, connect_azure, infer, sim):
+    """OpenAI's window is measured for OpenAI's organizations, whatever else the same program calls."""
+    await infer(connect())
+    await chat(connect_azure("v1"))
+    measured = {attributes["finetune_guard.organization"] for _, attributes in telemetry._windows()}
+    assert sim.organization().slug in measured
+    assert not any("/" in organization or ":" in organization for organization in measured)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from finetune_guard import process
 from finetune_guard.domain.events import Event, JobStopped, KeepAliveFailed, KeepAliveSent
+from finetune_guard.domain.resources import is_resource
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.openai_api.requests import GuardedCall
 from finetune_guard.rules import events
@@ -178,6 +179,8 @@ def _windows() -> Iterator[_Measured]:
     found = {}
     for guard in list(_guards):
         for organization, credentials in guard.recorder.organizations().items():
+            if is_resource(organization):  # of another provider, which has no such window
+                continue
             remaining = seconds_open(guard.decider.decide(credentials))
             if remaining is not None:
                 found[organization] = remaining
