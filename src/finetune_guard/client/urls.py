@@ -88,17 +88,6 @@ class Route(NamedTuple):
     is_routine: bool = True
 
 
-class _Routes(dict[tuple[str, str], Route]):
-    """The routes from one base URL, by method and URL; an object that is a base URL never changes."""
-
-    def __init__(self, base: object = None, kind: type[object] | None = None) -> None:
-        super().__init__()
-        self.base = base
-        self.kind = kind
-        self.last = "", "", Route(None, None, None)
-        """The last route that was asked for, which is asked for again when the call is answered."""
-
-
 class GuardedHosts:
     """The hosts that the policy holds for, by the policy and the configuration, and those of idle policies.
 
@@ -111,7 +100,9 @@ class GuardedHosts:
         self._config = config
         self._make_place = place
         self._told_inactive = False
-        self._routes = _Routes()
+        # One value, since other threads replace it: the last base URL and class of client, the last request
+        # with its route, and the routes of that base URL.
+        self._last: tuple[object, type[object], str, str, Route, dict[tuple[str, str], Route]] | None = None
 
     def include(self, client: object, url: Url) -> bool:
         """Whether the policy holds for calls of ``client`` to ``url``."""
@@ -119,24 +110,25 @@ class GuardedHosts:
 
     def route(self, client: Any, method: str, url: str) -> Route:
         """Return where a request of ``client`` goes, and what it is; every call of a program asks for it."""
-        base, routes = base_url(client), self._routes
-        if routes.base is not base or routes.kind is not type(client):
-            routes = self._routes = _Routes(base, type(client))
-        last_method, last_url, route = routes.last
-        if url is last_url and method is last_method:
-            return route
-        known = routes.get((method, url))
-        if known is not None:
-            routes.last = method, url, known
-            return known
+        base, last = base_url(client), self._last  # an object that is a base URL never changes
+        if last is not None and last[0] is base and last[1] is type(client):
+            if last[3] is url and last[2] is method:  # as when a call is answered
+                return last[4]
+            routes = last[5]
+        else:
+            routes = {}
+        route = routes.get((method, url)) or self._new_route(client, method, url)
+        if len(url) <= _LONGEST_URL and len(routes) < _MOST_ROUTES:
+            routes[method, url] = route
+        self._last = base, type(client), method, url, route, routes
+        return route
+
+    def _new_route(self, client: Any, method: str, url: str) -> Route:
         own = own_url(client, url)
         guarded = base_at(client, url) if self.include(client, own) else None
         place, kind = self._place(own, by_azure=is_azure(client)), kind_of(method, url)
         is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}
-        route = Route(guarded, place, kind, is_routine=place is None and not is_decided)
-        if len(url) <= _LONGEST_URL and len(routes) < _MOST_ROUTES:
-            routes[method, url] = route
-        return route
+        return Route(guarded, place, kind, is_routine=place is None and not is_decided)
 
     def _place(self, url: Url, *, by_azure: bool) -> Place | None:
         port = port_of(url.scheme, url.port)
