@@ -121,6 +121,14 @@ class Binding:
             self.answers.observe(client, options, response, value)
         self.know(client, used=True)
 
+    def prepare(self, client: Any, options: RequestOptions) -> None:
+        """Look at a request, or a WebSocket that is to be opened, just before it is sent. Never fails."""
+        try:
+            if options.url.startswith(("wss://", "ws://")):
+                self.hosts.tell_unseen(client, options.url)
+        except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+            self.failures.add(error)
+
     def know(self, client: Any, *, used: bool = False) -> None:
         """Tell the background, if it runs, that ``client`` is there, and whether it was used. Never fails."""
         if not self.runs_background:

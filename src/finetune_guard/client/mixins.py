@@ -15,7 +15,6 @@ from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
 from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, timeout_error
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, refresh_api_key
 from finetune_guard.client.threads import within
-from finetune_guard.client.websockets import is_websocket, tell_unseen
 from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T
 
 if TYPE_CHECKING:
@@ -99,8 +98,7 @@ class SyncGuarded(Guarded, SyncBase):
         return value
 
     def _prepare_options(self, options: Any) -> Any:
-        if is_websocket(options.url):
-            tell_unseen(self, self._finetune_guard, options.url)
+        self._finetune_guard.prepare(self, options)
         return super()._prepare_options(options)
 
     def close(self) -> None:
@@ -212,8 +210,7 @@ class AsyncGuarded(Guarded, AsyncBase):
         return value
 
     async def _prepare_options(self, options: Any) -> Any:
-        if is_websocket(options.url):
-            tell_unseen(self, self._finetune_guard, options.url)
+        self._finetune_guard.prepare(self, options)
         return await super()._prepare_options(options)
 
     async def close(self) -> None:

@@ -25,6 +25,10 @@ _LONGEST_URL = 256
 """A longer one, which is seldom asked for again, is looked at each time."""
 
 
+_told_unseen: list[str] = []
+"""The host whose WebSockets were told of; empty until then."""
+
+
 class Url(Protocol):
     """The part of an httpx or httpx2 URL that is looked at."""
 
@@ -150,4 +154,16 @@ class GuardedHosts:
                 "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
                 "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
                 own_url(client, url).host,
+            )
+
+    def tell_unseen(self, client: Any, url: str) -> None:
+        """Log once in a process that what is answered over the WebSocket at ``url`` is not seen."""
+        place = own_url(client, f"http{url[2:]}")
+        if not _told_unseen and self.include(client, place):
+            _told_unseen.append(place.host)
+            log(
+                logging.INFO,
+                "finetune-guard does not see inferences over a WebSocket (%s). If one was on a fine-tuned "
+                "model, call client.guard.record(model) after it.",
+                place.host,
             )
