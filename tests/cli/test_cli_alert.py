@@ -128,6 +128,8 @@ def test_a_dry_run_tells_and_remembers_nothing(alert, receiver, closing):
     assert [] == receiver.posted
     assert 0 == alert().exit_code
     assert 1 == len(receiver.posted)
+    nothing = alert("--dry-run")
+    assert (0, "", "There is nothing to tell.\n") == (nothing.exit_code, nothing.stdout, nothing.stderr)
 
 
 def test_slack_gets_its_own_form(alert, receiver, clock, model, ask):

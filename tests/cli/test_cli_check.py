@@ -116,6 +116,10 @@ def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, mod
     limits = json.loads(refused.stdout)["model_limits"]
     assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
     assert limits["answer"].startswith("403 training_not_available")
+    sim.fault(Fault(path=path, method="GET", status=403, code="training_not_available"))
+    assert "none: the API answered 403 training_not_available" in " ".join(
+        run(command, "--refresh").stdout.split()
+    )
     assert "model_limits" not in json.loads(run("check", "--json").stdout)
 
 

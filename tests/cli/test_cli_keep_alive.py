@@ -80,6 +80,11 @@ def test_failures_are_listed_model_by_model(run, ask, model, organization, clock
         (50, [], "Due: the window closes on 2026-10-02 09:00 UTC. It would go first to {model}. Nothing was"),
         (0, [], "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18"),
         (140, [], "Not due: the window is open for as long as jobs can be created, until 2027-01-05 10:00"),
+        (
+            156,
+            [],
+            "Not due: a date of the policy is being crossed, and its hour and time zone are not published.",
+        ),
         (None, [], "It would go to a model that the API would be asked for."),
         (0, ["--force", "--model", "{model}:ckpt-step-8"], "--force, and the window closes on"),
         (0, ["--force", "--model", "{model}:ckpt-step-8"], "It would go first to {model}:ckpt-step-8."),

@@ -73,13 +73,16 @@ def alert(
     if connection.forgets is not None and not dry_run:
         raise SetupError(f"What was told can't be remembered. {connection.forgets}")
     eligibility = connection.guard.check(refresh=refresh)
-    left, arrived = countdown(_DEADLINE), True
+    left, arrived, shown = countdown(_DEADLINE), True, 0
     for name, find in _watched(connection, eligibility):
         if target is not None:
             arrived &= _tell_all(connection.config.open_store(), name, find, target, left, as_json=as_json)
             continue
         for each in find().alerts:
             _show("Would tell", each, as_json=as_json)
+            shown += 1
+    if target is None and not shown:
+        say("There is nothing to tell.", err=True)
     if not arrived:
         raise typer.Exit(ExitCode.INCOMPLETE)
 

@@ -43,13 +43,15 @@ def why(eligibility: Eligibility) -> str:
 
 def limits_in_words(limits: ModelLimits) -> str:
     """Return what the API answered about the organization's limits, as it came."""
-    return limits.answer if limits.status == HTTPStatus.OK else f"no answer ({limits.answer})"
+    if limits.status == HTTPStatus.OK:
+        return limits.answer
+    return f"none: {'no answer, ' if limits.status is None else 'the API answered '}{limits.answer}"
 
 
 def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
     """Return, as a clause, why no keep-alive is due, and from when on one is."""
     closes, due = eligibility.window_closes_at, due_from(keep_alive, eligibility)
-    if closes is None:
+    if closes is None or eligibility.jobs_until is None:
         return why(eligibility)
     if due is None:
         until = moment(eligibility.jobs_until)
