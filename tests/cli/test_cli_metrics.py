@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -71,6 +72,23 @@ def test_a_text_file_is_written_whole(run, ask, model, tmp_path):
     refused = run("metrics", "--textfile", str(tmp_path / "nowhere" / "guard.prom"))
     assert 2 == refused.exit_code
     assert "can't be written: No such file or directory." in refused.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_what_is_no_file_is_written_to_and_a_link_stays_a_link(run, ask, model, tmp_path):
+    """A device or a pipe is never replaced by a file, nor is a link; the file that it leads to is."""
+    ask(model)
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "guard.prom"
+    os.mkfifo(pipe)
+    link.symlink_to(file)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        assert (0, 0) == tuple(run("metrics", "--textfile", str(path)).exit_code for path in (pipe, link))
+        assert (True, True) == (pipe.is_fifo(), link.is_symlink())
+        assert 1 == samples(os.read(reader, 65_536).decode())["verdict", "eligible"]
+    finally:
+        os.close(reader)
+    assert 1 == samples(file.read_text())["verdict", "eligible"]
 
 
 def test_what_is_not_known_has_no_sample(run, environment, tmp_path):
