@@ -82,6 +82,10 @@ async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, near):
     given_back = []
 
     class Watched(type(open_store(stage.location))):
+        @property
+        def place(self):
+            return id(self)  # as in a process of its own
+
         def release(self, lease):
             given_back.append(lease)
             super().release(lease)
