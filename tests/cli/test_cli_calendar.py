@@ -20,7 +20,7 @@ def test_a_calendar_holds_what_is_to_come(run, ask, model, clock):
     events = read(run("calendar"))
     assert {
         "window-acme-cli@finetune-guard": datetime(2026, 10, 2, 9, tzinfo=timezone.utc),
-        "closing-acme-cli@finetune-guard": date(2027, 1, 6),
+        "closing-everybody@finetune-guard": date(2027, 1, 6),
         "end-2027-01-14-acme-cli@finetune-guard": date(2027, 1, 14),
     } == {uid: event.decoded("dtstart") for uid, event in events.items()}
     for event in events.values():
@@ -47,6 +47,23 @@ def test_a_window_that_outlives_job_creation_is_no_event(run, ask, model, clock)
     clock.advance(timedelta(days=120))
     ask(model)
     assert not any(uid.startswith("window-") for uid in read(run("calendar")))
+
+
+def test_the_day_that_is_everybody_s_is_one_event_before_and_after_the_organization_is_known(run, ask, model):
+    """A calendar that was imported on the first day is updated, too."""
+    before = read(run("calendar"))
+    ask(model)
+    assert ["closing-everybody@finetune-guard"] == list(before)
+    assert set(before) < set(read(run("calendar")))
+
+
+def test_a_history_that_can_not_be_read_makes_no_calendar(run, environment, tmp_path):
+    """One without the window and the models would look as if nothing ended."""
+    (tmp_path / "file").write_text("in the way")
+    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "file"))
+    result = run("calendar")
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "FINETUNE_GUARD_STORE" in result.stderr
 
 
 def test_when_nothing_is_to_come_the_calendar_is_empty(run, clock):

@@ -24,6 +24,7 @@ from finetune_guard.rules.messages import moment
 ALARM_DAYS = (30, 15, 7, 1)
 """How many days before an event a calendar reminds of it."""
 
+_CLOSING = "closing"
 _MOST_NAMED = 50
 _EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -33,7 +34,7 @@ class Event:
     """One entry of the calendar.
 
     Attributes:
-        kind: What it is about. With the organization it makes the UID, which every file has for the event.
+        kind: What it is about. With whom it concerns it makes the UID, which every file has for the event.
         start: Its day, where only that is published, else its time.
         summary: What happens.
         description: What it means, and what to do.
@@ -53,17 +54,18 @@ def calendar(*, refresh: Refresh = False) -> None:
     calls, with alarms 30, 15, 7 and 1 days before.
     A program that imports the file again updates what it has. This command needs the extra `calendar`.
 
-    Exit codes: 0 printed; 2 no key, a wrong setting or no extra `calendar`; 1 failure.
+    Exit codes: 0 printed; 2 no key, a wrong setting or no extra `calendar`; 1 failure, such as a
+    history that can't be read.
     """
     need_extra("icalendar", "calendar")
     connection = connect()
     if connection.speaks_of_jobs:
         connection.must_be_active("No calendar is made for")
     eligibility = connection.guard.check(refresh=refresh)
-    ends = ends_by_day(connection.history(eligibility).known_models, connection.dates())
-    deployments = connection.deployments()
+    deployments = connection.guard.deployments(everywhere=True)
     events = tuple(deployment_events(deployments, eligibility.checked_at))
     if connection.guard.guards_jobs:
+        ends = ends_by_day(connection.guard.history().known_models, connection.dates())
         events = (*coming_events(eligibility, connection.config.policy, ends), *events)
     sys.stdout.flush()
     typer.echo(as_ical(events, eligibility), nl=False)
@@ -90,7 +92,7 @@ def coming_events(
         )
     if closing is not None and band is not None and now < band[1]:
         yield Event(
-            "closing",
+            _CLOSING,
             closing,
             "OpenAI fine-tuning: job creation ends for everybody",
             f"From {closing} on nobody can create fine-tuning jobs. The hour and the time zone are not "
@@ -166,7 +168,8 @@ def _component(event: Event, eligibility: Eligibility) -> Any:
     import icalendar  # noqa: PLC0415 -- an extra
 
     now, entry = eligibility.checked_at, icalendar.Event()
-    entry.add("uid", f"{event.kind}-{eligibility.organization or 'unnamed'}@finetune-guard")
+    whose = "everybody" if event.kind == _CLOSING else eligibility.organization or "unnamed"
+    entry.add("uid", f"{event.kind}-{whose}@finetune-guard")
     entry.add("dtstamp", now)
     entry.add("last-modified", now)
     entry.add("sequence", max(0, (now - _EPOCH) // timedelta(minutes=1)))
