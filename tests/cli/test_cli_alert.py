@@ -173,6 +173,14 @@ def test_a_command_gets_the_message_and_the_facts(alert, closing, tmp_path):
     assert 0 == missing.exit_code
 
 
+def test_what_a_command_prints_is_no_part_of_the_json(alert, closing, capfd):
+    """With --json the standard output is JSON alone; the command's own goes to stderr."""
+    told = alert("--command", "cat", "--json")
+    assert "window_closing" == json.loads(told.stdout)["event"]
+    printed = capfd.readouterr()
+    assert ("", True) == (printed.out, "Fine-tuning jobs can be created until" in printed.err)
+
+
 def test_two_runs_at_once_tell_it_once(alert, receiver, closing, tmp_path):
     """A run that finds another one telling leaves it to that."""
     store = DiskStore(tmp_path / "history")

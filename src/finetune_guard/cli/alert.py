@@ -66,7 +66,7 @@ def alert(
     Exit codes: 0 all was told, or there was nothing to tell; 6 something did not arrive; 2 no key or a wrong
     setting; 1 failure, such as a history that can't be read.
     """
-    target = _target(webhook, command, slack=slack, dry_run=dry_run)
+    target = _target(webhook, command, slack=slack, dry_run=dry_run, as_json=as_json)
     connection = connect()
     if not connection.guard.active:
         connection.must_be_active("Nothing is told of")
@@ -88,7 +88,7 @@ def alert(
 
 
 def _target(
-    webhook: str | None, command: str | None, *, slack: bool, dry_run: bool
+    webhook: str | None, command: str | None, *, slack: bool, dry_run: bool, as_json: bool
 ) -> Webhook | Command | None:
     """Return where alerts go; None for a dry run."""
     if webhook is not None and command is not None:
@@ -96,7 +96,9 @@ def _target(
     url = webhook if webhook is not None or command is not None else os.environ.get(WEBHOOK_VARIABLE)
     if slack and not url and not dry_run:
         raise SetupError(f"--slack is for a webhook: give its URL with --webhook or {WEBHOOK_VARIABLE}.")
-    target = Command(command) if command is not None else Webhook(url.strip(), slack) if url else None
+    target: Webhook | Command | None = Webhook(url.strip(), slack) if url else None
+    if command is not None:
+        target = Command(command, prints_to_stderr=as_json)
     if target is None and not dry_run:
         raise SetupError(
             f"Say where to tell it: --webhook, {WEBHOOK_VARIABLE} or --command; or use --dry-run."

@@ -23,6 +23,7 @@ JSON_VARIABLE = "ALERT_JSON"
 
 _TIMEOUT = 10.0
 _COMMAND_TIMEOUT = 60.0
+_STDERR = 2
 _REDIRECTS = range(300, 400)
 _NOT_FOLLOWED = ": a redirect is not followed, so name the URL that it leads to"
 
@@ -86,9 +87,11 @@ class Command:
 
     Attributes:
         line: The program and its arguments, as in a shell; no shell runs it.
+        prints_to_stderr: Whether what it prints goes to stderr, since JSON is on stdout.
     """
 
     line: str
+    prints_to_stderr: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -108,6 +111,7 @@ class Command:
             done = subprocess.run(  # noqa: S603 -- what the user asked for
                 shlex.split(self.line),
                 input=f"{alert.event.message}\n",
+                stdout=_STDERR if self.prints_to_stderr else None,
                 encoding="utf-8",
                 env=environment,
                 timeout=_COMMAND_TIMEOUT,
