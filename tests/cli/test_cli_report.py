@@ -59,7 +59,8 @@ def test_a_page_tells_verdict_dates_requests_and_models(
 
 
 def test_without_refresh_nothing_is_asked(run, ask, model, sim):
-    """The report tells what the history knows, and how to get the rest."""
+    """The report tells what the history knows, and how to get the rest; of nothing there is no table."""
+    assert "## All models, by their end\n\nNo model is known.\n" in run("report").stdout
     ask(model)
     sim.clear_calls()
     result = run("report")
@@ -67,6 +68,7 @@ def test_without_refresh_nothing_is_asked(run, ask, model, sim):
     assert () == sim.calls
     assert f"| {model} | 2027-01-14 |" in result.stdout.replace("\\", "")
     assert "finetune-guard report --refresh" in result.stdout
+    assert not [line for line in result.stdout.splitlines() if line.endswith(" ")]
 
 
 def test_names_from_outside_stay_text(run, ask, model):

@@ -119,7 +119,7 @@ def _markdown(
     yield f"# Fine-tuned models of {_text(facts['organization'])}"
     yield f"\n**{eligibility.verdict.value.upper()}**: {_text(facts['why'])}."
     yield f"\n**What to do:** {_text(advice)}"
-    yield f"\n{_text(facts['in_use'])} {_text(facts['last_job'])}"
+    yield "\n" + _text(f"{facts['in_use']} {facts['last_job']}")
     yield "\n## Dates\n"
     yield from _table(
         ("Date", "What", ""),
@@ -138,11 +138,14 @@ def _markdown(
         )
     else:
         yield "No model that ends is known to be called."
-    yield f"\n## All {len(report.models):,} models\n"
-    yield from _table(
-        ("Model", "Ends", "Days left", "Date from", "Latest inference", "Replacement"),
-        _cells(report.models, "model", "ends", "days_left", "date_from", "latest", "replacement"),
-    )
+    yield "\n## All models, by their end\n"
+    if report.models:
+        yield from _table(
+            ("Model", "Ends", "Days left", "Date from", "Latest inference", "Replacement"),
+            _cells(report.models, "model", "ends", "days_left", "date_from", "latest", "replacement"),
+        )
+    else:
+        yield "No model is known."
     yield f"\n{_text(facts['counted'])} {_text(facts['seen'])} Made on {facts['made_at']} by finetune-guard."
 
 
