@@ -110,7 +110,10 @@ async def warnings_of(*calls):
 
 
 async def test_a_call_shortly_before_the_end_warns(connect_azure, clock):
-    """A pause of 13 of 15 days is told once a day, whoever made the call before; a shorter one isn't."""
+    """A pause of 13 of 15 days is told once a day, whoever made the call before; a shorter one isn't.
+
+    What another process has called meanwhile is known to one that has run all the time.
+    """
     first, second = connect_azure("v1"), connect_azure()
 
     async def called():
@@ -126,8 +129,15 @@ async def test_a_call_shortly_before_the_end_warns(connect_azure, clock):
     assert "bills a fine-tuned deployment by the hour" in told
     clock.advance(9 * DAY)
     assert [] == await warnings_of(called)
+    await chat(first)
     clock.advance(12 * DAY)
     assert 1 == len(await warnings_of(called, called))
+
+    async def called_by_the_other():
+        await chat(first)
+        await done(first.guard.flush())
+
+    assert [] == await warnings_of(called_by_the_other, called_by_the_other)
 
 
 async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
@@ -143,6 +153,12 @@ async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     assert ("support", last_call) == (caught.value.model, caught.value.last_call)
     assert "eploy it again" in caught.value.remedy
     assert STATE.GONE is (await known(client))["support"].state
+    for again in (client, connect_azure("v1")):
+        await chat(again, "plain")
+        await done(again.guard.flush())
+        with pytest.raises(DeploymentGoneError) as caught:
+            await chat(again)
+        assert last_call == caught.value.last_call
     with pytest.raises(openai.NotFoundError) as caught:
         await chat(client, "never-was")
     assert not isinstance(caught.value, DeploymentGoneError)

@@ -96,7 +96,7 @@ class Binding:
             if route.is_routine:
                 return None
             if route.place is not None:
-                if not route.place.is_looked_up and self._engine is not None:
+                if self._engine is not None:
                     self._engine.deployments.look_up(route.place)
                 return None
             call = to_decide(options)

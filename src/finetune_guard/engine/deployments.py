@@ -35,7 +35,7 @@ logger = logging.getLogger("finetune_guard")
 
 _MOST_PLACES = 1_000
 _MOST_DEPLOYMENTS = 10_000
-_QUIET_PART = 4
+_QUIET_PART, _LOOK_PART = 4, 360
 
 
 @dataclass(eq=False)
@@ -47,9 +47,11 @@ class Place:
         policy: The rule that holds there.
         subject: Whom its facts are about; no key is a part of it.
         any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
-        is_looked_up: Whether the store was asked what it knows.
+        looked_at: When the store was last asked what it knows, other processes' calls included.
+        is_looking: Whether its answer is still awaited.
         last_calls: When each deployment was last called.
         pauses: Of deployments that answered before the store had told of an earlier call, both times.
+        gone: When those deployments were last called that were not found since.
         covered: The deployments that the rule speaks of, as far as that is known.
         quiet: After how short a pause nothing is said in any case.
     """
@@ -57,14 +59,17 @@ class Place:
     history: str
     policy: IdlePolicy
     any_answer_counts: bool
-    is_looked_up: bool = False
+    looked_at: datetime | None = None
+    is_looking: bool = False
     last_calls: dict[str, datetime] = field(default_factory=dict)
-    pauses: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    pauses: dict[str, tuple[datetime | None, datetime]] = field(default_factory=dict)
+    gone: dict[str, datetime] = field(default_factory=dict)
     covered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.subject = Subject(self.history, Credentials("", base=self.history))
         self.quiet: timedelta = self.policy.window / _QUIET_PART
+        self.look_again: timedelta = self.policy.window / _LOOK_PART
 
 
 class Deployments:
@@ -93,20 +98,41 @@ class Deployments:
         return made
 
     def look_up(self, place: Place) -> None:
-        """Have the store asked what it knows of the resource, before the present call is written there."""
-        place.is_looked_up = True
+        """Have the store asked what it knows of the resource, before the present call is written there.
+
+        It is asked again from time to time, since other processes call the same deployments.
+        """
+        if place.looked_at is not None and not place.covered:
+            return
+        now = self._decider.now()
+        if place.looked_at is not None and now - place.looked_at < place.look_again:
+            return
+        place.looked_at, place.is_looking = now, True
 
         def look(store: Store) -> None:
-            for model, last in store.history(place.history).models.items():
-                served = last.served.model if last.served is not None else None
-                if len(place.last_calls) < _MOST_DEPLOYMENTS:
-                    seen = place.last_calls.setdefault(model, last.at)
-                    if seen > last.at:  # it has answered meanwhile
-                        place.pauses[model] = last.at, seen
-                if served is None or covers(place.policy, served, named=False):
-                    self._cover(place, model)
+            try:
+                self._learn(place, store.history(place.history))
+            finally:
+                place.is_looking = False
 
         self._recorder.before_writing(look)
+
+    @staticmethod
+    def _learn(place: Place, history: History) -> None:
+        for model, last in history.models.items():
+            ended, seen = history.evidence.ended.get(model), place.last_calls.get(model, last.at)
+            if ended is not None and max(last.at, seen) <= ended.at:
+                place.last_calls.pop(model, None)
+                place.pauses.pop(model, None)
+                place.gone[model] = last.at
+            elif len(place.last_calls) < _MOST_DEPLOYMENTS:
+                place.last_calls[model] = max(last.at, seen)
+            if model in place.pauses:  # it has answered meanwhile
+                before, at = place.pauses[model]
+                place.pauses[model] = max(last.at, before or last.at), at
+            served = last.served.model if last.served is not None else None
+            if served is None or covers(place.policy, served, named=False):
+                place.covered.add(model)
 
     def is_covered(self, place: Place, name: str) -> bool:
         """Whether the rule is known to speak of a deployment, whatever its next answer names."""
@@ -126,6 +152,9 @@ class Deployments:
         at = self._decider.answered_at(date, now)
         self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
         before = self.called(place, name, at)
+        if place.is_looking:
+            place.pauses.setdefault(name, (before, at))
+            return None
         if place.pauses and name in place.pauses:
             before, at = place.pauses.pop(name)
         if before is None or at - before < place.quiet:
@@ -137,13 +166,15 @@ class Deployments:
         before = place.last_calls.get(name)
         if before is None:
             self._cover(place, name)
+            place.gone.pop(name, None)
         if before is None or at > before:
             place.last_calls[name] = at
         return before
 
     def lost(self, place: Place, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone, and have that remembered."""
-        last_call = place.last_calls.get(name)
+        known = place.last_calls.get(name)
+        last_call = known or place.gone.get(name)
         found = known_loss(
             error,
             host=host_of(place.history)[0],
@@ -151,17 +182,18 @@ class Deployments:
             last_call=last_call,
             losses=losses_under(place.policy),
         )
-        if found is not None and last_call is not None and isinstance(error, openai.NotFoundError):
+        if found is not None and known is not None and isinstance(error, openai.NotFoundError):
             at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
-            ended = Ended(at=max(at, last_call), why=Ending.NOT_FOUND)
+            ended = Ended(at=max(at, known), why=Ending.NOT_FOUND)
             self._recorder.merge(place.subject, told(ended={name: ended}))
+            place.gone[name] = known
             place.last_calls.pop(name, None)
         return found
 
     def _cover(self, place: Place, name: str) -> None:
         if len(place.last_calls) >= _MOST_DEPLOYMENTS or len(place.covered) >= _MOST_DEPLOYMENTS:
-            place.last_calls.clear()
-            place.covered.clear()
+            for each in (place.last_calls, place.covered, place.gone):
+                each.clear()
         place.covered.add(name)
 
     def _warning(
