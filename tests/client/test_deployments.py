@@ -231,7 +231,12 @@ async def test_a_new_providers_rule_by_a_file_alone(way, closing, store, clock, 
     assert triage.ends[0] <= clock() + 10 * DAY < triage.ends[1]
     clock.advance(8 * DAY)
     await done(client.completions.create(model="triage", prompt="hello"))  # which the rule does not count
-    [told] = await warnings_of(lambda: chat(client, "triage"))
+
+    async def called():
+        await chat(client, "triage")
+        await done(client.guard.flush())
+
+    [told] = await warnings_of(called, called)
     assert "was not called for 8 days" in told
     assert "Acme bills by the hour." in told
     chats.respond(404, json={"error": {"message": "no such endpoint: not found"}})

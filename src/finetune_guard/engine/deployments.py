@@ -152,11 +152,13 @@ class Deployments:
         at = self._decider.answered_at(date, now)
         self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
         before = self.called(place, name, at)
+        if place.pauses and (pause := place.pauses.pop(name, None)):
+            began, ended = pause
+            if began is not None and ended - began >= place.quiet:
+                before, at = began, ended
         if place.is_looking:
-            place.pauses.setdefault(name, (before, at))
+            place.pauses[name] = before, at
             return None
-        if place.pauses and name in place.pauses:
-            before, at = place.pauses.pop(name)
         if before is None or at - before < place.quiet:
             return None
         return self._warning(place, name, before, at)
