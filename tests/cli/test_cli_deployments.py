@@ -91,8 +91,11 @@ def test_resources_are_no_organizations(run, call):
     assert "No deployment is known" in run("deployments").stdout
 
 
-def test_a_status_where_there_is_only_azure(run, call, clock):
-    """A program that only uses Azure reads nothing of OpenAI's window, before and after a call."""
+def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment):
+    """A program that only uses Azure reads nothing of OpenAI's window, before and after a call.
+
+    Of two deployments with the same name each is called by its resource, too.
+    """
     assert "none is known to end" in run("status").stdout
     call("support")
     for options in ((), ("-v",)):
@@ -107,6 +110,16 @@ def test_a_status_where_there_is_only_azure(run, call, clock):
     assert "finetune-guard keep-alive --deployment support" in output
     assert "Azure bills a fine-tuned deployment by the hour" in " ".join(output.split())
     assert "table of shutdown dates" not in run("check").output
+    azure.add_resource("west", api_key="key-of-the-west")
+    azure.deploy("west", "support", model=TUNED)
+    environment.setenv("AZURE_OPENAI_ENDPOINT", azure.endpoint("west"))
+    environment.setenv("AZURE_OPENAI_API_KEY", "key-of-the-west")
+    call("support")
+    east = f"{azure.endpoint('east').partition('//')[2]}/support"
+    assert f"finetune-guard deployments --forget {east}" in " ".join(run("status").stdout.split())
+    result = run("keep-alive", "--dry-run", "--deployment", east)
+    assert 2 == result.exit_code
+    assert "is not a deployment of" in result.output
     assert "set in AZURE_OPENAI_API_KEY" in run("config").stdout
 
 

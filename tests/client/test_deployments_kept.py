@@ -74,6 +74,9 @@ async def test_one_of_another_resource_is_left_alone(connect_azure, azure):
     names = ["west.openai.azure.com/support", f"{azure.endpoint('east').partition('//')[2]}/quiet"]
     client = connect_azure("v1", keep_alive=KeepAlive(deployments=names))
     assert {"quiet": True} == await kept(client)
+    assert {"quiet": True} == await kept(client, names[1], force=True)
+    with pytest.raises(GuardConfigError, match="is not a deployment of"):
+        await kept(client, names[0], force=True)
 
 
 async def test_a_rule_that_counts_other_calls(connect_azure, sim):

@@ -16,6 +16,7 @@ from finetune_guard.rules.deployments import (
     deployments_of,
     names_at,
     reason_not_to_keep,
+    unambiguous,
     what_ends,
 )
 from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words
@@ -196,6 +197,13 @@ def test_the_names_of_a_resources_deployments():
         "support",
     ]
     assert ("support", "triage", "accounts/a/d") == names_at(PLACE, given)
+
+
+def test_deployments_of_the_same_name_are_told_apart():
+    """Only where two resources have a deployment of one name, the name has its resource before it."""
+    here = deployments_of(PLACE, history(support=TUNED, triage=TUNED), AZURE, AT)
+    there = deployments_of("west.example", history(support=TUNED), AZURE, AT)
+    assert [f"{PLACE}/support", "triage", "west.example/support"] == unambiguous([*here, *there])
 
 
 @pytest.mark.parametrize(

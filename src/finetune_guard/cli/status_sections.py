@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from finetune_guard.cli.connection import Connection
 from finetune_guard.domain.verdict import Verdict
-from finetune_guard.rules.deployments import Deployment
+from finetune_guard.rules.deployments import Deployment, unambiguous
 from finetune_guard.rules.idle_messages import end_in_words
 
 if TYPE_CHECKING:
@@ -50,18 +50,21 @@ def deployments_alive(connection: Connection, now: datetime) -> Section | None:
         return Section(
             rows=[("Deployments", "none is known to end: finetune-guard deployments")], facts=facts
         )
-    rows = [(each.name, end_in_words(each, now)) for each in alive[:_MOST_DEPLOYMENTS]]
+    names = unambiguous(alive)
+    rows = [
+        (name, end_in_words(each, now)) for name, each in zip(names, alive[:_MOST_DEPLOYMENTS], strict=False)
+    ]
     more = len(alive) - len(rows)
     rows += [("", f"and {more} more: finetune-guard deployments")] if more else []
-    return Section(rows=[("Deployments", rows), *_to_do(alive[0], now)], facts=facts)
+    return Section(rows=[("Deployments", rows), *_to_do(alive[0], names[0], now)], facts=facts)
 
 
-def _to_do(soonest: Deployment, now: datetime) -> Rows:
+def _to_do(soonest: Deployment, name: str, now: datetime) -> Rows:
     """Return what to do about the deployment that ends first; nothing where that is far off."""
     if soonest.ends is None or now < soonest.ends[0] - soonest.policy.warn_within:
         return []
     return [
-        ("Do now", f"finetune-guard keep-alive --deployment {soonest.name}"),
+        ("Do now", f"finetune-guard keep-alive --deployment {name}"),
         ("", f"It makes one small call. {soonest.policy.cost} To let it go instead:"),
-        ("", f"finetune-guard deployments --forget {soonest.name}"),
+        ("", f"finetune-guard deployments --forget {name}"),
     ]

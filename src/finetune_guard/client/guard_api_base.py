@@ -95,7 +95,7 @@ class Facade:
                 "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
                 "rule is known for this client's host. finetune-guard policies lists the rules."
             )
-        names = (name,) if name is not None else self._engine.deployments.to_keep(place)
+        names = self._engine.deployments.to_keep(place, (name,) if name is not None else None)
         at, outcomes = self._client._guard_deployments_at(), list[KeepAliveOutcome]()  # noqa: SLF001
         for each in names:
             outcome = yield from self._engine.keep_deployment(place, each, keep_alive, at=at, force=force)

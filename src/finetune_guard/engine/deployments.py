@@ -240,11 +240,26 @@ class Deployments:
         found = deployments_of(resource, history, place.policy, self._decider.now(), (full,))
         return next(each for each in found if each.name == name)
 
-    def to_keep(self, place: Place) -> tuple[str, ...]:
-        """Return the deployments of a resource that the configuration has kept alive."""
+    def to_keep(self, place: Place, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """Return the names of the deployments of a resource that are to be kept alive.
+
+        Args:
+            place: The resource.
+            given: Those that are asked for, by NAME or RESOURCE/NAME; by default the configuration's.
+
+        Raises:
+            GuardConfigError: One of those that are asked for is another resource's.
+        """
         resource, keep_alive = resource_of(place.history), self._config.keep_alive
-        kept = keep_alive.deployments if keep_alive is not None else ()
-        return names_at(resource, kept)
+        if given is None:
+            return names_at(resource, keep_alive.deployments if keep_alive is not None else ())
+        for each in given:
+            if not names_at(resource, (each,)):
+                raise GuardConfigError(
+                    f"{shown(each)} is not a deployment of {resource}, which this client calls. Name it "
+                    "without a resource, or call it with a client of its own resource."
+                )
+        return names_at(resource, given)
 
     def _known_places(self) -> Iterable[Place]:
         names = {*self._recorder.store.organizations(), *self._places}

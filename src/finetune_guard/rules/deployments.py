@@ -6,6 +6,7 @@ No I/O and no clock here.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import NamedTuple
@@ -93,6 +94,13 @@ def names_at(resource: str, given: Iterable[str]) -> tuple[str, ...]:
     """Return the names that ``given`` has for deployments of a resource: without one, or with this one's."""
     mine = (each.removeprefix(f"{resource}/") for each in given)
     return tuple(dict.fromkeys(each for each in mine if _ELSEWHERE.match(each) is None))
+
+
+def unambiguous(deployments: Iterable[Deployment]) -> list[str]:
+    """Return the name of each deployment, as RESOURCE/NAME where another one has the same name."""
+    every = list(deployments)
+    times = Counter(each.name for each in every)
+    return [each.name if times[each.name] == 1 else f"{each.resource}/{each.name}" for each in every]
 
 
 def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | None:

@@ -67,7 +67,7 @@ class DeploymentCheck(Check[DeploymentsChecked]):
     ) -> None:
         super().__init__(guard, keep_alive)
         self.place = place
-        self.names = names if names is not None else guard.deployments.to_keep(place)
+        self.names = guard.deployments.to_keep(place, names)
         self._at = at
 
     def run(
