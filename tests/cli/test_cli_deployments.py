@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import datetime, timedelta, timezone
 
@@ -249,6 +250,8 @@ def test_a_calendar_where_there_is_only_azure(run, call):
     assert "DTSTART;VALUE=DATE:20271014" in calendar
     assert "SUMMARY:Training of base models may retire from this day on" in calendar
     assert "job creation" not in calendar
+    idle = calendar.partition("SUMMARY:Deployment support")[2].partition("END:VEVENT")[0]
+    assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
 
 
 def test_a_report_that_knows_of_deployments(run, sim, call, environment, organization):

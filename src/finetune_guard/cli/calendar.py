@@ -38,12 +38,14 @@ class Event:
         start: Its day, where only that is published, else its time.
         summary: What happens.
         description: What it means, and what to do.
+        earliest_alarm: How long before it there can be an alarm; less where something never has long to go.
     """
 
     kind: str
     start: date | datetime
     summary: str
     description: str
+    earliest_alarm: timedelta = timedelta(days=ALARM_DAYS[0])
 
 
 def calendar(*, refresh: Refresh = False) -> None:
@@ -134,6 +136,7 @@ def deployment_events(deployments: Iterable[Deployment], now: datetime) -> Itera
                 f"{where}: {end_in_words(each, now)}. {idle_rule(each.policy)} A call puts the end off; the "
                 f"next calendar then moves this event. finetune-guard keep-alive --deployment {each.name} "
                 f"makes one. {each.policy.cost}",
+                earliest_alarm=each.policy.window / 2,
             )
     for (kind, day), names in retiring.items():
         if day >= now.date():
@@ -179,7 +182,7 @@ def _component(event: Event, eligibility: Eligibility) -> Any:
     entry.add("summary", event.summary)
     entry.add("description", event.description)
     entry.add("transp", "TRANSPARENT")
-    for days in ALARM_DAYS:
+    for days in (each for each in ALARM_DAYS if timedelta(days=each) <= event.earliest_alarm):
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", f"In {days} day{'' if days == 1 else 's'}: {event.summary}")
