@@ -99,7 +99,7 @@ def test_every_field_has_a_variable(monkeypatch, variable, value, field, expecte
         (
             "KEEP_ALIVE",
             "soon",
-            "KeepAlive.renew_within is 'soon': a timedelta longer than zero, or text such as 14d",
+            "KeepAlive.renew_within is 'soon': a time longer than zero is required, such as 14d",
         ),
         ("KEEP_ALIVE", "{", "is '{': valid JSON is required"),
         ("KEEP_ALIVE", "60d", "renew_within must be shorter than the policy's window of 60 days"),

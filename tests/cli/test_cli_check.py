@@ -131,7 +131,7 @@ def test_an_old_table_says_so(run, clock, ask, model):
     clock.set(datetime(2027, 1, 7, 12, tzinfo=timezone.utc))
     told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
     for result in (run("check"), run("status"), run("models")):
-        assert told in " ".join(result.output.split())
+        assert told in " ".join((result.stdout + result.stderr).split())
 
 
 def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):

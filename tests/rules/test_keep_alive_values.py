@@ -23,7 +23,7 @@ def test_takes_durations_and_text():
     [
         ({"model": "gpt-4o-mini"}, "KeepAlive.model is 'gpt-4o-mini': a fine-tuned model's id is required"),
         ({"renew_within": timedelta(0)}, "KeepAlive.renew_within is datetime.timedelta(0): a timedelta"),
-        ({"deadline": "soon"}, "KeepAlive.deadline is 'soon': a timedelta longer than zero"),
+        ({"deadline": "soon"}, "KeepAlive.deadline is 'soon': a time longer than zero"),
         (
             {"renew_in": "14d"},
             "KeepAlive.renew_in does not exist; did you mean renew_within? Allowed: background",

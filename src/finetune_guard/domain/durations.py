@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WRITTEN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*([smhdw])")
-_ALLOWED = "a timedelta longer than zero, or text such as 14d, 12h, 30m or ISO 8601, is required"
+_ALLOWED = "a time longer than zero is required, such as 14d, 12h, 30m, ISO 8601 text or a timedelta"
 
 
 def _read(value: object) -> object:
