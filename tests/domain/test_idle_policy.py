@@ -106,7 +106,7 @@ def test_a_rule_from_a_file(text, file):
     ("wrong", "told"),
     [
         (("10d", "ten days"), "own.toml, line 7: window is 'ten days': a time longer than zero"),
-        (('"10d"', "true"), "own.toml, line 7: window is True: a timedelta"),
+        (('"10d"', "true"), "own.toml, line 7: window is True: a time longer"),
         (('"10d"', '"0.000000d"'), "own.toml, line 7: window is '0.000000d'"),
         (('"deleted"', '"removed"'), "own.toml, line 9: consequence is 'removed': Input should be 'deleted'"),
         (

@@ -22,7 +22,7 @@ def test_takes_durations_and_text():
     ("values", "told"),
     [
         ({"model": "gpt-4o-mini"}, "KeepAlive.model is 'gpt-4o-mini': a fine-tuned model's id is required"),
-        ({"renew_within": timedelta(0)}, "KeepAlive.renew_within is datetime.timedelta(0): a timedelta"),
+        ({"renew_within": timedelta(0)}, "KeepAlive.renew_within is datetime.timedelta(0): a time longer"),
         ({"deadline": "soon"}, "KeepAlive.deadline is 'soon': a time longer than zero"),
         (
             {"renew_in": "14d"},
