@@ -24,7 +24,7 @@ from typing import Any
 import openai
 
 from finetune_guard import AsyncOpenAI, GuardConfig, Source
-from finetune_guard.domain.history import Activity, Inference
+from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import FINE_TUNED, KEY, MESSAGES
 from server import serving

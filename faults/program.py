@@ -23,7 +23,7 @@ from counting import ask, ask_async, model
 from stage import GUARDED, Stage
 
 import finetune_guard
-from finetune_guard.domain.history import Activity
+from finetune_guard.domain.facts import Activity
 from finetune_guard.stores.disk.store import DiskStore
 
 ENDINGS = {"return": 0, "async": 0, "thread": 0, "exit": 3, "raise": 1}

@@ -59,16 +59,8 @@ if TYPE_CHECKING:
         ModelEnding,
         WindowClosing,
     )
-    from finetune_guard.domain.history import (
-        Coverage,
-        Evidence,
-        History,
-        Inference,
-        ModelLimits,
-        Refusal,
-        Source,
-        Span,
-    )
+    from finetune_guard.domain.facts import Coverage, Inference, ModelLimits, Refusal, Source, Span
+    from finetune_guard.domain.history import Evidence, History
     from finetune_guard.domain.idle_policy import IdlePolicy
     from finetune_guard.domain.model_ids import FineTunedModel, ModelForm
     from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
@@ -215,16 +207,8 @@ _HOMES = {
         "ModelEnding",
         "WindowClosing",
     ),
-    "domain.history": (
-        "Coverage",
-        "Evidence",
-        "History",
-        "Inference",
-        "ModelLimits",
-        "Refusal",
-        "Source",
-        "Span",
-    ),
+    "domain.facts": ("Coverage", "Inference", "ModelLimits", "Refusal", "Source", "Span"),
+    "domain.history": ("Evidence", "History"),
     "domain.idle_policy": ("IdlePolicy",),
     "domain.model_ids": ("FineTunedModel", "ModelForm"),
     "domain.policy": ("OPENAI_SELF_SERVE", "AccessPolicy", "Phase", "Requirement"),

@@ -6,7 +6,8 @@ import pytest
 
 from finetune_guard.cli.advice import advise
 from finetune_guard.cli.ends import DayOfEnds
-from finetune_guard.domain.history import Evidence, Inference, Refusal, Span
+from finetune_guard.domain.facts import Inference, Refusal, Span
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.keep_alive import KeepAlive

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_guard.domain.history import Activity, Inference
+from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.disk.store import DiskStore
 

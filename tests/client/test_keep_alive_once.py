@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from finetune_guard import Inference, KeepAlive, Source
-from finetune_guard.domain.history import Activity
+from finetune_guard.domain.facts import Activity
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import ASYNC, SYNC, done

@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from finetune_guard import FineTuningRefusedError, GuardConfig, Inference, NotEligibleError
-from finetune_guard.domain.history import Activity
+from finetune_guard.domain.facts import Activity
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.simulator import Simulator
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done

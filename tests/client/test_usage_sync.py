@@ -18,7 +18,7 @@ from finetune_guard import (
     UsageSyncError,
     guard,
 )
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.simulator import Fault, Simulator, UsageFlaw
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA

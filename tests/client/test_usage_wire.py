@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfig, InferenceWindowExpiredError, NeverFineTunedError, UsageSyncError
-from finetune_guard.domain.history import Source, Span
+from finetune_guard.domain.facts import Source, Span
 from finetune_guard.openai_api.flow import ApiCall
 from tests.client.both_ways import HTTP, create_job, done
 from tests.openai_api.usage_api import UsageApi, bucket, page, row

@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from finetune_guard.domain.history import (
+from finetune_guard.domain.facts import (
     MOST_LISTED,
     Activity,
-    Evidence,
-    History,
     Inference,
     ModelLimits,
     Refusal,
@@ -25,6 +23,7 @@ from finetune_guard.domain.history import (
     latest_listed,
     united,
 )
+from finetune_guard.domain.history import Evidence, History
 from tests.support.constants import DAY, NOW
 
 EMPTY = History(evidence=Evidence(organization="acme"))

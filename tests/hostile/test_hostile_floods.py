@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from finetune_guard import GuardConfig, OpenAI
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.engine.shutdowns import ModelEnds

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
-from finetune_guard.domain.history import Source, Span
+from finetune_guard.domain.facts import Source, Span
 from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.openai_api.usage_pages import Precision
 from tests.openai_api.flow_scripts import NOW, error

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_guard.domain.history import Activity, Inference, Source
+from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.aliases import Aliases, resolved
 from finetune_guard.recording.notes import Subject

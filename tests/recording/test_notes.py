@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 
-from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.facts import Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, told
 

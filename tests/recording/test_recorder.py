@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import MOST_SUBJECTS, Subject
 from finetune_guard.recording.recorder import Recorder

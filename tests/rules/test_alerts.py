@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.domain.history import Evidence, History, Inference, Served
+from finetune_guard.domain.facts import Inference, Served
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.rules.alerts import deployments_due, due

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
+from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED, Covers, Operation
 from finetune_guard.rules.background_delay import until_deployment_due
 from finetune_guard.rules.deployments import (
@@ -72,13 +73,13 @@ def test_which_deployments_a_rule_speaks_of():
     assert covers(FIREWORKS.model_copy(update={"covers": Covers.ALL}), None, named=False)
 
 
-@pytest.mark.parametrize("why", Ending)
+@pytest.mark.parametrize("why", EndedBy)
 @pytest.mark.parametrize(("after", "counts"), [(timedelta(0), True), (-DAY, False)])
 def test_an_end_counts_until_the_next_call(why, after, counts):
     """What was not found, or was forgotten, is so until it is called again."""
     known = history(support=TUNED, ended={"support": Ended(at=AT + after, why=why)})
     [support] = deployments_of(PLACE, known, AZURE, AT)
-    over = {Ending.NOT_FOUND: DeploymentState.GONE, Ending.FORGOTTEN: DeploymentState.FORGOTTEN}[why]
+    over = {EndedBy.NOT_FOUND: DeploymentState.GONE, EndedBy.FORGOTTEN: DeploymentState.FORGOTTEN}[why]
     assert (over if counts else DeploymentState.ALIVE) is support.state
     assert counts == (support.ends is None) == (not support.is_covered)
 
@@ -99,7 +100,7 @@ def test_what_is_unknown_is_said():
 
 def test_what_ends_when():
     """The day on which each may be deleted, and what retires with its base model; nothing of what is gone."""
-    ended = {"gone": Ended(at=AT, why=Ending.NOT_FOUND)}
+    ended = {"gone": Ended(at=AT, why=EndedBy.NOT_FOUND)}
     known = deployments_of(
         PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
     )
@@ -159,13 +160,13 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
         (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
         (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),
         (
-            history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}),
+            history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}),
             AZURE,
             DAY,
             "not found on 2026-12-01",
         ),
         (
-            history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.FORGOTTEN)}),
+            history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.FORGOTTEN)}),
             AZURE,
             DAY,
             "forgotten on 2026-12-01",
@@ -213,9 +214,9 @@ def test_deployments_of_the_same_name_are_told_apart():
         (history(x=TUNED), 12 * DAY, None),
         (history(x=TUNED), 40 * DAY, None),
         (history(), DAY, None),
-        (history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
-        (history(x=TUNED, ended={"x": Ended(at=AT, why=Ending.FORGOTTEN)}), DAY, NotSent.FORGOTTEN),
-        (history(ended={"x": Ended(at=AT, why=Ending.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
+        (history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
+        (history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.FORGOTTEN)}), DAY, NotSent.FORGOTTEN),
+        (history(ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
     ],
 )
 def test_when_a_keep_alive_is_due(known, after, expected):

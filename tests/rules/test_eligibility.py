@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.history import Coverage, Evidence, Inference, Refusal, Source, Span, united
+from finetune_guard.domain.facts import Coverage, Inference, Refusal, Source, Span, united
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.eligibility import decide, explained

@@ -8,7 +8,8 @@ import pytest
 
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import KeepAliveError, ShortLivedModelError, StoreError
-from finetune_guard.domain.history import Evidence, Inference
+from finetune_guard.domain.facts import Inference
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.requests import JobCreation

@@ -19,7 +19,8 @@ from finetune_guard.domain.errors import (
     PolicyBoundaryWarning,
     UsageSyncError,
 )
-from finetune_guard.domain.history import Coverage, Evidence, Inference, Refusal
+from finetune_guard.domain.facts import Coverage, Inference, Refusal
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import DEPRECATIONS_PAGE, OPENAI_SELF_SERVE
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.openai_api.requests import JobCreation, TrainingUpload

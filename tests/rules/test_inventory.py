@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.history import Evidence, History, Inference
+from finetune_guard.domain.facts import Inference
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, DateSource, ShutdownDates
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.inventory import Inventory, joined

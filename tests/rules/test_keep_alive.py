@@ -8,7 +8,8 @@ import pytest
 
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.facts import Activity, Inference, Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Reason

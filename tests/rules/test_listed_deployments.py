@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
-from finetune_guard.domain.history import Ended, Ending, Evidence, History, Inference, Served
+from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import deployments_of
 from finetune_guard.rules.idle_messages import end_in_words
@@ -27,7 +28,7 @@ def known(resource, *, given=(), gone=(), forgotten=(), **called):
         name: Inference(organization="x", model=name, at=NOW - days * DAY, served=Served(model=TUNED, at=NOW))
         for name, days in called.items()
     }
-    whys = {Ending.NOT_FOUND: gone, Ending.FORGOTTEN: forgotten}
+    whys = {EndedBy.NOT_FOUND: gone, EndedBy.FORGOTTEN: forgotten}
     ended = {name: Ended(at=NOW, why=why) for why, names in whys.items() for name in names}
     history = History(evidence=Evidence(organization="x", ended=ended), models=models)
     return deployments_of(resource, history, AZURE, NOW, [f"{resource}/{name}" for name in given])

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard.domain.history import Evidence, Inference, Source
+from finetune_guard.domain.facts import Inference, Source
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import DateSource, Shutdown, StatedEnd
 from finetune_guard.rules.eligibility import decide

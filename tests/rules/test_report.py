@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.history import Activity, Evidence, History, Inference
+from finetune_guard.domain.facts import Activity, Inference
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.usage import ModelRequests

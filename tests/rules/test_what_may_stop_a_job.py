@@ -9,7 +9,8 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.history import Evidence, Inference, Refusal, Span
+from finetune_guard.domain.facts import Inference, Refusal, Span
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.openai_api.requests import JobCreation, TrainingUpload
 from finetune_guard.rules.eligibility import decide

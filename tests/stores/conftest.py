@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_guard.domain.history import Activity, Inference, Source
+from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore

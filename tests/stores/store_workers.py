@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import timedelta
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Activity, Inference
+from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.open import open_store
 from tests.support.constants import NOW
 

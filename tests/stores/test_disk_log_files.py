@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.stores.disk.store import DiskStore
 from tests.support.constants import NOW
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.facts import Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from tests.support.constants import HOUR, NOW
 

@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History, Inference, Source
+from finetune_guard.domain.facts import Inference, Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import RedisChange

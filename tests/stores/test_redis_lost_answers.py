@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.facts import Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder

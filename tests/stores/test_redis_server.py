@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.stores.redis.store import RedisStore
 from tests.support.constants import HOUR, NOW
 from tests.support.redis_server import RedisServer, free_port

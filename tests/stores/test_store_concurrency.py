@@ -14,7 +14,7 @@ from operator import methodcaller
 
 import pytest
 
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.stores.disk import database
 from finetune_guard.stores.disk.log_files import LogFiles
 from finetune_guard.stores.disk.store import DiskStore

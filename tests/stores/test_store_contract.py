@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History, Inference, Refusal, Source, Span
+from finetune_guard.domain.facts import Inference, Refusal, Source, Span
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from tests.support.constants import DAY, HOUR, NOW
 

@@ -23,16 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from finetune_guard.domain.history import (
-    Activity,
-    Evidence,
-    History,
-    Inference,
-    Refusal,
-    Source,
-    Span,
-    united,
-)
+from finetune_guard.domain.facts import Activity, Inference, Refusal, Source, Span, united
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_guard.domain.history import (
-    Activity,
-    Inference,
-)
+from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.keys import key, parts, prefix
 from finetune_guard.stores.memory import MemoryStore

@@ -14,7 +14,7 @@ from finetune_guard.cli.options import Json, Refresh, duration
 from finetune_guard.cli.output import say
 from finetune_guard.cli.prospects import Outlook
 from finetune_guard.cli.verdict import in_words, limits_in_words
-from finetune_guard.domain.history import ModelLimits
+from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.messages import moment, span
 from finetune_guard.rules.model_messages import old_table

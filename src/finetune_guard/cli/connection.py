@@ -16,7 +16,8 @@ from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History, ModelLimits
+from finetune_guard.domain.facts import ModelLimits
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason

@@ -11,7 +11,8 @@ import typer
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
-from finetune_guard.domain.history import History, Source
+from finetune_guard.domain.facts import Source
+from finetune_guard.domain.history import History
 from finetune_guard.rules.messages import moment
 
 _DAYS = 60

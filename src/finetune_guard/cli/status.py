@@ -16,7 +16,7 @@ from finetune_guard.cli.options import Json, Refresh
 from finetune_guard.cli.status_sections import Rows, Section, deployments_alive
 from finetune_guard.cli.timeline import Moment, coming, days_away, distance, moments, time_away
 from finetune_guard.cli.verdict import limits_in_words, source_in_words, why
-from finetune_guard.domain.history import Coverage, ModelLimits
+from finetune_guard.domain.facts import Coverage, ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.rules.messages import moment, rule

@@ -13,7 +13,7 @@ from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.cli.verdict import in_words
-from finetune_guard.domain.history import Inference
+from finetune_guard.domain.facts import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from finetune_guard.domain.history import ModelLimits, Source
+from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive, due_from
 from finetune_guard.rules.messages import cause, moment

@@ -10,7 +10,8 @@ from typing_extensions import TypeVarTuple, Unpack
 from finetune_guard.client.export_api import AsyncExports, Exports
 from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT
 from finetune_guard.client.threads import in_thread
-from finetune_guard.domain.history import History, ModelLimits
+from finetune_guard.domain.facts import ModelLimits
+from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import T

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from finetune_guard.domain.errors import GuardConfigError, StoreError
-from finetune_guard.domain.history import History, ModelLimits
+from finetune_guard.domain.facts import ModelLimits
+from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.guard import Guard
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync

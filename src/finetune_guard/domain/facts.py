@@ -94,7 +94,7 @@ class Refusal(Fact):
     message: Annotated[Line, Field(max_length=500)] = ""
 
 
-class Ending(StrEnum):
+class EndedBy(StrEnum):
     """Why a deployment is not expected to answer any more."""
 
     NOT_FOUND = "not_found"
@@ -110,7 +110,7 @@ class Ended(Fact):
     """
 
     at: UtcDatetime
-    why: Ending
+    why: EndedBy
 
 
 class ModelLimits(Fact):

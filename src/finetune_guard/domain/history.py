@@ -11,17 +11,13 @@ from datetime import date, datetime
 from pydantic import Field
 
 from finetune_guard.domain.facts import (
-    MOST_LISTED,
     Activity,
-    Coverage,
     Ended,
-    Ending,
     Fact,
     Inference,
     ModelId,
     ModelLimits,
     Refusal,
-    Served,
     Source,
     Span,
     earliest,
@@ -31,27 +27,6 @@ from finetune_guard.domain.facts import (
     united,
 )
 from finetune_guard.domain.policy import UtcDatetime
-
-__all__ = [
-    "MOST_LISTED",
-    "Activity",
-    "Coverage",
-    "Ended",
-    "Ending",
-    "Evidence",
-    "History",
-    "Inference",
-    "ModelId",
-    "ModelLimits",
-    "Refusal",
-    "Served",
-    "Source",
-    "Span",
-    "earliest",
-    "latest",
-    "latest_listed",
-    "united",
-]
 
 
 def _renamed(inference: Inference, organization: str) -> Inference:

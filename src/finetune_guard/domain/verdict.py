@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
-from finetune_guard.domain.history import Coverage, Inference, Refusal
+from finetune_guard.domain.facts import Coverage, Inference, Refusal
 from finetune_guard.domain.policy import Phase, UtcDatetime
 from finetune_guard.domain.str_enum import StrEnum
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import openai
 
 from finetune_guard.domain.errors import KeepAliveError, StoreError
-from finetune_guard.domain.history import Ended, Ending, Source
+from finetune_guard.domain.facts import Ended, EndedBy, Source
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.resources import resource_of
 from finetune_guard.engine.deployments import Deployments, Place
@@ -67,6 +67,6 @@ class DeploymentSender(OneSender):
 
     def _failed(self, error: KeepAliveError) -> str:
         if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
-            ended = Ended(at=self.decider.now(), why=Ending.NOT_FOUND)
+            ended = Ended(at=self.decider.now(), why=EndedBy.NOT_FOUND)
             self.recorder.merge(self.place.subject, told(ended={self.name: ended}))
         return resource_of(self.place.history)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import openai
 
 from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
-from finetune_guard.domain.history import Ended, Ending, Evidence, History, Source
+from finetune_guard.domain.facts import Ended, EndedBy, Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import Covers, IdlePolicy
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.resources import host_of, is_before_azure, is_resource, resource_of
@@ -186,7 +187,7 @@ class Deployments:
         )
         if found is not None and known is not None and isinstance(error, openai.NotFoundError):
             at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
-            ended = Ended(at=max(at, known), why=Ending.NOT_FOUND)
+            ended = Ended(at=max(at, known), why=EndedBy.NOT_FOUND)
             self._recorder.merge(place.subject, told(ended={name: ended}))
             place.gone[name] = known
             place.last_calls.pop(name, None)
@@ -285,7 +286,7 @@ class Deployments:
         for place in self._known_places():
             for each in found:
                 if each.resource == resource_of(place.history):
-                    ended = Ended(at=max(now, each.last_call or now), why=Ending.FORGOTTEN)
+                    ended = Ended(at=max(now, each.last_call or now), why=EndedBy.FORGOTTEN)
                     self._recorder.store.merge(
                         History(evidence=Evidence(organization=place.history, ended={each.name: ended}))
                     )

@@ -16,7 +16,7 @@ from finetune_guard.domain.errors import (
     FineTuneGuardWarning,
     GuardConfigError,
 )
-from finetune_guard.domain.history import ModelLimits, Source
+from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc

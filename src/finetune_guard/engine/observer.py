@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import openai
 from typing_extensions import assert_never
 
-from finetune_guard.domain.history import Evidence, History, Inference, Refusal
+from finetune_guard.domain.facts import Inference, Refusal
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from finetune_guard.domain.history import Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.text import is_name
 from finetune_guard.openai_api.completions import completing_model, fields_of, fine_tuned_id
 from finetune_guard.openai_api.listing import moment, records

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 import openai
 
-from finetune_guard.domain.history import Evidence, earliest, latest_listed
+from finetune_guard.domain.facts import earliest, latest_listed
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import UNNAMED, organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced

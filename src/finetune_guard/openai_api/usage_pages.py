@@ -19,7 +19,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
-from finetune_guard.domain.history import Evidence, History, Inference, Source, Span, united
+from finetune_guard.domain.facts import Inference, Source, Span, united
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import is_name

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Served, Source
+from finetune_guard.domain.facts import Activity, Inference, Served, Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 
 MOST_SUBJECTS = 10_000

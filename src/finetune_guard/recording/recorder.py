@@ -15,7 +15,8 @@ from datetime import datetime
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Evidence, History, Source
+from finetune_guard.domain.facts import Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.batch_writer import Watcher

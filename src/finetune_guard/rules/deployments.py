@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from finetune_guard.domain.history import Ended, Ending, History, Inference, Source
+from finetune_guard.domain.facts import Ended, EndedBy, Inference, Source
+from finetune_guard.domain.history import History
 from finetune_guard.domain.idle_policy import AZURE, Covers, IdlePolicy
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
@@ -170,7 +171,7 @@ def _deployment(
 
 def _state(ended: Ended | None, ends: tuple[datetime, datetime] | None, now: datetime) -> DeploymentState:
     if ended is not None:
-        return DeploymentState.GONE if ended.why is Ending.NOT_FOUND else DeploymentState.FORGOTTEN
+        return DeploymentState.GONE if ended.why is EndedBy.NOT_FOUND else DeploymentState.FORGOTTEN
     if ends is None:
         return DeploymentState.BASE_MODEL
     return DeploymentState.ALIVE if now < ends[0] else DeploymentState.MAY_BE_GONE

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from finetune_guard.domain.history import Coverage, Evidence, Inference
+from finetune_guard.domain.facts import Coverage, Inference
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.organizations import is_named
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement, aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict

@@ -6,7 +6,8 @@ from datetime import date, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from finetune_guard.domain.history import History, Inference
+from finetune_guard.domain.facts import Inference
+from finetune_guard.domain.history import History
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime, aware_utc
 from finetune_guard.domain.shutdowns import Shutdown, ShutdownDates

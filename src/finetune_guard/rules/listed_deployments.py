@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
-from finetune_guard.domain.history import Ended, Ending
+from finetune_guard.domain.facts import Ended, EndedBy
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.retirements import azure_retirement_of
 from finetune_guard.rules.deployments import Deployment, DeploymentState, covers
@@ -50,7 +50,7 @@ def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> 
     if listed is None:
         if known.ended is not None:
             return known
-        ended = Ended(at=now, why=Ending.NOT_FOUND)
+        ended = Ended(at=now, why=EndedBy.NOT_FOUND)
         return known.model_copy(update={"state": _STATE.GONE, "ended": ended, "ends": None, "unknown": ()})
     if known.state in {_STATE.GONE, _STATE.NO_CALL_KNOWN}:  # it was deployed again, and not called since
         return _uncalled(known.resource, known.name, listed, known.policy, named=True)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import openai
 
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.history import Coverage, Inference
+from finetune_guard.domain.facts import Coverage, Inference
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.errors import in_short

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Activity, Evidence, History
+from finetune_guard.domain.facts import Activity
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 
 

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from finetune_guard.domain.history import Evidence, Inference, Source
+from finetune_guard.domain.facts import Inference, Source
+from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.domain.text import Line
 from finetune_guard.stores.keys import MAX_NAME_LENGTH

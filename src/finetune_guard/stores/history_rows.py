@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, TypeVar
 
-from finetune_guard.domain.history import Activity, Evidence, History, Inference, Source
+from finetune_guard.domain.facts import Activity, Inference, Source
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.stores import codec
 from finetune_guard.stores.keys import Row
 

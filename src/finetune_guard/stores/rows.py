@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from finetune_guard.domain.history import Activity, Evidence, History
+from finetune_guard.domain.facts import Activity
+from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.history import Activity
+from finetune_guard.domain.facts import Activity
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.contention import repeated
