@@ -240,6 +240,19 @@ def test_a_schedule_for_deployments(run):
     assert (2, True) == (seldom.exit_code, "in the last 3 days of the window" in seldom.stderr)
 
 
+def test_a_report_where_there_is_only_azure(run, call, clock):
+    """It lists the deployments in each form, without a word about OpenAI's jobs."""
+    assert "No deployment is known that ends" in run("report").stdout
+    call("support")
+    for result in (run("report", "--refresh"), run("report", "--html", "-")):
+        assert (0, "") == (result.exit_code, result.stderr)
+        assert "deleted on 2026-08-18, give or take a day" in result.stdout
+        for word in ("window", "OpenAI", "organization", "jobs", "Requests"):
+            assert word not in result.stdout
+    [told] = json.loads(run("report", "--json").stdout)["deployments"]
+    assert ("support", "alive") == (told["name"], told["state"])
+
+
 def test_a_calendar_where_there_is_only_azure(run, call):
     """It has the day on which a deployment may be deleted, and the retirements; nothing of OpenAI's dates."""
     call("support")

@@ -42,7 +42,7 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Write a page about jobs, requests and models that end.
+    """Write a page about jobs, requests, and models and deployments that end.
 
     It has the verdict, the dates, requests by day, and who still calls models that end. Without --refresh
     the page tells what the history knows. The web page is one file, which loads nothing; it needs the
@@ -55,7 +55,8 @@ def report(
     if html is not None:
         need_extra("jinja2", "report")
     connection = connect()
-    connection.must_be_active("No report is made for")
+    if connection.speaks_of_jobs:
+        connection.must_be_active("No report is made for")
     found = _gather(connection, refresh=refresh)
     if as_json:
         typer.echo(found.model_dump_json())
@@ -65,26 +66,25 @@ def report(
     ends = ends_by_day(connection.history(found.eligibility).known_models, connection.dates())
     line = moments(found.eligibility, connection.config.policy, ends)
     advice = advice_for(connection, found.eligibility, ends).in_words
-    deployments = connection.deployments()
     if html is None:
-        typer.echo(as_markdown(found, line, advice, deployments), nl=False)
+        typer.echo(as_markdown(found, line, advice), nl=False)
     elif html == _STDOUT:
-        typer.echo(as_html(found, line, advice, deployments), nl=False)
+        typer.echo(as_html(found, line, advice), nl=False)
     else:
-        write_whole(html, as_html(found, line, advice, deployments))
+        write_whole(html, as_html(found, line, advice))
         say(f"Wrote {html}.", err=True)
 
 
 def _gather(connection: Connection, *, refresh: bool) -> Report:
-    usage = None
-    if refresh and connection.guard.has_admin_key:
+    usage, asks = None, refresh and connection.guard.guards_jobs
+    if asks and connection.guard.has_admin_key:
         try:
             usage = connection.guard.sync(days=DAYS).requests
         except UsageSyncError as error:
             say(f"Note: the usage is missing from the report. {error}", err=True)
-    inventory = connection.guard.models() if refresh else None
+    inventory = connection.guard.models() if asks else None
     eligibility = connection.guard.check(refresh=refresh)
     history = connection.history(eligibility)
     if inventory is None:
         inventory = joined(Listing(), history, connection.dates(), eligibility.checked_at)
-    return reported(eligibility, inventory, history, usage, asked=refresh)
+    return reported(eligibility, inventory, history, usage, asked=asks, deployments=connection.deployments())

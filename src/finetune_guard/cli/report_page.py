@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,7 +12,6 @@ from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.timeline import Mark, Moment, days_away, distance
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
-from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.idle_messages import end_in_words, retirement_in_words
 from finetune_guard.rules.messages import moment
 from finetune_guard.rules.report import DAYS, Report, ReportedModel
@@ -20,6 +19,8 @@ from finetune_guard.rules.report import DAYS, Report, ReportedModel
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 240, 48, 12, 12, 28
 _TICKS = 4
 _EACH_LABEL = 7
+_DEPLOYMENTS = "Deployments that end when nobody calls them"
+_NO_DEPLOYMENT = "No deployment is known that ends when nobody calls it."
 _STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25)
 _ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
 
@@ -64,9 +65,7 @@ class Chart:
     total: int
 
 
-def as_html(
-    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment] = ()
-) -> str:
+def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
     """Return the page. Names come from outside, so that the template escapes everything."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 -- an extra
 
@@ -82,7 +81,9 @@ def as_html(
         line=[(each, when(each), distance(each, report.eligibility.checked_at)) for each in line],
         today=Mark.TODAY,
         rows=[_row(each) for each in report.models],
-        deployments=_deployed(report, deployments),
+        deployments=_deployed(report),
+        deployments_title=_DEPLOYMENTS,
+        no_deployment=_NO_DEPLOYMENT,
         calling=[_row(each) for each in _still_called(report)],
         size=(_WIDTH, _HEIGHT),
         left=_LEFT,
@@ -90,14 +91,12 @@ def as_html(
     )
 
 
-def as_markdown(
-    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment] = ()
-) -> str:
+def as_markdown(report: Report, line: Sequence[Moment], advice: str) -> str:
     """Return the report as GitHub's Markdown."""
-    return "\n".join(_markdown(report, line, advice, deployments)) + "\n"
+    return "\n".join(_markdown(report, line, advice)) + "\n"
 
 
-def _deployed(report: Report, deployments: Sequence[Deployment]) -> list[tuple[str, ...]]:
+def _deployed(report: Report) -> list[tuple[str, ...]]:
     """Return name, resource, end, last call and retirement of each deployment."""
     now = report.eligibility.checked_at
     return [
@@ -108,27 +107,32 @@ def _deployed(report: Report, deployments: Sequence[Deployment]) -> list[tuple[s
             moment(each.last_call) if each.last_call is not None else "",
             retirement_in_words(each),
         )
-        for each in deployments
+        for each in report.deployments
     ]
 
 
-def _markdown(
-    report: Report, line: Sequence[Moment], advice: str, deployments: Sequence[Deployment]
-) -> Iterator[str]:
-    facts, eligibility = _facts(report, advice), report.eligibility
-    yield f"# Fine-tuned models of {_text(facts['organization'])}"
-    yield f"\n**{eligibility.verdict.value.upper()}**: {_text(facts['why'])}."
-    yield f"\n**What to do:** {_text(advice)}"
-    yield "\n" + _text(f"{facts['in_use']} {facts['last_job']}")
+def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[str]:
+    facts, deployed = _facts(report, advice), _deployed(report)
+    yield f"# {_text(facts['title'])}"
+    if report.speaks_of_jobs:
+        yield f"\n**{report.eligibility.verdict.value.upper()}**: {_text(facts['why'])}."
+        yield f"\n**What to do:** {_text(advice)}"
+        yield "\n" + _text(f"{facts['in_use']} {facts['last_job']}")
+    if deployed:
+        yield f"\n## {_DEPLOYMENTS}\n"
+        yield from _table(("Deployment", "Resource", "End", "Last call", "Retirement"), deployed)
+    if report.speaks_of_jobs:
+        yield from _dates_and_models(report, line, facts)
+    elif not deployed:
+        yield f"\n{_NO_DEPLOYMENT}"
+
+
+def _dates_and_models(report: Report, line: Sequence[Moment], facts: Mapping[str, str]) -> Iterator[str]:
     yield "\n## Dates\n"
     yield from _table(
         ("Date", "What", ""),
-        [(when(each), each.text, distance(each, eligibility.checked_at)) for each in line],
+        [(when(each), each.text, distance(each, report.eligibility.checked_at)) for each in line],
     )
-    deployed = _deployed(report, deployments)
-    if deployed:
-        yield "\n## Deployments that end when nobody calls them\n"
-        yield from _table(("Deployment", "Resource", "End", "Last call", "Retirement"), deployed)
     called = _still_called(report)
     yield "\n## Still called, and ending\n"
     if called:
@@ -149,6 +153,12 @@ def _markdown(
     yield f"\n{_text(facts['counted'])} {_text(facts['seen'])} Made on {facts['made_at']} by finetune-guard."
 
 
+def _title(report: Report) -> str:
+    if not report.speaks_of_jobs:
+        return "Deployments of fine-tuned models"
+    return f"Fine-tuned models of {report.eligibility.organization or 'this key'}"
+
+
 def _facts(report: Report, advice: str) -> dict[str, str]:
     eligibility, in_use = report.eligibility, len(report.in_use)
     job = f"The latest job known was created on {moment(report.last_job_at)}." if report.last_job_at else ""
@@ -165,7 +175,7 @@ def _facts(report: Report, advice: str) -> dict[str, str]:
         True: "The models are those that the key can see in its project, and those that the history knows.",
     }[report.complete]
     return {
-        "organization": eligibility.organization or "this key",
+        "title": _title(report),
         "why": why(eligibility),
         "advice": advice,
         "in_use": f"Used in the past {DAYS} days: {in_use:,} of {len(report.models):,} known models.",

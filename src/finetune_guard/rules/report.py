@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from finetune_guard.domain.history import History
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.usage import ModelRequests
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory, ModelRecord
 
 DAYS = 30
@@ -56,6 +57,7 @@ class Report(BaseModel):
             else of all models together.
         whole_organization: Whether the requests are the whole organization's; else only those that this
             history counted.
+        deployments: Those that end when nobody calls them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +69,12 @@ class Report(BaseModel):
     days: tuple[date, ...]
     requests: Mapping[str, tuple[int, ...]]
     whole_organization: bool
+    deployments: tuple[Deployment, ...] = ()
+
+    @property
+    def speaks_of_jobs(self) -> bool:
+        """Whether there is a rule about creating jobs; else only deployments are told of."""
+        return self.eligibility.reason is not Reason.NOT_GUARDED
 
     @property
     def in_use(self) -> tuple[ReportedModel, ...]:
@@ -85,6 +93,7 @@ def report(
     usage: Iterable[ModelRequests] | None,
     *,
     asked: bool,
+    deployments: tuple[Deployment, ...] = (),
 ) -> Report:
     """Return the report.
 
@@ -94,6 +103,7 @@ def report(
         history: What is remembered.
         usage: The organization's usage of the report's days; None where it was not read.
         asked: Whether the API was asked for the models.
+        deployments: Those that end when nobody calls them.
     """
     today = eligibility.checked_at.date()
     days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
@@ -106,6 +116,7 @@ def report(
         days=days,
         requests=_by_model(counted, days) if counted is not None else _by_day(history, days),
         whole_organization=counted is not None,
+        deployments=deployments,
     )
 
 
