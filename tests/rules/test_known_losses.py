@@ -82,6 +82,8 @@ def test_a_rule_of_ones_own_knows_its_losses():
     assert isinstance(found, DeploymentGoneError)
     assert "triage is not found any more." in str(found)
     assert "Ask Acme." == found.remedy
+    for body in ({"detail": "Not Found"}, "404 page not found"):  # a path that the host doesn't serve
+        assert known_loss(failed(404, body), host="x", last_call=CALLED, losses=losses_under(own)) is None
     unrestorable = own.model_copy(update={"restore": ""})
     assert "See what became of it." == losses_under(unrestorable)[0].remedy
     assert KNOWN_LOSSES == losses_under(SHIPPED[0])

@@ -26,6 +26,9 @@ from finetune_guard.rules.messages import moment
 
 _MOST_READ = 2_000
 _LONGEST_NAME = 120
+_CALLED = "(deployment|endpoint|model)"
+_NOT_FOUND = rf"{_CALLED}.*(not.?found|does not exist)|not.?found.*{_CALLED}"
+"""The 404 of a deployment at any provider; that of a path that the host doesn't serve names none."""
 
 
 class KnownLoss(NamedTuple):
@@ -104,7 +107,7 @@ def losses_under(policy: IdlePolicy) -> tuple[KnownLoss, ...]:
         provider=policy.hosts[0],
         hosts=policy.hosts,
         status=404,
-        pattern=r"not.?found|does not exist",
+        pattern=_NOT_FOUND,
         error=DeploymentGoneError,
         happened="{name} is not found any more. " + idle_rule(policy).replace("{", "{{").replace("}", "}}"),
         remedy=policy.restore or "See what became of it.",
