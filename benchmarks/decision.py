@@ -16,6 +16,7 @@ from finetune_guard.client.drivers import drive
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.recording.notes import Subject
+from finetune_guard.rules.enforcement import Proceed
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import ANSWERED, KEY, NOW, now
 from paired import compare
@@ -77,7 +78,7 @@ def _check(client: Any) -> None:
 def _authorize(client: Any) -> None:
     guard: Guard = client._finetune_guard.engine
     flow = guard.authorization.authorize(JobCreation(BASE_MODEL), client._guard_credentials())
-    assert drive(flow, _refuse).eligibility.verdict is Verdict.ELIGIBLE
+    assert isinstance(drive(flow, _refuse), Proceed)
 
 
 def _refuse(call: object) -> Any:

@@ -83,7 +83,7 @@ def _synchronized(page: dict[str, Any]) -> tuple[float, float]:
         guard.recorder.name(Subject("acme-28gund", WHOSE))
 
         def once() -> None:
-            done = _drive(guard.sync(WHOSE, "sk", days=DAYS), page)
+            done = _drive(guard.usage.sync(WHOSE, "sk", days=DAYS), page)
             assert done.complete
             assert guard.recorder.flush(60)
 

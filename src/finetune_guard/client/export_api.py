@@ -6,23 +6,17 @@ import os
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timezone
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from finetune_guard.client.guard_api_base import Facade
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
-from finetune_guard.engine.export.exporter import Exporter
-from finetune_guard.engine.export.orphans import delete_orphans, find_orphans
 from finetune_guard.openai_api.flow import Flow, T
-from finetune_guard.rules.export import (
-    Export,
-    ExportPlan,
-    ExportProgress,
-    Orphans,
-    OrphansDeleted,
-    Selection,
-)
+
+if TYPE_CHECKING:
+    from finetune_guard.engine.export.exporter import Exporter
+    from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphans, OrphansDeleted
 
 _Selected: TypeAlias = tuple[Collection[str], str | None, date | None, bool]
 """Jobs, model, since, and whether files are saved, as ``export`` takes them."""
@@ -43,6 +37,10 @@ class _Exports(Facade):
         return (yield from self._exporter(selected).plan())
 
     def _exporter(self, selected: _Selected) -> Exporter:
+        # Importing it takes 15 ms, which would stop an event loop that asks for a verdict.
+        from finetune_guard.engine.export.exporter import Exporter  # noqa: PLC0415
+        from finetune_guard.rules.export import Selection  # noqa: PLC0415
+
         self._must_be_active("export")
         jobs, model, since, files = selected
         if isinstance(jobs, str):
@@ -51,10 +49,14 @@ class _Exports(Facade):
         return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
 
     def _orphans(self) -> Flow[Orphans]:
+        from finetune_guard.engine.export.orphans import find_orphans  # noqa: PLC0415 -- as above
+
         self._must_be_active("orphans")
         return (yield from find_orphans(self._engine.decider.now))
 
     def _delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
+        from finetune_guard.engine.export.orphans import delete_orphans  # noqa: PLC0415 -- as above
+
         self._must_be_active("delete_orphans")
         if isinstance(files, str):
             raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict
 
-
-class ModelRequests(BaseModel):
-    """The requests of one model on one day.
+@dataclass(frozen=True)
+class ModelRequests:
+    """The requests of one model on one day. A plain class, since a page of usage can hold 100,000 of them.
 
     Attributes:
         day: The day (UTC).
@@ -17,9 +17,7 @@ class ModelRequests(BaseModel):
         requests: How many requests there were.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     day: date
     model: str
     project: str | None = None
-    requests: int
+    requests: int = 0

@@ -10,7 +10,6 @@ https://platform.openai.com/docs/api-reference/usage/completions
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,12 +128,13 @@ class UsageQuery:
         shown_until = min(self.end or at, at)
         latest: dict[str, tuple[datetime, datetime]] = {}
         daily: dict[date, dict[Source, int]] = {}
-        requests: Counter[tuple[date, str, str | None]] = Counter()
+        requests: list[ModelRequests] = []
         spans: list[Span] = []
         until = since
         for bucket in body["data"]:
             start, until, rows = self._bucket(bucket, until, self.end or at + _MOST_AHEAD)
-            shows_all = start < shown_until
+            shows_all, day = start < shown_until, start.date()
+            counts: dict[tuple[str, str | None], int] = {}  # of this bucket
             for row in rows:
                 try:
                     used = _requests_in(row)
@@ -143,11 +143,14 @@ class UsageQuery:
                     continue
                 if used is not None:
                     model, count, project = used
-                    latest[model] = start, until
-                    counts = daily.setdefault(start.date(), {Source.USAGE_API: 0})
-                    counts[Source.USAGE_API] += count
-                    known_project = project if is_name(project, _LONGEST_PROJECT_ID) else None
-                    requests[start.date(), model, known_project] += count
+                    whose = model, project if is_name(project, _LONGEST_PROJECT_ID) else None
+                    counts[whose] = counts.get(whose, 0) + count
+            for (model, known_project), count in counts.items():
+                latest[model] = start, until
+                requests.append(ModelRequests(day, model, known_project, count))
+            if counts:
+                sources = daily.setdefault(day, {Source.USAGE_API: 0})
+                sources[Source.USAGE_API] += sum(counts.values())
             if shows_all:
                 spans.append(Span(start=start, end=min(until, shown_until)))
         models = {
@@ -165,11 +168,7 @@ class UsageQuery:
             models=models,
             daily=daily,
         )
-        counted = tuple(
-            ModelRequests(day=day, model=model, project=project, requests=count)
-            for (day, model, project), count in requests.items()
-        )
-        return UsagePage(history, newest, counted, until, at, _cursor(body))
+        return UsagePage(history, newest, tuple(requests), until, at, _cursor(body))
 
     def _inference(self, model: str, start: datetime, end: datetime) -> Inference:
         return Inference(
