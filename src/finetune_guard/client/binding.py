@@ -119,7 +119,8 @@ class Binding:
         """
         if self.answers is not None:
             self.answers.observe(client, options, response, value)
-        self.know(client, used=True)
+        if self.runs_background:
+            self.know(client, used=True)
 
     def prepare(self, client: Any, options: RequestOptions) -> None:
         """Look at a request, or a WebSocket that is to be opened, just before it is sent. Never fails."""

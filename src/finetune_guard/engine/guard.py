@@ -32,6 +32,7 @@ from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
+from finetune_guard.engine.telemetry import METRICS
 from finetune_guard.engine.usage_reader import UsageReader, may_help
 from finetune_guard.openai_api.completions import any_model
 from finetune_guard.openai_api.errors import in_short
@@ -105,20 +106,31 @@ class Guard:
         """Note an inference; return the warning that is due about its model, if any."""
         now = self.decider.now()
         self.recorder.record(subject, model, _OBSERVED, self.decider.answered_at(date, now))
-        if telemetry.METRICS in sys.modules:
+        if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        return self.in_use(model, now, subject.organization)
+        warning = self.ends.in_use(model, now)
+        return warning if warning is None else self._ending(warning, now, subject.organization, model)
 
-    def in_use(
-        self, model: str, now: datetime, organization: str | None = None, *, served: str | None = None
+    def base_in_use(
+        self, model: str, now: datetime, *, served: str | None = None
     ) -> FineTuneGuardWarning | None:
-        """Return the warning that is due when a model has answered, if any; its end is an event, too."""
+        """Return the warning that is due when a base model has answered, if any."""
         warning = self.ends.in_use(model, now, served)
-        if warning is not None:
-            dates = self.ends.dates
-            for end in (endings.models((model,), dates) or endings.models((served or model,), dates))[:1]:
-                make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
-                self.events.approach(end, now, make)
+        return warning if warning is None else self._ending(warning, now, None, model, served)
+
+    def _ending(
+        self,
+        warning: FineTuneGuardWarning,
+        now: datetime,
+        organization: str | None,
+        *models: str | None,
+    ) -> FineTuneGuardWarning:
+        """Return ``warning``, and make an event of the first of ``models`` whose end is known."""
+        dates = self.ends.dates
+        end = next((end for model in models if model for end in endings.models((model,), dates)), None)
+        if end is not None:
+            make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
+            self.events.approach(end, now, make)
         return warning
 
     def record(
