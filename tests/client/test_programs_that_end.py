@@ -48,6 +48,7 @@ ENDS = {
         print("ended", flush=True)
         """,
     "Ctrl-C": """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
         try:
             asyncio.run(create_and(lambda: os.kill(os.getpid(), signal.SIGINT)))
         except KeyboardInterrupt:

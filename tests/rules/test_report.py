@@ -59,6 +59,7 @@ def test_without_anything_known_it_has_no_requests() -> None:
     """An empty chart would look like a measurement."""
     found = made(remembered(), None, asked=True)
     assert ({}, True, None) == (found.requests, found.complete, found.last_job_at)
+    assert found.speaks_of_jobs
 
 
 def test_with_usage_it_tells_who_called_what() -> None:
