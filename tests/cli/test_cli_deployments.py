@@ -120,7 +120,7 @@ def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment
     assert f"finetune-guard deployments --forget {east}" in " ".join(run("status").stdout.split())
     result = run("keep-alive", "--dry-run", "--deployment", east)
     assert 2 == result.exit_code
-    assert "is not a deployment of" in result.output
+    assert "is not a deployment of" in result.stderr
     assert "set in AZURE_OPENAI_API_KEY" in run("config").stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 
 import openai
@@ -168,6 +169,32 @@ async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     assert [] == await warnings_of(lambda: chat(client))
     support = (await known(client))["support"]
     assert (STATE.ALIVE, clock()) == (support.state, support.last_call)
+
+
+async def test_a_404_that_comes_before_the_store_has_told(connect_azure, clock):
+    """It is the SDK's own, since nothing is known yet; that it is gone is remembered."""
+
+    class Slow(MemoryStore):
+        may_tell = threading.Event()
+
+        def history(self, organization):
+            assert self.may_tell.wait(60)
+            return super().history(organization)
+
+    store = Slow()
+    store.may_tell.set()
+    before = connect_azure("v1", store=store)
+    await chat(before)
+    await done(before.guard.flush())
+    clock.advance(16 * DAY)
+    store.may_tell.clear()
+    fresh = connect_azure("v1", store=store)
+    with pytest.raises(openai.NotFoundError) as caught:
+        await chat(fresh)
+    assert not isinstance(caught.value, DeploymentGoneError)
+    store.may_tell.set()
+    await done(fresh.guard.flush())
+    assert STATE.GONE is (await known(fresh))["support"].state
 
 
 async def test_a_deployment_that_nobody_wants(connect_azure, clock):

@@ -53,6 +53,7 @@ class Place:
         last_calls: When each deployment was last called.
         pauses: Of deployments that answered before the store had told of an earlier call, both times.
         gone: When those deployments were last called that were not found since.
+        missed: When those were not found of which the store hasn't told yet whether it knows them.
         covered: The deployments that the rule speaks of, as far as that is known.
         quiet: After how short a pause nothing is said in any case.
     """
@@ -65,6 +66,7 @@ class Place:
     last_calls: dict[str, datetime] = field(default_factory=dict)
     pauses: dict[str, tuple[datetime | None, datetime]] = field(default_factory=dict)
     gone: dict[str, datetime] = field(default_factory=dict)
+    missed: dict[str, datetime] = field(default_factory=dict)
     covered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -115,6 +117,7 @@ class Deployments:
                 self._learn(place, store.history(place.history))
             finally:
                 place.is_looking = False
+                self._settle(place)
 
         self._recorder.before_writing(look)
 
@@ -185,13 +188,32 @@ class Deployments:
             last_call=last_call,
             losses=losses_under(place.policy),
         )
-        if found is not None and known is not None and isinstance(error, openai.NotFoundError):
-            at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
-            ended = Ended(at=max(at, known), why=EndedBy.NOT_FOUND)
-            self._recorder.merge(place.subject, told(ended={name: ended}))
-            place.gone[name] = known
-            place.last_calls.pop(name, None)
+        if not isinstance(error, openai.NotFoundError):
+            return found
+        at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
+        if found is not None and known is not None:
+            self._gone(place, name, known, at)
+        elif last_call is None and len(place.missed) < _MOST_DEPLOYMENTS:
+            could_be = known_loss(error, host="", model=name, last_call=at, losses=losses_under(place.policy))
+            if could_be is not None:  # whether it was known isn't read yet
+                place.missed[name] = at
+                if not place.is_looking:
+                    self._settle(place)
         return found
+
+    def _settle(self, place: Place) -> None:
+        """Remember of the deployments that were not found before the store was read those that it knows."""
+        while place.missed:
+            name, at = place.missed.popitem()
+            known = place.last_calls.get(name)
+            if known is not None:
+                self._gone(place, name, known, at)
+
+    def _gone(self, place: Place, name: str, known: datetime, at: datetime) -> None:
+        ended = Ended(at=max(at, known), why=EndedBy.NOT_FOUND)
+        self._recorder.merge(place.subject, told(ended={name: ended}))
+        place.gone[name] = known
+        place.last_calls.pop(name, None)
 
     def _cover(self, place: Place, name: str) -> None:
         if len(place.last_calls) >= _MOST_DEPLOYMENTS or len(place.covered) >= _MOST_DEPLOYMENTS:
