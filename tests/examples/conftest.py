@@ -67,3 +67,21 @@ def run_example(simulator, tmp_path):
         return finished
 
     return run
+
+
+@pytest.fixture
+def run_pytest(tmp_path):
+    """Runs test files as they stand, without a key, and without this test's environment."""
+
+    def run(path):
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(path)],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    return run

@@ -12,7 +12,6 @@ import contextlib
 import io
 import itertools
 import json
-import os
 import re
 import shlex
 import shutil
@@ -171,20 +170,12 @@ def test_commands_exist_and_do_not_fail(page, world, monkeypatch, tmp_path):
     [p for p in PAGES if any((file_named(t) or "").startswith("test_") for _, t in blocks(p))],
     ids=id_of,
 )
-def test_files_for_pytest_pass(page, tmp_path):
+def test_files_for_pytest_pass(page, tmp_path, run_pytest):
     """A page's test files pass as they stand, beside the page's other files."""
     for language, text in blocks(page):
         if language == "python" and file_named(text):
             (tmp_path / file_named(text)).write_text(text, encoding="utf-8")
-    finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    finished = run_pytest(tmp_path)
     assert 0 == finished.returncode, finished.stdout + finished.stderr
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -130,17 +127,9 @@ def test_existing_client_is_guarded_and_azures_too(run_example, model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["testing_your_code.py"])
-def test_testing_your_code_is_a_test_suite(name, tmp_path):
+def test_testing_your_code_is_a_test_suite(name, run_pytest):
     """The example of a test-suite passes without a key, and without this test's environment."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(EXAMPLES / name)],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    finished = run_pytest(EXAMPLES / name)
 
     assert "3 passed" in finished.stdout, finished.stdout + finished.stderr
 

@@ -68,8 +68,7 @@ def alert(
     """
     target = _target(webhook, command, slack=slack, dry_run=dry_run, as_json=as_json)
     connection = connect()
-    if not connection.guard.active:
-        connection.must_be_active("Nothing is told of")
+    connection.must_be_active("Nothing is told of")
     if connection.forgets is not None and not dry_run:
         raise SetupError(f"What was told can't be remembered. {connection.forgets}")
     eligibility = connection.guard.check(refresh=refresh)

@@ -18,11 +18,9 @@ from finetune_guard.cli.output import say
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
+from finetune_guard.rules.endings import THRESHOLDS
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule
 from finetune_guard.rules.messages import moment
-
-ALARM_DAYS = (30, 15, 7, 1)
-"""How many days before an event a calendar reminds of it."""
 
 _CLOSING = "closing"
 _MOST_NAMED = 50
@@ -45,7 +43,7 @@ class Event:
     start: date | datetime
     summary: str
     description: str
-    earliest_alarm: timedelta = timedelta(days=ALARM_DAYS[0])
+    earliest_alarm: timedelta = timedelta(days=THRESHOLDS[-1])
 
 
 def calendar(*, refresh: Refresh = False) -> None:
@@ -61,8 +59,7 @@ def calendar(*, refresh: Refresh = False) -> None:
     """
     need_extra("icalendar", "calendar")
     connection = connect()
-    if connection.speaks_of_jobs:
-        connection.must_be_active("No calendar is made for")
+    connection.must_be_active("No calendar is made for")
     eligibility = connection.guard.check(refresh=refresh)
     deployments = connection.guard.deployments(everywhere=True)
     events = tuple(deployment_events(deployments, eligibility.checked_at))
@@ -182,7 +179,7 @@ def _component(event: Event, eligibility: Eligibility) -> Any:
     entry.add("summary", event.summary)
     entry.add("description", event.description)
     entry.add("transp", "TRANSPARENT")
-    for days in (each for each in ALARM_DAYS if timedelta(days=each) <= event.earliest_alarm):
+    for days in (each for each in reversed(THRESHOLDS) if timedelta(days=each) <= event.earliest_alarm):
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
         alarm.add("description", f"In {days} day{'' if days == 1 else 's'}: {event.summary}")

@@ -85,14 +85,23 @@ class Connection:
             "can't see those of other programs."
         )
 
-    def must_be_active(self, refused: str) -> None:
-        """Make sure that the policy holds behind the host.
+    def must_guard_jobs(self, refused: str) -> None:
+        """Make sure that the policy about creating jobs holds behind the host.
 
         Raises:
             SetupError: It is not known to; ``refused`` is what is not done, as a clause.
         """
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
+
+    def must_be_active(self, refused: str) -> None:
+        """Make sure that some rule holds behind the host, about jobs or about idle deployments.
+
+        Raises:
+            SetupError: As ``must_guard_jobs`` does.
+        """
+        if not self.guard.active:
+            self.must_guard_jobs(refused)
 
     def history(self, eligibility: Eligibility) -> History:
         """Return what is remembered; an empty history where none can be read."""

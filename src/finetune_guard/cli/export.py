@@ -72,7 +72,7 @@ def export(
     if folder is None and not (dry_run or orphans):
         raise SetupError("Name the folder to write to, as in: finetune-guard export my-models")
     connection = connect()
-    connection.must_be_active("Nothing is exported from")
+    connection.must_guard_jobs("Nothing is exported from")
     if orphans:
         show_orphans(connection.guard.orphans(), as_json=as_json)
     elif dry_run:

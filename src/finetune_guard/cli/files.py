@@ -29,7 +29,7 @@ def delete_orphans(
     deleted; 2 no key or a wrong setting; 1 failure, or the question was not answered with yes.
     """
     connection = connect()
-    connection.must_be_active("No files are deleted at")
+    connection.must_guard_jobs("No files are deleted at")
     found = connection.guard.orphans()
     doomed = [orphan.id for orphan in found.files if orphan.deletable]
     if not (as_json and yes) or found.failure is not None:

@@ -12,7 +12,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.keep_deployments import keep_deployments
-from finetune_guard.cli.options import Json
+from finetune_guard.cli.options import Deployments, Json
 from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due, why
 from finetune_guard.cli.watch import watch as keep_watching
@@ -54,14 +54,7 @@ def keep_alive(
             help="With --watch: a file to touch at least once an hour while all is well, for a probe.",
         ),
     ] = None,
-    deployment: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Keep a deployment alive instead that ends when nobody calls it, such as one at Azure. It "
-            "goes on being billed by the hour. May be given several times.",
-        ),
-    ] = None,
+    deployment: Deployments = None,
     as_json: Json = False,
 ) -> None:
     """Send the smallest inference, if one is due.
@@ -101,8 +94,7 @@ def keep_alive(
             as_json=as_json,
         )
         return
-    if connection.inactive_because is not None:
-        raise SetupError(f"No keep-alive is sent to {connection.host}. {connection.inactive_because}")
+    connection.must_guard_jobs("No keep-alive is sent to")
     if watch:
         if connection.forgets is not None:
             say(f"Note: {connection.forgets}", err=True)

@@ -43,8 +43,7 @@ def metrics(
     """
     need_extra("prometheus_client", "metrics")
     connection = connect()
-    if not connection.guard.active:
-        connection.must_be_active("No metrics are made for")
+    connection.must_be_active("No metrics are made for")
     eligibility = connection.guard.check(refresh=refresh)
     families: list[Any] = []
     if connection.guard.guards_jobs:

@@ -53,7 +53,7 @@ def models(
         raise SetupError("--json and --csv exclude each other.")
     within = duration("--ending", ending)
     connection = connect()
-    connection.must_be_active("No models are asked of")
+    connection.must_guard_jobs("No models are asked of")
     everything = connection.guard.models(refresh=refresh)
     found = _selected(connection, everything, base, within, unused=unused)
     if as_json:

@@ -11,6 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.validation import config_error
 
+Deployments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--deployment",
+        metavar="NAME",
+        help="Keep a deployment alive that ends when nobody calls it, such as one at Azure; it goes on "
+        "being billed by the hour. May be given several times.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 Refresh = Annotated[
     bool,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.ends import ends_by_day
+from finetune_guard.cli.ends import DayOfEnds, ends_by_day
 from finetune_guard.cli.failures import SetupError, need_extra
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
@@ -55,15 +55,13 @@ def report(
     if html is not None:
         need_extra("jinja2", "report")
     connection = connect()
-    if connection.speaks_of_jobs:
-        connection.must_be_active("No report is made for")
-    found = _gather(connection, refresh=refresh)
+    connection.must_be_active("No report is made for")
+    found, ends = _gather(connection, refresh=refresh)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     from finetune_guard.cli.report_page import as_html, as_markdown  # noqa: PLC0415 -- JSON needs neither
 
-    ends = ends_by_day(connection.history(found.eligibility).known_models, connection.dates())
     line = moments(found.eligibility, connection.config.policy, ends)
     advice = advice_for(connection, found.eligibility, ends).in_words
     if html is None:
@@ -75,7 +73,8 @@ def report(
         say(f"Wrote {html}.", err=True)
 
 
-def _gather(connection: Connection, *, refresh: bool) -> Report:
+def _gather(connection: Connection, *, refresh: bool) -> tuple[Report, tuple[DayOfEnds, ...]]:
+    """Return what is known, and when the models that the history knows end."""
     usage, asks = None, refresh and connection.guard.guards_jobs
     if asks and connection.guard.has_admin_key:
         try:
@@ -84,7 +83,9 @@ def _gather(connection: Connection, *, refresh: bool) -> Report:
             say(f"Note: the usage is missing from the report. {error}", err=True)
     inventory = connection.guard.models() if asks else None
     eligibility = connection.guard.check(refresh=refresh)
-    history = connection.history(eligibility)
+    history, dates = connection.history(eligibility), connection.dates()
     if inventory is None:
-        inventory = joined(Listing(), history, connection.dates(), eligibility.checked_at)
-    return reported(eligibility, inventory, history, usage, asked=asks, deployments=connection.deployments())
+        inventory = joined(Listing(), history, dates, eligibility.checked_at)
+    deployments = connection.deployments()
+    found = reported(eligibility, inventory, history, usage, asked=asks, deployments=deployments)
+    return found, ends_by_day(history.known_models, dates)

@@ -78,7 +78,7 @@ def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
         **_facts(report, advice),
         report=report,
         chart=chart(report),
-        line=[(each, when(each), distance(each, report.eligibility.checked_at)) for each in line],
+        line=[(each, each.when, distance(each, report.eligibility.checked_at)) for each in line],
         today=Mark.TODAY,
         rows=[_row(each) for each in report.models],
         deployments=_deployed(report),
@@ -131,7 +131,7 @@ def _dates_and_models(report: Report, line: Sequence[Moment], facts: Mapping[str
     yield "\n## Dates\n"
     yield from _table(
         ("Date", "What", ""),
-        [(when(each), each.text, distance(each, report.eligibility.checked_at)) for each in line],
+        [(each.when, each.text, distance(each, report.eligibility.checked_at)) for each in line],
     )
     called = _still_called(report)
     yield "\n## Still called, and ending\n"
@@ -212,11 +212,6 @@ def _row(model: ReportedModel) -> dict[str, str]:
 
 def _cells(models: Sequence[ReportedModel], *names: str) -> list[list[str]]:
     return [[row[name] for name in names] for row in map(_row, models)]
-
-
-def when(each: Moment) -> str:
-    """Return a published day, or a time to the minute."""
-    return each.day.isoformat() if each.day is not None else moment(each.at)
 
 
 def chart(report: Report) -> Chart | None:

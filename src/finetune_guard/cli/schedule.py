@@ -20,6 +20,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.options import Deployments
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
@@ -105,14 +106,7 @@ def schedule(
             show_default="7d, for deployments 1d",
         ),
     ] = None,
-    deployment: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Keep a deployment alive that ends when nobody calls it, such as one at Azure; it goes on "
-            "being billed by the hour. May be given several times.",
-        ),
-    ] = None,
+    deployment: Deployments = None,
     image: Annotated[
         str | None, typer.Option(help="For kubernetes: an image that has finetune-guard installed.")
     ] = None,

@@ -44,7 +44,7 @@ def sync(
     2 no key, no admin key or a wrong setting; 1 nothing could be read.
     """
     connection = connect()
-    connection.must_be_active("No usage is asked of")
+    connection.must_guard_jobs("No usage is asked of")
     if not connection.guard.has_admin_key:
         raise SetupError(_NO_ADMIN_KEY)
     with progress_bar("Reading the usage", shown=not as_json) as bar:
