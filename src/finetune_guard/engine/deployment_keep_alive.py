@@ -8,14 +8,13 @@ from datetime import datetime
 import openai
 
 from finetune_guard.domain.errors import KeepAliveError, StoreError
-from finetune_guard.domain.facts import Ended, EndedBy, Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.resources import resource_of
 from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.engine.one_sender import OneSender, Turn
 from finetune_guard.openai_api.completions import any_model, completing_model
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.notes import told
 from finetune_guard.rules.deployments import reason_not_to_keep
 from finetune_guard.rules.keep_alive import NotSent
 from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, shows_any_completion, smallest_call_of
@@ -67,6 +66,5 @@ class DeploymentSender(OneSender):
 
     def _failed(self, error: KeepAliveError) -> str:
         if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
-            ended = Ended(at=self.decider.now(), why=EndedBy.NOT_FOUND)
-            self.recorder.merge(self.place.subject, told(ended={self.name: ended}))
+            self.deployments.not_found(self.place, self.name, self.decider.now())
         return resource_of(self.place.history)

@@ -192,7 +192,7 @@ class Deployments:
             return found
         at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
         if found is not None and known is not None:
-            self._gone(place, name, known, at)
+            self.not_found(place, name, at)
         elif last_call is None and len(place.missed) < _MOST_DEPLOYMENTS:
             could_be = known_loss(error, host="", model=name, last_call=at, losses=losses_under(place.policy))
             if could_be is not None:  # whether it was known isn't read yet
@@ -205,15 +205,16 @@ class Deployments:
         """Remember of the deployments that were not found before the store was read those that it knows."""
         while place.missed:
             name, at = place.missed.popitem()
-            known = place.last_calls.get(name)
-            if known is not None:
-                self._gone(place, name, known, at)
+            if name in place.last_calls:
+                self.not_found(place, name, at)
 
-    def _gone(self, place: Place, name: str, known: datetime, at: datetime) -> None:
-        ended = Ended(at=max(at, known), why=EndedBy.NOT_FOUND)
+    def not_found(self, place: Place, name: str, at: datetime) -> None:
+        """Have it remembered that a deployment was not found; a later call takes that back."""
+        known = place.last_calls.pop(name, None)
+        ended = Ended(at=at if known is None else max(at, known), why=EndedBy.NOT_FOUND)
         self._recorder.merge(place.subject, told(ended={name: ended}))
-        place.gone[name] = known
-        place.last_calls.pop(name, None)
+        if known is not None:
+            place.gone[name] = known
 
     def _cover(self, place: Place, name: str) -> None:
         if len(place.last_calls) >= _MOST_DEPLOYMENTS or len(place.covered) >= _MOST_DEPLOYMENTS:
