@@ -70,9 +70,8 @@ if TYPE_CHECKING:
     from finetune_guard.openai_api.usage_pages import Precision
     from finetune_guard.rules.deployments import Deployment, DeploymentState
     from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphans, OrphansDeleted
-    from finetune_guard.rules.inventory import Inventory, ModelRecord
+    from finetune_guard.rules.inventory import Inventory, ModelRecord, Prospect
     from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
-    from finetune_guard.rules.shutdown_dates import Prospect
     from finetune_guard.stores.base import Store
 
 __all__ = [
@@ -218,9 +217,8 @@ _HOMES = {
     "openai_api.usage_pages": ("Precision",),
     "rules.deployments": ("Deployment", "DeploymentState"),
     "rules.export": ("Export", "ExportPlan", "ExportProgress", "Orphans", "OrphansDeleted"),
-    "rules.inventory": ("Inventory", "ModelRecord"),
+    "rules.inventory": ("Inventory", "ModelRecord", "Prospect"),
     "rules.keep_alive": ("KeepAlive", "KeepAliveOutcome", "KeepAlivePlan", "NotSent"),
-    "rules.shutdown_dates": ("Prospect",),
     "stores.base": ("Store",),
 }
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.report_page import as_html, as_markdown
-from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.domain.facts import ModelRequests
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.inventory import joined
 from finetune_guard.rules.report import report

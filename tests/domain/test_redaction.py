@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.redaction import without_secrets
+from finetune_guard.domain.text import without_secrets
 
 SECRET = "s3cret-Abcdef0123456789"
 

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from finetune_guard.domain.organizations import is_slug, organization_slug
-from finetune_guard.domain.resources import (
+from finetune_guard.domain.catalog import DateKind, azure_retirement_of
+from finetune_guard.domain.hosts import (
     histories_of,
     history_of,
     host_of,
@@ -15,7 +15,7 @@ from finetune_guard.domain.resources import (
     is_resource,
     resource_of,
 )
-from finetune_guard.domain.retirements import DateKind, azure_retirement_of
+from finetune_guard.domain.organizations import is_slug, organization_slug
 
 
 @pytest.mark.parametrize(

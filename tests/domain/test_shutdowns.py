@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.litellm_table import Row, rows_of
+from finetune_guard.domain.catalog import Row, published_catalog, rows_of
 from finetune_guard.domain.shutdowns import (
     Announced,
     DateSource,

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.clock import ServerTime, system_clock
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -22,6 +21,7 @@ from finetune_guard.domain.organizations import (
     sent_with,
     tells_whose,
 )
+from finetune_guard.domain.validation import Duration
 from tests.support.constants import NOW
 
 KEY = "Bearer sk-proj-very-secret"

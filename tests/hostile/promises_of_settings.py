@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard import GuardConfig, GuardConfigError, StoreError
 from finetune_guard.client.urls import own_url
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.hosts import is_pattern, matches, normalized
+from finetune_guard.domain.validation import Duration
 from finetune_guard.openai_api.requests import classify, to_decide
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.messages import rule

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from finetune_guard import OPENAI_SELF_SERVE, Eligibility, Inference, KeepAlive, Source
 from finetune_guard.domain.history import Evidence
-from finetune_guard.rules.background_delay import (
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.keep_alive import (
     LONGEST,
     SHORTEST,
+    is_due,
     is_over,
     spread_out,
     until_due,
     until_retry,
 )
-from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.keep_alive import is_due
 from tests.support.constants import START
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"

@@ -9,7 +9,6 @@ import pytest
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED, Covers, Operation
-from finetune_guard.rules.background_delay import until_deployment_due
 from finetune_guard.rules.deployments import (
     DeploymentState,
     EndKind,
@@ -18,6 +17,7 @@ from finetune_guard.rules.deployments import (
     names_at,
     reason_not_to_keep,
     unambiguous,
+    until_deployment_due,
     what_ends,
 )
 from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.facts import Activity, Inference
+from finetune_guard.domain.facts import Activity, Inference, ModelRequests
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.inventory import joined

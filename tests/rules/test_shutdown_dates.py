@@ -8,6 +8,7 @@ import pytest
 
 from finetune_guard.domain.catalog import ModelCatalog, published_catalog
 from finetune_guard.domain.shutdowns import Announced, Shutdown, ShutdownDates
+from finetune_guard.rules.inventory import prospect
 from finetune_guard.rules.model_messages import (
     base_shut_down,
     fine_tune_shut_down,
@@ -16,7 +17,6 @@ from finetune_guard.rules.model_messages import (
     short_lived,
     too_short_lived,
 )
-from finetune_guard.rules.shutdown_dates import prospect
 from tests.support.constants import NOW
 
 TODAY = NOW.date()

@@ -13,8 +13,7 @@ from uuid import UUID
 
 from finetune_guard.domain.errors import AzureListingError, GuardConfigError
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
-from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import one_line
+from finetune_guard.domain.text import one_line, without_secrets
 from finetune_guard.domain.validation import shown
 
 _KINDS = frozenset({"OpenAI", "AIServices"})

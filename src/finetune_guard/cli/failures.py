@@ -16,8 +16,7 @@ import typer
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.output import discard_output, say
 from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
-from finetune_guard.domain.redaction import HIDDEN, without_secrets
-from finetune_guard.domain.text import lines
+from finetune_guard.domain.text import HIDDEN, lines, without_secrets
 from finetune_guard.openai_api.errors import in_short
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)

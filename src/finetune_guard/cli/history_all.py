@@ -12,8 +12,8 @@ import typer
 from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.output import say
 from finetune_guard.domain.facts import Span
+from finetune_guard.domain.hosts import is_resource
 from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
-from finetune_guard.domain.resources import is_resource
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.recording.aliases import resolved
 from finetune_guard.rules.eligibility import decide

@@ -9,7 +9,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.output import say
-from finetune_guard.domain.resources import histories_of, is_resource, resource_of
+from finetune_guard.domain.hosts import histories_of, is_resource, resource_of
 from finetune_guard.recording.aliases import resolved
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.domain.durations import Duration
-from finetune_guard.domain.validation import config_error
+from finetune_guard.domain.validation import Duration, config_error
 
 Deployments = Annotated[
     list[str] | None,

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from finetune_guard.cli.ends import source_in_words
 from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.timeline import days_away
+from finetune_guard.rules.inventory import Prospect
 from finetune_guard.rules.messages import span
-from finetune_guard.rules.shutdown_dates import Prospect
 
 
 @dataclass(frozen=True)

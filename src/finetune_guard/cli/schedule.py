@@ -22,8 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.options import Deployments
 from finetune_guard.config import GuardConfig
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
+from finetune_guard.domain.validation import Duration
 from finetune_guard.rules.keep_alive import KeepAlive
 
 _AZURE_VARIABLES = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")

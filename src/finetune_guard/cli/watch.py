@@ -25,8 +25,7 @@ from finetune_guard.client.background.check import CheckResult
 from finetune_guard.client.background.foreground import ForegroundCheck
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.background_delay import is_over
-from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.keep_alive import KeepAlive, is_over
 from finetune_guard.rules.messages import cause, moment
 
 _WRONG_KEY = "The API does not accept {key}: nothing can be sent with it. Set a key that is in force."

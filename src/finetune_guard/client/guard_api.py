@@ -16,9 +16,8 @@ from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import T
 from finetune_guard.rules.deployments import Deployment
-from finetune_guard.rules.inventory import Inventory
+from finetune_guard.rules.inventory import Inventory, Prospect
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
-from finetune_guard.rules.shutdown_dates import Prospect
 
 _Arguments = TypeVarTuple("_Arguments")
 

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import base_url, is_azure
-from finetune_guard.domain.hosts import base_of, port_of
+from finetune_guard.domain.hosts import base_of, history_of, port_of
 from finetune_guard.domain.idle_policy import Covers, IdlePolicy
-from finetune_guard.domain.resources import history_of
 from finetune_guard.openai_api.requests import CallKind, JobCreation, TrainingUpload, kind_of, root_path
 
 if TYPE_CHECKING:

@@ -25,13 +25,12 @@ from finetune_guard.config.values import (
     Secret,
     read_policies,
 )
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError, StoreError
 from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy, in_force
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
-from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.validation import problems
+from finetune_guard.domain.text import without_secrets
+from finetune_guard.domain.validation import Duration, problems
 from finetune_guard.rules.eligibility import REFUSAL_TTL
 from finetune_guard.rules.enforcement import OnUnknown
 from finetune_guard.rules.keep_alive import KeepAlive

@@ -22,7 +22,6 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.events import Event
 from finetune_guard.domain.hosts import is_pattern
@@ -30,7 +29,7 @@ from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.policy_file import policies_in
 from finetune_guard.domain.text import Line, day_in
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import Duration, shown
 from finetune_guard.rules.keep_alive import KeepAlive
 
 _LONGEST_FILE = 1_000_000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
-from finetune_guard.domain.model_ids import base_of
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, base_of
+from finetune_guard.domain.text import day_in, is_name
+from finetune_guard.domain.values import StrEnum, Value
 
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 """The end of a dated name: ``-2024-07-18`` or ``-0613``."""
@@ -19,7 +21,7 @@ def undated(model_id: str) -> str:
     return _DATE.sub("", model_id)
 
 
-class Lifetime(BaseModel):
+class Lifetime(Value):
     """One row of the table: a base model that can be fine-tuned, and when it and its fine-tunes end.
 
     Attributes:
@@ -29,15 +31,13 @@ class Lifetime(BaseModel):
         replacement: The model that the provider recommends instead; None where it names none.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     id: str
     shutdown: date
     fine_tunes_shutdown: date
     replacement: str | None = None
 
 
-class ModelCatalog(BaseModel):
+class ModelCatalog(Value):
     """The published shutdown dates of the base models that can be fine-tuned, and of their fine-tunes.
 
     Dates are whole days without a zone and differ by a day between publications: treat each as
@@ -48,8 +48,6 @@ class ModelCatalog(BaseModel):
         source: Where the provider published it.
         base_models: The rows.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     as_of: date
     source: str
@@ -129,4 +127,100 @@ def published_catalog() -> ModelCatalog:
             )
             for name, shutdown, fine_tunes_shutdown, replacement in _ROWS
         ),
+    )
+
+
+_PROVIDERS = ("openai", "text-completion-openai")
+
+
+class Row(NamedTuple):
+    """What the table says about one model.
+
+    Attributes:
+        day: The day on which it is shut down.
+        replacement: What is recommended instead; None where nothing is.
+    """
+
+    day: date
+    replacement: str | None
+
+
+def rows_of(table: object) -> dict[str, Row]:
+    """Return the dated models of OpenAI; those that are called ``ft:BASE`` are the fine-tunes of a base.
+
+    Rows of other providers, and whatever is malformed, are passed over.
+
+    Args:
+        table: The JSON of ``model_prices_and_context_window_backup.json``, whatever it is.
+    """
+    found: dict[str, Row] = {}
+    for name, fields in table.items() if isinstance(table, Mapping) else ():
+        if not isinstance(fields, Mapping) or fields.get("litellm_provider") not in _PROVIDERS:
+            continue
+        day = day_in(fields.get("deprecation_date"))
+        if day is not None and is_name(name, MAX_MODEL_ID_LENGTH):
+            replacement = fields.get("successor_model")
+            found[name] = Row(day, replacement if is_name(replacement, MAX_MODEL_ID_LENGTH) else None)
+    return found
+
+
+class DateKind(StrEnum):
+    """What a published day says."""
+
+    ON = "on"
+    NO_EARLIER_THAN = "no_earlier_than"
+
+
+class PublishedDate(Value):
+    """A day that a provider has published.
+
+    Attributes:
+        day: The day; its zone is not published.
+        kind: Whether something ends on that day, or only not before it.
+    """
+
+    day: date
+    kind: DateKind
+
+
+class Retirement(Value):
+    """When the fine-tunes of a base model retire.
+
+    Attributes:
+        base: The base model.
+        training: From when on existing customers can't train it any more.
+        deployments: When deployments of its fine-tunes end.
+        source: Where that was published.
+        as_of: The day of the publication.
+    """
+
+    base: str
+    training: PublishedDate
+    deployments: PublishedDate
+    source: str = "Foundry's model retirement schedule"
+    as_of: date = date(2026, 9, 2)
+
+
+# A base model, the day before which training does not end, and the last day of its fine-tunes' deployments.
+_RETIREMENTS = {
+    "gpt-4.1-2025-04-14": (date(2027, 4, 14), date(2027, 10, 14)),
+    "gpt-4.1-mini-2025-04-14": (date(2027, 4, 14), date(2027, 10, 14)),
+    "gpt-4.1-nano-2025-04-14": (date(2027, 4, 14), date(2027, 10, 14)),
+    "gpt-4o-2024-08-06": (date(2027, 4, 1), date(2027, 10, 1)),
+    "gpt-4o-mini-2024-07-18": (date(2027, 4, 1), date(2027, 10, 1)),
+    "o4-mini-2025-04-16": (date(2027, 4, 16), date(2027, 10, 16)),
+}
+
+
+def azure_retirement_of(model: str) -> Retirement | None:
+    """Return when a fine-tune, by its id or its base's, retires on Azure; None where that is not known."""
+    base = base_of(model)
+    days = _RETIREMENTS.get(base)
+    if days is None:
+        return None
+    training, deployments = days
+    return Retirement(
+        base=base,
+        training=PublishedDate(day=training, kind=DateKind.NO_EARLIER_THAN),
+        deployments=PublishedDate(day=deployments, kind=DateKind.ON),
     )

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.values import Value
 from finetune_guard.domain.verdict import Reason, Verdict
 
 
-class Event(BaseModel):
+class Event(Value):
     """The root of all events. An event never holds a key, a prompt or a completion.
 
     Attributes:
@@ -22,7 +23,7 @@ class Event(BaseModel):
         message: What happened and what to do, in words.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+    model_config = ConfigDict(ser_json_timedelta="float")
 
     kind: ClassVar[str]
 

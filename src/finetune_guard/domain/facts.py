@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
+from finetune_guard.domain.values import StrEnum, Value
 
 MOST_LISTED = 500
 """How many of the models that the API listed are remembered: those that it listed last."""
@@ -39,14 +40,7 @@ class Coverage(StrEnum):
     ORGANIZATION = "organization"
 
 
-class Fact(BaseModel):
-    """A value that is never changed, and has no other fields than it declares."""
-
-    # Before 2.10 pydantic warns of fields that are called model_...
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class Served(Fact):
+class Served(Value):
     """Which model a deployment serves, by an answer of it.
 
     Attributes:
@@ -58,7 +52,7 @@ class Served(Fact):
     at: UtcDatetime
 
 
-class Inference(Fact):
+class Inference(Value):
     """One successful call of a fine-tuned model, or of a deployment.
 
     Attributes:
@@ -86,7 +80,7 @@ class Inference(Fact):
         return f"{self.at:%Y-%m-%d %H:%M UTC} on {self.model} ({self.source})"
 
 
-class Refusal(Fact):
+class Refusal(Value):
     """The API's own refusal to create a job: when it was given, its error code and its explanation."""
 
     at: UtcDatetime
@@ -101,7 +95,7 @@ class EndedBy(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-class Ended(Fact):
+class Ended(Value):
     """That a deployment was not found any more, or is not to be kept; a later call takes it back.
 
     Attributes:
@@ -113,7 +107,7 @@ class Ended(Fact):
     why: EndedBy
 
 
-class ModelLimits(Fact):
+class ModelLimits(Value):
     """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
 
     Its form is not published, so that it is kept as it came.
@@ -128,7 +122,7 @@ class ModelLimits(Fact):
     answer: Annotated[Line, Field(max_length=2_000)]
 
 
-class Span(Fact):
+class Span(Value):
     """A stretch of time whose inferences are known for the whole organization."""
 
     start: UtcDatetime
@@ -152,7 +146,7 @@ def united(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(joined)
 
 
-class Activity(Fact):
+class Activity(Value):
     """Inferences of one model from one source, added up: the latest of them, and their number on each day."""
 
     inference: Inference
@@ -204,3 +198,20 @@ def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping
 def earliest(*moments: datetime | None) -> datetime | None:
     """Return the earliest of the moments that are known."""
     return min((moment for moment in moments if moment is not None), default=None)
+
+
+@dataclass(frozen=True)
+class ModelRequests:
+    """The requests of one model on one day. A plain class, since a page of usage can hold 100,000 of them.
+
+    Attributes:
+        day: The day (UTC).
+        model: The id of the fine-tuned model.
+        project: The project that called it; None where the usage does not name one.
+        requests: How many requests there were.
+    """
+
+    day: date
+    model: str
+    project: str | None = None
+    requests: int = 0

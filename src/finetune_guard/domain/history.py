@@ -13,7 +13,6 @@ from pydantic import Field
 from finetune_guard.domain.facts import (
     Activity,
     Ended,
-    Fact,
     Inference,
     ModelId,
     ModelLimits,
@@ -27,6 +26,7 @@ from finetune_guard.domain.facts import (
     united,
 )
 from finetune_guard.domain.policy import UtcDatetime
+from finetune_guard.domain.values import Value
 
 
 def _renamed(inference: Inference, organization: str) -> Inference:
@@ -39,7 +39,7 @@ def _in_summary(inference: Inference, organization: str) -> Inference:
     return renamed if renamed.served is None else renamed.model_copy(update={"served": None})
 
 
-class Evidence(Fact):
+class Evidence(Value):
     """What a decision rests on: the summary of one organization's history.
 
     Attributes:
@@ -98,7 +98,7 @@ class Evidence(Fact):
         )
 
 
-class History(Fact):
+class History(Value):
     """All that is remembered about one organization: the evidence that decisions rest on, and more.
 
     Attributes:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
+from finetune_guard.domain.values import StrEnum, Value
 
 AZURE = "Azure OpenAI fine-tuned deployments"
 """The name of the rule that also holds for the SDK's Azure clients at hosts that no rule names."""
@@ -66,7 +66,7 @@ class Confidence(StrEnum):
     OBSERVED = "observed"
 
 
-class IdlePolicy(BaseModel):
+class IdlePolicy(Value):
     """A provider's rule about what nobody calls.
 
     Attributes:
@@ -85,8 +85,6 @@ class IdlePolicy(BaseModel):
         source: Where it was published or seen.
         as_of: The day on which it was last looked up.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[Line, Field(min_length=1, max_length=100)]
     hosts: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(min_length=1)]

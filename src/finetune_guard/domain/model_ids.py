@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pydantic import BaseModel, ConfigDict
-
-from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.values import StrEnum, Value
 
 MAX_MODEL_ID_LENGTH = 512
 """Longer ids are not looked at: no published form comes near it, and nothing unbounded is kept."""
@@ -40,7 +38,7 @@ _PATTERNS = (
 )
 
 
-class FineTunedModel(BaseModel):
+class FineTunedModel(Value):
     """A fine-tuned model, read from its id.
 
     Attributes:
@@ -51,8 +49,6 @@ class FineTunedModel(BaseModel):
         suffix: The suffix that the user gave; None where there is none.
         step: The step of a checkpoint; None for other models.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     form: ModelForm

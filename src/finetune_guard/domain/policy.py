@@ -13,10 +13,10 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
+from finetune_guard.domain.values import StrEnum, Value
 
 DEPRECATIONS_PAGE = (
     "https://developers.openai.com/api/docs/deprecations#update-to-openais-self-serve-fine-tuning"
@@ -48,7 +48,7 @@ class Requirement(StrEnum):
     CLOSED = "closed"
 
 
-class Phase(BaseModel):
+class Phase(Value):
     """A requirement and the day it begins to hold.
 
     Attributes:
@@ -57,8 +57,6 @@ class Phase(BaseModel):
         window: For ``RECENT_INFERENCE``, how old the latest inference may be at most.
         rule: The rule in the provider's words.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     starts_on: date | None
     requirement: Requirement
@@ -85,7 +83,7 @@ class Phase(BaseModel):
         return first.astimezone(timezone.utc), last.astimezone(timezone.utc)
 
 
-class AccessPolicy(BaseModel):
+class AccessPolicy(Value):
     """The phases of a provider's rule about who may create fine-tuning jobs.
 
     Attributes:
@@ -94,8 +92,6 @@ class AccessPolicy(BaseModel):
         hosts: The API hosts that the policy speaks of; ``*.`` at the start stands for any subdomain.
         source: Where the provider published it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Line
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]

@@ -13,12 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.hosts import is_pattern
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.text import Line, one_line
-from finetune_guard.domain.validation import did_you_mean, shown
+from finetune_guard.domain.validation import Duration, did_you_mean, shown
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -25,13 +25,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from pydantic import BaseModel, ConfigDict
-
-from finetune_guard.domain.catalog import ModelCatalog, undated
-from finetune_guard.domain.litellm_table import Row
+from finetune_guard.domain.catalog import ModelCatalog, Row, undated
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.values import StrEnum, Value
 
 
 class DateSource(StrEnum):
@@ -44,7 +41,7 @@ class DateSource(StrEnum):
     TABLE = "table"
 
 
-class Announced(BaseModel):
+class Announced(Value):
     """What ``GET /models`` said about one model.
 
     Attributes:
@@ -52,13 +49,11 @@ class Announced(BaseModel):
         seen_at: When the API said so, in UTC.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     day: date | None
     seen_at: UtcDatetime
 
 
-class StatedEnd(BaseModel):
+class StatedEnd(Value):
     """The day on which one source says that a model ends.
 
     Attributes:
@@ -67,14 +62,12 @@ class StatedEnd(BaseModel):
         as_of: The day on which the source said so; None where it doesn't say.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     day: date
     source: DateSource
     as_of: date | None
 
 
-class Shutdown(BaseModel):
+class Shutdown(Value):
     """The published end of a model.
 
     Attributes:
@@ -84,8 +77,6 @@ class Shutdown(BaseModel):
         as_of: The day on which the source said so; None where it doesn't say.
         others: What sources further behind say, where that differs by more than a day.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     day: date

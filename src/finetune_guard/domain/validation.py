@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from finetune_guard.domain.errors import GuardConfigError
-from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import one_line
+from finetune_guard.domain.text import one_line, without_secrets
 
 _QUOTED = re.compile(r"'([^']*)'")
 _MAX_SHOWN = 120
@@ -99,3 +99,29 @@ def _allowed(message: str) -> str:
     message = message.removeprefix("Value error, ")
     rest = message.partition(" ")[0][1:]
     return message[:1].lower() + message[1:] if rest == rest.lower() else message  # KeepAlive stays a name
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_WRITTEN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*([smhdw])")
+_ALLOWED = "a time longer than zero is required, such as 14d, 12h, 30m, ISO 8601 text or a timedelta"
+
+
+def _read(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        if match := _WRITTEN.fullmatch(value.strip().lower()):
+            return timedelta(**{_UNITS[match[2]]: float(match[1])})
+        if value.strip()[:1] in ("P", "p"):
+            return value.strip().upper()
+    raise ValueError(_ALLOWED)
+
+
+def _checked(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError(_ALLOWED)
+    return duration
+
+
+Duration = Annotated[timedelta, BeforeValidator(_read), AfterValidator(_checked)]
+"""A timedelta longer than zero, also given as ``14d`` or as ISO 8601 text."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import field_serializer
 
 from finetune_guard.domain.facts import Coverage, Inference, Refusal
 from finetune_guard.domain.policy import Phase, UtcDatetime
-from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.values import StrEnum, Value
 
 
 class Verdict(StrEnum):
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     NOT_GUARDED = "not_guarded"
 
 
-class Eligibility(BaseModel):
+class Eligibility(Value):
     """The answer for one organization at one moment, and what it rests on.
 
     Attributes:
@@ -66,8 +66,6 @@ class Eligibility(BaseModel):
         checked_at: The moment the answer is for, in UTC.
         remedy: What to do now; None when there is nothing to do.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
     reason: Reason

@@ -9,8 +9,8 @@ import openai
 
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.facts import Source
+from finetune_guard.domain.hosts import resource_of
 from finetune_guard.domain.idle_policy import Operation
-from finetune_guard.domain.resources import resource_of
 from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.engine.one_sender import OneSender, Turn
 from finetune_guard.openai_api.completions import any_model, completing_model

@@ -17,9 +17,9 @@ import openai
 from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
 from finetune_guard.domain.facts import Ended, EndedBy, Source
 from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.hosts import host_of, is_before_azure, is_resource, resource_of
 from finetune_guard.domain.idle_policy import Covers, IdlePolicy
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.domain.resources import host_of, is_before_azure, is_resource, resource_of
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, told

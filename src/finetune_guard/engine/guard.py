@@ -42,13 +42,12 @@ from finetune_guard.openai_api.model_limits import read_model_limits
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events
-from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, joined
+from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined
 from finetune_guard.rules.keep_alive import (
     KeepAlive,
     KeepAliveOutcome,
     KeepAlivePlan,
 )
-from finetune_guard.rules.shutdown_dates import Prospect
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig

@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from finetune_guard.domain.litellm_table import Row, rows_of
+from finetune_guard.domain.catalog import Row, rows_of
 
 logger = logging.getLogger("finetune_guard")
 

@@ -27,7 +27,7 @@ from finetune_guard.domain.shutdowns import Announced, ShutdownDates
 from finetune_guard.engine.litellm_table import installed_table
 from finetune_guard.openai_api.errors import error_code
 from finetune_guard.rules import model_messages
-from finetune_guard.rules.shutdown_dates import Prospect, prospect
+from finetune_guard.rules.inventory import Prospect, prospect
 from finetune_guard.stores.base import Store
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from finetune_guard import process
 from finetune_guard.domain.events import Event, JobStopped, KeepAliveFailed, KeepAliveSent
-from finetune_guard.domain.resources import is_resource
+from finetune_guard.domain.hosts import is_resource
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.openai_api.requests import GuardedCall
 from finetune_guard.rules import events

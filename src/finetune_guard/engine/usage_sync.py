@@ -9,11 +9,10 @@ import openai
 from pydantic import BaseModel, ConfigDict
 
 from finetune_guard.domain.errors import UsageSyncError
-from finetune_guard.domain.facts import Inference, Span, united
+from finetune_guard.domain.facts import Inference, ModelRequests, Span, united
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, project_id
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage import UsageRead, read_usage

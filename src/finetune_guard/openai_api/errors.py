@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import openai
 
-from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import is_name, one_line
+from finetune_guard.domain.text import is_name, one_line, without_secrets
 
 TRAINING_NOT_AVAILABLE = "training_not_available"
 """The code of the policy's refusal; it comes with status 403."""

@@ -12,8 +12,7 @@ from datetime import datetime
 import openai
 
 from finetune_guard.domain.facts import ModelLimits
-from finetune_guard.domain.redaction import without_secrets
-from finetune_guard.domain.text import one_line
+from finetune_guard.domain.text import one_line, without_secrets
 from finetune_guard.openai_api.errors import error_message, in_short
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
-from finetune_guard.domain.str_enum import StrEnum
+from finetune_guard.domain.values import StrEnum
 from finetune_guard.openai_api.completions import fine_tuned_id
 
 _LONGEST_URL = 2_048

@@ -16,10 +16,9 @@ from datetime import datetime, timedelta
 import openai
 
 from finetune_guard.domain.errors import UsageSyncError
-from finetune_guard.domain.facts import Inference
+from finetune_guard.domain.facts import Inference, ModelRequests
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import aware_utc
-from finetune_guard.domain.usage import ModelRequests
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage_pages import (
     DAYS,

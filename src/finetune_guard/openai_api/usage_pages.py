@@ -18,12 +18,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
-from finetune_guard.domain.facts import Inference, Source, Span, united
+from finetune_guard.domain.facts import Inference, ModelRequests, Source, Span, united
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.model_ids import FineTunedModel
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import is_name
-from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.domain.values import StrEnum
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 from finetune_guard.openai_api.listing import is_cursor
 

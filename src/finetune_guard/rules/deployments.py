@@ -8,19 +8,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from finetune_guard.domain.catalog import PublishedDate, Retirement, azure_retirement_of
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Source
 from finetune_guard.domain.history import History
 from finetune_guard.domain.idle_policy import AZURE, Covers, IdlePolicy
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.retirements import PublishedDate, Retirement, azure_retirement_of
-from finetune_guard.domain.str_enum import StrEnum
-from finetune_guard.rules.keep_alive import KeepAlive, NotSent
+from finetune_guard.domain.values import StrEnum, Value
+from finetune_guard.rules.keep_alive import LONGEST, KeepAlive, NotSent, bounded
 
 
 class DeploymentState(StrEnum):
@@ -38,7 +36,7 @@ class DeploymentState(StrEnum):
     NO_CALL_KNOWN = "no_call_known"
 
 
-class Deployment(BaseModel):
+class Deployment(Value):
     """What is known of one deployment, or of a model that ends when nobody calls it.
 
     Attributes:
@@ -56,8 +54,6 @@ class Deployment(BaseModel):
         retirement: When training and deployments of its base model retire; None where that is not known.
         unknown: What can't be told, in words.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     resource: str
     name: str
@@ -212,6 +208,12 @@ def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime
     if deployment.ends is None:
         return None
     return deployment.ends[0] - min(keep_alive.renew_within, deployment.policy.warn_within)
+
+
+def until_deployment_due(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> timedelta:
+    """Return how long to wait for the next check of a deployment after it was looked after."""
+    due_at = keep_alive_due_at(keep_alive, deployment)
+    return LONGEST if due_at is None or due_at <= now else bounded(due_at - now)
 
 
 def reason_not_to_keep(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> NotSent | None:

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, TypeGuard
 
 import openai
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import one_line
+from finetune_guard.domain.values import StrEnum, Value
 from finetune_guard.openai_api.errors import in_short, is_transient, retry_after
 from finetune_guard.openai_api.listing import moment
 
@@ -32,11 +32,7 @@ _MOST_ATTEMPTS = 8
 _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_WAIT_ASKED = 0.25, 30.0, 600.0
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Selection(_Value):
+class Selection(Value):
     """Which jobs are exported, and whether the contents of their files are, too.
 
     Attributes:
@@ -70,7 +66,7 @@ class FileRole(StrEnum):
     RESULT = "result"
 
 
-class PlannedJob(_Value):
+class PlannedJob(Value):
     """A job that is exported."""
 
     id: str
@@ -79,7 +75,7 @@ class PlannedJob(_Value):
     status: str | None = None
 
 
-class PlannedFile(_Value):
+class PlannedFile(Value):
     """A file that is exported, by the role that the first of the jobs that name it has for it.
 
     Its size is None when the API's list of files doesn't have it: it may be deleted.
@@ -95,7 +91,7 @@ class PlannedFile(_Value):
         return f"files/{self.id}/content.{'csv' if self.role is FileRole.RESULT else 'jsonl'}"
 
 
-class ExportPlan(_Value):
+class ExportPlan(Value):
     """What an export would write: jobs, and each of their files once."""
 
     jobs: tuple[PlannedJob, ...]
@@ -107,7 +103,7 @@ class ExportPlan(_Value):
         return sum(file.size or 0 for file in self.files)
 
 
-class Entry(_Value):
+class Entry(Value):
     """One file of an export, as the manifest records it."""
 
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -117,7 +113,7 @@ class Entry(_Value):
     answered_at: UtcDatetime
 
 
-class Missing(_Value):
+class Missing(Value):
     """Something that could not be had, and why; ``deleted`` if the API no longer has it (404)."""
 
     why: str
@@ -128,7 +124,7 @@ class Missing(_Value):
 Path = Annotated[str, StringConstraints(pattern=rf"^(jobs|files)/{_ID}/[a-z]+(\.[a-z]{{3,5}})?$")]
 
 
-class Manifest(_Value):
+class Manifest(Value):
     """The content of ``manifest.json``."""
 
     format: Literal[1] = 1
@@ -146,7 +142,7 @@ class Manifest(_Value):
         return self.ended_at is not None and all(missing.deleted for missing in self.missing.values())
 
 
-class ExportProgress(_Value):
+class ExportProgress(Value):
     """How many of an export's jobs and files, and how many bytes of their contents, are done."""
 
     done: int
@@ -155,7 +151,7 @@ class ExportProgress(_Value):
     bytes: int
 
 
-class Export(_Value):
+class Export(Value):
     """What came of an export.
 
     Attributes:
@@ -176,7 +172,7 @@ class Export(_Value):
     complete: bool
 
 
-class Verification(_Value):
+class Verification(Value):
     """Whether an export is as its manifest says.
 
     Attributes:
@@ -194,7 +190,7 @@ class Verification(_Value):
     manifest_sha256: str
 
 
-class Orphan(_Value):
+class Orphan(Value):
     """A training file that no job uses."""
 
     id: str
@@ -204,14 +200,14 @@ class Orphan(_Value):
     deletable: bool
 
 
-class Orphans(_Value):
+class Orphans(Value):
     """The training files that no job uses; ``failure`` tells why that is not known."""
 
     files: tuple[Orphan, ...] = ()
     failure: str | None = None
 
 
-class OrphansDeleted(_Value):
+class OrphansDeleted(Value):
     """The files that were deleted, and why others were kept, by id."""
 
     deleted: tuple[str, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from finetune_guard.domain.catalog import DateKind, PublishedDate
 from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
-from finetune_guard.domain.retirements import DateKind, PublishedDate
 from finetune_guard.rules.deployments import Deployment, DeploymentState
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, NotSent
 from finetune_guard.rules.messages import moment, span

@@ -10,17 +10,16 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
-from finetune_guard.domain.durations import Duration
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.history import History
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.domain.str_enum import StrEnum
 from finetune_guard.domain.text import Line
-from finetune_guard.domain.validation import config_error
+from finetune_guard.domain.validation import Duration, config_error
+from finetune_guard.domain.values import StrEnum, Value
 from finetune_guard.domain.verdict import Eligibility, Reason
 
 _AFTER_THE_END = timedelta(days=2)  # published days are ±1 day, and each lasts two days around the Earth
@@ -28,7 +27,7 @@ _MOST_CANDIDATES = 10
 _NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED)
 
 
-class KeepAlive(BaseModel):
+class KeepAlive(Value):
     """When and how a minimal inference is sent to stay inside the policy's window.
 
     It is sent before a job is created, and costs a few tokens. With ``background`` it is sent in between
@@ -49,8 +48,6 @@ class KeepAlive(BaseModel):
     Raises:
         GuardConfigError: A value is not allowed.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     renew_within: Duration = timedelta(days=14)
     model: str | None = None
@@ -94,7 +91,7 @@ class NotSent(StrEnum):
     FORGOTTEN = "forgotten"
 
 
-class KeepAliveOutcome(BaseModel):
+class KeepAliveOutcome(Value):
     """What came of a keep-alive.
 
     Attributes:
@@ -104,15 +101,13 @@ class KeepAliveOutcome(BaseModel):
         reason: Why nothing was sent; None when something was.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     sent: bool
     model: str | None = None
     at: UtcDatetime | None = None
     reason: NotSent | None = None
 
 
-class KeepAlivePlan(BaseModel):
+class KeepAlivePlan(Value):
     """What a keep-alive would do, by what is known without asking the API.
 
     Attributes:
@@ -122,8 +117,6 @@ class KeepAlivePlan(BaseModel):
         reason: Why none would be sent; None when one would.
         eligibility: The decision behind it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     due: bool
     model: str | None = None
@@ -197,3 +190,55 @@ def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str,
     tuned = (model for model in dict.fromkeys(models) if FineTunedModel.parse(model) is not None)
     alive = (model for model in tuned if not dates.is_over(model, today))
     return tuple(islice(alive, _MOST_CANDIDATES))
+
+
+LONGEST = timedelta(hours=1)
+"""The longest time from one check to the next."""
+
+SHORTEST = timedelta(seconds=1)
+"""The shortest time from one check to the next."""
+
+_SPREAD = 0.05
+_FIRST_RETRY = timedelta(minutes=1)
+_TRIES_LEFT = 10
+_MOST_DOUBLINGS = 10
+
+
+def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
+    """Return the policy with a ``renew_within`` that is up to a twentieth shorter.
+
+    Each guard draws its own lot, so that a fleet that was started at once doesn't wake at once.
+    """
+    return keep_alive.model_copy(update={"renew_within": keep_alive.renew_within * (1 - _SPREAD * lot)})
+
+
+def until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
+    """Return how long to wait when there is nothing to do now: until a keep-alive is due.
+
+    Where that can't be told, or one is due although it has just been sent, it is the longest time.
+    """
+    due = due_from(keep_alive, eligibility)
+    if due is None or is_due(keep_alive, eligibility):
+        return LONGEST
+    return bounded(due - eligibility.checked_at)
+
+
+def until_retry(failures: int, eligibility: Eligibility | None, lot: float) -> timedelta:
+    """Return how long to wait after a failure: twice as long after each, and up to half of it less.
+
+    It is never so long that fewer than ten tries are left before an open window closes.
+    """
+    longest = _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    if eligibility is not None and eligibility.remaining is not None:
+        longest = min(longest, eligibility.remaining / _TRIES_LEFT)
+    return bounded(min(longest, LONGEST) * (1 - lot / 2))
+
+
+def is_over(eligibility: Eligibility) -> bool:
+    """Whether no keep-alive can help any more: nobody can create jobs."""
+    return eligibility.reason is Reason.CLOSED
+
+
+def bounded(wait: timedelta) -> timedelta:
+    """Return how long to wait: no shorter than ``SHORTEST``, and no longer than ``LONGEST``."""
+    return max(SHORTEST, min(wait, LONGEST))

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
+from finetune_guard.domain.catalog import azure_retirement_of
 from finetune_guard.domain.facts import Ended, EndedBy
 from finetune_guard.domain.idle_policy import IdlePolicy
-from finetune_guard.domain.retirements import azure_retirement_of
 from finetune_guard.rules.deployments import Deployment, DeploymentState, covers
 
 _STATE = DeploymentState

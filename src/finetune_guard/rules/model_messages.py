@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates, StatedEnd
+from finetune_guard.rules.inventory import Prospect
 from finetune_guard.rules.messages import ONE_CALL, span
-from finetune_guard.rules.shutdown_dates import Prospect
 
 
 class Words(NamedTuple):

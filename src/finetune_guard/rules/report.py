@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
+from finetune_guard.domain.facts import ModelRequests
 from finetune_guard.domain.history import History
 from finetune_guard.domain.policy import UtcDatetime
-from finetune_guard.domain.usage import ModelRequests
+from finetune_guard.domain.values import Value
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory, ModelRecord
@@ -26,7 +25,7 @@ _ALL_MODELS = "all models"
 _OTHERS = "other models"
 
 
-class ReportedModel(BaseModel):
+class ReportedModel(Value):
     """One model of a report.
 
     Attributes:
@@ -36,15 +35,13 @@ class ReportedModel(BaseModel):
         in_use: Whether an inference of it is known in those days.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     record: ModelRecord
     requests: int | None = None
     projects: tuple[str, ...] = ()
     in_use: bool = False
 
 
-class Report(BaseModel):
+class Report(Value):
     """What is known of an organization's fine-tuned models at one moment.
 
     Attributes:
@@ -59,8 +56,6 @@ class Report(BaseModel):
             history counted.
         deployments: Those that end when nobody calls them.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     eligibility: Eligibility
     models: tuple[ReportedModel, ...]

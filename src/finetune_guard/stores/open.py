@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from finetune_guard.domain.redaction import without_secrets
+from finetune_guard.domain.text import without_secrets
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.memory import MemoryStore

@@ -28,8 +28,7 @@ from finetune_guard.engine.deployments import Place
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, T
 from finetune_guard.process import Hooks, Rank, register
-from finetune_guard.rules.background_delay import LONGEST, SHORTEST
-from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.keep_alive import LONGEST, SHORTEST, KeepAlive
 
 _R = TypeVar("_R", bound=Result)
 

@@ -17,8 +17,17 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
-from finetune_guard.rules.background_delay import LONGEST, is_over, spread_out, until_due, until_retry
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent, is_due
+from finetune_guard.rules.keep_alive import (
+    LONGEST,
+    KeepAlive,
+    KeepAliveOutcome,
+    NotSent,
+    is_due,
+    is_over,
+    spread_out,
+    until_due,
+    until_retry,
+)
 
 _T = TypeVar("_T")
 

@@ -14,9 +14,14 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.deployments import Place
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.rules.background_delay import LONGEST, until_deployment_due
+from finetune_guard.rules.deployments import until_deployment_due
 from finetune_guard.rules.idle_messages import kept_alive
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
+from finetune_guard.rules.keep_alive import (
+    LONGEST,
+    KeepAlive,
+    KeepAliveOutcome,
+    NotSent,
+)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from finetune_guard.client.background.check import Check, StoppedError
 from finetune_guard.client.log import log
 from finetune_guard.client.threads import asyncio_loop
 from finetune_guard.engine.guard import Guard
-from finetune_guard.rules.background_delay import LONGEST
-from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.keep_alive import LONGEST, KeepAlive
 
 
 class AsyncBackground(Background):

@@ -13,8 +13,7 @@ from finetune_guard.client.background.background import Background, Client, log_
 from finetune_guard.client.background.check import Check, StoppedError
 from finetune_guard.engine.guard import Guard
 from finetune_guard.process import Hooks, Rank, register
-from finetune_guard.rules.background_delay import LONGEST
-from finetune_guard.rules.keep_alive import KeepAlive
+from finetune_guard.rules.keep_alive import LONGEST, KeepAlive
 
 _EXIT_TIMEOUT = 2.0
 _FORK_TIMEOUT = 2.0
