@@ -6,71 +6,23 @@ import os
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timezone
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from finetune_guard.client.guard_api_base import Facade
+from finetune_guard.client.guard_api_base import Facade, Operation
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import shown
-from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.openai_api.flow import Flow
 
 if TYPE_CHECKING:
     from finetune_guard.engine.export.exporter import Exporter
     from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphans, OrphansDeleted
 
-_Selected: TypeAlias = tuple[Collection[str], str | None, date | None, bool]
-"""Jobs, model, since, and whether files are saved, as ``export`` takes them."""
 
+class Exports(Facade):
+    """The part of ``client.guard`` that saves what is fine-tuned, and finds files that are left over."""
 
-class _Exports(Facade):
-    def _export(
-        self,
-        folder: str | os.PathLike[str],
-        progress: Callable[[ExportProgress], object] | None,
-        selected: _Selected,
-    ) -> Flow[Export]:
-        exporter, credentials = self._exporter(selected), self._credentials
-        models = partial(self._engine.inventory, credentials, refresh=False)
-        return (yield from exporter.run(folder, models, progress))
-
-    def _plan_export(self, selected: _Selected) -> Flow[ExportPlan]:
-        return (yield from self._exporter(selected).plan())
-
-    def _exporter(self, selected: _Selected) -> Exporter:
-        # Importing it takes 15 ms, which would stop an event loop that asks for a verdict.
-        from finetune_guard.engine.export.exporter import Exporter  # noqa: PLC0415
-        from finetune_guard.rules.export import Selection  # noqa: PLC0415
-
-        self._must_be_active("export")
-        jobs, model, since, files = selected
-        if isinstance(jobs, str):
-            raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
-        selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
-        return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
-
-    def _orphans(self) -> Flow[Orphans]:
-        from finetune_guard.engine.export.orphans import find_orphans  # noqa: PLC0415 -- as above
-
-        self._must_be_active("orphans")
-        return (yield from find_orphans(self._engine.decider.now))
-
-    def _delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
-        from finetune_guard.engine.export.orphans import delete_orphans  # noqa: PLC0415 -- as above
-
-        self._must_be_active("delete_orphans")
-        if isinstance(files, str):
-            raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")
-        return (yield from delete_orphans(files, self._engine.decider.now))
-
-
-class Exports(_Exports):
-    """The exports of a sync client."""
-
-    def _run(self, flow: Flow[T]) -> T:
-        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        result: T = self._client._guard_drive(flow)  # noqa: SLF001 -- too
-        return result
-
+    @Operation
     def export(
         self,
         folder: str | os.PathLike[str],
@@ -80,7 +32,7 @@ class Exports(_Exports):
         since: date | None = None,
         files: bool = True,
         progress: Callable[[ExportProgress], object] | None = None,
-    ) -> Export:
+    ) -> Flow[Export]:
         """Save the jobs that the key can see, with their events, checkpoints and files, in a folder.
 
         Another run fetches only what is missing or differs. ``GET /models``, ``/fine_tuning/jobs``,
@@ -98,8 +50,11 @@ class Exports(_Exports):
             ExportError: The list of jobs could not be read, or the folder can't be used or written.
             GuardConfigError: An argument is wrong, or the policy doesn't hold behind this client's host.
         """
-        return self._run(self._export(folder, progress, (jobs, model, since, files)))
+        exporter = self._exporter(jobs, model, since, files=files)
+        models = partial(self._engine.inventory, self._credentials, refresh=False)
+        return (yield from exporter.run(folder, models, progress))
 
+    @Operation
     def plan_export(
         self,
         *,
@@ -107,14 +62,15 @@ class Exports(_Exports):
         model: str | None = None,
         since: date | None = None,
         files: bool = True,
-    ) -> ExportPlan:
+    ) -> Flow[ExportPlan]:
         """Return what ``export`` would save, with the sizes of files; nothing is written.
 
         The arguments and errors are those of ``export``.
         """
-        return self._run(self._plan_export((jobs, model, since, files)))
+        return (yield from self._exporter(jobs, model, since, files=files).plan())
 
-    def orphans(self) -> Orphans:
+    @Operation
+    def orphans(self) -> Flow[Orphans]:
         """Return the training files that no job uses; an upload for a refused job leaves one.
 
         ``GET /files`` and ``GET /fine_tuning/jobs`` are what is asked.
@@ -122,9 +78,13 @@ class Exports(_Exports):
         Raises:
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        return self._run(self._orphans())
+        from finetune_guard.engine.export.orphans import find_orphans  # noqa: PLC0415 -- as in _exporter
 
-    def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
+        self._must_be_active("orphans")
+        return (yield from find_orphans(self._engine.decider.now))
+
+    @Operation
+    def delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
         """Delete those of ``files`` that no job uses and that are at least a day old.
 
         The lists are read anew before. Nothing is deleted when the list of jobs can't be read whole.
@@ -132,48 +92,25 @@ class Exports(_Exports):
         Raises:
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        return self._run(self._delete_orphans(files))
+        from finetune_guard.engine.export.orphans import delete_orphans  # noqa: PLC0415 -- as in _exporter
 
+        self._must_be_active("delete_orphans")
+        if isinstance(files, str):
+            raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")
+        return (yield from delete_orphans(files, self._engine.decider.now))
 
-class AsyncExports(_Exports):
-    """The exports of an async client; no disk ever blocks its event loop."""
+    def _exporter(
+        self, jobs: Collection[str], model: str | None, since: date | None, *, files: bool
+    ) -> Exporter:
+        # Importing it takes 15 ms, which would stop an event loop that asks for a verdict.
+        from finetune_guard.engine.export.exporter import Exporter  # noqa: PLC0415
+        from finetune_guard.rules.export import Selection  # noqa: PLC0415
 
-    async def _run(self, flow: Flow[T]) -> T:
-        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        result: T = await self._client._guard_drive(flow)  # noqa: SLF001 -- too
-        return result
-
-    async def export(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        jobs: Collection[str] = (),
-        model: str | None = None,
-        since: date | None = None,
-        files: bool = True,
-        progress: Callable[[ExportProgress], object] | None = None,
-    ) -> Export:
-        """Save the jobs that the key can see in a folder; see ``Exports.export``."""
-        return await self._run(self._export(folder, progress, (jobs, model, since, files)))
-
-    async def plan_export(
-        self,
-        *,
-        jobs: Collection[str] = (),
-        model: str | None = None,
-        since: date | None = None,
-        files: bool = True,
-    ) -> ExportPlan:
-        """Return what ``export`` would save, with the sizes of files; nothing is written."""
-        return await self._run(self._plan_export((jobs, model, since, files)))
-
-    async def orphans(self) -> Orphans:
-        """Return the training files that no job uses; an upload for a refused job leaves one."""
-        return await self._run(self._orphans())
-
-    async def delete_orphans(self, files: Collection[str]) -> OrphansDeleted:
-        """Delete those of ``files`` that no job uses and that are at least a day old."""
-        return await self._run(self._delete_orphans(files))
+        self._must_be_active("export")
+        if isinstance(jobs, str):
+            raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
+        selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
+        return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
 
 
 def _moment(since: object) -> datetime | None:

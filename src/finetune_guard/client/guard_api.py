@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from typing_extensions import TypeVarTuple, Unpack
-
-from finetune_guard.client.export_api import AsyncExports, Exports
-from finetune_guard.client.guard_api_base import FLUSH_TIMEOUT
-from finetune_guard.client.threads import in_thread
+from finetune_guard.client.export_api import Exports
+from finetune_guard.client.guard_api_base import Awaited, LocalOperation, Operation
+from finetune_guard.domain.errors import GuardConfigError, StoreError
 from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
-from finetune_guard.openai_api.flow import T
+from finetune_guard.openai_api.flow import Flow
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory, Prospect
-from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 
-_Arguments = TypeVarTuple("_Arguments")
+_FLUSH_TIMEOUT = 10.0
+_MOST_DAYS = 3650
 
 
-class ClientGuard(Exports):
-    """The guard of a sync client."""
-
-    def check(self, *, refresh: bool = False) -> Eligibility:
+class _Operations(Exports):
+    @Operation
+    def check(self, *, refresh: bool = False) -> Flow[Eligibility]:
         """Return whether jobs can be created; never creates one, never sends an inference.
 
         Args:
@@ -33,11 +31,15 @@ class ClientGuard(Exports):
                 (``GET /models``, ``GET /fine_tuning/jobs``); with an admin key, and where the verdict
                 would not be ``eligible``, for the organization's usage too, as ``sync`` does.
         """
-        return self._run(self._check(refresh))
+        if not self.guards_jobs:
+            return self._not_guarded()
+        admin_key = self._admin_key if refresh else None
+        return (yield from self._engine.check(self._credentials, refresh=refresh, admin_key=admin_key))
 
+    @Operation
     def sync(
         self, *, days: int | None = None, progress: Callable[[SyncProgress], object] | None = None
-    ) -> UsageSync:
+    ) -> Flow[UsageSync]:
         """Read the whole organization's usage into its history; it takes an admin key.
 
         The latest inference is known to the minute afterwards, whichever program ran it. What is read is
@@ -46,7 +48,7 @@ class ClientGuard(Exports):
 
         Args:
             days: How far back, in days; the policy's window by default, 365 for a year's picture.
-            progress: Called after each page with how far it has come.
+            progress: Called after each page with how far it has come; by an async client in a worker thread.
 
         Raises:
             UsageSyncError: There is no admin key, it may not read the usage, it is another
@@ -54,9 +56,14 @@ class ClientGuard(Exports):
             GuardConfigError: The policy doesn't hold behind this client's host, or ``days`` is no number
                 from 1 to 3650.
         """
-        return self._run(self._sync(days, progress))
+        self._must_be_active("sync")
+        if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
+            raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
+        key = self._admin_key
+        return (yield from self._engine.usage.sync(self._credentials, key, days=days, progress=progress))
 
-    def models(self, *, refresh: bool = False) -> Inventory:
+    @Operation
+    def models(self, *, refresh: bool = False) -> Flow[Inventory]:
         """Return every fine-tuned model that the key can see or the history knows; the first to end first.
 
         ``GET /models`` and ``GET /fine_tuning/jobs`` are what is asked. An error of the API makes the
@@ -70,9 +77,11 @@ class ClientGuard(Exports):
             StoreError: The dates could not be written.
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        return self._run(self._models(refresh))
+        self._must_be_active("models")
+        return (yield from self._engine.inventory(self._credentials, refresh=refresh))
 
-    def model_limits(self) -> ModelLimits:
+    @Operation
+    def model_limits(self) -> Flow[ModelLimits]:
         """Return what the API shows as the organization's limits, as it comes; it decides nothing.
 
         ``GET /fine_tuning/model_limits`` is what is asked. An error of the API is returned as what was
@@ -81,8 +90,10 @@ class ClientGuard(Exports):
         Raises:
             GuardConfigError: The policy doesn't hold behind this client's host.
         """
-        return self._run(self._model_limits())
+        self._must_be_active("model_limits")
+        return (yield from self._engine.model_limits(self._credentials))
 
+    @LocalOperation
     def prospect(self, model: str) -> Prospect:
         """Return what is known of the life of a fine-tune that would be made from ``model`` now.
 
@@ -93,7 +104,8 @@ class ClientGuard(Exports):
         """
         return self._engine.prospect(model)
 
-    def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
+    @Operation
+    def keep_alive(self, *, force: bool = False, model: str | None = None) -> Flow[KeepAliveOutcome]:
         """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
 
         Where the API has refused a job, creation is closed, or the history can't be read, it is sent only
@@ -107,8 +119,12 @@ class ClientGuard(Exports):
             KeepAliveError: No model answered; it says why, model by model.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        return self._run(self._keep_alive(force, model))
+        if not self.guards_jobs:
+            return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
+        policy = self._keep_alive_policy
+        return (yield from self._engine.keep_alive(self._credentials, policy, force=force, model=model))
 
+    @Operation
     def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
         """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
 
@@ -119,8 +135,12 @@ class ClientGuard(Exports):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
-        return self._do(self._plan_keep_alive, force, model)
+        if not self.guards_jobs:
+            eligibility = self._not_guarded()
+            return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
+        return self._engine.plan(self._credentials, self._keep_alive_policy, force=force, model=model)
 
+    @Operation
     def record(self, model: str, *, at: datetime | None = None) -> None:
         """Note an inference that went another way: a WebSocket, another program.
 
@@ -131,8 +151,9 @@ class ClientGuard(Exports):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
-        self._do(self._record, model, at)
+        self._engine.record(self._credentials, model, at, self._place)
 
+    @LocalOperation
     def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
         """Return what is known of the deployments that end when nobody calls them, the first to end first.
 
@@ -145,11 +166,12 @@ class ClientGuard(Exports):
         Raises:
             StoreError: The history can't be read.
         """
-        return self._do(self._deployments, everywhere)
+        return self._engine.deployments.listed(None if everywhere else self._place)
 
+    @Operation
     def keep_deployments(
         self, name: str | None = None, *, force: bool = False
-    ) -> tuple[KeepAliveOutcome, ...]:
+    ) -> Flow[tuple[KeepAliveOutcome, ...]]:
         """Send the smallest call to each deployment that is to be kept alive and whose end nears.
 
         They are those that ``KeepAlive(deployments=[...])`` names. Each goes on being billed by the hour.
@@ -165,8 +187,19 @@ class ClientGuard(Exports):
             KeepAliveError: One did not answer; those after it were not tried.
             GuardConfigError: No rule about idle deployments is known for this client's host.
         """
-        return self._run(self._keep_deployments(name, force))
+        place, policy = self._place, self._keep_alive_policy
+        if place is None:
+            raise GuardConfigError(
+                "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
+                "rule is known for this client's host. finetune-guard policies lists the rules."
+            )
+        engine, outcomes = self._engine, list[KeepAliveOutcome]()
+        at = self._client._guard_deployments_at()  # noqa: SLF001 -- the client's other half
+        for each in engine.deployments.to_keep(place, (name,) if name is not None else None):
+            outcomes.append((yield from engine.keep_deployment(place, each, policy, at=at, force=force)))
+        return tuple(outcomes)
 
+    @LocalOperation
     def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
         """Remember that a deployment is not to be kept: nothing is said about it until it is called again.
 
@@ -180,91 +213,43 @@ class ClientGuard(Exports):
             GuardConfigError: No deployment is known by that name.
             StoreError: That could not be stored.
         """
-        return self._do(self._forget_deployment, name)
+        return self._engine.deployments.forget(name)
 
+    @Operation
     def history(self) -> History:
         """Return all that is remembered about this client's organization.
 
         Raises:
             StoreError: The history can't be read.
         """
-        return self._do(self._history)
+        return self._engine.recorder.history(self._credentials)
 
-    def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
+    @LocalOperation
+    def flush(self, timeout: float = _FLUSH_TIMEOUT) -> None:
         """Wait until everything noted is stored, at most ``timeout`` seconds.
 
         Raises:
             StoreError: It could not be stored in that time; it is kept and tried again.
         """
-        self._flush(timeout)
+        recorder = self._engine.recorder
+        if not recorder.flush(timeout):
+            raise StoreError(
+                f"Not everything could be written to {recorder.store.location} within {timeout:g} s; it is "
+                "kept in memory and tried again.",
+                remedy="Wait longer, or look into the log for the store's error.",
+            )
 
-    def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
-        self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return function(*arguments)
+    @property
+    def _keep_alive_policy(self) -> KeepAlive:
+        return self._engine.config.keep_alive or KeepAlive()
+
+    def _not_guarded(self) -> Eligibility:
+        return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
 
 
-class AsyncClientGuard(AsyncExports):
+class ClientGuard(_Operations):
+    """The guard of a sync client."""
+
+
+class AsyncClientGuard(_Operations, Awaited):
     """The guard of an async client: ``ClientGuard`` to be awaited. No store ever blocks its event loop."""
-
-    async def check(self, *, refresh: bool = False) -> Eligibility:
-        """Return whether jobs can be created; see ``ClientGuard.check``."""
-        return await self._run(self._check(refresh))
-
-    async def sync(
-        self, *, days: int | None = None, progress: Callable[[SyncProgress], object] | None = None
-    ) -> UsageSync:
-        """Read the whole organization's usage into its history; see ``ClientGuard.sync``.
-
-        ``progress`` is called in a worker thread.
-        """
-        return await self._run(self._sync(days, progress))
-
-    async def models(self, *, refresh: bool = False) -> Inventory:
-        """Return every fine-tuned model that is known; see ``ClientGuard.models``."""
-        return await self._run(self._models(refresh))
-
-    async def model_limits(self) -> ModelLimits:
-        """Return what the API shows as limits; see ``ClientGuard.model_limits``."""
-        return await self._run(self._model_limits())
-
-    async def prospect(self, model: str) -> Prospect:
-        """Return what is known of the life of a fine-tune of ``model``; see ``ClientGuard.prospect``."""
-        return await in_thread(self._engine.prospect, model)
-
-    async def keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAliveOutcome:
-        """Send the smallest inference if it is due; see ``ClientGuard.keep_alive``."""
-        return await self._run(self._keep_alive(force, model))
-
-    async def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
-        """Return what ``keep_alive`` would do now; see ``ClientGuard.plan_keep_alive``."""
-        return await self._do(self._plan_keep_alive, force, model)
-
-    async def record(self, model: str, *, at: datetime | None = None) -> None:
-        """Note an inference that went another way; see ``ClientGuard.record``."""
-        await self._do(self._record, model, at)
-
-    async def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
-        """Return what is known of deployments; see ``ClientGuard.deployments``."""
-        return await self._do(self._deployments, everywhere)
-
-    async def keep_deployments(
-        self, name: str | None = None, *, force: bool = False
-    ) -> tuple[KeepAliveOutcome, ...]:
-        """Keep deployments alive whose end nears; see ``ClientGuard.keep_deployments``."""
-        return await self._run(self._keep_deployments(name, force))
-
-    async def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
-        """Remember that a deployment is not to be kept; see ``ClientGuard.forget_deployment``."""
-        return await self._do(self._forget_deployment, name)
-
-    async def history(self) -> History:
-        """Return all that is remembered about the organization; see ``ClientGuard.history``."""
-        return await self._do(self._history)
-
-    async def flush(self, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Wait until everything noted is stored; see ``ClientGuard.flush``."""
-        await in_thread(self._flush, timeout)
-
-    async def _do(self, function: Callable[[Unpack[_Arguments]], T], *arguments: Unpack[_Arguments]) -> T:
-        await self._client._guard_learn_key()  # noqa: SLF001 -- the client's other half
-        return await in_thread(function, *arguments)

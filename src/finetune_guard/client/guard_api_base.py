@@ -1,35 +1,28 @@
-"""What ``client.guard`` of a sync and of an async client have in common."""
+"""What all methods of ``client.guard`` are made of: operations that are written once for sync and async."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, overload
 
-from finetune_guard.domain.errors import GuardConfigError, StoreError
-from finetune_guard.domain.facts import ModelLimits
-from finetune_guard.domain.history import History
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.client.threads import in_thread
+from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.engine.guard import Guard
-from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
-from finetune_guard.openai_api.flow import Flow
-from finetune_guard.rules.deployments import Deployment
-from finetune_guard.rules.inventory import Inventory
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
+from finetune_guard.openai_api.flow import Flow, T
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
     from finetune_guard.domain.organizations import Credentials
     from finetune_guard.engine.deployments import Place
 
-FLUSH_TIMEOUT = 10.0
-"""Seconds that ``flush`` waits when it isn't told."""
-
-_MOST_DAYS = 3650
+_P = ParamSpec("_P")
 
 
 class Facade:
-    """What both flavours have in common."""
+    """What ``client.guard`` of a sync and of an async client have in common."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -45,11 +38,6 @@ class Facade:
         return bool(self._client._guard_is_active())  # noqa: SLF001 -- the client's other half
 
     @property
-    def _place(self) -> Place | None:
-        place: Place | None = self._client._guard_place()  # noqa: SLF001 -- as above
-        return place
-
-    @property
     def config(self) -> GuardConfig:
         """The configuration in force.
 
@@ -61,77 +49,27 @@ class Facade:
     @property
     def has_admin_key(self) -> bool:
         """Whether there is an admin key, with which ``sync`` can read the organization's usage."""
-        return bool((self._client._guard_admin_key() or "").strip())  # noqa: SLF001 -- as above
+        return bool((self._admin_key or "").strip())
+
+    @property
+    def _admin_key(self) -> str | None:
+        key: str | None = self._client._guard_admin_key()  # noqa: SLF001 -- the client's other half
+        return key
+
+    @property
+    def _place(self) -> Place | None:
+        place: Place | None = self._client._guard_place()  # noqa: SLF001 -- as above
+        return place
 
     @property
     def _engine(self) -> Guard:
-        engine: Guard = self._client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+        engine: Guard = self._client._finetune_guard.engine  # noqa: SLF001 -- as above
         return engine
 
     @property
     def _credentials(self) -> Credentials:
         credentials: Credentials = self._client._guard_credentials()  # noqa: SLF001 -- as above
         return credentials
-
-    @property
-    def _keep_alive_policy(self) -> KeepAlive:
-        return self._engine.config.keep_alive or KeepAlive()
-
-    def _check(self, refresh: bool) -> Flow[Eligibility]:
-        if not self.guards_jobs:
-            return self._not_guarded()
-        admin_key = self._client._guard_admin_key() if refresh else None  # noqa: SLF001 -- as above
-        return (yield from self._engine.check(self._credentials, refresh=refresh, admin_key=admin_key))
-
-    def _not_guarded(self) -> Eligibility:
-        return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
-
-    def _deployments(self, everywhere: bool) -> tuple[Deployment, ...]:
-        return self._engine.deployments.listed(None if everywhere else self._place)
-
-    def _keep_deployments(self, name: str | None, force: bool) -> Flow[tuple[KeepAliveOutcome, ...]]:
-        place, keep_alive = self._place, self._keep_alive_policy
-        if place is None:
-            raise GuardConfigError(
-                "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
-                "rule is known for this client's host. finetune-guard policies lists the rules."
-            )
-        names = self._engine.deployments.to_keep(place, (name,) if name is not None else None)
-        at, outcomes = self._client._guard_deployments_at(), list[KeepAliveOutcome]()  # noqa: SLF001
-        for each in names:
-            outcome = yield from self._engine.keep_deployment(place, each, keep_alive, at=at, force=force)
-            outcomes.append(outcome)
-        return tuple(outcomes)
-
-    def _forget_deployment(self, name: str) -> tuple[Deployment, ...]:
-        return self._engine.deployments.forget(name)
-
-    def _keep_alive(self, force: bool, model: str | None) -> Flow[KeepAliveOutcome]:
-        if not self.guards_jobs:
-            return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
-        keep_alive = self._keep_alive_policy
-        return (yield from self._engine.keep_alive(self._credentials, keep_alive, force=force, model=model))
-
-    def _plan_keep_alive(self, force: bool, model: str | None) -> KeepAlivePlan:
-        if not self.guards_jobs:
-            eligibility = self._not_guarded()
-            return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
-        return self._engine.plan(self._credentials, self._keep_alive_policy, force=force, model=model)
-
-    def _sync(self, days: int | None, progress: Callable[[SyncProgress], object] | None) -> Flow[UsageSync]:
-        self._must_be_active("sync")
-        if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
-            raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
-        key = self._client._guard_admin_key()  # noqa: SLF001 -- as above
-        return (yield from self._engine.usage.sync(self._credentials, key, days=days, progress=progress))
-
-    def _models(self, refresh: bool) -> Flow[Inventory]:
-        self._must_be_active("models")
-        return (yield from self._engine.inventory(self._credentials, refresh=refresh))
-
-    def _model_limits(self) -> Flow[ModelLimits]:
-        self._must_be_active("model_limits")
-        return (yield from self._engine.model_limits(self._credentials))
 
     def _must_be_active(self, method: str) -> None:
         if not self.guards_jobs:
@@ -141,17 +79,63 @@ class Facade:
                 "GuardConfig(hosts=...)."
             )
 
-    def _record(self, model: str, at: datetime | None) -> None:
-        self._engine.record(self._credentials, model, at, self._place)
 
-    def _history(self) -> History:
-        return self._engine.recorder.history(self._credentials)
+class Awaited:
+    """A base of what belongs to an async client: its operations are coroutines."""
 
-    def _flush(self, timeout: float) -> None:
-        recorder = self._engine.recorder
-        if not recorder.flush(timeout):
-            raise StoreError(
-                f"Not everything could be written to {recorder.store.location} within {timeout:g} s; it is "
-                "kept in memory and tried again.",
-                remedy="Wait longer, or look into the log for the store's error.",
-            )
+
+class Operation(Generic[_P, T]):
+    """A method of ``Facade`` that is to be awaited if its class is ``Awaited`` as well.
+
+    What is decorated is written once: a flow, or a function that may block. An async client runs either in
+    a worker thread. The key is asked for first where a function gives it.
+    """
+
+    _needs_key: ClassVar = True
+
+    @overload
+    def __init__(self, function: Callable[Concatenate[Any, _P], Flow[T]]) -> None: ...
+    @overload
+    def __init__(self, function: Callable[Concatenate[Any, _P], T]) -> None: ...
+    def __init__(self, function: Callable[..., Any]) -> None:
+        is_flow, needs_key = inspect.isgeneratorfunction(function), self._needs_key
+
+        @functools.wraps(function)
+        def run(guard: Any, /, *args: Any, **options: Any) -> Any:
+            client = guard._client  # noqa: SLF001 -- it is a method of the guard's
+            if needs_key:
+                client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+            made = function(guard, *args, **options)
+            return client._guard_drive(made) if is_flow else made  # noqa: SLF001 -- as above
+
+        @functools.wraps(function)
+        async def run_async(guard: Any, /, *args: Any, **options: Any) -> Any:
+            client = guard._client  # noqa: SLF001 -- it is a method of the guard's
+            if needs_key:
+                await client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+            if is_flow:
+                return await client._guard_drive(function(guard, *args, **options))  # noqa: SLF001 -- as above
+            return await in_thread(functools.partial(function, guard, *args, **options))
+
+        if is_flow:  # what ``help`` shows to be returned is what the flow comes to
+            shown = inspect.signature(function)
+            returned = str(shown.return_annotation).removeprefix("Flow[").removesuffix("]")
+            for each in list[Any]((run, run_async)):
+                each.__signature__ = shown.replace(return_annotation=returned)
+        self._run, self._run_async = run, run_async
+
+    @overload
+    def __get__(self, guard: None, owner: object) -> Callable[Concatenate[Any, _P], Any]: ...
+    @overload
+    def __get__(self, guard: Awaited, owner: object) -> Callable[_P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, guard: Facade, owner: object) -> Callable[_P, T]: ...
+    def __get__(self, guard: object, owner: Any) -> Any:
+        run = self._run_async if issubclass(owner, Awaited) else self._run
+        return run if guard is None else MethodType(run, guard)
+
+
+class LocalOperation(Operation[_P, T]):
+    """An operation that is not about the client's key."""
+
+    _needs_key = False
