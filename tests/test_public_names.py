@@ -102,15 +102,6 @@ def test_public_names_are_these():
     assert sorted(NAMES) == sorted(finetune_guard.__all__)
 
 
-def test_public_names_are_sorted():
-    """Constants, then classes, then functions, each in order, as Ruff sorts them."""
-    constants = [name for name in finetune_guard.__all__ if name.isupper()]
-    classes = [name for name in finetune_guard.__all__ if name[0].isupper() and not name.isupper()]
-    functions = [name for name in finetune_guard.__all__ if name[0].islower()]
-
-    assert finetune_guard.__all__ == [*sorted(constants), *sorted(classes), *sorted(functions)]
-
-
 def test_every_public_name_is_there():
     """A star import works."""
     assert [] == [name for name in finetune_guard.__all__ if not hasattr(finetune_guard, name)]
