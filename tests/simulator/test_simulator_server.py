@@ -148,7 +148,7 @@ def test_prompts_and_keys_are_not_kept(sim, connect, model):
     with pytest.raises(openai.AuthenticationError):
         connect(sim, api_key=wrong).models.list()
 
-    held = repr(sim._provider) + repr(sim._log.calls) + repr(sim._faults.__dict__)
+    held = repr(sim._provider) + repr(sim._log) + repr(sim._faults.__dict__)
 
     assert prompt not in held
     assert wrong not in held

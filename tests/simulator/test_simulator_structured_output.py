@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from finetune_guard.simulator.instances import instance_of
+from finetune_guard.simulator.canned import instance_of
 from tests.support.constants import MESSAGES
 
 

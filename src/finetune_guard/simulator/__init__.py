@@ -15,13 +15,12 @@ if not all(map(find_spec, ("starlette", "uvicorn", "h11"))) or not any(
     )
 
 from finetune_guard.simulator.azure import Deployment, SimulatedAzure
-from finetune_guard.simulator.calls import ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
-from finetune_guard.simulator.faults import Fault
+from finetune_guard.simulator.control import ServedCall
+from finetune_guard.simulator.faults import Fault, UsageFlaw
 from finetune_guard.simulator.foreground import serve
 from finetune_guard.simulator.organizations import Organization
 from finetune_guard.simulator.server import Simulator
-from finetune_guard.simulator.usage_flaws import UsageFlaw
 
 __all__ = [
     "Deployment",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from finetune_guard.domain.policy import DEPRECATIONS_PAGE
@@ -13,6 +14,7 @@ TRAINING_NOT_AVAILABLE = (
     "OpenAI is winding down the fine-tuning platform and your organization is no longer able to create "
     f"new fine-tuning training jobs. Learn more {DEPRECATIONS_PAGE}"
 )
+DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,10 @@ class Answer:
     """One answer: a JSON value, raw bytes, or a stream of server-sent events.
 
     Attributes:
-        body: The JSON value; not looked at when ``raw`` or ``events`` is given.
+        body: The JSON value; not looked at when another kind of body is given.
         status: The HTTP status.
         raw: The body's bytes, for what is not JSON.
         events: The encoded server-sent events of a stream.
-        headers: Headers beyond those that every answer has.
         kind: The media type, where it does not follow from the above.
         size: How long the body is where ``made`` makes it.
         made: Makes the body piece by piece while it is sent, so that it is never in memory as a whole.
@@ -34,7 +35,6 @@ class Answer:
     status: int = 200
     raw: bytes | None = None
     events: tuple[bytes, ...] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
     kind: str | None = None
     size: int = 0
     made: Callable[[], Iterator[bytes]] | None = None
@@ -48,14 +48,13 @@ class Answer:
             return "text/event-stream; charset=utf-8"
         return "application/json" if self.raw is None and self.made is None else "application/octet-stream"
 
-    @property
-    def chunks(self) -> tuple[bytes, ...]:
-        """The body as it goes over the wire, a stream's events one by one."""
-        if self.events is not None:
-            return self.events
+    def chunks(self) -> Iterator[bytes]:
+        """Return the body as it goes over the wire, a stream's events one by one."""
         if self.made is not None:
-            return tuple(self.made())
-        return (self.raw if self.raw is not None else json.dumps(self.body).encode(),)
+            return self.made()
+        if self.events is not None:
+            return iter(self.events)
+        return iter((self.raw if self.raw is not None else json.dumps(self.body).encode(),))
 
 
 class ApiError(Exception):
@@ -71,66 +70,32 @@ class ApiError(Exception):
         kind: str = "invalid_request_error",
     ) -> None:
         super().__init__(message)
-        self.answer = Answer(error_body(message, code=code, param=param, kind=kind), status)
-
-
-def error_body(message: str, *, code: str | None, param: str | None = None, kind: str) -> dict[str, Any]:
-    """Return the body of an error answer."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def training_not_available() -> ApiError:
-    """The policy's refusal."""
-    return ApiError(403, TRAINING_NOT_AVAILABLE, code="training_not_available")
+        error = {"message": message, "type": kind, "param": param, "code": code}
+        self.answer = Answer({"error": error}, status)
 
 
 def forbidden(missing_scope: str | None = None) -> ApiError:
-    """A key of the wrong kind; ``missing_scope`` is what a key that may would have."""
+    """Return the refusal of a key of the wrong kind; ``missing_scope`` is what the right one would have."""
     refused = "You have insufficient permissions for this operation."
     if missing_scope is None:
         return ApiError(403, refused)
     return ApiError(403, f"{refused} Missing scopes: {missing_scope}.", code="missing_scope")
 
 
-def model_not_found(model: str) -> ApiError:
-    """No such model, or none that this organization can see."""
-    return ApiError(
-        404, f"The model `{model}` does not exist or you do not have access to it.", code="model_not_found"
-    )
-
-
-def model_deprecated(model: str) -> ApiError:
-    """A model that has been shut down."""
-    return ApiError(
-        404,
-        f"The model `{model}` has been deprecated, learn more here: "
-        "https://platform.openai.com/docs/deprecations",
-        code="model_not_found",
-    )
-
-
-def model_not_available(model: str) -> ApiError:
-    """A model that can't be fine-tuned."""
-    return ApiError(
-        400, f"Model {model} is not available for fine-tuning or does not exist.", code="model_not_available"
-    )
+def model_not_found(model: str, why: str = "does not exist or you do not have access to it.") -> ApiError:
+    """Return the error for a model that does not exist for this organization, or not any more."""
+    return ApiError(404, f"The model `{model}` {why}", code="model_not_found")
 
 
 def missing(param: str) -> ApiError:
-    """A required parameter that was left out."""
-    return ApiError(
-        400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
-    )
+    """Return the error for a required parameter that was left out."""
+    message = f"Missing required parameter: '{param}'."
+    return ApiError(400, message, code="missing_required_parameter", param=param)
 
 
 def invalid(param: str, why: str) -> ApiError:
-    """A parameter of a wrong type or value."""
+    """Return the error for a parameter of a wrong type or value."""
     return ApiError(400, f"Invalid '{param}': {why}.", code="invalid_value", param=param)
-
-
-def not_found(what: str, param: str = "id") -> ApiError:
-    """An object that does not exist or belongs to another organization."""
-    return ApiError(404, what, param=param)
 
 
 def event(data: Mapping[str, Any], *, named: bool = False) -> bytes:
@@ -139,4 +104,38 @@ def event(data: Mapping[str, Any], *, named: bool = False) -> bytes:
     return f"{name}data: {json.dumps(data)}\n\n".encode()
 
 
-DONE = b"data: [DONE]\n\n"
+def page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str], *, default: int, most: int) -> Answer:
+    """Return the page of ``items`` that ``query`` asks for with ``limit`` and ``after``.
+
+    Raises:
+        ApiError: 400; ``limit`` is no number from 1 to ``most``, or ``after`` names no item.
+    """
+    text = query.get("limit", str(default))
+    if not text.isdigit() or not 1 <= int(text) <= most:
+        raise invalid("limit", f"expected an integer from 1 to {most}")
+    start = 0
+    if after := query.get("after"):
+        ids = [item["id"] for item in items]
+        if after not in ids:
+            raise invalid("after", "no such object")
+        start = ids.index(after) + 1
+    shown = items[start : start + int(text)]
+    first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+    has_more = start + int(text) < len(items)
+    return Answer({"object": "list", "data": shown, "first_id": first, "last_id": last, "has_more": has_more})
+
+
+def tokens_used(sent: int, received: int) -> dict[str, Any]:
+    """Return the ``usage`` of a response or a batch."""
+    return {
+        "input_tokens": sent,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": received,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": sent + received,
+    }
+
+
+def seconds(at: datetime | None) -> int | None:
+    """Return a time in Unix seconds."""
+    return int(at.timestamp()) if at is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,20 +23,17 @@ from finetune_guard.simulator import (
     azure,
     batches,
     chat,
-    completions,
-    embeddings,
     files,
+    inference,
     jobs,
     model_list,
     responses,
-    uploads,
     usage,
 )
 from finetune_guard.simulator.answers import Answer, ApiError
 from finetune_guard.simulator.azure import SimulatedAzure
-from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
-from finetune_guard.simulator.control import PREFIX, Control
+from finetune_guard.simulator.control import PREFIX, Control, ServedCall
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.provider import Call, Caller, Provider
 from finetune_guard.simulator.settling import settle
@@ -46,8 +44,8 @@ Endpoint = Callable[[Call], Answer]
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/chat/completions", chat.create),
     ("POST", "/v1/responses", responses.create),
-    ("POST", "/v1/completions", completions.create),
-    ("POST", "/v1/embeddings", embeddings.create),
+    ("POST", "/v1/completions", inference.complete),
+    ("POST", "/v1/embeddings", inference.embed),
     ("GET", "/v1/models", model_list.list_all),
     ("GET", "/v1/models/{model:path}", model_list.retrieve),
     ("DELETE", "/v1/models/{model:path}", model_list.delete),
@@ -56,10 +54,10 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/files/{file}", files.retrieve),
     ("GET", "/v1/files/{file}/content", files.content),
     ("DELETE", "/v1/files/{file}", files.delete),
-    ("POST", "/v1/uploads", uploads.create),
-    ("POST", "/v1/uploads/{upload}/parts", uploads.add_part),
-    ("POST", "/v1/uploads/{upload}/complete", uploads.complete),
-    ("POST", "/v1/uploads/{upload}/cancel", uploads.cancel),
+    ("POST", "/v1/uploads", files.begin_upload),
+    ("POST", "/v1/uploads/{upload}/parts", files.add_part),
+    ("POST", "/v1/uploads/{upload}/complete", files.complete_upload),
+    ("POST", "/v1/uploads/{upload}/cancel", files.cancel_upload),
     ("POST", "/v1/fine_tuning/jobs", jobs.create),
     ("GET", "/v1/fine_tuning/jobs", jobs.list_all),
     ("GET", "/v1/fine_tuning/model_limits", jobs.model_limits),
@@ -94,12 +92,12 @@ class Desk:
     azure: SimulatedAzure
     clock: SimulatedClock
     faults: FaultQueue
-    log: CallLog
+    log: deque[ServedCall]
     connections: Connections
     stopping: asyncio.Event
     strip_headers: bool = False
 
-    async def answer(self, request: Request, endpoint: Endpoint) -> Response:
+    async def answer(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer one request: what goes wrong on demand first, then the endpoint."""
         content = await read(request)
         path = request.scope["path"]
@@ -110,7 +108,7 @@ class Desk:
             await self._pause(fault.delay)
         now = self.clock()
         caller, answer = self._decide(request, endpoint, content, fault, now)
-        self.log.add(
+        self.log.append(
             ServedCall(
                 method=request.method,
                 path=path,
@@ -121,7 +119,7 @@ class Desk:
                 stream=answer.events is not None,
             )
         )
-        headers = {**self._headers(caller, now), **answer.headers, **(fault.headers if fault else {})}
+        headers = {**self._headers(caller, now), **(fault.headers if fault else {})}
         return WireResponse(answer, headers, self.connections, fault.cut_after if fault else None)
 
     def _decide(
@@ -137,26 +135,14 @@ class Desk:
                     raise content.problem
                 project = caller.project_for(request.scope["path"])
                 settle(self.provider, caller.account, now)
-                call = Call(
-                    provider=self.provider,
-                    account=caller.account,
-                    project=project,
-                    now=now,
-                    body=content.body,
-                    parts=content.parts,
-                    params=request.path_params,
-                    query=request.query_params,
-                )
-                answer = endpoint(call)
+                asked = content.body, content.parts, request.path_params, request.query_params
+                answer = endpoint(Call(self.provider, caller.account, project, now, *asked))
             except ApiError as error:
                 answer = fault.answer if fault is not None and fault.answer is not None else error.answer
         return caller, _spoil(answer, fault) if fault is not None else answer
 
     def _headers(self, caller: Caller | None, now: datetime) -> dict[str, str]:
-        headers = {
-            "date": format_datetime(now, usegmt=True),
-            "x-request-id": f"req_{secrets.token_hex(16)}",
-        }
+        headers = {"date": format_datetime(now, usegmt=True), "x-request-id": f"req_{secrets.token_hex(16)}"}
         if self.strip_headers:
             return headers
         headers |= {"openai-version": "2020-10-01", "openai-processing-ms": "42"}
@@ -180,19 +166,8 @@ def _spoil(answer: Answer, fault: Fault) -> Answer:
         return answer
     if answer.events is not None:
         return replace(answer, events=(*answer.events[:1], b'data: {"object": "chat.comp\n\n'))
-    body = answer.chunks[0]
+    body = next(answer.chunks())
     return replace(answer, body=None, raw=body[: len(body) // 2], made=None, kind=answer.media_type)
-
-
-def _refusing(status: int, message: str) -> Endpoint:
-    def endpoint(_: Call) -> Answer:
-        raise ApiError(status, message)
-
-    return endpoint
-
-
-async def _served(desk: Desk, endpoint: Endpoint, request: Request) -> Response:
-    return await desk.answer(request, endpoint)
 
 
 def build(desk: Desk) -> ASGIApp:
@@ -200,7 +175,10 @@ def build(desk: Desk) -> ASGIApp:
 
     def routes(desk: Desk, endpoints: Iterable[tuple[str, str, Endpoint]]) -> Iterator[Route]:
         for method, path, endpoint in endpoints:
-            yield Route(path, partial(_served, desk, endpoint), methods=[method])
+            yield Route(path, partial(desk.answer, endpoint), methods=[method])
+
+    def refused(status: int, message: str, _: Call) -> Answer:
+        raise ApiError(status, message)
 
     at_azure = replace(desk, provider=desk.azure.provider, strip_headers=True)
 
@@ -211,7 +189,7 @@ def build(desk: Desk) -> ASGIApp:
             return JSONResponse({"error": error.detail}, error.status_code)
         known = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
         message = f"{'Not allowed to use this method' if known else 'Invalid URL'} ({request.method} {path})"
-        return await desk.answer(request, _refusing(error.status_code, message))
+        return await desk.answer(partial(refused, error.status_code, message), request)
 
     api = Starlette(
         routes=[

@@ -66,10 +66,9 @@ class NewDeployment(BaseModel):
 
 
 class Deployment(NewDeployment):
-    """A deployment that was made.
+    """A deployment that was made at ``deployed_at``, by the simulated clock.
 
     Attributes:
-        deployed_at: When, by the simulated clock.
         last_call: Its latest successful call; None for none.
     """
 
@@ -83,12 +82,20 @@ class Deployment(NewDeployment):
         return now - (self.last_call or self.deployed_at) >= IDLE_WINDOW
 
 
-class AzureError(ApiError):
-    """A call that Azure refuses, in its own words and shape."""
+def _refusal(status: int, code: str, message: str) -> ApiError:
+    """Return an error in Azure's own words and shape."""
+    error = ApiError(status, message)
+    error.answer = Answer({"error": {"code": code, "message": message}}, status)
+    return error
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, message)
-        self.answer = Answer({"error": {"code": code, "message": message}}, status)
+
+def _access_denied() -> ApiError:
+    return _refusal(
+        401,
+        "401",
+        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid "
+        "key for an active subscription and use a correct regional API endpoint for your resource.",
+    )
 
 
 @dataclass
@@ -98,11 +105,7 @@ class AzureProvider(Provider):
     deployments: dict[tuple[str, str], Deployment] = field(default_factory=dict)
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """Return whose key or token the request carries, in either of the headers that Azure takes.
-
-        Raises:
-            ApiError: 401, without the key in its message.
-        """
+        """Return whose key or token the request carries, in either of the headers that Azure takes."""
         bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
         caller = self._callers.get(headers.get("api-key") or bearer)
         if caller is None:
@@ -114,19 +117,12 @@ class AzureProvider(Provider):
         return model_id
 
     def standing(self, resource: str, name: object, now: datetime) -> Deployment:
-        """Return a deployment.
-
-        Raises:
-            ApiError: 404; it was deleted, or never was.
-        """
+        """Return a deployment; an ApiError if it was deleted or never was."""
         found = self.deployments.get((resource, name)) if isinstance(name, str) else None
         if found is None or found.is_gone(now):
-            raise AzureError(
-                404,
-                "DeploymentNotFound",
-                "The API deployment for this resource does not exist. If you created the deployment within "
-                "the last 5 minutes, please wait a moment and try again.",
-            )
+            message = "The API deployment for this resource does not exist. If you created the deployment "
+            message += "within the last 5 minutes, please wait a moment and try again."
+            raise _refusal(404, "DeploymentNotFound", message)
         return found
 
 
@@ -136,9 +132,6 @@ class SimulatedAzure:
     A resource is a path of the simulator's address. Clients reach it as
     ``AzureOpenAI(azure_endpoint=azure.endpoint("acme"), ...)`` or
     ``OpenAI(base_url=azure.endpoint("acme") + "/openai/v1/", ...)``.
-
-    Attributes:
-        provider: What Azure knows.
     """
 
     def __init__(self, provider: AzureProvider, host: Callable[[], str]) -> None:
@@ -202,17 +195,8 @@ class SimulatedAzure:
             )
 
 
-def _access_denied() -> AzureError:
-    return AzureError(
-        401,
-        "401",
-        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid "
-        "key for an active subscription and use a correct regional API endpoint for your resource.",
-    )
-
-
 def _refuse(_: Call) -> Answer:
-    raise AzureError(404, "404", "Resource not found")
+    raise _refusal(404, "404", "Resource not found")
 
 
 def _served(endpoint: Endpoint, *, needs_version: bool) -> Endpoint:
@@ -241,12 +225,12 @@ def _served(endpoint: Endpoint, *, needs_version: bool) -> Endpoint:
 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     *(
-        ("POST", path, _served(endpoint, needs_version="/v1/" not in path))
+        ("POST", f"/{{resource}}/openai/{path}", _served(endpoint, needs_version="v1/" not in path))
         for path, endpoint in (
-            ("/{resource}/openai/deployments/{deployment}/chat/completions", chat.create),
-            ("/{resource}/openai/responses", responses.create),
-            ("/{resource}/openai/v1/chat/completions", chat.create),
-            ("/{resource}/openai/v1/responses", responses.create),
+            ("deployments/{deployment}/chat/completions", chat.create),
+            ("responses", responses.create),
+            ("v1/chat/completions", chat.create),
+            ("v1/responses", responses.create),
         )
     ),
     *((method, "/{resource}/openai/{rest:path}", _refuse) for method in ("GET", "POST", "DELETE")),

@@ -6,42 +6,60 @@ is served at the moment in which the batch completes, and a cancelled batch has 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, not_found
-from finetune_guard.simulator.batch_requests import BatchInput, read
-from finetune_guard.simulator.batch_run import ENDPOINTS
-from finetune_guard.simulator.inference import option, required
-from finetune_guard.simulator.organizations import Batch, random_id
-from finetune_guard.simulator.paging import page
-from finetune_guard.simulator.provider import ALIASES, Call
+from starlette.datastructures import QueryParams
 
-WINDOW = "24h"
+from finetune_guard.simulator import chat, responses
+from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, page, seconds, tokens_used
+from finetune_guard.simulator.inference import complete, embed, option, required
+from finetune_guard.simulator.organizations import Account, Batch, random_id
+from finetune_guard.simulator.provider import ALIASES, Call, Provider
+
 COMPLETION_WINDOW = timedelta(hours=24)
+_MOST_REQUESTS = 50_000
+_ENDPOINTS: dict[str, Callable[[Call], Answer]] = {
+    "/v1/responses": responses.create,
+    "/v1/chat/completions": chat.create,
+    "/v1/embeddings": embed,
+    "/v1/completions": complete,
+}
 
 
 def create(call: Call) -> Answer:
     """Take a batch."""
     endpoint = required(call, "endpoint")
-    if endpoint not in ENDPOINTS:
-        raise invalid("endpoint", f"expected one of {', '.join(ENDPOINTS)}")
-    if required(call, "completion_window") != WINDOW:
-        raise invalid("completion_window", f"expected {WINDOW}")
+    if endpoint not in _ENDPOINTS:
+        raise invalid("endpoint", f"expected one of {', '.join(_ENDPOINTS)}")
+    if required(call, "completion_window") != "24h":
+        raise invalid("completion_window", "expected 24h")
     metadata = dict(option(call, "metadata")) or None
-    file_id, asked = _input(call, endpoint)
+    file_id = call.body.get("input_file_id")
+    if not isinstance(file_id, str) or not file_id:
+        raise missing("input_file_id")
+    stored = call.account.files.get(file_id)
+    if stored is None:
+        raise ApiError(404, f"No such File object: {file_id}", param="input_file_id")
+    if stored.purpose != "batch":
+        raise invalid("input_file_id", "the purpose of the file is not batch")
+    requests, problems = _read(stored.content, endpoint)
+    models = {model if isinstance(model := each["body"].get("model"), str) else None for each in requests}
+    model = models.pop() if len(models) == 1 else None
     batch = Batch(
         id=random_id("batch_"),
         project=call.project,
         endpoint=endpoint,
         input_file=file_id,
-        model=ALIASES.get(asked.model, asked.model) if asked.model else None,
-        requests=asked.requests,
-        problems=asked.problems,
+        model=ALIASES.get(model, model) if model else None,
+        requests=requests,
+        problems=problems,
         metadata=metadata,
         created_at=call.now,
         duration=call.provider.settings.batch_duration,
-        total=len(asked.requests),
+        total=len(requests),
     )
     call.account.batches[batch.id] = batch
     return Answer(_body(call, batch))
@@ -68,22 +86,97 @@ def cancel(call: Call) -> Answer:
     return Answer(_body(call, batch))
 
 
-def _input(call: Call, endpoint: str) -> tuple[str, BatchInput]:
-    file_id = call.body.get("input_file_id")
-    if not isinstance(file_id, str) or not file_id:
-        raise missing("input_file_id")
-    stored = call.account.files.get(file_id)
-    if stored is None:
-        raise not_found(f"No such File object: {file_id}", "input_file_id")
-    if stored.purpose != "batch":
-        raise invalid("input_file_id", "the purpose of the file is not batch")
-    return file_id, read(stored.content, endpoint)
+def finish(provider: Provider, account: Account, batch: Batch, at: datetime) -> None:
+    """Serve every request of ``batch`` at ``at``, and put the answers into files."""
+    served: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    for request in batch.requests:
+        call = Call(provider, account, batch.project, at, request["body"], {}, {}, QueryParams(), batch=True)
+        try:
+            if call.body.get("stream"):
+                raise invalid("stream", "a batch can't be streamed")
+            answer = _ENDPOINTS[batch.endpoint](call)
+        except ApiError as error:
+            answer = error.answer
+            refused.append(_line(request, answer))
+        else:
+            served.append(_line(request, answer))
+            used = answer.body["usage"]  # chats and responses have other names for the same
+            sent = used.get("input_tokens", used.get("prompt_tokens", 0))
+            received = used.get("output_tokens", used.get("completion_tokens", 0))
+            batch.tokens = batch.tokens[0] + sent, batch.tokens[1] + received
+    batch.completed_at, batch.requests = at, []
+    batch.succeeded, batch.failed = len(served), len(refused)
+    batch.output_file = _store(account, f"{batch.id}_output.jsonl", served, at)
+    batch.error_file = _store(account, f"{batch.id}_error.jsonl", refused, at)
+
+
+def _line(request: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    response = {"status_code": answer.status, "request_id": random_id("req_"), "body": answer.body}
+    asked = {"id": random_id("batch_req_"), "custom_id": request["custom_id"]}
+    return {**asked, "response": response, "error": None}
+
+
+def _store(account: Account, name: str, lines: list[dict[str, Any]], at: datetime) -> str | None:
+    """Keep the lines as a file and return its id; None when there are none."""
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return account.add_file(name, "batch_output", content, at).id if lines else None
+
+
+def _read(content: bytes, endpoint: str) -> tuple[list[Mapping[str, Any]], list[dict[str, Any]]]:
+    """Return a file's requests, one of each line, and the problems for which the whole batch fails."""
+    requests: list[Mapping[str, Any]] = []
+    problems: list[dict[str, Any]] = []
+    known: set[str] = set()
+
+    def fail(code: str, message: str, line: int | None = None, param: str | None = None) -> None:
+        problems.append({"code": code, "line": line, "message": message, "param": param})
+
+    for number, text in enumerate(content.splitlines(), 1):
+        if text.strip():
+            line = _object(text)
+            problem = _problem(line, endpoint, known)
+            if problem is not None:
+                code, message, param = problem
+                fail(code, message, number, param)
+                continue
+            known.add(line["custom_id"])
+            requests.append(line)
+    if not requests and not problems:
+        fail("empty_file", "The file is empty.")
+    if len(requests) > _MOST_REQUESTS:
+        fail("too_many_tasks", f"The file has more than {_MOST_REQUESTS} requests.")
+    return requests, problems
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return {}
+    return line if isinstance(line, dict) else {}
+
+
+def _problem(line: dict[str, Any], endpoint: str, known: set[str]) -> tuple[str, str, str | None] | None:
+    """Return the code, message and parameter of the first thing that is wrong with a line."""
+    custom_id = line.get("custom_id")
+    named = isinstance(custom_id, str) and custom_id != ""
+    url = f"The url must be that of the batch, {endpoint}."
+    checks = (
+        (not line, "invalid_json_line", "This line is no JSON object.", None),
+        (not named, "missing_required_parameter", "Missing required parameter: 'custom_id'.", "custom_id"),
+        (named and custom_id in known, "duplicate_custom_id", "The custom_id was used before.", "custom_id"),
+        (line.get("method") != "POST", "invalid_method", "The method must be POST.", "method"),
+        (line.get("url") != endpoint, "invalid_url", url, "url"),
+        (not isinstance(line.get("body"), dict), "invalid_request", "The body must be an object.", "body"),
+    )
+    return next(((code, message, param) for wrong, code, message, param in checks if wrong), None)
 
 
 def _find(call: Call) -> Batch:
     batch = call.account.batches.get(call.params["batch"])
     if batch is None:
-        raise not_found(f"No batch found with id '{call.params['batch']}'.")
+        raise ApiError(404, f"No batch found with id '{call.params['batch']}'.", param="id")
     return batch
 
 
@@ -103,45 +196,28 @@ def _body(call: Call, batch: Batch) -> dict[str, Any]:
         batch.cancelling_at is not None and batch.begins_at <= batch.cancelling_at and not batch.problems
     )
     cancelled_at = batch.cancelling_at + batch.validation if batch.cancelling_at is not None else None
+    total = batch.total if begun else 0
     return {
         "id": batch.id,
         "object": "batch",
         "endpoint": batch.endpoint,
         "model": batch.model,
-        "errors": {"object": "list", "data": list(batch.problems)} if status == "failed" else None,
+        "errors": {"object": "list", "data": batch.problems} if status == "failed" else None,
         "input_file_id": batch.input_file,
-        "completion_window": WINDOW,
+        "completion_window": "24h",
         "status": status,
         "output_file_id": batch.output_file,
         "error_file_id": batch.error_file,
-        "created_at": _seconds(batch.created_at),
-        "in_progress_at": _seconds(batch.begins_at) if begun else None,
-        "expires_at": _seconds(batch.created_at + COMPLETION_WINDOW),
-        "finalizing_at": _seconds(batch.completed_at),
-        "completed_at": _seconds(batch.completed_at),
-        "failed_at": _seconds(batch.begins_at) if status == "failed" else None,
+        "created_at": seconds(batch.created_at),
+        "in_progress_at": seconds(batch.begins_at) if begun else None,
+        "expires_at": seconds(batch.created_at + COMPLETION_WINDOW),
+        "finalizing_at": seconds(batch.completed_at),
+        "completed_at": seconds(batch.completed_at),
+        "failed_at": seconds(batch.begins_at) if status == "failed" else None,
         "expired_at": None,
-        "cancelling_at": _seconds(batch.cancelling_at),
-        "cancelled_at": _seconds(cancelled_at) if status == "cancelled" else None,
-        "request_counts": {
-            "total": batch.total if begun else 0,
-            "completed": batch.succeeded,
-            "failed": batch.failed,
-        },
-        "usage": _usage(*batch.tokens),
+        "cancelling_at": seconds(batch.cancelling_at),
+        "cancelled_at": seconds(cancelled_at) if status == "cancelled" else None,
+        "request_counts": {"total": total, "completed": batch.succeeded, "failed": batch.failed},
+        "usage": tokens_used(*batch.tokens),
         "metadata": batch.metadata,
     }
-
-
-def _usage(sent: int, received: int) -> dict[str, Any]:
-    return {
-        "input_tokens": sent,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": received,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": sent + received,
-    }
-
-
-def _seconds(at: datetime | None) -> int | None:
-    return int(at.timestamp()) if at is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from finetune_guard.simulator import canned
@@ -20,48 +19,23 @@ from finetune_guard.simulator.inference import (
 from finetune_guard.simulator.organizations import random_id
 from finetune_guard.simulator.provider import Call
 
-MOST_CHOICES = 128
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What the model says: words, or the arguments of a function that it was told to call."""
-
-    tokens: list[str]
-    finish: str
-    function: str | None
-
-    @property
-    def message(self) -> dict[str, Any]:
-        text = "".join(self.tokens)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
-        if self.function is None:
-            return message
-        return {**message, "content": None, "tool_calls": [_tool_call(self.function, text)]}
-
-    @property
-    def deltas(self) -> Iterator[dict[str, Any]]:
-        begun = {"role": "assistant", "content": "", "refusal": None}
-        if self.function is None:
-            yield begun
-            for token in self.tokens:
-                yield {"content": token}
-            return
-        yield {**begun, "content": None, "tool_calls": [{"index": 0, **_tool_call(self.function, "")}]}
-        for token in self.tokens:
-            yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+_MOST_CHOICES = 128
 
 
 def create(call: Call) -> Answer:
     """Answer a chat."""
     most = count(call, "max_completion_tokens", least=1)
     older = count(call, "max_tokens", least=1)
-    choices = count(call, "n", least=1, most=MOST_CHOICES) or 1
+    choices = count(call, "n", least=1, most=_MOST_CHOICES) or 1
     with_usage = bool(option(call, "stream_options").get("include_usage"))
     model = requested_model(call)
     messages = required(call, "messages")
     _check_model(model, older)
-    said = _said(call, most if most is not None else older)
+    asked = call.body.get("response_format")
+    said = canned.said_to(call.body, most if most is not None else older, asked, "response_format")
+    # The API says "stop" when the caller named the function, "tool_calls" when the model picked it.
+    picked = said.function is not None and call.body.get("tool_choice") == "required"
+    finish = ("tool_calls" if picked else "stop") if said.whole else "length"
     sent, received = canned.tokens_in(messages), len(said.tokens) * choices
     note(call, model, sent, received)
     head = {
@@ -73,10 +47,10 @@ def create(call: Call) -> Answer:
     }
     usage = _usage(sent, received)
     if call.body.get("stream"):
-        chunks = _chunks(head, said, choices, usage if with_usage else None)
+        chunks = _chunks(head, said, finish, choices, usage if with_usage else None)
         return Answer(events=(*(event(chunk) for chunk in chunks), DONE))
     answered = [
-        {"index": index, "message": said.message, "logprobs": None, "finish_reason": said.finish}
+        {"index": index, "message": _message(said), "logprobs": None, "finish_reason": finish}
         for index in range(choices)
     ]
     return Answer({**head, "object": "chat.completion", "choices": answered, "usage": usage})
@@ -100,43 +74,39 @@ def _check_model(model: str, max_tokens: int | None) -> None:
         )
 
 
-def _said(call: Call, most: int | None) -> _Said:
-    choice = call.body.get("tool_choice")
-    function = canned.forced_function(call.body.get("tools"), choice)
-    if function is None:
-        tokens, whole = canned.pieces(
-            canned.text_for(call.body.get("response_format"), "response_format"), most
-        )
-        return _Said(tokens, "stop" if whole else "length", None)
-    tokens, whole = canned.pieces(canned.arguments_for(function), most)
-    # The API says "stop" when the caller named the function, "tool_calls" when the model picked it.
-    done = "tool_calls" if choice == "required" else "stop"
-    return _Said(tokens, done if whole else "length", str(function.get("name")))
+def _message(said: canned.Said) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None, "annotations": []}
+    if said.function is None:
+        return message
+    return {**message, "content": None, "tool_calls": [_tool_call(said.function, said.text)]}
 
 
 def _tool_call(name: str, arguments: str) -> dict[str, Any]:
-    return {
-        "id": random_id("call_"),
-        "type": "function",
-        "function": {"name": name, "arguments": arguments},
-    }
+    return {"id": random_id("call_"), "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _deltas(said: canned.Said) -> Iterator[dict[str, Any]]:
+    begun = {"role": "assistant", "content": "", "refusal": None}
+    if said.function is None:
+        yield begun
+        yield from ({"content": token} for token in said.tokens)
+        return
+    yield {**begun, "content": None, "tool_calls": [{"index": 0, **_tool_call(said.function, "")}]}
+    for token in said.tokens:
+        yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
 
 
 def _chunks(
-    head: dict[str, Any], said: _Said, choices: int, usage: dict[str, Any] | None
+    head: dict[str, Any], said: canned.Said, finish: str, choices: int, usage: dict[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
-    def chunk(index: int, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        unknown_yet = {"usage": None} if usage else {}
-        return {**head, "object": "chat.completion.chunk", "choices": [choice], **unknown_yet}
-
-    for delta in said.deltas:
+    chunk = {**head, "object": "chat.completion.chunk"}
+    unknown_yet = {"usage": None} if usage else {}
+    for delta, reason in (*((delta, None) for delta in _deltas(said)), ({}, finish)):
         for index in range(choices):
-            yield chunk(index, delta)
-    for index in range(choices):
-        yield chunk(index, {}, said.finish)
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+            yield {**chunk, "choices": [choice], **unknown_yet}
     if usage:
-        yield {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage}
+        yield {**chunk, "choices": [], "usage": usage}
 
 
 def _usage(prompt: int, completion: int) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TypeVar
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.exceptions import HTTPException
@@ -15,14 +16,37 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from finetune_guard.simulator.azure import AzureResource, NewDeployment, SimulatedAzure
-from finetune_guard.simulator.calls import CallLog
 from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.faults import Fault, FaultQueue
+from finetune_guard.simulator.organizations import Account
 from finetune_guard.simulator.provider import Provider
 from finetune_guard.simulator.settling import settle
 
 PREFIX = "/_simulator"
-_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ServedCall(BaseModel):
+    """One call that the simulated API has answered: enough to prove what a client did, and nothing it said.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, with ``/v1``, without the query.
+        organization: The slug of the organization whose key was used; None for an unknown key.
+        model: The model that the call named; None for calls that name none.
+        status: The HTTP status of the answer.
+        at: The simulated time.
+        stream: Whether the answer was a stream of server-sent events.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    path: str
+    organization: str | None
+    model: str | None
+    status: int
+    at: datetime
+    stream: bool
 
 
 class ClockTurn(BaseModel):
@@ -48,120 +72,91 @@ class Control:
     azure: SimulatedAzure
     clock: SimulatedClock
     faults: FaultQueue
-    log: CallLog
+    log: deque[ServedCall]
 
     @property
     def routes(self) -> list[Route]:
-        """The routes under ``/_simulator``."""
+        """The routes under ``/_simulator``; each act is given the body as its model, or the query."""
+        acts: tuple[tuple[str, str, int, type[BaseModel] | None, Callable[[Any], Any]], ...] = (
+            ("GET", "health", 200, None, lambda _: {"status": "ok", **self._time()}),
+            ("GET", "clock", 200, None, lambda _: self._time()),
+            ("POST", "clock", 200, ClockTurn, self._turn_clock),
+            ("GET", "calls", 200, None, lambda _: _dumped(*self.log.copy())),
+            ("POST", "faults", 201, Fault, self._add_fault),
+            ("DELETE", "faults", 204, None, lambda _: self.faults.clear()),
+            ("GET", "organizations", 200, None, self._organizations),
+            ("POST", "azure/resources", 201, AzureResource, self._add_resource),
+            ("GET", "azure/deployments", 200, None, lambda _: _dumped(*self.azure.deployments())),
+            ("POST", "azure/deployments", 201, NewDeployment, self._deploy),
+            ("DELETE", "azure/deployments", 204, None, self._delete_deployment),
+        )
         return [
-            Route(f"{PREFIX}/health", self.health, methods=["GET"]),
-            Route(f"{PREFIX}/clock", self.show_clock, methods=["GET"]),
-            Route(f"{PREFIX}/clock", self.turn_clock, methods=["POST"]),
-            Route(f"{PREFIX}/calls", self.show_calls, methods=["GET"]),
-            Route(f"{PREFIX}/faults", self.add_fault, methods=["POST"]),
-            Route(f"{PREFIX}/faults", self.clear_faults, methods=["DELETE"]),
-            Route(f"{PREFIX}/organizations", self.show_organizations, methods=["GET"]),
-            Route(f"{PREFIX}/azure/resources", self.add_resource, methods=["POST"]),
-            Route(f"{PREFIX}/azure/deployments", self.show_deployments, methods=["GET"]),
-            Route(f"{PREFIX}/azure/deployments", self.deploy, methods=["POST"]),
-            Route(f"{PREFIX}/azure/deployments", self.delete_deployment, methods=["DELETE"]),
+            Route(f"{PREFIX}/{path}", partial(_served, status, model, act), methods=[method])
+            for method, path, status, model, act in acts
         ]
 
-    async def health(self, _: Request) -> Response:
-        """Say that the simulator answers, and what time it is there."""
-        return JSONResponse({"status": "ok", "now": self.clock().isoformat()})
+    def _time(self) -> dict[str, str]:
+        return {"now": self.clock().isoformat()}
 
-    async def show_clock(self, _: Request) -> Response:
-        """Tell the simulated time."""
-        return JSONResponse({"now": self.clock().isoformat()})
-
-    async def turn_clock(self, request: Request) -> Response:
-        """Turn the clock and tell the new time."""
-        turn = await _parsed(request, ClockTurn)
+    def _turn_clock(self, turn: ClockTurn) -> dict[str, str]:
         try:
             if turn.now is not None:
                 self.clock.set(turn.now)
             elif turn.advance_seconds is not None:
                 self.clock.advance(timedelta(seconds=turn.advance_seconds))
         except (OverflowError, ValueError) as error:
-            raise HTTPException(400, "the clock can't be turned that far") from error
-        return await self.show_clock(request)
+            raise ValueError("the clock can't be turned that far") from error
+        return self._time()
 
-    async def show_calls(self, _: Request) -> Response:
-        """List the calls served so far."""
-        return JSONResponse([call.model_dump(mode="json") for call in self.log.calls])
-
-    async def add_fault(self, request: Request) -> Response:
-        """Ask for something to go wrong."""
-        fault = await _parsed(request, Fault)
+    def _add_fault(self, fault: Fault) -> Any:
         self.faults.add(fault)
-        return JSONResponse(fault.model_dump(mode="json"), 201)
+        return _dumped(fault)[0]
 
-    async def clear_faults(self, _: Request) -> Response:
-        """Let everything go right again."""
-        self.faults.clear()
-        return Response(status_code=204)
-
-    async def show_organizations(self, _: Request) -> Response:
-        """List the organizations, and what the server believes of them."""
+    def _organizations(self, _: object) -> list[dict[str, Any]]:
         with self.provider.lock:
             now = self.clock()
-            shown = []
-            for account in self.provider.accounts.values():
-                settle(self.provider, account, now)
-                last = account.last_inference
-                shown.append(
-                    {
-                        "slug": account.organization.slug,
-                        "id": account.organization.id,
-                        "projects": list(account.projects),
-                        "has_admin_key": account.organization.admin_key is not None,
-                        "models": list(account.models),
-                        "fine_tuned_before": account.fine_tuned_before,
-                        "last_inference": last.isoformat() if last else None,
-                        "may_create_jobs": self.provider.may_create_jobs(account, now),
-                    }
-                )
-        return JSONResponse(shown)
+            return [self._shown(account, now) for account in self.provider.accounts.values()]
 
-    async def add_resource(self, request: Request) -> Response:
-        """Add a resource of Azure OpenAI."""
-        asked = await _parsed(request, AzureResource)
-        with _refusing():
-            self.azure.add_resource(asked.name, api_key=asked.api_key, tokens=asked.tokens)
-        return JSONResponse({"name": asked.name, "endpoint": self.azure.endpoint(asked.name)}, 201)
+    def _shown(self, account: Account, now: datetime) -> dict[str, Any]:
+        settle(self.provider, account, now)
+        last = account.last_inference
+        return {
+            "slug": account.organization.slug,
+            "id": account.organization.id,
+            "projects": account.projects,
+            "has_admin_key": account.organization.admin_key is not None,
+            "models": list(account.models),
+            "fine_tuned_before": account.fine_tuned_before,
+            "last_inference": last.isoformat() if last else None,
+            "may_create_jobs": self.provider.may_create_jobs(account, now),
+        }
 
-    async def show_deployments(self, _: Request) -> Response:
-        """List the Azure deployments that stand."""
-        return JSONResponse([each.model_dump(mode="json") for each in self.azure.deployments()])
+    def _add_resource(self, asked: AzureResource) -> dict[str, str]:
+        self.azure.add_resource(**asked.model_dump())
+        return {"name": asked.name, "endpoint": self.azure.endpoint(asked.name)}
 
-    async def deploy(self, request: Request) -> Response:
-        """Deploy a model at an Azure resource, under a new name or one that was used before."""
-        asked = await _parsed(request, NewDeployment)
-        with _refusing():
-            made = self.azure.deploy(**asked.model_dump())
-        return JSONResponse(made.model_dump(mode="json"), 201)
+    def _deploy(self, asked: NewDeployment) -> Any:
+        return _dumped(self.azure.deploy(**asked.model_dump()))[0]
 
-    async def delete_deployment(self, request: Request) -> Response:
-        """Delete the Azure deployment that the query parameters ``resource`` and ``name`` name."""
-        query = request.query_params
+    def _delete_deployment(self, query: Mapping[str, str]) -> None:
         self.azure.delete(query.get("resource", ""), query.get("name", ""))
-        return Response(status_code=204)
 
 
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Answer 400 to what can't be."""
+def _dumped(*shown: BaseModel) -> list[Any]:
+    return [each.model_dump(mode="json") for each in shown]
+
+
+async def _served(
+    status: int, model: type[BaseModel] | None, act: Callable[[Any], Any], request: Request
+) -> Response:
+    """Answer what ``act`` returns, and 400 to what can't be."""
+    body = await request.body()
     try:
-        yield
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error
-
-
-async def _parsed(request: Request, model: type[_Model]) -> _Model:
-    try:
-        return model.model_validate_json(await request.body())
+        told = act(model.model_validate_json(body) if model is not None else request.query_params)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         said = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems)
         raise HTTPException(400, said) from error
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from error
+    return Response(status_code=status) if told is None else JSONResponse(told, status)

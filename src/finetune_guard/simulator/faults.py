@@ -5,14 +5,51 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from finetune_guard.simulator.answers import TRAINING_NOT_AVAILABLE, Answer, error_body
-from finetune_guard.simulator.usage_flaws import UsageFlaw
+from finetune_guard.simulator.answers import TRAINING_NOT_AVAILABLE, Answer, ApiError
 
 JOBS = "/v1/fine_tuning/jobs"
+SPARE_CURSOR = "page_spare"
+"""The cursor of a page of usage that is not there."""
+
+
+class UsageFlaw(BaseModel):
+    """What is wrong with a page of usage that is right otherwise.
+
+    Attributes:
+        leaves_out: The buckets that are missing: those without results, all, or some by their position,
+            where -1 is the last one.
+        spare_cursor: Whether the last page too says that another follows; what follows is empty.
+        null_models: Whether no result names its model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    leaves_out: Literal["empty", "all"] | tuple[int, ...] = ()
+    spare_cursor: bool = False
+    null_models: bool = False
+
+    def spoil(self, page: dict[str, Any]) -> dict[str, Any]:
+        """Return ``page`` with the flaw."""
+        buckets = list(page["data"])
+        if self.leaves_out == "empty":
+            buckets = [bucket for bucket in buckets if bucket["results"]]
+        elif self.leaves_out == "all":
+            buckets = []
+        else:
+            missing = {position % max(len(buckets), 1) for position in self.leaves_out}
+            buckets = [bucket for number, bucket in enumerate(buckets) if number not in missing]
+        if self.null_models:
+            buckets = [
+                {**bucket, "results": [{**result, "model": None} for result in bucket["results"]]}
+                for bucket in buckets
+            ]
+        if self.spare_cursor and not page["has_more"]:
+            return {**page, "data": buckets, "has_more": True, "next_page": SPARE_CURSOR}
+        return {**page, "data": buckets}
 
 
 class Fault(BaseModel):
@@ -66,67 +103,44 @@ class Fault(BaseModel):
     @classmethod
     def rate_limited(cls, *, retry_after: float = 1.0, path: str = "/v1/*", **fields: Any) -> Fault:
         """429 ``rate_limit_exceeded`` with a ``Retry-After`` header in seconds."""
-        return cls(
-            path=path,
-            status=429,
-            code="rate_limit_exceeded",
-            kind="requests",
-            message="Rate limit reached for requests.",
-            headers={"retry-after": f"{retry_after:g}", "retry-after-ms": f"{retry_after * 1000:g}"},
-            **{"method": "*", **fields},
-        )
+        fields.setdefault("method", "*")
+        headers = {"retry-after": f"{retry_after:g}", "retry-after-ms": f"{retry_after * 1000:g}"}
+        said: Any = {"code": "rate_limit_exceeded", "message": "Rate limit reached for requests."}
+        return cls(path=path, status=429, kind="requests", headers=headers, **said, **fields)
 
     @classmethod
     def insufficient_quota(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
         """429 ``insufficient_quota``: no credit left."""
-        return cls(
-            path=path,
-            status=429,
-            code="insufficient_quota",
-            kind="insufficient_quota",
-            message="You exceeded your current quota, please check your plan and billing details.",
-            **{"method": "*", **fields},
-        )
+        fields.setdefault("method", "*")
+        message = "You exceeded your current quota, please check your plan and billing details."
+        code = "insufficient_quota"
+        return cls(path=path, status=429, code=code, kind=code, message=message, **fields)
 
     @classmethod
     def billing_hard_limit(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
         """400 ``billing_hard_limit_reached``."""
-        return cls(
-            path=path,
-            status=400,
-            code="billing_hard_limit_reached",
-            message="Billing hard limit has been reached.",
-            **{"method": "*", **fields},
-        )
+        fields.setdefault("method", "*")
+        message = "Billing hard limit has been reached."
+        return cls(path=path, status=400, code="billing_hard_limit_reached", message=message, **fields)
 
     @classmethod
     def unauthorized(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
         """401 ``invalid_api_key``."""
-        return cls(
-            path=path,
-            status=401,
-            code="invalid_api_key",
-            message="Incorrect API key provided.",
-            **{"method": "*", **fields},
-        )
+        fields.setdefault("method", "*")
+        message = "Incorrect API key provided."
+        return cls(path=path, status=401, code="invalid_api_key", message=message, **fields)
 
     @classmethod
     def training_not_available(cls, *, path: str = JOBS, **fields: Any) -> Fault:
         """403 ``training_not_available``: the policy's refusal, whatever the policy says."""
-        return cls(
-            path=path, status=403, code="training_not_available", message=TRAINING_NOT_AVAILABLE, **fields
-        )
+        code = "training_not_available"
+        return cls(path=path, status=403, code=code, message=TRAINING_NOT_AVAILABLE, **fields)
 
     @classmethod
     def scaling_up(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
         """503 ``DEPLOYMENT_SCALING_UP``: a Fireworks deployment that was scaled to zero is starting again."""
-        return cls(
-            path=path,
-            status=503,
-            code="DEPLOYMENT_SCALING_UP",
-            message="Deployment is currently scaled to zero and is scaling up.",
-            **fields,
-        )
+        message = "Deployment is currently scaled to zero and is scaling up."
+        return cls(path=path, status=503, code="DEPLOYMENT_SCALING_UP", message=message, **fields)
 
     def hits(self, method: str, path: str, model: str | None) -> bool:
         """Whether the fault is meant for such a call."""
@@ -138,20 +152,18 @@ class Fault(BaseModel):
     def answer(self) -> Answer | None:
         """The answer in the API's place; None when the API is to answer itself."""
         asked = (self.status, self.body, self.code, self.message, self.kind)
-        if all(value is None for value in asked):
-            if self.delay or self.headers or self.malformed or self.usage or self.cut_after is not None:
-                return None
-            return Fault(path=self.path, status=500).answer
+        spoils = self.delay or self.headers or self.malformed or self.usage or self.cut_after is not None
+        if spoils and all(value is None for value in asked):
+            return None
         status = self.status or 500
         if isinstance(self.body, str):
             return Answer(raw=self.body.encode(), status=status)
         if self.body is not None or status < HTTPStatus.BAD_REQUEST:
             return Answer(self.body, status)
-        kind = self.kind or (
-            "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-        )
+        is_theirs = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = self.kind or ("server_error" if is_theirs else "invalid_request_error")
         message = self.message or f"The simulator was asked to answer {status}."
-        return Answer(error_body(message, code=self.code, kind=kind), status)
+        return ApiError(status, message, code=self.code, kind=kind).answer
 
 
 class FaultQueue:

@@ -1,19 +1,21 @@
-"""``/files``: uploads of whole files, kept in memory."""
+"""``/files`` and ``/uploads``: whole files, and files that come in parts, all kept in memory."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, not_found
-from finetune_guard.simulator.organizations import Account, StoredFile, random_id
-from finetune_guard.simulator.paging import page
+from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, page
+from finetune_guard.simulator.inference import count, required
+from finetune_guard.simulator.organizations import PendingUpload, StoredFile, random_id
 from finetune_guard.simulator.provider import Call
 
 _PIECE = 1 << 20
-PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+_UPLOAD_LIFETIME = timedelta(hours=1)
 
 
 def create(call: Call) -> Answer:
@@ -21,78 +23,7 @@ def create(call: Call) -> Answer:
     if "file" not in call.parts:
         raise missing("file")
     name, content = call.parts["file"]
-    return Answer(store(call, name, checked_purpose(call), content).body)
-
-
-def store(call: Call, name: str, purpose: str, content: bytes) -> StoredFile:
-    """Keep a file, after a look at whether it can be used for its purpose.
-
-    Raises:
-        ApiError: 400; a training file is not JSON lines of examples.
-    """
-    if purpose == "fine-tune":
-        check_examples(content)
-    stored = StoredFile(random_id("file-"), name, purpose, content, call.now)
-    call.account.files[stored.id] = stored
-    return stored
-
-
-def add_result(account: Account, name: str, content: bytes, at: datetime) -> StoredFile:
-    """Keep a file that a job has made."""
-    file = StoredFile(random_id("file-"), name, "fine-tune-results", content, at)
-    account.files[file.id] = file
-    return file
-
-
-def checked_purpose(call: Call) -> str:
-    """Return the ``purpose`` of an upload.
-
-    Raises:
-        ApiError: 400; it is missing or unknown.
-    """
-    purpose = call.body.get("purpose")
-    if purpose is None:
-        raise missing("purpose")
-    if purpose not in PURPOSES:
-        raise invalid("purpose", f"expected one of {', '.join(PURPOSES)}")
-    return str(purpose)
-
-
-def check_examples(content: bytes) -> None:
-    """Look at a training file: JSON lines with ``messages``, or preferences for DPO.
-
-    Raises:
-        ApiError: 400; it is something else, or empty.
-    """
-    lines = [line for line in content.splitlines() if line.strip()]
-    if not lines:
-        raise ApiError(400, "File is empty.", code="invalid_file_format", param="file")
-    for number, line in enumerate(lines, 1):
-        try:
-            example = json.loads(line)
-        except ValueError:
-            example = None
-        if not isinstance(example, dict) or not (
-            isinstance(example.get("messages"), list) or "preferred_output" in example
-        ):
-            raise ApiError(
-                400,
-                f"Invalid file format for Fine-Tuning API: line {number} is no JSON object with 'messages'.",
-                code="invalid_file_format",
-                param="file",
-            )
-
-
-def find(call: Call) -> StoredFile:
-    """Return the file that the path names.
-
-    Raises:
-        ApiError: 404; there is none.
-    """
-    file_id = call.params["file"]
-    if file_id not in call.account.files:
-        raise not_found(f"No such File object: {file_id}")
-    return call.account.files[file_id]
+    return Answer(_stored(call, name, _purpose(call), content).body)
 
 
 def list_all(call: Call) -> Answer:
@@ -105,16 +36,108 @@ def list_all(call: Call) -> Answer:
 
 def retrieve(call: Call) -> Answer:
     """Show one file."""
-    return Answer(find(call).body)
+    return Answer(_find(call).body)
 
 
 def content(call: Call) -> Answer:
     """Send a file back."""
-    file = find(call)
-    return Answer(size=file.size, made=partial(pieces, file.content, file.repeated))
+    file = _find(call)
+    return Answer(size=file.body["bytes"], made=partial(_pieces, file.content, file.repeated))
 
 
-def pieces(content: bytes, repeated: int) -> Iterator[bytes]:
+def delete(call: Call) -> Answer:
+    """Forget a file."""
+    file = call.account.files.pop(_find(call).id)
+    return Answer({"id": file.id, "object": "file", "deleted": True})
+
+
+def begin_upload(call: Call) -> Answer:
+    """Begin an upload. The policy does not stop it."""
+    size = count(call, "bytes", least=1)
+    if size is None:
+        raise missing("bytes")
+    name = str(required(call, "filename"))
+    upload = PendingUpload(random_id("upload_"), name, _purpose(call), size, call.now)
+    call.account.uploads[upload.id] = upload
+    return Answer(_shown(upload))
+
+
+def add_part(call: Call) -> Answer:
+    """Take one part."""
+    upload = _pending(call)
+    if "data" not in call.parts:
+        raise missing("data")
+    part_id = random_id("part_")
+    upload.parts[part_id] = call.parts["data"][1]
+    about = {"id": part_id, "object": "upload.part", "created_at": call.timestamp, "upload_id": upload.id}
+    return Answer(about)
+
+
+def complete_upload(call: Call) -> Answer:
+    """Put the parts together, in the order asked for."""
+    upload = _pending(call)
+    part_ids = required(call, "part_ids")
+    if not isinstance(part_ids, list) or any(str(part_id) not in upload.parts for part_id in part_ids):
+        raise ApiError(400, "Invalid 'part_ids': no such part.", param="part_ids")
+    content = b"".join(upload.parts[str(part_id)] for part_id in part_ids)
+    if len(content) != upload.size:
+        raise ApiError(400, f"Expected {upload.size} bytes, got {len(content)}.")
+    upload.file = _stored(call, upload.name, upload.purpose, content)
+    return _ended(upload, "completed")
+
+
+def cancel_upload(call: Call) -> Answer:
+    """Give up an upload."""
+    return _ended(_pending(call), "cancelled")
+
+
+def _ended(upload: PendingUpload, status: str) -> Answer:
+    upload.status = status
+    upload.parts.clear()
+    return Answer(_shown(upload))
+
+
+def _stored(call: Call, name: str, purpose: str, content: bytes) -> StoredFile:
+    """Keep a file, after a look at whether it can be used for its purpose."""
+    if purpose == "fine-tune":
+        _check_examples(content)
+    return call.account.add_file(name, purpose, content, call.now)
+
+
+def _purpose(call: Call) -> str:
+    purpose = required(call, "purpose")
+    if purpose not in _PURPOSES:
+        raise invalid("purpose", f"expected one of {', '.join(_PURPOSES)}")
+    return str(purpose)
+
+
+def _check_examples(content: bytes) -> None:
+    """Look at a training file: JSON lines with ``messages``, or preferences for DPO."""
+    lines = [line for line in content.splitlines() if line.strip()]
+    if not lines:
+        raise ApiError(400, "File is empty.", code="invalid_file_format", param="file")
+    for number, line in enumerate(lines, 1):
+        try:
+            example = json.loads(line)
+        except ValueError:
+            example = None
+        if not isinstance(example, dict) or not (
+            isinstance(example.get("messages"), list) or "preferred_output" in example
+        ):
+            message = (
+                f"Invalid file format for Fine-Tuning API: line {number} is no JSON object with 'messages'."
+            )
+            raise ApiError(400, message, code="invalid_file_format", param="file")
+
+
+def _find(call: Call) -> StoredFile:
+    file_id = call.params["file"]
+    if file_id not in call.account.files:
+        raise ApiError(404, f"No such File object: {file_id}", param="id")
+    return call.account.files[file_id]
+
+
+def _pieces(content: bytes, repeated: int) -> Iterator[bytes]:
     """Return ``content`` so many times, in pieces of about a megabyte."""
     at_once = max(1, _PIECE // max(1, len(content)))
     piece = content * min(at_once, repeated)
@@ -122,7 +145,26 @@ def pieces(content: bytes, repeated: int) -> Iterator[bytes]:
         yield piece[: len(content) * left]
 
 
-def delete(call: Call) -> Answer:
-    """Forget a file."""
-    file = call.account.files.pop(find(call).id)
-    return Answer({"id": file.id, "object": "file", "deleted": True})
+def _pending(call: Call) -> PendingUpload:
+    upload = call.account.uploads.get(call.params["upload"])
+    if upload is None:
+        raise ApiError(404, f"No such Upload object: {call.params['upload']}", param="id")
+    if upload.status == "pending" and call.now - upload.created_at >= _UPLOAD_LIFETIME:
+        upload.status = "expired"
+    if upload.status != "pending":
+        raise ApiError(400, f"Upload is {upload.status}.")
+    return upload
+
+
+def _shown(upload: PendingUpload) -> dict[str, Any]:
+    return {
+        "id": upload.id,
+        "object": "upload",
+        "bytes": upload.size,
+        "created_at": int(upload.created_at.timestamp()),
+        "expires_at": int((upload.created_at + _UPLOAD_LIFETIME).timestamp()),
+        "filename": upload.name,
+        "purpose": upload.purpose,
+        "status": upload.status,
+        "file": upload.file.body if upload.file else None,
+    }

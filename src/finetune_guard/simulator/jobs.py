@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.simulator import canned
 from finetune_guard.simulator.answers import (
+    TRAINING_NOT_AVAILABLE,
     Answer,
     ApiError,
     invalid,
     missing,
-    model_not_available,
-    training_not_available,
+    page,
+    seconds,
 )
 from finetune_guard.simulator.inference import base_of, count, option
-from finetune_guard.simulator.organizations import Job, random_id
-from finetune_guard.simulator.paging import page
+from finetune_guard.simulator.organizations import Account, Job, random_id
 from finetune_guard.simulator.provider import Call
 
-METHODS = ("supervised", "dpo", "reinforcement")
-LONGEST_SUFFIX = 64
+_METHODS = ("supervised", "dpo", "reinforcement")
+_LONGEST_SUFFIX = 64
+_STEP = 10
 _AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 
 
@@ -37,7 +37,7 @@ def create(call: Call) -> Answer:
         if not isinstance(value, str) or not value:
             raise missing(name)
     if not call.provider.may_create_jobs(call.account, call.now):
-        raise training_not_available()
+        raise ApiError(403, TRAINING_NOT_AVAILABLE, code="training_not_available")
     model = _tunable(call, str(model))
     job = Job(
         id=random_id("ftjob-"),
@@ -87,13 +87,12 @@ def cancel(call: Call) -> Answer:
 def events(call: Call) -> Answer:
     """List what has happened to a job so far, the newest first."""
     job = _find(call)
-    duration = call.provider.settings.job_duration
+    end = job.cancelled_at or job.finished_at
     told = [
         (job.created_at, f"Created fine-tuning job: {job.id}"),
         (job.created_at, f"Validating training file: {job.training_file}"),
-        (job.created_at + _validation(duration), "Fine-tuning job started"),
+        (_begins_at(call, job), "Fine-tuning job started"),
     ]
-    end = job.cancelled_at or job.finished_at
     happened = [(at, text) for at, text in told if at <= call.now and (end is None or at <= end)]
     if job.cancelled_at is not None:
         happened.append((job.cancelled_at, "The job was cancelled"))
@@ -104,7 +103,7 @@ def events(call: Call) -> Answer:
         {
             "object": "fine_tuning.job.event",
             "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
-            "created_at": int(at.timestamp()),
+            "created_at": seconds(at),
             "level": "info",
             "message": text,
             "data": None,
@@ -118,57 +117,64 @@ def events(call: Call) -> Answer:
 def checkpoints(call: Call) -> Answer:
     """List the checkpoint models of a job."""
     job = _find(call)
-    listed = []
-    if job.checkpoint is not None and job.finished_at is not None:
-        fine_tune = FineTunedModel.parse(job.checkpoint)
-        step = fine_tune.step if fine_tune and fine_tune.step else 0
-        listed.append(
+    listed = (
+        []
+        if job.checkpoint is None
+        else [
             {
                 "object": "fine_tuning.job.checkpoint",
                 "id": f"ftckpt_{job.id.removeprefix('ftjob-')}",
-                "created_at": int(job.finished_at.timestamp()),
+                "created_at": seconds(job.finished_at),
                 "fine_tuned_model_checkpoint": job.checkpoint,
                 "fine_tuning_job_id": job.id,
-                "metrics": {"step": step, "train_loss": 0.1, "train_mean_token_accuracy": 0.9},
-                "step_number": step,
+                "metrics": {"step": _STEP, "train_loss": 0.1, "train_mean_token_accuracy": 0.9},
+                "step_number": _STEP,
             }
-        )
+        ]
+    )
     return page(listed, call.query, default=10, most=100)
+
+
+def finish(account: Account, job: Job, at: datetime) -> None:
+    """Bring a job's models into being."""
+    job.fine_tuned_model = account.add_model(base_of(job.base), job.suffix or "", at)
+    job.checkpoint = account.own(f"{job.fine_tuned_model}:ckpt-step-{_STEP}", at)
+    results = b"step,train_loss,train_accuracy\n10,0.1,0.9\n"
+    job.result_file = account.add_file("step_metrics.csv", "fine-tune-results", results, at).id
+    job.finished_at = at
 
 
 def _tunable(call: Call, model: str) -> str:
     base = base_of(model)
     if not call.provider.tunable(base) or (base != model and model not in call.account.models):
-        raise model_not_available(model)
+        message = f"Model {model} is not available for fine-tuning or does not exist."
+        raise ApiError(400, message, code="model_not_available")
     return call.provider.find_model(call.account, model, call.now)
 
 
 def _file(call: Call, name: str) -> str:
     file_id = str(call.body[name])
     stored = call.account.files.get(file_id)
-    if stored is None:
-        raise ApiError(400, f"invalid {name}: {file_id}", code="invalid_file", param=name)
-    if stored.purpose != "fine-tune":
-        raise ApiError(
-            400, f"invalid {name}: the purpose of {file_id} is not fine-tune", code="invalid_file", param=name
-        )
-    return file_id
+    if stored is not None and stored.purpose == "fine-tune":
+        return file_id
+    why = file_id if stored is None else f"the purpose of {file_id} is not fine-tune"
+    raise ApiError(400, f"invalid {name}: {why}", code="invalid_file", param=name)
 
 
 def _suffix(call: Call) -> str | None:
     suffix = call.body.get("suffix")
     if suffix is None:
         return None
-    if not isinstance(suffix, str) or not 0 < len(suffix) <= LONGEST_SUFFIX or ":" in suffix:
-        raise invalid("suffix", f"expected 1 to {LONGEST_SUFFIX} characters without a colon")
+    if not isinstance(suffix, str) or not 0 < len(suffix) <= _LONGEST_SUFFIX or ":" in suffix:
+        raise invalid("suffix", f"expected 1 to {_LONGEST_SUFFIX} characters without a colon")
     return suffix.strip().lower().replace(" ", "-")
 
 
 def _method(call: Call) -> dict[str, Any]:
     given = option(call, "method") or {"type": "supervised"}
     kind = given.get("type")
-    if kind not in METHODS:
-        raise invalid("method.type", f"expected one of {', '.join(METHODS)}")
+    if kind not in _METHODS:
+        raise invalid("method.type", f"expected one of {', '.join(_METHODS)}")
     settings = given.get(kind) or {}
     if not isinstance(settings, dict):
         raise invalid(f"method.{kind}", "expected an object")
@@ -183,17 +189,13 @@ def _method(call: Call) -> dict[str, Any]:
 def _find(call: Call) -> Job:
     job = call.account.jobs.get(call.params["job"])
     if job is None:
-        raise ApiError(
-            404,
-            f"Could not find fine tune: {call.params['job']}",
-            code="fine_tune_not_found",
-            param="fine_tune_id",
-        )
+        message = f"Could not find fine tune: {call.params['job']}"
+        raise ApiError(404, message, code="fine_tune_not_found", param="fine_tune_id")
     return job
 
 
-def _validation(duration: timedelta) -> timedelta:
-    return duration / 10
+def _begins_at(call: Call, job: Job) -> datetime:
+    return job.created_at + call.provider.settings.job_duration / 10
 
 
 def _status(call: Call, job: Job) -> str:
@@ -201,20 +203,18 @@ def _status(call: Call, job: Job) -> str:
         return "cancelled"
     if job.finished_at is not None:
         return "succeeded"
-    begun = job.created_at + _validation(call.provider.settings.job_duration)
-    return "validating_files" if call.now < begun else "running"
+    return "validating_files" if call.now < _begins_at(call, job) else "running"
 
 
 def _body(call: Call, job: Job) -> dict[str, Any]:
     status = _status(call, job)
-    ended = job.finished_at or job.cancelled_at
     due = job.created_at + call.provider.settings.job_duration
     return {
         "object": "fine_tuning.job",
         "id": job.id,
         "model": job.base,
-        "created_at": int(job.created_at.timestamp()),
-        "finished_at": _seconds(ended),
+        "created_at": seconds(job.created_at),
+        "finished_at": seconds(job.finished_at or job.cancelled_at),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": call.account.organization.id,
         "result_files": [job.result_file] if job.result_file is not None else [],
@@ -226,12 +226,8 @@ def _body(call: Call, job: Job) -> dict[str, Any]:
         "error": None,
         "user_provided_suffix": job.suffix,
         "seed": job.seed,
-        "estimated_finish": _seconds(due) if status == "running" else None,
+        "estimated_finish": seconds(due) if status == "running" else None,
         "integrations": [],
         "metadata": job.metadata,
         "method": job.method,
     }
-
-
-def _seconds(at: datetime | None) -> int | None:
-    return int(at.timestamp()) if at is not None else None

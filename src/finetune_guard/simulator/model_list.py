@@ -13,12 +13,9 @@ _BASES_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
 
 def list_all(call: Call) -> Answer:
     """List the base models that are alive and the organization's own."""
-    alive = [
-        model_id
-        for model_id in (*call.provider.base_models(), *call.account.models)
-        if not call.provider.is_shut_down(model_id, call.now)
-    ]
-    return Answer({"object": "list", "data": [_body(call, model_id) for model_id in alive]})
+    known = (*call.provider.base_models(), *call.account.models)
+    alive = [_body(call, model) for model in known if not call.provider.is_shut_down(model, call.now)]
+    return Answer({"object": "list", "data": alive})
 
 
 def retrieve(call: Call) -> Answer:
@@ -43,7 +40,7 @@ def _body(call: Call, model_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": model_id,
         "object": "model",
-        "created": int(owned.created_at.timestamp()) if owned else _BASES_CREATED,
+        "created": int(owned.timestamp()) if owned else _BASES_CREATED,
         "owned_by": call.account.organization.slug if owned else "system",
     }
     if owned is None or call.provider.settings.fine_tunes_carry_shutdown_date:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-
-from finetune_guard.simulator.batch_requests import BatchRequest
-from finetune_guard.simulator.ledger import Ledger
+from typing import Any, NamedTuple
 
 _LETTERS = string.ascii_letters + string.digits
 
@@ -45,14 +43,6 @@ class Organization:
 
 
 @dataclass
-class OwnedModel:
-    """A fine-tuned model, or a checkpoint of one."""
-
-    id: str
-    created_at: datetime
-
-
-@dataclass
 class StoredFile:
     """An uploaded file, in memory only; or one of ``repeated`` times the content, made as it is sent."""
 
@@ -64,11 +54,6 @@ class StoredFile:
     repeated: int = 1
 
     @property
-    def size(self) -> int:
-        """How many bytes it has."""
-        return len(self.content) * self.repeated
-
-    @property
     def body(self) -> dict[str, Any]:
         """The API's file object."""
         return {
@@ -76,7 +61,7 @@ class StoredFile:
             "id": self.id,
             "purpose": self.purpose,
             "filename": self.name,
-            "bytes": self.size,
+            "bytes": len(self.content) * self.repeated,
             "created_at": int(self.created_at.timestamp()),
             "expires_at": None,
             "status": "processed",
@@ -121,15 +106,15 @@ class Job:
 
 @dataclass
 class Batch:
-    """Requests that are answered together; its status follows from the time."""
+    """Requests that are answered together, or their problems; the status follows from the time."""
 
     id: str
     project: str
     endpoint: str
     input_file: str
     model: str | None
-    requests: tuple[BatchRequest, ...]
-    problems: tuple[dict[str, Any], ...]
+    requests: list[Mapping[str, Any]]
+    problems: list[dict[str, Any]]
     metadata: dict[str, str] | None
     created_at: datetime
     duration: timedelta
@@ -152,40 +137,57 @@ class Batch:
         """When the file has been looked at."""
         return self.created_at + self.validation
 
-    @property
-    def ends_at(self) -> datetime:
-        """When everything is answered, if nothing comes between."""
-        return self.created_at + self.duration
 
-    def count(self, usage: Mapping[str, int]) -> None:
-        """Add the tokens of one answer; chats and responses have other names for them."""
-        sent = usage.get("input_tokens", usage.get("prompt_tokens", 0))
-        received = usage.get("output_tokens", usage.get("completion_tokens", 0))
-        self.tokens = self.tokens[0] + sent, self.tokens[1] + received
+class Use(NamedTuple):
+    """What is counted together: the requests of one minute, which begins at ``minute`` in Unix seconds."""
+
+    minute: int
+    model: str
+    project: str
+    batch: bool
+
+
+@dataclass
+class Tally:
+    """How much was used, by the API's names, and when for the last time."""
+
+    latest: datetime
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
 class Account:
-    """What the API keeps about one organization."""
+    """What the API keeps about one organization; ``models`` has the time at which each was made.
+
+    The usage is counted by the minute, so that it grows with time and not with calls.
+    """
 
     organization: Organization
     fine_tuned_before: bool
     projects: list[str] = field(default_factory=list)
     last_inference: datetime | None = None
-    usage: Ledger = field(default_factory=Ledger)
-    models: dict[str, OwnedModel] = field(default_factory=dict)
+    usage: dict[Use, Tally] = field(default_factory=dict)
+    models: dict[str, datetime] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
     uploads: dict[str, PendingUpload] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
 
-    def add_model(self, base: str, suffix: str, created_at: datetime) -> OwnedModel:
-        """Create a fine-tuned model with a new id."""
+    def add_model(self, base: str, suffix: str, created_at: datetime) -> str:
+        """Create a fine-tuned model with a new id, and return that."""
         model_id = f"ft:{base}:{self.organization.name}:{suffix}:{random_id('', 8)}"
         return self.own(model_id, created_at)
 
-    def own(self, model_id: str, created_at: datetime) -> OwnedModel:
+    def own(self, model_id: str, created_at: datetime) -> str:
         """Take the model ``model_id`` into the organization's possession."""
-        model = self.models[model_id] = OwnedModel(model_id, created_at)
+        self.models[model_id] = created_at
         self.fine_tuned_before = True
-        return model
+        return model_id
+
+    def add_file(
+        self, name: str, purpose: str, content: bytes, created_at: datetime, repeated: int = 1
+    ) -> StoredFile:
+        """Keep a file under a new id."""
+        file = StoredFile(random_id("file-"), name, purpose, content, created_at, repeated)
+        self.files[file.id] = file
+        return file

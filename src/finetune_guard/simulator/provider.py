@@ -13,11 +13,11 @@ from starlette.datastructures import QueryParams
 from finetune_guard.domain.catalog import ModelCatalog
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.simulator.access import Rollover, may_create_jobs, takes_effect
-from finetune_guard.simulator.answers import ApiError, forbidden, model_deprecated, model_not_found
+from finetune_guard.simulator.answers import ApiError, forbidden, model_not_found
 from finetune_guard.simulator.organizations import Account, Organization, random_id
 
-ADMIN_PATHS = "/v1/organization/"
-UNDATED_MODELS = ("gpt-6-luna", "text-embedding-3-small", "text-embedding-3-large")
+_ADMIN_PATHS = "/v1/organization/"
+_UNDATED_MODELS = ("gpt-6-luna", "text-embedding-3-small", "text-embedding-3-large")
 ALIASES = {
     "gpt-4o": "gpt-4o-2024-08-06",
     "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
@@ -65,12 +65,8 @@ class Caller:
     project: str | None
 
     def project_for(self, path: str) -> str:
-        """Return the project that a call of ``path`` is accounted to, none for an admin key's.
-
-        Raises:
-            ApiError: 403; a key of this kind may not call it.
-        """
-        if path.startswith(ADMIN_PATHS):
+        """Return the project that a call of ``path`` is accounted to; empty for an admin key's."""
+        if path.startswith(_ADMIN_PATHS):
             if self.project is not None:
                 raise forbidden("api.usage.read")
             return ""
@@ -92,11 +88,7 @@ class Provider:
     def open_account(
         self, slug: str, api_key: str, *, fine_tuned_before: bool, admin_key: str | None = None
     ) -> Account:
-        """Add an organization with one project.
-
-        Raises:
-            ValueError: The slug or a key is taken, or empty.
-        """
+        """Add an organization with one project; a ValueError if the slug or a key is taken or empty."""
         if not slug or slug in self.accounts:
             raise ValueError(f"slug {slug!r} is {'taken by another organization' if slug else 'empty'}")
         self._check_keys(api_key=api_key, admin_key=admin_key)
@@ -109,11 +101,7 @@ class Provider:
         return account
 
     def open_project(self, account: Account, api_key: str) -> str:
-        """Add a project with a key of its own to an organization, and return its id.
-
-        Raises:
-            ValueError: The key is taken, or empty.
-        """
+        """Add a project with a key of its own to an organization, and return its id."""
         self._check_keys(api_key=api_key)
         project = random_id("proj_")
         account.projects.append(project)
@@ -129,11 +117,7 @@ class Provider:
                 raise ValueError(f"{name} is taken: a key has one use")
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """Return whose key the request carries.
-
-        Raises:
-            ApiError: 401, without the key in its message.
-        """
+        """Return whose key the request carries; else an ApiError, without the key in its message."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -144,11 +128,8 @@ class Provider:
         organization = caller.account.organization
         named = headers.get("openai-organization")
         if named and named not in {organization.id, organization.slug}:
-            raise ApiError(
-                401,
-                "OpenAI-Organization header should match organization for API key",
-                code="mismatched_organization",
-            )
+            message = "OpenAI-Organization header should match organization for API key"
+            raise ApiError(401, message, code="mismatched_organization")
         return caller
 
     def is_shut_down(self, model_id: str, now: datetime) -> bool:
@@ -160,18 +141,15 @@ class Provider:
         """The ids of all base models, gone or not."""
         dated = [row.id for row in self.settings.catalog.base_models]
         successors = [row.replacement for row in self.settings.catalog.base_models if row.replacement]
-        return tuple(dict.fromkeys((*dated, *ALIASES, *successors, *UNDATED_MODELS)))
+        return tuple(dict.fromkeys((*dated, *ALIASES, *successors, *_UNDATED_MODELS)))
 
     def find_model(self, account: Account, model_id: str, now: datetime) -> str:
-        """Return the id under which ``model_id`` is served to the organization.
-
-        Raises:
-            ApiError: 404; it does not exist for this organization, or was shut down.
-        """
+        """Return the id under which ``model_id`` is served to the organization; an ApiError if it isn't."""
         if model_id not in account.models and model_id not in self.base_models():
             raise model_not_found(model_id)
         if self.is_shut_down(model_id, now):
-            raise model_deprecated(model_id)
+            page = "https://platform.openai.com/docs/deprecations"
+            raise model_not_found(model_id, f"has been deprecated, learn more here: {page}")
         return ALIASES.get(model_id, model_id)
 
     def tunable(self, base: str) -> bool:
@@ -187,11 +165,6 @@ class Provider:
             last_inference=account.last_inference,
             rollover=self.settings.rollover,
         )
-
-    def note_inference(self, account: Account, model_id: str, now: datetime) -> None:
-        """Remember that a fine-tuned model of the organization answered."""
-        if model_id in account.models and (account.last_inference is None or account.last_inference < now):
-            account.last_inference = now
 
 
 @dataclass(frozen=True)

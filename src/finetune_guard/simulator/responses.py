@@ -2,143 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count as numbers
 from typing import Any
 
 from finetune_guard.simulator import canned
-from finetune_guard.simulator.answers import Answer, ApiError, event
-from finetune_guard.simulator.inference import (
-    count,
-    note,
-    only_completes,
-    option,
-    requested_model,
-    required,
-)
+from finetune_guard.simulator.answers import Answer, ApiError, event, tokens_used
+from finetune_guard.simulator.inference import count, note, only_completes, option, requested_model, required
 from finetune_guard.simulator.organizations import random_id
 from finetune_guard.simulator.provider import Call
 
-LEAST_OUTPUT_TOKENS = 16
+_LEAST_OUTPUT_TOKENS = 16
 _AT_ITEM = {"output_index": 0}
 
 
 def create(call: Call) -> Answer:
     """Answer an input."""
-    most = count(call, "max_output_tokens", least=LEAST_OUTPUT_TOKENS)
+    most = count(call, "max_output_tokens", least=_LEAST_OUTPUT_TOKENS)
     text_format = option(call, "text").get("format")
     model = requested_model(call)
     prompt = required(call, "input")
     if only_completes(model):
-        raise ApiError(
-            404, f"The model `{model}` is not supported in the v1/responses endpoint.", param="model"
-        )
-    function = canned.forced_function(call.body.get("tools"), call.body.get("tool_choice"))
-    words = canned.arguments_for(function) if function else canned.text_for(text_format, "text.format")
-    tokens, whole = canned.pieces(words, most)
-    status = "completed" if whole else "incomplete"
-    item: _Message | _FunctionCall = (
-        _FunctionCall(tokens, status, random_id("fc_"), str(function.get("name")), random_id("call_"))
-        if function
-        else _Message(tokens, status, random_id("msg_"))
-    )
-    sent = canned.tokens_in(prompt)
-    note(call, model, sent, len(tokens))
+        message = f"The model `{model}` is not supported in the v1/responses endpoint."
+        raise ApiError(404, message, param="model")
+    said = canned.said_to(call.body, most, text_format, "text.format")
+    status = "completed" if said.whole else "incomplete"
+    sent, received = canned.tokens_in(prompt), len(said.tokens)
+    note(call, model, sent, received)
+    item, told = (_message if said.function is None else _function_call)(said, status)
     begun = _begun(call, model, text_format)
     ended = {
         **begun,
         "status": status,
-        "incomplete_details": None if whole else {"reason": "max_output_tokens"},
-        "output": [item.body],
-        "usage": _usage(sent, len(tokens)),
+        "incomplete_details": None if said.whole else {"reason": "max_output_tokens"},
+        "output": [item],
+        "usage": tokens_used(sent, received),
     }
     if not call.body.get("stream"):
         return Answer(ended)
-    sequence = numbers()
-    told = (
+    events = (
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
-        *item.events,
+        *told,
+        {"type": "response.output_item.done", **_AT_ITEM, "item": item},
         {"type": f"response.{status}", "response": ended},
     )
+    numbered = enumerate(events)
     return Answer(
-        events=tuple(event({**data, "sequence_number": next(sequence)}, named=True) for data in told)
+        events=tuple(event({**each, "sequence_number": number}, named=True) for number, each in numbered)
     )
 
 
-@dataclass(frozen=True)
-class _Message:
-    """An output item that talks."""
+def _message(said: canned.Said, status: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return an output item that talks, and the events of its stream."""
 
-    tokens: list[str]
-    status: str
-    id: str
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return self._body(self.status, [self._part("".join(self.tokens))])
-
-    @property
-    def events(self) -> Iterator[dict[str, Any]]:
-        at_part = {"item_id": self.id, **_AT_ITEM, "content_index": 0}
-        text = "".join(self.tokens)
-        yield {"type": "response.output_item.added", **_AT_ITEM, "item": self._body("in_progress", [])}
-        yield {"type": "response.content_part.added", **at_part, "part": self._part("")}
-        for token in self.tokens:
-            yield {"type": "response.output_text.delta", **at_part, "delta": token, "logprobs": []}
-        yield {"type": "response.output_text.done", **at_part, "text": text, "logprobs": []}
-        yield {"type": "response.content_part.done", **at_part, "part": self._part(text)}
-        yield {"type": "response.output_item.done", **_AT_ITEM, "item": self.body}
-
-    def _body(self, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "type": "message",
-            "status": status,
-            "role": "assistant",
-            "content": content,
-        }
-
-    @staticmethod
-    def _part(text: str) -> dict[str, Any]:
+    def part(text: str) -> dict[str, Any]:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
+    head = {"id": random_id("msg_"), "type": "message", "role": "assistant"}
+    at = {"item_id": head["id"], **_AT_ITEM, "content_index": 0}
+    begun = {**head, "status": "in_progress", "content": []}
+    return {**head, "status": status, "content": [part(said.text)]}, [
+        {"type": "response.output_item.added", **_AT_ITEM, "item": begun},
+        {"type": "response.content_part.added", **at, "part": part("")},
+        *(
+            {"type": "response.output_text.delta", **at, "delta": token, "logprobs": []}
+            for token in said.tokens
+        ),
+        {"type": "response.output_text.done", **at, "text": said.text, "logprobs": []},
+        {"type": "response.content_part.done", **at, "part": part(said.text)},
+    ]
 
-@dataclass(frozen=True)
-class _FunctionCall:
-    """An output item that calls a function, where the caller left no choice."""
 
-    tokens: list[str]
-    status: str
-    id: str
-    name: str
-    call_id: str
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return self._body(self.status, "".join(self.tokens))
-
-    @property
-    def events(self) -> Iterator[dict[str, Any]]:
-        at_item = {"item_id": self.id, **_AT_ITEM}
-        arguments = "".join(self.tokens)
-        kind = "response.function_call_arguments"
-        yield {"type": "response.output_item.added", **_AT_ITEM, "item": self._body("in_progress", "")}
-        for token in self.tokens:
-            yield {"type": f"{kind}.delta", **at_item, "delta": token}
-        yield {"type": f"{kind}.done", **at_item, "name": self.name, "arguments": arguments}
-        yield {"type": "response.output_item.done", **_AT_ITEM, "item": self.body}
-
-    def _body(self, status: str, arguments: str) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "type": "function_call",
-            "status": status,
-            "call_id": self.call_id,
-            "name": self.name,
-            "arguments": arguments,
-        }
+def _function_call(said: canned.Said, status: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return an output item that calls a function, where the caller left no choice, and its events."""
+    head = {"id": random_id("fc_"), "type": "function_call", "name": said.function}
+    head["call_id"] = random_id("call_")
+    at, kind = {"item_id": head["id"], **_AT_ITEM}, "response.function_call_arguments"
+    begun = {**head, "status": "in_progress", "arguments": ""}
+    return {**head, "status": status, "arguments": said.text}, [
+        {"type": "response.output_item.added", **_AT_ITEM, "item": begun},
+        *({"type": f"{kind}.delta", **at, "delta": token} for token in said.tokens),
+        {"type": f"{kind}.done", **at, "name": said.function, "arguments": said.text},
+    ]
 
 
 def _begun(call: Call, model: str, text_format: Any) -> dict[str, Any]:
@@ -169,14 +113,4 @@ def _begun(call: Call, model: str, text_format: Any) -> dict[str, Any]:
         "usage": None,
         "user": None,
         "metadata": body.get("metadata") or {},
-    }
-
-
-def _usage(prompt: int, output: int) -> dict[str, Any]:
-    return {
-        "input_tokens": prompt,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": prompt + output,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
@@ -18,10 +19,10 @@ from finetune_guard.simulator.access import Rollover
 from finetune_guard.simulator.app import Desk, build
 from finetune_guard.simulator.azure import AzureProvider, SimulatedAzure
 from finetune_guard.simulator.batches import COMPLETION_WINDOW
-from finetune_guard.simulator.calls import CallLog, ServedCall
 from finetune_guard.simulator.clock import SimulatedClock
+from finetune_guard.simulator.control import ServedCall
 from finetune_guard.simulator.faults import Fault, FaultQueue
-from finetune_guard.simulator.organizations import Account, Organization, StoredFile, random_id
+from finetune_guard.simulator.organizations import Account, Organization
 from finetune_guard.simulator.provider import Provider, Settings
 from finetune_guard.simulator.serving import ServingThread
 from finetune_guard.simulator.settling import settle
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
 DEFAULT_ADMIN_KEY = "sk-simulated-acme-admin"  # neither does this; only there when asked for
+_MOST_CALLS = 100_000  # so many that only a server of days forgets the first ones
 
 
 class Simulator:
@@ -106,7 +108,7 @@ class Simulator:
             AzureProvider(self.clock, self._provider.settings, lock=self._provider.lock), lambda: self.host
         )
         self._faults = FaultQueue()
-        self._log = CallLog()
+        self._log: deque[ServedCall] = deque(maxlen=_MOST_CALLS)
         self._serving: ServingThread | None = None
         self._default = self.add_organization(
             slug=DEFAULT_SLUG,
@@ -236,8 +238,8 @@ class Simulator:
     def _add_model(self, account: Account, base: str, suffix: str, created_at: datetime | None) -> str:
         made = created_at if created_at is not None else self.clock()
         if FineTunedModel.parse(base) is not None:
-            return account.own(base, made).id
-        return account.add_model(base, suffix, made).id
+            return account.own(base, made)
+        return account.add_model(base, suffix, made)
 
     def add_file(
         self,
@@ -256,9 +258,8 @@ class Simulator:
             name: Its name.
         """
         with self._provider.lock:
-            file = StoredFile(random_id("file-"), name, "fine-tune", content, self.clock(), repeated)
-            self._account(organization).files[file.id] = file
-            return file.id
+            account = self._account(organization)
+            return account.add_file(name, "fine-tune", content, self.clock(), repeated).id
 
     def last_inference(self, organization: Organization | None = None) -> datetime | None:
         """Return when the server last saw an inference on a fine-tuned model; None for never."""
@@ -273,7 +274,7 @@ class Simulator:
     @property
     def calls(self) -> tuple[ServedCall, ...]:
         """The API calls served so far, in order, without those under ``/_simulator``."""
-        return self._log.calls
+        return tuple(self._log.copy())
 
     def clear_calls(self) -> None:
         """Forget the calls served so far."""

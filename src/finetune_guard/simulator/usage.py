@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from finetune_guard.simulator.answers import Answer, invalid, missing
-from finetune_guard.simulator.ledger import MINUTE, Tally, Use
+from finetune_guard.simulator.faults import SPARE_CURSOR
+from finetune_guard.simulator.inference import MINUTE
+from finetune_guard.simulator.organizations import Use
 from finetune_guard.simulator.provider import Call
-from finetune_guard.simulator.usage_flaws import SPARE_CURSOR
 
-GROUPS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
+_GROUPS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
 _CURSOR = "page_"
 _LONGEST_NUMBER = 12
 
@@ -32,7 +33,7 @@ class _Width(NamedTuple):
     most: int
 
 
-WIDTHS = {"1m": _Width(MINUTE, 60, 1440), "1h": _Width(3600, 24, 168), "1d": _Width(86_400, 7, 31)}
+_WIDTHS = {"1m": _Width(MINUTE, 60, 1440), "1h": _Width(3600, 24, 168), "1d": _Width(86_400, 7, 31)}
 
 
 class _Group(NamedTuple):
@@ -71,9 +72,9 @@ class _Wanted:
 
 def completions(call: Call) -> Answer:
     """Count the successful chats, responses and completions, streams and batches included."""
-    width = WIDTHS.get(call.query.get("bucket_width", "1d"))
+    width = _WIDTHS.get(call.query.get("bucket_width", "1d"))
     if width is None:
-        raise invalid("bucket_width", f"expected one of {', '.join(WIDTHS)}")
+        raise invalid("bucket_width", f"expected one of {', '.join(_WIDTHS)}")
     start = _number(call, "start_time")
     if start is None:
         raise missing("start_time")
@@ -88,17 +89,13 @@ def completions(call: Call) -> Answer:
     spans = _spans(first, end, width, _limit(call, width))
     after = spans[-1][1] if spans else end
     results = _results(call, _wanted(call), first, after, width)
-    return Answer(
-        {
-            "object": "page",
-            "data": [
-                {"object": "bucket", "start_time": begin, "end_time": stop, "results": results[begin]}
-                for begin, stop in spans
-            ],
-            "has_more": after < end,
-            "next_page": _cursor(after) if after < end else None,
-        }
-    )
+    buckets = [
+        {"object": "bucket", "start_time": begin, "end_time": stop, "results": results[begin]}
+        for begin, stop in spans
+    ]
+    has_more = after < end
+    cursor = _CURSOR + base64.urlsafe_b64encode(str(after).encode()).decode() if has_more else None
+    return Answer({"object": "page", "data": buckets, "has_more": has_more, "next_page": cursor})
 
 
 def _spans(first: int, end: int, width: _Width, most: int) -> list[tuple[int, int]]:
@@ -116,39 +113,31 @@ def _results(
 ) -> dict[int, list[dict[str, Any]]]:
     """Return the results of each bucket, by the bucket's beginning."""
     latest = call.now - call.provider.settings.usage_lag
-    sums: dict[int, dict[_Group, Tally]] = defaultdict(dict)
-    for use, tally in call.account.usage.until(latest):
-        if first <= use.minute < after and wanted.includes(use):
+    sums: dict[int, dict[_Group, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for use, tally in call.account.usage.items():  # a minute with a later request is left out as a whole
+        if tally.latest <= latest and first <= use.minute < after and wanted.includes(use):
             begin = max(first, use.minute - use.minute % width.seconds)
-            total = sums[begin].setdefault(wanted.group_of(use), Tally(tally.latest))
-            total.requests += tally.requests
-            total.input_tokens += tally.input_tokens
-            total.output_tokens += tally.output_tokens
+            sums[begin][wanted.group_of(use)].update(tally.counts)
     results: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for begin, groups in sums.items():
         results[begin] = [_result(group, groups[group]) for group in sorted(groups)]
     return results
 
 
-def _result(group: _Group, tally: Tally) -> dict[str, Any]:
-    unknown_here = dict.fromkeys(("user_id", "api_key_id", "service_tier"))
+def _result(group: _Group, counts: Counter[str]) -> dict[str, Any]:
     return {
         "object": "organization.usage.completions.result",
-        "input_tokens": tally.input_tokens,
-        "output_tokens": tally.output_tokens,
-        "num_model_requests": tally.requests,
+        **counts,
         **group._asdict(),
-        **unknown_here,
-        "input_cached_tokens": 0,
-        "input_audio_tokens": 0,
-        "output_audio_tokens": 0,
+        **dict.fromkeys(("user_id", "api_key_id", "service_tier")),  # nobody has any here
+        **dict.fromkeys(("input_cached_tokens", "input_audio_tokens", "output_audio_tokens"), 0),
     }
 
 
 def _wanted(call: Call) -> _Wanted:
     groups = frozenset(_several(call, "group_by"))
-    if not groups <= frozenset(GROUPS):
-        raise invalid("group_by", f"expected some of {', '.join(GROUPS)}")
+    if not groups <= frozenset(_GROUPS):
+        raise invalid("group_by", f"expected some of {', '.join(_GROUPS)}")
     batch = call.query.get("batch")
     if batch not in {None, "true", "false"}:
         raise invalid("batch", "expected true or false")
@@ -188,10 +177,6 @@ def _limit(call: Call, width: _Width) -> int:
     if not 1 <= limit <= width.most:
         raise invalid("limit", f"expected an integer from 1 to {width.most}")
     return limit
-
-
-def _cursor(begin: int) -> str:
-    return _CURSOR + base64.urlsafe_b64encode(str(begin).encode()).decode()
 
 
 def _page_start(call: Call, start: int, end: int) -> int:

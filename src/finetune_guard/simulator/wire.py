@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -98,7 +99,7 @@ class WireResponse(Response):
         if answer.made is not None:
             self.headers["content-length"] = str(answer.size)
         elif answer.events is None:
-            self.headers["content-length"] = str(len(answer.chunks[0]))
+            self.headers["content-length"] = str(len(next(answer.chunks())))
         else:
             del self.headers["content-length"]
 
@@ -117,11 +118,11 @@ class WireResponse(Response):
 
     def _chunks(self) -> Iterator[bytes]:
         """Return what is sent: all, or the first bytes of a body or events of a stream."""
-        answer, left = self._answer, self._cut_after
-        if left is None or answer.events is not None:
-            yield from answer.made() if answer.made is not None else answer.chunks[:left]
+        chunks, left = self._answer.chunks(), self._cut_after
+        if left is None or self._answer.events is not None:
+            yield from islice(chunks, left)
             return
-        for chunk in answer.made() if answer.made is not None else answer.chunks:
+        for chunk in chunks:
             if not left:
                 return
             yield chunk[:left]
