@@ -28,12 +28,8 @@ def takes_effect(day: date, rollover: Rollover) -> datetime:
 
 def phase_at(policy: AccessPolicy, now: datetime, rollover: Rollover) -> Phase:
     """Return the one phase that the provider applies at ``now``."""
-    begun = (
-        phase
-        for phase in reversed(policy.phases)
-        if phase.starts_on is None or takes_effect(phase.starts_on, rollover) <= now
-    )
-    return next(begun)
+    starts = ((each.starts_on, each) for each in reversed(policy.phases))
+    return next(each for day, each in starts if day is None or takes_effect(day, rollover) <= now)
 
 
 def may_create_jobs(
@@ -44,15 +40,7 @@ def may_create_jobs(
     last_inference: datetime | None,
     rollover: Rollover = timezone.utc,
 ) -> bool:
-    """Whether an organization may create a fine-tuning job at ``now``.
-
-    Args:
-        policy: The provider's dated rules.
-        now: The server's time.
-        fine_tuned_before: Whether the organization has run fine-tuning earlier.
-        last_inference: Its latest successful inference on a fine-tuned model.
-        rollover: When a published date takes effect.
-    """
+    """Whether an organization may create a fine-tuning job at ``now``, the server's time."""
     phase = phase_at(policy, now, rollover)
     if phase.requirement is Requirement.CLOSED:
         return False

@@ -75,18 +75,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
 
 @dataclass(frozen=True)
 class Desk:
-    """All that an answer can depend on.
-
-    Attributes:
-        provider: The organizations, models and rules.
-        azure: The same for Azure.
-        clock: The simulated clock.
-        faults: What was asked to go wrong.
-        log: The calls served so far.
-        connections: The open connections.
-        stopping: Set when the server stops, so that nobody goes on waiting.
-        strip_headers: Whether to leave out the ``openai-*`` headers, as some gateways do.
-    """
+    """All that an answer can depend on; ``stopping`` is set when the server stops, so nobody waits on."""
 
     provider: Provider
     azure: SimulatedAzure

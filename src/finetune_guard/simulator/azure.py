@@ -32,13 +32,7 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class AzureResource(BaseModel):
-    """A resource that is to be added.
-
-    Attributes:
-        name: Its name, which its endpoint ends with.
-        api_key: The key that opens it.
-        tokens: The Entra tokens that open it as well.
-    """
+    """A resource that is to be added, as ``SimulatedAzure.add_resource`` describes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,14 +42,7 @@ class AzureResource(BaseModel):
 
 
 class NewDeployment(BaseModel):
-    """A deployment that is to be made.
-
-    Attributes:
-        resource: The name of its resource.
-        name: Its own name, which calls give.
-        model: The id of the model that it serves; ``gpt-4.1-mini-2025-04-14.ft-0a1b`` is a fine-tuned one.
-        shown_as: What its answers say in their ``model``; the model's id when left out.
-    """
+    """A deployment that is to be made, as ``SimulatedAzure.deploy`` describes it."""
 
     model_config = ConfigDict(extra="forbid")
 

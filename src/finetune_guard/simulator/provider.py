@@ -31,17 +31,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How the simulated provider behaves.
-
-    Attributes:
-        policy: The rules it enforces.
-        catalog: Its base models with their shutdown dates.
-        rollover: When a published date takes effect.
-        job_duration: How long a fine-tuning job takes, in simulated time.
-        batch_duration: How long a batch takes, in simulated time.
-        usage_lag: How long it takes until a request shows in the usage.
-        fine_tunes_carry_shutdown_date: Whether ``GET /models`` tells the date of fine-tunes too.
-    """
+    """How the simulated provider behaves; ``Simulator`` says what each field means."""
 
     policy: AccessPolicy
     catalog: ModelCatalog
@@ -54,12 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key a request carries.
-
-    Attributes:
-        account: The organization's.
-        project: The project of the key; None for an admin key, which belongs to no project.
-    """
+    """Whose key a request carries; an admin key belongs to no project."""
 
     account: Account
     project: str | None
@@ -169,17 +154,13 @@ class Provider:
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated call, as the endpoints see it.
+    """One authenticated call, as the endpoints see it; the provider's lock is held.
 
     Attributes:
-        provider: The provider; its lock is held.
-        account: Whose call it is.
         project: The project that it is accounted to; empty for an admin key's.
-        now: The simulated time, one for the whole call.
         body: The JSON object or the form's text fields.
         parts: The form's files, each with its name and content.
         params: The parts of the path.
-        query: The query parameters.
         batch: Whether it is a request of a batch.
     """
 

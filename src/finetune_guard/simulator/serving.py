@@ -23,10 +23,7 @@ _TURNS_TO_CONNECT = 10
 class ServingThread:
     """Serves on ``listener``, which it closes at the end, in an event loop of its own.
 
-    Args:
-        build: Makes the application, from the open connections and an event that is set when the
-            server stops; called in the event loop.
-        listener: A listening socket.
+    There ``build`` makes the application, from the connections and an event that is set when it stops.
     """
 
     def __init__(
