@@ -146,7 +146,7 @@ class Answers:
             return
         served = getattr(value, "model", None)
         now = self._engine.decider.now()
-        warning = self._engine.base_in_use(requested, now, served=served if isinstance(served, str) else None)
+        warning = self._engine.in_use(requested, now, served=served if isinstance(served, str) else None)
         if warning is not None:
             warn_caller(warning)
 

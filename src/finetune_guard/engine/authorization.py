@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import openai
 
@@ -20,12 +19,11 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.decider import ASKABLE, Decider
-from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.engine.usage_reader import UsageReader, may_help
+from finetune_guard.engine.usage_sync import UsageReader, may_help
 from finetune_guard.openai_api.errors import is_refusal, would_fail_alike
 from finetune_guard.openai_api.flow import Flow, UserCall
 from finetune_guard.openai_api.listing import Listing
@@ -33,9 +31,6 @@ from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.rules import events, messages
 from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
 from finetune_guard.rules.keep_alive import KeepAlive, NotSent, is_due, within
-
-if TYPE_CHECKING:
-    from finetune_guard.config import GuardConfig
 
 logger = logging.getLogger("finetune_guard")
 
@@ -48,27 +43,13 @@ _TRY_AGAIN = "Try again in a minute."
 
 @dataclass(frozen=True)
 class Authorization:
-    """Decides about jobs and uploads, after asking and sending what the configuration allows.
+    """Decides about jobs and uploads, after asking and sending what the configuration allows."""
 
-    Attributes:
-        config: The configuration.
-        decider: Decides by what is known.
-        identification: Asks whose the credentials are.
-        usage: Reads the organization's usage.
-        ends: Tells when models end.
-        observer: Notes a refusal.
-        events: Where it is told what was stopped.
-        sender: Makes what sends a keep-alive.
-    """
-
-    config: GuardConfig
     decider: Decider
     identification: Identification
     usage: UsageReader
     ends: ModelEnds
     observer: Observer
-    events: Events
-    sender: Callable[[KeepAlive, Credentials], KeepAliveSender]
 
     def authorize(
         self,
@@ -109,10 +90,13 @@ class Authorization:
         if may_help(eligibility, admin_key):
             failures += yield from self.usage.before_call(credentials, admin_key)
             eligibility = self.decider.decide(credentials)
-        keep_alive = self.config.keep_alive
-        if keep_alive is not None and not keep_alive.for_jobs:
-            keep_alive = None
-        if keep_alive is not None and is_due(keep_alive, eligibility) and not _is_hopeless(failures, listing):
+        keep_alive = self.decider.config.keep_alive
+        if (
+            keep_alive is not None
+            and keep_alive.for_jobs
+            and is_due(keep_alive, eligibility)
+            and not _is_hopeless(failures, listing)
+        ):
             if listing is None:
                 credentials, listing = yield from self.identification.identify(credentials)
             failure = yield from self._keep_alive_before(credentials, keep_alive, left, listing)
@@ -162,7 +146,7 @@ class Authorization:
             raise refused from error
 
     def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
-        self.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
+        self.decider.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
 
     def _refused(
         self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
@@ -173,7 +157,7 @@ class Authorization:
         refusal = self.observer.refused(error, credentials)
         evidence, _ = self.decider.evidence(credentials)
         eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
-        message = messages.stopped(call, eligibility, self.config.policy)
+        message = messages.stopped(call, eligibility, self.decider.config.policy)
         return FineTuningRefusedError(
             message, eligibility=eligibility, response=error.response, body=error.body
         )
@@ -201,8 +185,10 @@ class Authorization:
         *,
         url: str | None,
     ) -> Decision:
-        on_unknown = self.config.on_unknown
-        decision = enforce(call, eligibility, self.config.policy, on_unknown, failures=failures, url=url)
+        on_unknown = self.decider.config.on_unknown
+        decision = enforce(
+            call, eligibility, self.decider.config.policy, on_unknown, failures=failures, url=url
+        )
         if isinstance(decision, Stop) and _is_hopeless(failures, listing):
             return Proceed()
         telemetry.note_decision(call, eligibility, is_stopped=isinstance(decision, Stop))
@@ -221,7 +207,8 @@ class Authorization:
         """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
         try:
             in_time = within(keep_alive, left() if left is not None else None)
-            outcome = yield from self.sender(in_time, credentials).run(listing=listing)
+            sender = KeepAliveSender(in_time, self.decider, self.ends, credentials, listing=listing)
+            outcome = yield from sender.run()
         except KeepAliveError as error:
             return error
         is_another_sending = outcome.reason is NotSent.ANOTHER_IS_SENDING

@@ -1,7 +1,4 @@
-"""Deciding about an organization's eligibility by its history and the time.
-
-Nothing here asks the API, and nothing here knows a client.
-"""
+"""Deciding about an organization's eligibility by its history and the time, without asking the API."""
 
 from __future__ import annotations
 
@@ -36,17 +33,24 @@ ASKABLE = (
 
 
 class Decider:
-    """Decides about an organization by its history, the policy and the clock."""
+    """Decides about an organization by its history, the policy and the clock.
 
-    def __init__(self, config: GuardConfig, recorder: Recorder, told: Events) -> None:
-        self._config = config
+    Attributes:
+        config: The configuration.
+        recorder: Where histories are read and written.
+        events: Where it is told what happens.
+        answered_at: Returns when an answer was given, by its ``Date`` if that is believed.
+    """
+
+    def __init__(self, config: GuardConfig) -> None:
+        self.config = config
+        self.recorder = Recorder.of(config.open_store())
+        self.events = Events(config.on_event)
         self._clock = config.clock
-        self._recorder = recorder
-        self._told = told
         self._server_time = ServerTime()
         self.answered_at = self._server_time.answered_at
         self._complained: set[str] = set()
-        recorder.watch(self)
+        self.recorder.watch(self)
 
     def now(self) -> datetime:
         """Return the time by the configured clock and the API's answers; without that clock the machine's."""
@@ -70,30 +74,29 @@ class Decider:
         """Return the eligibility by what is known now."""
         now = self.now()
         evidence, readable = self.evidence(credentials)
-        eligibility = decide(self._config.policy, evidence, now, self._config.refusal_ttl)
+        eligibility = decide(self.config.policy, evidence, now, self.config.refusal_ttl)
         if not readable and eligibility.reason in ASKABLE:
-            return explained(self._config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
+            return explained(self.config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
         closing = endings.window(eligibility)
-        self._told.approach(closing, now, lambda within: events.window_closing(eligibility, within))
+        self.events.approach(closing, now, lambda within: events.window_closing(eligibility, within))
         return eligibility
 
     def explain(self, evidence: Evidence, reason: Reason) -> Eligibility:
         """Return the eligibility that ``reason`` means now."""
-        return explained(self._config.policy, evidence, self.now(), reason)
+        return explained(self.config.policy, evidence, self.now(), reason)
 
     def not_guarded(self, *, has_idle_policy: bool = False) -> Eligibility:
         """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
         eligibility = self.explain(Evidence(organization=UNNAMED), Reason.NOT_GUARDED)
-        if has_idle_policy:
-            return eligibility.model_copy(update={"remedy": messages.IDLE_POLICY_ONLY})
-        if self._config.enabled:
+        if self.config.enabled and not has_idle_policy:
             return eligibility
-        return eligibility.model_copy(update={"remedy": messages.SWITCHED_OFF})
+        remedy = messages.IDLE_POLICY_ONLY if has_idle_policy else messages.SWITCHED_OFF
+        return eligibility.model_copy(update={"remedy": remedy})
 
     def organization_of(self, credentials: Credentials) -> str | None:
         """Return the slug of the credentials' organization; None if it isn't known, or can't be read."""
         try:
-            return self._recorder.organization(credentials)
+            return self.recorder.organization(credentials)
         except StoreError as error:
             self._complain_unreadable(error)
             return None
@@ -101,29 +104,29 @@ class Decider:
     def evidence(self, credentials: Credentials) -> tuple[Evidence, bool]:
         """Return what is known, and whether the store could be read for it."""
         try:
-            return self._recorder.evidence(credentials), True
+            return self.recorder.evidence(credentials), True
         except StoreError as error:
             self._complain_unreadable(error)
-            return self._recorder.unwritten_evidence(credentials), False
+            return self.recorder.unwritten_evidence(credentials), False
 
     def history(self, credentials: Credentials) -> History:
         """Return the history of the credentials' organization; what isn't written yet if it can't be read."""
         try:
-            return self._recorder.history(credentials)
+            return self.recorder.history(credentials)
         except StoreError as error:
             self._complain_unreadable(error)
-            return History(evidence=self._recorder.unwritten_evidence(credentials))
+            return History(evidence=self.recorder.unwritten_evidence(credentials))
 
     def _complain_unreadable(self, error: StoreError) -> None:
-        location = self._recorder.store.location
+        location = self.recorder.store.location
         text = "finetune-guard can't read the history at %s; calls go on without it: %s"
         if self._complain("read", text, location, error):
             self.history_failed(error)
 
     def history_failed(self, error: BaseException) -> None:
         """Tell that the history can't be read or written."""
-        location = self._recorder.store.location
-        self._told.tell(lambda: events.history_unavailable(location, error, self.now()))
+        location = self.recorder.store.location
+        self.events.tell(lambda: events.history_unavailable(location, error, self.now()))
 
     def _complain(self, subject: str, message: str, *details: object) -> bool:
         """Log a failure of our own parts, once for each kind; return whether it is the first."""

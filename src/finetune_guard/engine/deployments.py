@@ -1,19 +1,18 @@
 """Remembering when deployments were called, and telling when one ends or is gone.
 
-Nothing here knows a client. What happens around a call costs no I/O: the store is read by the thread that
-writes it, before it writes what the call has told.
+What happens around a call costs no I/O: the store is read by the thread that writes it, before it writes
+what the call has told.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import openai
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
 from finetune_guard.domain.facts import Ended, EndedBy, Source
 from finetune_guard.domain.history import Evidence, History
@@ -23,20 +22,28 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules.deployments import Deployment, by_end, covers, deployments_of, is_named, names_at
 from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under
 from finetune_guard.stores.base import Store
 
-if TYPE_CHECKING:
-    from finetune_guard.config import GuardConfig
-
-logger = logging.getLogger("finetune_guard")
-
-_MOST_PLACES = 1_000
 _MOST_DEPLOYMENTS = 10_000
 _QUIET_PART, _LOOK_PART = 4, 360
+
+
+@dataclass
+class _Calls:
+    """The calls of one deployment.
+
+    Attributes:
+        last: When it was last called.
+        is_gone: Whether it was not found since.
+        pause: Between which times nobody called it, by a call that came before the store had told.
+    """
+
+    last: datetime
+    is_gone: bool = False
+    pause: tuple[datetime | None, datetime] | None = None
 
 
 @dataclass(eq=False)
@@ -46,16 +53,12 @@ class Place:
     Attributes:
         history: What the resource's history is called.
         policy: The rule that holds there.
-        subject: Whom its facts are about; no key is a part of it.
         any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
         looked_at: When the store was last asked what it knows, other processes' calls included.
         is_looking: Whether its answer is still awaited.
-        last_calls: When each deployment was last called.
-        pauses: Of deployments that answered before the store had told of an earlier call, both times.
-        gone: When those deployments were last called that were not found since.
-        missed: When those were not found of which the store hasn't told yet whether it knows them.
+        calls: Of each deployment.
         covered: The deployments that the rule speaks of, as far as that is known.
-        quiet: After how short a pause nothing is said in any case.
+        missed: The 404s, and their times, of those that the store may know, but hasn't told of.
     """
 
     history: str
@@ -63,28 +66,56 @@ class Place:
     any_answer_counts: bool
     looked_at: datetime | None = None
     is_looking: bool = False
-    last_calls: dict[str, datetime] = field(default_factory=dict)
-    pauses: dict[str, tuple[datetime | None, datetime]] = field(default_factory=dict)
-    gone: dict[str, datetime] = field(default_factory=dict)
-    missed: dict[str, datetime] = field(default_factory=dict)
-    covered: set[str] = field(default_factory=set)
+    calls: Bounded[str, _Calls] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
+    covered: Bounded[str, bool] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
+    missed: Bounded[str, tuple[openai.NotFoundError, datetime]] = field(default_factory=Bounded)
 
     def __post_init__(self) -> None:
         self.subject = Subject(self.history, Credentials("", base=self.history))
-        self.quiet: timedelta = self.policy.window / _QUIET_PART
+        self.resource = resource_of(self.history)
+        self.quiet: timedelta = self.policy.window / _QUIET_PART  # nothing is said after a shorter pause
         self.look_again: timedelta = self.policy.window / _LOOK_PART
+
+    def learn(self, history: History) -> None:
+        """Take in what the store knows of the deployments."""
+        for name, last in history.models.items():
+            calls = self.calls.get(name)
+            if calls is None:
+                calls = self.calls[name] = _Calls(last.at)
+            elif last.at > calls.last:
+                calls.last, calls.is_gone = last.at, False
+            ended = history.evidence.ended.get(name)
+            if ended is not None and calls.last <= ended.at:
+                calls.is_gone, calls.pause = True, None
+            elif calls.pause is not None:
+                before, at = calls.pause
+                calls.pause = max(last.at, before or last.at), at
+            served = last.served.model if last.served is not None else None
+            if served is None or covers(self.policy, served, named=False):
+                self.covered[name] = True
+
+    def called(self, name: str, at: datetime) -> tuple[_Calls, datetime | None]:
+        """Remember that a deployment has answered; return its calls, and when it was called before."""
+        calls = self.calls.get(name)
+        if calls is None or calls.is_gone:
+            self.covered[name] = True
+            calls = self.calls[name] = _Calls(at)
+            return calls, None
+        before = calls.last
+        calls.last = max(at, before)
+        return calls, before
 
 
 class Deployments:
     """The deployments of all resources that a guard sees."""
 
-    def __init__(self, config: GuardConfig, recorder: Recorder, decider: Decider) -> None:
-        self._config = config
-        self._recorder = recorder
+    def __init__(self, decider: Decider) -> None:
+        self._config = decider.config
+        self._recorder = decider.recorder
         self._decider = decider
-        self._named = config.named_deployments
-        self._places: dict[str, Place] = {}
-        self._warned: dict[tuple[str, str], date] = {}
+        self._named = self._config.named_deployments
+        self._places: Bounded[str, Place] = Bounded()
+        self._warned: Bounded[tuple[str, str], date] = Bounded(_MOST_DEPLOYMENTS)
 
     # What happens around a call.
 
@@ -93,18 +124,13 @@ class Deployments:
         known = self._places.get(history)
         if known is not None and known.policy is policy:
             return known
-        if len(self._places) >= _MOST_PLACES:
-            self._places.clear()
         made = Place(history, policy, policy.covers is Covers.ALL or bool(self._named))
         self._recorder.name(made.subject)
         self._places[history] = made
         return made
 
     def look_up(self, place: Place) -> None:
-        """Have the store asked what it knows of the resource, before the present call is written there.
-
-        It is asked again from time to time, since other processes call the same deployments.
-        """
+        """Have the store asked, from time to time, what it knows before the present call is written there."""
         if place.looked_at is not None and not place.covered:
             return
         now = self._decider.now()
@@ -114,130 +140,92 @@ class Deployments:
 
         def look(store: Store) -> None:
             try:
-                self._learn(place, store.history(place.history))
+                place.learn(store.history(place.history))
             finally:
                 place.is_looking = False
                 self._settle(place)
 
         self._recorder.before_writing(look)
 
-    @staticmethod
-    def _learn(place: Place, history: History) -> None:
-        for model, last in history.models.items():
-            ended, seen = history.evidence.ended.get(model), place.last_calls.get(model, last.at)
-            if ended is not None and max(last.at, seen) <= ended.at:
-                place.last_calls.pop(model, None)
-                place.pauses.pop(model, None)
-                place.gone[model] = last.at
-            elif len(place.last_calls) < _MOST_DEPLOYMENTS:
-                place.last_calls[model] = max(last.at, seen)
-            if model in place.pauses:  # it has answered meanwhile
-                before, at = place.pauses[model]
-                place.pauses[model] = max(last.at, before or last.at), at
-            served = last.served.model if last.served is not None else None
-            if served is None or covers(place.policy, served, named=False):
-                place.covered.add(model)
-
     def is_covered(self, place: Place, name: str) -> bool:
         """Whether the rule is known to speak of a deployment, whatever its next answer names."""
-        if name in place.covered:
-            return True
-        named = is_named(name, resource_of(place.history), self._named)
-        if covers(place.policy, None, named=named):
-            self._cover(place, name)
-            return True
-        return False
+        if name not in place.covered:
+            named = is_named(name, place.resource, self._named)
+            if not covers(place.policy, None, named=named):
+                return False
+            place.covered[name] = True
+        return True
 
     def saw(
         self, place: Place, name: str, served: str | None, date: bytes | None
     ) -> IdleDeploymentWarning | None:
         """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
-        now = self._decider.now()
-        at = self._decider.answered_at(date, now)
+        at = self._decider.answered_at(date, self._decider.now())
         self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
-        before = self.called(place, name, at)
-        if place.pauses and (pause := place.pauses.pop(name, None)):
-            began, ended = pause
+        calls, before = place.called(name, at)
+        if calls.pause is not None:
+            (began, ended), calls.pause = calls.pause, None
             if began is not None and ended - began >= place.quiet:
                 before, at = began, ended
         if place.is_looking:
-            place.pauses[name] = before, at
+            calls.pause = before, at
             return None
         if before is None or at - before < place.quiet:
             return None
         return self._warning(place, name, before, at)
 
-    def called(self, place: Place, name: str, at: datetime) -> datetime | None:
-        """Remember in this process that a deployment has answered; return when it was called before."""
-        before = place.last_calls.get(name)
-        if before is None:
-            self._cover(place, name)
-            place.gone.pop(name, None)
-        if before is None or at > before:
-            place.last_calls[name] = at
-        return before
-
     def lost(self, place: Place, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone, and have that remembered."""
-        known = place.last_calls.get(name)
-        last_call = known or place.gone.get(name)
+        at = self._decider.now()
+        if isinstance(error, openai.NotFoundError):
+            at = self._decider.answered_at(error.response.headers.get("date"), at)
+        return self._lost(place, name, error, at)
+
+    def _lost(
+        self, place: Place, name: str, error: openai.APIStatusError, at: datetime
+    ) -> ProviderLossError | None:
+        calls = place.calls.get(name)
         found = known_loss(
             error,
             host=host_of(place.history)[0],
             model=name,
-            last_call=last_call,
+            last_call=calls.last if calls is not None else None,
             losses=losses_under(place.policy),
         )
-        if not isinstance(error, openai.NotFoundError):
-            return found
-        at = self._decider.answered_at(error.response.headers.get("date"), self._decider.now())
-        if found is not None and known is not None:
-            self.not_found(place, name, at)
-        elif last_call is None and len(place.missed) < _MOST_DEPLOYMENTS:
-            could_be = known_loss(error, host="", model=name, last_call=at, losses=losses_under(place.policy))
-            if could_be is not None:  # whether it was known isn't read yet
-                place.missed[name] = at
+        if isinstance(error, openai.NotFoundError):
+            if calls is None:  # whether it was known isn't read yet
+                place.missed[name] = error, at
                 if not place.is_looking:
                     self._settle(place)
+            elif found is not None and not calls.is_gone:
+                self.not_found(place, name, at)
         return found
 
     def _settle(self, place: Place) -> None:
-        """Remember of the deployments that were not found before the store was read those that it knows."""
+        """Look again at the 404s that came before the store was read, now that it has told what it knows."""
         while place.missed:
-            name, at = place.missed.popitem()
-            if name in place.last_calls:
-                self.not_found(place, name, at)
+            name, (error, at) = place.missed.popitem()
+            if name in place.calls:
+                self._lost(place, name, error, at)
 
     def not_found(self, place: Place, name: str, at: datetime) -> None:
         """Have it remembered that a deployment was not found; a later call takes that back."""
-        known = place.last_calls.pop(name, None)
-        ended = Ended(at=at if known is None else max(at, known), why=EndedBy.NOT_FOUND)
-        self._recorder.merge(place.subject, told(ended={name: ended}))
-        if known is not None:
-            place.gone[name] = known
-
-    def _cover(self, place: Place, name: str) -> None:
-        if len(place.last_calls) >= _MOST_DEPLOYMENTS or len(place.covered) >= _MOST_DEPLOYMENTS:
-            for each in (place.last_calls, place.covered, place.gone):
-                each.clear()
-        place.covered.add(name)
+        calls = place.calls.get(name)
+        if calls is not None and not calls.is_gone:
+            calls.is_gone, calls.pause = True, None
+            at = max(at, calls.last)
+        self._recorder.merge(place.subject, told(ended={name: Ended(at=at, why=EndedBy.NOT_FOUND)}))
 
     def _warning(
         self, place: Place, name: str, before: datetime, at: datetime
     ) -> IdleDeploymentWarning | None:
-        """Return the warning for a call that came shortly before its deployment's end; once a day for each.
-
-        The call itself has put that end off, so that the pause before it is what is told.
-        """
+        """Return the warning for a call shortly before the end, which it has put off; once a day for each."""
         first, last = place.policy.ends(before)
-        key = place.history, name
-        if not first - place.policy.warn_within <= at < last or self._warned.get(key) == at.date():
+        is_near, key = first - place.policy.warn_within <= at < last, (place.history, name)
+        if not is_near or self._warned.get(key) == at.date():
             return None
-        if len(self._warned) >= _MOST_DEPLOYMENTS:
-            self._warned.clear()
         self._warned[key] = at.date()
-        resource = resource_of(place.history)
-        return IdleDeploymentWarning(nearly_idle(resource, name, place.policy, before, at))
+        return IdleDeploymentWarning(nearly_idle(place.resource, name, place.policy, before, at))
 
     # What people ask for.
 
@@ -247,22 +235,17 @@ class Deployments:
         Raises:
             StoreError: The store can't be read.
         """
-        now, found = self._decider.now(), list[Deployment]()
-        for place in self._known_places() if only is None else (only,):
-            history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
-            found += deployments_of(resource, history, place.policy, now, self._named)
+        places = self._known_places() if only is None else (only,)
+        found = (each for place in places for each in self._of(place, self._named))
         return tuple(sorted(found, key=by_end))
 
     def known(self, place: Place, name: str) -> Deployment:
-        """Return what is known of one deployment that is to be kept alive, though no call may be known.
+        """Return what is known of one deployment, though no call may be known; errors as of ``listed``."""
+        return next(each for each in self._of(place, (f"{place.resource}/{name}",)) if each.name == name)
 
-        Raises:
-            StoreError: The store can't be read.
-        """
-        history, resource = self._recorder.history(place.subject.credentials), resource_of(place.history)
-        full = f"{resource}/{name}"
-        found = deployments_of(resource, history, place.policy, self._decider.now(), (full,))
-        return next(each for each in found if each.name == name)
+    def _of(self, place: Place, named: tuple[str, ...]) -> tuple[Deployment, ...]:
+        history = self._recorder.history(place.subject.credentials)
+        return deployments_of(place.resource, history, place.policy, self._decider.now(), named)
 
     def to_keep(self, place: Place, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the names of the deployments of a resource that are to be kept alive.
@@ -274,16 +257,16 @@ class Deployments:
         Raises:
             GuardConfigError: One of those that are asked for is another resource's.
         """
-        resource, keep_alive = resource_of(place.history), self._config.keep_alive
+        keep_alive = self._config.keep_alive
         if given is None:
-            return names_at(resource, keep_alive.deployments if keep_alive is not None else ())
+            return names_at(place.resource, keep_alive.deployments if keep_alive is not None else ())
         for each in given:
-            if not names_at(resource, (each,)):
+            if not names_at(place.resource, (each,)):
                 raise GuardConfigError(
-                    f"{shown(each)} is not a deployment of {resource}, which this client calls. Name it "
-                    "without a resource, or call it with a client of its own resource."
+                    f"{shown(each)} is not a deployment of {place.resource}, which this client calls. Name "
+                    "it without a resource, or call it with a client of its own resource."
                 )
-        return names_at(resource, given)
+        return names_at(place.resource, given)
 
     def _known_places(self) -> Iterable[Place]:
         names = {*self._recorder.store.organizations(), *self._places}
@@ -307,11 +290,9 @@ class Deployments:
             )
         now = self._decider.now()
         for place in self._known_places():
-            for each in found:
-                if each.resource == resource_of(place.history):
-                    ended = Ended(at=max(now, each.last_call or now), why=EndedBy.FORGOTTEN)
-                    self._recorder.store.merge(
-                        History(evidence=Evidence(organization=place.history, ended={each.name: ended}))
-                    )
-                    place.last_calls.pop(each.name, None)
+            for each in (each for each in found if each.resource == place.resource):
+                ended = {each.name: Ended(at=max(now, each.last_call or now), why=EndedBy.FORGOTTEN)}
+                evidence = Evidence(organization=place.history, ended=ended)
+                self._recorder.store.merge(History(evidence=evidence))
+                place.calls.pop(each.name, None)
         return tuple(found)

@@ -1,7 +1,6 @@
 """The guard of one configuration: its parts, what they remember after a call, and what people ask for.
 
-It is shared by a client and all its copies. Whatever needs API calls is a flow. Nothing here knows a
-client.
+It is shared by a client and all its copies. Whatever needs API calls is a flow.
 """
 
 from __future__ import annotations
@@ -12,10 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from finetune_guard.domain.errors import (
-    FineTuneGuardWarning,
-    GuardConfigError,
-)
+from finetune_guard.domain.errors import FineTuneGuardWarning, GuardConfigError
 from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
@@ -25,29 +21,22 @@ from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
-from finetune_guard.engine.deployment_keep_alive import DeploymentSender
 from finetune_guard.engine.deployments import Deployments, Place
-from finetune_guard.engine.events import Events
 from finetune_guard.engine.identification import Identification, remember_traces
-from finetune_guard.engine.keep_alive import KeepAliveSender
+from finetune_guard.engine.keep_alive import DeploymentSender, KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.telemetry import METRICS
-from finetune_guard.engine.usage_reader import UsageReader, may_help
+from finetune_guard.engine.usage_sync import UsageReader, may_help
 from finetune_guard.openai_api.completions import any_model
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing
 from finetune_guard.openai_api.model_limits import read_model_limits
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined
-from finetune_guard.rules.keep_alive import (
-    KeepAlive,
-    KeepAliveOutcome,
-    KeepAlivePlan,
-)
+from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -63,27 +52,18 @@ class Guard:
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
-        self.policy = config.policy
-        self.recorder = Recorder.of(config.open_store())
+        self.decider = Decider(config)
+        self.recorder, self.events = self.decider.recorder, self.decider.events
         self.ends = ModelEnds(config, self.recorder.store)
-        self.events = Events(config.on_event)
         telemetry.watch(self)
-        self.decider = Decider(config, self.recorder, self.events)
-        self.deployments = Deployments(config, self.recorder, self.decider)
-        self.observer = Observer(self.recorder, self.decider, self.ends, self.policy.window)
-        self.identification = Identification(self.recorder, self.decider, self.ends)
-        self._recorded_for: set[Credentials] = set()
-        self.usage = UsageReader(self.recorder, self.decider, self.identification, self.policy.window)
+        self.deployments = Deployments(self.decider)
+        self.observer = Observer(self.decider, self.ends)
+        self.identification = Identification(self.decider, self.ends)
+        self.usage = UsageReader(self.decider, self.identification)
         self.authorization = Authorization(
-            config,
-            self.decider,
-            self.identification,
-            self.usage,
-            self.ends,
-            self.observer,
-            self.events,
-            self._sender,
+            self.decider, self.identification, self.usage, self.ends, self.observer
         )
+        self._recorded_for: set[Credentials] = set()
 
     # What is remembered after a call.
 
@@ -107,29 +87,19 @@ class Guard:
         self.recorder.record(subject, model, _OBSERVED, self.decider.answered_at(date, now))
         if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        warning = self.ends.in_use(model, now)
-        return warning if warning is None else self._ending(warning, now, subject.organization, model)
+        return self.in_use(model, now, organization=subject.organization)
 
-    def base_in_use(
-        self, model: str, now: datetime, *, served: str | None = None
+    def in_use(
+        self, model: str, now: datetime, *, served: str | None = None, organization: str | None = None
     ) -> FineTuneGuardWarning | None:
-        """Return the warning that is due when a base model has answered, if any."""
+        """Return the warning that is due when a model has answered, if any, which is told as an event too."""
         warning = self.ends.in_use(model, now, served)
-        return warning if warning is None else self._ending(warning, now, None, model, served)
-
-    def _ending(
-        self,
-        warning: FineTuneGuardWarning,
-        now: datetime,
-        organization: str | None,
-        *models: str | None,
-    ) -> FineTuneGuardWarning:
-        """Return ``warning``, and make an event of the first of ``models`` whose end is known."""
-        dates = self.ends.dates
-        end = next((end for model in models if model for end in endings.models((model,), dates)), None)
-        if end is not None:
-            make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
-            self.events.approach(end, now, make)
+        if warning is not None:
+            dates = self.ends.dates
+            end = next(iter(endings.models([model], dates) or endings.models([served or ""], dates)), None)
+            if end is not None:
+                make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
+                self.events.approach(end, now, make)
         return warning
 
     def record(
@@ -157,7 +127,7 @@ class Guard:
             source = Source.OBSERVED if at is None else Source.IMPORTED
             if place is not None:
                 self.recorder.record(place.subject, model, source, moment)
-                self.deployments.called(place, model, moment)
+                place.called(model, moment)
                 return
             subject = Subject(self.decider.organization_of(credentials), credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
@@ -173,11 +143,7 @@ class Guard:
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
     ) -> Flow[Eligibility]:
-        """Decide; with ``refresh`` ask the API first.
-
-        It is asked whose the key is and what it has fine-tuned, and, where the verdict would not be
-        ``eligible`` and there is an admin key, for the organization's usage.
-        """
+        """Decide; with ``refresh`` ask the API first, as the client's ``check`` says."""
         if refresh:
             credentials, listing = yield from self.identification.identify(credentials, again=True)
             if listing is not None and listing.failure is not None:
@@ -232,7 +198,8 @@ class Guard:
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
         credentials, listing = yield from self.identification.identify(credentials)
-        return (yield from self._sender(keep_alive, credentials, force=force).run(model, listing))
+        sender = KeepAliveSender(keep_alive, self.decider, self.ends, credentials, force, model, listing)
+        return (yield from sender.run())
 
     def keep_deployment(
         self,
@@ -251,11 +218,9 @@ class Guard:
         Raises:
             KeepAliveError: It did not answer.
         """
-        sender = DeploymentSender(
-            keep_alive, self.recorder, self.decider, self.events, self.deployments, place, name, at, force
-        )
+        sender = DeploymentSender(keep_alive, self.decider, self.deployments, place, name, at, force)
         if only_plan:
-            return KeepAliveOutcome(sent=False, model=name, reason=sender.reason_not_to())
+            return sender.plan()
         outcome = yield from sender.run()
         return outcome.model_copy(update={"model": name})
 
@@ -274,14 +239,7 @@ class Guard:
         """
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
-        return self._sender(keep_alive, credentials, force=force).plan(model)
-
-    def _sender(
-        self, keep_alive: KeepAlive, credentials: Credentials, *, force: bool = False
-    ) -> KeepAliveSender:
-        return KeepAliveSender(
-            keep_alive, self.recorder, self.decider, self.events, self.ends, credentials, force
-        )
+        return KeepAliveSender(keep_alive, self.decider, self.ends, credentials, force, model).plan()
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

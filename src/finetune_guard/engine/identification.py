@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.decider import Decider
@@ -11,18 +12,15 @@ from finetune_guard.openai_api.listing import Listing, read_listing
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 
-_MOST_ASKED = 1_000
-
 
 class Identification:
     """Asks the API once for each credentials, unless their organization is known already."""
 
-    def __init__(self, recorder: Recorder, decider: Decider, ends: ModelEnds) -> None:
-        self._recorder = recorder
+    def __init__(self, decider: Decider, ends: ModelEnds) -> None:
+        self._recorder = decider.recorder
         self._decider = decider
         self._ends = ends
-        self._asked: set[Credentials] = set()
-        self._failed: set[Credentials] = set()
+        self._is_confirmed: Bounded[Credentials, bool] = Bounded()
 
     def is_confirmed(self, credentials: Credentials) -> bool:
         """Whether answers of the API have told whose the credentials are and what time it is.
@@ -31,13 +29,14 @@ class Identification:
         local clock may be off. An error may name the organization as well, but where asking ended with one,
         it is asked again.
         """
-        if credentials in self._failed or not self._decider.has_been_answered:
+        if not self._decider.has_been_answered:
             return False
-        return credentials in self._asked or self._recorder.answered(credentials) is not None
+        confirmed = self._is_confirmed.get(credentials)
+        return self._recorder.answered(credentials) is not None if confirmed is None else confirmed
 
     def doubt(self, credentials: Credentials) -> None:
         """Ask the API again before a decision: it has just refused the credentials."""
-        _keep(self._failed, credentials)
+        self._is_confirmed[credentials] = False
 
     def identify(
         self, credentials: Credentials, *, again: bool = False, confirm: bool = False
@@ -63,20 +62,13 @@ class Identification:
             return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
         if found.failure is None:
-            self._failed.difference_update((credentials, subject.credentials))
-        else:  # what wasn't listed may be what a decision needs
-            self.doubt(subject.credentials)
-        _keep(self._asked, subject.credentials)
+            self._is_confirmed.pop(credentials, None)
+        # What a list that failed would have shown may be what a decision needs.
+        self._is_confirmed[subject.credentials] = found.failure is None
         self._recorder.name(subject)
         remember_traces(self._recorder, found)
         self._ends.learn(found.announced)
         return subject.credentials, found
-
-
-def _keep(known: set[Credentials], credentials: Credentials) -> None:
-    if len(known) >= _MOST_ASKED:
-        known.clear()
-    known.add(credentials)
 
 
 def remember_traces(recorder: Recorder, listing: Listing) -> None:

@@ -1,27 +1,28 @@
-"""Sending one keep-alive for an organization and a window, however many threads and processes want one."""
+"""What a keep-alive is sent for: an organization's window, or a deployment that nobody else calls."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from finetune_guard.domain.errors import KeepAliveError
+import openai
+
+from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.facts import Source
+from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
+from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.engine.identification import remember_traces
-from finetune_guard.engine.one_sender import OneSender, Turn
+from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
+from finetune_guard.openai_api.completions import any_model, completing_model
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.rules.keep_alive import (
-    KeepAlivePlan,
-    NotSent,
-    candidates,
-    is_due,
-    live,
-)
-from finetune_guard.rules.keep_alive_attempts import Attempts, Sent
+from finetune_guard.rules.deployments import reason_not_to_keep
+from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan, NotSent, candidates, is_due, live
+from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, shows_any_completion, smallest_call_of
 
 _NEVER_UNFORCED = {
     Reason.CLOSED: NotSent.CREATION_CLOSED,
@@ -38,42 +39,46 @@ class KeepAliveSender(OneSender):
         ends: Tells when models end.
         credentials: Whose window is kept open.
         force: Whether one is sent although it isn't due.
+        model: The one model to send it to; None for the one used last, then others.
+        listing: What the API listed a moment ago, which isn't asked for again.
     """
 
     ends: ModelEnds
     credentials: Credentials
     force: bool = False
+    model: str | None = None
+    listing: Listing | None = None
 
-    def plan(self, model: str | None = None) -> KeepAlivePlan:
+    def plan(self) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
         eligibility = self.decider.decide(self.credentials)
-        reason = self.reason_not_to()
+        reason = self._reason_not_to()
         if reason is not None:
             return KeepAlivePlan(due=False, reason=reason, eligibility=eligibility)
-        first = (model,) if model is not None else self._known()
-        return KeepAlivePlan(due=True, model=next(iter(first), None), eligibility=eligibility)
+        model = self.model or next(iter(self._known()), None)
+        return KeepAlivePlan(due=True, model=model, eligibility=eligibility)
 
+    @property
     def _lease(self) -> str:
         return f"keep-alive/{self.decider.decide(self.credentials).organization or UNNAMED}"
 
-    def reason_not_to(self) -> NotSent | None:
-        """Return why none is to be sent by what is known now; None when one is."""
+    def _reason_not_to(self) -> NotSent | None:
         eligibility = self.decider.decide(self.credentials)
         if self.force or is_due(self.keep_alive, eligibility):
             return None
         return _NEVER_UNFORCED.get(eligibility.reason, NotSent.NOT_DUE)
 
-    def _attempts(self, turn: Turn, model: str | None, listing: Listing | None) -> Attempts:
-        if model is not None:
-            return Attempts([model], turn.left)
+    def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
+        if self.model is not None:
+            return Attempts([self.model], left)
         now = self.decider.now()
         dates, today = self.ends.read(now), now.date()
 
         def find_more(found: Listing) -> tuple[str, ...]:
-            remember_traces(self.recorder, found)
+            remember_traces(self.decider.recorder, found)
             return live(found.newest_first, dates, today)
 
-        return Attempts(self._known(), turn.left, find_more, listing)
+        return Attempts(self._known(), left, find_more, self.listing)
 
     def _newest_fact(self) -> datetime | None:
         refusal = self.decider.decide(self.credentials).refusal
@@ -81,15 +86,69 @@ class KeepAliveSender(OneSender):
 
     def _record(self, sent: Sent, at: datetime) -> str | None:
         subject = Subject(sent.reply.organization, sent.reply.credentials)
-        self.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
+        self.decider.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
         return subject.organization
 
-    def _failed(self, error: KeepAliveError) -> str | None:
-        del error
-        organization, now = self.decider.organization_of(self.credentials), self.decider.now()
-        self.recorder.merge(Subject(organization, self.credentials), told(keep_alive_failed_at=now))
-        return organization
+    def _failed(self, _error: KeepAliveError) -> str | None:
+        subject = Subject(self.decider.organization_of(self.credentials), self.credentials)
+        self.decider.recorder.merge(subject, told(keep_alive_failed_at=self.decider.now()))
+        return subject.organization
 
     def _known(self) -> tuple[str, ...]:
         history, now = self.decider.history(self.credentials), self.decider.now()
         return candidates(history, self.keep_alive.model, self.ends.read(now), now.date())
+
+
+@dataclass(frozen=True)
+class DeploymentSender(OneSender):
+    """Sends the keep-alives of one deployment, never two at once.
+
+    Attributes:
+        deployments: What remembers deployments.
+        place: The resource.
+        name: The deployment.
+        at: Where the API is, for a client whose base URL names another deployment; None for the client's own.
+        force: Whether one is sent although it isn't due.
+    """
+
+    deployments: Deployments
+    place: Place
+    name: str
+    at: str | None = None
+    force: bool = False
+
+    def plan(self) -> KeepAliveOutcome:
+        """Return what ``run`` would do by what is known now; without a reason one would be sent."""
+        return KeepAliveOutcome(sent=False, model=self.name, reason=self._reason_not_to())
+
+    @property
+    def _lease(self) -> str:
+        return f"keep-alive/{self.place.history}/{self.name}"
+
+    def _reason_not_to(self) -> NotSent | None:
+        if self.force:
+            return None
+        try:
+            deployment = self.deployments.known(self.place, self.name)
+        except StoreError:
+            return NotSent.HISTORY_UNAVAILABLE
+        return reason_not_to_keep(self.keep_alive, deployment, self.decider.now())
+
+    def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
+        resets, chat = self.place.policy.resets, Operation.CHAT_COMPLETIONS
+        call = smallest_call_of(chat if chat in resets else resets[0], self.at)
+        return Attempts([self.name], left, call=call, is_answered=shows_any_completion)
+
+    def _newest_fact(self) -> None:
+        return None
+
+    def _record(self, sent: Sent, at: datetime) -> str:
+        served = completing_model(sent.reply.body, "", any_model) or None
+        self.decider.recorder.record(self.place.subject, self.name, Source.KEEP_ALIVE, at, served)
+        self.place.called(self.name, at)
+        return self.place.resource
+
+    def _failed(self, error: KeepAliveError) -> str:
+        if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
+            self.deployments.not_found(self.place, self.name, self.decider.now())
+        return self.place.resource

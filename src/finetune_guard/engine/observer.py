@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import openai
 from typing_extensions import assert_never
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.facts import Inference, Refusal
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
@@ -18,23 +19,18 @@ from finetune_guard.openai_api.errors import error_code, error_message
 from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
 from finetune_guard.recording.notes import Subject, told
-from finetune_guard.recording.recorder import Recorder
-
-_MOST_REMEMBERED = 1_000
 
 
 class Observer:
     """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
 
-    def __init__(
-        self, recorder: Recorder, decider: Decider, ends: ModelEnds, window: timedelta | None
-    ) -> None:
+    def __init__(self, decider: Decider, ends: ModelEnds) -> None:
         self._decider = decider
-        self._recorder = recorder
+        self._recorder = decider.recorder
         self._ends = ends
-        self._window = window
-        self._traced: dict[Subject, Traces] = {}
-        self._runs: dict[tuple[Subject, str], PastRun] = {}
+        self._window = decider.config.policy.window
+        self._traced: Bounded[Subject, Traces] = Bounded()
+        self._runs: Bounded[tuple[Subject, str], PastRun] = Bounded()
 
     def observe(
         self,
@@ -48,8 +44,8 @@ class Observer:
         at = self._decider.answered_at(date, self._decider.now())
         if isinstance(call, JobCreation):
             self._note_job(subject, body(), at)
-        else:
-            self._read(call.kind, body(), subject, at)
+        elif (records := body()) is not None:
+            self._read(call.kind, records, subject, at)
 
     def refused(self, error: openai.APIStatusError, credentials: Credentials) -> Refusal:
         """Note the API's refusal of a job, which was given to ``credentials``; return it."""
@@ -64,14 +60,11 @@ class Observer:
         return refusal
 
     def _read(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
-        if body is None:
-            return
         if kind is RecordKind.BATCHES:
             for run in batch_runs(body, at):
                 self._note_run(subject, run, at)
         elif kind is RecordKind.RESPONSES:
-            response = stored_run(body, at)
-            if response is not None:
+            if (response := stored_run(body, at)) is not None:
                 self._note_run(subject, response, at)
         elif kind is RecordKind.JOBS:
             self._note_traces(subject, traces_in_jobs(body, at))
@@ -97,20 +90,18 @@ class Observer:
         """
         if self._runs.get((subject, run.id)) == run:
             return
-        if len(self._runs) >= _MOST_REMEMBERED:
-            self._runs.clear()
         self._runs[subject, run.id] = run
         day, seen = run.at.date(), list(self._runs.items())  # other threads may add to it meanwhile
-        same_day = [
-            r for (whose, _), r in seen if (whose, r.at.date(), r.source) == (subject, day, run.source)
-        ]
+        same = (subject, day, run.source)
+        count = sum(
+            each.requests for (whose, _), each in seen if (whose, each.at.date(), each.source) == same
+        )
         inference = Inference(
             organization=UNNAMED, model=run.model, at=run.at, source=run.source, within=run.within
         )
         # One before the window tells nothing about the time since: it must not pass for the latest.
         last = inference if self._window is None or now - run.at - run.within < self._window else None
         evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=run.at)
-        count = sum(each.requests for each in same_day)
         history = History(evidence=evidence, models={run.model: inference}, daily={day: {run.source: count}})
         self._recorder.merge(subject, history)
 
@@ -120,7 +111,5 @@ class Observer:
         joined = before.joined(traces)
         if joined == before:
             return
-        if len(self._traced) >= _MOST_REMEMBERED:
-            self._traced.clear()
         self._traced[subject] = joined
         self._recorder.merge(subject, History(evidence=joined.evidence), traces.organizations)

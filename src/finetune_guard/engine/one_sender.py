@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from typing_extensions import Self
 
 from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.engine.decider import Decider
-from finetune_guard.engine.events import Events
 from finetune_guard.openai_api.flow import Flow, Pause
-from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import events
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
 from finetune_guard.rules.keep_alive_attempts import Attempts, Sent
@@ -39,27 +38,28 @@ class OneSender(ABC):
 
     Attributes:
         keep_alive: When one is due, and how long it may take.
-        recorder: Where the inference is recorded and leases are kept.
-        decider: Tells the time and the eligibility.
-        events: Where it is told what came of it.
+        decider: Tells the time and what is known.
     """
 
     keep_alive: KeepAlive
-    recorder: Recorder
     decider: Decider
-    events: Events
 
+    @property
     @abstractmethod
     def _lease(self) -> str:
-        """Return what only one may do at a time."""
+        """What only one may do at a time."""
 
     @abstractmethod
-    def reason_not_to(self) -> NotSent | None:
+    def _reason_not_to(self) -> NotSent | None:
         """Return why none is to be sent by what is known now; None when one is."""
 
     @abstractmethod
-    def _attempts(self, turn: Turn, model: str | None, listing: Listing | None) -> Attempts:
-        """Return what is tried."""
+    def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
+        """Return what is tried in the time that is ``left``."""
+
+    @abstractmethod
+    def _newest_fact(self) -> datetime | None:
+        """Return when the latest was that a keep-alive sent now comes after; None where nothing was."""
 
     @abstractmethod
     def _record(self, sent: Sent, at: datetime) -> str | None:
@@ -69,42 +69,37 @@ class OneSender(ABC):
     def _failed(self, error: KeepAliveError) -> str | None:
         """Have it remembered that nobody answered; return whose it is, as far as that is known."""
 
-    def _newest_fact(self) -> datetime | None:
-        """Return when the latest was that a keep-alive sent now comes after; None where nothing was."""
-        return None
-
-    def run(self, model: str | None = None, listing: Listing | None = None) -> Flow[KeepAliveOutcome]:
+    def run(self) -> Flow[KeepAliveOutcome]:
         """Send the keep-alive unless it isn't due or someone else has just sent it.
-
-        What the API listed a moment ago, given as ``listing``, isn't asked for again.
 
         Raises:
             KeepAliveError: No model answered.
         """
-        reason = self.reason_not_to()
+        reason = self._reason_not_to()
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)
-        with Turn(self._lease(), self.keep_alive.deadline) as turn:
+        with Turn(self._lease, self.keep_alive.deadline) as turn:
             reason = yield from self._wait(turn)
             if reason is not None:
                 return KeepAliveOutcome(sent=False, reason=reason)
             try:
-                return (yield from self._send(turn, model, listing))
+                return (yield from self._send(turn))
             except KeepAliveError as error:
                 # Who was held up for longer than its turn lasts finds that another has taken over.
                 reason = self._reason_by_now()
-                if reason is not NotSent.RENEWED_BY_ANOTHER:
-                    organization, failure, now = self._failed(error), error, self.decider.now()
-                    self.events.tell(lambda: events.keep_alive_failed(organization, failure, now))
-                    raise
-                return KeepAliveOutcome(sent=False, reason=reason)
+                if reason is NotSent.RENEWED_BY_ANOTHER:
+                    return KeepAliveOutcome(sent=False, reason=reason)
+                organization, now = self._failed(error), self.decider.now()
+                self.decider.events.tell(partial(events.keep_alive_failed, organization, error, now))
+                raise
 
     def _wait(self, turn: Turn) -> Flow[NotSent | None]:
         """Wait for the turn, no longer than all tries may take; return why nothing is to be sent, if so."""
         patience = countdown(self.keep_alive.deadline)
-        for store in (self.recorder.leases, self.recorder.store):
+        recorder = self.decider.recorder
+        for store in (recorder.leases, recorder.store):
             while True:
-                if store is self.recorder.store:  # once a process, however many threads of it wait
+                if store is recorder.store:  # once a process, however many threads of it wait
                     reason = self._reason_by_now()
                     if reason is not None:
                         return reason
@@ -117,12 +112,12 @@ class OneSender(ABC):
 
     def _reason_by_now(self) -> NotSent | None:
         """Return why what was due a moment ago is not to be sent any more; None when it still is."""
-        reason = self.reason_not_to()
+        reason = self._reason_not_to()
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
-    def _send(self, turn: Turn, model: str | None, listing: Listing | None) -> Flow[KeepAliveOutcome]:
+    def _send(self, turn: Turn) -> Flow[KeepAliveOutcome]:
         now, before = self.decider.now(), self._newest_fact()
-        attempts = self._attempts(turn, model, listing)
+        attempts = self._attempts(turn.left)
         try:
             sent = yield from attempts.send()
         except BaseException:  # a cancelled task closes the flow while an inference is on its way
@@ -135,9 +130,9 @@ class OneSender(ABC):
             at = now
         organization = self._record(sent, at)
         # Before the turn ends: who comes next must see it.
-        if not self.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
-            turn.outlast(self.recorder.store)
-        self.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
+        if not self.decider.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
+            turn.outlast(self.decider.recorder.store)
+        self.decider.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
         return KeepAliveOutcome(sent=True, model=sent.model, at=at)
 
 

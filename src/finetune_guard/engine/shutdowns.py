@@ -1,7 +1,4 @@
-"""The shutdown dates that this process knows, and the errors and warnings that they lead to.
-
-The dates come from the published table, from the store, and from what the API has said in this process.
-"""
+"""The shutdown dates that this process knows, and the errors and warnings that they lead to."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import openai
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
@@ -46,7 +44,7 @@ _NOT_FOUND = "model_not_found"
 
 
 class ModelEnds:
-    """When models end, and what is said about it."""
+    """When models end, by the published table, the store and what the API has said in this process."""
 
     def __init__(self, config: GuardConfig, store: Store) -> None:
         self._config = config
@@ -56,7 +54,7 @@ class ModelEnds:
         self._complained = False
         self._is_reading = False
         self._warned: set[str] = set()
-        self._looked_at: dict[str, date] = {}
+        self._looked_at: Bounded[str, date] = Bounded(_MOST_WARNED)
 
     @property
     def dates(self) -> ShutdownDates:
@@ -132,9 +130,7 @@ class ModelEnds:
         if found.lifetime + (end.last_day - end.day) >= least:
             return None
         said = model_messages.too_short_lived(found, least)
-        return ShortLivedModelError(
-            said.message, model=model, shutdown=found.fine_tunes_shutdown, remedy=said.remedy
-        )
+        return ShortLivedModelError(said.message, model=model, shutdown=end, remedy=said.remedy)
 
     def short_lived(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
         """Return the warning for a job whose fine-tune would end soon; once for each model."""
@@ -149,7 +145,7 @@ class ModelEnds:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
 
         Where no source knows the name that was asked for, the one that the answer gives, ``served``, counts.
-        Costs a dictionary look-up, once a model was looked at on the same day. No I/O.
+        No I/O: what an installed litellm's table says of any model is read by a thread.
         """
         today = now.date()
         if self._looked_at.get(model) == today:
@@ -157,8 +153,6 @@ class ModelEnds:
         if self._config.warn_models == "all" and self._read_at is None and not self._is_reading:
             self._is_reading = True
             Thread(target=self.read, args=(now,), name="finetune-guard-dates", daemon=True).start()
-        if len(self._looked_at) >= _MOST_WARNED:
-            self._looked_at.clear()
         self._looked_at[model] = today
         dates = self.dates
         shutdown = dates.of(model) or (dates.of(served) if served is not None else None)
@@ -171,13 +165,10 @@ class ModelEnds:
         self, error: openai.NotFoundError, model: str, now: datetime
     ) -> FineTunedModelShutDownError | None:
         """Return what a 404 for a model whose day has come means; None for any other 404."""
-        if error_code(error) != _NOT_FOUND:
+        shutdown = self.dates.of(model)
+        if error_code(error) != _NOT_FOUND or shutdown is None or not shutdown.may_be_over(now.date()):
             return None
-        dates = self.dates
-        shutdown = dates.of(model)
-        if shutdown is None or not shutdown.may_be_over(now.date()):
-            return None
-        said = model_messages.fine_tune_shut_down(shutdown, *dates.successor_of(model))
+        said = model_messages.fine_tune_shut_down(shutdown, *self.dates.successor_of(model))
         return FineTunedModelShutDownError(
             said.message,
             response=error.response,
