@@ -10,11 +10,10 @@ import openai
 
 from finetune_guard.client.deployment_answers import DeploymentAnswers
 from finetune_guard.client.identities import Identities
-from finetune_guard.client.log import FailureLog
+from finetune_guard.client.log import FailureLog, warn_caller
 from finetune_guard.client.responses import body_if_read, model_shown
 from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.urls import GuardedHosts, Route, base_at
-from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,

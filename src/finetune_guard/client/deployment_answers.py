@@ -8,9 +8,9 @@ from typing import Any
 
 import openai
 
+from finetune_guard.client.log import warn_caller
 from finetune_guard.client.responses import date_of, model_shown
 from finetune_guard.client.streams import STREAMS, watch
-from finetune_guard.client.warn import warn_caller
 from finetune_guard.domain.errors import ProviderLossError
 from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.openai_api.completions import (

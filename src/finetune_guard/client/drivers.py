@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import wait
 from typing import Any, Generic
 
 import anyio
 import openai
 
-from finetune_guard.client.threads import Running, in_thread
-from finetune_guard.client.warn import warn_all
+from finetune_guard.client.log import warn_caller
+from finetune_guard.client.threads import in_background, in_thread
 from finetune_guard.openai_api.flow import Flow, InParallel, Pause, Reply, Request, Step, T, UserCall, give_up
 
 
@@ -29,27 +30,23 @@ def drive(
     try:
         step = steps.send(None)
         while not isinstance(step, _Done):
-            if isinstance(step, Pause):
-                time.sleep(step.duration.total_seconds())
-                step = steps.send(None)
-            elif isinstance(step, UserCall):
-                assert send is not None
-                warn_all(step.warnings)
-                try:
-                    return send()
-                except openai.APIError as error:
-                    step = steps.throw(error)
-            else:
-                try:
-                    if isinstance(step, InParallel):
+            reply = None
+            try:
+                match step:
+                    case UserCall():
+                        return _warned(step, send)()
+                    case Pause():
+                        time.sleep(step.duration.total_seconds())
+                    case InParallel():
                         _drive_in_parallel(step, ask)
-                        reply = None
-                    else:
+                    case _:
                         reply = ask(steps.begun(step))
-                except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(reply)
+            except Exception as error:
+                if isinstance(step, UserCall) and not isinstance(error, openai.APIError):
+                    raise
+                step = steps.throw(error)  # the flow decides which errors it can handle
+            else:
+                step = steps.send(reply)
     finally:
         steps.close()
     return step.value
@@ -69,38 +66,40 @@ async def drive_async(
     try:
         step = await in_thread(steps.send, None)
         while not isinstance(step, _Done):
-            if isinstance(step, Pause):
-                await anyio.sleep(step.duration.total_seconds())
-                step = await in_thread(steps.send, None)
-            elif isinstance(step, UserCall):
-                assert send is not None
-                warn_all(step.warnings)
-                try:
-                    return await send()
-                except openai.APIError as error:
-                    step = await in_thread(steps.throw, error)
-            else:
-                try:
-                    if isinstance(step, InParallel):
+            reply = None
+            try:
+                match step:
+                    case UserCall():
+                        return await _warned(step, send)()
+                    case Pause():
+                        await anyio.sleep(step.duration.total_seconds())
+                    case InParallel():
                         await _drive_in_parallel_async(step, ask)
-                        reply = None
-                    else:
+                    case _:
                         reply = await ask(steps.begun(step))
-                except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                    step = await in_thread(steps.throw, error)
-                else:
-                    step = await in_thread(steps.send, reply)
+            except Exception as error:
+                if isinstance(step, UserCall) and not isinstance(error, openai.APIError):
+                    raise
+                step = await in_thread(steps.throw, error)  # the flow decides which errors it can handle
+            else:
+                step = await in_thread(steps.send, reply)
     finally:
         if not steps.ended:
-            Running(steps.close, lambda: None)
+            in_background(steps.close)
     return step.value
+
+
+def _warned(step: UserCall, send: Callable[[], T] | None) -> Callable[[], T]:
+    assert send is not None
+    for warning in step.warnings:
+        warn_caller(warning)
+    return send
 
 
 def _drive_in_parallel(step: InParallel, ask: Callable[[Request], Reply | None]) -> None:
     """Run the flows in daemon threads, so that Ctrl-C waits for none of them."""
     flows, taking = iter(step.flows), threading.Lock()
     failures: list[BaseException] = []
-    ended = threading.Semaphore(0)
 
     def work() -> None:
         try:
@@ -114,10 +113,7 @@ def _drive_in_parallel(step: InParallel, ask: Callable[[Request], Reply | None])
             failures.append(error)
 
     try:
-        for _ in range(step.at_once):
-            Running(work, ended.release)
-        for _ in range(step.at_once):
-            ended.acquire()
+        wait([in_background(work) for _ in range(step.at_once)])
     except BaseException as error:  # Ctrl-C: no thread takes another flow
         failures.append(error)
         raise
@@ -174,7 +170,6 @@ class _Steps(Generic[T]):
         return self._next(lambda: self._flow.throw(error))
 
     def begun(self, call: Request) -> Request:
-        """Return ``call``, which is made now."""
         self._is_begun = True
         return call
 

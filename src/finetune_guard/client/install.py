@@ -13,13 +13,14 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import openai
 
 from finetune_guard.client.binding import Binding
 from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
-from finetune_guard.client.log import log
+from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.mixins import AsyncGuarded, SyncGuarded
 from finetune_guard.client.sdk_compat import WRAPPED_METHODS
 from finetune_guard.domain.errors import GuardConfigError
@@ -100,7 +101,7 @@ class _Installation:
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._views: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()  # a signal handler may make a client in the middle
-        self._has_failed = False
+        self._failures = FailureLog()
 
     def wrap(self) -> None:
         """Put the wrappers in the place of the SDK's methods."""
@@ -155,9 +156,7 @@ class _Installation:
                     view = self._new_view(client, Binding(self.config))
                 return view
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-            if not self._has_failed:
-                self._has_failed = True
-                log(logging.ERROR, "finetune-guard failed; calls go on without it: %s", repr(error))
+            self._failures.add(error)
             return None
 
     def share(self, client: Any, copy: Any) -> None:
@@ -167,6 +166,12 @@ class _Installation:
             binding = view._finetune_guard  # noqa: SLF001 -- its other half
             binding.know(view)
             self._new_view(copy, binding)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _uninstall(self)
 
     def _fits(self, view: Any, client: Any) -> bool:
         return view._finetune_guard_client is client and view._finetune_guard_installation is self  # noqa: SLF001
@@ -178,28 +183,11 @@ class _Installation:
         return view
 
 
-class Installed:
-    """What ``install`` returns: as a context manager it uninstalls at the end of its block.
-
-    In a block that found the guard installed already, it stays installed.
-    """
-
-    def __init__(self, own: _Installation | None) -> None:
-        self._own = own
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._own is not None:
-            _uninstall(self._own)
-
-
 _lock = threading.RLock()
 _current: _Installation | None = None
 
 
-def install(config: GuardConfig | None = None) -> Installed:
+def install(config: GuardConfig | None = None) -> AbstractContextManager[object]:
     """Guard every ``openai.OpenAI`` and ``openai.AsyncOpenAI`` of this process, whoever makes it.
 
     Clients that exist already, subclasses and the module-level ``openai.chat`` are guarded as well, and
@@ -210,7 +198,8 @@ def install(config: GuardConfig | None = None) -> Installed:
         config: How the guard works; without one each client takes the environment at its first call.
 
     Returns:
-        A context manager that uninstalls at the end of its block.
+        A context manager that uninstalls at the end of its block; in a block that found the guard installed
+        already, it stays installed.
 
     Raises:
         GuardConfigError: ``config`` is wrong, or the guard is installed with another one.
@@ -223,12 +212,11 @@ def install(config: GuardConfig | None = None) -> Installed:
                     "install(config) was called while the guard is installed with another configuration",
                     remedy="Call finetune_guard.uninstall() first.",
                 )
-            return Installed(None)
+            return nullcontext()
         Binding(config)  # so that what is wrong with it is raised here, and not in somebody's call
-        installation = _Installation(config)
-        installation.wrap()
-        _current = installation
-        return Installed(installation)
+        _current = _Installation(config)
+        _current.wrap()
+        return _current
 
 
 def uninstall() -> None:

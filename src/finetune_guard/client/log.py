@@ -1,10 +1,16 @@
-"""Logging that never fails, whatever handlers a program has set up."""
+"""Logging and warning that never end a call, whatever a program has set up."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import traceback
+import warnings
+
+from finetune_guard.domain.errors import FineTuneGuardWarning
+
+_NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
 
 
 def log(level: int, message: str, *details: object) -> None:
@@ -28,3 +34,18 @@ class FailureLog:
             self._has_logged = True
             text = "".join(traceback.format_exception(error))
             log(logging.ERROR, "finetune-guard failed; calls go on without it.\n%s", text)
+
+
+def warn_caller(warning: FineTuneGuardWarning) -> None:
+    """Issue ``warning`` for the line of the program that made the call.
+
+    Where warnings are errors, or the program's own way to show them fails, it is logged instead: a warning
+    ends no call.
+    """
+    level, frame = 1, sys._getframe()  # noqa: SLF001 -- the only way to count frames before Python 3.12
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
+        frame, level = frame.f_back, level + 1
+    try:
+        warnings.warn(warning, stacklevel=level)
+    except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
+        log(logging.WARNING, "%s", str(warning))

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import openai
 
-from finetune_guard.client.downloads import download, download_async
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
-from finetune_guard.client.own_requests import NOTHING, TakenOver, own_request, timeout_error
+from finetune_guard.client.own_requests import (
+    NOTHING,
+    TakenOver,
+    download,
+    download_async,
+    own_request,
+    timeout_error,
+)
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, refresh_api_key
 from finetune_guard.client.threads import within
 from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T

@@ -6,7 +6,8 @@ user's when they are answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from finetune_guard.client.sdk_compat import FinalRequestOptions, left_out, unsent_request
+from finetune_guard.client.threads import in_thread
 from finetune_guard.clock import countdown
-from finetune_guard.openai_api.flow import ApiCall, Reply
+from finetune_guard.openai_api.flow import ApiCall, Download, Reply
 from finetune_guard.recording.notes import Subject
 
 if TYPE_CHECKING:
     from finetune_guard.engine.decider import Decider
+
+_PIECE = 1 << 19
+"""How many bytes of a file are held in memory at a time."""
 
 _LONGEST_ASKING = timedelta(seconds=60)
 """How long the questions before one call of the user's may take, whatever its timeout."""
@@ -125,3 +130,37 @@ def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
         body = None
     at = decider.answered_at(response.headers.get("date"), decider.now())
     return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)
+
+
+def download(client: Any, asked: Download) -> None:
+    """Have ``asked.write`` take the content of a file, in the caller's thread."""
+    with client.files.with_streaming_response.content(asked.file) as response:
+        pieces = response.iter_bytes(_PIECE)
+        while True:
+            with _broken_off(client, asked):
+                piece = next(pieces, None)
+            if piece is None:
+                return
+            asked.write(piece)
+
+
+async def download_async(client: Any, asked: Download) -> None:
+    """Do as ``download`` does; ``asked.write`` runs in a worker thread."""
+    async with client.files.with_streaming_response.content(asked.file) as response:
+        pieces = response.iter_bytes(_PIECE)
+        while True:
+            with _broken_off(client, asked):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            await in_thread(asked.write, piece)
+
+
+@contextmanager
+def _broken_off(client: Any, asked: Download) -> Iterator[None]:
+    """Turn the HTTP library's error for a body that ends too early into the SDK's."""
+    try:
+        yield
+    except Exception as error:
+        request = unsent_request(client, "get", f"/files/{asked.file}/content")
+        raise openai.APIConnectionError(request=request) from error

@@ -7,7 +7,8 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 import anyio
 from typing_extensions import TypeVarTuple, Unpack
@@ -19,39 +20,27 @@ _GRACE = 0.2
 """Seconds in which a process that was stopped meanwhile may find that it has its answer already."""
 
 
-class Running(Generic[_T]):
-    """A function that runs in a daemon thread of its own, in the context of who began it.
+def in_background(function: Callable[[], _T]) -> Future[_T]:
+    """Run ``function`` in a daemon thread of its own, in the context of the caller.
 
     Where no thread can be started, as at the end of the interpreter, it is run at once.
     """
+    future: Future[_T] = Future()
+    run, given = contextvars.copy_context().run, (_settle, future, function)
+    try:
+        threading.Thread(target=run, args=given, name="finetune-guard-step", daemon=True).start()
+    except RuntimeError:
+        _settle(future, function)
+    return future
 
-    def __init__(self, function: Callable[[], _T], when_done: Callable[[], object]) -> None:
-        self._function = function
-        self._when_done = when_done
-        self._result: list[_T] = []
-        self._error: BaseException | None = None
-        run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name="finetune-guard-step", daemon=True).start()
-        except RuntimeError:
-            self._run()
 
-    def result(self) -> _T:
-        """Return what the function returned, or raise what it raised; it must have ended."""
-        error, self._error = self._error, None
-        if error is None:
-            return self._result[0]
-        try:
-            raise error
-        finally:
-            del error  # the error holds this frame, and the frame would hold the error
-
-    def _run(self) -> None:
-        try:
-            self._result.append(self._function())
-        except BaseException as error:  # noqa: BLE001 -- it belongs to whoever waits for the result
-            self._error = error
-        self._when_done()
+def _settle(future: Future[_T], function: Callable[[], _T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:  # noqa: BLE001 -- it belongs to whoever waits for the result
+        future.set_exception(error)
+    finally:
+        del future  # an error holds this frame, and the frame would hold the error
 
 
 async def in_thread(function: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
@@ -61,9 +50,14 @@ async def in_thread(function: Callable[[Unpack[_Arguments]], _T], *arguments: Un
     end of the program waits for it.
     """
     done = anyio.Event()
-    running = Running(lambda: function(*arguments), _waker(done))
-    await done.wait()
-    return running.result()
+    wake = _waker(done)
+    future = in_background(lambda: function(*arguments))
+    future.add_done_callback(wake)
+    try:
+        await done.wait()
+        return future.result()
+    finally:
+        del future  # as in _settle
 
 
 def within(timeout: float | None, function: Callable[[], _T]) -> _T:
@@ -76,32 +70,30 @@ def within(timeout: float | None, function: Callable[[], _T]) -> _T:
         return function()
     if timeout <= 0:
         raise TimeoutError
-    done = threading.Event()
-    running = Running(function, done.set)
-    if not (done.wait(timeout) or done.wait(_GRACE)):
-        raise TimeoutError
-    return running.result()
+    future = in_background(function)
+    try:
+        if not (wait([future], timeout).done or wait([future], _GRACE).done):
+            raise TimeoutError
+        return future.result()
+    finally:
+        del future  # as in _settle
 
 
-def _waker(done: anyio.Event) -> Callable[[], None]:
+def _waker(done: anyio.Event) -> Callable[[object], None]:
     """Return what sets ``done`` from another thread; a loop that is gone needs no waking."""
     loop = asyncio_loop()
-    if loop is None:
+    if loop is not None:
+        soon: Callable[[Callable[[], None]], object] = loop.call_soon_threadsafe
+    else:
         import trio  # noqa: PLC0415 -- few programs run under it
 
-        token = trio.lowlevel.current_trio_token()
+        soon = trio.lowlevel.current_trio_token().run_sync_soon
 
-        def wake_trio() -> None:
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(done.set)
-
-        return wake_trio
-
-    def wake_asyncio() -> None:
+    def wake(_: object) -> None:
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
+            soon(done.set)
 
-    return wake_asyncio
+    return wake
 
 
 def asyncio_loop() -> asyncio.AbstractEventLoop | None:

@@ -15,12 +15,12 @@ from finetune_guard.client.classes import (
     AzureOpenAI,
     OpenAI,
     class_of_instances,
+    show_parent_parameters,
 )
 from finetune_guard.client.guarded import Guarded
 from finetune_guard.client.log import log
 from finetune_guard.client.rebinding import NotCopyableError, rebound
 from finetune_guard.client.sdk_compat import http_client
-from finetune_guard.client.signatures import show_parent_parameters
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.validation import kind_of
 
