@@ -108,12 +108,12 @@ def test_a_rule_from_a_file(text, file):
         (("10d", "ten days"), "own.toml, line 7: window is 'ten days': a time longer than zero"),
         (('"10d"', "true"), "own.toml, line 7: window is True: a time longer"),
         (('"10d"', '"0.000000d"'), "own.toml, line 7: window is '0.000000d'"),
-        (('"deleted"', '"removed"'), "own.toml, line 9: consequence is 'removed': Input should be 'deleted'"),
+        (('"deleted"', '"removed"'), "own.toml, line 9: consequence is 'removed': input should be 'deleted'"),
         (
             ("reversible", "reversable"),
             "own.toml, line 10: reversable does not exist; did you mean",
         ),
-        (("reversible = false", "zzz = 1"), "own.toml, line 10: zzz does not exist; allowed: name, hosts"),
+        (("reversible = false", "zzz = 1"), "own.toml, line 10: zzz does not exist; allowed: as_of, condition, confidence"),
         (
             ("reversible = false", ""),
             "line 2: reversible is missing from the rule that begins here",
@@ -129,7 +129,7 @@ def test_a_rule_from_a_file(text, file):
         ),
         (("# Rules of our own", "title = 'x'"), "own.toml, line 1: title does not exist; allowed: idle"),
         ((OWN, "\ntitle = 'x'"), "own.toml holds no rule: tables that begin with"),
-        ((OWN, "idle = [1]"), "own.toml, line 1: the rule is 1: Input should be a valid dictionary"),
+        ((OWN, "idle = [1]"), "own.toml, line 1: the rule is 1: input should be a valid dictionary"),
     ],
 )
 def test_what_is_wrong_in_a_toml_file_is_told_with_its_line(wrong, told):

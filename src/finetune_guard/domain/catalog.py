@@ -1,4 +1,4 @@
-"""The table of shutdown dates that ships with the package."""
+"""Published dates as tables: OpenAI's shutdowns, those that litellm ships, and retirements at Azure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ class Lifetime(Value):
 
     Attributes:
         id: The whole name of the base model.
-        shutdown: The day on which the base model itself is shut down.
-        fine_tunes_shutdown: The day on which its fine-tunes are.
         replacement: The model that the provider recommends instead; None where it names none.
     """
 
@@ -40,13 +38,10 @@ class Lifetime(Value):
 class ModelCatalog(Value):
     """The published shutdown dates of the base models that can be fine-tuned, and of their fine-tunes.
 
-    Dates are whole days without a zone and differ by a day between publications: treat each as
-    that day give or take one.
+    Dates are whole days without a zone and differ by a day between publications.
 
     Attributes:
         as_of: The day on which the table was last compared with its source.
-        source: Where the provider published it.
-        base_models: The rows.
     """
 
     as_of: date
@@ -119,13 +114,7 @@ def published_catalog() -> ModelCatalog:
         as_of=date(2026, 11, 22),
         source="https://developers.openai.com/api/docs/deprecations",
         base_models=tuple(
-            Lifetime(
-                id=name,
-                shutdown=date.fromisoformat(shutdown),
-                fine_tunes_shutdown=date.fromisoformat(fine_tunes_shutdown),
-                replacement=replacement,
-            )
-            for name, shutdown, fine_tunes_shutdown, replacement in _ROWS
+            Lifetime.model_validate(dict(zip(Lifetime.model_fields, row, strict=True))) for row in _ROWS
         ),
     )
 
@@ -134,24 +123,17 @@ _PROVIDERS = ("openai", "text-completion-openai")
 
 
 class Row(NamedTuple):
-    """What the table says about one model.
-
-    Attributes:
-        day: The day on which it is shut down.
-        replacement: What is recommended instead; None where nothing is.
-    """
+    """What litellm's table says of one model: its last day, and what is recommended instead, if anything."""
 
     day: date
     replacement: str | None
 
 
 def rows_of(table: object) -> dict[str, Row]:
-    """Return the dated models of OpenAI; those that are called ``ft:BASE`` are the fine-tunes of a base.
+    """Return OpenAI's dated models in litellm's table; one called ``ft:BASE`` is the fine-tunes of a base.
 
-    Rows of other providers, and whatever is malformed, are passed over.
-
-    Args:
-        table: The JSON of ``model_prices_and_context_window_backup.json``, whatever it is.
+    The table is the JSON of ``model_prices_and_context_window_backup.json``. Rows of other providers, and
+    whatever is malformed, are passed over.
     """
     found: dict[str, Row] = {}
     for name, fields in table.items() if isinstance(table, Mapping) else ():
@@ -165,29 +147,23 @@ def rows_of(table: object) -> dict[str, Row]:
 
 
 class DateKind(StrEnum):
-    """What a published day says."""
+    """What a published day says. "No earlier than" is a kind of its own: nothing ends on that day."""
 
     ON = "on"
     NO_EARLIER_THAN = "no_earlier_than"
 
 
 class PublishedDate(Value):
-    """A day that a provider has published.
-
-    Attributes:
-        day: The day; its zone is not published.
-        kind: Whether something ends on that day, or only not before it.
-    """
+    """A day that a provider has published, without a zone, and what it says."""
 
     day: date
     kind: DateKind
 
 
 class Retirement(Value):
-    """When the fine-tunes of a base model retire.
+    """When the fine-tunes of a base model retire on Azure.
 
     Attributes:
-        base: The base model.
         training: From when on existing customers can't train it any more.
         deployments: When deployments of its fine-tunes end.
         source: Where that was published.
@@ -212,13 +188,12 @@ _RETIREMENTS = {
 }
 
 
-def azure_retirement_of(model: str) -> Retirement | None:
+def azure_retirement_of(model: str | None) -> Retirement | None:
     """Return when a fine-tune, by its id or its base's, retires on Azure; None where that is not known."""
-    base = base_of(model)
-    days = _RETIREMENTS.get(base)
-    if days is None:
+    base = base_of(model or "")
+    if base not in _RETIREMENTS:
         return None
-    training, deployments = days
+    training, deployments = _RETIREMENTS[base]
     return Retirement(
         base=base,
         training=PublishedDate(day=training, kind=DateKind.NO_EARLIER_THAN),

@@ -30,16 +30,16 @@ UserWarning
     ├── PolicyBoundaryWarning
     ├── HistoryUnavailableWarning
     ├── ShortLivedModelWarning
+    ├── IdleDeploymentWarning
     └── ModelSunsetWarning
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import openai
-
-from finetune_guard.domain.api_responses import copied, not_sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,20 +48,19 @@ if TYPE_CHECKING:
     from finetune_guard.domain.shutdowns import Shutdown
     from finetune_guard.domain.verdict import Eligibility
 
+_JOBS_URL = "https://api.openai.com/v1/fine_tuning/jobs"
+_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
+
 
 class FineTuneGuardError(openai.OpenAIError):
-    """Root of everything that finetune-guard raises.
+    """Root of everything that finetune-guard raises. Existing ``except`` clauses go on working.
 
-    It is an ``openai.OpenAIError``, so existing ``except`` clauses go on working. It can be copied and
-    pickled; a copy holds no request headers, and so no key.
+    It can be copied and pickled; a copy holds no request headers, and so no key.
 
     Attributes:
         eligibility: The decision behind the error; None where there was none.
         remedy: What to do now; None where nothing is known to help.
     """
-
-    eligibility: Eligibility | None
-    remedy: str | None
 
     def __init__(
         self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None, **more: Any
@@ -76,30 +75,46 @@ class FineTuneGuardError(openai.OpenAIError):
     def __reduce__(self) -> tuple[Any, ...]:
         state = dict(vars(self))
         if "response" in state:
-            state["response"] = copied(state["response"])
+            state["response"] = _copied(state["response"])
             state["request"] = getattr(state["response"], "request", None)
-        return _restored, (type(self), self.args, state)
+        return type(self).__new__, (type(self), *self.args), state
 
 
-def _restored(kind: type[FineTuneGuardError], args: tuple[object, ...], state: dict[str, object]) -> object:
-    error = kind.__new__(kind, *args)
-    vars(error).update(state)
-    return error
+def _not_sent(details: Mapping[str, object], url: str | None) -> Any:
+    """Return the response that the API would give to a job that it refuses."""
+    library = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)  # httpx or httpx2
+    request = library.Request("POST", url or _JOBS_URL)
+    headers = {"x-finetune-guard-sent": "false"}
+    return library.Response(403, headers=headers, json={"error": dict(details)}, request=request)
+
+
+def _copied(response: Any) -> Any:
+    """Return a copy that can be pickled: status, headers, and the body if it was read, but no request header.
+
+    A response of neither httpx nor httpx2 is returned as it is.
+    """
+    bases = (base.__module__.partition(".")[0] for base in type(response).__mro__)
+    name = next((name for name in bases if name in ("httpx", "httpx2")), None)
+    if name is None:
+        return response
+    library = importlib.import_module(name)
+    kept = [(key, value) for key, value in response.headers.multi_items() if key not in _OF_THE_TRANSFER]
+    try:
+        content = response.content
+    except library.StreamError:  # the body was not read, or went to the program
+        content = b""
+    request = library.Request(response.request.method, response.request.url)
+    return library.Response(response.status_code, headers=kept, content=content, request=request)
 
 
 class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
     """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why.
 
     It is also the ``openai.PermissionDeniedError`` (403, ``training_not_available``) that the API answers to
-    an organization that may not create jobs. Where nothing was sent, ``response`` is made up: it has the
-    header ``x-finetune-guard-sent: false`` and no ``request_id``. It is chained to the ``UsageSyncError`` or
-    ``KeepAliveError`` where the usage could not be read or a keep-alive failed.
-
-    Attributes:
-        sent: Whether the call was sent and the API itself refused it.
+    an organization that may not create jobs. ``sent`` tells whether it did; if not, ``response`` is made up,
+    with the header ``x-finetune-guard-sent: false`` and no ``request_id``. A ``UsageSyncError`` or
+    ``KeepAliveError`` that led to it is chained.
     """
-
-    sent: bool
 
     def __init__(
         self,
@@ -120,7 +135,7 @@ class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
                 "param": None,
                 "code": refusal.code if refusal is not None else "training_not_available",
             }
-            response, body = not_sent(details, url), details
+            response, body = _not_sent(details, url), details
         super().__init__(message, eligibility=eligibility, remedy=remedy, response=response, body=body)
 
 
@@ -131,8 +146,8 @@ class FineTuningClosedError(NotEligibleError):
 class InferenceWindowExpiredError(NotEligibleError):
     """No inference within the policy's window is known.
 
-    If the verdict is ``ineligible``, the organization's usage showed none just now. If it is ``unknown``, the
-    last inference that this history saw is too old, and another program may have run one since.
+    With the verdict ``ineligible`` the organization's usage, read just now, showed none. With ``unknown``
+    another program may have run one since the last that this history saw.
     """
 
 
@@ -147,8 +162,7 @@ class NeverFineTunedError(NotEligibleError):
 class FineTuningRefusedError(NotEligibleError):
     """The API itself refused the job with 403 ``training_not_available``.
 
-    While the refusal is remembered, it is raised without a new request: ``remembered`` is true then, and
-    ``body`` is what was remembered.
+    While it is ``remembered``, it is raised without a new request, and ``body`` is what was remembered.
     """
 
     @property
@@ -162,12 +176,8 @@ class ModelLifetimeError(FineTuneGuardError):
 
     Attributes:
         model: The model that the call named.
-        shutdown: When it ends and where that date comes from; that of its fine-tunes where a job was to
-            be created from a base that is still alive.
+        shutdown: When it ends; for a job from a base that is still alive, when that base's fine-tunes end.
     """
-
-    model: str | None
-    shutdown: Shutdown | None
 
     def __init__(
         self, message: str, *, model: str | None = None, shutdown: Shutdown | None = None, **more: Any
@@ -195,15 +205,10 @@ class ProviderLossError(FineTuneGuardError, openai.APIStatusError):
     It carries what the SDK's own error for the answer carries, and each subclass is also of that class.
 
     Attributes:
-        model: The deployment or model that the call named; None where it is not known.
-        last_call: The last call of it that this history knows; None where it knows none.
-        is_verified: Whether the provider's answer is known from its documentation or from many reports. If
-            not, it was recognized by its status and a word in its body, and can mean something else.
+        model: The deployment or model that the call named, if known.
+        last_call: The last call of it that this history knows, if any.
+        is_verified: Whether this answer is documented or widely reported; if not, it can mean something else.
     """
-
-    model: str | None
-    last_call: datetime | None
-    is_verified: bool
 
     def __init__(
         self,
@@ -233,13 +238,7 @@ class ModelAccessLostError(ProviderLossError, openai.NotFoundError):
 
 
 class KeepAliveError(FineTuneGuardError):
-    """No candidate model answered the keep-alive inference.
-
-    Attributes:
-        attempts: For each model that was tried, why it did not answer.
-    """
-
-    attempts: Mapping[str, str]
+    """No model answered the keep-alive inference; ``attempts`` tells why, by model."""
 
     def __init__(self, message: str, *, attempts: Mapping[str, str] | None = None, **more: Any) -> None:
         super().__init__(message, **more)

@@ -19,14 +19,13 @@ class Event(Value):
     Attributes:
         kind: Which event it is, for logs and webhooks.
         at: When it happened, in UTC.
-        organization: The organization's slug, or its ``org-`` id; None where neither is known.
+        organization: The slug, or the ``org-`` id; None where neither is known.
         message: What happened and what to do, in words.
     """
 
     model_config = ConfigDict(ser_json_timedelta="float")
 
     kind: ClassVar[str]
-
     at: UtcDatetime
     organization: str | None = None
     message: str
@@ -36,16 +35,13 @@ class JobStopped(Event):
     """A fine-tuning job, or the upload for one, was stopped by the guard or refused by the API's policy.
 
     Attributes:
-        call: What was stopped.
         model: The model to be tuned, where the call says so.
         sent: Whether the call was sent and the API itself refused it.
         error: The name of the error that was raised.
         verdict: The verdict behind it; None where none was needed.
-        reason: Its reason.
     """
 
     kind: ClassVar[str] = "job_stopped"
-
     call: Literal["job", "upload"]
     model: str | None = None
     sent: bool = False
@@ -55,57 +51,32 @@ class JobStopped(Event):
 
 
 class KeepAliveSent(Event):
-    """A keep-alive was sent, and a model answered it.
-
-    Attributes:
-        model: The model that answered.
-    """
+    """A keep-alive was sent, and ``model`` answered it."""
 
     kind: ClassVar[str] = "keep_alive_sent"
-
     model: str
 
 
 class KeepAliveFailed(Event):
-    """A keep-alive was due, and no model answered it.
-
-    Attributes:
-        attempts: Why each model that was tried did not answer.
-    """
+    """A keep-alive was due, and no model answered it; ``attempts`` tells why, by model."""
 
     kind: ClassVar[str] = "keep_alive_failed"
-
     attempts: Mapping[str, str] = Field(default_factory=dict)
 
 
 class WindowClosing(Event):
-    """Jobs can be created for 30, 15, 7 days or 1 day more, if nothing changes.
-
-    Attributes:
-        jobs_until: Until when they can, in UTC.
-        remaining: The time until then.
-        within_days: Which of the thresholds was crossed.
-    """
+    """Jobs can be created for 30, 15, 7 days or 1 day more (``within_days``), if nothing changes."""
 
     kind: ClassVar[str] = "window_closing"
-
     jobs_until: UtcDatetime
     remaining: timedelta
     within_days: int
 
 
 class ModelEnding(Event):
-    """Models end in 30, 15, 7 days or 1 day.
-
-    Attributes:
-        models: The models; one where a model in use is meant.
-        ends_on: The published day, give or take one.
-        days_left: The days until then.
-        within_days: Which of the thresholds was crossed.
-    """
+    """Models end in 30, 15, 7 days or 1 day (``within_days``). The published day can be off by one."""
 
     kind: ClassVar[str] = "model_ending"
-
     models: tuple[str, ...]
     ends_on: date
     days_left: int
@@ -113,31 +84,22 @@ class ModelEnding(Event):
 
 
 class HistoryUnavailable(Event):
-    """The history can't be read or written. Calls go through without it.
-
-    Attributes:
-        location: Where it is kept, without passwords.
-    """
+    """The history at ``location`` can't be read or written. Calls go through without it."""
 
     kind: ClassVar[str] = "history_unavailable"
-
     location: str
 
 
 class DeploymentEnding(Event):
-    """A deployment ends in 30, 15, 7 days or 1 day. Only ``finetune-guard alert`` tells this.
+    """A deployment ends in 30, 15, 7 days or 1 day (``within_days``). Told by ``finetune-guard alert`` only.
 
     Attributes:
         resource: Where it is, such as ``acme.openai.azure.com``.
-        deployment: Its name.
         cause: What ends it: that nobody calls it, or that its base model retires for deployments or training.
         ends_on: The day, give or take one.
-        days_left: The days until then.
-        within_days: Which of the thresholds was crossed.
     """
 
     kind: ClassVar[str] = "deployment_ending"
-
     resource: str
     deployment: str
     cause: str
@@ -147,16 +109,9 @@ class DeploymentEnding(Event):
 
 
 class VerdictChanged(Event):
-    """The verdict is another than when it was last told. Only ``finetune-guard alert`` tells this.
-
-    Attributes:
-        verdict: What it is now.
-        reason: Why.
-        previous: What it was.
-    """
+    """The verdict is not what was told last, ``previous``. Told by ``finetune-guard alert`` only."""
 
     kind: ClassVar[str] = "verdict_changed"
-
     verdict: Verdict
     reason: Reason
     previous: Verdict

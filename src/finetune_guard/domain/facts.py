@@ -41,12 +41,7 @@ class Coverage(StrEnum):
 
 
 class Served(Value):
-    """Which model a deployment serves, by an answer of it.
-
-    Attributes:
-        model: The model that the answer named: a base model's id or a fine-tune's.
-        at: When it was answered, in UTC.
-    """
+    """The model, a base model's id or a fine-tune's, that an answer of a deployment has named."""
 
     model: ModelId
     at: UtcDatetime
@@ -96,12 +91,7 @@ class EndedBy(StrEnum):
 
 
 class Ended(Value):
-    """That a deployment was not found any more, or is not to be kept; a later call takes it back.
-
-    Attributes:
-        at: When that became known, in UTC.
-        why: Which of the two.
-    """
+    """That a deployment was not found, or is not to be kept, since ``at``; a later call takes it back."""
 
     at: UtcDatetime
     why: EndedBy
@@ -110,11 +100,9 @@ class Ended(Value):
 class ModelLimits(Value):
     """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
 
-    Its form is not published, so that it is kept as it came.
-
     Attributes:
         status: The status of the answer; None where there was none.
-        answer: The answer's JSON without what looks like a key, or what went wrong; cut to 2000 characters.
+        answer: Its JSON, whose form is not published, without what looks like a key; or what went wrong.
     """
 
     at: UtcDatetime
@@ -163,9 +151,8 @@ def latest(one: _T | None, other: _T | None) -> _T | None: ...
 def latest(one: _T | None, other: _T | None) -> _T | None:
     """Return the later of two facts; of two at the same instant always the same one, whatever the order.
 
-    Of two inferences that overlap, the later start and the later end count: an inference at 10:00, and one
-    at some time of the same day, together mean one between 10:00 and the end of that day. The latest
-    word on which model a deployment serves counts, too.
+    Two inferences overlap where usage tells only the day: an inference at 10:00, and one at some time of that
+    day, together mean one between 10:00 and the day's end. The latest word on what is served counts, too.
     """
     if one is None or other is None:
         return other if one is None else one
@@ -202,14 +189,7 @@ def earliest(*moments: datetime | None) -> datetime | None:
 
 @dataclass(frozen=True)
 class ModelRequests:
-    """The requests of one model on one day. A plain class, since a page of usage can hold 100,000 of them.
-
-    Attributes:
-        day: The day (UTC).
-        model: The id of the fine-tuned model.
-        project: The project that called it; None where the usage does not name one.
-        requests: How many requests there were.
-    """
+    """The requests of one model on one day (UTC). A plain class: a page of usage can hold 100,000 of them."""
 
     day: date
     model: str

@@ -49,8 +49,7 @@ class Evidence(Value):
         job_created_at: When the latest job that is known was created.
         keep_alive_failed_at: When a keep-alive was last answered by no model.
         usage_read: The stretches of time for which the organization's usage was read.
-        listed: The fine-tuned models that the API listed, whether they were run or not, and the day (UTC) on
-            which it last did. A model that is gone stays here.
+        listed: The fine-tuned models that the API ever listed, and the day (UTC) on which it last did.
         model_limits: What the API last showed as the organization's limits; it decides nothing.
         ended: Of a resource's history, the deployments that were not found any more or were forgotten.
     """

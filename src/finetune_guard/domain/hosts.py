@@ -11,6 +11,12 @@ _PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _WITH_PORT = re.compile(r"([^:]+|\[.*\]):([0-9]{1,5})")
 _OWN_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
+# Of resources: the places of a provider where deployments live. Their histories are kept where those of
+# organizations are, under names with a colon, which no slug and no id of an organization has.
+_PREFIX, _BEFORE_AZURE = "resource:", "azure@"
+_LONGEST_RESOURCE = 400
+_ROOTS = ("/openai", "/deployments", "/v1")  # of the API's own paths; what stands before is a gateway's
+
 
 def is_pattern(text: str) -> bool:
     """Whether ``text`` can mean a host: neither a URL nor a bare ``*``."""
@@ -28,13 +34,9 @@ def base_of(scheme: str, host: str, port: int | None, path: str) -> str:
 
 
 def matches(pattern: str, host: str, port: int | None) -> bool:
-    """Whether ``pattern`` means ``host``.
-
-    A trailing dot, punycode and the spelling of an IPv6 address make no difference on either side.
-    """
+    """Whether ``pattern`` means ``host``, however a last dot, punycode or an IPv6 address are written."""
     pattern = pattern.strip()
-    with_port = _WITH_PORT.fullmatch(pattern)
-    if with_port is not None:
+    if with_port := _WITH_PORT.fullmatch(pattern):
         pattern = with_port[1]
         if int(with_port[2]) != port:
             return False
@@ -59,7 +61,6 @@ def normalized(name: str) -> str:
 
 
 def _decoded(label: str) -> str:
-    """Return a label in punycode as the text that it stands for."""
     try:
         text = label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
     except UnicodeError:
@@ -67,24 +68,12 @@ def _decoded(label: str) -> str:
     return label if text.isascii() else text
 
 
-_PREFIX = "resource:"
-"""No slug and no id of an organization has a colon."""
-_BEFORE_AZURE = "azure@"
-_LONGEST_RESOURCE = 400
-_ROOTS = ("/openai", "/deployments", "/v1")
-"""Where the API's own paths begin; what stands before is a gateway's."""
-
-
 def history_of(host: str, port: int | None, path: str, *, before_azure: bool = False) -> str | None:
     """Return what the history of the resource behind a base URL is called; None where that is no name.
 
-    Args:
-        host: The URL's host.
-        port: Its port, where that is not the scheme's own.
-        path: Its path.
-        before_azure: Whether no rule names the host, and one of the SDK's Azure clients calls it.
+    ``before_azure`` tells that an Azure client of the SDK calls a host that no rule names.
     """
-    root = min((path[: path.index(each)] for each in _ROOTS if each in path), key=len, default=path)
+    root = min((path.partition(each)[0] for each in _ROOTS), key=len)
     at = f":{port}" if port is not None else ""
     known = f"[{normalized(host)}]" if ":" in host else normalized(host)
     name = f"{_PREFIX}{_BEFORE_AZURE if before_azure else ''}{known}{at}{root.rstrip('/')}"

@@ -1,16 +1,14 @@
-"""Providers' rules about deployments and models that nobody calls: when they end, and how to get them back.
-
-A rule is data: those that ship with the package stand here, and people add their own in a file
-(``policy_file``). No I/O and no clock here.
-"""
+"""Providers' rules about deployments and models that nobody calls, as data, and those that ship."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from finetune_guard.domain.policy import LONGEST_WINDOW, band_of
 from finetune_guard.domain.text import Line
 from finetune_guard.domain.values import StrEnum, Value
 
@@ -18,8 +16,6 @@ AZURE = "Azure OpenAI fine-tuned deployments"
 """The name of the rule that also holds for the SDK's Azure clients at hosts that no rule names."""
 
 _DAY = timedelta(days=1)
-_LONGEST_WINDOW = timedelta(days=3_650)
-_EARLIEST_ZONE, _LATEST_ZONE = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 _END_OF_TIME = datetime(9999, 12, 30, tzinfo=timezone.utc)
 _LARGEST_WARNING, _WARNING_PART = timedelta(days=3), 5
 
@@ -35,7 +31,7 @@ class Covers(StrEnum):
     """Which deployments or models at its hosts a rule speaks of.
 
     ``fine_tuned`` are those whose answers name a fine-tuned model, or that the configuration names; ``named``
-    only those that the configuration names, since no answer can tell; ``all`` are all that are called.
+    only the latter; ``all`` are all that are called.
     """
 
     FINE_TUNED = "fine_tuned"
@@ -76,11 +72,9 @@ class IdlePolicy(Value):
         covers: Which of those at the hosts it speaks of.
         window: How long nobody may call it.
         resets: The calls that begin the window anew.
-        consequence: What happens when the window is over.
-        reversible: Whether that can be undone.
+        reversible: Whether the ``consequence`` can be undone.
         restore: How, in words; empty where nobody can.
         cost: What it costs to keep it alive, in words.
-        confidence: Whether the provider has published the rule.
         condition: When it holds only in some cases, in words.
         source: Where it was published or seen.
         as_of: The day on which it was last looked up.
@@ -107,8 +101,8 @@ class IdlePolicy(Value):
     @field_validator("window")
     @classmethod
     def _window_is_sane(cls, window: timedelta) -> timedelta:
-        if not timedelta(0) < window <= _LONGEST_WINDOW:
-            raise ValueError(f"a time longer than zero and at most {_LONGEST_WINDOW.days} days is required")
+        if not timedelta(0) < window <= LONGEST_WINDOW:
+            raise ValueError(f"a time longer than zero and at most {LONGEST_WINDOW.days} days is required")
         return window
 
     @property
@@ -121,26 +115,32 @@ class IdlePolicy(Value):
 
         A window of whole days ends on a day whose zone nobody publishes: the band then reaches from that
         day's first moment on Earth (UTC+14) to its last (UTC-12), and begins after half of the window at the
-        soonest. A shorter window ends at an instant.
-
-        Args:
-            last_call: When it was last called, in UTC.
-            latest: When it may have been called at the latest, where that isn't known exactly.
+        soonest. A shorter window ends at an instant. ``latest`` is when the last call may have been at the
+        latest, where that isn't known exactly.
         """
         longest = _END_OF_TIME - self.window
         first, last = min(last_call, longest), min(max(last_call, latest or last_call), longest)
         if self.window % _DAY:
             return first + self.window, last + self.window
-        soonest, first, last = first + self.window / 2, first + self.window, last + self.window
-        begins = datetime(first.year, first.month, first.day, tzinfo=_EARLIEST_ZONE)
-        over = datetime(last.year, last.month, last.day, tzinfo=_LATEST_ZONE) + _DAY
-        return max(begins.astimezone(timezone.utc), soonest), over.astimezone(timezone.utc)
+        soonest, day = first + self.window / 2, (first + self.window).date()
+        return max(band_of(day)[0], soonest), band_of((last + self.window).date())[1]
 
 
-_LOOKED_UP = date(2026, 11, 25)
+_published = partial(IdlePolicy, confidence=Confidence.DOCUMENTED, as_of=date(2026, 11, 25))
+_BEDROCK = _published(
+    name="Bedrock Legacy models",
+    hosts=("*.api.aws",),
+    subject=Subject.MODEL,
+    window=timedelta(days=15),
+    consequence=Consequence.ACCESS_LOST,
+    reversible=False,
+    cost="The tokens of each call.",
+    condition="Only models that AWS has declared Legacy.",
+    source="AWS' page on the lifecycle of Bedrock's models",
+)
 
 SHIPPED: tuple[IdlePolicy, ...] = (
-    IdlePolicy(
+    _published(
         name=AZURE,
         hosts=("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
         subject=Subject.DEPLOYMENT,
@@ -151,12 +151,10 @@ SHIPPED: tuple[IdlePolicy, ...] = (
         restore="The fine-tuned model stays: deploy it again in Foundry or with "
         "az cognitiveservices account deployment create.",
         cost="Azure bills a fine-tuned deployment by the hour for as long as it stands.",
-        confidence=Confidence.DOCUMENTED,
         condition="A deployment of the Developer tier is deleted after 24 hours, called or not.",
         source="Microsoft's fine-tuning guide for Azure OpenAI",
-        as_of=_LOOKED_UP,
     ),
-    IdlePolicy(
+    _published(
         name="Fireworks on-demand deployments",
         hosts=("api.fireworks.ai",),
         subject=Subject.DEPLOYMENT,
@@ -165,12 +163,10 @@ SHIPPED: tuple[IdlePolicy, ...] = (
         reversible=True,
         restore="Create the deployment again.",
         cost="Whatever Fireworks bills for the deployment goes on.",
-        confidence=Confidence.DOCUMENTED,
         condition="Only with a minimum of 0 replicas.",
         source="Fireworks' guide to on-demand deployments",
-        as_of=_LOOKED_UP,
     ),
-    IdlePolicy(
+    _published(
         name="Together dedicated endpoints v1",
         hosts=("api.together.xyz",),
         subject=Subject.DEPLOYMENT,
@@ -179,36 +175,17 @@ SHIPPED: tuple[IdlePolicy, ...] = (
         reversible=True,
         restore="Start the endpoint again.",
         cost="Whatever Together bills for the endpoint goes on.",
-        confidence=Confidence.DOCUMENTED,
         condition="Endpoints v1 with the default setting; v1 ends with 2026.",
         source="Together's migration guide for dedicated endpoints",
-        as_of=_LOOKED_UP,
     ),
-    IdlePolicy(
-        name="Bedrock Legacy models",
-        hosts=("*.api.aws",),
-        subject=Subject.MODEL,
-        window=timedelta(days=15),
-        consequence=Consequence.ACCESS_LOST,
-        reversible=False,
-        cost="The tokens of each call.",
-        confidence=Confidence.DOCUMENTED,
-        condition="Only models that AWS has declared Legacy.",
-        source="AWS' page on the lifecycle of Bedrock's models",
-        as_of=_LOOKED_UP,
-    ),
-    IdlePolicy(
-        name="Bedrock Legacy models, as the API says",
-        hosts=("*.api.aws",),
-        subject=Subject.MODEL,
-        window=timedelta(days=30),
-        consequence=Consequence.ACCESS_LOST,
-        reversible=False,
-        cost="The tokens of each call.",
-        confidence=Confidence.OBSERVED,
-        condition="Only models that AWS has declared Legacy.",
-        source="ResourceNotFoundException in public reports: not used in the last 30 days",
-        as_of=_LOOKED_UP,
+    _BEDROCK,
+    _BEDROCK.model_copy(
+        update={
+            "name": "Bedrock Legacy models, as the API says",
+            "window": timedelta(days=30),
+            "confidence": Confidence.OBSERVED,
+            "source": "ResourceNotFoundException in public reports: not used in the last 30 days",
+        }
     ),
 )
 """The rules that ship with the package, the one that counts first where two speak of the same host."""

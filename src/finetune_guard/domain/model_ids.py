@@ -42,9 +42,6 @@ class FineTunedModel(Value):
     """A fine-tuned model, read from its id.
 
     Attributes:
-        id: The whole id.
-        form: Which of the published shapes the id has.
-        base: The base model.
         organization: The organization's part of an ``ft:`` id; None in other forms.
         suffix: The suffix that the user gave; None where there is none.
         step: The step of a checkpoint; None for other models.
@@ -61,8 +58,7 @@ class FineTunedModel(Value):
     def parse(cls, model_id: object) -> FineTunedModel | None:
         """Return the model that ``model_id`` names, or None when it is not a fine-tuned model.
 
-        An ``ft:`` id with parts missing still counts as one; white space and control characters
-        never do.
+        An ``ft:`` id with parts missing still counts as one; white space and control characters never do.
         """
         if not isinstance(model_id, str) or "ft" not in model_id or len(model_id) > MAX_MODEL_ID_LENGTH:
             return None

@@ -1,14 +1,12 @@
 """The names of an organization, and which of them a request or an answer tells.
 
-* The **slug** that the API names in the ``openai-organization`` response header, such as ``acme-28gund``.
-  It is what a history is called as soon as it is known.
-* The **id**, ``org-…``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. Where a
+* The **slug**, such as ``acme-28gund``, in the ``openai-organization`` response header. It is what a history
+  is called as soon as it is known; all else is an alias of it, learnt from responses.
+* The **id**, ``org-...``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. Where a
   gateway strips the response's headers it is the best name there is.
 * **Credentials**: the keys that a request was sent with, the ``OpenAI-Organization`` header beside them, and
   where it was sent. A salted hash stands for them.
-* **Projects**, ``proj_…``: parts of one organization.
-
-All but the slug are aliases of it, learnt from responses.
+* **Projects**, ``proj_...``: parts of one organization.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ class Credentials(NamedTuple):
     Attributes:
         authorization: The ``Authorization`` header; empty when there is none.
         organization: The ``OpenAI-Organization`` request header, if any.
-        base: Where it is sent: host, port and path prefix of the API, as ``base_of`` writes them.
+        base: Where it is sent, as ``base_of`` writes it.
         keys: Name and value of every other header that ``tells_whose``, sorted.
     """
 
@@ -72,8 +70,7 @@ class Credentials(NamedTuple):
 def tells_whose(header: str) -> bool:
     """Whether a request header, by its name in lower case, can tell whose the request is.
 
-    That is ``OpenAI-Organization`` and every header whose name says that it holds a key, such as
-    ``Authorization``, ``X-API-Key`` or ``Helicone-Auth``.
+    That is ``OpenAI-Organization`` and every header whose name says that it holds a key: ``X-API-Key``...
     """
     words = re.split(r"[^a-z0-9]", header)
     if not _NO_CREDENTIALS.isdisjoint(words):

@@ -1,10 +1,8 @@
 """The provider's dated rules: which requirement for creating fine-tuning jobs holds from which day.
 
-A published date has neither hour nor time zone. It is therefore treated as a *band*: from the
-date's first moment anywhere on Earth (00:00 at UTC+14) to its last (24:00 at UTC-12). Before the
-band the earlier phase holds, after it the later one; inside it nobody outside the provider knows.
-
-No I/O and no clock here: ``now`` is always an argument, an aware datetime.
+A published date has neither hour nor time zone. It is treated as a *band* from its first moment anywhere on
+Earth (00:00 at UTC+14) to its last (24:00 at UTC-12): before it the earlier phase holds, after it the later
+one, and inside it nobody outside the provider knows.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ DEPRECATIONS_PAGE = (
 _EARLIEST_ZONE = timezone(timedelta(hours=14))
 _LATEST_ZONE = timezone(timedelta(hours=-12))
 _YEARS = range(2000, 2201)
-_LONGEST_WINDOW = timedelta(days=3_650)
+LONGEST_WINDOW = timedelta(days=3_650)
 
 
 def aware_utc(value: datetime) -> datetime:
@@ -33,6 +31,13 @@ def aware_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a datetime with a time zone is required, for example datetime.now(timezone.utc)")
     return value.astimezone(timezone.utc)
+
+
+def band_of(day: date) -> tuple[datetime, datetime]:
+    """Return the first and the last instant of a day on Earth, in UTC."""
+    first = datetime(day.year, day.month, day.day, tzinfo=_EARLIEST_ZONE)
+    last = first.replace(tzinfo=_LATEST_ZONE) + timedelta(days=1)
+    return first.astimezone(timezone.utc), last.astimezone(timezone.utc)
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(aware_utc)]
@@ -53,7 +58,6 @@ class Phase(Value):
 
     Attributes:
         starts_on: The published date; None for the time before any rule.
-        requirement: What must be fulfilled.
         window: For ``RECENT_INFERENCE``, how old the latest inference may be at most.
         rule: The rule in the provider's words.
     """
@@ -67,8 +71,8 @@ class Phase(Value):
     def _window_belongs_to_recent_inference(self) -> Phase:
         if (self.requirement is Requirement.RECENT_INFERENCE) != (self.window is not None):
             raise ValueError("window is given for requirement 'recent_inference', and only for that")
-        if self.window is not None and not timedelta(0) < self.window <= _LONGEST_WINDOW:
-            raise ValueError(f"window must be longer than zero and at most {_LONGEST_WINDOW.days} days")
+        if self.window is not None and not timedelta(0) < self.window <= LONGEST_WINDOW:
+            raise ValueError(f"window must be longer than zero and at most {LONGEST_WINDOW.days} days")
         if self.starts_on is not None and self.starts_on.year not in _YEARS:
             raise ValueError(f"starts_on must be a day from {_YEARS[0]} to {_YEARS[-1]}")
         return self
@@ -76,11 +80,7 @@ class Phase(Value):
     @property
     def begins(self) -> tuple[datetime, datetime] | None:
         """The band of ``starts_on``: its first and its last instant on Earth, in UTC."""
-        if self.starts_on is None:
-            return None
-        first = datetime(self.starts_on.year, self.starts_on.month, self.starts_on.day, tzinfo=_EARLIEST_ZONE)
-        last = first.replace(tzinfo=_LATEST_ZONE) + timedelta(days=1)
-        return first.astimezone(timezone.utc), last.astimezone(timezone.utc)
+        return band_of(self.starts_on) if self.starts_on is not None else None
 
 
 class AccessPolicy(Value):

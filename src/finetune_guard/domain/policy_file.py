@@ -1,7 +1,4 @@
-"""Reading a file of idle policies, TOML or JSON: what is wrong in it is told with its line and field.
-
-No I/O and no clock here: whoever calls has read the file.
-"""
+"""Reading a file of idle policies, TOML or JSON: what is wrong in it is told with its line and field."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.hosts import is_pattern
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.text import Line, one_line
-from finetune_guard.domain.validation import Duration, did_you_mean, shown
+from finetune_guard.domain.validation import Duration, shown, what_is_wrong
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,11 +28,7 @@ _MOST_TOLD = 20
 
 
 def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
-    """Return the rules that a file holds: each is a table ``[[idle]]`` or, in JSON, an object of ``"idle"``.
-
-    Args:
-        text: What the file holds.
-        file: Its name, for messages; JSON if that ends with ``.json``, else TOML.
+    """Return the rules in ``text``: each a table ``[[idle]]`` or, in a ``.json`` file, one of ``"idle"``.
 
     Raises:
         GuardConfigError: Something is wrong in it. Each line of the message names the line of the file, the
@@ -109,13 +102,9 @@ def _told(problem: Any, file: str, at: int, fields: Mapping[str, int]) -> str:
     """Return what is wrong with one field of a rule, and where."""
     field = str(problem["loc"][0]) if problem["loc"] else ""
     where = f"{file}, line {fields.get(field, at)}: {one_line(field) or 'the rule'}"
-    if problem["type"] == "extra_forbidden":
-        hint = did_you_mean(field, IdlePolicy.model_fields)
-        allowed = ", ".join(IdlePolicy.model_fields)
-        return f"{where} does not exist; {f'{hint} ' if hint else ''}allowed: {allowed}"
     if problem["type"] == "missing":
         return f"{where} is missing from the rule that begins here"
-    return f"{where} is {shown(problem['input'])}: {one_line(problem['msg'].removeprefix('Value error, '))}"
+    return f"{where} {what_is_wrong(problem, field, IdlePolicy.model_fields)}"
 
 
 Lines = list[tuple[int, dict[str, int]]]

@@ -9,21 +9,20 @@ are asked in this order:
 4. the table of an installed litellm;
 5. the table that ships with the package.
 
-The API's ``null`` states nothing, and the next source is asked. Where its date of a base is the one
-that a table has too, give or take a day, and the table has another for fine-tunes of that base, then
-the table's holds for them: the API has told nothing new. Published days differ by one between
-publications, so a model is known to be gone only when even the day after has passed. Where the tables
-disagree by more, both days are kept, and a model is known to be gone only when it is by both. What litellm's
-table alone tells stops nothing: how old it is, it doesn't say.
+The API's ``null`` states nothing. Where its date of a base is, give or take a day, the one that a table has
+too, and the table has another for fine-tunes of that base, the table's holds for them: the API has told
+nothing new. Published days differ by one between publications, so a model is known to be gone only when even
+the day after has passed. Where the tables disagree by more, both days are kept, and a model is gone only when
+it is by both. What litellm's table alone tells stops nothing: how old it is, it doesn't say.
 
-No I/O and no clock here: ``today`` is always an argument, the day in UTC.
+``today`` is always the day in UTC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 
 from finetune_guard.domain.catalog import ModelCatalog, Row, undated
 from finetune_guard.domain.model_ids import base_of
@@ -42,12 +41,7 @@ class DateSource(StrEnum):
 
 
 class Announced(Value):
-    """What ``GET /models`` said about one model.
-
-    Attributes:
-        day: Its ``shutdown_date``; None when the API said that it has none.
-        seen_at: When the API said so, in UTC.
-    """
+    """What ``GET /models`` said about one model, in UTC; ``day`` is None when it said that there is none."""
 
     day: date | None
     seen_at: UtcDatetime
@@ -57,14 +51,12 @@ class StatedEnd(Value):
     """The day on which one source says that a model ends.
 
     Attributes:
-        day: The day.
-        source: Where it comes from.
         as_of: The day on which the source said so; None where it doesn't say.
     """
 
     day: date
     source: DateSource
-    as_of: date | None
+    as_of: date | None = None
 
 
 class Shutdown(Value):
@@ -100,10 +92,7 @@ class Shutdown(Value):
         return (self.last_day - today).days < -1
 
     def may_be_over(self, today: date) -> bool:
-        """Whether the model may be gone: its day is tomorrow at the latest.
-
-        Together with the API's 404 for it, that is proof enough.
-        """
+        """Whether its day is tomorrow at the latest; together with the API's 404 that is proof enough."""
         return self.days_left(today) <= 1
 
     def days_left(self, today: date) -> int:
@@ -177,7 +166,7 @@ class ShutdownDates:
         for name in (model_id, base, undated(base)):
             if name in self.configured:
                 day = self.configured[name]
-                return _shutdown(model_id, [_said(day, DateSource.CONFIG)] if day is not None else [])
+                return _shutdown(model_id, [StatedEnd(day=day, source=DateSource.CONFIG)] if day else [])
         is_yet_to_come = of_fine_tunes and base == model_id
         told = [] if is_yet_to_come else self._announced(model_id, DateSource.MODEL)
         if of_fine_tunes and not told:
@@ -198,7 +187,7 @@ class ShutdownDates:
         said = self.announced.get(model_id)
         if said is None or said.day is None:
             return []
-        return [_said(said.day, source, said.seen_at.date())]
+        return [StatedEnd(day=said.day, source=source, as_of=said.seen_at.date())]
 
     def _announced_of_base(self, base: str) -> list[StatedEnd]:
         """Return what the API said about the base of a fine-tune, if that is news for the fine-tune."""
@@ -218,15 +207,11 @@ class ShutdownDates:
         if other is None and row is None:
             other = self.litellm.get(base)
         if other is not None:
-            found.append(_said(other.day, DateSource.LITELLM))
+            found.append(StatedEnd(day=other.day, source=DateSource.LITELLM))
         if row is not None:
             day = row.fine_tunes_shutdown if of_fine_tunes else row.shutdown
-            found.append(_said(day, DateSource.TABLE, self.catalog.as_of))
+            found.append(StatedEnd(day=day, source=DateSource.TABLE, as_of=self.catalog.as_of))
         return found
-
-
-def _said(day: date, source: DateSource, as_of: date | None = None) -> StatedEnd:
-    return StatedEnd(day=day, source=source, as_of=as_of)
 
 
 def _shutdown(model_id: str, days: Sequence[StatedEnd]) -> Shutdown | None:
@@ -254,8 +239,8 @@ def merged_announcements(
 
 def latest_announced(one: Announced | None, other: Announced) -> Announced:
     """Return what the API said last; of two from one moment, the earlier day wins, and any day over none."""
-    return other if one is None else max(one, other, key=_order)
-
-
-def _order(said: Announced) -> tuple[datetime, int]:
-    return said.seen_at, -said.day.toordinal() if said.day is not None else -date.max.toordinal() - 1
+    if one is None:
+        return other
+    return max(
+        one, other, key=lambda each: (each.seen_at, each.day is not None, -(each.day or date.max).toordinal())
+    )

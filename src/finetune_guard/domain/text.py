@@ -1,8 +1,4 @@
-"""Text that came from outside, made fit to be shown: printable, on one line, and not endless.
-
-What isn't printable to ``str.isprintable`` can move a terminal's cursor, turn the direction of writing,
-begin a line of its own in a log, or be text that no encoding can write down.
-"""
+"""Text from outside, made fit to be shown: printable, not endless, and without keys and passwords."""
 
 from __future__ import annotations
 
@@ -14,6 +10,22 @@ from pydantic import AfterValidator
 
 _LONGEST = 500
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+HIDDEN = "***"
+_WORD = re.compile(r"\S+")
+_QUERY_VALUE = re.compile(r"(?<==)[^&\s]+")
+_KEY = re.compile(
+    r"""
+      (?<![\w-])sk-[\w*-]{3,}                 # OpenAI's and most gateways', also half masked: sk-proj-12**34
+    | \bAIza[\w-]{10,}                        # Google's
+    | \beyJ[\w-]{10,}\.[\w-]+\.[\w-]+         # a JSON web token
+    | (?i:(?<=\bbearer\s)[\w.~+/=*-]{8,})
+    | (?i:                                    # whatever else is long and called a key
+        (?P<called>\b(?:key|token|secret|password)(?:\s(?:provided|given|used|is|was))?\W{0,4})
+        (?=[\w*+/=-]*[\d*])[\w*+/=-]{16,}
+      )
+    """,
+    re.VERBOSE,
+)
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
@@ -57,36 +69,13 @@ Line = Annotated[str, AfterValidator(_printable)]
 """Text that can be printed on one line."""
 
 
-HIDDEN = "***"
-
-_WORD = re.compile(r"\S+")
-_QUERY_VALUE = re.compile(r"(?<==)[^&\s]+")
-_KEY = re.compile(
-    r"""
-      (?<![\w-])sk-[\w*-]{3,}                 # OpenAI's and most gateways', also half masked: sk-proj-12**34
-    | \bAIza[\w-]{10,}                        # Google's
-    | \beyJ[\w-]{10,}\.[\w-]+\.[\w-]+         # a JSON web token
-    | (?i:(?<=\bbearer\s)[\w.~+/=*-]{8,})
-    | (?i:                                    # whatever else is long and called a key
-        (?P<called>\b(?:key|token|secret|password)(?:\s(?:provided|given|used|is|was))?\W{0,4})
-        (?=[\w*+/=-]*[\d*])[\w*+/=-]{16,}
-      )
-    """,
-    re.VERBOSE,
-)
-
-
 def without_secrets(text: str) -> str:
-    """Return ``text`` with ``***`` for what looks like a key, and for the secret parts of URLs.
+    """Return ``text`` with ``***`` for what looks like a key, and for a URL's user, password and query.
 
-    The secret parts of a URL are the user, the password, and the values of its query. A password may hold
-    any character, an ``@`` that is not escaped too, so that all before a word's last ``@`` counts as one.
+    A password may hold an ``@`` that is not escaped, so that all before a word's last ``@`` counts as one.
     """
-    return _KEY.sub(_hidden_key, _WORD.sub(_without_credentials, text))
-
-
-def _hidden_key(found: re.Match[str]) -> str:
-    return f"{found['called'] or ''}{HIDDEN}"
+    shown = _WORD.sub(_without_credentials, text)
+    return _KEY.sub(lambda found: f"{found['called'] or ''}{HIDDEN}", shown)
 
 
 def _without_credentials(word: re.Match[str]) -> str:

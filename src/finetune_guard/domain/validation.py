@@ -1,4 +1,4 @@
-"""The error for a wrong setting: which one it is, its value, and what is allowed."""
+"""Settings: durations as people write them, and what is said of wrong values."""
 
 from __future__ import annotations
 
@@ -32,49 +32,36 @@ def problems(
     variables: Mapping[str, str] | None = None,
     secrets: Collection[str] = (),
 ) -> dict[str, str]:
-    """Return what is wrong, by field of ``owner``, in a line each or in several.
+    """Return what is wrong, by field of the class ``owner``, in a line each or in several.
 
     Args:
         owner: The class that was given the values.
         error: What pydantic found.
-        fields: The names that exist, shown when an unknown one was given.
+        fields: The names that exist.
         variables: For values that came from the environment, the variable of each field.
         secrets: The fields whose values are never shown.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for problem in error.errors(include_url=False):
-        line = _line(owner, problem, fields=fields, variables=variables or {}, secrets=secrets)
-        field = _field(problem)
-        found[field] = f"{found[field]}\n{line}" if field in found else line
-    return found
+        parts = [str(part) for part in problem["loc"]]
+        field = parts[0] if parts else ""
+        name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
+        origin = f" (from {variables[field]})" if variables and field in variables else ""
+        wrong = what_is_wrong(problem, name, fields, is_secret=field in secrets)
+        found.setdefault(field, []).append(f"{owner}{'.' if name else ''}{name}{origin} {wrong}")
+    return {field: "\n".join(lines) for field, lines in found.items()}
 
 
-def _field(problem: ErrorDetails) -> str:
-    return str(problem["loc"][0]) if problem["loc"] else ""
-
-
-def _line(
-    owner: str,
-    problem: ErrorDetails,
-    *,
-    fields: Mapping[str, Any],
-    variables: Mapping[str, str],
-    secrets: Collection[str],
-) -> str:
-    parts = (str(part) for part in problem["loc"])
-    name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
-    origin = variables.get(_field(problem))
-    where = (f"{owner}.{name}" if name else owner) + (f" (from {origin})" if origin else "")
+def what_is_wrong(problem: ErrorDetails, name: str, fields: Iterable[str], *, is_secret: bool = False) -> str:
+    """Return what pydantic has found wrong with the field ``name``, after which that stands."""
     if problem["type"] == "extra_forbidden":
         allowed, hint = ", ".join(sorted(fields)), did_you_mean(name, fields)
-        return f"{where} does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
-    value = kind_of(problem["input"]) if _field(problem) in secrets else shown(problem["input"])
+        return f"does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
+    value = kind_of(problem["input"]) if is_secret else shown(problem["input"])
     message = "true or false is required" if problem["type"].startswith("bool") else problem["msg"]
     allowed = _allowed(one_line(without_secrets(message), _MAX_MESSAGE))
     choices = _QUOTED.findall(str(problem.get("ctx", {}).get("expected", "")))
-    return (
-        f"{where} is {value}: {'; '.join(filter(None, (allowed, did_you_mean(problem['input'], choices))))}"
-    )
+    return f"is {value}: {'; '.join(filter(None, (allowed, did_you_mean(problem['input'], choices))))}"
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:

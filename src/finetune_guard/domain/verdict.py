@@ -42,8 +42,6 @@ class Eligibility(Value):
     """The answer for one organization at one moment, and what it rests on.
 
     Attributes:
-        verdict: May jobs be created?
-        reason: Why the verdict is what it is.
         organization: The organization's slug, or its ``org-`` id where only that is known; None when neither
             is.
         phase: The phase of the policy that holds; in the band of a date, the earlier one.
@@ -55,13 +53,11 @@ class Eligibility(Value):
         jobs_until: How long jobs can be created if nothing changes, in UTC: until the window closes, or until
             ``creation_ends_on`` begins anywhere on Earth, whichever comes first. None unless the verdict is
             ``eligible``, and where neither is known.
-        coverage: Whose inferences are known. The ``organization``'s where its usage was read without a gap
-            from the beginning of the window up to less than a day before ``checked_at``; else only this
-            history's clients' (``local``).
-        covered_until: Up to when the organization's usage was read without a gap from the beginning of the
-            window on, in UTC; after that only this history's clients were seen. None where it was not read
-            from there on. Usage appears with a lag that is not published, so the last minutes before it may
-            be missing.
+        coverage: Whose inferences are known: the ``organization``'s where its usage was read without a gap
+            from the window's beginning up to less than a day ago; else this history's clients' (``local``).
+        covered_until: Up to when the organization's usage was read without a gap from the window's beginning
+            on, in UTC; None where it wasn't. Usage appears with a lag that is not published, so the last
+            minutes before it may be missing.
         refusal: The API's latest refusal, when that is what decides.
         checked_at: The moment the answer is for, in UTC.
         remedy: What to do now; None when there is nothing to do.
