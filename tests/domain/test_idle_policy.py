@@ -113,7 +113,10 @@ def test_a_rule_from_a_file(text, file):
             ("reversible", "reversable"),
             "own.toml, line 10: reversable does not exist; did you mean",
         ),
-        (("reversible = false", "zzz = 1"), "own.toml, line 10: zzz does not exist; allowed: as_of, condition, confidence"),
+        (
+            ("reversible = false", "zzz = 1"),
+            "own.toml, line 10: zzz does not exist; allowed: as_of, condition, confidence",
+        ),
         (
             ("reversible = false", ""),
             "line 2: reversible is missing from the rule that begins here",

@@ -158,12 +158,8 @@ def latest(one: _T | None, other: _T | None) -> _T | None:
         return other if one is None else one
     later = max(one, other, key=moment_of)
     if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
-        known = {
-            "within": max(one.latest_at, other.latest_at) - later.at,
-            "served": latest(one.served, other.served),
-        }
-        changed = any(value != getattr(later, name) for name, value in known.items())
-        return later.model_copy(update=known) if changed else later
+        within = max(one.latest_at, other.latest_at) - later.at
+        return later.model_copy(update={"within": within, "served": latest(one.served, other.served)})
     return later
 
 

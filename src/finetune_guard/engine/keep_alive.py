@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import openai
 
@@ -22,7 +23,7 @@ from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.rules.deployments import reason_not_to_keep
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan, NotSent, candidates, is_due, live
-from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, shows_any_completion, smallest_call_of
+from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, smallest_call
 
 _NEVER_UNFORCED = {
     Reason.CLOSED: NotSent.CREATION_CLOSED,
@@ -99,6 +100,11 @@ class KeepAliveSender(OneSender):
         return candidates(history, self.keep_alive.model, self.ends.read(now), now.date())
 
 
+def _shows_completion(answer: object, _deployment: str) -> bool:
+    """Whether ``answer`` shows a completion, of whatever model: a deployment's name says nothing about it."""
+    return completing_model(answer, "", any_model) is not None
+
+
 @dataclass(frozen=True)
 class DeploymentSender(OneSender):
     """Sends the keep-alives of one deployment, never two at once.
@@ -136,8 +142,8 @@ class DeploymentSender(OneSender):
 
     def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
         resets, chat = self.place.policy.resets, Operation.CHAT_COMPLETIONS
-        call = smallest_call_of(chat if chat in resets else resets[0], self.at)
-        return Attempts([self.name], left, call=call, is_answered=shows_any_completion)
+        call = partial(smallest_call, operation=chat if chat in resets else resets[0], at=self.at)
+        return Attempts([self.name], left, call=call, is_answered=_shows_completion)
 
     def _newest_fact(self) -> None:
         return None

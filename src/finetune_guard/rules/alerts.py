@@ -1,4 +1,4 @@
-"""Which alerts are due, by what is known now and what was told before. No I/O and no clock here.
+"""Which alerts are due, by what is known now and what was told before.
 
 Told are a verdict that changed, a keep-alive that no model answered, and an end that comes near: of the time
 in which jobs can be created, of models, and of deployments. What has been told is kept by subject, such as
@@ -29,12 +29,7 @@ _LONGEST_SUBJECT = 512
 
 @dataclass(frozen=True)
 class Alert:
-    """Something to be told.
-
-    Attributes:
-        event: What happened, or will.
-        told: What to keep once it was told, by subject.
-    """
+    """Something to be told, and what to keep by subject once it was."""
 
     event: Event
     told: Mapping[str, str]
@@ -48,26 +43,14 @@ class Alert:
 
 @dataclass
 class Due:
-    """The alerts that are due.
-
-    Attributes:
-        alerts: The alerts.
-        settled: What to keep whether or not anything is told, by subject; None for what is to be removed.
-    """
+    """The alerts that are due, and what to keep in any case; None for what is to be removed."""
 
     alerts: list[Alert] = field(default_factory=list)
     settled: dict[str, str | None] = field(default_factory=dict)
 
 
 def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], told: Mapping[str, str]) -> Due:
-    """Return the alerts that are due.
-
-    Args:
-        eligibility: The decision about the organization now.
-        evidence: What it rests on.
-        ends: What ends, the end of the time to create jobs among it where it is known.
-        told: What was told before, by subject.
-    """
+    """Return the alerts that are due about verdict and ``ends``; ``told`` is what was told before."""
     found = Due()
     before = _verdict(told.get(_VERDICT))
     if eligibility.verdict is not before:

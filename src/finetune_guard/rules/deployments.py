@@ -1,7 +1,4 @@
-"""What is known of a deployment: whether it still answers, when it ends, and what ends when.
-
-No I/O and no clock here.
-"""
+"""What is known of a deployment: whether it still answers, when it ends, and what ends when."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from finetune_guard.rules.keep_alive import LONGEST, KeepAlive, NotSent, bounded
 class DeploymentState(StrEnum):
     """Whether a deployment answers, as far as this history can tell.
 
-    ``may_be_gone`` is one whose window has passed, or may have: another program may have called it since.
+    ``may_be_gone`` is one whose window may have passed: another program may have called it since.
     ``base_model`` is one whose answers named no fine-tuned model, so that the rule doesn't speak of it.
     """
 
@@ -41,8 +38,6 @@ class Deployment(Value):
 
     Attributes:
         resource: Where it is, such as ``acme.openai.azure.com``.
-        name: Its name.
-        state: Whether it answers.
         policy: The rule about it.
         served: The model that it serves, by its last answer that told; None where none did.
         last_call: When it was last called; None where no call is known.
@@ -114,12 +109,7 @@ def deployments_of(
 ) -> tuple[Deployment, ...]:
     """Return what is known of each deployment of a resource, the first to end first.
 
-    Args:
-        resource: Its name.
-        history: Its history.
-        policy: The rule that holds there.
-        now: The time.
-        given: The deployments that the configuration names; those of this resource are listed in any case.
+    ``given`` are the deployments that the configuration names; those of this resource are listed in any case.
     """
     mine = {each.removeprefix(f"{resource}/") for each in given if each.startswith(f"{resource}/")}
     names = sorted({*history.models, *mine})
@@ -134,34 +124,33 @@ def _deployment(
     resource: str, name: str, history: History, policy: IdlePolicy, now: datetime, *, named: bool
 ) -> Deployment:
     last, ended = history.models.get(name), history.evidence.ended.get(name)
+    found = Deployment(
+        resource=resource,
+        name=name,
+        state=_state(ended, None, now) if ended is not None else DeploymentState.NO_CALL_KNOWN,
+        policy=policy,
+        ended=ended,
+        unknown=(_OTHERS,),
+    )
     if last is None:
-        return Deployment(
-            resource=resource,
-            name=name,
-            state=_state(ended, None, now) if ended is not None else DeploymentState.NO_CALL_KNOWN,
-            policy=policy,
-            ended=ended,
-            unknown=(_OTHERS,),
-        )
+        return found
     served = last.served.model if last.served is not None else None
     if ended is not None and ended.at < last.at:  # it was deployed again, or called all the same
         ended = None
-    covered = covers(policy, served, named=named)
-    ends = policy.ends(last.at, last.latest_at) if covered is not False and ended is None else None
-    is_azures = policy.name == AZURE and covered is not False
-    retirement = azure_retirement_of(served) if served is not None and is_azures else None
-    return Deployment(
-        resource=resource,
-        name=name,
-        state=_state(ended, ends, now),
-        policy=policy,
-        served=served,
-        last_call=last.at,
-        source=last.source,
-        ends=ends,
-        ended=ended,
-        retirement=retirement,
-        unknown=_unknown(last, ends, retirement, policy),
+    covered = covers(policy, served, named=named) is not False
+    ends = policy.ends(last.at, last.latest_at) if covered and ended is None else None
+    retirement = azure_retirement_of(served) if covered and policy.name == AZURE else None
+    return found.model_copy(
+        update={
+            "state": _state(ended, ends, now),
+            "served": served,
+            "last_call": last.at,
+            "source": last.source,
+            "ends": ends,
+            "ended": ended,
+            "retirement": retirement,
+            "unknown": _unknown(last, ends, retirement, policy),
+        }
     )
 
 
@@ -234,12 +223,10 @@ class EndKind(StrEnum):
 
 
 class DeploymentEnd(NamedTuple):
-    """That something of a deployment ends on a day.
+    """That something of a deployment ends on a day, by ``kind``.
 
     Attributes:
-        kind: What ends it.
         day: The day; for an idle deployment the first on which it may be deleted.
-        deployment: Which one.
         published: The provider's own date, which may be "no earlier than"; None for an idle deployment,
             whose day moves with each call.
     """

@@ -1,4 +1,4 @@
-"""What ends when, and which thresholds before an end have been crossed. No I/O and no clock here."""
+"""What ends when, and which thresholds before an end have been crossed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Ending:
 
     Attributes:
         kind: What it is, such as ``window`` or ``model``.
-        name: What it is called.
         ends: The moment, in UTC, or a published day, give or take one.
         most_days: The longest threshold that counts; less where something never has long to go.
     """

@@ -1,7 +1,4 @@
-"""The events that calls, decisions and models lead to, and what each of them says.
-
-No I/O and no clock here: ``now`` is an argument.
-"""
+"""The events that calls, decisions and models lead to, and what each of them says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of deployments that end when nobody calls them. No I/O and no clock here."""
+"""What is said of deployments that end when nobody calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fine-tuned model that a key can see or a history remembers, and how long each will live."""
+"""How long fine-tuned models live: each that a key can see or a history remembers, and one made now."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ class ModelRecord(Value):
     """What is known about one fine-tuned model.
 
     Attributes:
-        id: The whole id.
-        base: The base model.
         checkpoint_step: The step of a checkpoint; None for other models.
         created_at: When it was made, in UTC; None when the API did not say.
         last_inference: The latest inference known of it; None when none is.
@@ -31,8 +29,7 @@ class ModelRecord(Value):
         days_left: Days until then, negative afterwards; None when no source tells.
         replacement: What the provider recommends instead; None where it names nothing.
         replacement_can_be_fine_tuned: Whether fine-tuning is offered for that; None without one.
-        visible: Whether the key sees it among its models or its jobs; False when only the
-            organization's history knows it.
+        visible: Whether the key sees it; False when only the organization's history knows it.
     """
 
     id: str
@@ -119,8 +116,7 @@ class Prospect:
         can_be_fine_tuned: Whether fine-tuning is or was offered for that; None where no source tells.
         base_shutdown: When that model ends; None when no source tells.
         fine_tunes_shutdown: When the new fine-tune would end; None when no source tells.
-        lifetime: From now to 00:00 UTC of that day, zero or less when it has begun; None when no
-            source tells.
+        lifetime: From now to 00:00 UTC of that day, zero or less once it has begun; None if no source tells.
         replacement: What the provider recommends instead; None where it names nothing.
         replacement_can_be_fine_tuned: Whether fine-tuning is offered for that; None without one.
     """

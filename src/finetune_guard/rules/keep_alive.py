@@ -1,4 +1,4 @@
-"""When a keep-alive is due and which models it is sent to.
+"""When a keep-alive is due, which models it is sent to, and when the background looks again.
 
 How it is sent to one model after the other stands in ``keep_alive_attempts``.
 """
@@ -24,7 +24,17 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 
 _AFTER_THE_END = timedelta(days=2)  # published days are ±1 day, and each lasts two days around the Earth
 _MOST_CANDIDATES = 10
-_NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED)
+LONGEST, SHORTEST = timedelta(hours=1), timedelta(seconds=1)
+"""From one check in the background to the next: it is found out in time that a machine was suspended or its
+clock set, and nothing runs hot, whatever fails."""
+
+_SPREAD = 0.05
+_FIRST_RETRY = timedelta(minutes=1)
+_TRIES_LEFT, _MOST_DOUBLINGS = 10, 10
+_NEVER_DUE = (
+    *(Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED),
+    *(Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING),
+)
 
 
 class KeepAlive(Value):
@@ -112,8 +122,7 @@ class KeepAlivePlan(Value):
 
     Attributes:
         due: Whether one would be sent.
-        model: The model that it would be sent to first; None when none is known, so that the API would
-            be asked for one.
+        model: The model that it would be sent to first; None when the API would be asked for one.
         reason: Why none would be sent; None when one would.
         eligibility: The decision behind it.
     """
@@ -127,15 +136,10 @@ class KeepAlivePlan(Value):
 def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
 
-    Where ``renew_within`` is as long as the window or longer, half of the window counts instead.
     A window that outlives the creation of jobs needs no renewal. Where the API has refused, nothing is
     sent without being asked for: it would cost money at every try, and whether it helps is not published.
     """
-    if eligibility.reason in _NEVER_AUTOMATIC:
-        return False
-    if eligibility.reason in (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING):
-        return False
-    if outlasts_creation(eligibility):
+    if eligibility.reason in _NEVER_DUE or outlasts_creation(eligibility):
         return False
     due = due_from(keep_alive, eligibility)
     return due is None or due <= eligibility.checked_at
@@ -143,13 +147,10 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
 
 def due_from(keep_alive: KeepAlive, eligibility: Eligibility) -> datetime | None:
     """Return when an open window is to be renewed; None where it isn't open or needs no renewal."""
-    closes, window, renew_within = (
-        eligibility.window_closes_at,
-        eligibility.phase.window,
-        keep_alive.renew_within,
-    )
+    closes, window = eligibility.window_closes_at, eligibility.phase.window
     if closes is None or outlasts_creation(eligibility):
         return None
+    renew_within = keep_alive.renew_within
     if window is not None and renew_within >= window:  # else it would be due again as soon as it was sent
         renew_within = window / 2
     return closes - renew_within
@@ -185,29 +186,17 @@ def candidates(history: History, preferred: str | None, dates: ShutdownDates, to
 def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
     """Return the first ten of ``models`` that aren't known to be shut down, each once.
 
-    Whatever a history that was tampered with may name: nothing is sent but to fine-tuned models.
+    Nothing is sent but to fine-tuned models, whatever a history that was tampered with may name.
     """
     tuned = (model for model in dict.fromkeys(models) if FineTunedModel.parse(model) is not None)
     alive = (model for model in tuned if not dates.is_over(model, today))
     return tuple(islice(alive, _MOST_CANDIDATES))
 
 
-LONGEST = timedelta(hours=1)
-"""The longest time from one check to the next."""
-
-SHORTEST = timedelta(seconds=1)
-"""The shortest time from one check to the next."""
-
-_SPREAD = 0.05
-_FIRST_RETRY = timedelta(minutes=1)
-_TRIES_LEFT = 10
-_MOST_DOUBLINGS = 10
-
-
 def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
     """Return the policy with a ``renew_within`` that is up to a twentieth shorter.
 
-    Each guard draws its own lot, so that a fleet that was started at once doesn't wake at once.
+    Each guard draws its own lot, from 0 to 1, so that a fleet that was started at once doesn't wake at once.
     """
     return keep_alive.model_copy(update={"renew_within": keep_alive.renew_within * (1 - _SPREAD * lot)})
 

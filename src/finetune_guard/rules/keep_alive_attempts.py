@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import InitVar, dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import openai
 
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.idle_policy import Operation
-from finetune_guard.openai_api.completions import any_model, completing_model, shows_completion_of
+from finetune_guard.openai_api.completions import shows_completion_of
 from finetune_guard.openai_api.errors import (
     concerns_model,
     in_short,
@@ -26,42 +27,29 @@ _LONGEST_WAIT = 86_400.0
 _INSTANT = timedelta(microseconds=1)
 
 
-def smallest_call(model: str, timeout: timedelta) -> ApiCall:
-    """Return the cheapest request that is an inference on ``model``: one token in, one token out.
+def smallest_call(
+    model: str,
+    timeout: timedelta,
+    operation: Operation = Operation.CHAT_COMPLETIONS,
+    at: str | None = None,
+) -> ApiCall:
+    """Return the cheapest request that is an inference on a model or a deployment.
 
-    ``max_completion_tokens`` is what every chat model takes; reasoning models refuse ``max_tokens``.
+    For a client whose base URL names another deployment, ``at`` is where the API is.
     """
-    body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_completion_tokens": 1}
-    return ApiCall("post", "/chat/completions", json=body, timeout=timeout, retry=False)
-
-
-def smallest_call_of(operation: Operation, at: str | None) -> Callable[[str, timedelta], ApiCall]:
-    """Return what makes the cheapest request to a deployment.
-
-    Args:
-        operation: The call that keeps it alive.
-        at: Where the API is, for a client whose base URL names another deployment; None for the client's own.
-    """
+    body = {
+        # What every chat model takes; reasoning models refuse max_tokens.
+        Operation.CHAT_COMPLETIONS: {
+            "messages": [{"role": "user", "content": "."}],
+            "max_completion_tokens": 1,
+        },
+        Operation.RESPONSES: {"input": ".", "max_output_tokens": 16},
+        Operation.COMPLETIONS: {"prompt": ".", "max_tokens": 1},
+    }[operation]
     path = "/" + operation.replace(".", "/")
-
-    def call(deployment: str, timeout: timedelta) -> ApiCall:
-        body = {
-            Operation.CHAT_COMPLETIONS: dict(smallest_call(deployment, timeout).json or {}),
-            Operation.RESPONSES: {"model": deployment, "input": ".", "max_output_tokens": 16},
-            Operation.COMPLETIONS: {"model": deployment, "prompt": ".", "max_tokens": 1},
-        }[operation]
-        url = path
-        if at is not None:
-            within = f"/deployments/{deployment}" if operation is not Operation.RESPONSES else ""
-            url = f"{at}{within}{path}"
-        return ApiCall("post", url, json=body, timeout=timeout, retry=False)
-
-    return call
-
-
-def shows_any_completion(answer: object, deployment: str) -> bool:  # noqa: ARG001 -- as shows_completion_of
-    """Whether ``answer`` shows a completion, of whatever model: a deployment's name says nothing about it."""
-    return completing_model(answer, "", any_model) is not None
+    if at is not None:
+        path = f"{at}{f'/deployments/{model}' if operation is not Operation.RESPONSES else ''}{path}"
+    return ApiCall("post", path, json={"model": model, **body}, timeout=timeout, retry=False)
 
 
 class Sent(NamedTuple):
@@ -71,40 +59,34 @@ class Sent(NamedTuple):
     reply: Reply
 
 
+@dataclass
 class Attempts:
     """The attempts of one keep-alive.
 
-    Args:
+    Attributes:
         known: The candidates, the best first.
         left: Tells how much is left of the time that all attempts together may take.
         find_more: Picks further candidates from what the API lists; None to try only ``known``.
-        listing: What the API listed a moment ago; None when it wasn't asked.
+        listed_before: What the API listed a moment ago; None when it wasn't asked.
         call: Makes the request to a candidate.
         is_answered: Whether an answer is the candidate's.
+        unknown_outcomes: How many inferences were sent of which nobody knows whether they were run.
     """
 
-    def __init__(
-        self,
-        known: Iterable[str],
-        left: Callable[[], timedelta],
-        find_more: Callable[[Listing], Iterable[str]] | None = None,
-        listing: Listing | None = None,
-        *,
-        call: Callable[[str, timedelta], ApiCall] = smallest_call,
-        is_answered: Callable[[object, str], bool] = shows_completion_of,
-    ) -> None:
-        self.unknown_outcomes = 0
-        """How many inferences were sent of which nobody knows whether they were run."""
-        self._left = left
-        self._call = call
-        self._is_answered = is_answered
-        self._find_more = find_more
+    known: InitVar[Iterable[str]]
+    left: Callable[[], timedelta]
+    find_more: Callable[[Listing], Iterable[str]] | None = None
+    listed_before: Listing | None = None
+    call: Callable[[str, timedelta], ApiCall] = smallest_call
+    is_answered: Callable[[object, str], bool] = shows_completion_of
+    unknown_outcomes: int = field(default=0, init=False)
+
+    def __post_init__(self, known: Iterable[str]) -> None:
         self._untried = deque(known)
         self._again: deque[tuple[str, timedelta]] = deque()
         self._last: openai.APIError | None = None
         self._tries = 0
         self._failures: dict[str, str] = {}
-        self._listed_before = listing
         self._listing: Listing | None = None
 
     def send(self) -> Flow[Sent]:
@@ -120,7 +102,7 @@ class Attempts:
         """
         while model := (yield from self._next_model()):
             pause = self._pause(model)
-            if pause >= max(self._left(), _INSTANT):
+            if pause >= max(self.left(), _INSTANT):
                 break
             if pause:
                 yield Pause(pause)
@@ -135,7 +117,7 @@ class Attempts:
                 continue
             if reply is None:
                 break
-            if self._is_answered(reply.body, model):
+            if self.is_answered(reply.body, model):
                 return Sent(model, reply)
             self._failures[model] = "its answer was not a completion of this model"
         cause = self._last or (self._listing.failure if self._listing is not None else None)
@@ -143,9 +125,9 @@ class Attempts:
 
     def _next_model(self) -> Flow[str | None]:
         """Return the next candidate, asking the API for others before one is tried again; None at the end."""
-        if not self._untried and self._find_more is not None and self._listing is None:
-            self._listing = self._listed_before or (yield from read_listing())
-            found = self._find_more(self._listing)
+        if not self._untried and self.find_more is not None and self._listing is None:
+            self._listing = self.listed_before or (yield from read_listing())
+            found = self.find_more(self._listing)
             self._untried.extend(model for model in found if model not in self._failures)
         if self._untried:
             return self._untried.popleft()
@@ -160,14 +142,14 @@ class Attempts:
 
     def _ask(self, model: str) -> Flow[Reply | None]:
         """Send one inference; return None when no time is left: others may take their turn soon after."""
-        timeout = self._left()
+        timeout = self.left()
         if timeout <= timedelta(0):
             self._failures.setdefault(model, "no time was left")
             return None
         self._tries += 1
         self.unknown_outcomes += 1  # until there is an answer, also where the flow is closed meanwhile
         try:
-            reply = yield self._call(model, timeout)
+            reply = yield self.call(model, timeout)
         except (openai.APIError, NotMadeError) as error:
             if not isinstance(error, openai.APIConnectionError) or was_never_sent(error):
                 self.unknown_outcomes -= 1
@@ -186,19 +168,18 @@ def _backoff(attempt: int) -> timedelta:
 
 
 def _failed(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
+    failure = listing.failure if listing is not None else None
+    remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
     if failures:
         tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
         message = f"The keep-alive inference was not answered by any model. Tried {tried}."
         remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
-    elif listing is not None and listing.failure is not None:
-        why = in_short(listing.failure)
-        message = f"The API could not be asked which fine-tuned models there are ({why})."
-        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
-        if isinstance(listing.failure, (openai.AuthenticationError, openai.APIConnectionError)):
+    elif failure is not None:
+        message = f"The API could not be asked which fine-tuned models there are ({in_short(failure)})."
+        if isinstance(failure, (openai.AuthenticationError, openai.APIConnectionError)):
             remedy = "Check the API key, the organization and the connection, then try again."
     elif listing is not None and not listing.complete:
         message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
-        remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
     else:
         message = "No fine-tuned model that is still alive was found for a keep-alive."
         remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."

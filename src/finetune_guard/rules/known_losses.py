@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import openai
 
@@ -19,7 +19,7 @@ from finetune_guard.domain.errors import (
     ProviderLossError,
 )
 from finetune_guard.domain.hosts import matches
-from finetune_guard.domain.idle_policy import AZURE, IdlePolicy
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED, IdlePolicy
 from finetune_guard.domain.text import one_line
 from finetune_guard.rules.idle_messages import idle_rule
 from finetune_guard.rules.messages import moment
@@ -36,8 +36,6 @@ class KnownLoss(NamedTuple):
 
     Attributes:
         provider: Whose answer it is, for messages.
-        hosts: The provider's hosts; ``*.`` at the start stands for any subdomain.
-        status: The HTTP status.
         pattern: What code or message hold: a regular expression, found anywhere and in any case.
         error: What is raised; also a subclass of what the SDK raises for the status.
         happened: What the error says has happened, with ``{name}`` for the deployment or model.
@@ -61,7 +59,7 @@ class KnownLoss(NamedTuple):
 KNOWN_LOSSES = (
     KnownLoss(
         provider="Azure OpenAI",
-        hosts=("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
+        hosts=SHIPPED[0].hosts,
         status=404,
         pattern=r"DeploymentNotFound|deployment\b.*\bdoes not exist",
         error=DeploymentGoneError,
@@ -127,13 +125,8 @@ def known_loss(
 ) -> ProviderLossError | None:
     """Return the error that tells what ``error`` means; None where it is no known loss.
 
-    Args:
-        error: What the SDK has made of the answer.
-        host: The host that answered.
-        model: The deployment or model that was called.
-        last_call: The last call of it that the history knows. Where it is given, the host is one whose
-            deployments are recorded, so it need not be the provider's own.
-        losses: The answers that are known.
+    Where a ``last_call`` of the ``model`` is given, the deployments of ``host`` are recorded, so that it need
+    not be the provider's own.
     """
     said = f"{error.code} {error.message} {error.body}"[:_MOST_READ]
     for loss in losses:
@@ -150,23 +143,12 @@ def _error(
 ) -> ProviderLossError:
     name = one_line(model, _LONGEST_NAME) if model else "the model that was called"
     last = f"was at {moment(last_call)}" if last_call is not None else "is not known"
-    doubt = (
-        ""
-        if loss.is_verified
-        else f" That {loss.provider} answers so in this case is not verified: it can mean something else."
-    )
+    doubt = f" That {loss.provider} answers so in this case is not verified: it can mean something else."
     message = (
         f"{loss.happened.format(name=name)}\n"
         f"Evidence: {loss.provider} answered {loss.status}; the last call that this history knows "
-        f"{last}.{doubt}\n"
+        f"{last}.{'' if loss.is_verified else doubt}\n"
         f"What to do: {loss.remedy}"
     )
-    return loss.error(
-        message,
-        response=error.response,
-        body=error.body,
-        model=model,
-        last_call=last_call,
-        is_verified=loss.is_verified,
-        remedy=loss.remedy,
-    )
+    known: dict[str, Any] = {"model": model, "last_call": last_call, "is_verified": loss.is_verified}
+    return loss.error(message, response=error.response, body=error.body, remedy=loss.remedy, **known)

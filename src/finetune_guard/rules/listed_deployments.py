@@ -1,7 +1,4 @@
-"""What is known of deployments once Azure's management API has listed those that stand.
-
-The listing tells what stands and what it serves; the history tells when it was called. No I/O and no clock.
-"""
+"""What is known of deployments once Azure's management API has told which stand and what they serve."""
 
 from __future__ import annotations
 
@@ -22,12 +19,7 @@ def with_listing(
 ) -> tuple[Deployment, ...]:
     """Return what is known of each deployment: of those that the history knows, then of those only listed.
 
-    Args:
-        known: What the history knows.
-        resources: The resources that were listed, each with all its deployments. What is known of deployments
-            elsewhere stays as it is.
-        policy: The rule about deployments there.
-        now: When they were listed.
+    ``resources`` were listed with all their deployments. Deployments elsewhere stay as they are.
     """
     known, resources = tuple(known), tuple(resources)
     by_host = {host: resource for resource in resources for host in resource.hosts}
@@ -71,7 +63,7 @@ def _uncalled(
         state=_STATE.BASE_MODEL if is_base else _STATE.NO_CALL_KNOWN,
         policy=policy,
         served=listed.model,
-        retirement=azure_retirement_of(listed.model) if listed.model is not None and not is_base else None,
+        retirement=azure_retirement_of(listed.model) if not is_base else None,
         deployed_at=listed.created_at,
         unknown=() if is_base else ("when it was last called, and so when it ends",),
     )

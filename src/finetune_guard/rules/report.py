@@ -1,7 +1,4 @@
-"""What a report tells of an organization: its models with their requests, and who still calls what ends.
-
-No I/O and no clock here.
-"""
+"""What a report tells of an organization: its models with their requests, and who still calls what ends."""
 
 from __future__ import annotations
 
@@ -29,7 +26,6 @@ class ReportedModel(Value):
     """One model of a report.
 
     Attributes:
-        record: What is known of it.
         requests: How often it was called in the days of the report; None where only single calls are known.
         projects: The projects that called it in those days, the most frequent first.
         in_use: Whether an inference of it is known in those days.
@@ -45,15 +41,12 @@ class Report(Value):
     """What is known of an organization's fine-tuned models at one moment.
 
     Attributes:
-        eligibility: Whether jobs can be created.
         models: The models: what ends first stands first, what has no known end last.
         complete: Whether the API answered all that was asked about the models; None if it was not asked.
-        last_job_at: When the latest job that is known was created, in UTC.
         days: The days (UTC) that requests are told of.
         requests: How many requests each day had, by model where the usage of the organization was read, and
-            else of all models together.
-        whole_organization: Whether the requests are the whole organization's; else only those that this
-            history counted.
+            else of all models together, as far as this history counted them.
+        whole_organization: Whether the requests are the whole organization's.
         deployments: Those that end when nobody calls them.
     """
 
@@ -90,16 +83,7 @@ def report(
     asked: bool,
     deployments: tuple[Deployment, ...] = (),
 ) -> Report:
-    """Return the report.
-
-    Args:
-        eligibility: The decision.
-        inventory: The models.
-        history: What is remembered.
-        usage: The organization's usage of the report's days; None where it was not read.
-        asked: Whether the API was asked for the models.
-        deployments: Those that end when nobody calls them.
-    """
+    """Return the report; ``usage`` is None where it was not read, and ``asked`` tells whether the API was."""
     today = eligibility.checked_at.date()
     days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
     counted = [each for each in usage if each.day in days] if usage is not None else None
