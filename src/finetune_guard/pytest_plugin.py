@@ -20,8 +20,7 @@ _ELSEWHERE = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
 """Variables that would make a client speak for another organization than the simulator's."""
 
 _MARKER = "finetune_guard"
-_FIRST_DATE = "2026-08-01"
-"""Where the simulator's clock stands without the marker: in the phase of the 60 days."""
+_FIRST_DATE = "2026-08-01"  # without the marker: in the phase of the 60 days
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,9 +64,8 @@ def finetune_guard_simulator(
 def _marked(marker: pytest.Mark) -> datetime:
     """Return the time that a marker names."""
     if marker.args or set(marker.kwargs) != {"date"}:
-        given = ", ".join(
-            [*map(repr, marker.args), *(f"{key}={each!r}" for key, each in marker.kwargs.items())]
-        )
+        named = (f"{key}={each!r}" for key, each in marker.kwargs.items())
+        given = ", ".join((*map(repr, marker.args), *named))
         raise pytest.UsageError(f"@pytest.mark.{_MARKER}({given}): date=... is required, and nothing else")
     try:
         return _beginning(marker.kwargs["date"])

@@ -1,10 +1,9 @@
 """What a program's own tests need: the simulator, a clock to turn, and faults to ask for.
 
-With pytest, the fixtures are there wherever this package is installed.
-``finetune_guard_simulator`` serves the API on this machine and points the environment to it, so that the
-code under test runs unmodified; ``finetune_guard_clock`` is its clock, and the marker
-``finetune_guard(date="2026-12-01")`` says where that stands when a test begins. Neither pytest nor the
-simulator's own dependencies are imported before they are used.
+pytest has the fixtures wherever this package is installed: ``finetune_guard_simulator`` serves the API on
+this machine and points the environment to it, so that the code under test runs unmodified;
+``finetune_guard_clock`` is its clock, and the marker ``finetune_guard(date="2026-12-01")`` says where that
+stands when a test begins. Neither pytest nor the simulator's dependencies are imported before they are used.
 
 PYTEST_DONT_REWRITE: without this word pytest warns when the module was imported before it, as in a
 ``conftest.py`` that takes a name from here.
@@ -16,7 +15,7 @@ import http.client
 import json
 import os
 import urllib.request
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,9 +31,7 @@ __all__ = ["Fault", "SimulatedClock", "Simulator", "simulator_clock", "simulator
 pytest_plugins = ("finetune_guard.pytest_plugin",)
 """For programs that name this module among their plugins, where pytest loads no plugins by itself."""
 
-CLOCK_TIMEOUT = timedelta(seconds=5)
-"""How long ``simulator_clock`` waits for the simulator."""
-
+_CLOCK_TIMEOUT_SECONDS = 5.0
 _FROM_SIMULATOR = ("Fault", "SimulatedClock", "Simulator")
 
 
@@ -68,7 +65,7 @@ def simulator_clock() -> datetime:
     url = f"{parts.scheme}://{address}/_simulator/clock"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy can't reach this machine
     try:
-        with direct.open(url, timeout=CLOCK_TIMEOUT.total_seconds()) as response:
+        with direct.open(url, timeout=_CLOCK_TIMEOUT_SECONDS) as response:
             return aware_utc(datetime.fromisoformat(json.load(response)["now"]))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise ConnectionError(f"no simulator tells the time at {url}: {error}") from error
@@ -83,11 +80,9 @@ def simulator_environment(simulator: Simulator, store: str | os.PathLike[str]) -
         store: The folder of the history. ``"memory"`` would give each client one of its own.
     """
     organization = simulator.organization()
-    admin = {}
-    if organization.admin_key is not None:
-        admin["FINETUNE_GUARD_ADMIN_API_KEY"] = organization.admin_key
+    admin = {"FINETUNE_GUARD_ADMIN_API_KEY": organization.admin_key}
     return {
-        **admin,
+        **{name: key for name, key in admin.items() if key is not None},
         "OPENAI_BASE_URL": simulator.base_url,
         "OPENAI_API_KEY": organization.api_key,
         "FINETUNE_GUARD_HOSTS": simulator.host,

@@ -20,7 +20,7 @@ from finetune_guard.domain.organizations import (
     project_id,
 )
 from finetune_guard.domain.shutdowns import ShutdownDates
-from finetune_guard.openai_api.answers import batch_runs
+from finetune_guard.openai_api.completions import batch_runs
 from finetune_guard.openai_api.errors import (
     concerns_model,
     error_code,

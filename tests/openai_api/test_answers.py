@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_guard import Source
-from finetune_guard.openai_api.answers import PastRun, batch_runs, stored_run
+from finetune_guard.openai_api.completions import PastRun, batch_runs, stored_run
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"

@@ -19,11 +19,11 @@ from finetune_guard.openai_api.listing import (
     announcements,
     moment,
     read_listing,
+    read_model_limits,
     read_rows,
     traces_in_jobs,
     traces_in_models,
 )
-from finetune_guard.openai_api.model_limits import read_model_limits
 from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 from tests.support.constants import BASE
 

@@ -31,8 +31,7 @@ from finetune_guard.engine.usage_sync import UsageReader, may_help
 from finetune_guard.openai_api.completions import any_model
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.openai_api.listing import read_listing
-from finetune_guard.openai_api.model_limits import read_model_limits
+from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined

@@ -1,25 +1,36 @@
-"""Which fine-tuned model an answer shows to have run, if any.
+"""Which fine-tuned models answers show to have run, stored responses and batches included.
 
-An answer is what the SDK made of a body (one of its models, or a dict), or the body's JSON. A 2xx alone
-shows nothing: a gateway may send an error, a web page, or another model's words with it.
+An answer is what the SDK made of a body (one of its models, or a dict), or the body's JSON; none can do harm.
+A 2xx alone shows nothing: a gateway may send an error, a web page, or another model's words with it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
+from finetune_guard.domain.text import is_name
+from finetune_guard.openai_api.listing import moment, records
 
 _BEGUN = frozenset(("response.created", "response.in_progress", "response.queued"))
 _ENDED = frozenset(("response.completed", "response.incomplete", "response.failed"))
 _NOT_YET = ("queued", "in_progress")
 _STEP = re.compile(r":ckpt-step-[0-9]+\Z")
-
+_MOST_REQUESTS = 10**9
+_LONGEST_ID = 128
+_MOST_BATCHES = 1_000  # ten times what the API puts into one page: reading more would hold the program up
+_LONGEST_RUN = timedelta(days=1)  # what a batch has at most, and the most that ``Inference.within`` can say
+_BATCH_ENDS = ("finalizing_at", "completed_at", "cancelling_at", "cancelled_at", "expired_at", "failed_at")
 
 Recognizer = Callable[[object], "str | None"]
+"""Returns the model that a name stands for; None for one that doesn't matter."""
 
 
 def fine_tuned_id(name: object) -> str | None:
@@ -48,9 +59,8 @@ def fields_of(answer: object) -> Mapping[str, Any] | None:
 
 
 def any_model(name: object) -> str | None:
-    """Return the model that ``name`` names, fine-tuned or not; None where it is no name."""
-    is_name = isinstance(name, str) and name.isprintable() and len(name) <= MAX_MODEL_ID_LENGTH
-    return name if is_name else None  # type: ignore[return-value]
+    """Return the model that ``name`` names, fine-tuned or not; None where it can be no name."""
+    return name if name == "" or is_name(name, MAX_MODEL_ID_LENGTH) else None
 
 
 def completing_model(
@@ -59,13 +69,8 @@ def completing_model(
     """Return the fine-tuned model whose completion ``answer`` shows; None when it shows none.
 
     The model that the answer names counts, not the one that was asked for: an alias, a stored prompt or a
-    gateway may have led to another. Where the answer names none, nothing speaks against the one that was
-    asked for. A response counts once it is completed, or ended with a part of its output.
-
-    Args:
-        answer: The parsed body, whatever it is.
-        requested: The fine-tuned model that was asked for; None when the request named none.
-        recognize: Returns the model that a name stands for; None for one that doesn't matter.
+    gateway may have led to another. Where the answer names none, the one that was asked for counts, if any.
+    A response counts once it is completed, or ended with a part of its output.
     """
     return model_in(fields_of(answer) or {}, requested, recognize)
 
@@ -110,11 +115,7 @@ def _is_output(fields: Mapping[str, Any]) -> bool:
 
 
 class StreamedCompletion:
-    """Finds the first event of one stream that belongs to a completion.
-
-    Attributes:
-        is_over: Whether no later event can tell more.
-    """
+    """Finds the first event of one stream that belongs to a completion, and is over where none can follow."""
 
     __slots__ = ("_model", "_recognize", "_requested", "is_over")
 
@@ -155,3 +156,52 @@ def ended_response(event: object) -> object:
     fields = fields_of(event) or {}
     kind = fields.get("type")
     return fields.get("response") if isinstance(kind, str) and kind in _ENDED else None
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One or several inferences that a record of the API tells of; they ran up to ``within`` after ``at``."""
+
+    id: str
+    model: str
+    at: datetime
+    within: timedelta
+    requests: int
+    source: Source
+
+
+def batch_runs(body: object, now: datetime) -> Iterator[PastRun]:
+    """Return what ran in a batch, or in each of a list: its answered requests, whatever became of it."""
+    for row in islice(records(body), _MOST_BATCHES):
+        batch_id, model = row.get("id"), fine_tuned_id(row.get("model"))
+        requests = _answered(row.get("request_counts"), row.get("status"))
+        span = _span(row, now)
+        if model is not None and requests and span is not None and is_name(batch_id, _LONGEST_ID):
+            yield PastRun(batch_id, model, *span, requests, Source.BATCH)
+
+
+def stored_run(body: object, now: datetime) -> PastRun | None:
+    """Return the inference that a stored response was; None unless it ended with an output and says when."""
+    fields = fields_of(body) or {}
+    response_id, model = fields.get("id"), completing_model(fields, None)
+    at = moment(fields.get("completed_at"), now) or moment(fields.get("created_at"), now)
+    if model is None or at is None or not is_name(response_id, _LONGEST_ID):
+        return None
+    return PastRun(response_id, model, at, timedelta(0), 1, Source.OBSERVED)
+
+
+def _span(row: Mapping[str, Any], now: datetime) -> tuple[datetime, timedelta] | None:
+    """When a batch ran, as the earliest moment and how much later it may have been."""
+    ends = (at for name in _BATCH_ENDS if (at := moment(row.get(name), now)) is not None)
+    end = next(ends, None)
+    start = moment(row.get("in_progress_at"), now) or moment(row.get("created_at"), now)
+    if start is None:
+        return None if end is None else (end - _LONGEST_RUN, _LONGEST_RUN)
+    return start, max(timedelta(0), min((end or now) - start, _LONGEST_RUN))
+
+
+def _answered(counts: object, status: object) -> int:
+    completed = counts.get("completed") if isinstance(counts, Mapping) else None
+    if isinstance(completed, bool) or not isinstance(completed, int):
+        return 1 if status == "completed" else 0
+    return max(0, min(completed, _MOST_REQUESTS))

@@ -1,35 +1,35 @@
-"""The API's lists of models and fine-tuning jobs: how they are asked for, and what they tell.
+"""The API's lists of models and fine-tuning jobs, and model limits: how they are asked for, what they tell.
 
 A body is read so that no answer can do harm, whoever asked for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, TypeGuard
 
 import openai
 
-from finetune_guard.domain.facts import earliest, latest_listed
+from finetune_guard.domain.facts import ModelLimits, earliest, latest_listed
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import UNNAMED, organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
-from finetune_guard.domain.text import day_in, is_name
+from finetune_guard.domain.text import day_in, is_name, one_line, without_secrets
+from finetune_guard.openai_api.errors import error_message, in_short
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 
-MOST_JOB_PAGES = 10
-"""How many pages of jobs are read for a decision."""
-
-MOST_PAGES = 1_000
-"""How many pages of any list are read: a server that always has one more fills no disk."""
-
+MOST_JOB_PAGES = 10  # are read for a decision
+MOST_PAGES = 1_000  # are read of any list: a server that always has one more fills no disk
 _PAGE_SIZE = 100
 _MOST_ROWS = 100_000
 _LONGEST_CURSOR = 2_048
 _CLOCK_SKEW = timedelta(days=1)
+_LONGEST_LIMITS = 2_000
+_MOST_READ = 10_000  # a key that the cut falls into must be seen as a whole
 
 
 class Traces(NamedTuple):
@@ -39,7 +39,7 @@ class Traces(NamedTuple):
     organizations: frozenset[str] = frozenset()
 
     def joined(self, other: Traces) -> Traces:
-        """Return what both tell together."""
+        """Return both together."""
         return Traces(self.evidence.merged(other.evidence), self.organizations | other.organizations)
 
 
@@ -78,10 +78,7 @@ class Listing:
 
 
 def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = False) -> Flow[Listing]:
-    """Ask which fine-tuned models and fine-tuning jobs the key can see.
-
-    An error of the API makes the listing incomplete and is not raised.
-    """
+    """Ask which fine-tuned models and jobs the key can see; an error makes the listing incomplete."""
     listing = Listing()
     yield from _asked(listing, "/models", {}, _add_models)
     if listing.created and not always_jobs:
@@ -177,58 +174,67 @@ def _is_checkpoint(model: str) -> bool:
 def traces_in_jobs(body: object, now: datetime) -> Traces:
     """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
     jobs = list(_jobs(body))
-    times = [at for row in jobs if (at := moment(row.get("created_at"), now))]
-    models = (row.get("fine_tuned_model") for row in jobs)
-    evidence = _proof(jobs, times, models, now, max(times, default=None))
+    evidence, newest = _proof(jobs, "created_at", "fine_tuned_model", now)
     ids = (organization_id(row.get("organization_id")) for row in jobs)
-    return Traces(evidence, frozenset(filter(None, ids)))
+    return Traces(evidence.model_copy(update={"job_created_at": newest}), frozenset(filter(None, ids)))
 
 
 def traces_in_models(body: object, now: datetime) -> Traces:
     """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
-    models = list(_fine_tuned(body))
-    times = [at for row in models if (at := moment(row.get("created"), now))]
-    return Traces(_proof(models, times, (row["id"] for row in models), now))
+    return Traces(_proof(list(_fine_tuned(body)), "created", "id", now)[0])
 
 
 def _proof(
-    rows: list[Mapping[str, Any]],
-    times: list[datetime],
-    models: Iterable[object],
-    now: datetime,
-    job_created_at: datetime | None = None,
-) -> Evidence:
-    """What rows prove by their ``times``, ``now`` where none gives one, and by the models that they name."""
-    fine_tuned = filter(None, map(FineTunedModel.parse, models))
-    return Evidence(
+    rows: list[Mapping[str, Any]], created: str, name: str, now: datetime
+) -> tuple[Evidence, datetime | None]:
+    """Return what rows prove by the times and the models that they name, and the latest of these times."""
+    times = [at for row in rows if (at := moment(row.get(created), now))]
+    models = filter(None, (FineTunedModel.parse(row.get(name)) for row in rows))
+    evidence = Evidence(
         organization=UNNAMED,
         fine_tuned_by=earliest(now, *times) if rows else None,
-        job_created_at=job_created_at,
-        listed=latest_listed({}, {model.id: now.date() for model in fine_tuned}),
+        listed=latest_listed({}, {model.id: now.date() for model in models}),
     )
+    return evidence, max(times, default=None)
 
 
 def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
-    """Return what a model, or a list of them, says about shutdown dates.
-
-    A model without the field, as well as anything malformed, is passed over.
-    """
+    """Return what a model, or a list of them, says about shutdown dates; what is malformed is passed over."""
     found: dict[str, Announced] = {}
     for row in records(body):
         model_id = row.get("id")
         if "shutdown_date" in row and is_name(model_id, MAX_MODEL_ID_LENGTH):
-            stated = row["shutdown_date"]
-            day = day_in(stated)
-            if day is not None or stated is None:
+            day = day_in(row["shutdown_date"])
+            if day is not None or row["shutdown_date"] is None:
                 found[model_id] = latest_announced(found.get(model_id), Announced(day=day, seen_at=seen_at))
     return found
 
 
+def read_model_limits(now: datetime) -> Flow[tuple[ModelLimits, Reply | None]]:
+    """Ask for the model limits; return them and the reply, or what went wrong at ``now`` and None.
+
+    OpenAI's help page names them for an organization's fine-tuning availability. Their form is not published,
+    nor what an organization gets that is refused, so that nothing is read from them.
+    """
+    try:
+        reply = yield ApiCall("get", "/fine_tuning/model_limits")
+    except openai.APIError as error:
+        told = filter(None, (in_short(error), error_message(error)))
+        status = error.status_code if isinstance(error, openai.APIStatusError) else None
+        return ModelLimits(at=now, status=status, answer=_shown(": ".join(told))), None
+    assert reply is not None
+    body = "not JSON" if reply.body is None else json.dumps(reply.body, ensure_ascii=False)
+    return ModelLimits(at=reply.at, status=200, answer=_shown(body)), reply
+
+
+def _shown(text: str) -> str:
+    return one_line(without_secrets(one_line(text, _MOST_READ)), _LONGEST_LIMITS)
+
+
 def is_list(body: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether ``body`` is one of the API's lists, or a page of one; nothing endless is."""
-    return (
-        isinstance(body, Mapping) and isinstance(body.get("data"), list) and len(body["data"]) <= _MOST_ROWS
-    )
+    rows = body.get("data") if isinstance(body, Mapping) else None
+    return isinstance(rows, list) and len(rows) <= _MOST_ROWS
 
 
 def is_cursor(value: object) -> TypeGuard[str]:

@@ -43,12 +43,7 @@ class TrainingUpload:
 
 
 class InferenceCall(NamedTuple):
-    """A model is called; only its answer may show that it is a fine-tuned one.
-
-    Attributes:
-        model: The fine-tuned model that the request names; None when it names another model, an alias, or,
-            with a stored prompt, none.
-    """
+    """A model is called: a fine-tuned one where the request names that, else only the answer may show it."""
 
     model: str | None
 
@@ -86,8 +81,7 @@ _POSTED_TO: dict[str, type[InferenceCall | GuardedCall]] = {
 def classify(options: RequestOptions) -> Call | None:
     """Return what the request is; None when the guard has nothing to do with it.
 
-    Relative, unslashed and absolute URLs mean the same here; which host they go to is asked
-    elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
+    Which host it goes to is asked elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
     """
     return call_of(kind_of(options.method, options.url), options)
 
@@ -95,17 +89,13 @@ def classify(options: RequestOptions) -> Call | None:
 def call_of(kind: CallKind, options: RequestOptions) -> Call | None:
     """Return what ``classify`` does for a request whose kind is known."""
     if kind is InferenceCall:  # first, since every call of a model comes by here
-        model = _field(options, "model")
-        short = isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH
-        return _inference(model) if short else _OF_NO_FINE_TUNE
+        model = _model_in(options)
+        return _inference(model) if model is not None else _OF_NO_FINE_TUNE
     return kind if kind is None or isinstance(kind, RecordsCall) else _guarded(kind, options)
 
 
 def base_model_called(options: RequestOptions) -> str | None:
-    """Return the model that a request of any endpoint calls, an embedding's too; None for a fine-tune.
-
-    A job names the model that it starts from, and calls none.
-    """
+    """Return the model that a request of any endpoint calls; None for a fine-tune, and for a job."""
     if options.method.lower() != "post" or to_decide(options) is not None:
         return None
     model = _model_in(options)
@@ -162,15 +152,9 @@ def _path(url: str) -> str:
 
 
 def called_name(options: RequestOptions, path: str) -> str | None:
-    """Return the name of the deployment or model that an inference calls.
-
-    Args:
-        options: The request.
-        path: The path that it was sent to, which names Azure's deployments in the older form of its API.
-    """
+    """Return what an inference calls; in the older form of its API, Azure's path names the deployment."""
     in_path = _DEPLOYMENT.search(path)
-    name = in_path[1] if in_path is not None else _field(options, "model")
-    return name if isinstance(name, str) and len(name) <= MAX_MODEL_ID_LENGTH else None
+    return _short(in_path[1]) if in_path is not None else _model_in(options)
 
 
 def operation_of(method: str, path: str) -> Operation | None:
@@ -186,8 +170,11 @@ def _operation(path: str) -> Operation | None:
 
 def _model_in(options: RequestOptions) -> str | None:
     """Return the model that a body names; None where it names none that can be one."""
-    model = _field(options, "model")
-    return model if isinstance(model, str) and len(model) <= MAX_MODEL_ID_LENGTH else None
+    return _short(_field(options, "model"))
+
+
+def _short(name: object) -> str | None:
+    return name if isinstance(name, str) and len(name) <= MAX_MODEL_ID_LENGTH else None
 
 
 def _field(options: RequestOptions, name: str) -> object:
