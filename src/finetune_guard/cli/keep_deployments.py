@@ -12,8 +12,7 @@ from finetune_guard.cli.exits import ExitCode
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.output import say
 from finetune_guard.cli.watch import Looked, keep_looking
-from finetune_guard.client.background.deployment_check import DeploymentsChecked
-from finetune_guard.client.background.foreground import ForegroundDeploymentCheck
+from finetune_guard.client.background.check import DeploymentCheck, DeploymentsChecked
 from finetune_guard.rules.keep_alive import NotSent
 
 _NO_NAME = (
@@ -38,7 +37,7 @@ def keep_deployments(
         SetupError: No deployment is named.
         typer.Exit: Ever, with the exit code, but for ``watch``.
     """
-    check = ForegroundDeploymentCheck(connection.client, names or None)
+    check = DeploymentCheck(connection.client, names or None)
     if not check.names:
         raise SetupError(_NO_NAME)
     if watch:
@@ -49,7 +48,7 @@ def keep_deployments(
             key="the resource's key",
         )
         return
-    result = check.run(force=force, only_plan=dry_run)
+    result = check.once(connection.client, force=force, only_plan=dry_run)
     if as_json:
         typer.echo(_as_json(result))
     elif dry_run:
@@ -62,15 +61,15 @@ def keep_deployments(
     raise typer.Exit(code)
 
 
-def _looked(connection: Connection, check: ForegroundDeploymentCheck, *, as_json: bool) -> Looked:
-    result = check.run()
+def _looked(connection: Connection, check: DeploymentCheck, *, as_json: bool) -> Looked:
+    result = check.once(connection.client)
     line = _as_json(result) if as_json else " ".join(check.lines(result))
     failure = next(iter(result.failures.values()), None)
     now = connection.guard.check().checked_at
     return Looked(now, line, result.next_in, is_well=result.is_well, failure=failure)
 
 
-def _planned(check: ForegroundDeploymentCheck, result: DeploymentsChecked) -> list[str]:
+def _planned(check: DeploymentCheck, result: DeploymentsChecked) -> list[str]:
     due = [each.model for each in result.outcomes if each.reason is None]
     rest = result.without(due)
     said = [f"Due: {name}. A call would keep it alive, and it goes on being billed." for name in due]

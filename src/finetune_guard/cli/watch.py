@@ -21,8 +21,7 @@ from finetune_guard.cli.connection import Connection
 from finetune_guard.cli.failures import SetupError
 from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due
-from finetune_guard.client.background.check import CheckResult
-from finetune_guard.client.background.foreground import ForegroundCheck
+from finetune_guard.client.background.check import CheckResult, WindowCheck
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.keep_alive import KeepAlive, is_over
@@ -47,10 +46,10 @@ def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, 
     Raises:
         SetupError: The API doesn't accept the key, or the heartbeat can't be written.
     """
-    check = ForegroundCheck(connection.client, model)
+    check = WindowCheck(connection.client, model)
 
     def look() -> Looked:
-        result = check.run()
+        result = check.once(connection.client)
         line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
         return Looked(
             result.eligibility.checked_at,

@@ -145,7 +145,7 @@ class Binding:
             from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
 
             kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
-            made = kind(self.engine, self.engine.config.keep_alive)
+            made = kind(self.engine)
             self.background = self._made.setdefault("background", made)
         return self.background
 

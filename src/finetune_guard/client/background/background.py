@@ -10,57 +10,33 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 
-from finetune_guard.client.background.check import (
-    BackgroundCheck,
-    Check,
-    Result,
-    reseed,
-    until_stopped,
-)
-from finetune_guard.client.background.deployment_check import DeploymentCheck
+from finetune_guard.client.background.check import Check, DeploymentCheck, WindowCheck, reseed
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.engine.deployments import Place
 from finetune_guard.engine.guard import Guard
-from finetune_guard.openai_api.flow import Flow, T
+from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
 from finetune_guard.process import Hooks, Rank, register
-from finetune_guard.rules.keep_alive import LONGEST, SHORTEST, KeepAlive
+from finetune_guard.rules.keep_alive import LONGEST, SHORTEST
 
-_R = TypeVar("_R", bound=Result)
+_LONGEST_PAUSE = timedelta(milliseconds=250)
 
 
-class Client(Protocol):
-    """A guarded client, as far as it is spoken to from here."""
-
-    def is_closed(self) -> bool:
-        """Whether its HTTP client is closed."""
-        ...
-
-    def _guard_is_active(self) -> bool: ...
-
-    def _guard_place(self) -> Place | None: ...
-
-    def _guard_deployments_at(self) -> str | None: ...
-
-    def _guard_credentials(self) -> Credentials: ...
-
-    def _guard_learn_key(self) -> Any: ...
-
-    def _guard_drive(self, flow: Flow[T]) -> Any: ...
+class StoppedError(Exception):
+    """The check has been told to stop."""
 
 
 class Background:
     """The keep-alives of one guard in the background: what both flavours have in common."""
 
-    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
+    def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._keep_alive = keep_alive
-        self._clients: dict[int, weakref.ref[Client]] = {}
-        self._checks: dict[Credentials, Check[Any]] = {}
+        self._clients: dict[int, weakref.ref[Any]] = {}
+        self._checks: dict[Credentials, Check] = {}
         self.reset()
         _backgrounds.add(self)
 
@@ -70,39 +46,31 @@ class Background:
         self._changed = threading.Condition(threading.RLock())
         self._news = False
 
-    def know(self, client: Client) -> None:
+    def know(self, client: Any) -> None:
         """Count ``client`` as one that is there, without beginning to check."""
         if id(client) not in self._clients and self._has_something_to_do(client):
             with self._changed:
                 self._clients[id(client)] = weakref.ref(client, self._forget)
 
-    def _has_something_to_do(self, client: Client) -> bool:
-        place = client._guard_place()  # noqa: SLF001 -- its other half
+    def _has_something_to_do(self, client: Any) -> bool:
+        place, keep_alive = client._guard_place(), self._guard.config.keep_alive  # noqa: SLF001 -- its other half
         if place is not None:
             return bool(self._guard.deployments.to_keep(place))
-        return self._keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
+        return keep_alive is not None and keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
 
-    def _check_for(self, client: Client) -> Check[Any]:
-        place = client._guard_place()  # noqa: SLF001 -- its other half
-        if place is None:
-            return BackgroundCheck(self._guard, self._keep_alive)
-        return DeploymentCheck(self._guard, self._keep_alive, place, client._guard_deployments_at())  # noqa: SLF001 -- too
+    def _forget(self, reference: weakref.ref[Any]) -> None:
+        self._drop(lambda known: known is reference)
 
-    def _forget(self, reference: weakref.ref[Client]) -> None:
-        with self._changed:
-            gone = [key for key, known in list(self._clients.items()) if known is reference]
-            for key in gone:
-                del self._clients[key]
-            if not self._clients:
-                self._nobody_left()
-
-    def dismiss(self, client: Client) -> None:
+    def dismiss(self, client: Any) -> None:
         """Forget ``client`` and all that share its HTTP client, which is about to be closed."""
+        closed = http_client(client)
+        self._drop(lambda known: (it := known()) is None or http_client(it) is closed)
+
+    def _drop(self, is_gone: Callable[[weakref.ref[Any]], bool]) -> None:
         with self._changed:
             for key, reference in list(self._clients.items()):
-                known = reference()
-                if known is None or http_client(known) is http_client(client):
-                    del self._clients[key]
+                if is_gone(reference):
+                    self._clients.pop(key, None)
             if not self._clients:
                 self._nobody_left()
 
@@ -113,7 +81,7 @@ class Background:
         """Whether a check under way should end now, be it to begin again."""
         return not self._clients
 
-    def _due(self) -> Iterator[tuple[Client, Check[Any]]]:
+    def _due(self) -> Iterator[tuple[Any, Check]]:
         """One open client for each organization whose check is due."""
         seen: set[Credentials] = set()
         for key, reference in list(self._clients.items()):
@@ -127,23 +95,21 @@ class Background:
             if credentials in seen:
                 continue
             seen.add(credentials)
-            check = self._checks.get(credentials)
-            if check is None:
-                check = self._checks[credentials] = self._check_for(client)
+            if credentials not in self._checks:
+                kind = WindowCheck if client._guard_place() is None else DeploymentCheck  # noqa: SLF001 -- too
+                self._checks[credentials] = kind(client)
+            check = self._checks[credentials]
             if check.next_at <= time.monotonic():
                 yield client, check
         for credentials in self._checks.keys() - seen:
             del self._checks[credentials]
 
-    def _run_check(self, client: Client, check: Check[_R]) -> Flow[_R]:
-        return until_stopped(check.run(client._guard_credentials()), self._is_interrupted)  # noqa: SLF001
-
-    def _checked(self, client: Client, check: Check[_R], result: _R) -> None:
+    def _checked(self, client: Any, check: Check, result: Any) -> None:
         if not client.is_closed():  # else its failure is no news
             check.report(result)
         check.next_at = time.monotonic() + result.next_in.total_seconds()
 
-    def _failed(self, client: Client, check: Check[Any], error: BaseException) -> None:
+    def _failed(self, client: Any, check: Check, error: BaseException) -> None:
         wait = LONGEST if client.is_closed() else check.report_unexpected(error)
         check.next_at = time.monotonic() + wait.total_seconds()
 
@@ -153,10 +119,40 @@ class Background:
         longest, shortest = LONGEST.total_seconds(), SHORTEST.total_seconds()
         return max(shortest, min(next_at - time.monotonic(), longest))
 
+    @staticmethod
+    def _round_failed(error: BaseException) -> float:
+        log(logging.ERROR, "finetune-guard can't check the window: %s", type(error).__name__)
+        return LONGEST.total_seconds()
 
-def log_failed_round(error: BaseException) -> None:
-    """Log that a whole round of checks failed."""
-    log(logging.ERROR, "finetune-guard can't check the window: %s", type(error).__name__)
+    def _until_stopped(self, flow: Flow[Any]) -> Flow[Any]:
+        """Return ``flow``, ended before its next step once interrupted; its pauses are cut into short ones.
+
+        Raises:
+            StoppedError: It was ended so.
+        """
+        try:
+            step = next(flow)
+            while True:
+                if self._is_interrupted():
+                    give_up(flow)
+                    raise StoppedError
+                if isinstance(step, Pause) and step.duration > _LONGEST_PAUSE:
+                    yield Pause(_LONGEST_PAUSE)
+                    step = Pause(step.duration - _LONGEST_PAUSE)
+                    continue
+                try:
+                    reply = yield step
+                except NotMadeError:
+                    give_up(flow)
+                    raise
+                except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            flow.close()
 
 
 _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()

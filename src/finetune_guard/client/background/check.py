@@ -1,4 +1,4 @@
-"""One check in the background: send a keep-alive if it is due, and tell when to check again."""
+"""One check in the background: send keep-alives that are due, and tell when to check again."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import logging
 import random
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 
 from finetune_guard.client.log import log
-from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.engine.guard import Guard
-from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
+from finetune_guard.openai_api.flow import Flow
+from finetune_guard.rules.deployments import until_deployment_due
+from finetune_guard.rules.idle_messages import kept_alive
 from finetune_guard.rules.keep_alive import (
     LONGEST,
     KeepAlive,
@@ -29,10 +29,6 @@ from finetune_guard.rules.keep_alive import (
     until_retry,
 )
 
-_T = TypeVar("_T")
-
-_LONGEST_PAUSE = timedelta(milliseconds=250)
-
 # Of its own, since a program that has seeded the shared one counts on its order.
 _lots = random.Random()  # noqa: S311 -- no secret
 
@@ -42,25 +38,56 @@ def reseed() -> None:
     _lots.seed()
 
 
-class StoppedError(Exception):
-    """The check has been told to stop."""
+class Check(ABC):
+    """One thing that is looked after; remembers how often that failed and what was told.
 
+    Args:
+        client: A guarded client. It is not held.
+    """
 
-class Result(Protocol):
-    """What came of one check, as far as all have it in common."""
+    what = "the window"
 
-    @property
-    def next_in(self) -> timedelta:
-        """How long to wait for the next one."""
-        ...
+    def __init__(self, client: Any) -> None:
+        self._guard = client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
+        self.keep_alive = spread_out(self._guard.config.keep_alive or KeepAlive(), _lots.random())
+        self.next_at = 0.0
+        """When to check again, on the monotonic clock."""
+        self._failures = 0
+        self._told: str | None = None
 
+    @abstractmethod
+    def run(self, client: Any) -> Flow[Any]:
+        """Send keep-alives that are due; where none is, nothing is asked of the API."""
 
-_Result = TypeVar("_Result", bound=Result)
+    @abstractmethod
+    def report(self, result: Any) -> None:
+        """Log what came of a check: whatever was sent, and everything else once until it changes."""
+
+    def once(self, client: Any, **options: Any) -> Any:
+        """Check now, with a sync client; the result tells when to check again."""
+        client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+        return client._guard_drive(self.run(client, **options))  # noqa: SLF001 -- too
+
+    def report_unexpected(self, error: BaseException) -> timedelta:
+        """Log what should not have happened, once in a row; return how long to wait for the next check."""
+        kind, text = type(error).__name__, "".join(traceback.format_exception(error))
+        message = f"finetune-guard can't check {self.what}, and tries again: %s\n%s"
+        self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
+        return self._until_retry(None)
+
+    def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
+        self._failures += 1
+        return until_retry(self._failures, eligibility, _lots.random())
+
+    def _say(self, what: str, level: int, message: str, *details: object) -> None:
+        if what != self._told:
+            self._told = what
+            log(level, message, *details)
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check.
+    """What came of one check of a window.
 
     Attributes:
         eligibility: What is known after it.
@@ -82,72 +109,28 @@ class CheckResult:
         return self.outcome is not None and self.outcome.sent
 
 
-class Check(ABC, Generic[_Result]):
-    """One thing that is looked after; remembers how often that failed and what was told.
-
-    Args:
-        guard: Who decides and sends.
-        keep_alive: When a keep-alive is due.
-    """
-
-    what = "the window"
-
-    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
-        self.keep_alive = spread_out(keep_alive, _lots.random())
-        self.next_at = 0.0
-        """When to check again, on the monotonic clock."""
-        self._guard = guard
-        self._failures = 0
-        self._told: str | None = None
-
-    @abstractmethod
-    def run(self, credentials: Credentials) -> Flow[_Result]:
-        """Send a keep-alive if one is due; without, nothing is asked of the API."""
-
-    @abstractmethod
-    def report(self, result: _Result) -> None:
-        """Log what came of a check: whatever was sent, and everything else once until it changes."""
-
-    def report_unexpected(self, error: BaseException) -> timedelta:
-        """Log what should not have happened, once in a row; return how long to wait for the next check."""
-        text = "".join(traceback.format_exception(error))
-        kind = type(error).__name__
-        message = f"finetune-guard can't check {self.what}, and tries again: %s\n%s"
-        self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
-        return self._until_retry(None)
-
-    def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
-        self._failures += 1
-        return until_retry(self._failures, eligibility, _lots.random())
-
-    def _say(self, what: str, level: int, message: str, *details: object) -> None:
-        if what != self._told:
-            self._told = what
-            log(level, message, *details)
-
-
-class BackgroundCheck(Check[CheckResult]):
+class WindowCheck(Check):
     """Looks after the window of one organization.
 
     Args:
-        guard: Who decides and sends.
-        keep_alive: When one is due.
-        model: The one model to send it to; by default the one used last, then others.
+        client: A guarded client. It is not held.
+        model: The one model to send keep-alives to; by default the one used last, then others.
     """
 
-    def __init__(self, guard: Guard, keep_alive: KeepAlive, model: str | None = None) -> None:
-        super().__init__(guard, keep_alive)
+    def __init__(self, client: Any, model: str | None = None) -> None:
+        super().__init__(client)
         self._model = model
 
-    def run(self, credentials: Credentials) -> Flow[CheckResult]:
+    def run(self, client: Any) -> Flow[CheckResult]:
         """Send a keep-alive if one is due; without, nothing is asked of the API."""
+        credentials, decide = client._guard_credentials(), self._guard.decider.decide  # noqa: SLF001 -- as above
         outcome = failure = None
-        if is_due(self.keep_alive, self._guard.decider.decide(credentials)):
+        if is_due(self.keep_alive, decide(credentials)):
             try:
                 outcome = yield from self._guard.keep_alive(credentials, self.keep_alive, model=self._model)
             except KeepAliveError as error:
                 failure = error
-        eligibility = self._guard.decider.decide(credentials)
+        eligibility = decide(credentials)
         in_vain = outcome is not None and outcome.sent and is_due(self.keep_alive, eligibility)
         undecided = outcome is not None and outcome.reason is NotSent.ANOTHER_IS_SENDING
         if failure is not None or undecided or eligibility.reason is Reason.HISTORY_UNAVAILABLE:
@@ -161,16 +144,12 @@ class BackgroundCheck(Check[CheckResult]):
 
     def report(self, result: CheckResult) -> None:
         """Log what came of a check: whatever was sent, and everything else once until it changes."""
-        eligibility = result.eligibility
+        eligibility, outcome = result.eligibility, result.outcome
         closes = _moment(eligibility.window_closes_at)
-        if result.was_sent and result.outcome is not None:
+        if outcome is not None and outcome.sent:
             self._told = None
-            log(
-                logging.INFO,
-                "finetune-guard sent a keep-alive: %s answered, and the window is open until %s.",
-                result.outcome.model,
-                closes,
-            )
+            text = "finetune-guard sent a keep-alive: %s answered, and the window is open until %s."
+            log(logging.INFO, text, outcome.model, closes)
         if result.sent_in_vain:
             text = (
                 "A keep-alive was answered, and yet another is due: do the API's clock and this one differ?"
@@ -191,35 +170,89 @@ class BackgroundCheck(Check[CheckResult]):
             self._told = None
 
 
-def until_stopped(flow: Flow[_T], is_stopped: Callable[[], bool]) -> Flow[_T]:
-    """Return ``flow``, ended before its next step once ``is_stopped``; its pauses are cut into short ones.
+@dataclass(frozen=True)
+class DeploymentsChecked:
+    """What came of one check of deployments.
 
-    Raises:
-        StoppedError: It was ended so.
+    Attributes:
+        next_in: How long to wait for the next one.
+        outcomes: What came of the keep-alive of each deployment; its name is the ``model``.
+        failures: Why keep-alives failed, by the deployment's name.
     """
-    try:
-        step = next(flow)
-        while True:
-            if is_stopped():
-                give_up(flow)
-                raise StoppedError
-            if isinstance(step, Pause) and step.duration > _LONGEST_PAUSE:
-                yield Pause(_LONGEST_PAUSE)
-                step = Pause(step.duration - _LONGEST_PAUSE)
-                continue
+
+    next_in: timedelta
+    outcomes: tuple[KeepAliveOutcome, ...]
+    failures: dict[str, KeepAliveError]
+
+    def without(self, names: Collection[str | None]) -> DeploymentsChecked:
+        """Return the result without the outcomes of some deployments."""
+        return replace(self, outcomes=tuple(each for each in self.outcomes if each.model not in names))
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every deployment was called that had to be."""
+        bad = (NotSent.DEPLOYMENT_GONE, NotSent.HISTORY_UNAVAILABLE)
+        return not self.failures and not any(each.reason in bad for each in self.outcomes)
+
+
+class DeploymentCheck(Check):
+    """Looks after the deployments of a client's resource that are to be kept alive.
+
+    Args:
+        client: A guarded client of a resource with an idle policy. It is not held.
+        names: The deployments; by default those of the configuration.
+    """
+
+    what = "the deployments"
+
+    def __init__(self, client: Any, names: tuple[str, ...] | None = None) -> None:
+        super().__init__(client)
+        self.place = client._guard_place()  # noqa: SLF001 -- as above
+        self.names: tuple[str, ...] = self._guard.deployments.to_keep(self.place, names)
+
+    def run(self, client: Any, *, force: bool = False, only_plan: bool = False) -> Flow[DeploymentsChecked]:
+        """Send a keep-alive to each deployment whose end nears; without, nothing is asked of the API."""
+        at = client._guard_deployments_at()  # noqa: SLF001 -- as above
+        outcomes: list[KeepAliveOutcome] = []
+        failures: dict[str, KeepAliveError] = {}
+        wait = LONGEST
+        for name in self.names:
             try:
-                reply = yield step
-            except NotMadeError:
-                give_up(flow)
-                raise
-            except Exception as error:  # noqa: BLE001 -- the flow decides which errors it can handle
-                step = flow.throw(error)
-            else:
-                step = flow.send(reply)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    finally:
-        flow.close()
+                outcome = yield from self._guard.keep_deployment(
+                    self.place, name, self.keep_alive, at=at, force=force, only_plan=only_plan
+                )
+                outcomes.append(outcome)
+            except KeepAliveError as error:
+                failures[name] = error
+            wait = min(wait, self._until_due(name))
+        if failures or any(each.reason is NotSent.ANOTHER_IS_SENDING for each in outcomes):
+            wait = min(wait, self._until_retry(None))
+        else:
+            self._failures = 0
+        return DeploymentsChecked(wait, tuple(outcomes), failures)
+
+    def _until_due(self, name: str) -> timedelta:
+        try:
+            deployment = self._guard.deployments.known(self.place, name)
+        except StoreError:
+            return LONGEST
+        return until_deployment_due(self.keep_alive, deployment, self._guard.decider.now())
+
+    def lines(self, result: DeploymentsChecked) -> list[str]:
+        """Return what came of a check, in a sentence or two for each deployment."""
+        told = [kept_alive(each, self.place.policy) for each in result.outcomes]
+        return told + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
+
+    def report(self, result: DeploymentsChecked) -> None:
+        """Log what was sent, and what went wrong once until it changes."""
+        for each in result.outcomes:
+            if each.sent:
+                log(logging.INFO, "finetune-guard: %s", kept_alive(each, self.place.policy))
+        if result.is_well:
+            self._told = None
+        else:
+            said = " ".join(self.lines(result))
+            self._say(said, logging.WARNING, "finetune-guard: %s", said)
 
 
 def _moment(at: datetime | None) -> str:

@@ -1,8 +1,4 @@
-"""The keep-alive in the background of async clients: timers on asyncio's event loop.
-
-Between two checks it is nothing but a timer: a task that waits for hours would be seen by programs that
-wait for all tasks, and complained about when a loop is closed.
-"""
+"""The keep-alive in the background of async clients, on asyncio's event loop."""
 
 from __future__ import annotations
 
@@ -12,31 +8,30 @@ import contextvars
 import logging
 from typing import Any
 
-from finetune_guard.client.background.background import Background, Client, log_failed_round
-from finetune_guard.client.background.check import Check, StoppedError
+from finetune_guard.client.background.background import Background, StoppedError
+from finetune_guard.client.background.check import Check
 from finetune_guard.client.log import log
 from finetune_guard.client.threads import asyncio_loop
-from finetune_guard.engine.guard import Guard
-from finetune_guard.rules.keep_alive import LONGEST, KeepAlive
 
 
 class AsyncBackground(Background):
-    """The keep-alive in the background of async clients: a timer on the loop, a task during a check."""
+    """The keep-alive in the background of async clients: a timer on the loop, a task during a check.
+
+    A task that waits for hours would be seen by programs that wait for all tasks, and complained about when
+    a loop is closed.
+    """
 
     _loop: asyncio.AbstractEventLoop | None
     _timer: asyncio.Handle | None
     _task: asyncio.Task[float] | None
-
-    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
-        self._told_no_loop = False
-        super().__init__(guard, keep_alive)
+    _told_no_loop = False
 
     def reset(self) -> None:
         """Begin anew. After ``fork`` the parent's thread or task isn't there."""
         super().reset()
         self._loop = self._timer = self._task = None
 
-    def used(self, client: Client) -> None:
+    def used(self, client: Any) -> None:
         """Begin to check, if that hasn't begun: ``client`` has got an answer."""
         if id(client) in self._clients and self._is_at_work():
             return
@@ -58,7 +53,7 @@ class AsyncBackground(Background):
                 self._loop, self._task = loop, None
                 self._set_timer(0.0)
 
-    async def leave(self, client: Client, timeout: float) -> None:
+    async def leave(self, client: Any, timeout: float) -> None:
         """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
         self.dismiss(client)
         task, loop = self._task, self._loop
@@ -116,14 +111,13 @@ class AsyncBackground(Background):
             for client, check in self._due():
                 await self._attend(client, check)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
-            log_failed_round(error)
-            return LONGEST.total_seconds()
+            return self._round_failed(error)
         return self._seconds_left()
 
-    async def _attend(self, client: Client, check: Check[Any]) -> None:
+    async def _attend(self, client: Any, check: Check) -> None:
         try:
             await client._guard_learn_key()  # noqa: SLF001 -- its other half
-            result = await client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too
+            result = await client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- our failure must not be the program's

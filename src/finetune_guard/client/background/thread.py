@@ -9,11 +9,10 @@ import time
 import weakref
 from typing import Any
 
-from finetune_guard.client.background.background import Background, Client, log_failed_round
-from finetune_guard.client.background.check import Check, StoppedError
+from finetune_guard.client.background.background import Background, StoppedError
+from finetune_guard.client.background.check import Check
 from finetune_guard.engine.guard import Guard
 from finetune_guard.process import Hooks, Rank, register
-from finetune_guard.rules.keep_alive import LONGEST, KeepAlive
 
 _EXIT_TIMEOUT = 2.0
 _FORK_TIMEOUT = 2.0
@@ -24,8 +23,8 @@ class ThreadBackground(Background):
 
     _thread: threading.Thread | None
 
-    def __init__(self, guard: Guard, keep_alive: KeepAlive) -> None:
-        super().__init__(guard, keep_alive)
+    def __init__(self, guard: Guard) -> None:
+        super().__init__(guard)
         _backgrounds.add(self)
 
     def reset(self) -> None:
@@ -34,11 +33,9 @@ class ThreadBackground(Background):
         self._thread = None
         self.checking = threading.Lock()
 
-    def used(self, client: Client) -> None:
+    def used(self, client: Any) -> None:
         """Begin to check, if that hasn't begun: ``client`` has got an answer."""
-        if self._thread is not None and id(client) in self._clients:
-            return
-        if client.is_closed():
+        if (self._thread is not None and id(client) in self._clients) or client.is_closed():
             return
         self.know(client)
         # Without the caller's context variables, which are those of one request of the program's.
@@ -59,20 +56,20 @@ class ThreadBackground(Background):
         except RuntimeError:  # none can be started now; the next use tries again
             self._thread = None
 
-    def leave(self, client: Client, timeout: float) -> None:
+    def leave(self, client: Any, timeout: float) -> None:
         """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
         self.dismiss(client)
-        thread = self._thread
-        if not self._clients and thread is not None and thread is not threading.current_thread():
-            _join(thread, timeout)
+        if not self._clients:
+            self.end(timeout)
 
     def end(self, timeout: float) -> None:
-        """End the thread, at most ``timeout`` seconds long: the interpreter ends."""
+        """Wait until the thread has ended, which has been told to; at most ``timeout`` seconds."""
         with self._changed:
             thread = self._thread
             self._changed.notify_all()
-        if thread is not None:
-            _join(thread, timeout)
+        if thread is not None and not self.is_own_thread:
+            with contextlib.suppress(RuntimeError):  # it is only about to start, and will find nothing to do
+                thread.join(timeout)
 
     def _is_interrupted(self) -> bool:
         return _forking or self._is_stopped()
@@ -106,25 +103,19 @@ class ThreadBackground(Background):
                 with self.checking:
                     self._attend(client, check)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
-            log_failed_round(error)
-            return LONGEST.total_seconds()
+            return self._round_failed(error)
         return self._seconds_left()
 
-    def _attend(self, client: Client, check: Check[Any]) -> None:
+    def _attend(self, client: Any, check: Check) -> None:
         try:
             client._guard_learn_key()  # noqa: SLF001 -- its other half
-            result = client._guard_drive(self._run_check(client, check))  # noqa: SLF001 -- too
+            result = client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 -- whatever happens, this thread lives on
             self._failed(client, check, error)
         else:
             self._checked(client, check, result)
-
-
-def _join(thread: threading.Thread, timeout: float) -> None:
-    with contextlib.suppress(RuntimeError):  # it is only about to start, and will find nothing to do
-        thread.join(timeout)
 
 
 _backgrounds: weakref.WeakSet[ThreadBackground] = weakref.WeakSet()
