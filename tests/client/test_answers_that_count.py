@@ -10,8 +10,15 @@ import pytest
 
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import HTTP, done, entered, every, listed
-from tests.client.scenarios import needs
+from tests.client.both_ways import HTTP, done, every, listed
+from tests.client.scenarios import (
+    cast_to_object,
+    chat,
+    chat_stream,
+    needs,
+    responses_stream,
+)
+from tests.client.scenarios import chat_streaming_response_unread as unread
 from tests.support.constants import BASE, FINE_TUNED, MESSAGES, START
 
 pytestmark = pytest.mark.anyio
@@ -36,29 +43,16 @@ def begun(model=FINE_TUNED, kind="response.created"):
 
 
 DELTA = {"type": "response.output_text.delta", "delta": "a", "item_id": "msg_1", "sequence_number": 1}
+COMPLETED = {"type": "response.completed", "response": ENDED}
+GOING_ON = begun(kind="response.in_progress")
 FAILED = {"type": "response.failed", "response": {**EMPTY, "status": "failed"}}
 
 
-# Ways to ask; each leads the answer to its end.
-
-
-async def chat(client, model):
-    return await done(client.chat.completions.create(model=model, messages=MESSAGES))
+# Ways to ask that no scenario has; each leads the answer to its end.
 
 
 async def chat_raw(client, model):
     return await done(client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
-
-
-async def chat_unread(client, model):
-    create = client.chat.completions.with_streaming_response.create
-    async with entered(create(model=model, messages=MESSAGES)) as response:
-        return response.status_code
-
-
-async def chat_object(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    return await done(client.post("/chat/completions", body=body, cast_to=object))
 
 
 async def chat_text(client, model):
@@ -66,25 +60,9 @@ async def chat_text(client, model):
     return await done(client.post("/chat/completions", body=body, cast_to=str))
 
 
-async def chat_own_type(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    return await done(client.post("/chat/completions", body=body, cast_to=openai.BaseModel))
-
-
-async def chat_stream(client, model):
-    stream = await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
-    return await listed(stream)
-
-
 async def respond(client, model):
     named = {"prompt": {"id": "pmpt_1"}} if model is None else {"model": model}
     return await done(needs(client, "responses").create(input="hello", **named))
-
-
-async def respond_stream(client, model):
-    return await listed(
-        await done(needs(client, "responses").create(model=model, input="hello", stream=True))
-    )
 
 
 async def respond_raw(client, model):
@@ -94,62 +72,47 @@ async def respond_raw(client, model):
 DONE = (
     (CHAT, ANSWERED, {}, FINE_TUNED, chat),
     (CHAT, ANSWERED, {}, FINE_TUNED, chat_raw),
-    (CHAT, ANSWERED, {}, FINE_TUNED, chat_unread),
-    (CHAT, ANSWERED, {}, FINE_TUNED, chat_object),
+    (CHAT, ANSWERED, {}, FINE_TUNED, unread),
+    (CHAT, ANSWERED, {}, FINE_TUNED, cast_to_object),
     (CHAT, ANSWERED, {}, FINE_TUNED, chat_text),
-    (CHAT, ANSWERED, {}, FINE_TUNED, chat_own_type),
-    (CHAT, ANSWERED, {}, f"openai/{FINE_TUNED}", chat),
     (CHAT, {**ANSWERED, "model": f"openai/{FINE_TUNED}"}, {}, f"openai/{FINE_TUNED}", chat),
     (CHAT, {**ANSWERED, "model": None}, {}, FINE_TUNED, chat),
     (CHAT, ANSWERED, {}, ALIAS, chat),
     (CHAT, ANSWERED, {}, ALIAS, chat_raw),
-    (CHAT, ANSWERED, {}, ALIAS, chat_object),
+    (CHAT, ANSWERED, {}, ALIAS, cast_to_object),
     (CHAT, events(CHUNK, CHUNK), SSE, FINE_TUNED, chat_stream),
     (CHAT, events(CHUNK, CHUNK), SSE, ALIAS, chat_stream),
     (CHAT, events({**CHUNK, "choices": []}, CHUNK), SSE, FINE_TUNED, chat_stream),
-    (CHAT, events(CHUNK, CHUNK), SSE, FINE_TUNED, chat_unread),
     (RESPONSES, ENDED, {}, FINE_TUNED, respond),
-    (RESPONSES, ENDED, {}, FINE_TUNED, respond_raw),
     (RESPONSES, ENDED, {}, ALIAS, respond_raw),
     (RESPONSES, ENDED, {}, None, respond),
     (RESPONSES, {**ENDED, "status": "incomplete"}, {}, FINE_TUNED, respond),
-    (RESPONSES, events(begun(), DELTA, DELTA), SSE, FINE_TUNED, respond_stream),
-    (
-        RESPONSES,
-        events(begun(), {"type": "response.completed", "response": ENDED}),
-        SSE,
-        ALIAS,
-        respond_stream,
-    ),
+    (RESPONSES, events(begun(), DELTA, DELTA), SSE, FINE_TUNED, responses_stream),
+    (RESPONSES, events(begun(), COMPLETED), SSE, ALIAS, responses_stream),
 )
 
 NOTHING = (
     (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat),
-    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat_raw),
-    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, chat_object),
+    (CHAT, {"error": {"message": "overloaded", "code": 529}}, {}, FINE_TUNED, cast_to_object),
     (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat),
-    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_raw),
-    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_unread),
+    (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, unread),
     (CHAT, "<html>Sign in to the hotel's wifi</html>", HTML, FINE_TUNED, chat_text),
     (CHAT, {**ANSWERED, "model": BASE}, {}, FINE_TUNED, chat),
     (CHAT, {**ANSWERED, "model": BASE}, {}, FINE_TUNED, chat_raw),
-    (CHAT, {**ANSWERED, "model": BASE}, {}, ALIAS, chat),
     (CHAT, {**ANSWERED, "model": ALIAS}, {}, ALIAS, chat_raw),
     (CHAT, {**ANSWERED, "choices": []}, {}, FINE_TUNED, chat),
-    (CHAT, ANSWERED, {}, ALIAS, chat_unread),
+    (CHAT, ANSWERED, {}, ALIAS, unread),
     (CHAT, events(), SSE, FINE_TUNED, chat_stream),
-    (CHAT, "<html></html>", HTML, FINE_TUNED, chat_stream),
     (CHAT, events({**CHUNK, "model": BASE}, CHUNK), SSE, FINE_TUNED, chat_stream),
     (CHAT, events({**CHUNK, "choices": []}, end=""), SSE, FINE_TUNED, chat_stream),
     (RESPONSES, {**EMPTY, "status": "failed"}, {}, FINE_TUNED, respond),
     (RESPONSES, {**EMPTY, "status": "incomplete"}, {}, FINE_TUNED, respond),
-    (RESPONSES, {**EMPTY, "status": "queued"}, {}, FINE_TUNED, respond),
     (RESPONSES, {**EMPTY, "status": "in_progress"}, {}, FINE_TUNED, respond),
     (RESPONSES, {**EMPTY, "status": "in_progress"}, {}, FINE_TUNED, respond_raw),
     (RESPONSES, {**ENDED, "model": BASE}, {}, None, respond),
-    (RESPONSES, events(begun(), FAILED), SSE, FINE_TUNED, respond_stream),
-    (RESPONSES, events(begun(), begun(kind="response.in_progress"), end=""), SSE, FINE_TUNED, respond_stream),
-    (RESPONSES, events(begun(BASE), DELTA), SSE, FINE_TUNED, respond_stream),
+    (RESPONSES, events(begun(), FAILED), SSE, FINE_TUNED, responses_stream),
+    (RESPONSES, events(begun(), GOING_ON, end=""), SSE, FINE_TUNED, responses_stream),
+    (RESPONSES, events(begun(BASE), DELTA), SSE, FINE_TUNED, responses_stream),
 )
 
 
@@ -199,16 +162,9 @@ async def test_a_response_in_the_background_counts_once_it_is_completed(client, 
             kind = "response.completed" if body is ENDED else "response.in_progress"
             sent = events(begun(), {"type": kind, "response": body})
             sim.fault(Fault(method="GET", path=path, status=200, body=sent, headers=SSE))
-            await listed(
-                await done(
-                    client.get(
-                        "/responses/resp_1?stream=true",
-                        cast_to=object,
-                        stream=True,
-                        stream_cls=stream_class(client, of_objects=streamed == "as objects"),
-                    )
-                )
-            )
+            streaming = {"stream": True, "stream_cls": stream_class(client, streamed == "as objects")}
+            url = "/responses/resp_1?stream=true"
+            await listed(await done(client.get(url, cast_to=object, **streaming)))
         else:
             sim.fault(Fault(method="GET", path=path, status=200, body=body))
             assert body["status"] == (await done(retrieve("resp_1"))).status
@@ -217,7 +173,7 @@ async def test_a_response_in_the_background_counts_once_it_is_completed(client, 
     assert ENDED["created_at"] == history.models[FINE_TUNED].at.timestamp()
 
 
-def stream_class(client, *, of_objects):
+def stream_class(client, of_objects):
     from openai.types import responses  # noqa: PLC0415 -- the oldest releases have none
 
     is_async = isinstance(client, openai.AsyncOpenAI)

@@ -183,20 +183,6 @@ async def test_a_custom_http_client_is_used(way, connect, infer):
     assert START == (await done(client.guard.history())).last_inference.at
 
 
-async def test_a_callable_key_works(way, connect, sim, infer):
-    """A key that is asked for at each request counts for the organization it turns out to be of."""
-    if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
-        pytest.skip("this release of openai takes no callable key")
-    client = connect(api_key=way.returning(sim.organization().api_key))
-    with pytest.raises(finetune_guard.NoInferenceRecordedError):
-        await done(client.fine_tuning.jobs.create(model="gpt-4o", training_file="file-x"))
-    await infer(client)
-    for each in (client, client.with_options(timeout=5)):
-        with pytest.raises(openai.BadRequestError):
-            await done(each.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
-    assert sim.organization().slug == (await done(client.guard.history())).organization
-
-
 async def test_the_environment_is_read_as_ever(way, closing, sim, model, monkeypatch, configured):
     """``OPENAI_API_KEY`` and ``OPENAI_BASE_URL`` mean what they mean to the SDK."""
     monkeypatch.setenv("OPENAI_API_KEY", sim.organization().api_key)

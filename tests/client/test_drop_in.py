@@ -32,46 +32,21 @@ def served(sim):
     return calls
 
 
-def named(scenarios):
-    return pytest.mark.parametrize("scenario", scenarios, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize(
+    ("scenario", "counts"),
+    [(each, 1) for each in (*INFERENCES, *COMPLETIONS)] + [(each, 0) for each in (*UNFINISHED, *OTHER_CALLS)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_a_call_is_the_sdks_own_and_an_inference_is_remembered(sim, client, bare, scenario, counts):
+    """Whatever is called, types, contents and requests are the SDK's, and an inference is remembered once.
 
-
-@named(INFERENCES)
-async def test_an_inference_is_the_sdks_own_and_is_remembered(sim, client, bare, model, scenario):
-    """Whatever way a model is called, types, contents and requests are the SDK's; it counts once."""
+    A stream counts with its first completion event and not before.
+    """
+    model = sim.add_model(base="davinci-002") if scenario in COMPLETIONS else sim.add_model()
     expected, expected_calls = told(await scenario(bare, model)), served(sim)
     assert expected == told(await scenario(client, model))
     assert expected_calls == served(sim)
 
     history = await done(client.guard.history())
-    assert {START.date(): {Source.OBSERVED: 1}} == history.daily
-    assert [model] == list(history.models)
-    assert START == history.last_inference.at
-
-
-@named(COMPLETIONS)
-async def test_a_completion_is_the_sdks_own_and_is_remembered(sim, client, bare, scenario):
-    """The models from before chats are called as ever, and remembered too."""
-    model = sim.add_model(base="davinci-002")
-    expected, expected_calls = told(await scenario(bare, model)), served(sim)
-    assert expected == told(await scenario(client, model))
-    assert expected_calls == served(sim)
-    assert {START.date(): {Source.OBSERVED: 1}} == (await done(client.guard.history())).daily
-
-
-@named(UNFINISHED)
-async def test_a_stream_that_is_left_at_once_shows_no_inference(sim, client, bare, model, scenario):
-    """A stream counts with its first completion event and not before; the program sees no difference."""
-    expected, expected_calls = told(await scenario(bare, model)), served(sim)
-    assert expected == told(await scenario(client, model))
-    assert expected_calls == served(sim)
-    assert {} == (await done(client.guard.history())).models
-
-
-@named(OTHER_CALLS)
-async def test_other_calls_are_left_alone(sim, client, bare, scenario):
-    """What has nothing to do with fine-tuning goes through as it is, and leaves no trace."""
-    expected, expected_calls = told(await scenario(bare, None)), served(sim)
-    assert expected == told(await scenario(client, None))
-    assert expected_calls == served(sim)
-    assert {} == (await done(client.guard.history())).models
+    assert ({START.date(): {Source.OBSERVED: 1}} if counts else {}) == history.daily
+    assert ({model: START} if counts else {}) == {name: last.at for name, last in history.models.items()}

@@ -115,11 +115,6 @@ async def create(client, **options):
     await done(client.guard.flush())
 
 
-async def last_model(client):
-    last = (await done(client.guard.history())).last_inference
-    return None if last is None else last.model.split(":")[2]
-
-
 async def test_a_history_gets_better_names(api, open_client, kept):
     """What is kept for a key, then for the id in a job's body, ends in the history that has the slug."""
     api.strips = True
@@ -160,17 +155,6 @@ async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api,
     assert "acme-1" == (await done(client.guard.check())).organization
 
 
-async def test_a_job_tells_what_an_organization_is_called_now(api, open_client, kept, clock):
-    """After a renaming the first job's body joins both names, and no inference is forgotten."""
-    client = open_client("sk-acme")
-    await run(client, "one")
-    await create(client)
-    api.organizations["sk-acme"] = ("umbrella-9", ACME)
-    await create(client)
-    assert {"umbrella-9": ["one"]} == kept()
-    assert "umbrella-9" == (await done(client.guard.check())).organization
-
-
 async def test_another_process_follows_a_renaming(api, open_client, kept):
     """A process that knows the old slug goes on with the history under the new one."""
     here, there = open_client("sk-acme"), open_client("sk-acme-2", elsewhere=True)
@@ -195,21 +179,6 @@ async def test_projects_are_noted_for_the_organization(api, open_client, tmp_pat
     assert {"proj_One": "acme-1", "proj_Two": "globex-2"} == {
         name: slug for name, slug in store.aliases().items() if name.startswith("proj_")
     }
-
-
-async def test_a_key_that_moves_to_another_organization(api, open_client, kept):
-    """From the first answer that says so on, what the key runs is the new organization's."""
-    client = open_client("sk-acme")
-    await run(client, "acme")
-    await create(client)
-    api.organizations["sk-acme"] = ("globex-2", GLOBEX)
-    await run(client, "globex")
-    await create(client)
-    assert {"acme-1": ["acme"], "globex-2": ["globex"]} == kept()
-    colleague = open_client("sk-acme-2")
-    await done(colleague.guard.check(refresh=True))
-    assert "acme" == await last_model(colleague)
-    assert "globex" == await last_model(client)
 
 
 @pytest.mark.parametrize("stored", ["a lapse", "a refusal"])
@@ -259,14 +228,6 @@ async def test_a_gateway_that_answers_for_varying_organizations(api, open_client
     await run(direct, "mine")
     await create(direct)
     assert {"acme-1": ["acme-1"], "globex-2": ["globex-2"], "mine-3": ["mine"]} == kept()
-
-
-async def test_headers_of_one_request(api, open_client, kept):
-    """An inference with a key of its own is noted for whom the answer names."""
-    client = open_client("sk-acme")
-    await run(client, "usual")
-    await run(client, "special", extra_headers={"Authorization": "Bearer sk-globex"})
-    assert {"acme-1": ["usual"], "globex-2": ["special"]} == kept()
 
 
 async def test_names_that_could_do_harm_are_no_names(api, open_client, kept):

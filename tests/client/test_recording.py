@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import pytest
 
@@ -30,26 +30,6 @@ async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model,
     assert [model] == list((await done(client.guard.history())).models)
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "my-ft:model", "ft:", None])
-async def test_base_models_are_not_remembered(connect, sim, model):
-    """Only a fine-tuned model keeps the window open."""
-    client = connect()
-    sim.fault(Fault(path=CHAT, body=COMPLETION, status=200))
-    await done(client.post("/chat/completions", body={"model": model}, cast_to=object))
-    assert {} == (await done(client.guard.history())).models
-
-
-@pytest.mark.parametrize("body", [None, [1, 2], {"model": ["ft:a:b::c"]}], ids=repr)
-async def test_odd_bodies_go_through(connect, sim, body):
-    """A body that isn't an object with a model is the API's matter."""
-    client = connect()
-    sim.fault(Fault(path="/v1/fine_tuning/*", body={"id": "x"}, status=200, times=None))
-    sim.fault(Fault(path=CHAT, body=COMPLETION, status=200))
-    options = {} if body is None else {"body": body}
-    await done(client.post("/chat/completions", cast_to=object, **options))
-    assert {} == (await done(client.guard.history())).models
-
-
 @pytest.mark.parametrize(
     ("date", "remembered"),
     [
@@ -73,24 +53,3 @@ async def test_without_a_date_the_clock_decides(way, closing, wire, clock):
     client = closing(way.guarded(api_key="sk-test", guard=GuardConfig(store="memory", clock=clock)))
     await done(client.chat.completions.create(model=IDS["legacy"], messages=MESSAGES))
     assert START == (await done(client.guard.history())).last_inference.at
-
-
-@pytest.mark.parametrize("slug", ["", "key:1", "../../etc", "x" * 129])
-async def test_strange_organization_headers_name_nobody(client, infer, sim, slug):
-    """A header that can't be a slug names no organization; the inference counts for the key all the same."""
-    sim.fault(Fault(path=CHAT, headers={"openai-organization": slug}))
-    await infer(client)
-    assert (await done(client.guard.check())).organization is None
-    assert "recent_inference" == (await done(client.guard.check())).reason.value
-
-
-async def test_inferences_of_a_day_add_up(client, infer, clock, model):
-    """The history tells how many inferences there were on each day, and when the last one was."""
-    await infer(client)
-    await infer(client)
-    last = clock.advance(timedelta(days=2))
-    await infer(client)
-    history = await done(client.guard.history())
-    observed = {day: sum(sources.values()) for day, sources in history.daily.items()}
-    assert {START.date(): 2, last.date(): 1} == observed
-    assert last == history.models[model].at

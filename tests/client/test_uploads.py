@@ -15,7 +15,7 @@ from finetune_guard import (
     NotEligibleError,
 )
 from tests.client.both_ways import done
-from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
+from tests.support.constants import BASE, TRAINING_DATA
 from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +32,6 @@ UPLOADS = {
         purpose=purpose, bytes=len(TRAINING_DATA), filename="a.jsonl", mime_type="application/jsonl"
     ),
 }
-USAGE = "/v1/organization/usage/completions"
-ADMIN_KEY = "sk-admin"
 
 
 def upload_file(client, file=("a.jsonl", TRAINING_DATA)):
@@ -157,51 +155,3 @@ async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim):
     """A store that is out of order stops no file."""
     await done(upload_file(connect(config={"store": Unreadable()})))
     assert ["POST"] == [call.method for call in sim.calls if call.method != "GET"]
-
-
-# With an admin key.
-
-
-@pytest.fixture
-def own(sim):
-    """An organization with a model and an admin key."""
-    return sim.add_organization(slug="own-1", api_key="sk-own", models=[BASE], admin_key=ADMIN_KEY)
-
-
-@pytest.fixture
-def own_model(sim, own):
-    return sim.add_model(own)
-
-
-@pytest.fixture
-async def lapsed_here(connect, infer, clock, sim, own, own_model):
-    """A client with an admin key whose own history has lapsed."""
-    client = connect(api_key=own.api_key, config={"admin_api_key": ADMIN_KEY})
-    await infer(client, on=own_model)
-    clock.advance(timedelta(days=61))
-    sim.clear_calls()
-    return client
-
-
-def served(sim):
-    """The paths that were called, each once, in order."""
-    return list(dict.fromkeys(call.path for call in sim.calls))
-
-
-async def test_the_usage_is_read_before_it_is_stopped(lapsed_here, connect_bare, clock, sim, own, own_model):
-    """Another program's inference, found in the organization's usage, lets the file through."""
-    clock.advance(timedelta(days=-5))
-    bare = connect_bare(api_key=own.api_key)
-    await done(bare.chat.completions.create(model=own_model, messages=MESSAGES))
-    clock.advance(timedelta(days=5))
-    for expected in ([USAGE, "/v1/files"], ["/v1/files"]):
-        sim.clear_calls()
-        await done(upload_file(lapsed_here))
-        assert expected == served(sim)
-
-
-async def test_a_usage_without_an_inference_stops_it(lapsed_here, sim):
-    """Where nobody in the organization ran one either, the file is not read."""
-    with pytest.raises(InferenceWindowExpiredError, match="the whole organization's usage was read"):
-        await done(upload_file(lapsed_here, Untouchable(TRAINING_DATA)))
-    assert [USAGE] == served(sim)

@@ -30,10 +30,8 @@ CALLS = {
     ),
     "job": lambda client: client.fine_tuning.jobs.create(model=BASE, training_file="file-x", suffix="mine"),
     "upload": lambda client: client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"),
-    "post": lambda client: client.post("/fine_tuning/jobs", body={"model": BASE}, cast_to=object),
     "absolute post": lambda client: client.post(f"{API}/files", body={"x": 1}, cast_to=FileObject),
     "raw": lambda client: client.models.with_raw_response.list(),
-    "delete": lambda client: client.delete("/files/file-x", cast_to=object),
 }
 
 
@@ -69,11 +67,10 @@ def answer(wire, **headers):
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"organization": "org-mine", "project": "proj_mine", "default_headers": {"x-all": "1"}},
         {"default_query": {"q": "all"}, "max_retries": 3, "timeout": 7},
     ],
-    ids=["plain", "organization", "query"],
+    ids=["headers", "query"],
 )
 async def test_requests_are_the_sdks_own(connect_wire, wire, call, options):
     """URL, method, body and every header, User-Agent included, are those of the SDK's client."""
@@ -86,22 +83,11 @@ async def test_requests_are_the_sdks_own(connect_wire, wire, call, options):
     assert expected == sent(wire)
 
 
-async def test_user_agent_names_the_sdks_class(way, connect_wire, wire):
-    """Nothing tells the API that a client is ours; its class has the SDK's name."""
-    answer(wire)
-    for client in (connect_wire(), connect_wire().with_options(timeout=3)):
-        await done(client.models.list())
-        assert {f"{way.bare.__name__}/Python"} == {
-            call.request.headers["user-agent"].partition(" ")[0] for call in wire.calls
-        }
-
-
 @pytest.mark.parametrize(
     ("url", "guarded"),
     [
         ("/fine_tuning/jobs", True),
         ("fine_tuning/jobs/", True),
-        (f"{API}/fine_tuning/jobs", True),
         ("https://eu.api.openai.com/v1/fine_tuning/jobs", True),
         ("https://gateway.example/v1/fine_tuning/jobs", False),
         ("https://api.openai.com.example/v1/fine_tuning/jobs", False),
