@@ -57,18 +57,9 @@ class ServerTime:
         """An answer's date that was not believed, and the local time of its arrival."""
         self._reference: tuple[datetime, float] | None = None
         """The last date that was believed, and the seconds since the machine was started at its arrival."""
-        self._believed = (b"", _EARLIEST, _EARLIEST, _EARLIEST)
-        """The last header that was believed, its date, and between which times it would be again."""
 
     def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
         """Return when a response was given, and learn from its ``Date``."""
-        if type(date_header) is bytes:
-            header, date, earliest, latest = self._believed
-            if header == date_header and earliest <= now <= latest:
-                return date
-        return self._read(date_header, now)
-
-    def _read(self, date_header: str | bytes | None, now: datetime) -> datetime:
         self.has_answered = True
         header = date_header[:_LONGEST_DATE] if date_header is not None else ""
         date = _parsed(header) if header else None
@@ -77,8 +68,6 @@ class ServerTime:
         if not -_NOISE <= date - now <= _NOISE:
             return self._weighed(date, now - self.offset)
         self._reference = date, self._elapsed()
-        if type(header) is bytes:
-            self._believed = header, date, date - _NOISE, date + _NOISE
         return date
 
     def _weighed(self, date: datetime, local: datetime) -> datetime:

@@ -112,6 +112,7 @@ def test_an_answer_shows_which_model_ran(answer, requested, model):
         (Response.construct(**{**RESPONSE, "status": "in_progress"}), None),
         (ChatCompletion.construct(**{**CHAT, "model": None}), None),
         (ChatCompletion.construct(**{**CHAT, "model": ""}), None),
+        (ChatCompletion.construct(**{**CHAT, "model": "m" * 10_000}), None),
         (Mine.construct(model=BASE), None),
         ("<html>", None),
     ],

@@ -19,7 +19,7 @@ from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completed_by,
     ended_response,
-    fine_tuned_id,
+    fine_tune_named,
 )
 from finetune_guard.openai_api.requests import (
     Call,
@@ -79,7 +79,7 @@ class Answers:
             if named is None:
                 self._look_closer(client, route, options, response, value)
                 return
-            model = fine_tuned_id(named)
+            model = fine_tune_named(named)
             if model is not None:
                 self._saw(client, route, options, response, model)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
@@ -110,7 +110,7 @@ class Answers:
             if isinstance(error, openai.AuthenticationError):
                 self._engine.identification.doubt(subject.credentials)
             decider = self._engine.decider
-            decider.answered_at(error.response.headers.get("date"), decider.now())
+            decider.answered_at(error.response.headers.get("date"))
             call = classify(options)
             called = call.model if isinstance(call, InferenceCall) else None
             if isinstance(error, openai.NotFoundError) and called is not None:

@@ -64,8 +64,7 @@ class Identities:
             response: The response of httpx or httpx2.
             lasting: Whether the answer itself is recorded, so that more of it may be written as well.
         """
-        sent, answered = headers_seen(response)
-        organization = answered.get(b"openai-organization")
+        sent, organization, date = headers_seen(response)
         if organization is not None and len(organization) > _LONGEST_NAME:
             organization = None
         named = id(http_client(client)), base, sent, organization, lasting
@@ -77,7 +76,7 @@ class Identities:
             self._remember(named, subject, client, _planned(client, base, options.headers), project)
         elif self._rewritten and named in self._rewritten:
             self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
-        return subject, answered.get(b"date")
+        return subject, date
 
     def _remember(
         self,

@@ -128,7 +128,7 @@ def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
         body = response.json()
     except (RecursionError, ValueError):
         body = None
-    at = decider.answered_at(response.headers.get("date"), decider.now())
+    at = decider.answered_at(response.headers.get("date"))
     return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)
 
 

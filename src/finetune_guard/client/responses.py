@@ -15,12 +15,9 @@ from finetune_guard.openai_api.completions import (
     model_in,
 )
 
-_ANSWER_HEADERS = frozenset((b"date", b"openai-organization"))
-"""The headers of each response that tell whose it is and when it was given."""
 
-
-def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:
-    """Return name and value, in turn, of what tells whose a request was, and what tells that of its answer.
+def headers_seen(response: Any) -> tuple[tuple[bytes, ...], bytes | None, bytes | None]:
+    """Return what tells whose a request was, names and values in turn; organization and date of its answer.
 
     One pass over all headers is several times faster than looking up each.
     """
@@ -32,15 +29,16 @@ def headers_seen(response: Any) -> tuple[tuple[bytes, ...], dict[bytes, bytes]]:
     if type(sent_entries) is not list or type(entries) is not list:
         sent_entries, entries = _entries(request), _entries(answer)
     sent: list[bytes] = []
-    uninteresting, wanted = _tell_nothing, _ANSWER_HEADERS
     for _, name, value in sent_entries:
-        if name not in uninteresting and (name in _tell_whose or _tells_whose(name)):
+        if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
             sent += name, value
-    answered: dict[bytes, bytes] = {}
+    organization = date = None
     for _, name, value in entries:
-        if name in wanted:
-            answered[name] = value if name not in answered else answered[name] + b", " + value
-    return tuple(sent), answered
+        if name == b"date":
+            date = value if date is None else date + b", " + value
+        elif name == b"openai-organization":
+            organization = value if organization is None else organization + b", " + value
+    return tuple(sent), organization, date
 
 
 def date_of(response: Any) -> bytes | None:

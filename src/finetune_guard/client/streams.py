@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import openai
@@ -29,37 +30,44 @@ class _Watched:
 
     def __init__(self, events: Any, look: Callable[[object], bool]) -> None:
         self._events = events
-        self._look: Callable[[object], bool] | None = look
+        self._look = look
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._events, name)
+
+    def __iter__(self) -> _Watched:
+        return self
+
+    def __aiter__(self) -> _Watched:
+        return self
+
+    def _see(self, event: object) -> None:
+        if self._look(event):
+            del self._look
+            self.__class__ = _Seen
 
 
 class _Events(_Watched):
     __slots__ = ()
 
-    def __iter__(self) -> _Events:
-        return self
-
     def __next__(self) -> object:
         event = self._events.__next__()
-        if self._look is not None and self._look(event):
-            self._look = None
+        self._see(event)
         return event
 
 
 class _AsyncEvents(_Watched):
     __slots__ = ()
 
-    def __aiter__(self) -> _AsyncEvents:
-        return self
-
-    def __anext__(self) -> Any:
-        coming = self._events.__anext__()
-        return coming if self._look is None else self._seen(coming)
-
-    async def _seen(self, coming: Any) -> object:
-        event = await coming
-        if self._look is not None and self._look(event):
-            self._look = None
+    async def __anext__(self) -> object:
+        event = await self._events.__anext__()
+        self._see(event)
         return event
+
+
+class _Seen(_Watched):
+    """What is left once nobody looks: each step is the iterator's own, and runs no function of ours."""
+
+    __slots__ = ()
+    __next__ = property(attrgetter("_events.__next__"))
+    __anext__ = property(attrgetter("_events.__anext__"))

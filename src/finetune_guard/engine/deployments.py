@@ -160,7 +160,7 @@ class Deployments:
         self, place: Place, name: str, served: str | None, date: bytes | None
     ) -> IdleDeploymentWarning | None:
         """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
-        at = self._decider.answered_at(date, self._decider.now())
+        at = self._decider.answered_at(date)
         self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
         calls, before = place.called(name, at)
         if calls.pause is not None:
@@ -176,9 +176,9 @@ class Deployments:
 
     def lost(self, place: Place, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone, and have that remembered."""
-        at = self._decider.now()
-        if isinstance(error, openai.NotFoundError):
-            at = self._decider.answered_at(error.response.headers.get("date"), at)
+        is_gone = isinstance(error, openai.NotFoundError)
+        date = error.response.headers.get("date")
+        at = self._decider.answered_at(date) if is_gone else self._decider.now()
         return self._lost(place, name, error, at)
 
     def _lost(

@@ -82,11 +82,11 @@ class Guard:
 
     def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
-        now = self.decider.now()
-        self.recorder.record(subject, model, _OBSERVED, self.decider.answered_at(date, now))
+        at = self.decider.answered_at(date)
+        self.recorder.record(subject, model, _OBSERVED, at)
         if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        return self.in_use(model, now, organization=subject.organization)
+        return self.in_use(model, at, organization=subject.organization)
 
     def in_use(
         self, model: str, now: datetime, *, served: str | None = None, organization: str | None = None

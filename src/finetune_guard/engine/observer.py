@@ -41,7 +41,7 @@ class Observer:
     ) -> None:
         """Note what a call that is no inference tells; ``body`` returns None where the SDK hasn't read it."""
         self._recorder.name(subject)
-        at = self._decider.answered_at(date, self._decider.now())
+        at = self._decider.answered_at(date)
         if isinstance(call, JobCreation):
             self._note_job(subject, body(), at)
         elif (records := body()) is not None:
@@ -51,7 +51,7 @@ class Observer:
         """Note the API's refusal of a job, which was given to ``credentials``; return it."""
         headers = error.response.headers
         refusal = Refusal(
-            at=self._decider.answered_at(headers.get("date"), self._decider.now()),
+            at=self._decider.answered_at(headers.get("date")),
             code=error_code(error) or "",
             message=error_message(error),
         )

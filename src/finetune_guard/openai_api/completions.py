@@ -37,11 +37,12 @@ def fine_tuned_id(name: object) -> str | None:
     """Return the fine-tuned model that ``name`` names, also with a gateway's prefix (``openai/ft:...``)."""
     if not isinstance(name, str) or "ft" not in name or len(name) > MAX_MODEL_ID_LENGTH:
         return None
-    return _fine_tuned_id(name)
+    return fine_tune_named(name)
 
 
 @lru_cache(maxsize=1024)
-def _fine_tuned_id(name: str) -> str | None:
+def fine_tune_named(name: str) -> str | None:
+    """Return what ``fine_tuned_id`` does for a name that is not too long to be kept."""
     written = (name, name.rpartition("/")[2])
     return next((model_id for model_id in written if FineTunedModel.parse(model_id) is not None), None)
 
@@ -97,7 +98,7 @@ def completed_by(answer: object) -> str | None:
         return None
     named, choices = fields.get("model"), fields.get("choices")
     is_completed = (choices and type(choices) is list) or fields.get("status") == "completed"
-    return named if is_completed and type(named) is str and named else None
+    return named if is_completed and type(named) is str and 0 < len(named) <= MAX_MODEL_ID_LENGTH else None
 
 
 def shows_completion_of(answer: object, model: str) -> bool:

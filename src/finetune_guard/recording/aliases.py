@@ -37,7 +37,11 @@ _MOST_NAMES = 1_000
 
 
 class Aliases:
-    """What one process knows of the names in a store. Safe to use from several threads."""
+    """What one process knows of the names in a store. Safe to use from several threads.
+
+    Attributes:
+        last_named: The subject of the latest answer: to name it once more would change nothing.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,15 +50,19 @@ class Aliases:
         self._linked_keys = 0
         self._organizations: set[str] = set()
         self._salt: bytes | None = None
+        self.last_named: Subject | None = None
 
     # What answers tell, in this process alone.
 
     def name(self, subject: Subject) -> None:
         """Remember which organization an answer has named for the credentials. Costs no I/O."""
         slug, credentials = subject.organization, subject.credentials
-        if slug is not None and self._answered.get(credentials) != slug and self._is_admitted(slug):
+        if subject is self.last_named or slug is None:
+            return
+        if self._answered.get(credentials) != slug and self._is_admitted(slug):
             self._settled.pop(credentials, None)
             _keep(self._answered, credentials, slug)
+        self.last_named = subject
 
     def answered(self, credentials: Credentials) -> str | None:
         """Return the slug that an answer has named for the credentials in this process. Costs no I/O."""

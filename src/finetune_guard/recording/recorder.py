@@ -11,11 +11,9 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
@@ -34,6 +32,10 @@ class Recorder:
     """Notes what one store is to remember, and reads it together with what isn't written yet.
 
     What reads the store raises a ``StoreError`` where that can't be read; what notes something never fails.
+
+    Attributes:
+        record: Notes one inference; see ``Writer.record``.
+        name: Remembers in this process which organization the credentials belong to; see ``Aliases.name``.
     """
 
     def __init__(self, store: Store) -> None:
@@ -41,8 +43,8 @@ class Recorder:
         self.leases = MemoryStore()
         self._aliases = Aliases(store)
         self._adopted: dict[Credentials, Credentials] = {}
-        self._last_named: Subject | None = None
         self._writer = Writer(store, self._aliases)
+        self.name, self.record = self._aliases.name, self._writer.record
         weakref.finalize(self, self._writer.finish).atexit = False
 
     @staticmethod
@@ -58,24 +60,10 @@ class Recorder:
         """Have ``watcher``, as long as it is there, told when the store begins to refuse what is written."""
         self._writer.watchers.add(watcher)
 
-    def record(
-        self, subject: Subject, model: str, source: Source, at: datetime, served: str | None = None
-    ) -> None:
-        """Note one inference; ``served`` is what a deployment's answer named. No I/O happens here."""
-        if subject is not self._last_named:  # asked here too, since every inference comes by here
-            self.name(subject)
-        self._writer.record(subject, (model, source, served), at)
-
     def merge(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
         """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
         self.name(subject)
         self._writer.merge(subject, told, names)
-
-    def name(self, subject: Subject) -> None:
-        """Remember in this process which organization the credentials belong to."""
-        if subject is not self._last_named:
-            self._aliases.name(subject)
-            self._last_named = subject
 
     def adopt(self, placeholder: Credentials, subject: Subject) -> None:
         """Let what was recorded for a placeholder count for the subject that it turned out to stand for."""

@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import partial
 
 from finetune_guard import process
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.batch_writer import BatchWriter
-from finetune_guard.recording.notes import Notes, PendingWrites, Stream, Subject
+from finetune_guard.recording.notes import Notes, PendingWrites, Subject
 from finetune_guard.stores.base import Store
 
 _FORK_TIMEOUT = 1.0
@@ -27,6 +28,7 @@ class Writer:
 
     def __init__(self, store: Store, aliases: Aliases) -> None:
         self._store = store
+        self._aliases = aliases
         self._batches = BatchWriter(store, aliases)
         self.watchers = self._batches.watchers
         self._finishing = False
@@ -47,13 +49,17 @@ class Writer:
         self._rounds = 0
         self._batches.reset()
 
-    def record(self, subject: Subject, stream: Stream, at: datetime) -> None:
-        """Note one inference; no I/O happens here."""
+    def record(
+        self, subject: Subject, model: str, source: Source, at: datetime, served: str | None = None
+    ) -> None:
+        """Note one inference; ``served`` is what a deployment's answer named. No I/O happens here."""
+        if subject is not self._aliases.last_named:
+            self._aliases.name(subject)
         with self._lock:
             notes = self._pending.pending.get(subject)  # asked here too, since every inference comes by here
             if notes is None:
                 notes = self._pending.notes_of(subject)
-            if notes.record(stream, at, at.date()) or self._thread is None:
+            if notes.record((model, source, served), at, at.date()) or self._thread is None:
                 self._wake()
 
     def merge(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
