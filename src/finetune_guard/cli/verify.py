@@ -26,7 +26,7 @@ def verify(
     Exit codes: 0 every file is as it was exported; 1 one is not, or the folder is no export; 6 every file is,
     but the export itself is incomplete.
     """
-    from finetune_guard.engine.export.verification import verify as compared  # noqa: PLC0415 -- for this alone
+    from finetune_guard.engine.export.record import verify as compared  # noqa: PLC0415 -- for this alone
 
     found = compared(folder)
     if as_json:

@@ -70,7 +70,7 @@ class Authorization:
         Args:
             call: A job or an upload for fine-tuning.
             credentials: What it is sent with.
-            admin_key: The key that the usage is read with; None where there is none.
+            admin_key: The key that the usage is read with.
             left: Tells how much is left of the time that all of this may take; None for no limit.
             url: Where jobs are created, for the error of a call that is stopped.
             may_ask: Whether the API may be asked. It may not where the call goes to another host than the
@@ -114,13 +114,9 @@ class Authorization:
         credentials: Credentials,
         complain: Callable[[Exception], None],
     ) -> Flow[None]:
-        """Make the user's call, or stop it, as ``decision`` says.
+        """Make the user's call, or stop it, as ``decision`` says; a refusal of the API is remembered.
 
         A failure of our own parts is told to ``complain``, and never ends the call.
-
-        Raises:
-            NotEligibleError: The call is stopped, or the API refused it by its policy, which is remembered.
-            ModelLifetimeError: The job is stopped for the sake of its model.
         """
         decided: Decision = Proceed()
         try:

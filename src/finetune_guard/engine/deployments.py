@@ -230,17 +230,13 @@ class Deployments:
     # What people ask for.
 
     def listed(self, only: Place | None = None) -> tuple[Deployment, ...]:
-        """Return what is known of every deployment, or of those of one resource; the first to end first.
-
-        Raises:
-            StoreError: The store can't be read.
-        """
+        """Return what is known of every deployment, or of those of one resource; the first to end first."""
         places = self._known_places() if only is None else (only,)
         found = (each for place in places for each in self._of(place, self._named))
         return tuple(sorted(found, key=by_end))
 
     def known(self, place: Place, name: str) -> Deployment:
-        """Return what is known of one deployment, though no call may be known; errors as of ``listed``."""
+        """Return what is known of one deployment, though no call may be known."""
         return next(each for each in self._of(place, (f"{place.resource}/{name}",)) if each.name == name)
 
     def _of(self, place: Place, named: tuple[str, ...]) -> tuple[Deployment, ...]:
@@ -248,15 +244,7 @@ class Deployments:
         return deployments_of(place.resource, history, place.policy, self._decider.now(), named)
 
     def to_keep(self, place: Place, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Return the names of the deployments of a resource that are to be kept alive.
-
-        Args:
-            place: The resource.
-            given: Those that are asked for, by NAME or RESOURCE/NAME; by default the configuration's.
-
-        Raises:
-            GuardConfigError: One of those that are asked for is another resource's.
-        """
+        """Return the names of the deployments that are to be kept alive: ``given``, or the configured."""
         keep_alive = self._config.keep_alive
         if given is None:
             return names_at(place.resource, keep_alive.deployments if keep_alive is not None else ())
@@ -277,12 +265,7 @@ class Deployments:
                 yield self.place(name, policy)
 
     def forget(self, name: str) -> tuple[Deployment, ...]:
-        """Have it remembered that deployments called ``name``, or ``RESOURCE/NAME``, are not to be kept.
-
-        Raises:
-            GuardConfigError: No deployment is known by that name.
-            StoreError: It could not be stored.
-        """
+        """Have it remembered that deployments called ``name``, or ``RESOURCE/NAME``, are not to be kept."""
         found = [each for each in self.listed() if is_named(each.name, each.resource, (name,))]
         if not found:
             raise GuardConfigError(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from finetune_guard import process
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.events import Event
 from finetune_guard.engine import telemetry
 from finetune_guard.rules.endings import Ending, is_crossed
@@ -23,7 +24,6 @@ logger = logging.getLogger("finetune_guard")
 MOST_WAITING = 1_000
 """How many events wait for a callback that takes its time; later ones are lost, which is logged."""
 
-_MOST_REMEMBERED = 10_000
 _FORK_TIMEOUT = 1.0
 _EXIT_TIMEOUT = 2.0
 
@@ -33,7 +33,7 @@ class Events:
 
     def __init__(self, callback: Callable[[Event], object] | None) -> None:
         self._delivery = _delivery_to(callback) if callback is not None else None
-        self._told: dict[tuple[str, str], int | None] = {}
+        self._told: Bounded[tuple[str, str], int | None] = Bounded(10_000)
         self._has_complained = False
 
     def tell(self, make: Callable[[], Event]) -> None:
@@ -67,8 +67,6 @@ class Events:
             return
         key, threshold = (ending.kind, ending.name), ending.threshold(now)
         before = self._told.get(key)
-        if len(self._told) >= _MOST_REMEMBERED:
-            self._told.clear()
         self._told[key] = threshold
         if threshold is not None and is_crossed(before, threshold):
             self.tell(lambda: make(threshold))
@@ -101,10 +99,8 @@ class _Delivery:
             if self._thread is not None:
                 return
             # Without the caller's context variables, which are those of one request of the program's.
-            run = contextvars.Context().run
-            name = "finetune-guard-events"
-            thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
-            self._thread = thread
+            run, name = contextvars.Context().run, "finetune-guard-events"
+            thread = self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
             if not self._finishes_in_child:
                 self._finishes_in_child = True
                 process.finish_in_child(rest_all)

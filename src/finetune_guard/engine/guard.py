@@ -69,10 +69,7 @@ class Guard:
     def identified(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
         """Remember whose the credentials of a request are, as its answer tells.
 
-        Args:
-            subject: The organization that the answer named, and what the request was sent with.
-            project: The project that the answer named.
-            placeholder: What stood for the credentials until they were known, if something did.
+        A ``placeholder`` has stood for the credentials until they were known.
         """
         self.recorder.name(subject)
         if project is not None:
@@ -104,11 +101,7 @@ class Guard:
     def record(
         self, credentials: Credentials, model: str, at: datetime | None, place: Place | None = None
     ) -> None:
-        """Record an inference that went another way; at a ``place`` ``model`` is a deployment's name.
-
-        Raises:
-            GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
-        """
+        """Record an inference that went another way; at a ``place`` ``model`` is a deployment's name."""
         if place is None:
             _must_be_fine_tuned("record", model)
         elif not any_model(model):
@@ -122,16 +115,16 @@ class Guard:
             ) from None
         if moment - now > timedelta(days=1):
             raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
-        if self.config.enabled:
-            source = Source.OBSERVED if at is None else Source.IMPORTED
-            if place is not None:
-                self.recorder.record(place.subject, model, source, moment)
-                place.called(model, moment)
-                return
+        if not self.config.enabled:
+            return
+        if place is not None:
+            subject = place.subject
+            place.called(model, moment)
+        else:
             subject = Subject(self.decider.organization_of(credentials), credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
                 self._recorded_for.add(credentials)
-            self.recorder.record(subject, model, source, moment)
+        self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, moment)
 
     # What people ask for.
 
@@ -157,11 +150,7 @@ class Guard:
         return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
-        """Ask for every fine-tuned model that the key can see, and add what is remembered.
-
-        Raises:
-            StoreError: ``refresh``, and the shutdown dates can't be written.
-        """
+        """Ask for every fine-tuned model that the key can see, and add what is remembered."""
         found = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
         if found.reply is not None:
             credentials = found.reply.credentials
@@ -175,9 +164,11 @@ class Guard:
     def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
         """Ask what the API shows as the organization's limits, and remember it; nothing is decided by it."""
         limits, reply = yield from read_model_limits(self.decider.now())
-        organization = reply.organization if reply is not None else self.decider.organization_of(credentials)
-        sent_with = reply.credentials if reply is not None else credentials
-        self.recorder.merge(Subject(organization, sent_with), told(model_limits=limits))
+        if reply is not None:
+            subject = Subject(reply.organization, reply.credentials)
+        else:
+            subject = Subject(self.decider.organization_of(credentials), credentials)
+        self.recorder.merge(subject, told(model_limits=limits))
         return limits
 
     def keep_alive(
@@ -188,12 +179,7 @@ class Guard:
         force: bool = False,
         model: str | None = None,
     ) -> Flow[KeepAliveOutcome]:
-        """Send one keep-alive if it is due, and no second one while another is on its way.
-
-        Raises:
-            KeepAliveError: No model answered.
-            GuardConfigError: ``model`` isn't a fine-tuned model's id.
-        """
+        """Send one keep-alive if it is due, and no second one while another is on its way."""
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
         credentials, listing = yield from self.identification.identify(credentials)
@@ -213,9 +199,6 @@ class Guard:
         """Send one keep-alive to a deployment if it is due, and no second one while another is on its way.
 
         With ``only_plan`` nothing is sent: an outcome without a reason is one that would be.
-
-        Raises:
-            KeepAliveError: It did not answer.
         """
         sender = DeploymentSender(keep_alive, self.decider, self.deployments, place, name, at, force)
         if only_plan:
@@ -231,11 +214,7 @@ class Guard:
         force: bool = False,
         model: str | None = None,
     ) -> KeepAlivePlan:
-        """Return what ``keep_alive`` would do, by what is known now; nothing is sent and nothing asked.
-
-        Raises:
-            GuardConfigError: ``model`` isn't a fine-tuned model's id.
-        """
+        """Return what ``keep_alive`` would do, by what is known now; nothing is sent and nothing asked."""
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
         return KeepAliveSender(keep_alive, self.decider, self.ends, credentials, force, model).plan()

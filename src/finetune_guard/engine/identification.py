@@ -43,13 +43,10 @@ class Identification:
     ) -> Flow[tuple[Credentials, Listing | None]]:
         """Learn whose the credentials are, and what they can see, unless that is known already.
 
+        With ``again`` the API is asked in any case, with ``confirm`` where only the store knows.
+
         Returns the credentials as they were really sent, since a callable key is known only then, and
         what the API listed; None where it wasn't asked.
-
-        Args:
-            credentials: Whose organization is looked for.
-            again: Whether to ask in any case.
-            confirm: Whether to ask where only the store knows the organization.
         """
         is_known = self.is_confirmed(credentials) or (
             not confirm and self._decider.organization_of(credentials) is not None

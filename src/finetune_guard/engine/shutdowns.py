@@ -75,11 +75,7 @@ class ModelEnds:
             self._looked_at.clear()
 
     def remember(self, announced: Mapping[str, Announced]) -> None:
-        """Have the store remember what the API said.
-
-        Raises:
-            StoreError: It can't be written.
-        """
+        """Have the store remember what the API said; a ``StoreError`` tells that it can't be written."""
         self.learn(announced)
         known = self._store.announced()
         news = {model: said for model, said in announced.items() if said.day is not None or model in known}
@@ -87,10 +83,7 @@ class ModelEnds:
             self._store.announce(news)
 
     def read(self, now: datetime) -> ShutdownDates:
-        """Return what is known, with what the store remembers and an installed litellm's table says.
-
-        They are read again every hour at most.
-        """
+        """Return what is known, with what the store and an installed litellm say, read every hour at most."""
         if self._read_at is None or abs(now - self._read_at) > _READ_AGAIN_AFTER:
             self._read_at = now
             litellm = installed_table()

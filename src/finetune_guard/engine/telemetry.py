@@ -1,17 +1,8 @@
 """Metrics and span events for programs that use OpenTelemetry's API; nothing at all for others.
 
 OpenTelemetry is never imported here: a program that has not imported it can't have set it up. Nothing that a
-program calls waits for a store: what has to be read is read when the program's exporter asks for it.
-
-===================================  =====================================================================
-``finetune_guard.inferences``        inferences of fine-tuned models that this process saw; a counter
-``finetune_guard.jobs.stopped``      jobs and uploads that were stopped, or refused by the API; a counter
-``finetune_guard.keep_alives``       keep-alives by ``finetune_guard.outcome``, sent or failed; a counter
-``finetune_guard.window.remaining``  seconds until the window closes, 0 once it has; a gauge
-``finetune_guard.model.remaining``   days until the end of each model that this process called; a gauge
-===================================  =====================================================================
-
-A decision about a job or an upload is the event ``finetune_guard.decision`` of the current span.
+program calls waits for a store: what has to be read is read when the program's exporter asks for it. A
+decision about a job or an upload is the event ``finetune_guard.decision`` of the current span.
 """
 
 from __future__ import annotations
@@ -20,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from finetune_guard import process
@@ -44,55 +35,41 @@ _MOST_REMEMBERED = 1_000
 
 _Measured: TypeAlias = tuple[float, dict[str, Any]]
 """A value and its attributes."""
+_Measure: TypeAlias = Callable[[], Iterable[_Measured]]
+_Counters: TypeAlias = tuple[Any, Any]
+"""Those of stopped calls and of keep-alives."""
 
 
-class _Instruments:
-    """The instruments of this process."""
+def _counters_of(metrics: Any) -> _Counters:
+    """Make all instruments; return the counters, since what is observed needs no name."""
+    meter = metrics.get_meter("finetune_guard")
 
-    def __init__(self, metrics: Any) -> None:
-        meter = metrics.get_meter("finetune_guard")
-        self._observation = metrics.Observation
-        self.stopped = meter.create_counter(
-            "finetune_guard.jobs.stopped", "{call}", "Jobs and uploads that were stopped or refused."
-        )
-        self.keep_alives = meter.create_counter(
-            "finetune_guard.keep_alives", "{call}", "Keep-alives that were tried."
-        )
-        meter.create_observable_counter(
-            "finetune_guard.inferences",
-            [self._callback(_inferences_seen)],
-            "{call}",
-            "Inferences of fine-tuned models that this process saw.",
-        )
-        meter.create_observable_gauge(
-            "finetune_guard.window.remaining",
-            [self._callback(_windows)],
-            "s",
-            "Time until the window closes; 0 once it has.",
-        )
-        meter.create_observable_gauge(
-            "finetune_guard.model.remaining",
-            [self._callback(_models_in_use)],
-            "d",
-            "Days until a model ends, give or take one.",
-        )
+    def observe(kind: str, name: str, measure: _Measure, unit: str, description: str) -> None:
+        callback = partial(_observed, metrics.Observation, measure)
+        getattr(meter, f"create_observable_{kind}")(f"finetune_guard.{name}", [callback], unit, description)
 
-    def _callback(
-        self, measure: Callable[[], Iterable[tuple[float, dict[str, Any]]]]
-    ) -> Callable[[Any], Any]:
-        def observe(_options: Any) -> list[Any]:
-            try:
-                return [self._observation(value, attributes) for value, attributes in measure()]
-            except Exception:  # noqa: BLE001 -- a user's own store can fail in any way
-                return []
+    seen = "Inferences of fine-tuned models that this process saw."
+    observe("counter", "inferences", _inferences_seen, "{call}", seen)
+    observe("gauge", "window.remaining", _windows, "s", "Time until the window closes; 0 once it has.")
+    observe("gauge", "model.remaining", _models_in_use, "d", "Days until a model ends, give or take one.")
+    stopped = "Jobs and uploads that were stopped or refused."
+    return (
+        meter.create_counter("finetune_guard.jobs.stopped", "{call}", stopped),
+        meter.create_counter("finetune_guard.keep_alives", "{call}", "Keep-alives that were tried."),
+    )
 
-        return observe
+
+def _observed(observation: Any, measure: _Measure, _options: Any) -> list[Any]:
+    try:
+        return [observation(value, attributes) for value, attributes in measure()]
+    except Exception:  # noqa: BLE001 -- a user's own store can fail in any way
+        return []
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
 _lock = threading.RLock()  # a signal handler that makes a call may come in the middle
 _inferences: dict[tuple[str | None, str], int] = {}
-_instruments: _Instruments | None = None
+_counters: _Counters | None = None
 _has_failed = False
 
 
@@ -102,24 +79,24 @@ def watch(guard: Guard) -> None:
     begin()
 
 
-def begin() -> _Instruments | None:
-    """Return the instruments; None where the program has not imported OpenTelemetry's metrics."""
-    global _instruments, _has_failed  # noqa: PLW0603 -- the process has one set
+def begin() -> _Counters | None:
+    """Return the counters; None where the program has not imported OpenTelemetry's metrics."""
+    global _counters, _has_failed  # noqa: PLW0603 -- the process has one set
     metrics = sys.modules.get(METRICS)
-    if _instruments is not None or _has_failed or not hasattr(metrics, "get_meter"):
-        return _instruments
+    if _counters is not None or _has_failed or not hasattr(metrics, "get_meter"):
+        return _counters
     with _lock:
-        if _instruments is None:
+        if _counters is None:
             try:
-                _instruments = _Instruments(metrics)
+                _counters = _counters_of(metrics)
             except Exception:  # noqa: BLE001 -- a provider of the program's own can fail in any way
                 _has_failed = True
-    return _instruments
+    return _counters
 
 
 def count_inference(organization: str | None, model: str) -> None:
     """Count an inference of a fine-tuned model."""
-    if _instruments is None and begin() is None:
+    if _counters is None and begin() is None:
         return
     key = organization, model
     with _lock:
@@ -130,17 +107,16 @@ def count_inference(organization: str | None, model: str) -> None:
 
 def count(event: Event) -> None:
     """Count a call that was stopped, or a keep-alive."""
-    instruments = begin()
-    if instruments is None:
+    counters = begin()
+    if counters is None:
         return
+    stopped, keep_alives = counters
     attributes = _known({_ORGANIZATION: event.organization})
     if isinstance(event, JobStopped):
-        more = _known({_CALL: event.call, _MODEL: event.model, _ERROR: event.error})
-        instruments.stopped.add(1, attributes | more)
-    elif isinstance(event, KeepAliveSent):
-        instruments.keep_alives.add(1, attributes | {"finetune_guard.outcome": "sent"})
-    elif isinstance(event, KeepAliveFailed):
-        instruments.keep_alives.add(1, attributes | {"finetune_guard.outcome": "failed"})
+        stopped.add(1, attributes | _known({_CALL: event.call, _MODEL: event.model, _ERROR: event.error}))
+    elif isinstance(event, (KeepAliveSent, KeepAliveFailed)):
+        outcome = "sent" if isinstance(event, KeepAliveSent) else "failed"
+        keep_alives.add(1, attributes | {"finetune_guard.outcome": outcome})
 
 
 def note_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bool) -> None:
@@ -193,7 +169,7 @@ def _models_in_use() -> Iterator[_Measured]:
         names = {model for _, model in _inferences}
     days: dict[str, int] = {}
     for guard in list(_guards):
-        now: datetime = guard.decider.now()
+        now = guard.decider.now()
         days |= {ending.name: ending.days_left(now) for ending in models(names, guard.ends.read(now))}
     for model, left in days.items():
         yield left, {_MODEL: model}

@@ -14,11 +14,11 @@ import openai
 
 from finetune_guard.domain.errors import ExportError
 from finetune_guard.domain.validation import shown
-from finetune_guard.engine.export.folder import Folder
+from finetune_guard.engine.export.folder import Folder, NewFile
 from finetune_guard.engine.export.record import Record
 from finetune_guard.engine.export.retries import Retries
 from finetune_guard.openai_api.errors import in_short
-from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Reply, Request
+from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import (
     ENDED,
@@ -35,9 +35,7 @@ from finetune_guard.rules.export import (
 )
 from finetune_guard.rules.inventory import Inventory, ModelRecord
 
-AT_ONCE = 4
-"""How many jobs or files are fetched at a time."""
-
+_AT_ONCE = 4
 _JOBS = "/fine_tuning/jobs"
 _JOBS_A_PAGE = 100
 _FILES_A_PAGE = 10_000
@@ -45,20 +43,13 @@ _NO_PLACE = "such an id can't be the name of a folder, or another one differs in
 
 
 class Exporter:
-    """One run of an export.
-
-    Args:
-        selection: What is exported.
-        api: The base URL that is asked.
-        now: Tells the time.
-    """
+    """One run of an export of what is selected, from the API at one base URL."""
 
     def __init__(self, selection: Selection, *, api: str, now: Callable[[], datetime]) -> None:
         self._selection = selection
         self._api = api
         self._now = now
         self._retries = Retries()
-        self._organization: str | None = None
         self._jobs: dict[str, Mapping[str, Any]] = {}
         self._files: dict[str, Mapping[str, Any]] = {}
         self._missed: dict[str, Missing] = {}
@@ -66,16 +57,12 @@ class Exporter:
         self._places: set[str] = set()
 
     def plan(self) -> Flow[ExportPlan]:
-        """Ask for the selected jobs and the sizes of their files; nothing is written.
-
-        Raises:
-            ExportError: The list of jobs could not be read.
-        """
+        """Ask for the selected jobs and the sizes of their files; nothing is written."""
         try:
             if self._selection.jobs:
                 for job_id in dict.fromkeys(self._selection.jobs):
                     yield from self._ask_for_job(job_id)
-            elif not (yield from read_rows(_JOBS, _JOBS_A_PAGE, self._take_job, self._ask)):
+            elif not (yield from read_rows(_JOBS, _JOBS_A_PAGE, self._take_job, self._retries.ask)):
                 self._miss(_JOBS, "the list of jobs could not be read to its end")
         except openai.APIError as error:
             raise ExportError(
@@ -93,7 +80,7 @@ class Exporter:
                 self._files[file["id"]] = file
 
         with suppress(openai.APIError):  # only sizes and names are told there
-            yield from read_rows("/files", _FILES_A_PAGE, take, self._ask)
+            yield from read_rows("/files", _FILES_A_PAGE, take, self._retries.ask)
         return planned(jobs, self._files, contents=True)
 
     def run(
@@ -102,11 +89,7 @@ class Exporter:
         models: Callable[[], Flow[Inventory]],
         progress: Callable[[ExportProgress], object] | None,
     ) -> Flow[Export]:
-        """Export into the folder at ``path``; ``models`` asks what is known of the models.
-
-        Raises:
-            ExportError: The folder can't be used, the list of jobs could not be read, or the disk is full.
-        """
+        """Export into the folder at ``path``; ``models`` asks what is known of the models."""
         folder = Folder(path, make=True)
         try:
             return (yield from self._run(folder, models, progress))
@@ -127,13 +110,13 @@ class Exporter:
     ) -> Flow[Export]:
         record = Record(folder, self._selection, api=self._api, now=self._now, progress=progress)
         plan = yield from self.plan()
-        record.belongs_to(self._organization)
+        record.belongs_to(self._retries.organization)
         self._models = {model.id: model for model in (yield from models()).models}
         for what, why in self._missed.items():
             record.miss(what, why)
         record.expect(len(plan.jobs) + len(plan.files), plan.bytes)
         try:
-            yield InParallel(self._parts(plan, record), AT_ONCE)
+            yield InParallel(self._parts(plan, record), _AT_ONCE)
         finally:
             record.save()
         manifest = record.end()
@@ -158,17 +141,11 @@ class Exporter:
 
     # What is selected.
 
-    def _ask(self, request: Request) -> Flow[Reply | None]:
-        reply = yield from self._retries.ask(request)
-        if reply is not None and reply.organization is not None:
-            self._organization = reply.organization
-        return reply
-
     def _ask_for_job(self, job_id: str) -> Flow[None]:
         if not is_safe_id(job_id):
             raise ExportError(f"{shown(job_id)} is no job's id. An id such as ftjob-AbC123 is required.")
         try:
-            reply = yield from self._ask(ApiCall("get", f"{_JOBS}/{job_id}", retry=False))
+            reply = yield from self._retries.ask(ApiCall("get", f"{_JOBS}/{job_id}", retry=False))
         except openai.NotFoundError as error:
             self._missed[job_id] = missing(error, self._now())
             return
@@ -200,9 +177,8 @@ class Exporter:
     # What is written.
 
     def _export_job(self, job: Mapping[str, Any], record: Record) -> Flow[None]:
-        job_id = job["id"]
-        place, source, asked_at = f"jobs/{job_id}", f"GET {_JOBS}", self._now()
-        body = _as_json(job)
+        job_id, asked_at, body = job["id"], self._now(), _as_json(job)
+        place = f"jobs/{job_id}"
         lists = {name: f"{place}/{name}.jsonl" for name in ("events", "checkpoints")}
         is_as_before = job.get("status") in ENDED and record.has(
             f"{place}/job.json", hashlib.sha256(body).hexdigest()
@@ -211,30 +187,13 @@ class Exporter:
             record.drop(*lists.values())
         for name, path in lists.items():
             if not record.has(path):
-                yield from self._export_list(f"{_JOBS}/{job_id}/{name}", path, record)
+                yield from self._save_list(f"{_JOBS}/{job_id}/{name}", path, record)
         model = self._models.get(str(job.get("fine_tuned_model")))
         if model is not None:
             text = model.model_dump_json(indent=1).encode()
             record.put(f"{place}/model.json", text, "what finetune-guard knows", asked_at)
-        record.put(f"{place}/job.json", body, source, asked_at)
+        record.put(f"{place}/job.json", body, f"GET {_JOBS}", asked_at)
         record.one_done()
-
-    def _export_list(self, asked: str, path: str, record: Record) -> Flow[None]:
-        asked_at = self._now()
-        with record.new_file(path) as file:
-
-            def take(row: Mapping[str, Any]) -> None:
-                file.write(json.dumps(row).encode() + b"\n")
-
-            try:
-                whole = yield from read_rows(asked, _JOBS_A_PAGE, take, self._ask)
-            except openai.APIError as error:
-                record.miss(path, missing(error, asked_at))
-                return
-            if whole:
-                record.add(path, file.commit(), f"GET {asked}", asked_at)
-            else:
-                record.miss(path, "the list could not be read to its end", asked_at)
 
     def _export_file(self, file: PlannedFile, record: Record) -> Flow[None]:
         asked_at = self._now()
@@ -245,13 +204,21 @@ class Exporter:
         if expected in {None, known} and record.has(file.path):
             record.received(known or 0)
         else:
-            yield from self._fetch(file, expected, record)
+            yield from self._save_content(file, expected, record)
         record.one_done()
 
-    def _fetch(self, file: PlannedFile, expected: int | None, record: Record) -> Flow[None]:
-        asked_at = self._now()
-        with record.new_file(file.path) as new:
+    def _save_list(self, asked: str, path: str, record: Record) -> Flow[None]:
+        def fill(file: NewFile) -> Flow[str | None]:
+            def take(row: Mapping[str, Any]) -> None:
+                file.write(json.dumps(row).encode() + b"\n")
 
+            whole = yield from read_rows(asked, _JOBS_A_PAGE, take, self._retries.ask)
+            return None if whole else "the list could not be read to its end"
+
+        return self._save(path, asked, record, fill)
+
+    def _save_content(self, file: PlannedFile, expected: int | None, record: Record) -> Flow[None]:
+        def fill(new: NewFile) -> Flow[str | None]:
             def write(piece: bytes) -> None:
                 new.write(piece)
                 record.received(len(piece))
@@ -260,15 +227,27 @@ class Exporter:
                 record.received(-new.size)
                 new.restart()
 
+            yield from self._retries.ask(Download(file.id, write), restart)
+            is_whole = expected in {None, new.size}
+            return None if is_whole else f"the API sent {new.size} bytes of {expected}"
+
+        return self._save(file.path, f"/files/{file.id}/content", record, fill)
+
+    def _save(
+        self, path: str, asked: str, record: Record, fill: Callable[[NewFile], Flow[str | None]]
+    ) -> Flow[None]:
+        """Write what ``fill`` gets, unless that fails or it returns what is wrong with it."""
+        asked_at = self._now()
+        with record.new_file(path) as file:
             try:
-                yield from self._retries.ask(Download(file.id, write), restart)
+                wrong = yield from fill(file)
             except openai.APIError as error:
-                record.miss(file.path, missing(error, asked_at))
+                record.miss(path, missing(error, asked_at))
                 return
-            if expected not in {None, new.size}:
-                record.miss(file.path, f"the API sent {new.size} bytes of {expected}", asked_at)
-                return
-            record.add(file.path, new.commit(), f"GET /files/{file.id}/content", asked_at)
+            if wrong is not None:
+                record.miss(path, wrong, asked_at)
+            else:
+                record.add(path, file.commit(), f"GET {asked}", asked_at)
 
 
 def _as_json(value: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,4 @@
-"""The folder of an export, whose files are written whole or not at all, and never through a link.
-
-It is its owner's alone (0700, files 0600).
-"""
+"""The folder of an export, whose files are written whole or not at all, and never through a link."""
 
 from __future__ import annotations
 
@@ -24,20 +21,16 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 _PIECE = 1 << 20
 
 
-def partial_name(name: str) -> str:
+def _partial_name(name: str) -> str:
     """Return the name that a file has until it is whole."""
     return f".{name}.part"
 
 
 class Folder:
-    """A folder of files; who exports to it keeps others out until ``release``.
+    """A folder of files, for its owner alone (0700, files 0600).
 
-    Args:
-        path: Where it is.
-        make: Whether to write to it: it is made if it is missing, and nobody else can export to it meanwhile.
-
-    Raises:
-        ExportError: It can't be used; the message says why.
+    With ``make`` it is made if it is missing, and nobody else can export to it until ``release``. An
+    ``ExportError`` says why it can't be used.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, make: bool) -> None:
@@ -57,7 +50,7 @@ class Folder:
 
     def _claim(self) -> None:
         names = {each.name for each in self.path.iterdir()}
-        if names - {partial_name(MANIFEST)} and MANIFEST not in names:
+        if names - {_partial_name(MANIFEST)} and MANIFEST not in names:
             self._refuse("it holds other files and no export", "Name a new folder, or an empty one")
         if os.name != "posix":
             return
@@ -95,11 +88,7 @@ class Folder:
             file.discard()
 
     def read(self, name: str) -> Iterator[bytes]:
-        """Return the pieces of a file.
-
-        Raises:
-            OSError: It is missing, a link, or no plain file.
-        """
+        """Return the pieces of a file; an ``OSError`` tells that it is missing, a link, or no plain file."""
         place = self._place(name, make=False)
         _must_be_no_link(place)
         with open(os.open(place, _READ), "rb") as file:  # noqa: PTH123 -- it is open already
@@ -137,14 +126,10 @@ class Folder:
 
 
 class NewFile:
-    """A file that is being written, under another name until it is whole.
-
-    Attributes:
-        size: How many bytes were written.
-    """
+    """A file that is being written, under another name until it is whole; ``size`` is what it has so far."""
 
     def __init__(self, place: Path) -> None:
-        self._place, self._partial = place, place.with_name(partial_name(place.name))
+        self._place, self._partial = place, place.with_name(_partial_name(place.name))
         self._partial.unlink(missing_ok=True)  # an export that was killed may have left it
         self._file = open(os.open(self._partial, _WRITE, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115 -- see discard
         self.restart()

@@ -10,45 +10,39 @@ import openai
 
 from finetune_guard.engine.export.retries import Retries
 from finetune_guard.openai_api.errors import in_short
-from finetune_guard.openai_api.flow import ApiCall, Flow, Reply, Request
+from finetune_guard.openai_api.flow import ApiCall, Flow
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import Orphans, OrphansDeleted, orphans
 
 
 def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
     """Ask for the files, then for the jobs, and return the training files that no job uses."""
-    retries = Retries()
-    times = [now()]
+    retries, asked_at = Retries(), now()
     files: list[Mapping[str, Any]] = []
     jobs: list[Mapping[str, Any]] = []
-
-    def ask(request: Request) -> Flow[Reply | None]:
-        reply = yield from retries.ask(request)
-        if reply is not None:
-            times.append(reply.at)
-        return reply
 
     def take_file(file: Mapping[str, Any]) -> None:
         if file.get("purpose") == "fine-tune":
             files.append(file)
 
     try:
-        yield from read_rows("/files", 10_000, take_file, ask)
-        whole = yield from read_rows("/fine_tuning/jobs", 100, jobs.append, ask)
+        yield from read_rows("/files", 10_000, take_file, retries.ask)
+        whole = yield from read_rows("/fine_tuning/jobs", 100, jobs.append, retries.ask)
     except openai.APIError as error:
         return Orphans(failure=in_short(error))
     if not whole:
         return Orphans(failure="the list of jobs could not be read to its end")
-    return orphans(jobs, files, min(times))  # by the slower clock, so that no file seems older than it is
+    # By the slower clock, so that no file seems older than it is.
+    return orphans(jobs, files, min(asked_at, retries.first_answer_at or asked_at))
 
 
 def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[OrphansDeleted]:
     """Delete those of ``ids`` that are still orphans and old enough, by lists that are read anew."""
     found = yield from find_orphans(now)
+    old_enough = {orphan.id for orphan in found.files if orphan.deletable}
     deleted: list[str] = []
     kept: dict[str, str] = {}
     retries = Retries()
-    old_enough = {orphan.id for orphan in found.files if orphan.deletable}
     for file_id in dict.fromkeys(ids):
         if found.failure is not None:
             kept[file_id] = found.failure

@@ -1,33 +1,34 @@
-"""The manifest of an export: what was written so far, so that another run goes on from there."""
+"""The manifest of an export: what was written so far, and whether it is there still."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from finetune_guard.domain.errors import ExportError
-from finetune_guard.rules.export import MANIFEST, Entry, ExportProgress, Manifest, Missing, Selection
-
-if TYPE_CHECKING:
-    from finetune_guard.engine.export.folder import Folder
+from finetune_guard.engine.export.folder import Folder
+from finetune_guard.rules.export import (
+    MANIFEST,
+    Entry,
+    ExportProgress,
+    Manifest,
+    Missing,
+    Selection,
+    Verification,
+)
 
 _SAVE_AT_MOST_EVERY = 1.0
-_LARGE = 8 << 20
-"""What took long to fetch is recorded at once."""
+_LARGE = 8 << 20  # what took long to fetch is recorded at once
 
 
-def read_manifest(folder: Folder) -> tuple[Manifest, str]:
-    """Return the manifest of an export and its SHA-256.
-
-    Raises:
-        ExportError: There is none, or it can't be read.
-    """
+def _read_manifest(folder: Folder) -> tuple[Manifest, str]:
+    """Return the manifest of an export and its SHA-256; an ``ExportError`` tells why there is none."""
     try:
         text = b"".join(folder.read(MANIFEST))
         return Manifest.model_validate_json(text), hashlib.sha256(text).hexdigest()
@@ -42,6 +43,32 @@ def read_manifest(folder: Folder) -> tuple[Manifest, str]:
             "later release.",
             remedy=f"Move {MANIFEST} away and export to a new folder.",
         ) from error
+
+
+def verify(path: str | os.PathLike[str]) -> Verification:
+    """Compare every file of the export at ``path`` with its recorded SHA-256 and size.
+
+    Raises:
+        ExportError: There is no export, or its manifest can't be read.
+    """
+    folder = Folder(path, make=False)
+    manifest, own_sum = _read_manifest(folder)
+    problems: dict[str, str] = {}
+    for name, entry in sorted(manifest.files.items()):
+        try:
+            if folder.sum_of(name) != (entry.sha256, entry.size):
+                problems[name] = "its content is not what was exported"
+        except FileNotFoundError:
+            problems[name] = "it is missing"
+        except OSError as error:
+            problems[name] = f"it can't be read, or is a link: {error.strerror}"
+    return Verification(
+        checked=len(manifest.files),
+        problems=problems,
+        unlisted=tuple(sorted(set(folder.names()) - {MANIFEST, *manifest.files})),
+        complete=manifest.complete,
+        manifest_sha256=own_sum,
+    )
 
 
 class Record:
@@ -66,7 +93,7 @@ class Record:
         self.fetched = 0
         begun = {"selection": selection, "begun_at": now(), "ended_at": None, "missing": {}}
         try:
-            earlier, _ = read_manifest(folder)
+            earlier, _ = _read_manifest(folder)
         except ExportError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
@@ -76,17 +103,14 @@ class Record:
         self.save()
 
     def belongs_to(self, organization: str | None) -> None:
-        """Note whose export it is. Without an organization's name the API's address tells.
-
-        Raises:
-            ExportError: It is another organization's.
-        """
+        """Note whose export it is, or refuse another's; without a name of it the API's URL tells."""
         known = self.manifest.organization or organization
         if known != organization or (organization is None and self._earlier_api != self._api):
+            theirs, remedy = known or self._earlier_api, "Name a new folder."
             raise ExportError(
-                f"The folder {str(self._folder.path)!r} holds an export of {known or self._earlier_api}, and "
-                f"this key is one of {organization or self._api}. Name a new folder.",
-                remedy="Name a new folder.",
+                f"The folder {str(self._folder.path)!r} holds an export of {theirs}, and this key is one of "
+                f"{organization or self._api}. {remedy}",
+                remedy=remedy,
             )
         self.manifest = self.manifest.model_copy(update={"organization": organization, "api": self._api})
 
@@ -168,8 +192,5 @@ class Record:
 
     def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(
-                ExportProgress(
-                    done=self._done, total=self._total, bytes_done=self._bytes_done, bytes=self._bytes
-                )
-            )
+            done = {"done": self._done, "bytes_done": self._bytes_done}
+            self._progress(ExportProgress(**done, total=self._total, bytes=self._bytes))

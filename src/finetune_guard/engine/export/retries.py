@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from itertools import count
+from datetime import datetime, timedelta
 
 import openai
 
@@ -15,24 +14,29 @@ from finetune_guard.rules.export import wait_before_retry
 
 
 class Retries:
-    """What several flows share: once the API has asked to wait, all of them do."""
+    """What several flows share: once the API has asked to wait, all of them do.
+
+    Attributes:
+        organization: The organization that the answers name; None where none does.
+        first_answer_at: The earliest time of an answer; None before the first.
+    """
 
     def __init__(self) -> None:
+        self.organization: str | None = None
+        self.first_answer_at: datetime | None = None
         self._left = countdown(timedelta(0))
 
     def ask(self, request: Request, before: Callable[[], object] = bool) -> Flow[Reply | None]:
-        """Send ``request`` until it is answered, and call ``before`` before each attempt.
-
-        Raises:
-            openai.APIError: It was refused, or failed too often.
-        """
-        for attempt in count(1):
+        """Send ``request`` until it is answered or fails for good; ``before`` is called before each try."""
+        attempt = 0
+        while True:
+            attempt += 1
             left = self._left()
             if left > timedelta(0):
                 yield Pause(left)
             before()
             try:
-                return (yield request)
+                reply = yield request
             except openai.APIError as error:
                 wait = wait_before_retry(error, attempt)
                 if wait is None:
@@ -41,4 +45,8 @@ class Retries:
                     self._left = countdown(wait)
                 else:
                     yield Pause(wait)
-        raise AssertionError  # count() has no end
+                continue
+            if reply is not None:
+                self.organization = reply.organization or self.organization
+                self.first_answer_at = min(reply.at, self.first_answer_at or reply.at)
+            return reply
