@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from finetune_guard.cli.advice import advise
-from finetune_guard.cli.ends import DayOfEnds
+from finetune_guard.cli.timeline import DayOfEnds
 from finetune_guard.domain.facts import Inference, Refusal, Span
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE

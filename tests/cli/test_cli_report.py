@@ -41,8 +41,10 @@ def test_a_page_tells_verdict_dates_requests_and_models(
         ask(model)
     clock.advance(timedelta(days=2))
     path = tmp_path / "report.html"
+    sim.clear_calls()
     result = run("report", "--html", str(path), "--refresh")
     assert (0, "") == (result.exit_code, result.stdout)
+    assert 1 == sum(call.path == "/v1/models" for call in sim.calls)
     page = Page(path.read_text(encoding="utf-8"))
     assert [] == page.loads
     assert "script" not in page.tags

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,16 @@ def test_a_period_that_could_miss_the_window_is_refused(run, environment):
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "3d")
     result = run("schedule", "cron")
     assert (2, True) == (result.exit_code, "the last 3 days of the window" in result.stderr)
+
+
+def test_after_the_end_it_is_said_that_a_schedule_helps_no_more(run, clock):
+    """What is printed is the same, and stderr tells why it is of no use; a deployment's still is."""
+    assert "" == run("schedule", "cron").stderr
+    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    result = run("schedule", "cron")
+    assert (0, "keep-alive") == (result.exit_code, cron_line(result.stdout)[1].split()[-3])
+    assert result.stderr.startswith("Note: Since 2027-01-06 nobody can create fine-tuning jobs")
+    assert "" == run("schedule", "cron", "--deployment", "support").stderr
 
 
 @pytest.mark.parametrize(

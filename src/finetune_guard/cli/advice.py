@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from finetune_guard.cli.ends import SOON_DAYS, DayOfEnds
+from finetune_guard.cli.timeline import DayOfEnds
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
 from finetune_guard.rules.messages import moment
@@ -14,16 +14,12 @@ REMOVABLE = (
     "A scheduled keep-alive can be removed, unless it is for deployments; finetune-guard config says "
     "where it may be."
 )
+_SOON_DAYS = 90
 _UNPUBLISHED = "Whether an inference reopens a window that has closed is not published."
 
 
 class Advice(NamedTuple):
-    """The one thing to do.
-
-    Attributes:
-        command: What to type; None where no command helps.
-        text: What it does, or what to do otherwise, as sentences.
-    """
+    """The one thing to do: a command, None where none helps, and what it does or what to do otherwise."""
 
     command: str | None
     text: str
@@ -77,14 +73,7 @@ _FOUND_BY_SYNC = (Reason.WINDOW_EXPIRED, Reason.WINDOW_EDGE, Reason.NO_INFERENCE
 def advise(
     eligibility: Eligibility, ends: tuple[DayOfEnds, ...], keep_alive: KeepAlive, *, has_admin_key: bool
 ) -> Advice:
-    """Return the one thing to do.
-
-    Args:
-        eligibility: The decision.
-        ends: When the models that the history knows end.
-        keep_alive: When a keep-alive is due.
-        has_admin_key: Whether the organization's usage can be read.
-    """
+    """Return the one thing to do, of models that end on ``ends``, and where a usage sync is possible."""
     if has_admin_key and eligibility.reason in _FOUND_BY_SYNC:
         return _SYNC
     if eligibility.reason in _ADVICE:
@@ -101,6 +90,6 @@ def _while_eligible(eligibility: Eligibility, keep_alive: KeepAlive, today: date
     end, due = eligibility.creation_ends_on, due_from(keep_alive, eligibility)
     if is_due(keep_alive, eligibility):
         return _RENEW
-    is_near = end is not None and (end - today).days <= SOON_DAYS
+    is_near = end is not None and (end - today).days <= _SOON_DAYS
     told = f"Create the jobs that are still needed before {end}." if is_near else "Nothing now."
     return Advice(None, f"{told} A keep-alive is due from {moment(due)} on." if due is not None else told)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from functools import partial
+from http.client import HTTPException
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from finetune_guard.cli.alert_targets import WEBHOOK_VARIABLE, Command, Webhook, payload
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError, tell
+from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json, Refresh
-from finetune_guard.cli.output import say
+from finetune_guard.cli.output import say, tell
+from finetune_guard.client.threads import within
 from finetune_guard.clock import countdown
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.text import lines
@@ -24,10 +31,16 @@ from finetune_guard.rules import endings
 from finetune_guard.rules.alerts import Alert, Due, deployments_due, due
 from finetune_guard.stores.base import Store
 
+_WEBHOOK = "FINETUNE_GUARD_WEBHOOK"
 _DEADLINE = timedelta(minutes=3)
 """How long one run tells; what is left then is told by the next."""
 
 _MARGIN = timedelta(seconds=90)
+_TIMEOUT = 10.0
+_COMMAND_TIMEOUT = 60.0
+_STDERR = 2
+_REDIRECTS = range(300, 400)
+_NOT_FOLLOWED = ": a redirect is not followed, so name the URL that it leads to"
 
 
 def alert(
@@ -37,7 +50,7 @@ def alert(
         typer.Option(
             metavar="URL",
             help="Post each alert to this URL as JSON. It is a secret: set "
-            f"{WEBHOOK_VARIABLE} instead to keep it out of the list of processes.",
+            f"{_WEBHOOK} instead to keep it out of the list of processes.",
         ),
     ] = None,
     slack: Annotated[
@@ -67,8 +80,7 @@ def alert(
     setting; 1 failure, such as a history that can't be read.
     """
     target = _target(webhook, command, slack=slack, dry_run=dry_run, as_json=as_json)
-    connection = connect()
-    connection.must_be_active("Nothing is told of")
+    connection = connect().must_be_active("Nothing is told of")
     if connection.forgets is not None and not dry_run:
         raise SetupError(f"What was told can't be remembered. {connection.forgets}")
     eligibility = connection.guard.check(refresh=refresh)
@@ -88,20 +100,18 @@ def alert(
 
 def _target(
     webhook: str | None, command: str | None, *, slack: bool, dry_run: bool, as_json: bool
-) -> Webhook | Command | None:
+) -> _Webhook | _Program | None:
     """Return where alerts go; None for a dry run."""
     if webhook is not None and command is not None:
         raise SetupError("--webhook and --command exclude each other.")
-    url = webhook if webhook is not None or command is not None else os.environ.get(WEBHOOK_VARIABLE)
+    url = webhook if webhook is not None or command is not None else os.environ.get(_WEBHOOK)
     if slack and not url and not dry_run:
-        raise SetupError(f"--slack is for a webhook: give its URL with --webhook or {WEBHOOK_VARIABLE}.")
-    target: Webhook | Command | None = Webhook(url.strip(), slack) if url else None
+        raise SetupError(f"--slack is for a webhook: give its URL with --webhook or {_WEBHOOK}.")
+    target: _Webhook | _Program | None = _Webhook(url.strip(), slack) if url else None
     if command is not None:
-        target = Command(command, prints_to_stderr=as_json)
+        target = _Program(command, prints_to_stderr=as_json)
     if target is None and not dry_run:
-        raise SetupError(
-            f"Say where to tell it: --webhook, {WEBHOOK_VARIABLE} or --command; or use --dry-run."
-        )
+        raise SetupError(f"Say where to tell it: --webhook, {_WEBHOOK} or --command; or use --dry-run.")
     return None if dry_run else target
 
 
@@ -128,7 +138,7 @@ def _tell_all(
     store: Store,
     name: str,
     find: Callable[[], Due],
-    target: Webhook | Command,
+    target: _Webhook | _Program,
     left: Callable[[], timedelta],
     *,
     as_json: bool,
@@ -143,18 +153,119 @@ def _tell_all(
         store.keep_alerts(name, found.settled)
         for each in found.alerts:
             failure = target.send(each) if left() > timedelta(0) else "there was no time left for it"
-            if failure is not None:
-                arrived = False
-                tell(
-                    f"Not told, and tried again by the next run: {target}: {failure}.\n  {each.event.message}"
-                )
-            else:
+            if failure is None:
                 store.keep_alerts(name, each.told)
                 _show("Told", each, as_json=as_json)
+                continue
+            arrived = False
+            failed = f"Not told, and tried again by the next run: {target}: {failure}."
+            tell(f"{failed}\n  {each.event.message}")
     finally:
         store.release(lease)
     return arrived
 
 
 def _show(what: str, told: Alert, *, as_json: bool) -> None:
-    typer.echo(json.dumps(payload(told)) if as_json else lines(f"{what}: {told.event.message}"))
+    typer.echo(json.dumps(_payload(told)) if as_json else lines(f"{what}: {told.event.message}"))
+
+
+def _payload(alert: Alert) -> dict[str, Any]:
+    return {"id": alert.id, "event": alert.event.kind, **alert.event.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class _Webhook:
+    """A URL that takes alerts by POST, in Slack's form or as JSON.
+
+    The URL is a secret: nothing that is said names more than its host.
+    """
+
+    url: str
+    slack: bool
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+            _ = parts.port
+        except ValueError:
+            is_url = False
+        if not is_url:
+            raise SetupError(
+                "The webhook is no URL that can be used: one that begins with https:// or http:// and has no "
+                f"user or password in it is required, in --webhook or {_WEBHOOK}."
+            )
+
+    def __str__(self) -> str:
+        return f"the webhook at {urlsplit(self.url).hostname}"
+
+    def send(self, alert: Alert) -> str | None:
+        """Post ``alert``, at most ten seconds long; return why it may not have arrived, None if it has.
+
+        A redirect is not followed: the URL is a secret, and whatever it leads to may be another's.
+        """
+        message = alert.event.message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        body = {"text": message} if self.slack else _payload(alert)
+        headers = {"Content-Type": "application/json", "User-Agent": "finetune-guard"}
+        try:
+            request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)  # noqa: S310 -- checked above
+            within(_TIMEOUT, partial(_open, request))
+        except urllib.error.HTTPError as error:
+            error.close()
+            return f"it answered {error.code}{_NOT_FOLLOWED if error.code in _REDIRECTS else ''}"
+        except TimeoutError:
+            return f"it did not answer within {_TIMEOUT:g} seconds"
+        except (HTTPException, OSError, ValueError) as error:  # their wording may hold the URL
+            return _in_short(getattr(error, "reason", error))
+        return None
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A program with its arguments, run once for each alert; no shell runs it."""
+
+    line: str
+    prints_to_stderr: bool
+
+    def __post_init__(self) -> None:
+        try:
+            is_command = bool(shlex.split(self.line))
+        except ValueError:
+            is_command = False
+        if not is_command:
+            raise SetupError("--command names no program that can be run: write it as in a shell.")
+
+    def __str__(self) -> str:
+        return "the command"
+
+    def send(self, alert: Alert) -> str | None:
+        """Run the program, at most a minute long; return why it failed, None if it did not."""
+        try:
+            done = subprocess.run(  # noqa: S603 -- what the user asked for
+                shlex.split(self.line),
+                input=f"{alert.event.message}\n",
+                stdout=_STDERR if self.prints_to_stderr else None,
+                encoding="utf-8",
+                env={**os.environ, "ALERT_JSON": json.dumps(_payload(alert))},
+                timeout=_COMMAND_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"it did not end within {_COMMAND_TIMEOUT:g} seconds"
+        except (OSError, ValueError) as error:
+            return _in_short(error)
+        return f"it ended with exit code {done.returncode}" if done.returncode else None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""
+
+
+def _open(request: urllib.request.Request) -> None:
+    with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT):
+        pass
+
+
+def _in_short(error: object) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

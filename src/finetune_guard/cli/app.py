@@ -14,10 +14,8 @@ from finetune_guard.cli.check import check
 from finetune_guard.cli.config import config
 from finetune_guard.cli.demo import demo
 from finetune_guard.cli.deployments import deployments
-from finetune_guard.cli.export import export
-from finetune_guard.cli.files import delete_orphans
-from finetune_guard.cli.history import history
-from finetune_guard.cli.history_forget import forget
+from finetune_guard.cli.export import delete_orphans, export, verify
+from finetune_guard.cli.history import forget, history
 from finetune_guard.cli.keep_alive import keep_alive
 from finetune_guard.cli.metrics import metrics
 from finetune_guard.cli.models import models
@@ -29,7 +27,6 @@ from finetune_guard.cli.schedule import schedule
 from finetune_guard.cli.simulator import simulator
 from finetune_guard.cli.status import status
 from finetune_guard.cli.sync import sync
-from finetune_guard.cli.verify import verify
 
 _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "See where you stand": {"status": status, "check": check, "models": models, "deployments": deployments},
@@ -38,10 +35,6 @@ _PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Tell others": {"alert": alert, "calendar": calendar, "metrics": metrics, "report": report},
     "Set up and try": {"config": config, "run": run, "simulator": simulator, "demo": demo},
 }
-_SETTINGS: dict[str, dict[str, object]] = {
-    "run": {"ignore_unknown_options": True, "allow_interspersed_args": False}
-}
-
 app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
@@ -81,25 +74,28 @@ def _options(
 
 for panel, commands in _PANELS.items():
     for name, function in commands.items():
-        settings = _SETTINGS.get(name)
+        own_options = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+        settings = own_options if function is run else None
         app.command(name, cls=Command, rich_help_panel=panel, context_settings=settings)(function)
 
-history_commands = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode="markdown")
-history_commands.callback()(history)
-history_commands.command("forget", cls=Command)(forget)
-app.add_typer(history_commands, name="history", rich_help_panel="See where you stand")
 
-file_commands = typer.Typer(
-    cls=Group,
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    help="Delete uploaded files that no job uses.",
-)
-file_commands.command("delete-orphans", cls=Command)(delete_orphans)
-file_commands.callback()(lambda: None)
-app.add_typer(file_commands, name="files", rich_help_panel="Save what can't be made again")
+def _group(name: str, panel: str, itself: Callable[..., None], *, without_help: bool = True) -> typer.Typer:
+    group = typer.Typer(
+        cls=Group,
+        invoke_without_command=without_help,
+        no_args_is_help=not without_help,
+        rich_markup_mode="markdown",
+    )
+    group.callback()(itself)
+    app.add_typer(group, name=name, rich_help_panel=panel)
+    return group
 
-policy_commands = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode="markdown")
-policy_commands.callback()(policies)
-policy_commands.command("check", cls=Command)(check_file)
-app.add_typer(policy_commands, name="policies", rich_help_panel="Set up and try")
+
+def _files() -> None:
+    """Delete uploaded files that no job uses."""
+
+
+_group("history", "See where you stand", history).command("forget", cls=Command)(forget)
+_group("policies", "Set up and try", policies).command("check", cls=Command)(check_file)
+files = _group("files", "Save what can't be made again", _files, without_help=False)
+files.command("delete-orphans", cls=Command)(delete_orphans)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
-from finetune_guard.cli.connection import connect
-from finetune_guard.cli.ends import DayOfEnds, ends_by_day, replaced_by
-from finetune_guard.cli.failures import need_extra
+from finetune_guard.cli.connection import Connection, connect
+from finetune_guard.cli.exits import need_extra
 from finetune_guard.cli.options import Refresh
-from finetune_guard.cli.output import say
-from finetune_guard.domain.policy import AccessPolicy
+from finetune_guard.cli.output import note
+from finetune_guard.cli.timeline import DayOfEnds, ends_by_day
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
 from finetune_guard.rules.endings import THRESHOLDS
@@ -25,10 +23,19 @@ from finetune_guard.rules.messages import moment
 _CLOSING = "closing"
 _MOST_NAMED = 50
 _EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_RETIREMENTS = {
+    EndKind.DEPLOYMENT_RETIREMENT: (
+        "Deployments of fine-tuned models retire",
+        "Calls of these fail from this day on",
+    ),
+    EndKind.TRAINING_RETIREMENT: (
+        "Training of base models may retire from this day on",
+        "It ends no earlier than this day; when it does is not published. These deployments rest on them",
+    ),
+}
 
 
-@dataclass(frozen=True)
-class Event:
+class _Event(NamedTuple):
     """One entry of the calendar.
 
     Attributes:
@@ -58,57 +65,50 @@ def calendar(*, refresh: Refresh = False) -> None:
     history that can't be read.
     """
     need_extra("icalendar", "calendar")
-    connection = connect()
-    connection.must_be_active("No calendar is made for")
+    connection = connect().must_be_active("No calendar is made for")
     eligibility = connection.guard.check(refresh=refresh)
-    deployments = connection.guard.deployments(everywhere=True)
-    events = tuple(deployment_events(deployments, eligibility.checked_at))
+    events: list[_Event] = []
     if connection.guard.guards_jobs:
-        ends = ends_by_day(connection.guard.history().known_models, connection.dates())
-        events = (*coming_events(eligibility, connection.config.policy, ends), *events)
+        events += _of_jobs(connection, eligibility)
+    events += _of_deployments(connection.guard.deployments(everywhere=True), eligibility.checked_at)
     sys.stdout.flush()
-    typer.echo(as_ical(events, eligibility), nl=False)
-    if not events:
-        say("Note: no date is to come, so the calendar is empty.", err=True)
+    typer.echo(_as_ical(events, eligibility), nl=False)
+    note(None if events else "no date is to come, so the calendar is empty.")
 
 
-def coming_events(
-    eligibility: Eligibility, policy: AccessPolicy, ends: tuple[DayOfEnds, ...]
-) -> Iterator[Event]:
+def _of_jobs(connection: Connection, eligibility: Eligibility) -> Iterator[_Event]:
     """Yield what is still to come: the window's end, the end of job creation, and the models' ends by day."""
-    now, closing = eligibility.checked_at, eligibility.creation_ends_on
+    policy, now, closing = connection.config.policy, eligibility.checked_at, eligibility.creation_ends_on
     closes, band = eligibility.window_closes_at, policy.closing.begins if policy.closing is not None else None
     if closes is not None and closes > now and (band is None or closes < band[0]):
-        yield Event(
+        is_published = eligibility.phase.window == timedelta(days=60)
+        yield _Event(
             "window",
             closes,
-            "OpenAI fine-tuning: the 60-day window closes"
-            if eligibility.phase.window == timedelta(days=60)
-            else "OpenAI fine-tuning: the window closes",
+            f"OpenAI fine-tuning: the {'60-day ' if is_published else ''}window closes",
             f"Unless an inference on a fine-tuned model is run before {moment(closes)}, the organization "
             "can't create fine-tuning jobs any more. finetune-guard keep-alive renews the window; the next "
             "calendar then moves this event.",
         )
     if closing is not None and band is not None and now < band[1]:
-        yield Event(
+        yield _Event(
             _CLOSING,
             closing,
             "OpenAI fine-tuning: job creation ends for everybody",
             f"From {closing} on nobody can create fine-tuning jobs. The hour and the time zone are not "
             "published. Create the jobs that are still needed before. Models answer until their own end.",
         )
-    for day in ends:
-        if day.day >= now.date():
-            yield _end(day)
+    ends = ends_by_day(connection.models_of(connection.guard.history(), now).models)
+    yield from (_end(day) for day in ends if day.day >= now.date())
 
 
-def _end(ends: DayOfEnds) -> Event:
-    number, by = len(ends.models), replaced_by(ends)
+def _end(ends: DayOfEnds) -> _Event:
+    number, by = len(ends.models), ends.replaced_by
     named = list(ends.models[:_MOST_NAMED])
     if number > _MOST_NAMED:
         named.append(f"and {number - _MOST_NAMED:,} more: finetune-guard models lists all")
     replacement = f"Published replacement: {by}.\n" if by is not None else ""
-    return Event(
+    return _Event(
         f"end-{ends.day}",
         ends.day,
         f"{number:,} fine-tuned model{'' if number == 1 else 's'} shut down",
@@ -117,7 +117,7 @@ def _end(ends: DayOfEnds) -> Event:
     )
 
 
-def deployment_events(deployments: Iterable[Deployment], now: datetime) -> Iterator[Event]:
+def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterator[_Event]:
     """Yield when each deployment may be deleted for want of calls, and what retires with its base model."""
     retiring: dict[tuple[EndKind, date], list[str]] = {}
     for end in what_ends(deployments):
@@ -126,7 +126,7 @@ def deployment_events(deployments: Iterable[Deployment], now: datetime) -> Itera
         if end.kind is not EndKind.IDLE:
             retiring.setdefault((end.kind, end.day), []).append(where)
         elif end.day >= now.date():
-            yield Event(
+            yield _Event(
                 f"idle-{each.resource}-{each.name}",
                 end.day,
                 f"Deployment {each.name} ends if nobody calls it",
@@ -137,18 +137,11 @@ def deployment_events(deployments: Iterable[Deployment], now: datetime) -> Itera
             )
     for (kind, day), names in retiring.items():
         if day >= now.date():
-            yield Event(f"{kind}-{day}", day, *_retirement(kind, names))
+            summary, told = _RETIREMENTS[kind]
+            yield _Event(f"{kind}-{day}", day, summary, "\n".join([f"{told}:", *names[:_MOST_NAMED]]))
 
 
-def _retirement(kind: EndKind, names: list[str]) -> tuple[str, str]:
-    listed = "\n".join(names[:_MOST_NAMED])
-    if kind is EndKind.DEPLOYMENT_RETIREMENT:
-        return "Deployments of fine-tuned models retire", f"Calls of these fail from this day on:\n{listed}"
-    told = "It ends no earlier than this day; when it does is not published. These deployments rest on them"
-    return "Training of base models may retire from this day on", f"{told}:\n{listed}"
-
-
-def as_ical(events: tuple[Event, ...], eligibility: Eligibility) -> str:
+def _as_ical(events: Iterable[_Event], eligibility: Eligibility) -> str:
     """Return the events as an iCalendar file (RFC 5545)."""
     from icalendar import Calendar  # noqa: PLC0415 -- an extra
 
@@ -164,21 +157,25 @@ def as_ical(events: tuple[Event, ...], eligibility: Eligibility) -> str:
     return bytes(made.to_ical()).decode()
 
 
-def _component(event: Event, eligibility: Eligibility) -> Any:
+def _component(event: _Event, eligibility: Eligibility) -> Any:
     import icalendar  # noqa: PLC0415 -- an extra
 
     now, entry = eligibility.checked_at, icalendar.Event()
     whose = "everybody" if event.kind == _CLOSING else eligibility.organization or "unnamed"
-    entry.add("uid", f"{event.kind}-{whose}@finetune-guard")
-    entry.add("dtstamp", now)
-    entry.add("last-modified", now)
-    entry.add("sequence", max(0, (now - _EPOCH) // timedelta(minutes=1)))
-    entry.add("dtstart", event.start)
+    values = {
+        "uid": f"{event.kind}-{whose}@finetune-guard",
+        "dtstamp": now,
+        "last-modified": now,
+        "sequence": max(0, (now - _EPOCH) // timedelta(minutes=1)),
+        "dtstart": event.start,
+        "summary": event.summary,
+        "description": event.description,
+        "transp": "TRANSPARENT",
+    }
     if not isinstance(event.start, datetime):
-        entry.add("dtend", event.start + timedelta(days=1))
-    entry.add("summary", event.summary)
-    entry.add("description", event.description)
-    entry.add("transp", "TRANSPARENT")
+        values["dtend"] = event.start + timedelta(days=1)
+    for name, value in values.items():
+        entry.add(name, value)
     for days in (each for each in reversed(THRESHOLDS) if timedelta(days=each) <= event.earliest_alarm):
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")

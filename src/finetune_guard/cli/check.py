@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 
-from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.exits import OF_VERDICT, ExitCode
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.connection import connect
+from finetune_guard.cli.exits import OF_VERDICT, ExitCode, SetupError
 from finetune_guard.cli.options import Json, Refresh, duration
-from finetune_guard.cli.output import say
-from finetune_guard.cli.prospects import Outlook
+from finetune_guard.cli.output import note, say
+from finetune_guard.cli.timeline import days_away, source_in_words
 from finetune_guard.cli.verdict import in_words, limits_in_words
-from finetune_guard.domain.facts import ModelLimits
-from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.inventory import Prospect
 from finetune_guard.rules.messages import moment, span
 from finetune_guard.rules.model_messages import old_table
 
@@ -63,46 +64,74 @@ def check(
         raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
+    today, until = eligibility.checked_at.date(), eligibility.jobs_until
+    codes = {OF_VERDICT[eligibility.verdict], ExitCode.OK}
+    said = [" ".join(filter(None, (in_words(eligibility), connection.inactive_because)))]
+    told: dict[str, object] = eligibility.model_dump(mode="json")
     limits = connection.model_limits(refresh=refresh)
-    outlook = None
+    if limits is not None:
+        said.append(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
     if base is not None:
-        outlook = Outlook(
-            connection.guard.prospect(base),
-            eligibility.checked_at.date(),
-            least if least is not None else connection.config.min_model_lifetime,
-            must_be_known=least is not None,
-        )
-    codes = {OF_VERDICT[eligibility.verdict], outlook.exit_code if outlook is not None else ExitCode.OK}
-    until = eligibility.jobs_until
+        asked_for = least if least is not None else connection.config.min_model_lifetime
+        outlook = _Outlook(connection.guard.prospect(base), today, asked_for)
+        codes.add(outlook.exit_code(must_be_known=least is not None))
+        said.append(outlook.in_words())
+        told = {"eligibility": told, "prospect": outlook.as_json()}
+    if limits is not None:
+        told["model_limits"] = limits.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(told))
+    else:
+        say("\n".join(said))
     if needed is not None and until is not None and until - eligibility.checked_at < needed:
         codes.add(ExitCode.CLOSES_SOON)
-    if as_json:
-        typer.echo(json.dumps(_as_json(eligibility, limits, outlook)))
-    else:
-        _tell(connection, eligibility, limits, outlook)
-    if ExitCode.CLOSES_SOON in codes and needed is not None:
-        said = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
-        say(said, err=as_json)
-    old = old_table(connection.dates(), eligibility.checked_at.date()) if connection.speaks_of_jobs else None
-    for note in filter(None, (old, connection.forgets)):
-        say(f"Note: {note}", err=True)
+        less = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
+        say(less, err=as_json)
+    note(old_table(connection.dates(), today) if connection.speaks_of_jobs else None, connection.forgets)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _tell(
-    connection: Connection, eligibility: Eligibility, limits: ModelLimits | None, outlook: Outlook | None
-) -> None:
-    say(" ".join(filter(None, (in_words(eligibility), connection.inactive_because))))
-    if limits is not None:
-        say(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
-    if outlook is not None:
-        say(outlook.in_words())
+@dataclass(frozen=True)
+class _Outlook:
+    """What is known of a fine-tune that would be made today, beside how long it has to live at ``least``."""
 
+    prospect: Prospect
+    today: date
+    least: timedelta | None
 
-def _as_json(
-    eligibility: Eligibility, limits: ModelLimits | None, outlook: Outlook | None
-) -> dict[str, object]:
-    told: dict[str, object] = eligibility.model_dump(mode="json")
-    if outlook is not None:
-        told = {"eligibility": told, "prospect": outlook.as_json()}
-    return {**told, "model_limits": limits.model_dump(mode="json")} if limits is not None else told
+    @property
+    def lives_long_enough(self) -> bool | None:
+        """Whether it would; None where no source tells, or nothing is asked."""
+        lifetime = self.prospect.lifetime
+        return None if lifetime is None or self.least is None else lifetime >= self.least
+
+    def exit_code(self, *, must_be_known: bool) -> ExitCode:
+        never = self.prospect.can_be_fine_tuned is False
+        if never or self.prospect.is_shut_down(self.today) or self.lives_long_enough is False:
+            return ExitCode.MODEL_ENDS
+        return ExitCode.UNKNOWN if must_be_known and self.prospect.lifetime is None else ExitCode.OK
+
+    def in_words(self) -> str:
+        prospect, end = self.prospect, self.prospect.fine_tunes_shutdown
+        if prospect.base_shutdown is not None and prospect.is_shut_down(self.today):
+            gone = prospect.base_shutdown
+            return f"{prospect.model}: shut down on {gone.day}, ±1 day ({source_in_words(gone)})."
+        if prospect.can_be_fine_tuned is False:
+            return f"{prospect.model}: can't be fine-tuned, as far as is published."
+        if end is None:
+            return f"{prospect.model}: how long a fine-tune made now would live is unknown."
+        known = f"{prospect.model}: a fine-tune made now ends on {end.day}, ±1 day"
+        known += f", {days_away(end.days_left(self.today))} ({source_in_words(end)})"
+        if self.least is None or self.lives_long_enough:
+            return f"{known}."
+        return f"{known}; that is less than the {span(self.least)} asked for."
+
+    def as_json(self) -> dict[str, object]:
+        """Return it for programs; durations are in seconds."""
+        lifetimes = {"lifetime": self.prospect.lifetime, "min_lifetime": self.least}
+        return {
+            **TypeAdapter(Prospect).dump_python(self.prospect, mode="json"),
+            "is_shut_down": self.prospect.is_shut_down(self.today),
+            "lives_long_enough": self.lives_long_enough,
+            **{name: each.total_seconds() if each is not None else None for name, each in lifetimes.items()},
+        }

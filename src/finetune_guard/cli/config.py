@@ -6,18 +6,18 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 from pydantic import SecretStr, TypeAdapter
 
-from finetune_guard.cli.connection import AZURE_KEYS, Connection, connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError, tell
+from finetune_guard.cli.connection import AZURE_KEYS, Connection, connect, is_set
+from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json
+from finetune_guard.cli.output import tell
 from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.idle_policy import IdlePolicy
@@ -33,8 +33,7 @@ _SET_UP_BY_HAND = (
 )
 
 
-@dataclass(frozen=True)
-class _Setup:
+class _Setup(NamedTuple):
     """What is in force.
 
     Attributes:
@@ -62,8 +61,7 @@ def config(*, as_json: Json = False) -> None:
 
     Exit codes: 0 all can be used; 2 a setting is wrong.
     """
-    setup = _setup()
-    unknown = _unknown_variables()
+    setup, unknown = _setup(), _unknown_variables()
     if as_json:
         typer.echo(json.dumps(_as_json(setup, unknown)))
     else:
@@ -71,11 +69,12 @@ def config(*, as_json: Json = False) -> None:
     for name, meant in unknown.items():
         hint = f"; did you mean {meant}?" if meant is not None else "."
         tell(f"Note: {shown(name)[1:-1]} is not a setting and has no effect{hint}")
+    is_on = setup.config.enabled
     for told in setup.wrong.values():
-        tell(f"Error: {told}" if setup.config.enabled else f"Note: No effect, since the guard is off: {told}")
+        tell(f"Error: {told}" if is_on else f"Note: No effect, since the guard is off: {told}")
     if setup.problem is not None:
         tell(f"Error: {setup.problem}")
-    if setup.problem is not None or (setup.wrong and setup.config.enabled):
+    if setup.problem is not None or (setup.wrong and is_on):
         raise typer.Exit(ExitCode.SETUP)
 
 
@@ -96,7 +95,7 @@ def _setup() -> _Setup:
 def _draw(setup: _Setup) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    screen, settings, connection = render.Screen(), setup.config, setup.connection
+    settings, connection, location = setup.config, setup.connection, setup.config.open_store().location
     rows = [
         (
             name,
@@ -105,47 +104,42 @@ def _draw(setup: _Setup) -> None:
         )
         for name, origin in settings.origins().items()
     ]
+    key = next(filter(is_set, ("OPENAI_API_KEY", *AZURE_KEYS)), None)
     host = connection.host or "none" if connection is not None else "not known, see below"
-    active = connection.inactive_because or f"active for {host}" if connection is not None else host
-    contents = setup.unreadable or _counted(setup.organizations or 0)
-    rest = [
-        ("Store", settings.open_store().location),
-        ("In it", " ".join(filter(None, (contents, connection.forgets if connection is not None else None)))),
-        ("Host", host),
-        ("Guard", active),
-        ("API key", _api_key()),
-        ("Admin key", _admin_key(setup)),
-        ("Uninstall", _to_uninstall(settings.open_store().location)),
-    ]
-    screen.draw(render.listing(("Setting", "From", "Value"), rows), "", render.facts(rest))
-
-
-def _to_uninstall(location: str) -> str:
-    commands = ["pip uninstall finetune-guard"]
+    forgets = connection.forgets if connection is not None else None
+    uninstall = ["pip uninstall finetune-guard", _SET_UP_BY_HAND]
     if Path(location).is_dir():
-        commands.append(f"rm -r {shlex.quote(location)}")
-    return "\n".join([*commands, _SET_UP_BY_HAND])
+        uninstall.insert(1, f"rm -r {shlex.quote(location)}")
+    rest = [
+        ("Store", location),
+        ("In it", " ".join(filter(None, (setup.unreadable or _counted(setup.organizations or 0), forgets)))),
+        ("Host", host),
+        ("Guard", connection.inactive_because or f"active for {host}" if connection is not None else host),
+        ("API key", f"set in {key}" if key is not None else "not set: OPENAI_API_KEY is empty"),
+        ("Admin key", _admin_key(setup)),
+        ("Uninstall", "\n".join(uninstall)),
+    ]
+    render.Screen().draw(render.listing(("Setting", "From", "Value"), rows), "", render.facts(rest))
 
 
 def _admin_key(setup: _Setup) -> str:
+    own, connection = variable("admin_api_key"), setup.connection
     if setup.config.admin_api_key is not None:
-        return f"set in {variable('admin_api_key')}"
-    if os.environ.get("OPENAI_ADMIN_KEY", "").strip():
-        connection = setup.connection
-        if connection is not None and connection.guard.has_admin_key:
-            return "set in OPENAI_ADMIN_KEY"
-        host = connection.host if connection is not None else "a host that is not known"
-        return (
-            f"not set for {host}: OPENAI_ADMIN_KEY goes to the policy's own hosts only; "
-            f"{variable('admin_api_key')} goes to this one, too"
-        )
-    return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
+        return f"set in {own}"
+    if not is_set("OPENAI_ADMIN_KEY"):
+        return "not set: OPENAI_ADMIN_KEY is empty, and the organization's usage can't be read"
+    if connection is not None and connection.guard.has_admin_key:
+        return "set in OPENAI_ADMIN_KEY"
+    host = connection.host if connection is not None else "a host that is not known"
+    return (
+        f"not set for {host}: OPENAI_ADMIN_KEY goes to the policy's own hosts only; {own} goes to this one, "
+        "too"
+    )
 
 
 def _counted(organizations: int) -> str:
-    if organizations == 0:
-        return "nothing yet"
-    return "the history of one organization" if organizations == 1 else f"{organizations} histories"
+    few = {0: "nothing yet", 1: "the history of one organization"}
+    return few.get(organizations, f"{organizations} histories")
 
 
 def _as_json(setup: _Setup, unknown: dict[str, str | None]) -> dict[str, object]:
@@ -168,19 +162,10 @@ def _as_json(setup: _Setup, unknown: dict[str, str | None]) -> dict[str, object]
         "host": connection.host if connection is not None else None,
         "active": connection.guard.active if connection is not None else None,
         "inactive_because": connection.inactive_because if connection is not None else setup.problem,
-        "api_key_set": _has_key(),
+        "api_key_set": is_set("OPENAI_API_KEY"),
         "admin_key_set": not _admin_key(setup).startswith("not set"),
         "unknown_variables": unknown,
     }
-
-
-def _api_key() -> str:
-    found = next((name for name in ("OPENAI_API_KEY", *AZURE_KEYS) if os.environ.get(name, "").strip()), None)
-    return "not set: OPENAI_API_KEY is empty" if found is None else f"set in {found}"
-
-
-def _has_key() -> bool:
-    return bool(os.environ.get("OPENAI_API_KEY", "").strip())
 
 
 def _setting(name: str, value: object) -> str:
@@ -188,42 +173,40 @@ def _setting(name: str, value: object) -> str:
 
 
 def _in_words(value: object) -> str:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, KeepAlive):
-        settings = ", ".join(f"{name} {_in_words(setting)}" for name, setting in value if setting is not None)
-        return f"on: {settings}"
+        return "on: " + ", ".join(f"{name} {_in_words(each)}" for name, each in value if each is not None)
     if isinstance(value, timedelta):
         return span(value)
-    if value is None:
-        return "off"
     plain = _plain(value)
     if isinstance(plain, dict):
         plain = [f"{model} {day or 'no end'}" for model, day in plain.items()]
-    if isinstance(plain, list):
-        return ", ".join(plain) or "none"
-    return str(plain)
+    return ", ".join(plain) or "none" if isinstance(plain, list) else str(plain)
 
 
 def _plain(value: object) -> object:
     """Return a value as JSON can hold it, without keys and the credentials of a URL."""
-    plain: object = value if isinstance(value, bool) or value is None else str(value)
-    if isinstance(value, AccessPolicy):
-        plain = value.name
-    elif isinstance(value, KeepAlive):
-        plain = value.model_dump(mode="json")
-    elif isinstance(value, SecretStr):
-        plain = "***"
-    elif isinstance(value, timedelta):
-        plain = TypeAdapter(timedelta).dump_python(value, mode="json")
-    elif isinstance(value, (list, tuple)):
-        plain = [each.name if isinstance(each, IdlePolicy) else str(each) for each in value]
-    elif isinstance(value, Mapping):
-        plain = {str(name): _plain(each) for name, each in value.items()}
-    elif callable(value):
-        plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
-    elif isinstance(value, str):
-        plain = shown(value)[1:-1]
+    plain: object = str(value)
+    match value:
+        case None | bool():
+            plain = value
+        case AccessPolicy():
+            plain = value.name
+        case KeepAlive():
+            plain = value.model_dump(mode="json")
+        case SecretStr():
+            plain = "***"
+        case timedelta():
+            plain = TypeAdapter(timedelta).dump_python(value, mode="json")
+        case list() | tuple():
+            plain = [each.name if isinstance(each, IdlePolicy) else str(each) for each in value]
+        case Mapping():
+            plain = {str(name): _plain(each) for name, each in value.items()}
+        case str():
+            plain = shown(value)[1:-1]
+        case _ if callable(value):
+            plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
     return plain
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 import openai
 
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.exits import SetupError
 from finetune_guard.client.classes import AzureOpenAI, OpenAI
 from finetune_guard.client.guard_api import ClientGuard
 from finetune_guard.config import GuardConfig, variable
@@ -22,10 +21,15 @@ from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.litellm_table import installed_table
+from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.deployments import Deployment
+from finetune_guard.rules.inventory import Inventory, joined
 
-_AZURE_VERSION = "2024-10-21"
+OPENED = ExitStack()
+"""Closes the clients that ``connect`` has made, so that what they learnt is stored."""
+
 AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
+_AZURE_VERSION = "2024-10-21"
 _NO_AZURE_KEY = f"No API key. Set {' or '.join(AZURE_KEYS)}, as for any program that uses the Azure client."
 _NO_KEY = (
     "No API key. Set OPENAI_API_KEY to a key of the organization; OPENAI_BASE_URL and OPENAI_ORG_ID count "
@@ -35,12 +39,7 @@ _NO_KEY = (
 
 @dataclass(frozen=True)
 class Connection:
-    """A client from the environment, and its guard.
-
-    Attributes:
-        client: The client; no request has been made with it.
-        config: The configuration in force.
-    """
+    """A client from the environment, and the configuration of its guard."""
 
     client: OpenAI
     config: GuardConfig
@@ -85,23 +84,19 @@ class Connection:
             "can't see those of other programs."
         )
 
-    def must_guard_jobs(self, refused: str) -> None:
-        """Make sure that the policy about creating jobs holds behind the host.
+    def must_guard_jobs(self, refused: str) -> Connection:
+        """Return this, if the policy about creating jobs holds behind the host.
 
         Raises:
             SetupError: It is not known to; ``refused`` is what is not done, as a clause.
         """
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
+        return self
 
-    def must_be_active(self, refused: str) -> None:
-        """Make sure that some rule holds behind the host, about jobs or about idle deployments.
-
-        Raises:
-            SetupError: As ``must_guard_jobs`` does.
-        """
-        if not self.guard.active:
-            self.must_guard_jobs(refused)
+    def must_be_active(self, refused: str) -> Connection:
+        """Return this, if a rule about jobs or about idle deployments holds behind the host; else raise."""
+        return self if self.guard.active else self.must_guard_jobs(refused)
 
     def history(self, eligibility: Eligibility) -> History:
         """Return what is remembered; an empty history where none can be read."""
@@ -109,6 +104,10 @@ class Connection:
             with suppress(StoreError):  # it was readable a moment ago, and what could be read is shown
                 return self.guard.history()
         return History(evidence=Evidence(organization=UNNAMED))
+
+    def models_of(self, history: History, now: datetime) -> Inventory:
+        """Return the models that a history knows; nothing is asked of the API."""
+        return joined(Listing(), history, self.dates(), now)
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Return what is known of all deployments; nothing where the history can't be read."""
@@ -132,32 +131,6 @@ class Connection:
             return dates
 
 
-def _is_set(name: str) -> bool:
-    return bool(os.environ.get(name, "").strip())
-
-
-def _azure_client(config: GuardConfig) -> AzureOpenAI:
-    return AzureOpenAI(
-        guard=config,
-        api_version=os.environ.get("OPENAI_API_VERSION") or _AZURE_VERSION,
-        api_key=None if any(map(_is_set, AZURE_KEYS)) else "not set",
-    )
-
-
-_open: ContextVar[ExitStack | None] = ContextVar("finetune_guard_connections", default=None)
-
-
-@contextmanager
-def connections_closed() -> Iterator[None]:
-    """Close the clients that ``connect`` opens inside, so that what they learnt is stored."""
-    with ExitStack() as stack:
-        token = _open.set(stack)
-        try:
-            yield
-        finally:
-            _open.reset(token)
-
-
 def connect(
     config: GuardConfig | None = None, *, needs_key: bool = True, prefers_azure: bool = False
 ) -> Connection:
@@ -174,15 +147,17 @@ def connect(
         GuardConfigError: A ``FINETUNE_GUARD_`` variable has a wrong value.
     """
     config = config if config is not None else GuardConfig()
-    has_key = _is_set("OPENAI_API_KEY")
-    is_azure = (prefers_azure or not has_key) and _is_set("AZURE_OPENAI_ENDPOINT")
-    if needs_key and not (any(map(_is_set, AZURE_KEYS)) if is_azure else has_key):
+    is_azure = (prefers_azure or not is_set("OPENAI_API_KEY")) and is_set("AZURE_OPENAI_ENDPOINT")
+    has_key = any(map(is_set, AZURE_KEYS if is_azure else ("OPENAI_API_KEY",)))
+    if needs_key and not has_key:
         raise SetupError(_NO_AZURE_KEY if is_azure else _NO_KEY)
+    key = None if has_key else "not set"
     try:
         if is_azure:
-            client: OpenAI = _azure_client(config)
+            version = os.environ.get("OPENAI_API_VERSION") or _AZURE_VERSION
+            client: OpenAI = AzureOpenAI(guard=config, api_version=version, api_key=key)
         else:
-            client = OpenAI(guard=config) if has_key else OpenAI(api_key="not set", guard=config)
+            client = OpenAI(guard=config, api_key=key)
     except openai.OpenAIError as error:
         raise SetupError(f"The OpenAI client can't be made from the environment: {error}") from error
     except Exception as error:  # its wording may show a password, and its class depends on the SDK's release
@@ -190,7 +165,10 @@ def connect(
             "The OpenAI client can't be made from the environment: look at OPENAI_BASE_URL and the other "
             "OPENAI_ variables."
         ) from error
-    stack = _open.get()
-    if stack is not None:
-        stack.callback(client.close)
+    OPENED.callback(client.close)
     return Connection(client, config)
+
+
+def is_set(name: str) -> bool:
+    """Whether an environment variable has a value that is not blank."""
+    return bool(os.environ.get(name, "").strip())

@@ -13,8 +13,7 @@ from typing import Annotated
 
 import typer
 
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError, need_extra
+from finetune_guard.cli.exits import ExitCode, SetupError, need_extra
 from finetune_guard.cli.output import is_terminal
 from finetune_guard.config import ENVIRONMENT_PREFIX
 
@@ -65,11 +64,7 @@ def _run(program: Path, folder: Path) -> None:
 
 
 def example() -> Path:
-    """Return the example program: in the package when that is installed, else in the checkout.
-
-    Raises:
-        SetupError: It is in neither place.
-    """
+    """Return the example program: in the package when that is installed, else in the checkout."""
     here = Path(__file__)
     places = (here.with_name("examples") / "demo.py", here.parents[3] / "examples" / "demo.py")
     for place in places:

@@ -64,12 +64,13 @@ def deployments(
 
 
 def _emptiness(connection: Connection) -> str:
-    said = [
+    said = (
         "No deployment is known: no guarded client has called one of a fine-tuned model yet.",
         "If answers do not name the fine-tuned model, name the deployment in FINETUNE_GUARD_DEPLOYMENTS.",
         f"The history is looked for in {connection.config.open_store().location}.",
-    ]
-    return "\n".join([*said, *([connection.forgets] if connection.forgets is not None else [])])
+        connection.forgets,
+    )
+    return "\n".join(filter(None, said))
 
 
 def _draw(known: Sequence[Deployment], now: datetime) -> None:
@@ -78,7 +79,6 @@ def _draw(known: Sequence[Deployment], now: datetime) -> None:
     screen = render.Screen()
     headings = ("Deployment", "End", "Last call", "Serves", "Retirement")
     for resource in sorted({each.resource for each in known}):
-        mine = [each for each in known if each.resource == resource]
         rows = [
             (
                 each.name,
@@ -87,7 +87,8 @@ def _draw(known: Sequence[Deployment], now: datetime) -> None:
                 each.served or "",
                 retirement_in_words(each),
             )
-            for each in mine
+            for each in known
+            if each.resource == resource
         ]
         screen.draw(resource, "", render.entries(headings, rows, screen.width), "")
     rules = dict.fromkeys(each.policy for each in known)

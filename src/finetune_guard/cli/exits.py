@@ -1,7 +1,8 @@
-"""The exit codes of ``finetune-guard``."""
+"""How a command ends: its exit codes, and the error of a wrong set-up."""
 
 from __future__ import annotations
 
+import importlib.util
 from enum import IntEnum
 
 from finetune_guard.domain.verdict import Verdict
@@ -14,12 +15,10 @@ class ExitCode(IntEnum):
         OK: The command did what was asked; ``check``: jobs can be created.
         FAILURE: The command could not do that.
         SETUP: A key is missing, a setting is wrong, or the command line is.
-        INELIGIBLE: ``check``: no jobs can be created; ``keep-alive``: the API has refused a job, so that
-            none is sent.
+        INELIGIBLE: ``check``: no jobs can be created; ``keep-alive``: the API has refused a job.
         UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
         MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
-        INCOMPLETE: ``sync``, ``models``, ``export``, ``verify`` and ``files``: what is there is only a part,
-            since the API did not answer all that was asked; ``alert``: something did not arrive.
+        INCOMPLETE: The API did not answer all that was asked; ``alert``: something did not arrive.
         NOT_JUDGED: ``keep-alive``: the history can't be read, so that none was sent.
         CLOSES_SOON: ``check --min-remaining``: jobs can be created, but not for that long any more.
         INTERRUPTED: Ctrl-C.
@@ -42,3 +41,13 @@ OF_VERDICT = {
     Verdict.INELIGIBLE: ExitCode.INELIGIBLE,
     Verdict.UNKNOWN: ExitCode.UNKNOWN,
 }
+
+
+class SetupError(Exception):
+    """A key or a setting is missing or wrong; the message says what to set."""
+
+
+def need_extra(module: str, extra: str) -> None:
+    """Raise a ``SetupError`` that names the extra, unless its package is installed."""
+    if importlib.util.find_spec(module) is None:
+        raise SetupError(f"This needs the extra {extra}: pip install 'finetune-guard[{extra}]'")

@@ -1,24 +1,21 @@
-"""``finetune-guard export``: save fine-tuning jobs, their files and models' records in a folder."""
+"""``finetune-guard export``, ``verify`` and ``files delete-orphans``: jobs and files, saved or deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.files import show_orphans
-from finetune_guard.cli.options import Json
+from finetune_guard.cli.exits import ExitCode, SetupError
+from finetune_guard.cli.options import Json, Yes, day_or_time
 from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.domain.text import lines
-from finetune_guard.domain.validation import shown
-from finetune_guard.rules.export import Export, ExportPlan, ExportProgress
+from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphan, Orphans
+
+_MEGABYTE = 1_000_000
 
 
 class Format(str, Enum):
@@ -68,70 +65,137 @@ def export(
     """
     del file_format  # there is one
     named = [name.strip() for given in jobs or () for name in given.split(",") if name.strip()]
-    selected = {"jobs": named, "model": model, "since": _day(since), "files": files}
+    selected = {"jobs": named, "model": model, "since": day_or_time("--since", since), "files": files}
     if folder is None and not (dry_run or orphans):
         raise SetupError("Name the folder to write to, as in: finetune-guard export my-models")
-    connection = connect()
-    connection.must_guard_jobs("Nothing is exported from")
+    connection = connect().must_guard_jobs("Nothing is exported from")
     if orphans:
-        show_orphans(connection.guard.orphans(), as_json=as_json)
+        _show_orphans(connection.guard.orphans(), as_json=as_json)
     elif dry_run:
-        _show_plan(connection.guard.plan_export(**selected), as_json=as_json)  # type: ignore[arg-type]
-    else:
-        assert folder is not None
+        plan = connection.guard.plan_export(**selected)  # type: ignore[arg-type]
+        typer.echo(plan.model_dump_json()) if as_json else say(lines(_planned(plan)))
+    elif folder is not None:
         _export(connection, folder, selected, as_json=as_json)
 
 
-def _export(connection: Connection, folder: Path, selected: Mapping[str, object], *, as_json: bool) -> None:
+def _export(connection: Connection, folder: Path, selected: dict[str, Any], *, as_json: bool) -> None:
     with progress_bar("Exporting", shown=not as_json) as bar:
 
         def move(come: ExportProgress) -> None:
-            told = f"{come.done} of {come.total}, {megabytes(come.bytes_done)} of {megabytes(come.bytes)}"
+            told = f"{come.done} of {come.total}, {_megabytes(come.bytes_done)} of {_megabytes(come.bytes)}"
             # Jobs have no size; each counts as much as a megabyte, so that the bar moves for them, too.
             bar(come.bytes_done + come.done * _MEGABYTE, come.bytes + come.total * _MEGABYTE, told)
 
-        done = connection.guard.export(folder, **selected, progress=move)  # type: ignore[arg-type]
-    typer.echo(done.model_dump_json() if as_json else lines(_in_words(done)))
+        done = connection.guard.export(folder, **selected, progress=move)
+    typer.echo(done.model_dump_json() if as_json else lines(_exported(done)))
     if not done.complete:
         say("Incomplete: run the same command again; it fetches only what is missing.", err=True)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _in_words(done: Export) -> str:
+def _exported(done: Export) -> str:
     said = [
-        f"Exported {done.jobs:,} jobs and {done.files:,} files to {done.folder} ({megabytes(done.bytes)}).",
+        f"Exported {done.jobs:,} jobs and {done.files:,} files to {done.folder} ({_megabytes(done.bytes)}).",
         f"{done.fetched:,} files were written now; the others were there already.",
     ]
     said += [f"Could not be had: {what}: {missing.why}" for what, missing in sorted(done.missing.items())]
     return "\n".join([*said, f"Check it at any time: finetune-guard verify {done.folder}"])
 
 
-def _show_plan(plan: ExportPlan, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(plan.model_dump_json())
-        return
+def _planned(plan: ExportPlan) -> str:
+    said = []
     for job in plan.jobs:
         made = f" -> {job.fine_tuned_model}" if job.fine_tuned_model else ""
-        say(lines(f"{job.id}  {job.status}  {job.model}{made}"))
+        said.append(f"{job.id}  {job.status}  {job.model}{made}")
     for file in plan.files:
-        size = "unknown size, perhaps deleted" if file.size is None else megabytes(file.size)
-        say(lines(f"{file.id}  {file.role} file  {size}"))
-    say(f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {megabytes(plan.bytes)}. Nothing saved.")
+        size = "unknown size, perhaps deleted" if file.size is None else _megabytes(file.size)
+        said.append(f"{file.id}  {file.role} file  {size}")
+    said.append(
+        f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {_megabytes(plan.bytes)}. Nothing saved."
+    )
+    return "\n".join(said)
 
 
-_MEGABYTE = 1_000_000
-
-
-def megabytes(size: int) -> str:
-    """Return a size for people."""
+def _megabytes(size: int) -> str:
     return f"{size / _MEGABYTE:,.1f} MB"
 
 
-def _day(since: str | None) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        found = datetime.fromisoformat(since)
-    except ValueError:
-        raise SetupError(f"--since is {shown(since)}: a day such as 2026-01-31 is required.") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="The folder that finetune-guard export has written.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Compare every file of an export with its manifest.
+
+    The files' SHA-256 are compared, and no key is needed. The manifest's own SHA-256 is printed: keep it
+    elsewhere to be able to tell that nothing was changed.
+
+    Exit codes: 0 every file is as it was exported; 1 one is not, or the folder is no export; 6 every file is,
+    but the export itself is incomplete.
+    """
+    from finetune_guard.engine.export.record import verify as compared  # noqa: PLC0415 -- for this alone
+
+    found = compared(folder)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        said = [f"DIFFERS: {path}: {why}" for path, why in found.problems.items()]
+        said += [f"Not of the export: {path}" for path in found.unlisted]
+        right = found.checked - len(found.problems)
+        said.append(f"{right:,} of {found.checked:,} files are as they were exported.")
+        said.append(f"The manifest's SHA-256 is {found.manifest_sha256}.")
+        say(lines("\n".join(said)))
+    if found.problems:
+        say("Run finetune-guard export again: it fetches only what is missing or differs.", err=True)
+        raise typer.Exit(ExitCode.FAILURE)
+    if not found.complete:
+        say("The export is incomplete: run finetune-guard export again.", err=True)
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def delete_orphans(*, yes: Yes = False, as_json: Json = False) -> None:
+    """Delete the training files that no job uses.
+
+    A refused job leaves such a file, for example. None that is younger than a day is deleted, and none at
+    all when the list of jobs can't be read whole. The key sees its own project only. What was deleted
+    can't be brought back.
+
+    Exit codes: 0 done, or nothing to do; 6 it is not known which files are orphans, or some could not be
+    deleted; 2 no key or a wrong setting; 1 failure, or the question was not answered with yes.
+    """
+    guard = connect().must_guard_jobs("No files are deleted at").guard
+    found = guard.orphans()
+    doomed = [orphan.id for orphan in found.files if orphan.deletable]
+    if not (as_json and yes) or found.failure is not None:
+        _show_orphans(found, as_json=False, err=as_json)
+    if doomed and not yes:
+        typer.confirm(f"Delete {len(doomed):,} files for good?", abort=True, err=as_json)
+    done = guard.delete_orphans(doomed)
+    if as_json:
+        typer.echo(done.model_dump_json())
+    else:
+        said = [f"Kept {file}: {why}" for file, why in done.kept.items()]
+        say(lines("\n".join([*said, f"Deleted {len(done.deleted):,} files."])))
+    if done.kept:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _show_orphans(found: Orphans, *, as_json: bool, err: bool = False) -> None:
+    """Print the training files that no job uses; end the command when they are not known."""
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        for orphan in found.files:
+            say(lines(_in_words(orphan)), err=err)
+        if found.failure is None:
+            say(f"{len(found.files):,} training files are used by no job.", err=err)
+    if found.failure is not None:
+        say(f"It is not known which files are orphans: {found.failure}. Try again later.", err=True)
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _in_words(orphan: Orphan) -> str:
+    size = f"{orphan.size:,} bytes" if orphan.size is not None else "unknown size"
+    day = f"{orphan.created_at:%Y-%m-%d}" if orphan.created_at is not None else "unknown day"
+    kept = "" if orphan.deletable else "  (younger than a day, or of unknown age: it is not deleted)"
+    return f"{orphan.id}  {day}  {size}  {orphan.filename}{kept}"

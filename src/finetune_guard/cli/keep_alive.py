@@ -1,7 +1,9 @@
-"""``finetune-guard keep-alive``: send the smallest inference when one is due."""
+"""``finetune-guard keep-alive``: send the smallest inference to a model or a deployment when one is due."""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +11,13 @@ import typer
 
 from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError
-from finetune_guard.cli.keep_deployments import keep_deployments
+from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Deployments, Json
-from finetune_guard.cli.output import say
+from finetune_guard.cli.output import note, say
 from finetune_guard.cli.verdict import in_words, not_due, why
-from finetune_guard.cli.watch import watch as keep_watching
+from finetune_guard.cli.watch import Looked, keep_looking, look
+from finetune_guard.client.background.check import DeploymentCheck, DeploymentsChecked, WindowCheck
+from finetune_guard.client.classes import OpenAI
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
 from finetune_guard.rules.messages import moment
 
@@ -32,6 +34,11 @@ _NOT_SENT = {
 }
 _FAILED = {NotSent.REFUSED: ExitCode.INELIGIBLE, NotSent.HISTORY_UNAVAILABLE: ExitCode.NOT_JUDGED}
 """Reasons that a scheduled run must not pass over in silence."""
+
+_NO_NAME = (
+    "No deployment is kept alive that is not named, for each goes on being billed by the hour: name those "
+    "that are wanted with --deployment NAME, or with KeepAlive(deployments=[...])."
+)
 
 
 def keep_alive(
@@ -78,37 +85,35 @@ def keep_alive(
     if heartbeat is not None and not watch:
         raise SetupError("--heartbeat tells that --watch is alive, and needs it.")
     connection = connect(prefers_azure=bool(deployment))
-    if deployment or (connection.guard.active and not connection.guard.guards_jobs):
-        if not connection.guard.active or connection.guard.guards_jobs:
-            raise SetupError(
-                f"No rule about deployments that nobody calls is known for {connection.host}. Set "
-                "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY; finetune-guard policies lists the rules."
-            )
-        keep_deployments(
-            connection,
-            tuple(deployment or ()),
-            dry_run=dry_run,
-            force=force,
-            watch=watch,
-            heartbeat=heartbeat,
-            as_json=as_json,
+    has_idle_rule = connection.guard.active and not connection.guard.guards_jobs
+    if deployment and not has_idle_rule:
+        raise SetupError(
+            f"No rule about deployments that nobody calls is known for {connection.host}. Set "
+            "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY; finetune-guard policies lists the rules."
         )
+    keep_watching = partial(keep_looking, heartbeat=heartbeat, as_json=as_json)
+    if has_idle_rule:
+        deployments = DeploymentCheck(connection.client, tuple(deployment or ()) or None)
+        if not deployments.names:
+            raise SetupError(_NO_NAME)
+        if watch:
+            keep_watching(lambda: _looked(connection, deployments, as_json=as_json), key="the resource's key")
+        else:
+            _keep_deployments(connection.client, deployments, dry_run=dry_run, force=force, as_json=as_json)
         return
     connection.must_guard_jobs("No keep-alive is sent to")
     if watch:
-        if connection.forgets is not None:
-            say(f"Note: {connection.forgets}", err=True)
-        keep_watching(connection, model=model, heartbeat=heartbeat, as_json=as_json)
-        return
-    if dry_run:
+        note(connection.forgets)
+        check = WindowCheck(connection.client, model)
+        keep_watching(lambda: look(connection.client, check, as_json=as_json))
+    elif dry_run:
         plan = connection.guard.plan_keep_alive(force=force, model=model)
         told = plan.model_dump_json() if as_json else _planned(connection, plan, force=force)
         _end_with(told, plan.reason, as_json=as_json)
-        return
-    outcome = connection.guard.keep_alive(force=force, model=model)
-    _end_with(
-        outcome.model_dump_json() if as_json else _told(connection, outcome), outcome.reason, as_json=as_json
-    )
+    else:
+        outcome = connection.guard.keep_alive(force=force, model=model)
+        told = outcome.model_dump_json() if as_json else _told(connection, outcome)
+        _end_with(told, outcome.reason, as_json=as_json)
 
 
 def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
@@ -116,10 +121,9 @@ def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
     code = _FAILED.get(reason, ExitCode.OK) if reason is not None else ExitCode.OK
     if as_json:
         typer.echo(told)
-    else:
+        told = f"Not sent: {_NOT_SENT[reason]}." if code is not ExitCode.OK and reason is not None else ""
+    if told:
         say(told, err=code is not ExitCode.OK)
-    if code is not ExitCode.OK and as_json and reason is not None:
-        say(f"Not sent: {_NOT_SENT[reason]}.", err=True)
     if reason is NotSent.CREATION_CLOSED:  # on stderr, which cron sends by mail
         say(REMOVABLE, err=True)
     raise typer.Exit(code)
@@ -133,20 +137,51 @@ def _told(connection: Connection, outcome: KeepAliveOutcome) -> str:
 
 
 def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str:
+    eligibility, reason = plan.eligibility, why(plan.eligibility)
+    if plan.reason in _FAILED:
+        return f"Nothing would be sent: {_NOT_SENT[plan.reason]}."
+    if plan.reason is NotSent.NOT_DUE:
+        reason = not_due(eligibility, connection.config.keep_alive or KeepAlive())
     if plan.reason is not None:
-        if plan.reason in _FAILED:
-            return f"Nothing would be sent: {_NOT_SENT[plan.reason]}."
-        told = (
-            not_due(plan.eligibility, connection.config.keep_alive or KeepAlive())
-            if plan.reason is NotSent.NOT_DUE
-            else why(plan.eligibility)
-        )
-        return f"Not due: {told}. Nothing was sent."
-    first = (
-        f"first to {plan.model}" if plan.model is not None else "to a model that the API would be asked for"
-    )
-    reason = why(plan.eligibility)
-    if plan.eligibility.remaining is not None:
-        closes = f"the window closes on {moment(plan.eligibility.window_closes_at)}"
-        reason = f"it was asked for with --force, and {closes}" if force else closes
+        return f"Not due: {reason}. Nothing was sent."
+    first = f"first to {plan.model}" if plan.model else "to a model that the API would be asked for"
+    if eligibility.remaining is not None:
+        forced = "it was asked for with --force, and " if force else ""
+        reason = f"{forced}the window closes on {moment(eligibility.window_closes_at)}"
     return f"Due: {reason}. It would go {first}. Nothing was sent."
+
+
+def _keep_deployments(
+    client: OpenAI, check: DeploymentCheck, *, dry_run: bool, force: bool, as_json: bool
+) -> None:
+    """Send the smallest call to each named deployment whose end nears; end with the exit code for that."""
+    result = check.once(client, force=force, only_plan=dry_run)
+    if as_json:
+        typer.echo(_as_json(result))
+    elif dry_run:
+        due = [each.model for each in result.outcomes if each.reason is None]
+        said = [f"Due: {name}. A call would keep it alive, and it goes on being billed." for name in due]
+        say("\n".join([*said, *check.lines(result.without(due)), "Nothing was sent."]))
+    else:
+        say("\n".join(check.lines(result)), err=not result.is_well)
+    reasons = [each.reason for each in result.outcomes]
+    if result.failures or NotSent.DEPLOYMENT_GONE in reasons:
+        raise typer.Exit(ExitCode.FAILURE)
+    raise typer.Exit(ExitCode.NOT_JUDGED if NotSent.HISTORY_UNAVAILABLE in reasons else ExitCode.OK)
+
+
+def _looked(connection: Connection, check: DeploymentCheck, *, as_json: bool) -> Looked:
+    result = check.once(connection.client)
+    line = _as_json(result) if as_json else " ".join(check.lines(result))
+    failure = next(iter(result.failures.values()), None)
+    now = connection.guard.check().checked_at
+    return Looked(now, line, result.next_in, is_well=result.is_well, failure=failure)
+
+
+def _as_json(result: DeploymentsChecked) -> str:
+    return json.dumps(
+        {
+            "deployments": [each.model_dump(mode="json") for each in result.outcomes],
+            "failures": {name: str(error) for name, error in result.failures.items()},
+        }
+    )

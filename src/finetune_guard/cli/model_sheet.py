@@ -12,22 +12,6 @@ from finetune_guard.domain.text import quoted
 from finetune_guard.rules.inventory import Inventory, ModelRecord
 from finetune_guard.rules.messages import span
 
-COLUMNS = (
-    "model",
-    "base",
-    "checkpoint_step",
-    "created_at",
-    "last_inference_at",
-    "last_inference_source",
-    "ends_on",
-    "days_left",
-    "date_source",
-    "date_as_of",
-    "replacement",
-    "replacement_can_be_fine_tuned",
-    "visible",
-    "other_dates",
-)
 _PLAIN = (
     "model",
     "ends_on",
@@ -59,12 +43,9 @@ def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
             ends[record.shutdown.day] += 1
     days = sorted(ends)
     parts = [f"{over:,} {'has' if over == 1 else 'have'} ended"] if over else []
-    parts += [
-        f"{ends[day]:,} {_end(ends[day])} on {day} ({days_away((day - today).days)})"
-        for day in days[:_MOST_DAYS]
-    ]
+    parts += [f"{_ends(ends[day])} on {day} ({days_away((day - today).days)})" for day in days[:_MOST_DAYS]]
     later = sum(ends[day] for day in days[_MOST_DAYS:])
-    parts += [f"{later:,} {_end(later)} later"] if later else []
+    parts += [f"{_ends(later)} later"] if later else []
     parts += [f"the end of {unknown:,} is unknown"] if unknown else []
     number = len(inventory.models)
     said = [f"{counted(number)}: {', '.join(parts)}."]
@@ -84,8 +65,8 @@ def counted(number: int) -> str:
     return "1 fine-tuned model" if number == 1 else f"{number:,} fine-tuned models"
 
 
-def _end(count: int) -> str:
-    return "ends" if count == 1 else "end"
+def _ends(count: int) -> str:
+    return f"{count:,} {'ends' if count == 1 else 'end'}"
 
 
 def sheet(inventory: Inventory) -> str:
@@ -97,7 +78,7 @@ def sheet(inventory: Inventory) -> str:
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(COLUMNS)
-    rows.writerows(map(_without_formula, _values(record)) for record in inventory.models)
+    rows.writerows(map(_without_formula, _values(record).values()) for record in inventory.models)
     return written.getvalue()
 
 
@@ -108,30 +89,34 @@ def plain_rows(inventory: Inventory) -> str:
     """
     rows = [list(_PLAIN)]
     for record in inventory.models:
-        cells = dict(zip(COLUMNS, map(_cell, _values(record)), strict=True))
-        rows.append([quoted(cells[name]).replace(" ", "_") or "-" for name in _PLAIN])
+        values = _values(record)
+        rows.append([quoted(_cell(values[name])).replace(" ", "_") or "-" for name in _PLAIN])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
 
 
-def _values(record: ModelRecord) -> tuple[object, ...]:
-    last, shutdown = record.last_inference, record.shutdown
-    return (
-        record.id,
-        record.base,
-        record.checkpoint_step,
-        record.created_at,
-        last.at if last is not None else None,
-        last.source.value if last is not None else None,
-        shutdown.day if shutdown is not None else None,
-        record.days_left,
-        shutdown.source.value if shutdown is not None else None,
-        shutdown.as_of if shutdown is not None else None,
-        record.replacement,
-        record.replacement_can_be_fine_tuned,
-        record.visible,
-        " ".join(f"{other.source.value}:{other.day}" for other in shutdown.others) if shutdown else None,
-    )
+def _values(record: ModelRecord) -> dict[str, object]:
+    last, end = record.last_inference, record.shutdown
+    others = end.others if end is not None else ()
+    return {
+        "model": record.id,
+        "base": record.base,
+        "checkpoint_step": record.checkpoint_step,
+        "created_at": record.created_at,
+        "last_inference_at": last and last.at,
+        "last_inference_source": last and last.source.value,
+        "ends_on": end and end.day,
+        "days_left": record.days_left,
+        "date_source": end and end.source.value,
+        "date_as_of": end and end.as_of,
+        "replacement": record.replacement,
+        "replacement_can_be_fine_tuned": record.replacement_can_be_fine_tuned,
+        "visible": record.visible,
+        "other_dates": " ".join(f"{other.source.value}:{other.day}" for other in others),
+    }
+
+
+COLUMNS = tuple(_values(ModelRecord(id="", base="", visible=True)))
 
 
 def _cell(value: object) -> str:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.connection import connect
+from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.model_sheet import counted, is_used, plain_rows, sheet, summary
 from finetune_guard.cli.options import Json, duration
-from finetune_guard.cli.output import say
+from finetune_guard.cli.output import note, say
+from finetune_guard.cli.timeline import days_away, source_in_words, with_ability
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.model_ids import base_of
-from finetune_guard.rules.inventory import Inventory
+from finetune_guard.rules.inventory import Inventory, ModelRecord
 from finetune_guard.rules.model_messages import old_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def models(
@@ -52,19 +57,20 @@ def models(
     if as_json and as_csv:
         raise SetupError("--json and --csv exclude each other.")
     within = duration("--ending", ending)
-    connection = connect()
-    connection.must_guard_jobs("No models are asked of")
+    connection = connect().must_guard_jobs("No models are asked of")
     everything = connection.guard.models(refresh=refresh)
-    found = _selected(connection, everything, base, within, unused=unused)
+    window = connection.config.policy.window
+    found = everything.model_copy(
+        update={"models": tuple(_selected(everything, base, within, window, unused=unused))}
+    )
     if as_json:
         typer.echo(found.model_dump_json())
     elif as_csv:
         typer.echo(sheet(found), nl=False)
     else:
-        _show(connection, found, everything)
+        _show(found, everything, window)
     old = old_table(connection.dates(), found.as_of.date())
-    for note in filter(None, (old, connection.forgets if refresh else None)):
-        say(f"Note: {note}", err=True)
+    note(old, connection.forgets if refresh else None)
     if not found.complete:
         why = f" ({found.failure})" if found.failure is not None else ""
         say(
@@ -79,37 +85,89 @@ def models(
 
 
 def _selected(
-    connection: Connection, inventory: Inventory, base: str | None, within: timedelta | None, *, unused: bool
-) -> Inventory:
-    """Return the inventory with only the models that were asked for."""
-    found, today = inventory.models, inventory.as_of.date()
-    if base is not None:
-        bases = {base_of(base), *(version.id for version in published_catalog().versions_of(base))}
-        found = tuple(record for record in found if record.base in bases)
-    if unused:
-        since = inventory.as_of - (connection.config.policy.window or timedelta(0))
-        found = tuple(record for record in found if not is_used(record, since))
-    if within is not None:
-        ends = [(record, record.shutdown) for record in found]
-        found = tuple(
-            record
-            for record, end in ends
-            if end is not None and not end.is_over(today) and timedelta(days=end.days_left(today)) <= within
-        )
-    return inventory.model_copy(update={"models": found})
+    inventory: Inventory,
+    base: str | None,
+    within: timedelta | None,
+    window: timedelta | None,
+    *,
+    unused: bool,
+) -> Iterator[ModelRecord]:
+    """Yield the models that were asked for."""
+    today, since = inventory.as_of.date(), inventory.as_of - (window or timedelta(0))
+    bases = {base_of(base), *(each.id for each in published_catalog().versions_of(base))} if base else set()
+    for record in inventory.models:
+        end = record.shutdown
+        days = end.days_left(today) if end is not None and not end.is_over(today) else None
+        if (
+            (base is None or record.base in bases)
+            and not (unused and is_used(record, since))
+            and (within is None or (days is not None and timedelta(days=days) <= within))
+        ):
+            yield record
 
 
-def _show(connection: Connection, found: Inventory, everything: Inventory) -> None:
-    said = summary(found, connection.config.policy.window)
+def _show(found: Inventory, everything: Inventory, window: timedelta | None) -> None:
+    said = summary(found, window)
     if not everything.models:
         said = ["No fine-tuned model is visible to this key or known to the history."]
     elif not found.models:
         said = [f"None of {counted(len(everything.models))} matches."]
-    from finetune_guard.cli import model_list, render  # noqa: PLC0415 -- no other output needs rich
+    from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    if found.models and render.Screen().is_terminal:
-        model_list.draw(found, said)
+    screen = render.Screen()
+    if found.models and screen.is_terminal:
+        below = "A key sees the models of its own project only. Published days are ±1 day."
+        screen.leaf("\n".join(said), "", *_grouped(found.models, screen.width), below)
         return
     if found.models:
         typer.echo(plain_rows(found), nl=False)
     say("\n".join(said), err=True)
+
+
+def _grouped(records: Sequence[ModelRecord], width: int) -> Iterator[RenderableType]:
+    """Models with the same end and base, below what they have in common; those used last stand first."""
+    from rich.text import Text  # noqa: PLC0415 -- as above
+
+    from finetune_guard.cli import render  # noqa: PLC0415 -- as above
+
+    groups = [list(group) for _, group in groupby(sorted(records, key=_together), _common)]
+    told = [[_told(record) for record in group] for group in groups]
+    headings = ("Model", "Created", "Last used", "")
+    for group, lines in zip(groups, render.alike(headings, told, width, indent="  "), strict=True):
+        first = group[0]
+        ends, facts = "End unknown", []
+        if first.shutdown is not None and first.days_left is not None:
+            ends = f"{first.shutdown.day}, {days_away(first.days_left)}"
+            facts.append(f"Date from {source_in_words(first.shutdown)}.")
+        if first.replacement is not None:
+            facts.append(
+                f"Replacement: {with_ability(first.replacement, first.replacement_can_be_fine_tuned)}."
+            )
+        yield Text(f"{ends}: {counted(len(group))} of {first.base}", "bold")
+        yield from ([Text(" ".join(facts), "dim")] if facts else [])
+        yield lines
+        yield ""
+
+
+def _common(record: ModelRecord) -> tuple[date, str, str]:
+    if record.shutdown is None:
+        return date.max, "", record.base
+    return record.shutdown.day, source_in_words(record.shutdown), record.base
+
+
+def _together(record: ModelRecord) -> tuple[tuple[date, str, str], float, str]:
+    last = record.last_inference
+    return _common(record), -last.at.timestamp() if last is not None else 0, record.id
+
+
+def _told(record: ModelRecord) -> tuple[str, ...]:
+    created = str(record.created_at.date()) if record.created_at is not None else "unknown"
+    last = record.last_inference
+    latest = str(last.at.date()) if last is not None else "not known"
+    step = f"checkpoint at step {record.checkpoint_step}" if record.checkpoint_step is not None else ""
+    return (
+        record.id,
+        created,
+        latest,
+        ", ".join(filter(None, (step, "" if record.visible else "known from the history only"))),
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.domain.validation import Duration, config_error
+from finetune_guard.cli.exits import SetupError
+from finetune_guard.domain.validation import Duration, config_error, shown
 
 Deployments = Annotated[
     list[str] | None,
@@ -20,6 +21,7 @@ Deployments = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")]
 Refresh = Annotated[
     bool,
     typer.Option(
@@ -33,11 +35,7 @@ Refresh = Annotated[
 
 
 def duration(option: str, text: str | None) -> timedelta | None:
-    """Return what an option such as ``30d`` means.
-
-    Raises:
-        GuardConfigError: It is no duration.
-    """
+    """Return what an option such as ``30d`` means; raise a ``GuardConfigError`` if it is no duration."""
     if text is None:
         return None
     try:
@@ -45,3 +43,21 @@ def duration(option: str, text: str | None) -> timedelta | None:
     except ValidationError as error:
         raise config_error(option, error, fields={}) from None
     return read
+
+
+def day_or_time(option: str, text: str | None) -> datetime | None:
+    """Return what an option in ISO 8601 means, in UTC where it names no zone.
+
+    Raises:
+        SetupError: It is no time.
+    """
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        raise SetupError(
+            f"{option} is {shown(text)}: a day or a time in ISO 8601 is required, such as 2026-08-03 or "
+            "2026-08-03T09:00Z."
+        ) from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)

@@ -1,4 +1,4 @@
-"""Output to terminals and pipes: characters that they can show, and what happens when they take none."""
+"""Output to terminals, pipes and files: what they can show, and what happens when they take none."""
 
 from __future__ import annotations
 
@@ -10,39 +10,17 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 
-_IN_ASCII = str.maketrans(
-    {
-        "“": '"',
-        "”": '"',
-        "…": "~",
-        "—": "-",
-        "·": ".",
-        "─": "-",
-        "━": "=",
-        "┼": "+",
-        "●": "o",
-        "○": "x",
-        "▼": "V",
-        "■": "#",
-        "▶": ">",
-        "▁": ".",
-        "▂": ":",
-        "▃": "-",
-        "▄": "=",
-        "▅": "+",
-        "▆": "*",
-        "▇": "%",
-        "█": "@",
-        "✓": "+",
-        "→": ">",
-        "±": "+/-",
-    }
-)
+from finetune_guard.cli.exits import SetupError
+from finetune_guard.domain.text import HIDDEN, lines, without_secrets
+
+_IN_ASCII = str.maketrans("“”…—·─━┼●○▼■▶▁▂▃▄▅▆▇█✓→", '""~-.-=+oxV#>.:-=+*%@+>') | {ord("±"): "+/-"}
 _HANDLER = "finetune_guard.cli"
+_SECRETS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY", "FINETUNE_GUARD_WEBHOOK")
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -77,6 +55,20 @@ def _wrapped(line: str, width: int) -> str:
     )
 
 
+def note(*texts: str | None) -> None:
+    """Print notes on stderr; those that are None or empty are left out."""
+    for text in filter(None, texts):
+        say(f"Note: {text}", err=True)
+
+
+def tell(text: str) -> None:
+    """Print on stderr, without the keys, passwords and control characters that a message may hold."""
+    for name in _SECRETS:
+        secret = os.environ.get(name, "").strip()
+        text = text.replace(secret, HIDDEN) if secret else text
+    say(lines(without_secrets(text)), err=True)
+
+
 @contextmanager
 def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, str], object]]:
     """Draw a bar on stderr, if that is a terminal; it is gone when all is done.
@@ -100,6 +92,11 @@ def is_terminal(stream: Any) -> bool:
     return stream is not None and stream.isatty()
 
 
+def unwritten(error: OSError) -> str:
+    """Return what to say when stdout takes no output."""
+    return f"The output can't be written: {error.strerror or error}."
+
+
 def flush_output() -> OSError | None:
     """Write what is still buffered; return why that failed. Nothing more is written after a failure."""
     try:
@@ -119,3 +116,26 @@ def discard_output() -> None:
         os.close(nowhere)
     except (OSError, ValueError):  # it is no file, as in a test
         return
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all: who reads it meanwhile finds the one before.
+
+    A link is followed. A device or a pipe, such as ``/dev/stdout``, is written to and never replaced.
+
+    Raises:
+        SetupError: It can't be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
+        target = Path(os.path.realpath(path))
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(f"{path} can't be written: {error.strerror or error}.") from error

@@ -8,38 +8,33 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from finetune_guard.cli.connection import connections_closed
+from finetune_guard.cli.connection import OPENED
 from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import reported, tell, unwritten
-from finetune_guard.cli.output import flush_output, make_printable
+from finetune_guard.cli.failures import reported
+from finetune_guard.cli.output import flush_output, make_printable, tell, unwritten
 from finetune_guard.domain.validation import shown
 
-
-def _without_types_of_flags(params: list[Any]) -> list[Any]:
-    """Let the help show a flag as ``--json`` and not as ``--json <bool>``."""
-    for param in params:
-        if getattr(param, "is_flag", False):
-            param.metavar = ""
-    return params
+DEBUG = "--debug"
 
 
-class Command(TyperCommand):
+class _PlainFlags:
+    """Lets the help show a flag as ``--json`` and not as ``--json <bool>``."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters as the help shows them."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Command(_PlainFlags, TyperCommand):
     """A command."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters as the help shows them."""
-        return _without_types_of_flags(super().get_params(ctx))
 
-
-class Group(TyperGroup):
+class Group(_PlainFlags, TyperGroup):
     """A command with subcommands."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters as the help shows them."""
-        return _without_types_of_flags(super().get_params(ctx))
-
-
-DEBUG = "--debug"
 
 
 class Root(Group):
@@ -86,7 +81,7 @@ class Root(Group):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with reported(lambda: bool(ctx.params.get("debug"))), connections_closed():
+        with reported(lambda: bool(ctx.params.get("debug"))), OPENED:
             return super().invoke(ctx)
 
 
@@ -96,9 +91,8 @@ def _misused(error: Exception) -> int:
     if message is None:
         raise error
     code: int = getattr(error, "exit_code", ExitCode.SETUP)
-    if type(error).__name__ == "NoArgsIsHelpError":  # the help was printed
-        return code
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "finetune-guard"
-    tell(f"Error: {message()}\nTo see what is allowed: {path} --help")
+    if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "finetune-guard"
+        tell(f"Error: {message()}\nTo see what is allowed: {path} --help")
     return code

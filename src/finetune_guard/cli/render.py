@@ -5,30 +5,27 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from finetune_guard.cli.output import is_terminal
-from finetune_guard.cli.timeline import Mark, Moment, distance
+from finetune_guard.cli.timeline import Mark, Moment
 from finetune_guard.domain.text import lines, quoted
 from finetune_guard.domain.verdict import Verdict
 
-UNWRAPPED = 10_000
+_UNWRAPPED = 10_000
 """The width of a pipe: lines are not wrapped, so that grep finds them."""
 
 _WIDEST_DRAWING = 100
-_NARROW = 60
 _NARROWEST = 16
 _GAP = "  "
 _BOLD = Style(bold=True)
-_BARS = "▁▂▃▄▅▆▇█"
 _VERDICT_STYLES = {
     Verdict.ELIGIBLE: "bold green",
     Verdict.INELIGIBLE: "bold red",
@@ -41,7 +38,6 @@ _MARKS = {
     Mark.WINDOW_END: ("○", "yellow"),
     Mark.TODAY: ("▼", "bold"),
 }
-
 
 Line = Sequence[tuple[str, Style | None]]
 """Texts with their styles."""
@@ -69,18 +65,12 @@ class Screen(Console):
     def __init__(self) -> None:
         super().__init__(markup=False, emoji=False, highlight=False)
         if not self.is_terminal:
-            self.width = UNWRAPPED
+            self.width = _UNWRAPPED
 
     def draw(self, *parts: RenderableType) -> None:
-        """Print parts one below the other; in a pipe without the blanks that fill a table's cells."""
+        """Print parts one below the other."""
         for part in parts:
-            if self.is_terminal:
-                self.print(part, soft_wrap=isinstance(part, Lines))
-                continue
-            with self.capture() as drawn:
-                self.print(part, soft_wrap=isinstance(part, Lines))
-            for line in drawn.get().splitlines():
-                self.out(line.rstrip())
+            self.print(part, soft_wrap=isinstance(part, Lines))
 
     def leaf(self, *parts: RenderableType) -> None:
         """Draw parts, in the system's pager where they are longer than the terminal."""
@@ -97,15 +87,11 @@ class Screen(Console):
         """Raise the error that ends a command without a message."""
         raise BrokenPipeError
 
-    @property
-    def drawing_width(self) -> int:
-        """How many columns a drawing takes."""
-        return min(self.width, _WIDEST_DRAWING)
-
 
 def headline(verdict: Verdict, why: str) -> Text:
     """Return the verdict and its reason."""
-    return Text.assemble((verdict.value.upper(), _VERDICT_STYLES[verdict]), f"  {_sentence(why)}.")
+    sentence = f"  {why[:1].upper()}{why[1:]}."
+    return Text.assemble((verdict.value.upper(), _VERDICT_STYLES[verdict]), sentence)
 
 
 def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
@@ -117,16 +103,22 @@ def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
         rows: The names, and what each is: text, or rows of columns of which the last is wrapped.
     """
     width = Screen().width
-    told = [(name, _columns(value)) for name, value in rows]
+    told = [
+        (
+            name,
+            _columns(value)
+            if not isinstance(value, str)
+            else [("", line) for line in lines(value).split("\n")],
+        )
+        for name, value in rows
+    ]
     margin = max((len(name) + len(_GAP) for name, _ in told), default=0)
     return Lines(line for name, value in told for line in _fact(name, value, margin, width))
 
 
-def _columns(value: str | Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Return what stands before the text of each row, and the text."""
-    if isinstance(value, str):
-        return [("", line) for line in lines(value).split("\n")]
-    cells = [list(map(lines, row)) for row in value]
+def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Return what stands before the last column of each row, with its gaps, and the last column."""
+    cells = [list(map(lines, row)) for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)][:-1]
     return [
         ("".join(_padded(*each) + _GAP for each in zip(row, widths, strict=False)), row[-1]) for row in cells
@@ -139,22 +131,23 @@ def _fact(name: str, value: Sequence[tuple[str, str]], margin: int, width: int) 
         yield [(name, _BOLD)]
         name, margin = "", len(_GAP)
     for before, text in value:
-        first = " " * margin + before
-        for line in _wrapped(text, width, first, " " * _width(first)) or [first]:
+        for line in _hung(" " * margin + before, text, width):
             yield [(_padded(name, margin), _BOLD), (line[margin:], None)]
             name = ""
 
 
-def _wrapped(text: str, width: int, first: str, then: str) -> list[str]:
-    """Return ``text`` as lines that break between words only."""
-    return textwrap.wrap(
+def _hung(before: str, text: str, width: int) -> list[str]:
+    """Return ``text`` behind ``before``, in lines that break between words only."""
+    indent = " " * _width(before)
+    wrapped = textwrap.wrap(
         text,
-        max(width, len(then) + _NARROWEST),
-        initial_indent=first,
-        subsequent_indent=then,
+        max(width, len(indent) + _NARROWEST),
+        initial_indent=before,
+        subsequent_indent=indent,
         break_on_hyphens=False,
         break_long_words=False,
     )
+    return wrapped or [before]
 
 
 def listing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
@@ -166,17 +159,14 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
     return Lines(
         [(line, None if index else _BOLD)]
         for index, (before, text) in enumerate(told)
-        for line in _wrapped(text, width, before, " " * _width(before)) or [before]
+        for line in _hung(before, text, width)
     )
 
 
 def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Lines:
-    """Return a table or, where it is too wide, each row's name above the rest of it: names stay whole.
+    """Return a table or, where it is wider than ``width``, each row's first cell above the rest of it.
 
-    Args:
-        headings: What the columns are called, if anything. One with only empty cells is left out.
-        rows: The cells; the first of each row is its name.
-        width: How many columns the terminal has.
+    A column with only empty cells is left out. Cells stay whole.
     """
     [lines] = alike(headings, [rows], width)
     return lines
@@ -210,12 +200,11 @@ def _table(
 def _stacked(
     headings: Sequence[str], rows: Sequence[Sequence[str]], width: int, indent: str
 ) -> Iterator[Line]:
-    margin = indent + _GAP
     for name, *rest in rows:
         yield [(indent + name, _BOLD)]
         told = zip(headings[1:], rest, strict=True)
         words = ", ".join(f"{heading.lower()} {cell}".strip() for heading, cell in told if cell)
-        yield from ([(line, None)] for line in _wrapped(words, width, margin, margin))
+        yield from ([(line, None)] for line in _hung(indent + _GAP, words, width))
 
 
 def _padded(cell: str, width: int) -> str:
@@ -226,29 +215,21 @@ def _width(cell: str) -> int:
     return len(cell) if cell.isascii() else cell_len(cell)
 
 
-def timeline(line: Sequence[Moment], now: datetime, width: int, until: datetime | None) -> tuple[Text, Table]:
+def timeline(line: Sequence[Moment], now: datetime, until: datetime | None) -> tuple[Text, Lines]:
     """Return the axis with a mark at each moment, and what the marks mean.
 
     The time in which jobs can be created is drawn bold: from the last inference until the window closes,
     or ``until`` if that is earlier.
     """
-    legend = _grid()
-    legend.add_column(no_wrap=True)
-    legend.add_column(no_wrap=True)
-    legend.add_column(overflow="fold")
-    if width >= _NARROW:
-        legend.add_column(no_wrap=True, style="dim")
-    for moment in line:
-        sign, style = _MARKS[moment.mark]
-        emphasis = "bold" if moment.mark is Mark.TODAY else ""
-        cells = (
-            Text(sign, style),
-            Text(moment.when, emphasis),
-            Text(moment.text, emphasis),
-            distance(moment, now),
-        )
-        legend.add_row(*cells[: len(legend.columns)])
-    return _axis(line, width, until), legend
+    width = Screen().width
+    told = _columns([(each.when, each.distance(now), each.text) for each in line])
+    legend = Lines(
+        [(_MARKS[each.mark][0] if not index else " ", Style.parse(_MARKS[each.mark][1])), (text[1:], style)]
+        for each, (before, last) in zip(line, told, strict=True)
+        for style in [_BOLD if each.mark is Mark.TODAY else None]
+        for index, text in enumerate(_hung(f" {_GAP}{before}", last, width))
+    )
+    return _axis(line, min(width, _WIDEST_DRAWING), until), legend
 
 
 def _axis(line: Sequence[Moment], width: int, until: datetime | None) -> Text:
@@ -261,30 +242,10 @@ def _axis(line: Sequence[Moment], width: int, until: datetime | None) -> Text:
     cells = [("─", "dim")] * width
     window = [moment.at for moment in line if moment.mark in (Mark.LAST_INFERENCE, Mark.WINDOW_END)]
     if len(window) > 1:
-        end = min(window[1], until or window[1])
-        for index in range(column(window[0]), column(end)):
+        for index in range(column(window[0]), column(min(window[1], until or window[1]))):
             cells[index] = ("━", "green")
     for mark, cell in _MARKS.items():  # the later ones stand on top where two share a column
         for moment in line:
             if moment.mark is mark:
                 cells[column(moment.at)] = cell
     return Text.assemble(*cells)
-
-
-def sparkline(counts: Sequence[int]) -> Text:
-    """Return one bar for each count, the highest for the largest; a dot for none."""
-    most = max(counts, default=0) or 1
-    return Text("".join(_BARS[(count * len(_BARS) - 1) // most] if count else "·" for count in counts))
-
-
-def days_up_to(last: date, number: int) -> list[date]:
-    """Return ``number`` days, the last of them ``last``."""
-    return [last - timedelta(days=back) for back in reversed(range(number))]
-
-
-def _grid() -> Table:
-    return Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-
-
-def _sentence(clause: str) -> str:
-    return clause[:1].upper() + clause[1:]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.ends import DayOfEnds, ends_by_day
-from finetune_guard.cli.failures import SetupError, need_extra
+from finetune_guard.cli.exits import SetupError, need_extra
 from finetune_guard.cli.options import Json
-from finetune_guard.cli.output import say
+from finetune_guard.cli.output import note, say, write_whole
 from finetune_guard.cli.status import advice_for
-from finetune_guard.cli.timeline import moments
-from finetune_guard.cli.whole_file import write_whole
+from finetune_guard.cli.timeline import ends_by_day, moments
 from finetune_guard.domain.errors import UsageSyncError
-from finetune_guard.openai_api.listing import Listing
-from finetune_guard.rules.inventory import joined
 from finetune_guard.rules.report import DAYS, Report
 from finetune_guard.rules.report import report as reported
 
@@ -54,38 +51,44 @@ def report(
         raise SetupError("--html, --markdown and --json exclude each other.")
     if html is not None:
         need_extra("jinja2", "report")
-    connection = connect()
-    connection.must_be_active("No report is made for")
-    found, ends = _gather(connection, refresh=refresh)
+    connection = connect().must_be_active("No report is made for")
+    found = _gather(connection, refresh=refresh)
     if as_json:
         typer.echo(found.model_dump_json())
         return
     from finetune_guard.cli.report_page import as_html, as_markdown  # noqa: PLC0415 -- JSON needs neither
 
+    ends = ends_by_day(each.record for each in found.models)
     line = moments(found.eligibility, connection.config.policy, ends)
     advice = advice_for(connection, found.eligibility, ends).in_words
-    if html is None:
-        typer.echo(as_markdown(found, line, advice), nl=False)
-    elif html == _STDOUT:
-        typer.echo(as_html(found, line, advice), nl=False)
+    page = (as_markdown if html is None else as_html)(found, line, advice)
+    if html is None or html == _STDOUT:
+        typer.echo(page, nl=False)
     else:
-        write_whole(html, as_html(found, line, advice))
+        write_whole(html, page)
         say(f"Wrote {html}.", err=True)
 
 
-def _gather(connection: Connection, *, refresh: bool) -> tuple[Report, tuple[DayOfEnds, ...]]:
-    """Return what is known, and when the models that the history knows end."""
-    usage, asks = None, refresh and connection.guard.guards_jobs
-    if asks and connection.guard.has_admin_key:
+def _gather(connection: Connection, *, refresh: bool) -> Report:
+    guard, usage, inventory = connection.guard, None, None
+    asks = refresh and guard.guards_jobs
+    if asks and guard.has_admin_key:
         try:
-            usage = connection.guard.sync(days=DAYS).requests
+            window = connection.config.policy.window or timedelta(0)  # which the verdict needs
+            usage = guard.sync(days=max(DAYS, window.days)).requests
         except UsageSyncError as error:
-            say(f"Note: the usage is missing from the report. {error}", err=True)
-    inventory = connection.guard.models() if asks else None
-    eligibility = connection.guard.check(refresh=refresh)
-    history, dates = connection.history(eligibility), connection.dates()
-    if inventory is None:
-        inventory = joined(Listing(), history, dates, eligibility.checked_at)
-    deployments = connection.deployments()
-    found = reported(eligibility, inventory, history, usage, asked=asks, deployments=deployments)
-    return found, ends_by_day(history.known_models, dates)
+            note(f"The usage is missing from the report. {error}")
+    if asks:
+        inventory = guard.models()  # its answers tell what the verdict needs, too
+        if inventory.failure is not None:
+            note(f"The API did not answer ({inventory.failure}); the verdict rests on the history.")
+    eligibility = guard.check()
+    history = connection.history(eligibility)
+    return reported(
+        eligibility,
+        inventory if inventory is not None else connection.models_of(history, eligibility.checked_at),
+        history,
+        usage,
+        asked=asks,
+        deployments=connection.deployments(),
+    )

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.exits import SetupError
 
 _SITE = Path(__file__).with_name("run_site")
 

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -19,18 +18,20 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.advice import REMOVABLE
+from finetune_guard.cli.exits import SetupError
 from finetune_guard.cli.options import Deployments
+from finetune_guard.cli.output import note
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.domain.validation import Duration
 from finetune_guard.rules.keep_alive import KeepAlive
 
-_AZURE_VARIABLES = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 _HOURS = (1, 2, 3, 4, 6, 8, 12)
 _MOST_DAYS = 28
+_PERIODS = [timedelta(hours=each) for each in _HOURS] + [_DAY * each for each in range(1, _MOST_DAYS + 1)]
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 _IMAGE = "python:3.13-slim"
 _NAME_ALONE = re.compile(r"finetune[-_.]guard(\[[^]]*\])?\s*([=<>~!].*)?", re.IGNORECASE)
@@ -55,44 +56,6 @@ _TEMPLATES = {
     Scheduler.KUBERNETES: "kubernetes.yaml",
     Scheduler.GITHUB_ACTIONS: "github-actions.yml",
 }
-
-
-@dataclass(frozen=True)
-class Slot:
-    """When it runs: a period, and a time of day and a day of the week, both drawn at random.
-
-    Attributes:
-        every: The period: hours that divide a day, or whole days.
-        minute: From 0 to 59.
-        hour: From 0 to 23.
-        weekday: From 0, Sunday, to 6.
-    """
-
-    every: timedelta
-    minute: int
-    hour: int
-    weekday: int
-
-    @property
-    def cron(self) -> str:
-        """The five fields of cron."""
-        hours, days = int(self.every / timedelta(hours=1)), self.every.days
-        if self.every < _DAY:
-            return f"{self.minute} {'*' if hours == 1 else f'*/{hours}'} * * *"
-        if self.every == _WEEK:
-            return f"{self.minute} {self.hour} * * {self.weekday}"
-        return f"{self.minute} {self.hour} {'*' if days == 1 else f'*/{days}'} * *"
-
-    @property
-    def calendar(self) -> str:
-        """The same as a calendar event of systemd."""
-        hours, days = int(self.every / timedelta(hours=1)), self.every.days
-        if self.every < _DAY:
-            return f"*-*-* {'*' if hours == 1 else f'00/{hours}'}:{self.minute:02}:00"
-        at = f"{self.hour:02}:{self.minute:02}:00"
-        if self.every == _WEEK:
-            return f"{_WEEKDAYS[self.weekday]} *-*-* {at}"
-        return f"*-*-{'*' if days == 1 else f'01/{days}'} {at}"
 
 
 def schedule(
@@ -127,44 +90,82 @@ def schedule(
     keep-alive --watch`.
     """
     packages = _packages(scheduler, image, install)
-    lots = random.SystemRandom()
-    slot = Slot(
-        _period(every, deployment or ()), lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6)
-    )
+    if deployment:
+        renew_within = min(policy.warn_within for policy in SHIPPED if policy.name == AZURE)
+    else:
+        renew_within = _renewal_of_jobs()
+    cron, calendar = _times(_period(every or ("1d" if deployment else "7d"), renew_within))
     options = [part for name in deployment or () for part in ("--deployment", name)]
-    parts = [*_command(), *options]
+    parts = [*_program(), "keep-alive", *options]
     command = {
         Scheduler.CRON: shlex.join(parts).replace("%", r"\%"),
         Scheduler.SYSTEMD: " ".join(map(_quoted_for_systemd, parts)),
         Scheduler.KUBERNETES: _container_command(packages, options),
         Scheduler.GITHUB_ACTIONS: shlex.join(["finetune-guard", "keep-alive", *options]),
     }[scheduler]
-    text = (pkgutil.get_data("finetune_guard.cli", f"templates/{_TEMPLATES[scheduler]}") or b"").decode()
+    keys = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY") if deployment else ("OPENAI_API_KEY",)
     values = {
-        "cron": slot.cron,
-        "calendar": slot.calendar,
+        "cron": cron,
+        "calendar": calendar,
         "command": command,
         "image": _quoted_for_yaml(image or _IMAGE),
         "install": packages,
+        "purpose": "deployments alive that nobody calls"
+        if deployment
+        else "the right to create fine-tuning jobs",
+        "keys": " and ".join(keys),
+        "assigned_keys": " and ".join(f"{key}=..." for key in keys),
+        "set_keys": "\n".join(f"#     gh secret set {key}" for key in keys),
+        "secret_keys": "\n".join(f"          {key}: ${{{{ secrets.{key} }}}}" for key in keys),
     }
-    text = Template(text).substitute(values)
-    typer.echo(_for_azure(text) if deployment else text, nl=False)
+    text = (pkgutil.get_data("finetune_guard.cli", f"templates/{_TEMPLATES[scheduler]}") or b"").decode()
+    if deployment:
+        typer.echo(
+            "# The deployments that are named go on being billed by the hour for as long as they stand."
+        )
+    typer.echo(Template(text).substitute(values), nl=False)
 
 
-def _for_azure(text: str) -> str:
-    """Return the text of a template with the variables of Azure's client, and what it costs."""
-    told = ["# The deployments that are named go on being billed by the hour for as long as they stand."]
-    for line in text.splitlines():
-        named = [line.replace("OPENAI_API_KEY", name) for name in _AZURE_VARIABLES]
-        is_list = "secrets." in line or "secret set" in line
-        if "OPENAI_API_KEY" in line:
-            joint = "=... and " if "OPENAI_API_KEY=" in line else " and "
-            told += named if is_list else [line.replace("OPENAI_API_KEY", joint.join(_AZURE_VARIABLES))]
-        else:
-            told.append(
-                line.replace("right to create fine-tuning jobs", "deployments alive that nobody calls")
-            )
-    return "\n".join([*told, ""])
+def _renewal_of_jobs() -> timedelta:
+    """Return how long before its end the window is renewed; note on stderr if that can't help any more."""
+    config = GuardConfig()
+    closing = config.policy.closing
+    if closing is not None and closing.begins is not None and closing.begins[1] <= config.clock():
+        note(
+            f"Since {closing.starts_on} nobody can create fine-tuning jobs: no keep-alive helps. {REMOVABLE}"
+        )
+    return (config.keep_alive or KeepAlive()).renew_within
+
+
+def _period(text: str, renew_within: timedelta) -> timedelta:
+    try:
+        every: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError:
+        every = timedelta(0)
+    if every not in _PERIODS:
+        hours = ", ".join(f"{each}h" for each in _HOURS)
+        allowed = f"whole days from 1d to {_MOST_DAYS}d, or {hours}, is what a schedule can say"
+        raise SetupError(f"--every is {text!r}: {allowed}.")
+    if every >= renew_within:
+        raise SetupError(
+            f"--every is {text!r}: a keep-alive is due in the last {renew_within / _DAY:g} days of the "
+            "window, and a run has to fall into them. Take a shorter time, or a longer renew_within."
+        )
+    return every
+
+
+def _times(every: timedelta) -> tuple[str, str]:
+    """Return cron's five fields and systemd's calendar event for a period, at a time drawn by lot."""
+    lots = random.SystemRandom()
+    minute, hour, weekday = lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6)
+    hours, days, at = every // timedelta(hours=1), every.days, f"{hour:02}:{minute:02}:00"
+    if every < _DAY:
+        cron, calendar = ("*", "*") if hours == 1 else (f"*/{hours}", f"00/{hours}")
+        return f"{minute} {cron} * * *", f"*-*-* {calendar}:{minute:02}:00"
+    if every == _WEEK:
+        return f"{minute} {hour} * * {weekday}", f"{_WEEKDAYS[weekday]} *-*-* {at}"
+    cron, calendar = ("*", "*") if days == 1 else (f"*/{days}", f"01/{days}")
+    return f"{minute} {hour} {cron} * *", f"*-*-{calendar} {at}"
 
 
 def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> str | None:
@@ -189,35 +190,11 @@ def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> s
     return shlex.join(arguments)
 
 
-def _period(text: str | None, deployments: Sequence[str]) -> timedelta:
-    longest = min(policy.warn_within for policy in SHIPPED if policy.name == AZURE) if deployments else None
-    text = text or ("1d" if deployments else "7d")
-    try:
-        every: timedelta = TypeAdapter(Duration).validate_python(text)
-    except ValidationError:
-        every = timedelta(0)
-    if every not in [timedelta(hours=hours) for hours in _HOURS] and every not in [
-        timedelta(days=days) for days in range(1, _MOST_DAYS + 1)
-    ]:
-        raise SetupError(
-            f"--every is {text!r}: whole days from 1d to {_MOST_DAYS}d, or "
-            f"{', '.join(f'{hours}h' for hours in _HOURS)}, is what a schedule can say."
-        )
-    renew_within = longest or (GuardConfig().keep_alive or KeepAlive()).renew_within
-    if every >= renew_within:
-        raise SetupError(
-            f"--every is {text!r}: a keep-alive is due in the last {renew_within / _DAY:g} days of the "
-            "window, and a run has to fall into them. Take a shorter time, or a longer renew_within."
-        )
-    return every
-
-
-def _command() -> list[str]:
+def _program() -> list[str]:
     """The program that runs now, as one that another environment finds."""
     beside = shutil.which("finetune-guard", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("finetune-guard")
-    program = [str(Path(found).absolute())] if found else [sys.executable, "-m", "finetune_guard"]
-    return [*program, "keep-alive"]
+    return [str(Path(found).absolute())] if found else [sys.executable, "-m", "finetune_guard"]
 
 
 def _quoted_for_systemd(part: str) -> str:

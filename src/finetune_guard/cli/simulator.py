@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from finetune_guard.cli.failures import SetupError, need_extra
+from finetune_guard.cli.exits import SetupError, need_extra
+from finetune_guard.cli.options import day_or_time
 from finetune_guard.domain.model_ids import EXAMPLE_ID
 
 
@@ -36,29 +36,22 @@ def simulator(
     It is said how to point a program at it. It is a real HTTP server that answers as the API does under
     the policy. Nothing leaves this machine.
     """
-    start = _time(now)
+    start = day_or_time("--now", now)
     need_extra("starlette", "simulator")
     from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
     from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY  # noqa: PLC0415 -- an extra
 
     models = tuple(model or (EXAMPLE_ID,))
     key = DEFAULT_ADMIN_KEY if admin_key else None
-    with tempfile.TemporaryDirectory(
-        prefix="finetune-guard-simulator-", ignore_cleanup_errors=True
-    ) as folder:
+    prefix = "finetune-guard-simulator-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
 
-        def on_ready(base_url: str) -> None:
-            typer.echo(_instructions(base_url, models, Path(folder) / "history", key))
+        def on_ready(url: str) -> None:
+            typer.echo(_instructions(url, models, Path(folder) / "history", key))
 
         try:
             serve(
-                host=host,
-                port=port,
-                now=start,
-                speed=speed,
-                models=models,
-                admin_key=key,
-                on_ready=on_ready,
+                host=host, port=port, now=start, speed=speed, models=models, admin_key=key, on_ready=on_ready
             )
         except OSError as error:
             raise SetupError(
@@ -66,19 +59,6 @@ def simulator(
                 "Name another address with --host and --port; --port 0 takes any free one."
             ) from error
         typer.echo("Stopped.")
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
-    except ValueError:
-        raise SetupError(
-            f"--now is {text!r}: a day or a time in ISO 8601 is required, such as 2026-08-03 or "
-            "2026-08-03T09:00Z"
-        ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
 
 
 def _instructions(base_url: str, models: tuple[str, ...], store: Path, admin_key: str | None) -> str:

@@ -1,32 +1,69 @@
-"""``finetune-guard status``: verdict, deadline, the next dates and what to do, for one organization."""
+"""``finetune-guard status``: verdict, deadline, the next dates and what to do; and deployments that end."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter
 
 from finetune_guard.cli.advice import Advice, advise
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.ends import DayOfEnds, disagreements, ends_by_day, replaced_by
 from finetune_guard.cli.options import Json, Refresh
-from finetune_guard.cli.status_sections import Rows, Section, deployments_alive
-from finetune_guard.cli.timeline import Moment, coming, days_away, distance, moments, time_away
-from finetune_guard.cli.verdict import limits_in_words, source_in_words, why
-from finetune_guard.domain.facts import Coverage, ModelLimits
+from finetune_guard.cli.timeline import (
+    DayOfEnds,
+    Moment,
+    coming,
+    days_away,
+    disagreements,
+    ends_by_day,
+    moments,
+    time_away,
+)
+from finetune_guard.cli.verdict import limits_in_words, why
+from finetune_guard.domain.facts import Coverage, ModelLimits, Source
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
+from finetune_guard.rules.deployments import Deployment, unambiguous
+from finetune_guard.rules.idle_messages import end_in_words
 from finetune_guard.rules.keep_alive import KeepAlive
 from finetune_guard.rules.messages import moment, rule
 from finetune_guard.rules.model_messages import old_table
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 _MOST_DATES = 3
+_MOST_DEPLOYMENTS = 5
 _LONGEST_LIMITS = 160
+_SOURCES = {
+    Source.OBSERVED: "seen in a program's call",
+    Source.KEEP_ALIVE: "sent as a keep-alive",
+    Source.USAGE_API: "read from the Usage API",
+    Source.BATCH: "read from a batch",
+    Source.IMPORTED: "noted by hand or imported",
+}
+_Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
+"""Named facts: text, or rows of columns."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One part of the status.
+
+    Attributes:
+        verdict: Its verdict and what that means, as a sentence; None where it has none.
+        rows: What is shown in any case, by names.
+        line: What is drawn with ``-v``.
+        details: What is shown below that.
+        facts: What programs read, by the names in the JSON.
+    """
+
+    verdict: tuple[Verdict, str] | None = None
+    rows: _Rows = ()
+    line: Sequence[Moment] = ()
+    details: _Rows = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def status(
@@ -44,12 +81,11 @@ def status(
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
-    alive = deployments_alive(connection, eligibility.checked_at)
-    sections = [alive] if alive is not None else []
+    sections = [_deployments(connection, eligibility.checked_at)]
     if connection.speaks_of_jobs:
         jobs = _jobs(connection, eligibility, connection.model_limits(refresh=refresh))
         is_over = eligibility.reason is Reason.CLOSED  # then what is still alive comes first
-        sections.insert(len(sections) if is_over else 0, jobs)
+        sections.insert(1 if is_over else 0, jobs)
     if as_json:
         typer.echo(json.dumps({name: fact for each in sections for name, fact in each.facts.items()}))
         return
@@ -61,45 +97,55 @@ def status(
             screen.draw(render.headline(*section.verdict), "")
         if section.rows:
             screen.draw(render.facts(section.rows), "")
-        if verbose:
-            screen.draw(*section.drawing(screen.drawing_width), "", render.facts(section.details))
+        if verbose and section.line:
+            drawing = render.timeline(section.line, eligibility.checked_at, eligibility.jobs_until)
+            screen.draw(*drawing, "", render.facts(section.details))
     if not verbose and connection.speaks_of_jobs:
         screen.draw("The rule, its source and the evidence: finetune-guard status -v")
 
 
-def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits | None) -> Section:
+def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits | None) -> _Section:
     """Return whether jobs can be created."""
-    models, dates = connection.history(eligibility).known_models, connection.dates()
-    ends = ends_by_day(models, dates)
-    notes = [note for note in (connection.forgets, old_table(dates, eligibility.checked_at.date())) if note]
-    notes += disagreements(models, dates)
+    now, dates = eligibility.checked_at, connection.dates()
+    models = connection.models_of(connection.history(eligibility), now).models
+    ends = ends_by_day(models)
+    notes = [note for note in (connection.forgets, old_table(dates, now.date())) if note]
+    notes += disagreements(models)
     line = moments(eligibility, connection.config.policy, ends)
+    next_dates = coming(line, eligibility)
     advice = advice_for(connection, eligibility, ends)
-    return Section(
+    ruled, covered = rule(eligibility, connection.config.policy), _coverage(connection, eligibility)
+    replaced = [
+        f"{day.replaced_by}, for what ends on {day.day}"
+        for day in ends
+        if day.day >= now.date() and day.replaced_by
+    ]
+    shown_dates = [(each.when, each.distance(now), each.text) for each in next_dates[:_MOST_DATES]]
+    return _Section(
         verdict=(eligibility.verdict, _in_short(eligibility)),
         rows=[
             ("Do now", advice.command or advice.text),
             *([("", advice.text)] if advice.command is not None else []),
-            *_next_dates(coming(line, eligibility)[:_MOST_DATES], eligibility),
-            *_limits(limits),
-            *(("" if index else "Note", note) for index, note in enumerate(notes)),
+            *([("Next dates", shown_dates)] if shown_dates else []),
+            *([("Model limits", _limits(limits))] if limits is not None else []),
+            *_named("Note", notes),
         ],
-        drawing=lambda width: _drawing(line, eligibility, width),
+        line=line,
         details=[
             *([("Why", f"{why(eligibility)}.")] if eligibility.ok else []),
             ("Organization", eligibility.organization or "not known yet for this key"),
             ("Last inference", _last_inference(eligibility)),
-            ("Coverage", _coverage(connection, eligibility)),
-            ("Rule", rule(eligibility, connection.config.policy)),
-            *_replacements(ends, eligibility),
+            ("Coverage", covered),
+            ("Rule", ruled),
+            *_named("Replacement", replaced),
             *([("In Python", eligibility.remedy)] if eligibility.remedy is not None else []),
         ],
         facts={
             "eligibility": eligibility.model_dump(mode="json"),
             "why": why(eligibility),
-            "rule": rule(eligibility, connection.config.policy),
-            "coverage": _coverage(connection, eligibility),
-            "dates": [_date_as_json(each, line, eligibility) for each in line],
+            "rule": ruled,
+            "coverage": covered,
+            "dates": [_date_as_json(each, is_to_come=each in next_dates) for each in line],
             "models_end": TypeAdapter(tuple[DayOfEnds, ...]).dump_python(ends, mode="json"),
             "notes": notes,
             "model_limits": limits.model_dump(mode="json") if limits is not None else None,
@@ -107,6 +153,10 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
             "what_to_do": advice.text,
         },
     )
+
+
+def _named(name: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    return [("" if index else name, text) for index, text in enumerate(texts)]
 
 
 def _in_short(eligibility: Eligibility) -> str:
@@ -132,40 +182,27 @@ def advice_for(connection: Connection, eligibility: Eligibility, ends: tuple[Day
     return advise(eligibility, ends, keep_alive, has_admin_key=connection.guard.has_admin_key)
 
 
-def _limits(limits: ModelLimits | None) -> Rows:
-    if limits is None:
-        return []
+def _limits(limits: ModelLimits) -> str:
     told = limits_in_words(limits)
     shown = told if len(told) <= _LONGEST_LIMITS else f"{told[:_LONGEST_LIMITS]}... (all of it: --json)"
-    return [("Model limits", f"{shown} (as the API shows them; they decide nothing)")]
+    return f"{shown} (as the API shows them; they decide nothing)"
 
 
-def _next_dates(following: Sequence[Moment], eligibility: Eligibility) -> Rows:
-    rows = [(each.when, distance(each, eligibility.checked_at), each.text) for each in following]
-    return [("Next dates", rows)] if rows else []
-
-
-def _drawing(line: Sequence[Moment], eligibility: Eligibility, width: int) -> Sequence[RenderableType]:
-    from finetune_guard.cli.render import timeline  # noqa: PLC0415 -- no other output needs rich
-
-    return timeline(line, eligibility.checked_at, width, eligibility.jobs_until)
-
-
-def _date_as_json(each: Moment, line: Sequence[Moment], eligibility: Eligibility) -> dict[str, object]:
+def _date_as_json(each: Moment, *, is_to_come: bool) -> dict[str, object]:
     return {
         "kind": each.mark.value,
         "day": each.day.isoformat() if each.day is not None else None,
         "at": each.at.isoformat() if each.day is None else None,
         "text": each.text,
-        "to_come": each in coming(line, eligibility),
+        "to_come": is_to_come,
     }
 
 
 def _last_inference(eligibility: Eligibility) -> str:
     last = eligibility.last_inference
-    if last is None:
-        return "none is known"
-    return f"{moment(last.at)} on {last.model}, {source_in_words(last.source)}"
+    return (
+        f"{moment(last.at)} on {last.model}, {_SOURCES[last.source]}" if last is not None else "none is known"
+    )
 
 
 def _coverage(connection: Connection, eligibility: Eligibility) -> str:
@@ -174,19 +211,36 @@ def _coverage(connection: Connection, eligibility: Eligibility) -> str:
         read = f"The whole organization's usage was read up to {moment(until)}, {time_away(until, now)}."
         is_recent = eligibility.coverage is Coverage.ORGANIZATION
         return read if is_recent else f"{read} finetune-guard sync reads it anew."
-    local = (
+    with_a_key = "" if connection.guard.has_admin_key else "with an admin key (OPENAI_ADMIN_KEY) "
+    return (
         "Only programs that share this history were seen. Others of the organization may have run "
-        "inferences that are not known here"
+        f"inferences that are not known here; {with_a_key}finetune-guard sync finds them."
     )
-    if connection.guard.has_admin_key:
-        return f"{local}; finetune-guard sync finds them."
-    return f"{local}; with an admin key (OPENAI_ADMIN_KEY) finetune-guard sync finds them."
 
 
-def _replacements(ends: Sequence[DayOfEnds], eligibility: Eligibility) -> Rows:
-    today = eligibility.checked_at.date()
-    coming_ends = [day for day in ends if day.day >= today]
-    told = [
-        f"{by}, for what ends on {day.day}" for day in coming_ends if (by := replaced_by(day)) is not None
+def _deployments(connection: Connection, now: datetime) -> _Section:
+    """Return the deployments that end if nobody calls them."""
+    known = connection.deployments()
+    alive = [each for each in known if each.is_covered]
+    facts = {"deployments": [each.model_dump(mode="json") for each in known]} if known else {}
+    if not alive:
+        none = [("Deployments", "none is known to end: finetune-guard deployments")]
+        return _Section(rows=[] if connection.speaks_of_jobs else none, facts=facts)
+    names = unambiguous(alive)
+    rows = [(name, end_in_words(each, now)) for name, each in zip(names, alive, strict=True)]
+    more = len(rows) - _MOST_DEPLOYMENTS
+    shown = rows[:_MOST_DEPLOYMENTS] + (
+        [("", f"and {more} more: finetune-guard deployments")] if more > 0 else []
+    )
+    return _Section(rows=[("Deployments", shown), *_to_do(alive[0], names[0], now)], facts=facts)
+
+
+def _to_do(soonest: Deployment, name: str, now: datetime) -> _Rows:
+    """Return what to do about the deployment that ends first; nothing where that is far off."""
+    if soonest.ends is None or now < soonest.ends[0] - soonest.policy.warn_within:
+        return []
+    return [
+        ("Do now", f"finetune-guard keep-alive --deployment {name}"),
+        ("", f"It makes one small call. {soonest.policy.cost} To let it go instead:"),
+        ("", f"finetune-guard deployments --forget {name}"),
     ]
-    return [("" if index else "Replacement", text) for index, text in enumerate(told)]

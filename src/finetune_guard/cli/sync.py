@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from finetune_guard.cli.connection import connect
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json
-from finetune_guard.cli.output import progress_bar, say
+from finetune_guard.cli.output import note, progress_bar, say
 from finetune_guard.cli.verdict import in_words
 from finetune_guard.domain.facts import Inference
 from finetune_guard.domain.verdict import Eligibility
@@ -43,8 +42,7 @@ def sync(
     Exit codes: 0 all was read, whatever the verdict; 6 a part of it: run it again, and it goes on there;
     2 no key, no admin key or a wrong setting; 1 nothing could be read.
     """
-    connection = connect()
-    connection.must_guard_jobs("No usage is asked of")
+    connection = connect().must_guard_jobs("No usage is asked of")
     if not connection.guard.has_admin_key:
         raise SetupError(_NO_ADMIN_KEY)
     with progress_bar("Reading the usage", shown=not as_json) as bar:
@@ -57,8 +55,7 @@ def sync(
         typer.echo(done.model_dump_json())
     else:
         _draw(done, connection.guard.check())
-    if connection.forgets is not None:
-        say(f"Note: {connection.forgets}", err=True)
+    note(connection.forgets)
     if not done.complete:
         say(
             f"Incomplete: the usage after {moment(done.covered_until)} could not be read ({done.failure}). "
@@ -71,15 +68,12 @@ def sync(
 def _draw(done: UsageSync, eligibility: Eligibility) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    until = moment(done.covered_until)
-    read = f"{moment(done.start)} to {until}"
+    is_all = "complete" if done.complete else f"NOT COMPLETE: up to {moment(done.end)} was asked for"
     rows = [
         ("Organization", done.organization),
         (
             "Usage read",
-            f"{read}, complete"
-            if done.complete
-            else f"{read}; NOT COMPLETE: up to {moment(done.end)} was asked for",
+            f"{moment(done.start)} to {moment(done.covered_until)}{',' if done.complete else ';'} {is_all}",
         ),
         ("Models", _models(done)),
         ("Latest inference", _latest(done, eligibility.last_inference)),

@@ -1,16 +1,20 @@
-"""The dates that matter to an organization, in order. No I/O and no clock."""
+"""The dates that matter to an organization, in order, and the days on which its models end. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, time, timezone
 from enum import Enum
+from itertools import groupby
 
-from finetune_guard.cli.ends import DayOfEnds
+from finetune_guard.domain.model_ids import base_of
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.shutdowns import Shutdown
 from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.rules.inventory import ModelRecord
 from finetune_guard.rules.messages import moment as to_the_minute
+from finetune_guard.rules.model_messages import disagreement, source_of
 
 _MOST_ENDS = 3
 """How many days on which models end are shown: more would crowd out the rest."""
@@ -49,9 +53,78 @@ class Moment:
         """The day, or the time to the minute."""
         return str(self.day) if self.day is not None else to_the_minute(self.at)
 
-    def is_crossed(self, now: datetime) -> bool:
-        """Whether it is that day somewhere on Earth at ``now``, and has been or will be elsewhere."""
-        return self.over is not None and self.at <= now < self.over
+    def distance(self, now: datetime) -> str:
+        """Return how far it is from ``now``, in words; nothing for today."""
+        if self.mark is Mark.TODAY:
+            return ""
+        if self.over is not None and self.at <= now < self.over:
+            return "being crossed"
+        return days_away((self.day - now.date()).days) if self.day is not None else time_away(self.at, now)
+
+
+@dataclass(frozen=True)
+class DayOfEnds:
+    """A published day on which models end, give or take one.
+
+    Attributes:
+        day: The day.
+        models: The models.
+        replacements: What the provider recommends instead of them.
+        tunable: Those of the replacements for which fine-tuning is offered.
+    """
+
+    day: date
+    models: tuple[str, ...]
+    replacements: tuple[str, ...]
+    tunable: tuple[str, ...]
+
+    @property
+    def replaced_by(self) -> str | None:
+        """What is published about the replacement of the models, as a clause; None where nothing is."""
+        others = [model for model in self.replacements if model not in self.tunable]
+        parts = [with_ability(_listed(of), can) for of, can in ((self.tunable, True), (others, False)) if of]
+        return "; ".join(parts) or None
+
+
+def ends_by_day(models: Iterable[ModelRecord]) -> tuple[DayOfEnds, ...]:
+    """Return the days on which an inventory's models end, in order."""
+    dated = [(each.shutdown.day, each) for each in models if each.shutdown is not None]
+    return tuple(_day(day, [each for _, each in of]) for day, of in groupby(dated, key=lambda pair: pair[0]))
+
+
+def _day(day: date, models: list[ModelRecord]) -> DayOfEnds:
+    named = {each.replacement: each.replacement_can_be_fine_tuned for each in models if each.replacement}
+    replacements = tuple(sorted(named))
+    return DayOfEnds(
+        day, tuple(each.id for each in models), replacements, tuple(filter(named.get, replacements))
+    )
+
+
+def with_ability(model: str, tunable: bool | None) -> str:
+    """Return the name of a replacement, and whether it can be fine-tuned where that is known."""
+    return (
+        model + {True: ", which can be fine-tuned", False: ", which can't be fine-tuned", None: ""}[tunable]
+    )
+
+
+def source_in_words(shutdown: Shutdown) -> str:
+    """Return where a day comes from, as of when, and what other sources say if they disagree."""
+    return source_of(shutdown) + disagreement(shutdown)
+
+
+def disagreements(models: Iterable[ModelRecord]) -> list[str]:
+    """Return a sentence for each base model about whose fine-tunes, among ``models``, sources disagree."""
+    found = [(base_of(each.id), each.shutdown) for each in models if each.shutdown and each.shutdown.others]
+    said = (
+        f"Sources disagree on when fine-tunes of {base} end: {end.day} by {source_in_words(end)}."
+        for base, end in found
+    )
+    return list(dict.fromkeys(said))
+
+
+def _listed(models: Iterable[str]) -> str:
+    *most, last = models
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def moments(
@@ -61,7 +134,7 @@ def moments(
     now = eligibility.checked_at
     found = [Moment(Mark.TODAY, now, "today")]
     found += [
-        Moment(Mark.PHASE, phase.begins[0], required(phase), phase.starts_on, phase.begins[1])
+        Moment(Mark.PHASE, phase.begins[0], _required(phase), phase.starts_on, phase.begins[1])
         for phase in policy.phases
         if phase.begins is not None
     ]
@@ -71,7 +144,9 @@ def moments(
         found.append(Moment(Mark.WINDOW_END, eligibility.window_closes_at, "the window closes"))
     elif eligibility.window_closed_at is not None:
         found.append(Moment(Mark.WINDOW_END, eligibility.window_closed_at, "the window closed"))
-    found += [_end(day, now) for day in _shown(ends, now)]
+    past = [each for each in ends if each.day < now.date()]
+    shown = past[-1:] + [each for each in ends if each.day >= now.date()][:_MOST_ENDS]
+    found += [_end(each, now) for each in shown]
     return tuple(sorted(found, key=lambda moment: (moment.at, moment.mark is Mark.TODAY)))
 
 
@@ -93,52 +168,30 @@ def coming(line: Sequence[Moment], eligibility: Eligibility) -> list[Moment]:
     return list(filter(matters, line))
 
 
-def _shown(ends: Sequence[DayOfEnds], now: datetime) -> list[DayOfEnds]:
-    """The next days on which models end, and the last one that has passed."""
-    past = [each for each in ends if each.day < now.date()]
-    return past[-1:] + [each for each in ends if each.day >= now.date()][:_MOST_ENDS]
-
-
 def _end(ends: DayOfEnds, now: datetime) -> Moment:
-    at = datetime(ends.day.year, ends.day.month, ends.day.day, tzinfo=timezone.utc)
-    one = len(ends.models) == 1
-    number = f"{len(ends.models):,} model{'' if one else 's'} known here"
-    is_over = ends.day < now.date()
-    text = f"{number} {'ended' if is_over else 'ends' if one else 'end'}, ±1 day"
+    number, at = len(ends.models), datetime.combine(ends.day, time(), timezone.utc)
+    verb = "ended" if ends.day < now.date() else "ends" if number == 1 else "end"
+    text = f"{number:,} model{'' if number == 1 else 's'} known here {verb}, ±1 day"
     return Moment(Mark.SHUTDOWN, at, text, ends.day)
 
 
-def required(phase: Phase) -> str:
-    """Return what a phase asks of an organization, in a few words."""
-    if phase.requirement is Requirement.EARLIER_FINE_TUNING:
-        return "only for those who fine-tuned before"
-    if phase.requirement is Requirement.RECENT_INFERENCE:
-        days = phase.window.days if phase.window is not None else 0
-        return f"only with inference in the past {days} days"
-    if phase.requirement is Requirement.CLOSED:
-        return "nobody can create jobs any more"
-    return "no rule"
-
-
-def distance(moment: Moment, now: datetime) -> str:
-    """Return how far a moment is from ``now``, in words."""
-    if moment.mark is Mark.TODAY:
-        return ""
-    if moment.is_crossed(now):
-        return "being crossed"
-    return days_away((moment.day - now.date()).days) if moment.day is not None else time_away(moment.at, now)
+def _required(phase: Phase) -> str:
+    days = phase.window.days if phase.window is not None else 0
+    return {
+        Requirement.EARLIER_FINE_TUNING: "only for those who fine-tuned before",
+        Requirement.RECENT_INFERENCE: f"only with inference in the past {days} days",
+        Requirement.CLOSED: "nobody can create jobs any more",
+    }.get(phase.requirement, "no rule")
 
 
 def time_away(at: datetime, now: datetime) -> str:
     """Return how far a time is from ``now``, in words."""
     hours = (at - now).total_seconds() / 3600
-    if abs(hours) < 1:
-        return "in < 1 hour" if hours > 0 else "< 1 hour ago"
-    if abs(hours) < 48:  # noqa: PLR2004 -- two days, up to which hours matter
-        whole = int(abs(hours))
-        unit = "hour" if whole == 1 else "hours"
-        return f"in {whole} {unit}" if hours > 0 else f"{whole} {unit} ago"
-    return days_away(int(hours / 24))
+    if abs(hours) >= 48:  # noqa: PLR2004 -- two days, up to which hours matter
+        return days_away(int(hours / 24))
+    whole = int(abs(hours))
+    told = "< 1 hour" if whole < 1 else f"{whole} hour{'' if whole == 1 else 's'}"
+    return f"in {told}" if hours > 0 else f"{told} ago"
 
 
 def days_away(days: int) -> str:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from finetune_guard.domain.facts import ModelLimits, Source
+from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.keep_alive import KeepAlive, due_from
 from finetune_guard.rules.messages import cause, moment
 
-VERDICTS = {
-    Verdict.ELIGIBLE: "eligible",
-    Verdict.INELIGIBLE: "ineligible",
-    Verdict.UNKNOWN: "not known",
-}
-
-
-_SOURCES = {
-    Source.OBSERVED: "seen in a program's call",
-    Source.KEEP_ALIVE: "sent as a keep-alive",
-    Source.USAGE_API: "read from the Usage API",
-    Source.BATCH: "read from a batch",
-    Source.IMPORTED: "noted by hand or imported",
-}
-
 
 def in_words(eligibility: Eligibility) -> str:
     """Return the verdict and its reason as a sentence."""
-    return f"{VERDICTS[eligibility.verdict]}: {why(eligibility)}."
+    is_unknown = eligibility.verdict is Verdict.UNKNOWN
+    return f"{'not known' if is_unknown else eligibility.verdict.value}: {why(eligibility)}."
 
 
 def why(eligibility: Eligibility) -> str:
@@ -57,8 +43,3 @@ def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
         until = moment(eligibility.jobs_until)
         return f"the window is open for as long as jobs can be created, until {until}"
     return f"the window is open until {moment(closes)}, and one is due from {moment(due)} on"
-
-
-def source_in_words(source: Source) -> str:
-    """Return how an inference came to be known."""
-    return _SOURCES[source]

@@ -7,64 +7,31 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import NamedTuple
 
 import openai
 import typer
 
 from finetune_guard.cli.advice import REMOVABLE
-from finetune_guard.cli.connection import Connection
-from finetune_guard.cli.failures import SetupError
+from finetune_guard.cli.exits import SetupError
 from finetune_guard.cli.output import say
 from finetune_guard.cli.verdict import in_words, not_due
 from finetune_guard.client.background.check import CheckResult, WindowCheck
+from finetune_guard.client.classes import OpenAI
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.domain.verdict import Reason
 from finetune_guard.rules.keep_alive import KeepAlive, is_over
 from finetune_guard.rules.messages import cause, moment
-
-_WRONG_KEY = "The API does not accept {key}: nothing can be sent with it. Set a key that is in force."
 
 
 class _StoppedError(BaseException):
     """SIGTERM or SIGINT came; not an Exception, so that nothing on the way handles it."""
 
 
-def watch(connection: Connection, *, model: str | None, heartbeat: Path | None, as_json: bool) -> None:
-    """Send a keep-alive whenever one is due, and tell so; return when stopped, or when none can help.
-
-    Args:
-        connection: The client and its configuration.
-        model: The one model to use; None for the one used last.
-        heartbeat: A file to touch after each check that found all well.
-        as_json: Whether each check is told as a line of JSON.
-
-    Raises:
-        SetupError: The API doesn't accept the key, or the heartbeat can't be written.
-    """
-    check = WindowCheck(connection.client, model)
-
-    def look() -> Looked:
-        result = check.once(connection.client)
-        line = _as_json(result) if as_json else _in_words(result, check.keep_alive)
-        return Looked(
-            result.eligibility.checked_at,
-            line,
-            result.next_in,
-            is_well=_is_well(result),
-            is_over=is_over(result.eligibility),
-            failure=result.failure,
-        )
-
-    keep_looking(look, heartbeat=heartbeat, as_json=as_json)
-
-
-@dataclass(frozen=True)
-class Looked:
+class Looked(NamedTuple):
     """What came of one look.
 
     Attributes:
@@ -82,6 +49,19 @@ class Looked:
     is_well: bool
     is_over: bool = False
     failure: KeepAliveError | None = None
+
+
+def look(client: OpenAI, check: WindowCheck, *, as_json: bool) -> Looked:
+    """Send a keep-alive if one is due to keep the window open."""
+    result = check.once(client)
+    return Looked(
+        result.eligibility.checked_at,
+        _as_json(result) if as_json else _in_words(result, check.keep_alive),
+        result.next_in,
+        is_well=result.failure is None and result.eligibility.reason is not Reason.HISTORY_UNAVAILABLE,
+        is_over=is_over(result.eligibility),
+        failure=result.failure,
+    )
 
 
 def keep_looking(
@@ -108,9 +88,9 @@ def keep_looking(
                 if looked.is_over:
                     say(REMOVABLE, err=True)
                     return
-                cause_of_failure = looked.failure.__cause__ if looked.failure is not None else None
-                if isinstance(cause_of_failure, openai.AuthenticationError):
-                    raise SetupError(_WRONG_KEY.format(key=key)) from looked.failure
+                if looked.failure and isinstance(looked.failure.__cause__, openai.AuthenticationError):
+                    wrong_key = f"The API does not accept {key}: nothing can be sent with it."
+                    raise SetupError(f"{wrong_key} Set a key that is in force.") from looked.failure
                 time.sleep(looked.next_in.total_seconds())
     except _StoppedError:
         if not as_json:
@@ -118,14 +98,13 @@ def keep_looking(
 
 
 def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
-    eligibility = result.eligibility
+    eligibility, state = result.eligibility, f"Now {in_words(result.eligibility)}"
     if result.failure is not None:
         tried = [f"{model}: {why}" for model, why in result.failure.attempts.items()]
-        return f"Failed, and is tried again: {'; '.join(tried) or result.failure}. {_state(eligibility)}"
+        return f"Failed, and is tried again: {'; '.join(tried) or result.failure}. {state}"
     if result.outcome is not None and result.outcome.sent:
         vain = " Another is due all the same: do the API's clock and this one differ?"
-        state = f"{_state(eligibility)}{vain if result.sent_in_vain else ''}"
-        return f"Sent: {result.outcome.model} answered. {state}"
+        return f"Sent: {result.outcome.model} answered. {state}{vain if result.sent_in_vain else ''}"
     if is_over(eligibility):
         return f"Ended: {cause(eligibility)}, and no keep-alive can help any more."
     if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
@@ -134,11 +113,7 @@ def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
         )
     if eligibility.window_closes_at is not None and eligibility.remedy is None:
         return f"Not due: {not_due(eligibility, keep_alive)}."
-    return f"Not sent. {_state(eligibility)}"
-
-
-def _state(eligibility: Eligibility) -> str:
-    return f"Now {in_words(eligibility)}"
+    return f"Not sent. {state}"
 
 
 def _as_json(result: CheckResult) -> str:
@@ -157,25 +132,17 @@ def _as_json(result: CheckResult) -> str:
     )
 
 
-def _is_well(result: CheckResult) -> bool:
-    """Whether a keep-alive was sent if one was due: neither the models nor the store kept it back."""
-    return result.failure is None and result.eligibility.reason is not Reason.HISTORY_UNAVAILABLE
-
-
 def _must_be_writable(heartbeat: Path | None) -> None:
-    if heartbeat is None:
-        return
-    existed = heartbeat.exists()
+    existed = heartbeat is not None and heartbeat.exists()
     _beat(heartbeat)
-    if not existed:  # nothing has been looked at yet
+    if heartbeat is not None and not existed:  # nothing has been looked at yet
         heartbeat.unlink()
 
 
 def _beat(heartbeat: Path | None) -> None:
-    if heartbeat is None:
-        return
     try:
-        heartbeat.touch()
+        if heartbeat is not None:
+            heartbeat.touch()
     except OSError as error:
         raise SetupError(
             f"--heartbeat: {heartbeat} can't be written: {error.strerror or error}. A file in a folder that "
@@ -194,17 +161,12 @@ def _stoppable() -> Iterator[None]:
         raise _StoppedError
 
     previous = {number: signal.signal(number, stop) for number in numbers}
+    is_stopped = False
     try:
         yield
     except _StoppedError:
+        is_stopped = True
         raise
-    except BaseException:
-        _restore(previous)
-        raise
-    else:
-        _restore(previous)
-
-
-def _restore(previous: dict[signal.Signals, Any]) -> None:
-    for number, handler in previous.items():
-        signal.signal(number, handler)
+    finally:
+        for number, handler in previous.items() if not is_stopped else ():
+            signal.signal(number, handler)
