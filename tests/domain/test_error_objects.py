@@ -134,9 +134,7 @@ def test_it_prints_well(kind):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [kind for kind in ERRORS if kind not in ANSWERS],
-    ids=lambda kind: kind.__name__,
+    "kind", [kind for kind in ERRORS if kind not in ANSWERS], ids=lambda kind: kind.__name__
 )
 def test_a_message_is_enough(kind):
     """Tests of programs can raise each of them with a message alone."""

@@ -109,27 +109,15 @@ def test_a_rule_from_a_file(text, file):
         (('"10d"', "true"), "own.toml, line 7: window is True: a time longer"),
         (('"10d"', '"0.000000d"'), "own.toml, line 7: window is '0.000000d'"),
         (('"deleted"', '"removed"'), "own.toml, line 9: consequence is 'removed': input should be 'deleted'"),
-        (
-            ("reversible", "reversable"),
-            "own.toml, line 10: reversable does not exist; did you mean",
-        ),
+        (("reversible", "reversable"), "own.toml, line 10: reversable does not exist; did you mean"),
         (
             ("reversible = false", "zzz = 1"),
             "own.toml, line 10: zzz does not exist; allowed: as_of, condition, confidence",
         ),
-        (
-            ("reversible = false", ""),
-            "line 2: reversible is missing from the rule that begins here",
-        ),
-        (
-            ('"10.0.0.7:8000"', '"https://acme.example/v1"'),
-            "line 4: hosts is 'https://acme.example/v1': a",
-        ),
+        (("reversible = false", ""), "line 2: reversible is missing from the rule that begins here"),
+        (('"10.0.0.7:8000"', '"https://acme.example/v1"'), "line 4: hosts is 'https://acme.example/v1': a"),
         (("2026-11-20", "2026-11-20\n[[idle"), "own.toml is not TOML:"),
-        (
-            ("2026-11-20", f"2026-11-20\n{OWN}"),
-            "line 17: name is 'Acme endpoints': another rule has",
-        ),
+        (("2026-11-20", f"2026-11-20\n{OWN}"), "line 17: name is 'Acme endpoints': another rule has"),
         (("# Rules of our own", "title = 'x'"), "own.toml, line 1: title does not exist; allowed: idle"),
         ((OWN, "\ntitle = 'x'"), "own.toml holds no rule: tables that begin with"),
         ((OWN, "idle = [1]"), "own.toml, line 1: the rule is 1: input should be a valid dictionary"),
@@ -148,10 +136,7 @@ def test_what_is_wrong_in_a_toml_file_is_told_with_its_line(wrong, told):
         (('"P10D"', '"soon"'), "own.json, line 11: window is 'soon'"),
         (('"name"', '"title"'), "own.json, line 4: title does not exist"),
         (("]\n}", "]"), "own.json is not JSON: Expecting ',' delimiter: line 2"),
-        (
-            ('"name": "Acme endpoints"', '"cost": "x", "cost": "y"'),
-            "own.json is not JSON: cost stands twice",
-        ),
+        (('"name": "Acme endpoints"', '"cost": "x", "cost": "y"'), "own.json is not JSON: cost stands twice"),
         ((in_json(), "[" * 100_000), "own.json is nested too deeply"),
         ((in_json(), "[]"), "own.json holds no rule: an object"),
         (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),

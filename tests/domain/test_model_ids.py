@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetune_guard.domain.model_ids import (
-    MAX_MODEL_ID_LENGTH,
-    FineTunedModel,
-    ModelForm,
-    base_of,
-)
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel, ModelForm, base_of
 
 
 @pytest.mark.parametrize(

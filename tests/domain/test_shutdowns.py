@@ -69,8 +69,7 @@ def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, s
 
 
 @pytest.mark.parametrize(
-    "model_id",
-    [NEW, NEW_TUNE, "gpt", "gpt-4.1-mini-2025", "davinci:ft-acme-2022-12-22-07-26-01", "", "a\nb"],
+    "model_id", [NEW, NEW_TUNE, "gpt", "gpt-4.1-mini-2025", "davinci:ft-acme-2022-12-22-07-26-01", "", "a\nb"]
 )
 def test_what_no_source_tells_is_not_guessed(model_id):
     """A part of a name is not the name, and a model without a date is never said to be gone."""

@@ -35,10 +35,7 @@ class Watch:
         """Return the kinds of the alerts that are due, with their threshold or verdict."""
         inference = Inference(organization="acme", model=MODELS[0], at=last) if last is not None else None
         evidence = Evidence(
-            organization="acme",
-            last_inference=inference,
-            fine_tuned_by=last,
-            keep_alive_failed_at=failed_at,
+            organization="acme", last_inference=inference, fine_tuned_by=last, keep_alive_failed_at=failed_at
         )
         eligibility = decide(OPENAI_SELF_SERVE, evidence, now, DAY)
         found = due(eligibility, evidence, [*filter(None, [window(eligibility)]), *ends], self.told)

@@ -14,11 +14,7 @@ from finetune_guard.rules.inventory import Inventory, joined
 from tests.openai_api.flow_scripts import NOW, error
 from tests.support.constants import BASE
 
-ONE, TWO, CHECKPOINT = (
-    f"ft:{BASE}:acme::One",
-    f"ft:{BASE}:acme::Two",
-    f"ft:{BASE}:acme::One:ckpt-step-16",
-)
+ONE, TWO, CHECKPOINT = (f"ft:{BASE}:acme::One", f"ft:{BASE}:acme::Two", f"ft:{BASE}:acme::One:ckpt-step-16")
 GONE, UNDATED, LEGACY = (
     "ft:gpt-4-0613:acme::Gone",
     "ft:gpt-9:acme::Undated",

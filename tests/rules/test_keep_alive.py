@@ -135,11 +135,7 @@ def test_the_first_model_that_answers_is_enough():
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
 def test_a_model_that_does_not_answer_is_left_for_the_next_at_once(status):
     """A model that is gone or not allowed costs one call and no waiting."""
-    sent, calls, pauses = run(
-        send([A, B]),
-        error(status, "model_not_found"),
-        completion(B),
-    )
+    sent, calls, pauses = run(send([A, B]), error(status, "model_not_found"), completion(B))
     assert (B, [A, B], []) == (sent.model, asked(calls), pauses)
 
 
@@ -161,10 +157,7 @@ def test_retry_after_is_respected():
 def test_a_waiting_time_beyond_the_deadline_ends_it():
     """What the API asks to wait for longer than the deadline isn't waited for."""
     with pytest.raises(KeepAliveError, match="429") as caught:
-        run(
-            send([A]),
-            error(429, retry_after="3600"),
-        )
+        run(send([A]), error(429, retry_after="3600"))
     assert {A: "429"} == caught.value.attempts
 
 
@@ -186,12 +179,7 @@ def test_what_no_model_can_answer_is_not_tried_again(refusal):
 
 def test_when_no_candidate_is_left_the_api_is_asked_for_more():
     """Models that the API tells of come after those known, and none is tried twice."""
-    sent, calls, _ = run(
-        send([A], find_more),
-        error(404),
-        listed(A, B),
-        completion(B),
-    )
+    sent, calls, _ = run(send([A], find_more), error(404), listed(A, B), completion(B))
     assert (B, [A, "/models", B]) == (sent.model, asked(calls))
 
 
@@ -287,11 +275,7 @@ def test_the_time_of_a_call_limits_its_keep_alive():
 def test_an_error_tells_model_by_model_and_no_secret():
     """Each model's status and code is told; the API's own wording, which can hold parts of a key, is not."""
     with pytest.raises(KeepAliveError) as caught:
-        run(
-            send([A, B]),
-            error(404, "model_not_found"),
-            error(403),
-        )
+        run(send([A, B]), error(404, "model_not_found"), error(403))
     assert {A: "404 model_not_found", B: "403"} == caught.value.attempts
     assert "secret" not in str(caught.value)
     assert f"{A}: 404 model_not_found; {B}: 403" in str(caught.value)

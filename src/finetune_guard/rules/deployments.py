@@ -163,10 +163,7 @@ def _state(ended: Ended | None, ends: tuple[datetime, datetime] | None, now: dat
 
 
 def _unknown(
-    last: Inference,
-    ends: tuple[datetime, datetime] | None,
-    retirement: Retirement | None,
-    policy: IdlePolicy,
+    last: Inference, ends: tuple[datetime, datetime] | None, retirement: Retirement | None, policy: IdlePolicy
 ) -> tuple[str, ...]:
     if ends is None:
         return ()

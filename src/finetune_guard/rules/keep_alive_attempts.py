@@ -28,10 +28,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 def smallest_call(
-    model: str,
-    timeout: timedelta,
-    operation: Operation = Operation.CHAT_COMPLETIONS,
-    at: str | None = None,
+    model: str, timeout: timedelta, operation: Operation = Operation.CHAT_COMPLETIONS, at: str | None = None
 ) -> ApiCall:
     """Return the cheapest request that is an inference on a model or a deployment.
 
