@@ -88,45 +88,18 @@ def test_the_later_of_two_facts_counts(one, other, expected):
     assert expected == latest(one, other)
 
 
-@given(inferences, inferences)
-def test_of_two_facts_at_the_same_instant_it_is_always_the_same(one, other):
-    """Two stores that hear of the same facts in different order agree."""
-    other = other.model_copy(update={"at": one.at})
-
-    assert latest(one, other) == latest(other, one)
-
-
-@given(evidences, evidences, evidences)
-def test_merging_evidence_is_a_matter_of_what_not_of_how(one, other, third):
-    """Merging is associative, commutative and idempotent."""
-    assert one.merged(other) == other.merged(one)
-    assert one.merged(other).merged(third) == one.merged(other.merged(third))
-    assert one == one.merged(one)
-    assert one == one.merged(Evidence(organization="acme"))
-
-
 @given(histories, histories, histories)
 def test_merging_histories_is_a_matter_of_what_not_of_how(one, other, third):
-    """The same holds for whole histories, however often the same organization turns up under two names."""
+    """Merging is associative, commutative and idempotent, and forgets and diminishes nothing."""
     assert one.merged(other) == other.merged(one)
     assert one.merged(other).merged(third) == one.merged(other.merged(third))
     assert one == one.merged(one) == one.merged(EMPTY)
-    assert one.merged(other) == one.merged(other).merged(other)
-
-
-@given(histories, histories, moments)
-def test_merging_never_moves_a_fact_backwards(one, other, moment):
-    """Nothing that was known is older, fewer or gone afterwards."""
     merged = one.merged(other)
-
-    for each in (one, other):
-        assert latest(merged.last_inference, each.last_inference) == merged.last_inference
-        assert set(each.models) <= set(merged.models)
-        assert all(each.models[model].at <= merged.models[model].at for model in each.models)
-        for day, by_source in each.daily.items():
-            assert all(count <= merged.daily[day][source] for source, count in by_source.items())
-    for known in (one.evidence.fine_tuned_by, other.evidence.fine_tuned_by):
-        assert known is None or merged.evidence.fine_tuned_by <= known
+    assert merged == merged.merged(other)
+    assert {*one.models, *other.models} == set(merged.models)
+    assert all(last.at <= merged.models[model].at for model, last in one.models.items())
+    for day, by_source in one.daily.items():
+        assert all(count <= merged.daily[day][source] for source, count in by_source.items())
 
 
 @given(st.lists(activities, max_size=4))
@@ -168,12 +141,6 @@ def test_recording_leaves_the_old_history_alone(history, activity):
     assert before == history
 
 
-@given(histories)
-def test_a_history_survives_being_written_down(history):
-    """JSON and back is the same history."""
-    assert history == History.model_validate_json(history.model_dump_json())
-
-
 def test_an_inference_proves_earlier_fine_tuning():
     """Who ran a fine-tuned model has fine-tuned before; an earlier proof stays."""
     evidence = Evidence(organization="acme").recorded(of_acme())
@@ -191,14 +158,10 @@ def test_a_history_has_one_name():
     assert {"acme"} == {other.organization, other.last_inference.organization}
     assert of_acme() == other.models["ft:a"]
 
-    kept = History(
-        evidence=Evidence(organization="key:1", last_inference=of_acme(organization="key:1")),
-        models={"ft:a": of_acme(organization="key:1")},
-    )
+    kept = History(evidence=Evidence(organization="key:1")).recorded(Activity(inference=of_acme()))
     merged = EMPTY.merged(kept)
     assert of_acme() == merged.last_inference == merged.models["ft:a"]
-    assert "acme" == merged.organization
-    assert "key:1" == kept.merged(EMPTY).organization == kept.merged(EMPTY).last_inference.organization
+    assert ("acme", "key:1") == (merged.organization, kept.merged(EMPTY).last_inference.organization)
 
 
 def test_a_days_count_under_two_names_is_the_larger():
@@ -226,12 +189,6 @@ def test_a_refusals_message_is_bounded():
     assert 500 == len(Refusal(at=NOW, code="x", message="m" * 500).message)
     with pytest.raises(ValidationError):
         Refusal(at=NOW, code="x", message="m" * 501)
-
-
-def test_facts_cannot_be_changed():
-    """What is remembered is replaced, never edited."""
-    with pytest.raises(ValidationError):
-        of_acme().at = NOW + DAY
 
 
 @given(st.lists(spans, max_size=5))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 import pytest
 from pydantic import ValidationError
 
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.hosts import is_pattern
-from finetune_guard.domain.idle_policy import AZURE, SHIPPED, Confidence, Consequence, IdlePolicy, in_force
+from finetune_guard.domain.idle_policy import AZURE, SHIPPED, IdlePolicy, in_force
 from finetune_guard.domain.policy_file import policies_in
+from tests.support.constants import utc
 
 OWN = """\
 # Rules of our own
@@ -31,47 +32,31 @@ as_of = 2026-11-20
 """
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=timezone.utc)
-
-
 def test_shipped_rules():
     """Azure's 15 days, Fireworks' 7, Together's hour, Bedrock's 15 days on paper and 30 as seen."""
     assert [
-        (AZURE, timedelta(days=15), Consequence.DELETED, Confidence.DOCUMENTED),
-        ("Fireworks on-demand deployments", timedelta(days=7), Consequence.DELETED, Confidence.DOCUMENTED),
-        ("Together dedicated endpoints v1", timedelta(hours=1), Consequence.STOPPED, Confidence.DOCUMENTED),
-        ("Bedrock Legacy models", timedelta(days=15), Consequence.ACCESS_LOST, Confidence.DOCUMENTED),
-        (
-            "Bedrock Legacy models, as the API says",
-            timedelta(days=30),
-            Consequence.ACCESS_LOST,
-            Confidence.OBSERVED,
-        ),
-    ] == [(each.name, each.window, each.consequence, each.confidence) for each in SHIPPED]
+        (AZURE, 15, "deleted", "documented"),
+        ("Fireworks on-demand deployments", 7, "deleted", "documented"),
+        ("Together dedicated endpoints v1", 1 / 24, "stopped", "documented"),
+        ("Bedrock Legacy models", 15, "access_lost", "documented"),
+        ("Bedrock Legacy models, as the API says", 30, "access_lost", "observed"),
+    ] == [(each.name, each.window / timedelta(days=1), each.consequence, each.confidence) for each in SHIPPED]
     assert all(is_pattern(host) for each in SHIPPED for host in each.hosts)
 
 
-def test_a_deployment_ends_on_a_day_whose_zone_is_unknown():
-    """Fifteen days after the last call, from that day's first moment on Earth to its last."""
-    first, last = SHIPPED[0].ends(utc(2026, 12, 1, 9, 30))
-    assert (utc(2026, 12, 15, 10), utc(2026, 12, 17, 12)) == (first, last)
-
-
-def test_a_call_at_an_unknown_hour_widens_the_end():
-    """A call that may have come up to a day later may have put the end off by that day."""
-    first, last = SHIPPED[0].ends(utc(2026, 12, 1), utc(2026, 12, 2))
-    assert (utc(2026, 12, 15, 10), utc(2026, 12, 18, 12)) == (first, last)
-
-
-def test_a_window_of_minutes_ends_at_an_instant():
-    """An hour after the last call is an hour after it, everywhere."""
-    assert (utc(2026, 12, 1, 10, 30),) * 2 == SHIPPED[2].ends(utc(2026, 12, 1, 9, 30))
-
-
-def test_the_end_of_time_is_no_error():
-    """A time that a damaged history may hold makes no end beyond the calendar."""
-    assert utc(9999, 12, 29, 10) == SHIPPED[0].ends(datetime.max.replace(tzinfo=timezone.utc))[0]
+@pytest.mark.parametrize(
+    ("policy", "called", "ends"),
+    [
+        (SHIPPED[0], [utc(2026, 12, 1, 9, 30)], (utc(2026, 12, 15, 10), utc(2026, 12, 17, 12))),
+        (SHIPPED[0], [utc(2026, 12, 1), utc(2026, 12, 2)], (utc(2026, 12, 15, 10), utc(2026, 12, 18, 12))),
+        (SHIPPED[2], [utc(2026, 12, 1, 9, 30)], (utc(2026, 12, 1, 10, 30),) * 2),
+        (SHIPPED[0], [utc(9999, 12, 31, 23)], (utc(9999, 12, 29, 10), utc(9999, 12, 31, 12))),
+    ],
+    ids=["days", "a call at an unknown hour", "minutes", "the end of time"],
+)
+def test_when_it_ends(policy, called, ends):
+    """A window of days ends in the band of its last day on Earth, one of minutes at an instant."""
+    assert ends == policy.ends(*called)
 
 
 @pytest.mark.parametrize(
@@ -121,18 +106,6 @@ def test_a_rule_from_a_file(text, file):
         (("# Rules of our own", "title = 'x'"), "own.toml, line 1: title does not exist; allowed: idle"),
         ((OWN, "\ntitle = 'x'"), "own.toml holds no rule: tables that begin with"),
         ((OWN, "idle = [1]"), "own.toml, line 1: the rule is 1: input should be a valid dictionary"),
-    ],
-)
-def test_what_is_wrong_in_a_toml_file_is_told_with_its_line(wrong, told):
-    """An error names the file, the line, the field, its value and what is allowed."""
-    with pytest.raises(GuardConfigError) as caught:
-        policies_in(OWN.replace(*wrong), "own.toml")
-    assert told in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
         (('"P10D"', '"soon"'), "own.json, line 11: window is 'soon'"),
         (('"name"', '"title"'), "own.json, line 4: title does not exist"),
         (("]\n}", "]"), "own.json is not JSON: Expecting ',' delimiter: line 2"),
@@ -142,10 +115,11 @@ def test_what_is_wrong_in_a_toml_file_is_told_with_its_line(wrong, told):
         (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),
     ],
 )
-def test_what_is_wrong_in_a_json_file_is_told_with_its_line(wrong, told):
-    """An error in JSON names the same."""
+def test_what_is_wrong_in_a_file_is_told_with_its_line(wrong, told):
+    """An error names the file, the line, the field, its value and what is allowed."""
+    file = "own.json" if "own.json" in told else "own.toml"
     with pytest.raises(GuardConfigError) as caught:
-        policies_in(in_json().replace(*wrong), "own.json")
+        policies_in((in_json() if file == "own.json" else OWN).replace(*wrong), file)
     assert told in str(caught.value)
 
 

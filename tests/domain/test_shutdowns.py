@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from finetune_guard.domain.catalog import Row, published_catalog, rows_of
 from finetune_guard.domain.shutdowns import (
@@ -16,6 +15,7 @@ from finetune_guard.domain.shutdowns import (
     DateSource,
     Shutdown,
     ShutdownDates,
+    latest_announced,
     merged_announcements,
 )
 from tests.support.constants import DAY
@@ -44,6 +44,10 @@ def agreed(shutdown: Shutdown | None) -> Shutdown | None:
     ("said", "model_id", "day", "source"),
     [
         ({}, BASE, PUBLISHED, DateSource.TABLE),
+        ({}, "gpt-4o-mini", PUBLISHED, DateSource.TABLE),
+        ({}, "gpt-4", date(2026, 10, 23), DateSource.TABLE),
+        ({}, OLD, date(2026, 9, 28), DateSource.TABLE),
+        ({}, OLD_TUNE, date(2026, 10, 23), DateSource.TABLE),
         ({}, TUNE, PUBLISHED, DateSource.TABLE),
         ({}, CHECKPOINT, PUBLISHED, DateSource.TABLE),
         ({}, f"{BASE}.ft-0a1b2c3d", PUBLISHED, DateSource.TABLE),
@@ -64,6 +68,7 @@ def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, s
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
     shutdown = known(**said).of(model_id)
     assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
+    assert source is not DateSource.TABLE or day == published_catalog().shutdown_of(model_id)
     differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in said
     assert differs == bool(shutdown.others)
 
@@ -93,7 +98,6 @@ def test_fine_tunes_can_outlive_their_base(base_day, day, source):
     """Where the API repeats the base's published day, give or take one, its fine-tunes keep their own."""
     dates = known(OLD=base_day)
     shutdown, of_new_ones = dates.of(OLD_TUNE), dates.of_fine_tunes_of(OLD)
-    assert shutdown is not None
     assert (day, source) == (shutdown.day, shutdown.source)
     assert shutdown.model_copy(update={"model": OLD}) == of_new_ones
 
@@ -135,7 +139,6 @@ ALIAS = "gpt-4o-mini"
 def test_a_disagreement_is_kept(said, model_id, day, source, others):
     """The API comes before litellm's table, and that before ours; what differs by more than a day is told."""
     shutdown = replace(known(**said), litellm=LITELLM).of(model_id)
-    assert shutdown is not None
     assert (model_id, day, source) == (shutdown.model, shutdown.day, shutdown.source)
     assert others == [other.day for other in shutdown.others]
 
@@ -170,13 +173,6 @@ def test_the_users_own_date_counts_before_all(configured, days):
     assert days[0] == (end.day if (end := dates.of(ALIAS)) else None)
 
 
-def test_litellms_replacement_helps_out():
-    """It is named where our table has none; whether that can be fine-tuned it doesn't tell."""
-    dates = replace(known(), litellm=LITELLM)
-    assert ("gpt-10", None) == dates.successor_of(NEW_TUNE)
-    assert "gpt-6-luna" == dates.replacement_of(BASE)
-
-
 @pytest.mark.parametrize(
     ("days", "over", "may_be_over"),
     [(-2, True, True), (-1, False, True), (0, False, True), (1, False, True), (2, False, False)],
@@ -185,18 +181,16 @@ def test_a_published_day_is_right_within_one(days, over, may_be_over):
     """A model is known to be gone when the day after has passed; it may be gone from the day before on."""
     dates, today = known(), PUBLISHED - timedelta(days=days)
     shutdown = dates.of(TUNE)
-    assert shutdown is not None
     assert (days, may_be_over) == (shutdown.days_left(today), shutdown.may_be_over(today))
     assert over == shutdown.is_over(today) == dates.is_over(TUNE, today)
 
 
 def test_replacements_and_what_can_be_fine_tuned():
-    """The table names a successor for a base and its fine-tunes, and the bases that can be fine-tuned."""
-    dates = known()
+    """Our table names a successor, else litellm's; whether that can be fine-tuned only ours tells."""
+    dates = replace(known(), litellm=LITELLM)
     assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
     assert ("gpt-6-luna", False) == dates.successor_of(BASE)
-    assert dates.replacement_of(NEW_TUNE) is None
-    assert (None, None) == dates.successor_of(NEW_TUNE)
+    assert [("gpt-10", None), (None, None)] == [each.successor_of(NEW_TUNE) for each in (dates, known())]
     assert (True, False) == (dates.can_be_fine_tuned(BASE), dates.can_be_fine_tuned("gpt-6-luna"))
 
 
@@ -213,15 +207,7 @@ def test_the_newest_word_counts():
     later = {BASE: Announced(day=None, seen_at=SEEN + timedelta(seconds=1))}
     dates = known(BASE=LATE).with_announced(later)
     assert later == dates.announced
-    shutdown = dates.of(BASE)
-    assert shutdown is not None
-    assert DateSource.TABLE is shutdown.source
-
-
-def test_a_naive_time_is_refused():
-    """When the API said something is an aware time, so that words can be put in order."""
-    with pytest.raises(ValidationError, match="time zone"):
-        Announced(day=LATE, seen_at=datetime(2026, 11, 20))  # noqa: DTZ001 -- this is the point
+    assert DateSource.TABLE is dates.of(BASE).source
 
 
 words = st.dictionaries(
@@ -229,7 +215,7 @@ words = st.dictionaries(
     st.builds(
         Announced,
         day=st.sampled_from([None, EARLY, PUBLISHED, LATE]),
-        seen_at=st.sampled_from([SEEN, SEEN + timedelta(seconds=1), SEEN + timedelta(days=1)]),
+        seen_at=st.sampled_from([SEEN, SEEN + DAY]),
     ),
 )
 
@@ -247,11 +233,11 @@ def test_merging_depends_neither_on_order_nor_on_repetition(one, two, three):
 
 def test_of_two_words_at_once_the_more_careful_one_counts():
     """A day wins over none and the earlier day over the later, so that no life is promised too long."""
-    none, early, late, last = (
-        {BASE: Announced(day=day, seen_at=SEEN)} for day in (None, EARLY, LATE, date.max)
+    none, early, last = (Announced(day=day, seen_at=SEEN) for day in (None, EARLY, date.max))
+    assert early == latest_announced(early, last) == latest_announced(last, early)
+    assert (
+        last == latest_announced(none, last) == latest_announced(last, none) == latest_announced(None, last)
     )
-    assert early == merged_announcements(none, merged_announcements(late, early))
-    assert last == merged_announcements(none, last)
 
 
 def test_litellms_table_is_read_by_what_is_sound_in_it():

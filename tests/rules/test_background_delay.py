@@ -54,13 +54,9 @@ def test_it_sleeps_until_a_keep_alive_is_due(expected, after):
     assert expected == until_due(KeepAlive(), known(after))
 
 
-def test_where_no_window_is_known_it_looks_every_hour():
-    """Without anything that tells when one is due, it neither gives up nor asks all the time."""
-    assert [LONGEST, LONGEST] == [until_due(KeepAlive(), each) for each in (NOTHING_KNOWN, CLOSED)]
-
-
 def test_it_is_over_once_nobody_can_create_jobs():
-    """Only the policy's last date ends it; a lapsed or unknown window does not."""
+    """Only the policy's last date ends it; where no window is known it looks every hour."""
+    assert [LONGEST, LONGEST] == [until_due(KeepAlive(), each) for each in (NOTHING_KNOWN, CLOSED)]
     assert [True, False, False] == [is_over(each) for each in (CLOSED, NOTHING_KNOWN, known(WINDOW))]
 
 
@@ -76,11 +72,7 @@ def test_failures_are_followed_by_longer_and_longer_waits():
     """A minute at first, twice as long after each further failure, an hour at most."""
     waits = [until_retry(failures, None, 0.0) for failures in (1, 2, 3, 7, 8, 10_000)]
     assert [timedelta(minutes=minutes) for minutes in (1, 2, 4, 60, 60, 60)] == waits
-
-
-def test_waits_after_failures_differ_between_hosts():
-    """Up to half of the wait is taken off by lot."""
-    assert timedelta(minutes=30) == until_retry(100, None, 1.0)
+    assert timedelta(minutes=30) == until_retry(100, None, 1.0)  # by lot, up to half is taken off
 
 
 def test_near_the_end_of_the_window_it_tries_more_often():

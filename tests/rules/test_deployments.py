@@ -8,9 +8,8 @@ import pytest
 
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.idle_policy import SHIPPED, Covers, Operation
+from finetune_guard.domain.idle_policy import SHIPPED, Covers
 from finetune_guard.rules.deployments import (
-    DeploymentState,
     EndKind,
     covers,
     deployments_of,
@@ -22,7 +21,6 @@ from finetune_guard.rules.deployments import (
 )
 from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
-from finetune_guard.rules.keep_alive_attempts import smallest_call
 from tests.support.constants import DAY
 
 AZURE, FIREWORKS = SHIPPED[:2]
@@ -73,15 +71,17 @@ def test_which_deployments_a_rule_speaks_of():
     assert covers(FIREWORKS.model_copy(update={"covers": Covers.ALL}), None, named=False)
 
 
-@pytest.mark.parametrize("why", EndedBy)
+def ended(why=EndedBy.NOT_FOUND, at=AT):
+    return {"x": Ended(at=at, why=why)}
+
+
+@pytest.mark.parametrize(("why", "over"), [("not_found", "gone"), ("forgotten", "forgotten")])
 @pytest.mark.parametrize(("after", "counts"), [(timedelta(0), True), (-DAY, False)])
-def test_an_end_counts_until_the_next_call(why, after, counts):
+def test_an_end_counts_until_the_next_call(why, over, after, counts):
     """What was not found, or was forgotten, is so until it is called again."""
-    known = history(support=TUNED, ended={"support": Ended(at=AT + after, why=why)})
-    [support] = deployments_of(PLACE, known, AZURE, AT)
-    over = {EndedBy.NOT_FOUND: DeploymentState.GONE, EndedBy.FORGOTTEN: DeploymentState.FORGOTTEN}[why]
-    assert (over if counts else DeploymentState.ALIVE) is support.state
-    assert counts == (support.ends is None) == (not support.is_covered)
+    [found] = deployments_of(PLACE, history(x=TUNED, ended=ended(why, AT + after)), AZURE, AT)
+    assert (over if counts else "alive") == found.state
+    assert counts == (found.ends is None) == (not found.is_covered)
 
 
 def test_what_is_unknown_is_said():
@@ -142,35 +142,20 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
             history(x=TUNED),
             AZURE,
             DAY,
-            "deleted on 2026-12-16, give or take a day, if nobody calls it (in 13 days at the soonest)",
+            "deleted on 2026-12-16, give or take a day, if nobody calls it (in 13 ",
         ),
         (history(x=TUNED), AZURE, 15 * DAY, "may be deleted by now: 2026-12-16, give or take a day"),
-        (
-            history(x=TUNED),
-            AZURE,
-            20 * DAY,
-            "deleted since 2026-12-16, give or take a day, unless another program",
-        ),
+        (history(x=TUNED), AZURE, 20 * DAY, "deleted since 2026-12-16, give or take a day, unless another"),
         (
             history(x=TUNED),
             SHIPPED[2],
-            timedelta(minutes=30),
-            "stopped on 2026-12-01 10:00 UTC, if nobody calls it (in 0.5 hours at",
+            DAY / 48,
+            "stopped on 2026-12-01 10:00 UTC, if nobody calls it (in 0.5",
         ),
         (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
         (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),
-        (
-            history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}),
-            AZURE,
-            DAY,
-            "not found on 2026-12-01",
-        ),
-        (
-            history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.FORGOTTEN)}),
-            AZURE,
-            DAY,
-            "forgotten on 2026-12-01",
-        ),
+        (history(x=TUNED, ended=ended()), AZURE, DAY, "not found on 2026-12-01"),
+        (history(x=TUNED, ended=ended(EndedBy.FORGOTTEN)), AZURE, DAY, "forgotten on 2026-12-01"),
     ],
 )
 def test_an_end_in_words(known, policy, after, told):
@@ -189,15 +174,8 @@ def test_a_retirement_in_words():
 
 def test_the_names_of_a_resources_deployments():
     """A name without a resource is meant at every one; one with another resource's name is not."""
-    given = [
-        "support",
-        f"{PLACE}/triage",
-        "west.openai.azure.com/other",
-        "localhost:8000/x",
-        "accounts/a/d",
-        "support",
-    ]
-    assert ("support", "triage", "accounts/a/d") == names_at(PLACE, given)
+    given = ["support", f"{PLACE}/triage", "west.azure.com/other", "localhost:8000/x", "accounts/a/d"]
+    assert ("support", "triage", "accounts/a/d") == names_at(PLACE, [*given, "support"])
 
 
 def test_deployments_of_the_same_name_are_told_apart():
@@ -207,65 +185,28 @@ def test_deployments_of_the_same_name_are_told_apart():
     assert [f"{PLACE}/support", "triage", "west.example/support"] == unambiguous([*here, *there])
 
 
+HOUR = timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
-    ("known", "after", "expected"),
+    ("known", "after", "expected", "looked_after"),
     [
-        (history(x=TUNED), 10 * DAY, NotSent.NOT_DUE),
-        (history(x=TUNED), 12 * DAY, None),
-        (history(x=TUNED), 40 * DAY, None),
-        (history(), DAY, None),
-        (history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
-        (history(x=TUNED, ended={"x": Ended(at=AT, why=EndedBy.FORGOTTEN)}), DAY, NotSent.FORGOTTEN),
-        (history(ended={"x": Ended(at=AT, why=EndedBy.NOT_FOUND)}), DAY, NotSent.DEPLOYMENT_GONE),
+        (history(x=TUNED), 11 * DAY, NotSent.NOT_DUE, HOUR),
+        (history(x=TUNED), 11 * DAY + HOUR / 2, NotSent.NOT_DUE, HOUR / 2),
+        (history(x=TUNED), 12 * DAY, None, HOUR),
+        (history(x=TUNED), 40 * DAY, None, HOUR),
+        (history(), DAY, None, HOUR),
+        (history(x=TUNED, ended=ended()), DAY, NotSent.DEPLOYMENT_GONE, HOUR),
+        (history(x=TUNED, ended=ended(EndedBy.FORGOTTEN)), DAY, NotSent.FORGOTTEN, HOUR),
+        (history(ended=ended()), DAY, NotSent.DEPLOYMENT_GONE, HOUR),
     ],
 )
-def test_when_a_keep_alive_is_due(known, after, expected):
-    """In the last fifth of the window, or where no call is known; not to what is gone or not wanted."""
+def test_when_a_keep_alive_is_due(known, after, expected, looked_after):
+    """In the last fifth of the window, or where no call is known; it is checked again when one is."""
     now = AT + after
     [each] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
     assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), each, now)
-
-
-@pytest.mark.parametrize(
-    ("known", "after", "expected"),
-    [
-        (history(x=TUNED), 11 * DAY, timedelta(hours=1)),
-        (history(x=TUNED), 11 * DAY + timedelta(minutes=30), timedelta(minutes=30)),
-        (history(x=TUNED), 12 * DAY, timedelta(hours=1)),
-        (history(), DAY, timedelta(hours=1)),
-    ],
-)
-def test_when_a_deployment_is_looked_after_again(known, after, expected):
-    """When its keep-alive is due, and an hour later at the latest."""
-    [each] = deployments_of(PLACE, known, AZURE, AT + after, [f"{PLACE}/x"])
-    assert expected == until_deployment_due(KeepAlive(deployments=["x"]), each, AT + after)
-
-
-@pytest.mark.parametrize(
-    ("operation", "at", "url", "field"),
-    [
-        (Operation.CHAT_COMPLETIONS, None, "/chat/completions", "messages"),
-        (Operation.RESPONSES, None, "/responses", "input"),
-        (Operation.COMPLETIONS, None, "/completions", "prompt"),
-        (
-            Operation.CHAT_COMPLETIONS,
-            "https://x/openai",
-            "https://x/openai/deployments/d/chat/completions",
-            "messages",
-        ),
-        (Operation.RESPONSES, "https://x/openai", "https://x/openai/responses", "input"),
-    ],
-)
-def test_the_smallest_call_of_a_deployment(operation, at, url, field):
-    """It is the one that the rule counts, also where the client's base URL names another deployment."""
-    call = smallest_call("d", timedelta(seconds=9), operation, at)
-    assert (url, "d", timedelta(seconds=9), False) == (
-        call.path,
-        call.json["model"],
-        call.timeout,
-        call.retry,
-    )
-    assert field in call.json
+    assert looked_after == until_deployment_due(KeepAlive(deployments=["x"]), each, now)
 
 
 def test_deployments_are_kept_alive_without_jobs():
@@ -281,11 +222,7 @@ def test_what_is_said_of_a_keep_alive():
     assert "Sent: support answered, and goes on until about 2026-12-16. Azure bills" in kept_alive(
         sent, AZURE
     )
-    for reason in (
-        NotSent.NOT_DUE,
-        NotSent.RENEWED_BY_ANOTHER,
-        NotSent.ANOTHER_IS_SENDING,
-        NotSent.FORGOTTEN,
-    ):
+    kept = (NotSent.NOT_DUE, NotSent.RENEWED_BY_ANOTHER, NotSent.ANOTHER_IS_SENDING, NotSent.FORGOTTEN)
+    for reason in kept:
         outcome = KeepAliveOutcome(sent=False, model="support", reason=reason)
         assert kept_alive(outcome, AZURE).startswith("Not sent to support: ")

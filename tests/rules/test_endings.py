@@ -43,22 +43,6 @@ def test_thresholds(ends, days_left, threshold):
     assert (days_left, threshold) == (ending.days_left(NOW), ending.threshold(NOW))
 
 
-@pytest.mark.parametrize(
-    ("before", "threshold", "crossed"),
-    [
-        (None, None, False),
-        (None, 30, True),
-        (30, 30, False),
-        (30, 15, True),
-        (7, 15, False),
-        (7, None, False),
-    ],
-)
-def test_a_threshold_is_crossed_once(before, threshold, crossed):
-    """An end that comes nearer is news; one that stays or moves away is not."""
-    assert crossed == endings.is_crossed(before, threshold)
-
-
 def test_models_are_sorted_by_their_end():
     """The first to end comes first; a model whose end nobody knows is left out."""
     dates = ShutdownDates(published_catalog())
@@ -68,19 +52,13 @@ def test_models_are_sorted_by_their_end():
     assert [date(2026, 10, 23), date(2027, 1, 14)] == [ending.ends for ending in found]
 
 
-def test_nothing_closes_where_no_end_is_known():
-    """Without a known end of the time to create jobs there is no ending."""
-    unknown = decide(OPENAI_SELF_SERVE, Evidence(organization="acme"), NOW, DAY)
-    assert endings.window(unknown) is None
-
-
 @pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])
 def test_a_window_is_measured_until_it_has_closed(days, seconds):
     """Where none is known there is nothing to measure; one that has closed is open for no time."""
-    last = (
-        Inference(organization="acme", model="ft:a:b::c", at=NOW - days * DAY) if days is not None else None
-    )
-    evidence = Evidence(organization="acme", last_inference=last, fine_tuned_by=NOW)
+    evidence = Evidence(organization="acme", fine_tuned_by=NOW)
+    if days is not None:
+        last = Inference(organization="acme", model="ft:a:b::c", at=NOW - days * DAY)
+        evidence = evidence.recorded(last)
     assert seconds == endings.seconds_open(decide(OPENAI_SELF_SERVE, evidence, NOW, DAY))
 
 
@@ -91,24 +69,13 @@ def test_many_models_are_named_by_three():
     assert tuple("abcde") == event.models
 
 
-def test_a_job_stopped_for_its_model_has_no_verdict_of_its_own():
-    """An error without a decision behind it makes an event without one."""
-    error = ShortLivedModelError("too short", model="m", shutdown=None)
-    event = events.job_stopped(JobCreation("m"), error, NOW)
-    assert ("ShortLivedModelError", None, None, None) == (
-        event.error,
-        event.organization,
-        event.verdict,
-        event.reason,
-    )
-
-
-def test_what_became_of_our_own_parts_is_told_in_words():
-    """A keep-alive and a history make events that say what happened, with every model's reason."""
+def test_what_became_of_calls_and_of_our_own_parts_is_told_in_words():
+    """Events say what happened, with every model's reason, and with a decision where there is one."""
+    stopped = events.job_stopped(JobCreation("m"), ShortLivedModelError("too short", model="m"), NOW)
+    assert ("ShortLivedModelError", None, None) == (stopped.error, stopped.organization, stopped.verdict)
     sent = events.keep_alive_sent("acme", "ft:a:b::c", NOW)
     failed = events.keep_alive_failed("acme", KeepAliveError("nobody", attempts={"ft:a:b::c": "404"}), NOW)
     unusable = events.history_unavailable("/var/lib/guard", StoreError("the disk is full"), NOW)
     assert ("ft:a:b::c", {"ft:a:b::c": "404"}) == (sent.model, failed.attempts)
     assert "ft:a:b::c answered it" in sent.message
-    assert "/var/lib/guard" == unusable.location
-    assert "the disk is full" in unusable.message
+    assert ("/var/lib/guard", True) == (unusable.location, "the disk is full" in unusable.message)

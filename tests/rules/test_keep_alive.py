@@ -1,15 +1,18 @@
-"""When a keep-alive is due, to which model it goes, and how it is sent."""
+"""What a KeepAlive takes, when one is due, to which model it goes, and how it is sent."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+import time
+from datetime import date, datetime, timedelta
 
 import pytest
 
+from finetune_guard.clock import countdown
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.errors import KeepAliveError
+from finetune_guard.domain.errors import GuardConfigError, KeepAliveError
 from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Reason
@@ -18,6 +21,7 @@ from finetune_guard.rules.eligibility import decide, explained
 from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, live, within
 from finetune_guard.rules.keep_alive_attempts import Attempts, smallest_call
 from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
+from tests.support.constants import DAY, START, utc
 
 A, B, C = (f"ft:gpt-4o-mini-2024-07-18:acme::{name}" for name in "ABC")
 DEAD = "ft:gpt-4-0613:acme::Dead"
@@ -26,7 +30,7 @@ TODAY = date(2026, 11, 22)
 
 
 def at(day: int) -> datetime:
-    return datetime(2026, 8, 1, tzinfo=timezone.utc) + timedelta(days=day)
+    return START + day * DAY
 
 
 def evidence(last: datetime | None) -> Evidence:
@@ -44,13 +48,13 @@ def evidence(last: datetime | None) -> Evidence:
         (at(0), at(59), True),
         (at(0), at(60), True),
         (at(0), at(100), True),
-        (None, datetime(2026, 6, 1, tzinfo=timezone.utc), False),
-        (None, datetime(2026, 1, 1, tzinfo=timezone.utc), False),
-        (at(0), datetime(2027, 2, 1, tzinfo=timezone.utc), False),
-        (at(150), datetime(2027, 1, 6, tzinfo=timezone.utc), False),
-        (at(100), datetime(2027, 1, 6, tzinfo=timezone.utc), True),
-        (at(101), datetime(2026, 12, 30, tzinfo=timezone.utc), False),
-        (at(100), datetime(2026, 12, 30, tzinfo=timezone.utc), True),
+        (None, utc(2026, 6, 1), False),
+        (None, utc(2026, 1, 1), False),
+        (at(0), utc(2027, 2, 1), False),
+        (at(150), utc(2027, 1, 6), False),
+        (at(100), utc(2027, 1, 6), True),
+        (at(101), utc(2026, 12, 30), False),
+        (at(100), utc(2026, 12, 30), True),
     ],
 )
 def test_when_it_is_due(last, now, due):
@@ -84,25 +88,27 @@ def test_the_model_used_last_comes_first():
     assert (B, A, C) == candidates(history, None, dates, TODAY)
     assert (C, B, A) == candidates(history, C, dates, TODAY)
     assert (B, A, DEAD, C) == candidates(history, None, dates, date(2026, 10, 1))
+    many = [f"ft:gpt-4o-mini-2024-07-18:acme::{number}" for number in range(50)]
+    assert tuple(many[:10]) == live([*many, "gpt-4o"], dates, TODAY)
 
 
-def test_at_most_ten_models_are_tried():
-    """An organization with thousands of models doesn't make a keep-alive endless."""
-    models = [f"ft:gpt-4o-mini-2024-07-18:acme::{number}" for number in range(50)]
-    assert tuple(models[:10]) == live(models, ShutdownDates(published_catalog()), TODAY)
-
-
-def test_the_smallest_call():
-    """One token in and one out, by the parameter that every chat model takes, without the SDK's retries."""
-    call = smallest_call(A, DEADLINE)
-    assert ("post", "/chat/completions", DEADLINE, False) == (
-        call.method,
-        call.path,
-        call.timeout,
-        call.retry,
-    )
-    assert {"model", "messages", "max_completion_tokens"} == set(call.json)
-    assert (A, 1) == (call.json["model"], call.json["max_completion_tokens"])
+@pytest.mark.parametrize(
+    ("operation", "at", "path", "field"),
+    [
+        ("chat.completions", None, "/chat/completions", "messages"),
+        ("responses", None, "/responses", "input"),
+        ("completions", None, "/completions", "prompt"),
+        ("chat.completions", "https://x", "https://x/deployments/d/chat/completions", "messages"),
+        ("responses", "https://x", "https://x/responses", "input"),
+    ],
+)
+def test_the_smallest_call(operation, at, path, field):
+    """It is one that the rule counts, without the SDK's retries, wherever the base URL leads."""
+    call = smallest_call("d", DEADLINE, Operation(operation), at)
+    assert ("post", path, DEADLINE, False) == (call.method, call.path, call.timeout, call.retry)
+    limits = {"messages": "max_completion_tokens", "input": "max_output_tokens", "prompt": "max_tokens"}
+    limit = {limits[field]: 16 if field == "input" else 1}
+    assert {"model": "d", field: call.json[field], **limit} == call.json
 
 
 def send(known, find_more=None):
@@ -145,13 +151,6 @@ def test_what_may_pass_is_tried_again_after_a_pause(status):
     sent, calls, pauses = run(send([A]), error(status), completion(A))
     assert (A, [A, A]) == (sent.model, asked(calls))
     assert 1 == len(pauses)
-
-
-def test_retry_after_is_respected():
-    """The API's own waiting time is never undercut."""
-    limited = error(429, retry_after="20")
-    _, _, pauses = run(send([A]), limited, completion(A))
-    assert [timedelta(seconds=20)] <= pauses
 
 
 def test_a_waiting_time_beyond_the_deadline_ends_it():
@@ -197,8 +196,7 @@ def test_where_the_list_has_no_other_the_same_is_tried_again():
     """The pause that the API asked for is kept to."""
     limited = error(429, retry_after="20")
     sent, calls, pauses = run(send([A], find_more), limited, listed(A), completion(A))
-    assert (A, [A, "/models", A]) == (sent.model, asked(calls))
-    assert [timedelta(seconds=20)] == pauses
+    assert (A, [A, "/models", A], [timedelta(seconds=20)]) == (sent.model, asked(calls), pauses)
 
 
 @pytest.mark.parametrize(
@@ -244,22 +242,14 @@ def test_it_is_known_whether_an_inference_may_have_been_run(failing, unknown):
     assert unknown == attempts.unknown_outcomes
 
 
-def test_an_inference_that_is_given_up_may_have_been_run():
+@pytest.mark.parametrize(("end", "unknown"), [(lambda flow: flow.close(), 1), (give_up, 0)])
+def test_an_inference_that_is_given_up_may_have_been_run_unless_it_was_not_sent(end, unknown):
     """A flow that is closed while it waits for an answer leaves the outcome open."""
     attempts = Attempts([A], lambda: DEADLINE)
     flow = attempts.send()
     next(flow)
-    flow.close()
-    assert 1 == attempts.unknown_outcomes
-
-
-def test_an_inference_that_was_not_sent_was_not_run():
-    """A flow that is given up before its call is made leaves nothing open."""
-    attempts = Attempts([A], lambda: DEADLINE)
-    flow = attempts.send()
-    next(flow)
-    give_up(flow)
-    assert 0 == attempts.unknown_outcomes
+    end(flow)
+    assert unknown == attempts.unknown_outcomes
 
 
 def test_the_time_of_a_call_limits_its_keep_alive():
@@ -298,3 +288,50 @@ def test_no_candidate_at_all(models, told):
     flow = send([], find_more)
     with pytest.raises(KeepAliveError, match=told):
         run(flow, models, reply({"data": [], "has_more": False}))
+
+
+@pytest.fixture
+def takes(monkeypatch):
+    """Makes an answer that takes so many seconds of the machine's monotonic time, which is turned by hand."""
+    now = [1_000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def slow(seconds, answer):
+        def give(_call):
+            now[0] += seconds
+            return answer
+
+        return give
+
+    return slow
+
+
+def test_a_later_try_has_only_the_time_that_is_left(takes):
+    """A second try begun after fifty seconds is given up after ten, not after another sixty."""
+    _, calls, _ = run(Attempts([A], countdown(DEADLINE)).send(), takes(50, error(503)), completion(A))
+    assert [timedelta(seconds=60), timedelta(seconds=10)] == [call.timeout for call in calls]
+
+
+def test_nothing_is_sent_after_the_deadline(takes):
+    """When the search for a model took all the time, no inference follows it."""
+    flow = Attempts([], countdown(DEADLINE), find_more).send()
+    with pytest.raises(KeepAliveError, match="no time was left") as caught:
+        run(flow, takes(70, listed(A)))
+    assert {A: "no time was left"} == caught.value.attempts
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"model": "gpt-4o-mini"}, "KeepAlive.model is 'gpt-4o-mini': a fine-tuned model's id is required"),
+        ({"renew_within": timedelta(0)}, "KeepAlive.renew_within is datetime.timedelta(0): a time longer"),
+        ({"deadline": "soon"}, "KeepAlive.deadline is 'soon': a time longer than zero"),
+        ({"renew_in": "14d"}, "KeepAlive.renew_in does not exist; did you mean renew_within? Allowed: back"),
+    ],
+)
+def test_a_wrong_value_is_named(values, told):
+    """The error names the field, the value and what is allowed; durations may be text."""
+    with pytest.raises(GuardConfigError) as caught:
+        KeepAlive(**values)
+    assert str(caught.value).startswith(told)
+    assert KeepAlive(model=A, deadline=timedelta(seconds=30)) == KeepAlive(model=A, deadline="30s")

@@ -13,3 +13,8 @@ COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "ch
 MESSAGES = [{"role": "user", "content": "hello"}]
 START = datetime(2026, 8, 1, tzinfo=timezone.utc)
 TRAINING_DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
+def utc(*parts: int) -> datetime:
+    """Return a moment in UTC."""
+    return datetime(*parts, tzinfo=timezone.utc)
