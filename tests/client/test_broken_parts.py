@@ -114,7 +114,9 @@ async def test_a_keep_alive_works_without_a_store(connect, tmp_path, model):
         ("FINETUNE_GUARD_CLOCK", "nowhere:now"),
     ],
 )
-async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, monkeypatch, variable, value):
+async def test_a_wrong_environment_stops_jobs_only(
+    way, sim, bare, closing, model, monkeypatch, variable, value
+):
     """Inferences and uploads go through; the creation of a job says which variable is wrong and how."""
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", f"{sim.host}, gw.acme.example")
@@ -122,7 +124,7 @@ async def test_a_wrong_environment_stops_jobs_only(way, sim, closing, model, mon
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
     await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
-    for each in (client, client.with_options(timeout=3)):
+    for each in (client, client.with_options(timeout=3), guard(bare)):
         with pytest.raises(GuardConfigError, match=variable) as caught:
             await create_job(each)
         assert value in str(caught.value)
@@ -158,16 +160,6 @@ async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, mon
     with pytest.raises(StoreError):
         await done(client.guard.flush())
     assert [] == list(tmp_path.iterdir())
-
-
-async def test_a_wrong_environment_does_not_keep_a_client_from_being_guarded(bare, infer, sim, monkeypatch):
-    """``guard(client)`` takes the client; jobs are stopped as above."""
-    monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
-    monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "maybe")
-    twin = guard(bare)
-    await infer(twin)
-    with pytest.raises(GuardConfigError, match="FINETUNE_GUARD_ON_UNKNOWN"):
-        await create_job(twin)
 
 
 @pytest.fixture
@@ -241,17 +233,3 @@ async def test_a_broken_clock_is_replaced(connect, infer, broken_clock, caplog):
         await infer(client)
         await done(client.guard.check())
     assert 1 == sum("configured clock fails" in record.getMessage() for record in caplog.records)
-
-
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded host", "other host"])
-async def test_a_programs_logging_may_fail(connect, infer, guarded, monkeypatch):
-    """A filter or handler of the program that raises takes nothing from a call that was answered."""
-
-    def fail(_):
-        raise RuntimeError("the program's own")
-
-    client = connect(config={} if guarded else {"hosts": []})
-    logger = logging.getLogger("finetune_guard")
-    monkeypatch.setattr(logger, "filters", [fail])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    assert (await infer(client)).choices

@@ -22,16 +22,19 @@ CHAT = "/v1/chat/completions"
 
 
 class HeldUp(MemoryStore):
-    """A store whose leases take until someone lets them pass."""
+    """A store of which one method takes until someone lets it pass."""
 
-    def __init__(self):
+    def __init__(self, name):
         super().__init__()
         self.reached, self.let_pass = threading.Event(), threading.Event()
+        method = getattr(self, name)
 
-    def lease(self, name, ttl):
-        self.reached.set()
-        assert self.let_pass.wait(60)
-        return super().lease(name, ttl)
+        def held_up(*arguments, **options):
+            self.reached.set()
+            assert self.let_pass.wait(60)
+            return method(*arguments, **options)
+
+        setattr(self, name, held_up)
 
 
 @pytest.fixture
@@ -65,15 +68,9 @@ def creation(client):
     return asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
 
 
-@pytest.fixture
-def sent():
-    """The paths of requests that an HTTP client has sent, answered or not."""
-    return []
-
-
 async def test_a_task_does_not_wait_for_the_store(connect_async):
     """Cancelled while a thread asks the store for a lease, it ends at once, and the lease is given back."""
-    store = HeldUp()
+    store = HeldUp("lease")
     client = connect_async(store=store)
     task = creation(client)
     await anyio.to_thread.run_sync(store.reached.wait, 60)
@@ -108,22 +105,9 @@ async def test_a_cancelled_inference_is_none(connect_async, sim, model):
     assert {} == (await client.guard.history()).models
 
 
-class Unwritable(MemoryStore):
-    """A store whose writes take until someone lets them pass."""
-
-    def __init__(self):
-        super().__init__()
-        self.reached, self.let_pass = threading.Event(), threading.Event()
-
-    def record(self, organization, activities):
-        self.reached.set()
-        assert self.let_pass.wait(60)
-        super().record(organization, activities)
-
-
 async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, model):
     """As with the SDK's client, what closes it in a cancelled scope leaves no connection open."""
-    store = Unwritable()
+    store = HeldUp("record")
     client = connect_async(store=store)
     await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
     await anyio.to_thread.run_sync(store.reached.wait, 60)

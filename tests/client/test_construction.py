@@ -132,26 +132,6 @@ def test_guard_must_be_a_configuration(half, wrong):
         half.guarded(api_key="sk-test", guard=wrong)
 
 
-@BOTH
-def test_unknown_arguments_are_rejected(half):
-    """A misspelt argument is a TypeError, as with the SDK's client."""
-    with pytest.raises(TypeError, match="gaurd"):
-        half.guarded(api_key="sk-test", gaurd=None)
-    with pytest.raises(TypeError):
-        half.guarded("sk-test")
-
-
-async def test_the_other_halfs_http_client_is_rejected(way):
-    """An HTTP client of the wrong half is the SDK's own error."""
-    failures = []
-    async with entered((SYNC if way is ASYNC else ASYNC).http_client()) as other:
-        for cls in (way.bare, way.guarded):
-            with pytest.raises(TypeError) as caught:
-                cls(api_key="sk-test", http_client=other)
-            failures.append(str(caught.value))
-    assert failures[0] == failures[1]
-
-
 async def test_a_context_manager_closes_it(way, sim, configured, model, store):
     """``with`` and ``async with`` give the client itself, and close it at the end."""
     made = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
@@ -160,37 +140,6 @@ async def test_a_context_manager_closes_it(way, sim, configured, model, store):
         await done(client.chat.completions.create(model=model, messages=MESSAGES))
     assert made.is_closed()
     assert START == store.evidence(sim.organization().slug).last_inference.at
-
-
-async def test_a_custom_http_client_is_used(way, connect, infer):
-    """The program's own HTTP client carries every request, with its event hooks."""
-    seen = []
-
-    class Mine(way.http_client):
-        pass
-
-    def note(request):
-        seen.append(request.url.path)
-
-    async def note_later(request):
-        seen.append(request.url.path)
-
-    http_client = Mine(event_hooks={"request": [note_later if way.is_async else note]})
-    client = connect(http_client=http_client)
-    await infer(client)
-    assert http_client is client._client
-    assert ["/v1/chat/completions"] == seen
-    assert START == (await done(client.guard.history())).last_inference.at
-
-
-async def test_the_environment_is_read_as_ever(way, closing, sim, model, monkeypatch, configured):
-    """``OPENAI_API_KEY`` and ``OPENAI_BASE_URL`` mean what they mean to the SDK."""
-    monkeypatch.setenv("OPENAI_API_KEY", sim.organization().api_key)
-    monkeypatch.setenv("OPENAI_BASE_URL", sim.base_url)
-    monkeypatch.setenv("OPENAI_ORG_ID", sim.organization().id)
-    client = closing(way.guarded(guard=configured()))
-    await done(client.chat.completions.create(model=model, messages=MESSAGES))
-    assert [model] == list((await done(client.guard.history())).models)
 
 
 async def test_a_client_that_is_dropped_is_collected(way, sim, configured, model):

@@ -21,6 +21,7 @@ from finetune_guard import (
     NeverFineTunedError,
     NoInferenceRecordedError,
     NotEligibleError,
+    PolicyBoundaryWarning,
     Verdict,
 )
 from tests.client.both_ways import create_job, done, entered
@@ -30,6 +31,8 @@ pytestmark = pytest.mark.anyio
 
 JOBS = "/fine_tuning/jobs"
 SPRING, JUNE = datetime(2026, 4, 1, tzinfo=timezone.utc), datetime(2026, 6, 1, tzinfo=timezone.utc)
+FIRST_MOMENT = datetime(2027, 1, 5, 10, tzinfo=timezone.utc)
+LAST_MOMENT = datetime(2027, 1, 7, 12, tzinfo=timezone.utc) - timedelta(seconds=1)
 AFTER_THE_END = datetime(2027, 1, 8, tzinfo=timezone.utc)
 
 
@@ -69,6 +72,9 @@ async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model,
     error = await stopped(creating(client))
 
     assert type(error) is InferenceWindowExpiredError
+    assert isinstance(error, openai.PermissionDeniedError)  # which existing except clauses catch
+    assert ("training_not_available", False) == (error.code, error.sent)
+    assert str(client.base_url).rstrip("/") + JOBS == str(error.request.url)
     assert (Verdict.UNKNOWN, Coverage.LOCAL) == (error.eligibility.verdict, error.eligibility.coverage)
     assert (now, model) == (error.eligibility.window_closed_at, error.eligibility.last_inference.model)
     assert 0 == posts(JOBS)
@@ -203,27 +209,12 @@ async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
     await infer(client)
     clock.advance(timedelta(days=61))
     unchecked = client.with_options(guard=GuardConfig(enabled=False))
-    for creating in (create_job, create_raw, create_streamed):
-        with pytest.raises(openai.PermissionDeniedError) as refused:
-            await creating(unchecked)
-        assert not isinstance(refused.value, FineTuneGuardError)
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        await create_job(unchecked)
+    assert not isinstance(refused.value, FineTuneGuardError)
     await done(unchecked.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    assert (3, 1) == (posts(JOBS), posts("/files"))
     await stopped(create_job(client))
-    with pytest.raises(NotEligibleError):
-        await done(client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    assert (3, 1) == (posts(JOBS), posts("/files"))
-
-
-async def test_an_existing_except_clause_catches_it(client, infer, clock, posts):
-    """What a stopped job raises is caught where the API's refusal is, and tells that nothing was sent."""
-    await infer(client)
-    clock.advance(timedelta(days=61))
-    with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create_job(client)
-    error = caught.value
-    assert ("training_not_available", False) == (error.code, error.sent)
-    assert str(client.base_url).rstrip("/") + JOBS == str(error.request.url)
+    assert (1, 1) == (posts(JOBS), posts("/files"))
 
 
 @pytest.mark.parametrize("config", [{"enabled": False}, {"hosts": []}], ids=["disabled", "host not named"])
@@ -248,3 +239,40 @@ async def test_an_unnamed_host_is_told_once_in_the_log(connect, infer, caplog):
         await infer(client.with_options(timeout=3))
     (record,) = [record for record in caplog.records if "inactive" in record.getMessage()]
     assert ("INFO", True) == (record.levelname, "FINETUNE_GUARD_HOSTS" in record.getMessage())
+
+
+# The policy's dates.
+
+NO_OTHER_WARNING = pytest.mark.filterwarnings(
+    "ignore::finetune_guard.ShortLivedModelWarning", "ignore::finetune_guard.ModelSunsetWarning"
+)
+
+
+@NO_OTHER_WARNING
+@pytest.mark.parametrize("now", [FIRST_MOMENT, LAST_MOMENT])
+async def test_while_a_date_is_crossed_on_earth_the_api_decides(way, client, infer, clock, now, posts):
+    """On January 6 a job is posted, with a warning for the line of the program that asked for it."""
+    clock.set(now)
+    await infer(client)
+
+    async def create_here():
+        creation = client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+        return await creation if way.is_async else creation
+
+    with (
+        pytest.warns(PolicyBoundaryWarning, match="API decides") as caught,
+        pytest.raises((openai.BadRequestError, openai.PermissionDeniedError)),
+    ):
+        await create_here()
+    assert [__file__] == [warning.filename for warning in caught if warning.category is PolicyBoundaryWarning]
+    assert 1 == posts("/fine_tuning/jobs")
+
+
+@NO_OTHER_WARNING
+async def test_uploads_go_through_then_without_a_word(client, infer, clock, caplog):
+    """A file may still find its job."""
+    clock.set(FIRST_MOMENT)
+    await infer(client)
+    caplog.set_level(logging.WARNING)
+    await done(client.files.create(purpose="fine-tune", file=("a.jsonl", TRAINING_DATA)))
+    assert [] == caplog.records

@@ -6,9 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import GuardConfigError, Inventory, StoreError
+from finetune_guard import GuardConfigError, Inventory
 from finetune_guard.simulator import Fault
-from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done, listed
 from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
 from tests.support.stores import Unreadable
@@ -112,21 +111,6 @@ async def test_models_of_jobs_and_checkpoints_are_in_it(client, create_job, bare
     assert 1 + len(checkpoints) == len(found)
 
 
-async def test_models_of_other_projects_come_from_the_history(named, sim):
-    """A model that the key can't see, but the organization has used, is told as not visible."""
-    visible = sim.add_model(suffix="mine")
-    await done(named.guard.record(UNDATED, at=START - DAY))
-    found = by_id(await inventory(named))
-    assert {visible: True, UNDATED: False} == {name: record.visible for name, record in found.items()}
-    record = found[UNDATED]
-    assert (None, "imported", START - DAY) == (
-        record.created_at,
-        record.last_inference.source.value,
-        record.last_inference.at,
-    )
-    assert (None, None, None) == (record.shutdown, record.days_left, record.replacement)
-
-
 @pytest.mark.parametrize("lists", ["guard.models", "guard.check", "models.list"])
 async def test_a_model_that_is_gone_stays_in_it(connect, bare, sim, tmp_path, lists):
     """What the API listed once, and nobody ever ran, is told with its end in every later program."""
@@ -156,39 +140,6 @@ async def test_a_list_that_fails_leaves_the_other(client, sim, create_job, path,
     assert found.models
 
 
-async def test_without_any_answer_the_history_is_told(client, sim, infer):
-    """When the API doesn't answer at all, what is remembered is still told."""
-    model = sim.add_model()
-    await infer(client, model)
-    sim.fault(Fault(method="GET", path="/v1/*", status=500, times=None))
-    found = await inventory(client)
-    assert [(model, False)] == [(record.id, record.visible) for record in found.models]
-    assert (False, True) == (found.complete, "500" in found.failure)
-
-
-def job(number, model):
-    return {
-        "id": f"ftjob-{number}",
-        "object": "fine_tuning.job",
-        "created_at": 1_785_000_000,
-        "fine_tuned_model": model,
-    }
-
-
-async def test_more_jobs_than_a_page_holds(client, sim, bare, infer, clock):
-    """Jobs by the hundred are all read, from the API's own pages."""
-    await infer(client, sim.add_model())
-    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    for _ in range(101):
-        await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
-    clock.advance(timedelta(hours=1))
-    sim.clear_calls()
-    found = await inventory(client)
-    assert found.complete
-    assert 2 == served(sim).count(("GET", JOBS))
-    assert len(found.models) >= 102
-
-
 async def test_refreshing_is_told_to_the_store(client, store):
     """Only ``refresh=True`` writes the dates that the API tells."""
     await inventory(client)
@@ -196,19 +147,6 @@ async def test_refreshing_is_told_to_the_store(client, store):
     assert {} == store.announced()
     await inventory(client, refresh=True)
     assert date(2027, 1, 14) == store.announced()[BASE].day
-
-
-class Unwritable(MemoryStore):
-    def announce(self, announced):
-        raise StoreError("the disk is full")
-
-
-async def test_dates_that_can_not_be_written_are_an_error(connect):
-    """Who asks for the dates to be remembered hears that they were not."""
-    client = connect(config={"store": Unwritable()})
-    await inventory(client)
-    with pytest.raises(StoreError, match="the disk is full"):
-        await inventory(client, refresh=True)
 
 
 async def test_a_history_that_can_not_be_read_leaves_what_the_api_tells(connect, sim, caplog):
