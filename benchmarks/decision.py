@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
 from finetune_guard.client.drivers import drive
@@ -120,6 +123,12 @@ def _block(decide: Callable[[Any], None], client: Any) -> Callable[[int], None]:
     return block
 
 
+def _traced(connect: Any, statements: list[str], *args: Any, **kwargs: Any) -> Any:
+    connection = connect(*args, **kwargs)
+    connection.set_trace_callback(statements.append)
+    return connection
+
+
 def _reads(folder: Path) -> Iterator[Row]:
     for what, decide in (("guard.check()", _check), ("before a job", _authorize)):
         store = CountedStore(folder)
@@ -128,10 +137,8 @@ def _reads(folder: Path) -> Iterator[Row]:
         first = _told(store.asked)
         store.asked.clear()
         statements: list[str] = []
-        connection: Any = store._opened._cache._connection  # type: ignore[union-attr]
-        connection.set_trace_callback(statements.append)
-        decide(client)
-        connection.set_trace_callback(None)
+        with mock.patch.object(sqlite3, "connect", partial(_traced, sqlite3.connect, statements)):
+            decide(client)
         reads = sum(store.asked.values())
         selects = sum(statement.lstrip().upper().startswith("SELECT") for statement in statements)
         verbs = ", ".join(statement.split(None, 1)[0] for statement in statements)

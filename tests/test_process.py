@@ -55,7 +55,7 @@ def test_no_fork_happens_while_another_thread_must_not_be_interrupted():
     entered, events = threading.Event(), []
 
     def import_something():
-        with process.no_fork():
+        with process.no_fork:
             entered.set()
             fork_begun.wait(10)
             events.append("imported")
@@ -75,7 +75,7 @@ def test_no_fork_happens_while_another_thread_must_not_be_interrupted():
 @needs_fork
 def test_a_thread_that_forks_may_hold_the_lock_itself():
     """A garbage collection, or a signal handler, may fork in the middle."""
-    with process.no_fork():
+    with process.no_fork:
         child = os.fork()
         if child == 0:
             os._exit(0)

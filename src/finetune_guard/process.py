@@ -13,8 +13,10 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -48,26 +50,42 @@ class Hooks:
 
 _registered: list[tuple[Rank, Hooks]] = []
 _is_installed = False
-_lock = threading.RLock()
+_fork_locks: weakref.WeakSet[ForkLock] = weakref.WeakSet()
 _forking = threading.local()
+
+
+class ForkLock:
+    """A re-entrant lock that a fork waits for, at most five seconds, and that is free in the child."""
+
+    def __init__(self) -> None:
+        _install()
+        self._lock = threading.RLock()
+        _fork_locks.add(self)
+
+    def acquire(self, timeout: float = -1) -> bool:
+        """Return whether the calling thread has it within ``timeout`` seconds; -1 waits for ever."""
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+    def remake(self) -> None:
+        """Begin anew in a child: a thread that the child does not have holds the lock."""
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def register(rank: Rank, hooks: Hooks) -> None:
     """Have ``hooks`` run from now on."""
-    with no_fork():
+    with no_fork:
         _registered.append((rank, hooks))
         _registered.sort(key=lambda registered: registered[0])
-
-
-@contextmanager
-def no_fork() -> Iterator[None]:
-    """Let no other thread fork inside, for at most five seconds.
-
-    An import needs it: a child that is forked in the middle of one never sees it end.
-    """
-    with _lock:
-        _install()
-        yield
 
 
 def finish_in_child(work: Callable[[], object]) -> None:
@@ -96,21 +114,28 @@ def _install() -> None:
 def _before_fork() -> None:
     for _, hooks in _registered:
         _run(hooks.before_fork)
-    _forking.locked = _lock.acquire(timeout=_FORK_TIMEOUT)
+    deadline = time.monotonic() + _FORK_TIMEOUT
+    # The imports' lock comes last, since whoever has another one may wait for it.
+    locks = [lock for lock in [*_fork_locks] if lock is not no_fork]
+    _forking.held = [
+        lock for lock in (*locks, no_fork) if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    ]
 
 
 def _after_fork_in_parent() -> None:
-    if getattr(_forking, "locked", False):
-        _forking.locked = False
-        _lock.release()
+    for lock in _forking.__dict__.pop("held", ()):
+        lock.release()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_parent)
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
-    _lock = threading.RLock()
-    _forking.locked = False
+    held = _forking.__dict__.pop("held", ())
+    for lock in [*_fork_locks]:
+        if lock in held:
+            lock.release()
+        else:
+            lock.remake()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_child)
 
@@ -126,3 +151,7 @@ def _run(hook: Callable[[], object]) -> None:
     except Exception:
         with suppress(Exception):  # a program's own logging can fail in any way
             logger.warning("A fork or exit hook of finetune-guard failed.", exc_info=True)
+
+
+no_fork = ForkLock()
+"""Held while something is imported: a child that is forked in the middle of an import never sees it end."""

@@ -159,15 +159,6 @@ def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
     assert disk.lease("keep-alive", HOUR) is not None
 
 
-def test_a_store_used_while_the_interpreter_ends_opens_again(filled, activity):
-    """What is flushed at exit, after connections were closed, is still written."""
-    filled.evidence("acme")
-    filled._opened._cache._closing()
-
-    filled.record("acme", [activity("ft:last:acme::1")])
-    assert {MODEL, "ft:last:acme::1"} == set(filled.history("acme").models)
-
-
 @pytest.mark.slow
 def test_a_store_nobody_closed_warns_of_nothing(folder):
     """A program that just ends leaves neither a warning nor a file beside the database."""

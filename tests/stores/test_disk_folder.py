@@ -47,12 +47,14 @@ def umask():
 
 def test_only_the_owner_can_read_a_history(disk, folder, activity, umask):
     """Folders are made with mode 0700 and files with 0600, whatever the umask."""
-    disk.record("acme", [activity()])
 
+    def modes(change):
+        change.read(("salt",))
+        return {path.name: mode(path) for path in folder.iterdir()}
+
+    files = disk._change("look", modes)
     assert {0o700} == {mode(folder), mode(folder.parent)}
-    assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == {
-        path.name: mode(path) for path in folder.iterdir()
-    }
+    assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == files
 
 
 def test_a_readable_file_is_closed_to_others(disk, folder, activity):
@@ -166,8 +168,6 @@ def test_a_link_that_nobody_else_can_have_made_is_followed(tmp_path, activity, t
     link.record("acme", [activity()])
 
     assert ("acme",) == mine.organizations()
-    assert link._opened is mine._opened
-    mine.close()
 
 
 @pytest.fixture

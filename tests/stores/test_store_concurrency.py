@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from operator import methodcaller
@@ -15,9 +14,6 @@ from operator import methodcaller
 import pytest
 
 from finetune_guard.domain.facts import Source
-from finetune_guard.stores.disk import database
-from finetune_guard.stores.disk.log_files import LogFiles
-from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import ask, context_of, record_for_ever, record_many
 from tests.support.constants import HOUR, NOW
 
@@ -191,74 +187,48 @@ def test_a_fork_while_other_threads_write(place, store, activity):
         assert {Source.OBSERVED: 8} == place.open().history("other").daily[NOW.date()]
 
 
+HALVES = ("salt",), ("alert", "acme", "half")
+
+
+def write_half(change):
+    change.read(*HALVES)
+    change.write(HALVES[0], "half")
+
+
 @needs_fork
 def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
     """A child that is forked in the midst of a write, by the thread that writes, does not undo it."""
 
-    def forking(cache):
-        cache.set("half", "written")
+    def forking(change):
+        write_half(change)
         assert child(lambda: disk.evidence("acme").last_inference is not None)
-        cache.set("wholly", "written")
+        change.write(HALVES[1], "whole")
 
     disk.record("acme", [activity()])
-    disk._opened.write("fork", forking, timedelta(seconds=1))
+    disk._change("fork", forking)
 
-    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), HOUR)
-    assert ("written", "written") == both
+    assert 2 == len(disk._read("look", lambda rows: rows.read(*HALVES)))
 
 
 @needs_fork
 def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
     """A fork does not wait for long, and the child does not end the transaction that it interrupted."""
-    monkeypatch.setattr("finetune_guard.stores.disk.database._FORK_SECONDS", 0.05)
+    monkeypatch.setattr("finetune_guard.process._FORK_TIMEOUT", 0.05)
     disk.record("acme", [activity()])
     writing, forked = threading.Event(), threading.Event()
 
-    def stuck(cache):
-        cache.set("half", "written")
+    def stuck(change):
+        write_half(change)
         writing.set()
         forked.wait()
-        cache.set("wholly", "written")
+        change.write(HALVES[1], "whole")
 
     with ThreadPoolExecutor(1) as thread:
-        write = thread.submit(disk._opened.write, "wait", stuck, HOUR)
+        write = thread.submit(disk._change, "wait", stuck)
         writing.wait()
-        went_well = child(
-            lambda: (
-                disk.evidence("acme").last_inference is not None
-                and disk.close() is None
-                and gc.collect() >= 0
-            )
-        )
+        went_well = child(lambda: disk.evidence("acme").last_inference is not None and gc.collect() >= 0)
         forked.set()
         write.result()
 
     assert went_well
-    both = disk._opened.read("look", lambda cache: (cache.get("half"), cache.get("wholly")), HOUR)
-    assert ("written", "written") == both
-
-
-@needs_fork
-def test_a_fork_waits_for_a_connection_that_is_being_closed(folder, activity, monkeypatch):
-    """Where a store is dropped, not closed, no child begins in the midst of what SQLite does about it."""
-    closing, may_close, closed = threading.Event(), threading.Event(), []
-
-    def slow(_):
-        closing.set()
-        assert may_close.wait(60)
-        closed.append("closed")
-
-    def let_close():
-        while database._no_fork_waits.is_set():
-            time.sleep(0.001)
-        may_close.set()
-
-    stores = [DiskStore(folder)]
-    stores[0].record("acme", [activity()])
-    monkeypatch.setattr(LogFiles, "unchanged", slow)
-    with ThreadPoolExecutor(1) as thread:
-        dropped = thread.submit(lambda: (stores.clear(), gc.collect()))
-        assert closing.wait(60)
-        threading.Thread(target=let_close).start()
-        assert child(lambda: closed == ["closed"])
-        dropped.result()
+    assert 2 == len(disk._read("look", lambda rows: rows.read(*HALVES)))

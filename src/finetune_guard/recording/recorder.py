@@ -7,7 +7,6 @@ tried again. Memory is bounded by the number of models.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -181,13 +180,5 @@ class Recorder:
             ) from exc
 
 
-_registry_lock = threading.RLock()  # a signal handler that makes a client may come in the middle
+_registry_lock = process.ForkLock()
 _recorders: weakref.WeakValueDictionary[Hashable, Recorder] = weakref.WeakValueDictionary()
-
-
-def _remake_lock() -> None:
-    global _registry_lock  # noqa: PLW0603 -- another thread of the parent may have held it
-    _registry_lock = threading.RLock()
-
-
-process.register(process.Rank.RECORDING, process.Hooks(after_fork_in_child=_remake_lock))

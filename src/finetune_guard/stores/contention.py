@@ -38,7 +38,7 @@ def repeated(
     except Exception as exc:
         if not is_contended(exc):
             raise
-    with process.no_fork():
+    with process.no_fork:
         import tenacity  # noqa: PLC0415 (needed in this rare case only)
 
     retrying = tenacity.Retrying(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ class MemoryStore(RowStore):
     _seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler can come in the middle, and use the store itself
+        self._lock = process.ForkLock()
         self._tables: _Tables = {}
         self._changes = 0
         _living.add(self)
@@ -78,12 +77,9 @@ class _MemoryChange:
 _living: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 
 
-def _remake_locks() -> None:
-    # Another thread of the parent may have held one at the moment of the fork, and a lease as well: nobody
-    # would give that back in the child.
+def _forget_leases() -> None:
     for store in _living:
-        store._lock = threading.RLock()  # noqa: SLF001 (the same module's own)
-        store._tables.pop(("lease",), None)  # noqa: SLF001 (as above)
+        store._tables.pop(("lease",), None)  # noqa: SLF001 (the same module's own)
 
 
-process.register(process.Rank.STORES, process.Hooks(after_fork_in_child=_remake_locks))
+process.register(process.Rank.STORES, process.Hooks(after_fork_in_child=_forget_leases))

@@ -28,13 +28,38 @@ _OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
 _MOST_LINKS = 40  # as many as Linux follows
 
 
-def without_links(path: Path) -> Path:
-    """Return an absolute path with all links followed; what does not exist yet is no link.
+def checked_folder(location: str, *, make: bool) -> Path | None:
+    """Return the folder that ``location`` names, made with an empty database if ``make`` says so.
+
+    Returns:
+        None where there is no database yet.
 
     Raises:
-        StoreError: Another user may have planted one of the links.
-        OSError: They lead in a circle.
+        StoreError: It is not a folder, someone else may have written, or may write, what is in it or have
+            planted a link on the way to it, or the database's files are not plain files.
     """
+    folder = _without_links(Path(location))
+    if make:
+        for ancestor in (*reversed(folder.parents), folder):
+            if not os.path.lexists(ancestor):
+                with contextlib.suppress(NotADirectoryError):  # which is refused below
+                    ancestor.mkdir(mode=0o700, exist_ok=True)
+    else:
+        try:
+            folder.stat()
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError:
+            pass
+    _check(folder)
+    # An older file is not opened: to close it would take away the locks that SQLite holds on it here.
+    if make and not os.path.lexists(folder / DATABASE):
+        os.close(make_file(folder / DATABASE))  # SQLite gives the files beside it the same mode
+    return folder if (folder / DATABASE).exists() else None
+
+
+def _without_links(path: Path) -> Path:
+    """Return an absolute path with all links followed; what does not exist yet is no link."""
     if not _POSIX:
         return path.resolve()
     place, *names = Path(path.anchor), *reversed(path.parts[1:])
@@ -45,9 +70,8 @@ def without_links(path: Path) -> Path:
         try:
             found = step.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            place = step
-            continue
-        if not stat.S_ISLNK(found.st_mode):
+            found = None
+        if found is None or not stat.S_ISLNK(found.st_mode):
             place = step
             continue
         links += 1
@@ -61,20 +85,8 @@ def without_links(path: Path) -> Path:
     return place
 
 
-def make(folder: Path) -> None:
-    """Create ``folder`` and what is missing above it, each for its owner alone from the start."""
-    without_links(folder)
-    for ancestor in (*reversed(folder.parents), folder):
-        if not ancestor.exists():
-            ancestor.mkdir(mode=0o700, exist_ok=True)
-
-
 def make_file(path: Path) -> int:
-    """Open a file of the folder to read and write, and return its descriptor; it is made if it is missing.
-
-    Raises:
-        OSError: It is a link.
-    """
+    """Open a file of the folder to read and write, unless it is a link; it is made if it is missing."""
     mode = _file_mode(path.parent)
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -86,21 +98,7 @@ def make_file(path: Path) -> int:
     return made
 
 
-def make_database(folder: Path) -> None:
-    """Create an empty database; SQLite gives the files beside it the same mode."""
-    # An older file is not opened: closing it would take away the locks that SQLite holds on it here.
-    if not os.path.lexists(folder / DATABASE):
-        os.close(make_file(folder / DATABASE))
-
-
-def check(folder: Path) -> None:
-    """Refuse ``folder`` when someone else may have written, or may write, what is in it.
-
-    Raises:
-        StoreError: It is not a folder, another user can change it or one of its files, or it holds
-            something else than plain files where the database's files are.
-    """
-    without_links(folder)
+def _check(folder: Path) -> None:
     if not folder.is_dir():
         _refuse(folder, "it is not a folder", "Move the file away")
     group = _shared_with(folder)

@@ -1,10 +1,9 @@
-"""A ``diskcache.Cache`` that opens without writing, and ignores the settings that are stored in its file.
+"""A ``diskcache.Cache`` of text and plain numbers that obeys nothing that stands in its file.
 
-``diskcache.Cache`` reads its settings from the file and obeys them: they name pragmas to run,
-attributes to set (the folder, even) and how to evict. It writes some sixty times on opening, waiting
-up to 60 s for each, and closes its parent's connection after a fork, which can corrupt a database.
-Here the settings are constants, an existing file is only read on opening, a new one is made in one
-transaction, and there is one connection, which belongs to whoever holds the lock around this object.
+``diskcache.Cache`` obeys the settings in its file: pragmas to run, attributes to set and how to evict.
+``diskcache.Disk`` unpickles values of mode 4 and keys that aren't raw, and opens and deletes files that a row
+names. Whoever can write the folder decides what stands there (CVE-2025-69872). Here the settings are
+constants, and every other kind of row is refused.
 """
 
 from __future__ import annotations
@@ -12,20 +11,13 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import diskcache
 
-from finetune_guard import process
-from finetune_guard.stores.disk.log_files import LogFiles
-from finetune_guard.stores.disk.plain_disk import PlainDisk
-
-BUSY_SECONDS = 0.05
-"""How long SQLite itself waits for a lock; kept short since the lock around the cache is held meanwhile."""
+from finetune_guard.stores.disk.faults import ForeignRowError
 
 _SETTINGS: dict[str, Any] = {
     **diskcache.DEFAULT_SETTINGS,
@@ -36,74 +28,95 @@ _SETTINGS: dict[str, Any] = {
     "size_limit": sys.maxsize,
     "disk_min_file_size": sys.maxsize,
 }
-
-_PRAGMAS = (
-    "synchronous = NORMAL",  # with a WAL: consistent whatever happens, durable at the next checkpoint
-    "mmap_size = 0",  # a mapped file that someone truncates ends the process with SIGBUS
-    "cell_size_check = ON",
-    "temp_store = MEMORY",  # nothing is written outside the folder
-    "journal_size_limit = 1048576",
+_SELECT = (
+    "SELECT key, raw, mode, filename, value FROM Cache WHERE (expire_time IS NULL OR expire_time > ?) AND "
 )
+_MOST_AT_ONCE = 500  # older releases of SQLite take 999 variables
+
+
+class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
+    """A ``diskcache.Disk`` that never pickles, unpickles, or touches a file."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return ``key`` as the database has it."""
+        if type(key) is not str:
+            raise TypeError(f"keys are text, not {type(key).__name__}")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return a key that was read; refuse one that would have to be unpickled."""
+        if type(key) is not str or raw != 1:
+            raise ForeignRowError("a key that is not plain text")
+        return key
+
+    def store(
+        self, value: object, read: object, key: object = diskcache.UNKNOWN
+    ) -> tuple[int, int, None, object]:
+        """Return the columns of ``value``: always in the row itself, however long it is."""
+        if read or type(value) not in {str, int, float}:
+            raise TypeError(f"values are text or plain numbers, not {type(value).__name__} ({key!r:.80})")
+        return 0, diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> Any:
+        """Return a value that was read; refuse one that is pickled, binary or in a file."""
+        if read or filename is not None:
+            raise ForeignRowError("a value that points to a file")
+        if mode != diskcache.core.MODE_RAW or type(value) not in {str, int, float}:
+            raise ForeignRowError("a value that is not plain text or a number")
+        return value
+
+    def remove(self, file_path: object) -> None:
+        """Do nothing: a file that a row names is not ours to delete."""
 
 
 class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
-    """A cache of text and plain numbers in ``folder``; it must exist and have been checked."""
+    """The cache in an open database; all that it does is within the caller's transaction."""
 
-    _creating = False
+    _con: Any = (
+        None  # instead of the property that opens one connection for each thread, with a timeout of 60 s
+    )
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        # Not diskcache's own constructor: see above. These are all the attributes it would set.
-        self._directory = str(folder)
-        self._disk = PlainDisk(self._directory)
-        for name, value in _SETTINGS.items():
-            setattr(self, name, value)
-        connection = _connect(folder / diskcache.core.DBNAME, read_only)
-        self._connection: sqlite3.Connection | None = connection
-        self._log_files = LogFiles(folder / diskcache.core.DBNAME)
-        # Also when nobody calls close(). Not when the interpreter ends, since another thread may be in the
-        # middle of a statement then: whoever holds the lock around this object closes it.
-        self._closing = weakref.finalize(self, _close, connection, self._log_files)
-        self._closing.atexit = False
-        self.is_changing = False
-        """Whether a transaction that writes is under way."""
-        try:
-            for pragma in _PRAGMAS:
-                self._sql(f"PRAGMA {pragma}").close()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        # Not diskcache's own constructor, which writes some sixty times: see create().
+        self.__dict__.update(_SETTINGS)
+        self._con = connection
+        self._disk = PlainDisk("/")
 
-    def in_place(self) -> bool:
-        """Tell whether the files beside the database are still the ones this connection has open."""
-        return self._log_files.unchanged()
-
-    def tables(self) -> frozenset[str]:
-        """Return the names of the tables in the file."""
-        return frozenset(name for (name,) in self._sql("SELECT name FROM sqlite_master WHERE type = 'table'"))
+    def is_empty(self) -> bool:
+        """Tell whether the file has no tables yet, ours or others."""
+        ((version,),) = self._sql("PRAGMA schema_version")
+        return bool(version == 0)
 
     def begin_journal(self) -> None:
-        """Have the file keep a write-ahead log, so that readers never wait for a writer."""
-        ((mode,),) = self._sql("PRAGMA journal_mode").fetchall()
-        if mode != "wal":
-            self._sql("PRAGMA journal_mode = WAL").fetchall()
+        """Have the file keep a log ahead of it, so that readers never wait for who writes."""
+        self._sql("PRAGMA journal_mode = WAL").close()
+
+    @contextmanager
+    def transaction(self, begin: str) -> Iterator[None]:
+        """Let all that is read be of one moment, and all that is written be there at once or not at all."""
+        self._sql(begin)
+        yield
+        self._sql("COMMIT")  # what isn't committed is undone when the connection is closed
 
     def create(self) -> None:
-        """Make diskcache's tables; inside the caller's transaction, so all of them or none."""
-        own = dict(vars(self))
-        self._creating = True
-        try:
-            # The folder it is told is one that exists and has no $ or ~, which it would expand.
-            super().__init__("/", disk=PlainDisk, **_SETTINGS)
-        finally:
-            self.__dict__ = own
+        """Make diskcache's tables."""
+        # The folder it is told is one that exists and has no $ or ~, which it would expand.
+        super().__init__("/", disk=PlainDisk, **_SETTINGS)
 
-    def scan(self, start: str) -> Iterator[tuple[str, str | int | float]]:
-        """Yield the keys that begin with ``start``, which must be ASCII, and their values, in order."""
-        select = (
-            "SELECT key, raw, mode, filename, value FROM Cache WHERE key >= ? AND key < ?"
-            " AND (expire_time IS NULL OR expire_time > ?) ORDER BY key"
-        )
-        for key, raw, mode, filename, value in self._sql(select, (start, start + "\x7f", time.time())):
+    def found(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return those of ``keys`` that exist, with their values."""
+        found: dict[str, Any] = {}
+        for first in range(0, len(keys), _MOST_AT_ONCE):
+            some = keys[first : first + _MOST_AT_ONCE]
+            found.update(self._select(f"raw = 1 AND key IN ({', '.join('?' * len(some))})", *some))
+        return found
+
+    def below(self, start: str) -> dict[str, Any]:
+        """Return the keys that begin with ``start``, which must be ASCII, with their values."""
+        return dict(self._select("key >= ? AND key < ? ORDER BY key", start, start + "\x7f"))
+
+    def _select(self, which: str, *values: str) -> Iterator[tuple[str, Any]]:
+        for key, raw, mode, filename, value in self._sql(_SELECT + which, (time.time(), *values)):
             yield self._disk.get(key, raw), self._disk.fetch(mode, filename, value, read=False)
 
     def reset(self, key: str, *_value: object, **_update: object) -> object:
@@ -111,66 +124,14 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         return _SETTINGS.get(key, 0)
 
     def close(self) -> None:
-        """Close the connection, undoing a transaction that was not committed."""
-        connection = self._connection
-        if self._creating or connection is None:
-            return
-        self._connection = None
-        self._closing.detach()  # it would do nothing any more once the interpreter is ending
-        _close(connection, self._log_files)
-
-    def abandon(self) -> sqlite3.Connection | None:
-        """Give the connection away unclosed: after a fork, closing it would undo what the parent does."""
-        self._closing.detach()
-        connection, self._connection = self._connection, None
-        return connection
-
-    @contextmanager
-    def transaction(self, *, writing: bool) -> Iterator[None]:
-        """Let all that is read be of one moment, and all that is written be there at once or not at all."""
-        self._con.execute("BEGIN IMMEDIATE" if writing else "BEGIN").close()
-        self.is_changing = writing
-        try:
-            yield
-            if writing:
-                self._con.execute("COMMIT").close()
-        finally:
-            self.is_changing = False
-            if self._connection is not None and self._connection.in_transaction:
-                self._connection.rollback()
-
-    @property
-    def _con(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise sqlite3.ProgrammingError("the cache was closed")
-        return self._connection
+        """Do nothing: whoever opened the connection closes it."""
 
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:
-        return self._con.execute
+        return self._con.execute  # type: ignore[no-any-return]
 
     @contextmanager
     def _transact(
         self, *_retry: object, **_filename: object
     ) -> Iterator[tuple[Callable[..., sqlite3.Cursor], Callable[[object], None]]]:
-        # What writes is inside a transaction() already. The files that rows name are left alone.
-        yield self._con.execute, lambda _: None
-
-
-def _close(connection: sqlite3.Connection, log_files: LogFiles) -> None:
-    with process.no_fork():  # SQLite has locks of the whole process, and a child inherits them as they are
-        log_files.unchanged()  # closing reads the index, too
-        connection.close()
-
-
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    # "rw" never creates: the file was made before, with the right mode. A folder that can't be written
-    # has no room for SQLite's index of the log; immutable does without, and without locks.
-    mode = "ro&immutable=1" if read_only else "rw"
-    return sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+        yield self._con.execute, lambda _: None  # the files that rows name are left alone

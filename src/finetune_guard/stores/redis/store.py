@@ -143,7 +143,7 @@ class RedisStore(RowStore):
 
     def _attempt(self, doing: str, work: Callable[[], _T], again: Callable[[str], None] | None = None) -> _T:
         try:
-            with process.no_fork():
+            with process.no_fork:
                 from finetune_guard.stores.redis import faults, rows  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
             raise store_error(
