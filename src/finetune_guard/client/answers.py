@@ -69,7 +69,7 @@ class Answers:
         try:
             route = self._hosts.route(client, options.method, options.url)
             if route.place is not None:
-                self._deployments.observe(route.place, options, response, value)
+                self._deployments.observe(route.place, route, options, response, value)
                 return
             if self._warns_of_all and route.base is not None:
                 self._warn_of_base(options, value)
@@ -104,8 +104,9 @@ class Answers:
     ) -> FineTuneGuardError | None:
         """Learn whom an error was given to; return what it means if it tells that a model is gone."""
         try:
-            if self._hosts.route(client, options.method, options.url).base is None:
-                return self._lost(client, options, error)
+            route = self._hosts.route(client, options.method, options.url)
+            if route.base is None:
+                return self._lost(route, options, error)
             subject = self.identify(client, options, error.response)
             if isinstance(error, openai.AuthenticationError):
                 self._engine.identification.doubt(subject.credentials)
@@ -120,14 +121,13 @@ class Answers:
         return None
 
     def _lost(
-        self, client: Any, options: RequestOptions, error: openai.APIStatusError
+        self, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
         """Return what an error of another provider means if it is one of the known losses."""
         if not self._engine.config.enabled:
             return None
-        place = self._hosts.route(client, options.method, options.url).place
-        if place is not None:
-            return self._deployments.lost(place, options, error)
+        if route.place is not None:
+            return self._deployments.lost(route.place, route, options, error)
         url = error.response.request.url
         return known_loss(error, host=url.host, model=called_name(options, url.path))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import openai
@@ -11,15 +10,17 @@ import openai
 from finetune_guard.client.log import warn_caller
 from finetune_guard.client.responses import date_of, model_shown
 from finetune_guard.client.streams import STREAMS, watch
+from finetune_guard.client.urls import Route
 from finetune_guard.domain.errors import ProviderLossError
 from finetune_guard.engine.deployments import Deployments, Place
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     any_model,
     completed_by,
+    fine_tune_named,
     fine_tuned_id,
 )
-from finetune_guard.openai_api.requests import RequestOptions, called_name, operation_of
+from finetune_guard.openai_api.requests import RequestOptions, called_name
 
 
 class DeploymentAnswers:
@@ -34,27 +35,26 @@ class DeploymentAnswers:
         self._deployments = deployments
         self._complain = complain
 
-    def observe(self, place: Place, options: RequestOptions, response: Any, value: object) -> None:
+    def observe(
+        self, place: Place, route: Route, options: RequestOptions, response: Any, value: object
+    ) -> None:
         """Note what an answer tells; a body that the SDK hasn't read is not read here either."""
+        if route.operation not in place.policy.resets:
+            return
         named = completed_by(value)
-        is_base = named is not None and fine_tuned_id(named) is None
+        is_base = named is not None and fine_tune_named(named) is None
         if is_base and not place.covered and not place.any_answer_counts:
             return
-        path = response.request.url.path
-        operation = operation_of(options.method, path)
-        if operation is None or operation not in place.policy.resets:
-            return
-        name = any_model(called_name(options, path))
+        name = any_model(called_name(options, route.path))
         if name is None:
             return
         covered = self._deployments.is_covered(place, name)
         # Without a word on the model, an answer counts where the rule speaks of the deployment anyway.
         requested, recognize = ("", any_model) if covered else (None, fine_tuned_id)
-        saw = partial(self._saw, place, name, response)
         if not isinstance(value, STREAMS):
-            served = model_shown(value, response, requested, recognize)
+            served = recognize(named) if named else model_shown(value, response, requested, recognize)
             if served is not None:
-                saw(served)
+                self._saw(place, name, response, served)
             return
         found = StreamedCompletion(requested, recognize)
 
@@ -62,7 +62,7 @@ class DeploymentAnswers:
             try:
                 served = found.model_in(event)
                 if served is not None:
-                    saw(served)
+                    self._saw(place, name, response, served)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
                 self._complain(error)
             return found.is_over
@@ -75,11 +75,10 @@ class DeploymentAnswers:
             warn_caller(warning)
 
     def lost(
-        self, place: Place, options: RequestOptions, error: openai.APIStatusError
+        self, place: Place, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone."""
-        path = error.response.request.url.path
-        name = any_model(called_name(options, path))
-        if name is None or operation_of(options.method, path) is None:
+        name = any_model(called_name(options, route.path))
+        if name is None or route.operation is None:
             return None
         return self._deployments.lost(place, name, error)

@@ -67,9 +67,14 @@ def refresh_api_key(client: Any) -> Any:
     return client._refresh_api_key()  # noqa: SLF001
 
 
+def whole_url(client: Any, url: str) -> Any:
+    """Return the URL that a request of ``client`` to ``url`` goes to (1.55.3 to 3.57.0)."""
+    return client._prepare_url(url)  # noqa: SLF001
+
+
 def unsent_request(client: Any, method: str, path: str) -> Any:
     """Return a request of the HTTP library's as ``client`` would send it (1.55.3 to 3.57.0)."""
-    return http_client(client).build_request(method.upper(), client._prepare_url(path))  # noqa: SLF001
+    return http_client(client).build_request(method.upper(), whole_url(client, path))
 
 
 def is_azure(client: object) -> bool:

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from finetune_guard.client.log import log
-from finetune_guard.client.sdk_compat import base_url, is_azure
+from finetune_guard.client.sdk_compat import base_url, is_azure, whole_url
 from finetune_guard.domain.hosts import base_of, history_of, port_of
-from finetune_guard.domain.idle_policy import Covers, IdlePolicy
-from finetune_guard.openai_api.requests import CallKind, JobCreation, TrainingUpload, kind_of, root_path
+from finetune_guard.domain.idle_policy import Covers, IdlePolicy, Operation
+from finetune_guard.openai_api.requests import (
+    CallKind,
+    JobCreation,
+    TrainingUpload,
+    kind_of,
+    operation_of,
+    root_path,
+)
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -82,13 +89,17 @@ class Route(NamedTuple):
         base: Where the API is, as ``base_of`` writes it; None where the policy doesn't hold.
         place: The resource that it goes to; None where no idle policy holds.
         kind: What it is.
+        path: The whole path at such a resource; empty elsewhere.
+        operation: Which inference it is there; None where it is none.
         is_routine: Whether there is nothing to do before it is sent.
     """
 
     base: str | None
     place: Place | None
     kind: CallKind
-    is_routine: bool = True
+    path: str
+    operation: Operation | None
+    is_routine: bool
 
 
 class GuardedHosts:
@@ -130,8 +141,10 @@ class GuardedHosts:
         own = own_url(client, url)
         guarded = base_at(client, url) if self.include(client, own) else None
         place, kind = self._place(own, by_azure=is_azure(client)), kind_of(method, url)
+        path = whole_url(client, url).path if place is not None else ""
+        operation = operation_of(method, path)
         is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}
-        return Route(guarded, place, kind, is_routine=place is None and not is_decided)
+        return Route(guarded, place, kind, path, operation, operation is None and not is_decided)
 
     def _place(self, url: Url, *, by_azure: bool) -> Place | None:
         port = port_of(url.scheme, url.port)

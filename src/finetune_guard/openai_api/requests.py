@@ -153,8 +153,14 @@ def _path(url: str) -> str:
 
 def called_name(options: RequestOptions, path: str) -> str | None:
     """Return what an inference calls; in the older form of its API, Azure's path names the deployment."""
-    in_path = _DEPLOYMENT.search(path)
-    return _short(in_path[1]) if in_path is not None else _model_in(options)
+    in_path = _deployment(path)
+    return _short(in_path) if in_path is not None else _model_in(options)
+
+
+@lru_cache(maxsize=1024)
+def _deployment(path: str) -> str | None:
+    found = _DEPLOYMENT.search(path)
+    return found[1] if found is not None else None
 
 
 def operation_of(method: str, path: str) -> Operation | None:
