@@ -50,9 +50,9 @@ async def done(value):
     return await value if inspect.isawaitable(value) else value
 
 
-async def create_job(client, base=BASE, **options):
-    """Create a job of a file that the API doesn't know."""
-    return await done(client.fine_tuning.jobs.create(model=base, training_file="file-x", **options))
+async def create_job(client, base=BASE, training_file="file-x", **options):
+    """Create a job, of a file that the API doesn't know by default."""
+    return await done(client.fine_tuning.jobs.create(model=base, training_file=training_file, **options))
 
 
 async def every(stream):

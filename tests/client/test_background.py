@@ -76,19 +76,15 @@ async def test_an_inference_of_the_programs_own_needs_no_other(kept, near, infer
     assert 2 == posts(CHAT)
 
 
-async def test_nothing_begins_before_the_first_use(kept, near, posts):
-    """Constructing a client, copying it and asking what is known begin nothing."""
+async def test_nothing_begins_unasked_or_before_the_first_use(kept, connect, near, posts):
+    """Constructing a client, copying it and asking what is known begin nothing; nor does a mere KeepAlive."""
     client = kept()
     client.with_options(timeout=5)
     await done(client.guard.check())
-    assert ([], 1, []) == (background_threads(), posts(CHAT), checks(client))
-
-
-async def test_it_is_off_by_default(connect, near, posts):
-    """A configured keep-alive is sent before jobs only, unless the background is asked for."""
-    client = connect(config={"keep_alive": KeepAlive()})
-    await use(client)
-    assert (None, 1) == (client._finetune_guard.background, posts(CHAT))
+    plain = connect(config={"keep_alive": KeepAlive()})
+    await use(plain)
+    assert ([], [], []) == (background_threads(), checks(client), checks(plain))
+    assert (None, 1) == (plain._finetune_guard.background, posts(CHAT))
 
 
 async def test_an_unknown_window_is_made_known(kept, model, posts):
@@ -117,17 +113,6 @@ async def test_nothing_is_sent_when_the_history_can_not_be_read(kept, model, pos
     await use(client)
     await settled(client)
     assert 0 == posts(CHAT)
-
-
-async def test_a_fleet_sends_one(kept, near, sim, posts):
-    """Eight guards that share a history wake at once, and one of them sends."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=0.2, times=None))
-    clients = [kept() for _ in range(8)]
-    for client in clients:
-        await use(client)
-    for client in clients:
-        await settled(client)
-    assert 2 == posts(CHAT)
 
 
 async def test_copies_share_one(kept, near, sim, way, posts):
@@ -168,28 +153,6 @@ async def test_an_answer_that_is_dated_long_ago_counts_from_its_arrival(kept, ne
     assert check.next_at - time.monotonic() > timedelta(minutes=50).total_seconds()
     assert [] == [r.message for r in caplog.records if r.name == OURS]
     assert ("eligible", 2) == ((await done(client.guard.check())).verdict, posts(CHAT))
-
-
-async def test_logging_that_fails_stops_nothing(kept, near, posts):
-    """A handler that raises is the program's affair: the window is renewed all the same."""
-
-    class Failing(logging.Handler):
-        def emit(self, record):
-            raise RuntimeError(record.message)
-
-    handler = Failing()
-    logger = logging.getLogger(OURS)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        client = kept()
-        await use(client)
-        await until(lambda: posts(CHAT) == 2)
-        await settled(client)
-    finally:
-        logger.setLevel(logging.NOTSET)
-        logger.removeHandler(handler)
-    assert 2 == posts(CHAT)
 
 
 class Broken(MemoryStore):

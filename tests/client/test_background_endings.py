@@ -17,7 +17,6 @@ import pytest
 
 from finetune_guard import KeepAlive, guard
 from finetune_guard.simulator import Fault
-from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.testing import simulator_environment
 from tests.client.background import background_threads, settled, until, use
 from tests.client.both_ways import ASYNC, done
@@ -44,25 +43,21 @@ def options(sim, configured):
     }
 
 
-async def test_closing_a_client_ends_it(way, options):
-    """After close() nothing is left: no thread, no timer, no task."""
-    client = way.guarded(**options)
-    await use(client)
-    await settled(client)
-    background = client._finetune_guard.background
-    assert at_work(background)
-    await done(client.close())
-    assert (False, []) == (at_work(background), background_threads())
+@pytest.mark.parametrize("closed", ["the client", "a copy"])
+async def test_closing_a_client_ends_it(way, options, closed):
+    """After close() of any copy, which share an HTTP client, nothing is left: no thread, no timer, no task.
 
-
-async def test_closing_any_copy_ends_it_for_all(way, options):
-    """Copies share one HTTP client: when that is closed none of them can send any more."""
+    While it sleeps it is no task, so that gathering all tasks of a program comes to an end.
+    """
     client = way.guarded(**options)
     await use(client)
     await use(client.with_options(timeout=5))
     await settled(client)
-    await done(client.with_options(timeout=7).close())
-    assert (False, []) == (at_work(client._finetune_guard.background), background_threads())
+    background = client._finetune_guard.background
+    assert at_work(background)
+    assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
+    await done((client if closed == "the client" else client.with_options(timeout=7)).close())
+    assert (False, []) == (at_work(background), background_threads())
 
 
 def noticing(way, sending):
@@ -144,39 +139,6 @@ async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, 
         await until(lambda: not at_work(background))
         await use(client)
         await until(lambda: posts(CHAT) == 1)
-
-
-async def test_programs_that_wait_for_all_tasks_do_not_wait_for_it(options):
-    """While it sleeps it is no task, so that gathering all tasks of a program comes to an end."""
-    async with ASYNC.guarded(**options) as client:
-        await use(client)
-        await settled(client)
-        assert at_work(client._finetune_guard.background)
-        assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
-
-
-class Blocking(MemoryStore):
-    """A store that answers when it is let."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked, self.let = threading.Event(), threading.Event()
-
-    def evidence(self, organization):
-        self.asked.set()
-        assert self.let.wait(60)
-        return super().evidence(organization)
-
-
-async def test_the_event_loop_is_never_blocked(options, configured):
-    """However slow a store is, the loop runs on: here it is the loop that lets the store answer."""
-    store = Blocking()
-    config = configured(store=store, keep_alive=KeepAlive(background=True))
-    async with ASYNC.guarded(**{**options, "guard": config}) as client:
-        await use(client)
-        await until(store.asked.is_set)
-        store.let.set()
-        await settled(client)
 
 
 def test_each_loop_has_its_own(options, model, posts):
@@ -284,28 +246,24 @@ def run_program(sim, tmp_path):
     return run_text
 
 
-def test_a_program_ends_while_it_sleeps(run_program, clock, model, posts):
-    """A program that ends without closing its client ends as ever: exit code 0, nothing said."""
+@pytest.mark.parametrize(
+    "moment",
+    ["until(lambda: checks and all(each.next_at for each in checks.values()))", "assert sending.wait(60)"],
+    ids=["it sleeps", "it sends"],
+)
+def test_a_program_ends_at_any_moment(run_program, sim, model, posts, moment):
+    """A program that ends without closing its client ends as ever; it waits for no answer that takes long."""
+    if "sending" in moment:
+        sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     assert (0, "1\n", "") == run_program(
-        """
+        f"""
         client.files.list()
-        until(lambda: all(each.next_at for each in client._finetune_guard.background._checks.values()))
+        checks = client._finetune_guard.background._checks
+        {moment}
         print(backgrounds())
         """
     )
-
-
-def test_a_program_ends_while_it_sends(run_program, sim, model, posts):
-    """It doesn't wait for an answer that takes long, and doesn't crash over it."""
-    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
-    assert (0, "ending\n", "") == run_program(
-        """
-        client.files.list()
-        assert sending.wait(60)
-        print("ending")
-        """
-    )
-    assert 0 == posts(CHAT)
+    assert (0 if "sending" in moment else 1) == posts(CHAT)
 
 
 def test_a_program_that_is_told_to_stop_while_it_sleeps(run_program):

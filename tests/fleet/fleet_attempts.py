@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack
-from functools import partial
+from contextlib import AsyncExitStack
 
+import anyio
 import anyio.to_thread
 
-import finetune_guard
-from finetune_guard import KeepAlive
+from finetune_guard import KeepAlive, StoreError
+from finetune_guard.stores.open import open_store
+from tests.client.both_ways import ASYNC, SYNC, create_job, done, entered
 from tests.fleet.fleet_worker import PATIENCE
-from tests.support.constants import BASE
 
 ASKED, CREATED, LOOKED = "asked", "created", "looked"
 SHARES = {ASKED: 12, CREATED: 10, LOOKED: 3}
@@ -22,53 +21,8 @@ SHARES = {ASKED: 12, CREATED: 10, LOOKED: 3}
 
 ON_CALL = KeepAlive(deadline="10m")
 BEHIND = KeepAlive(deadline="10m", background=True)
-
-
-def attempt(stage, file, barrier, results):
-    """Make fifty attempts at the same moment as all other processes; give back what came of each."""
-    with ExitStack() as clients, ThreadPoolExecutor(sum(SHARES.values()) + 1) as threads:
-        go = threading.Event()
-        asking = clients.enter_context(stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL))
-        works = [partial(_ask, asking)] * SHARES[ASKED] + [partial(_create, asking, file)] * SHARES[CREATED]
-        works += [
-            partial(_look, clients.enter_context(stage.connect(finetune_guard.OpenAI, keep_alive=BEHIND)))
-            for _ in range(SHARES[LOOKED])
-        ]
-        running = [threads.submit(_when, go, work) for work in works]
-        others = threads.submit(asyncio.run, _attempt_async(stage, file, go))
-        barrier.wait(PATIENCE)
-        go.set()
-        found = [each.result() for each in running] + others.result()
-    results.send(found)
-
-
-async def _attempt_async(stage, file, go):
-    async with AsyncExitStack() as clients:
-        asking = await clients.enter_async_context(
-            stage.connect(finetune_guard.AsyncOpenAI, keep_alive=ON_CALL)
-        )
-        works = [_ask_async(asking) for _ in range(SHARES[ASKED])]
-        works += [_create_async(asking, file) for _ in range(SHARES[CREATED])]
-        for _ in range(SHARES[LOOKED]):
-            client = stage.connect(finetune_guard.AsyncOpenAI, keep_alive=BEHIND)
-            works.append(_look_async(await clients.enter_async_context(client)))
-        await anyio.to_thread.run_sync(go.wait)
-        return await asyncio.gather(*(_caught(work) for work in works))
-
-
-def _when(go, work):
-    go.wait()
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 -- it is what the test wants to know
-        return "failed", repr(error)
-
-
-async def _caught(work):
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001 -- as above
-        return "failed", repr(error)
+IMPATIENT = KeepAlive(deadline="0.5s")
+THREADS = 16
 
 
 def told(outcome):
@@ -76,37 +30,98 @@ def told(outcome):
     return "sent" if outcome.sent else outcome.reason.value
 
 
-def _ask(client):
-    return ASKED, told(client.guard.keep_alive())
+def attempt(stage, file, barrier, results):
+    """Make fifty attempts at the same moment as all other processes; give back what came of each."""
+    go = threading.Event()
+    with ThreadPoolExecutor(2) as halves:
+        running = [halves.submit(asyncio.run, _half(way, stage, file, go)) for way in (SYNC, ASYNC)]
+        barrier.wait(PATIENCE)
+        go.set()
+        results.send([result for half in running for result in half.result()])
 
 
-def _create(client, file):
-    return CREATED, client.fine_tuning.jobs.create(model=BASE, training_file=file).status
+async def _half(way, stage, file, go):
+    async with AsyncExitStack() as clients:
+        asking = await clients.enter_async_context(entered(stage.connect(way.guarded, keep_alive=ON_CALL)))
+        works = [(_ask, asking)] * SHARES[ASKED] + [(_create, asking, file)] * SHARES[CREATED]
+        for _ in range(SHARES[LOOKED]):
+            client = stage.connect(way.guarded, keep_alive=BEHIND)
+            works.append((_look, await clients.enter_async_context(entered(client))))
+        if way.is_async:
+            await anyio.to_thread.run_sync(go.wait)
+            return await asyncio.gather(*(_caught(*work) for work in works))
+        with ThreadPoolExecutor(len(works)) as threads:
+            go.wait()
+            return list(threads.map(lambda work: asyncio.run(_caught(*work)), works))
 
 
-def _look(client):
+async def _caught(work, *arguments):
+    try:
+        return await work(*arguments)
+    except Exception as error:  # noqa: BLE001 -- it is what the test wants to know
+        return "failed", repr(error)
+
+
+async def _ask(client):
+    return ASKED, told(await done(client.guard.keep_alive()))
+
+
+async def _create(client, file):
+    return CREATED, (await create_job(client, training_file=file)).status
+
+
+async def _look(client):
     """Have the background begin by another request, and wait until it has checked."""
-    client.files.list()
-    while not _has_looked(client):
-        time.sleep(0.02)
-    return LOOKED, client.guard.check().verdict.value
-
-
-async def _ask_async(client):
-    return ASKED, told(await client.guard.keep_alive())
-
-
-async def _create_async(client, file):
-    return CREATED, (await client.fine_tuning.jobs.create(model=BASE, training_file=file)).status
-
-
-async def _look_async(client):
-    await client.files.list()
+    await done(client.files.list())
     while not _has_looked(client):  # noqa: ASYNC110 -- nothing tells when a background sleeps
         await asyncio.sleep(0.02)
-    return LOOKED, (await client.guard.check()).verdict.value
+    return LOOKED, (await done(client.guard.check())).verdict.value
 
 
 def _has_looked(client):
     background = client._finetune_guard.background
     return background is not None and any(each.next_at for each in list(background._checks.values()))
+
+
+# Processes whose store does not do all that is asked of it: a process uses one store for a place, whichever
+# was there first; so these are processes of their own.
+
+
+def _failing(stage, keep_alive, **methods):
+    store = type("Failing", (type(open_store(stage.location)),), methods)(stage.location)
+    return stage.connect(SYNC.guarded, keep_alive=keep_alive, store=store)
+
+
+def send_without_a_trace(stage, pipe):
+    """Send a keep-alive that the store refuses to remember; tell what came of it."""
+
+    def refuse(*_):
+        raise StoreError("not now")
+
+    with _failing(stage, ON_CALL, record=refuse) as client:
+        pipe.send(told(client.guard.keep_alive()))
+
+
+def ask_while_overloaded(stage, pipe):
+    """Ask for a keep-alive while the store does not answer twice; tell what came of it."""
+    times = []
+
+    def overloaded(store, name, ttl):
+        times.append(name)
+        if len(times) < 3:
+            raise StoreError("it did not answer in time")
+        return type(store).__base__.lease(store, name, ttl)
+
+    with _failing(stage, IMPATIENT, lease=overloaded) as client:
+        pipe.send((told(client.guard.keep_alive()), len(times) >= 3))
+
+
+def ask_without_leases(stage, pipe):
+    """Ask for a keep-alive in many threads where the store gives no leases; tell what came of each."""
+
+    def read_only(*_):
+        raise StoreError("read-only")
+
+    with _failing(stage, ON_CALL, lease=read_only) as client, ThreadPoolExecutor(THREADS) as threads:
+        asking = [threads.submit(client.guard.keep_alive) for _ in range(THREADS)]
+        pipe.send([told(each.result(PATIENCE)) for each in asking])

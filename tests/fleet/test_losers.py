@@ -10,8 +10,7 @@ import pytest
 import finetune_guard
 from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError
 from finetune_guard.simulator import Fault
-from tests.fleet.fleet_attempts import told
-from tests.fleet.fleet_stores import IMPATIENT, ask_while_overloaded
+from tests.fleet.fleet_attempts import IMPATIENT, ask_while_overloaded, send_without_a_trace, told
 from tests.fleet.fleet_worker import PATIENCE
 from tests.support.constants import BASE
 
@@ -66,3 +65,11 @@ def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, begin,
     """A store that once didn't answer in time is asked again, before a process acts on its own."""
     assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).told()
     assert {} == keep_alives()
+
+
+def test_what_could_not_be_written_down_is_not_sent_again_at_once(stage, begin, keep_alives):
+    """As long as its sender may still write it down, nobody sends another."""
+    assert "sent" == begin(send_without_a_trace, stage).told()
+    with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
+        assert "another_is_sending" == told(client.guard.keep_alive())
+    assert {"acme-1": 1} == keep_alives()

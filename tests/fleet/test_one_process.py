@@ -1,33 +1,43 @@
-"""One keep-alive, however many tasks and threads of one process want it."""
+"""One keep-alive, however many tasks and threads and processes want it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 
 import pytest
 
 import finetune_guard
+from finetune_guard import Source
 from finetune_guard.simulator import Fault
-from tests.fleet.fleet_attempts import ON_CALL, told
-from tests.fleet.fleet_stores import THREADS, ask_without_leases
+from tests.client.both_ways import create_job
+from tests.fleet.fleet_attempts import (
+    ASKED,
+    CREATED,
+    LOOKED,
+    ON_CALL,
+    SHARES,
+    THREADS,
+    ask_without_leases,
+    attempt,
+    told,
+)
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 from tests.support.constants import BASE, TRAINING_DATA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
-
-@pytest.fixture
-def slow(sim):
-    """Makes the one inference take so long that everybody wants one meanwhile."""
-    sim.fault(Fault(path=CHAT, delay=0.5, times=None))
+PROCESSES = 8
+HEARD = {"renewed_by_another", "not_due", "sent"}
 
 
 @pytest.fixture
-def stage(near, slow):
+def stage(near, sim):
+    """An organization whose one inference takes so long that everybody wants one meanwhile."""
     (stage,) = near("acme-1")
+    sim.fault(Fault(path=CHAT, delay=0.5, times=None))
     return stage
 
 
@@ -45,15 +55,12 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
             for _ in range(5)
         ]
         asking = [clients[number % 5].guard.keep_alive() for number in range(150)]
-        creating = [
-            clients[number % 5].fine_tuning.jobs.create(model=BASE, training_file=file)
-            for number in range(50)
-        ]
+        creating = [create_job(clients[number % 5], training_file=file) for number in range(50)]
         found = await asyncio.gather(*asking, *creating)
     assert {"acme-1": 1} == keep_alives()
     outcomes = [told(outcome) for outcome in found[:150]]
     assert outcomes.count("sent") <= 1
-    assert {"renewed_by_another", "not_due", "sent"} >= set(outcomes)
+    assert set(outcomes) <= HEARD
     assert {"validating_files"} == {job.status for job in found[150:]}
 
 
@@ -61,21 +68,21 @@ def test_sixty_four_threads_send_one(stage, file, keep_alives):
     """Threads on one sync client share one keep-alive; the others hear that it was sent."""
     ready = threading.Barrier(64)
 
-    with ExitStack() as stack:
-        client = stack.enter_context(stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL))
+    def work(number):
+        ready.wait(PATIENCE)
+        if number % 4:
+            return told(client.guard.keep_alive())
+        return client.fine_tuning.jobs.create(model=BASE, training_file=file).status
 
-        def work(number):
-            ready.wait(PATIENCE)
-            if number % 4:
-                return told(client.guard.keep_alive())
-            return client.fine_tuning.jobs.create(model=BASE, training_file=file).status
-
-        with ThreadPoolExecutor(64) as threads:
-            found = list(threads.map(work, range(64)))
+    with (
+        stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client,
+        ThreadPoolExecutor(64) as threads,
+    ):
+        found = list(threads.map(work, range(64)))
     assert {"acme-1": 1} == keep_alives()
     assert found.count("sent") <= 1
     assert found.count("validating_files") == 16
-    assert {"renewed_by_another", "not_due", "sent", "validating_files"} >= set(found)
+    assert set(found) <= {*HEARD, "validating_files"}
 
 
 def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_alives):
@@ -83,4 +90,24 @@ def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_al
     found = begin(ask_without_leases, stage).told()
     assert {"acme-1": 1} == keep_alives()
     assert (1, THREADS) == (found.count("sent"), len(found))
-    assert {"renewed_by_another", "not_due", "sent"} >= set(found)
+    assert set(found) <= HEARD
+
+
+def test_four_hundred_attempts_of_eight_processes_send_one(stage, file, processes, begin, keep_alives, store):
+    """Whoever asks, creates a job or looks after the window in the background: one inference is sent.
+
+    Everybody else is told so, all jobs are created, and nobody gets an error.
+    """
+    barrier = processes.Barrier(PROCESSES)
+    fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]
+    results = [result for each in fleet for result in each.told()]
+    assert [0] * PROCESSES == [each.ended() for each in fleet]
+    assert {"acme-1": 1} == keep_alives()
+    found = {kind: [result for each, result in results if each == kind] for kind in (*SHARES, "failed")}
+    assert [] == found["failed"]
+    assert [2 * PROCESSES * share for share in SHARES.values()] == [len(found[kind]) for kind in SHARES]
+    assert found[ASKED].count("sent") <= 1
+    assert set(found[ASKED]) <= HEARD
+    assert ({"validating_files"}, {"eligible"}) == (set(found[CREATED]), set(found[LOOKED]))
+    counts = store.history("acme-1").daily.values()
+    assert {Source.OBSERVED: 1, Source.KEEP_ALIVE: 1} == {s: n for day in counts for s, n in day.items()}
