@@ -8,7 +8,7 @@ The classes here keep their own module, by which ``pickle`` finds them.
 from __future__ import annotations
 
 import copyreg
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, signature
 from typing import Any
 
 import openai
@@ -33,7 +33,7 @@ def show_parent_parameters(cls: Any) -> Any:
         original = getattr(parent, name)
         method.__qualname__ = f"{cls.__qualname__}.{name}"
         method.__module__ = cls.__module__
-        look_like(method, original, _with_guard(original), guard=Any)
+        _look_like(method, original, with_guard=True)
         # Python itself ignores the names that aren't in the method's own code; tools read them all.
         method.__kwdefaults__ = {**(original.__kwdefaults__ or {}), "guard": None}
         setattr(cls, name, method)
@@ -41,22 +41,18 @@ def show_parent_parameters(cls: Any) -> Any:
     return cls
 
 
-def look_like(method: Any, original: Any, shown: Signature | None = None, **more: object) -> None:
-    """Let ``method`` show the signature and the type hints of ``original``, or the signature ``shown``."""
+def _look_like(method: Any, original: Any, *, with_guard: bool) -> None:
+    """Let ``method`` show the signature and the type hints of ``original``."""
+    shown, annotations = signature(original), dict(original.__annotations__)
+    if with_guard:
+        *parameters, last = shown.parameters.values()
+        tail = (_GUARD, last) if last.kind is Parameter.VAR_KEYWORD else (last, _GUARD)
+        shown, annotations["guard"] = shown.replace(parameters=[*parameters, *tail]), Any
     method.__doc__ = original.__doc__ or method.__doc__
-    method.__signature__ = shown or signature(original)
+    method.__signature__ = shown
     # What resolves type hints looks at these, and resolves names where the original was written.
-    method.__annotations__ = {**original.__annotations__, **more}
+    method.__annotations__ = annotations
     method.__wrapped__ = original
-
-
-def _with_guard(original: Any) -> Signature:
-    """The signature of ``original`` with ``guard`` among its keywords."""
-    shown = signature(original)
-    parameters = list(shown.parameters.values())
-    kinds = [parameter.kind for parameter in parameters]
-    place = kinds.index(Parameter.VAR_KEYWORD) if Parameter.VAR_KEYWORD in kinds else len(parameters)
-    return shown.replace(parameters=[*parameters[:place], _GUARD, *parameters[place:]])
 
 
 @show_parent_parameters
@@ -92,7 +88,7 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
 
 
 for _half in (OpenAI, AsyncOpenAI):
-    look_like(_half.request, _half.__bases__[-1].request)
+    _look_like(_half.request, _half.__bases__[-1].request, with_guard=False)
 
 Client = OpenAI
 AsyncClient = AsyncOpenAI

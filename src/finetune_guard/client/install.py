@@ -140,10 +140,7 @@ class _Installation:
             binding.flush(FLUSH_TIMEOUT)
 
     def view_of(self, client: Any) -> Any:
-        """Return the view of ``client``; None where calls go through without one.
-
-        It never fails.
-        """
+        """Return the view of ``client``; None where calls go through without one. Never fails."""
         if not self.is_active or isinstance(client, Guarded):
             return None
         view = vars(client).get(_VIEW)
@@ -153,19 +150,11 @@ class _Installation:
             with self._lock:
                 view = vars(client).get(_VIEW)  # another thread may have made it
                 if view is None or not self._fits(view, client):
-                    view = self._new_view(client, Binding(self.config))
+                    view = self.new_view(client, Binding(self.config))
                 return view
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(error)
             return None
-
-    def share(self, client: Any, copy: Any) -> None:
-        """Let ``copy`` have the guard of ``client``, which it was made from."""
-        view = self.view_of(client)
-        if view is not None and not isinstance(copy, Guarded):
-            binding = view._finetune_guard  # noqa: SLF001 -- its other half
-            binding.know(view)
-            self._new_view(copy, binding)
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +165,7 @@ class _Installation:
     def _fits(self, view: Any, client: Any) -> bool:
         return view._finetune_guard_client is client and view._finetune_guard_installation is self  # noqa: SLF001
 
-    def _new_view(self, client: Any, binding: Binding) -> Any:
+    def new_view(self, client: Any, binding: Binding) -> Any:
         view = _VIEWS[_flavour(client)](client, self, binding)
         vars(client)[_VIEW] = view
         self._views.add(view)
@@ -257,10 +246,14 @@ def _around(installation: _Installation, name: str, original: Any) -> Any:
 
 
 def _copy(installation: _Installation, original: Callable[..., Any]) -> Any:
+    """Return a ``copy`` that gives what it makes the guard of the client."""
+
     @functools.wraps(original)
     def copy(self: Any, *args: Any, **kwargs: Any) -> Any:
-        made = original(self, *args, **kwargs)
-        installation.share(self, made)
+        made, view = original(self, *args, **kwargs), installation.view_of(self)
+        if view is not None and not isinstance(made, Guarded):
+            view._finetune_guard.know(view)  # noqa: SLF001 -- its other half
+            installation.new_view(made, view._finetune_guard)  # noqa: SLF001 -- too
         return made
 
     return copy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from finetune_guard.client.log import log
@@ -30,33 +30,8 @@ _MOST_ROUTES = 256
 _LONGEST_URL = 256
 """A longer one, which is seldom asked for again, is looked at each time."""
 
-
 _told_unseen: list[str] = []
 """The host whose WebSockets were told of; empty until then."""
-
-
-class Url(Protocol):
-    """The part of an httpx or httpx2 URL that is looked at."""
-
-    @property
-    def scheme(self) -> str:
-        """``https`` or ``http``."""
-        ...
-
-    @property
-    def host(self) -> str:
-        """The name or address."""
-        ...
-
-    @property
-    def port(self) -> int | None:
-        """The port, when it isn't the scheme's own."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """The path of the API's root."""
-        ...
 
 
 def own_url(client: Any, url: str) -> Any:
@@ -118,8 +93,8 @@ class GuardedHosts:
         # with its route, and the routes of that base URL.
         self._last: tuple[object, type[object], str, str, Route, dict[tuple[str, str], Route]] | None = None
 
-    def include(self, client: object, url: Url) -> bool:
-        """Whether the policy holds for calls of ``client`` to ``url``."""
+    def include(self, client: object, url: Any) -> bool:
+        """Whether the policy holds for calls of ``client`` to a URL of httpx or httpx2, or to its parts."""
         return self._config.guards(url.host, port_of(url.scheme, url.port)) and not is_azure(client)
 
     def route(self, client: Any, method: str, url: str) -> Route:
@@ -146,7 +121,7 @@ class GuardedHosts:
         is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}
         return Route(guarded, place, kind, path, operation, operation is None and not is_decided)
 
-    def _place(self, url: Url, *, by_azure: bool) -> Place | None:
+    def _place(self, url: Any, *, by_azure: bool) -> Place | None:
         port = port_of(url.scheme, url.port)
         policy = self._config.idle_policy(url.host, port, is_azure=by_azure)
         if policy is None or self._make_place is None:

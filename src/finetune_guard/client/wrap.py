@@ -59,9 +59,8 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
             "client of a subclass"
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Binding(config))
-    theirs = guarded._finetune_guard  # noqa: SLF001 -- its other half
-    is_at_work = theirs.is_broken or not theirs.engine.config.enabled or guarded.guard.active
-    if not is_at_work:
+    binding = guarded._finetune_guard  # noqa: SLF001 -- its other half
+    if not (binding.is_broken or not binding.engine.config.enabled or guarded.guard.active):
         log(
             logging.WARNING,
             "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "
