@@ -60,24 +60,7 @@ def delete(folder, _):
         path.unlink()
 
 
-def open_to_everyone(folder, _):
-    folder.chmod(0o777)
-
-
-def give_away(folder, _):
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root can give a folder away")
-    os.chown(folder, NOBODY, NOBODY)
-
-
-DAMAGES = [
-    plant_pickles,
-    truncate,
-    overwrite,
-    delete,
-    open_to_everyone,
-    give_away,
-]
+DAMAGES = [plant_pickles, truncate, overwrite, delete]
 
 
 @pytest.fixture

@@ -56,6 +56,15 @@ async def test_an_earlier_inference_can_be_noted(client, sim):
     assert "window_expired" == (await done(client.guard.check())).reason.value
 
 
+@pytest.mark.parametrize("end", ["flush", "close"])
+async def test_what_was_noted_is_written(client, infer, store, sim, end):
+    """After ``flush``, and when a client was closed, everybody who opens the store finds what was seen."""
+    for _ in range(2):
+        await infer(client)
+    await done(client.guard.flush(timeout=5) if end == "flush" else client.close())
+    assert {START.date(): {Source.OBSERVED: 2}} == store.history(sim.organization().slug).daily
+
+
 @pytest.mark.parametrize("model", ["gpt-4o-mini", None, "ft:" + "x" * 1000])
 async def test_only_a_fine_tuned_model_can_be_noted(client, model):
     """A base model is no evidence: naming one is an error."""
@@ -85,21 +94,6 @@ async def test_the_future_cannot_be_noted(client):
         await done(client.guard.record(MODEL, at=START + timedelta(days=7)))
     await done(client.guard.record(MODEL, at=START + timedelta(hours=1)))
     assert START + timedelta(days=60) == (await done(client.guard.check())).window_closes_at
-
-
-async def test_flush_writes_what_was_noted(client, infer, store, sim):
-    """After ``flush`` everybody who opens the store finds what was seen."""
-    await infer(client)
-    await done(client.guard.flush(timeout=5))
-    assert {START.date(): {Source.OBSERVED: 1}} == store.history(sim.organization().slug).daily
-
-
-async def test_closing_writes_what_was_noted(client, infer, store, sim):
-    """A client that is closed leaves nothing unwritten."""
-    await infer(client)
-    await infer(client)
-    await done(client.close())
-    assert {START.date(): {Source.OBSERVED: 2}} == store.history(sim.organization().slug).daily
 
 
 async def test_unknown_arguments_are_rejected(client):

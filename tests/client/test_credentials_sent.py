@@ -150,20 +150,6 @@ async def test_a_key_that_moved_counts_for_whom_the_next_answer_names(open_clien
 # Keys that are put in while a request is sent.
 
 
-async def test_a_key_that_is_put_in_later_is_the_one_that_counts(open_client, slugs):
-    """Two clients that look alike, and are signed with different keys, have a history each."""
-    acme, globex = open_client(signs_with="sk-acme"), open_client(signs_with="sk-globex")
-    await infer(acme)
-    assert await is_eligible(acme)
-    assert await is_eligible(acme.with_options(timeout=5))
-    assert not await is_eligible(globex)
-    await infer(globex)
-    assert await is_eligible(globex)
-    assert not await is_eligible(open_client())
-    await done(acme.guard.flush())
-    assert await is_eligible(open_client(api_key="sk-acme"))
-
-
 async def test_a_workload_identity_is_the_token_that_it_gets(way, open_client, slugs):
     """Two clients that are made with other workload identities have a history each, keys or not."""
     if "workload_identity" not in inspect.signature(way.bare).parameters:

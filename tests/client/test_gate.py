@@ -89,32 +89,24 @@ async def test_an_open_window_lets_the_job_through(client, infer, clock, sim):
     assert JOBS == sim.calls[-1].path.removeprefix("/v1")
 
 
-async def test_nothing_known_stops_the_job(client, sim, model):
-    """Without an inference on record the API is asked whose the key is, and then the job is stopped."""
-    error = await stopped(create_job(client))
-    assert type(error) is NoInferenceRecordedError
-    assert Verdict.UNKNOWN is error.eligibility.verdict
-    assert sim.organization().slug == error.eligibility.organization
-    assert [("GET", "/v1/models")] == [(call.method, call.path) for call in sim.calls]
-
-
-async def test_an_organization_that_never_fine_tuned_is_stopped(connect, sim):
-    """A key that sees neither a fine-tuned model nor a job can't create any since May 7."""
+@pytest.mark.parametrize(
+    ("organization", "now", "kind", "asked"),
+    [
+        ("acme-28gund", START, NoInferenceRecordedError, ["/v1/models"]),  # which tell whose the key is
+        ("new-1", START, NeverFineTunedError, ["/v1/models", "/v1/fine_tuning/jobs"]),
+        ("acme-28gund", AFTER_THE_END, FineTuningClosedError, ["/v1/models"]),
+    ],
+    ids=["nothing known", "never fine-tuned", "closed"],
+)
+async def test_what_can_not_succeed_is_stopped(connect, sim, model, clock, organization, now, kind, asked):
+    """No job is posted without an inference or earlier fine-tuning on record, or after the policy's end."""
+    clock.set(now)
     newcomer = sim.add_organization(slug="new-1", api_key="sk-new")
-    error = await stopped(create_job(connect(api_key=newcomer.api_key)))
-    assert type(error) is NeverFineTunedError
-    assert "earlier fine-tuning" in str(error)
-    assert ["GET", "GET"] == [call.method for call in sim.calls]  # models and jobs were listed
-
-
-async def test_the_policys_end_stops_the_job(client, infer, clock, posts):
-    """From January 6, 2027 on nobody can create jobs, whoever ran what."""
-    clock.set(AFTER_THE_END)
-    await infer(client)
+    client = connect(**({"api_key": newcomer.api_key} if organization == "new-1" else {}))
     error = await stopped(create_job(client))
-    assert type(error) is FineTuningClosedError
-    assert "since 2027-01-06 nobody can create fine-tuning jobs" in str(error)
-    assert 0 == posts(JOBS)
+    assert (kind, organization) == (type(error), error.eligibility.organization)
+    assert asked == [call.path for call in sim.calls]
+    assert {"GET"} == {call.method for call in sim.calls}
 
 
 @pytest.mark.parametrize("slow", [timedelta(days=-2), timedelta(days=2)], ids=["fast", "slow"])

@@ -115,24 +115,6 @@ async def create(client, **options):
     await done(client.guard.flush())
 
 
-async def test_a_history_gets_better_names(api, open_client, kept):
-    """What is kept for a key, then for the id in a job's body, ends in the history that has the slug."""
-    api.strips = True
-    client = open_client("sk-acme")
-    await run(client, "one")
-    (key_name,) = kept()
-    assert key_name.startswith("key:")
-
-    await done(client.fine_tuning.jobs.list())
-    await done(client.guard.flush())
-    assert {ACME: ["one"]} == kept()
-
-    api.strips = False
-    await create(client)
-    await run(client, "two")
-    assert {"acme-1": ["one", "two"]} == kept()
-
-
 @pytest.mark.parametrize("answer", ["check", "models"])
 async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api, open_client, kept, answer):
     """What was kept for the id in a job's body stays evidence, whichever answer names the slug first."""

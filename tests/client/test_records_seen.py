@@ -83,16 +83,11 @@ async def retrieve_raw(client, batch):
     return [type(raw), raw.status_code, raw.parse()]
 
 
-async def list_raw(client, _):
-    raw = await done(client.batches.with_raw_response.list())
-    return [type(raw), raw.text, type(raw.parse()), raw.parse().model_dump()]
-
-
 async def get(client, batch):
     return await done(client.get(f"/batches/{batch}", cast_to=object))
 
 
-LOOKS = (retrieve, list_one_page, list_all_pages, retrieve_raw, list_raw, get)
+LOOKS = (retrieve, list_one_page, list_all_pages, retrieve_raw, get)
 by_every_look = pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.__name__)
 
 
@@ -215,10 +210,6 @@ async def jobs_pages(client, bare, job):
     return await listed(client.fine_tuning.jobs.list(limit=1))
 
 
-async def jobs_raw(client, bare, job):
-    return (await done(client.fine_tuning.jobs.with_raw_response.list())).parse()
-
-
 async def jobs_retrieve(client, bare, job):
     return await done(client.fine_tuning.jobs.retrieve(job))
 
@@ -231,11 +222,7 @@ async def models_retrieve(client, bare, job):
     return await done(client.models.retrieve((await fine_tuned_models(bare))[0]))
 
 
-async def models_raw(client, bare, job):
-    return (await done(client.models.with_raw_response.list())).parse()
-
-
-JOBS, MODELS = ((jobs_list, jobs_pages, jobs_raw, jobs_retrieve), (models_list, models_retrieve, models_raw))
+JOBS, MODELS = (jobs_list, jobs_pages, jobs_retrieve), (models_list, models_retrieve)
 
 
 @pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)

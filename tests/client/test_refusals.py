@@ -65,20 +65,20 @@ async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
     assert not ours.remembered
 
 
-async def test_it_says_what_is_known(may, sim):
-    """The error tells the API's words, the evidence on our side, and what can be done."""
+async def test_it_is_remembered(may, sim, posts):
+    """The next job, or file, is refused without a request, by an error that can be looked at like the first.
+
+    The error tells the API's words, the evidence on our side, and what can be done.
+    """
     sim.fault(Fault.training_not_available())
-    text = str(await refused(may))
+    first = await refused(may)
+    text = str(first)
     assert "the API itself refused a job of organization acme-28gund on 2026-08-01 01:00 UTC" in text
     assert '403 training_not_available: "OpenAI is winding down' in text
     assert "keep_alive(force=True)" in text
     assert sim.organization().api_key not in text
-
-
-async def test_it_is_remembered(may, sim, posts):
-    """The next job is refused without a request, by an error that can be looked at like the first."""
-    sim.fault(Fault.training_not_available())
-    first = await refused(may)
+    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded"):
+        await done(may.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
     second = await refused(may)
     assert 1 == posts(JOBS)
     assert (True, False) == (first.sent, second.sent)
@@ -88,15 +88,6 @@ async def test_it_is_remembered(may, sim, posts):
     assert first.response.json() == second.response.json()
     assert "authorization" not in second.response.request.headers
     assert str(second.response.request.url).endswith(JOBS)
-
-
-async def test_it_stops_uploads_too(may, sim, posts):
-    """After a refusal no training file is uploaded."""
-    sim.fault(Fault.training_not_available())
-    await refused(may)
-    with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded"):
-        await done(may.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
-    assert 0 == posts("/files")
 
 
 async def test_a_newer_inference_reopens_the_question(may, infer, clock, sim, posts):
