@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -142,17 +141,6 @@ async def test_a_failure_is_logged_once_and_tried_again(kept, client, infer, clo
     assert ["WARNING", "INFO"] == [level for level, _ in said]
     assert "429 insufficient_quota" in said[0][1]
     assert "sent a keep-alive" in said[1][1]
-
-
-async def test_an_answer_that_is_dated_long_ago_counts_from_its_arrival(kept, near, clock, posts, caplog):
-    """When the server's clock stands still, the window that was renewed is open all the same."""
-    client = kept(config={"clock": lambda: clock() + timedelta(days=58)})
-    await use(client)
-    await settled(client)
-    (check,) = checks(client)
-    assert check.next_at - time.monotonic() > timedelta(minutes=50).total_seconds()
-    assert [] == [r.message for r in caplog.records if r.name == OURS]
-    assert ("eligible", 2) == ((await done(client.guard.check())).verdict, posts(CHAT))
 
 
 class Broken(MemoryStore):

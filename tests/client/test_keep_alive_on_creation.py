@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 
 import openai
 import pytest
@@ -16,8 +17,8 @@ from finetune_guard import (
     Source,
 )
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done
-from tests.support.constants import BASE, START, TRAINING_DATA
+from tests.client.both_ways import create_job, done
+from tests.support.constants import TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -25,16 +26,9 @@ CHAT, JOBS = "/chat/completions", "/fine_tuning/jobs"
 
 
 @pytest.fixture
-async def training_file(bare):
-    return (await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))).id
-
-
-@pytest.fixture
-def create(training_file):
-    async def run(client):
-        return await done(client.fine_tuning.jobs.create(model=BASE, training_file=training_file))
-
-    return run
+async def create(bare):
+    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    return partial(create_job, training_file=file.id)
 
 
 @pytest.fixture
@@ -43,23 +37,16 @@ def kept(connect):
     return connect(config={"keep_alive": KeepAlive(renew_within=timedelta(days=14))})
 
 
-async def test_a_lapsed_window_is_renewed_first(kept, infer, clock, posts, model, create):
-    """After sixty days a minimal inference goes first, and then the job is created."""
+@pytest.mark.parametrize("days", [46, 61])
+async def test_the_window_is_renewed_first(kept, infer, clock, posts, model, create, days):
+    """After sixty days, or ``renew_within`` before, a minimal inference goes first, and then the job."""
     await infer(kept)
-    now = clock.advance(timedelta(days=61))
+    now = clock.advance(timedelta(days=days))
     assert "validating_files" == (await create(kept)).status
 
     last = (await done(kept.guard.history())).last_inference
     assert (model, now, Source.KEEP_ALIVE) == (last.model, last.at, last.source)
     assert (2, 1) == (posts(CHAT), posts(JOBS))
-
-
-async def test_a_window_that_closes_soon_is_renewed(kept, infer, clock, posts, create):
-    """Within ``renew_within`` of its end the window is renewed, while the job could be created anyway."""
-    await infer(kept)
-    clock.advance(timedelta(days=46))
-    await create(kept)
-    assert 2 == posts(CHAT)
 
 
 async def test_without_configuration_nothing_is_sent(client, infer, clock, posts, create):
@@ -116,21 +103,3 @@ async def test_without_any_model_the_job_is_stopped(connect, sim, clock, create)
         await create(client)
     assert not isinstance(caught.value, NoInferenceRecordedError)
     assert {} == caught.value.__cause__.attempts
-
-
-async def test_what_is_sent_is_the_smallest_call(way, closing, wire, clock, configured):
-    """One token in, one token out, by the parameter that every chat model takes."""
-    model = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
-    listed = {"object": "list", "data": [{"id": model, "object": "model", "created": 1785000000}]}
-    wire.get("https://api.openai.com/v1/models").respond(200, json=listed)
-    chat = wire.post("https://api.openai.com/v1/chat/completions").respond(
-        200, json={"id": "x", "model": model, "choices": [{"index": 0}]}
-    )
-    wire.post("https://api.openai.com/v1/fine_tuning/jobs").respond(200, json={"id": "ftjob-1"})
-    client = closing(way.guarded(api_key="sk-test", guard=configured(keep_alive=KeepAlive())))
-    await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-    (call,) = chat.calls
-    assert b'{"model":"%s"' % model.encode() == call.request.content[: 11 + len(model)]
-    assert b'"max_completion_tokens":1}' == call.request.content[-26:]
-    assert START == (await done(client.guard.history())).last_inference.at

@@ -1,0 +1,107 @@
+"""A process that is killed or stopped in the midst of a keep-alive costs one more inference at most."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from finetune_guard.simulator import Fault
+from tests.fleet.fleet_casualties import (
+    CHOSEN,
+    DONE,
+    LEASED,
+    LOOKED,
+    POINTS,
+    SENDING,
+    UNSENT,
+    UNWRITTEN,
+    meet_with,
+    take_over,
+)
+from tests.fleet.fleet_worker import CHAT, PATIENCE
+from tests.support.constants import HOUR
+
+pytestmark = [
+    pytest.mark.timeout(2 * PATIENCE),
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there are no such signals here"),
+]
+MOMENTS = tuple(number * 0.04 for number in range(1, 9))
+"""Seconds after which some are killed, wherever they are then."""
+NOT_SENT = {"not_due", "renewed_by_another"}
+
+
+@pytest.fixture(autouse=True)
+def _slow(sim):
+    """Makes an inference take its time."""
+    sim.fault(Fault(path=CHAT, delay=0.2, times=None))
+
+
+@pytest.fixture
+def stages(near):
+    """An organization for each point at which something happens."""
+    return dict(zip(POINTS, near(*(f"at-{point}" for point in POINTS)), strict=True))
+
+
+def test_another_takes_over(stages, begin, keep_alives):
+    """Wherever the holder of the lease dies, one of the others takes over, and no two of them.
+
+    As long as nothing was sent one inference is sent in all; when the holder dies before it could write
+    what it sent down, one more; and none when it was written.
+    """
+    for point, stage in stages.items():
+        assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
+    others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
+    found = dict(zip(POINTS, zip(*(each.told() for each in others), strict=True), strict=True))
+
+    expected = dict.fromkeys(UNSENT + DONE, 1) | dict.fromkeys(UNWRITTEN, 2)
+    assert expected == {point: keep_alives()[stage.slug] for point, stage in stages.items()}
+    for point in UNSENT + UNWRITTEN:
+        assert 1 == found[point].count("sent"), point
+        assert set(found[point]) - {"sent"} <= NOT_SENT
+    assert dict.fromkeys(DONE, ("not_due", "not_due")) == {point: found[point] for point in DONE}
+
+
+def test_death_at_any_moment_costs_one_more_at_most(near, begin, keep_alives):
+    """Killed at moments that nobody chose, the holder leaves a window that another renews, and only one."""
+    stages = near(*(f"moment-{number}" for number in range(len(MOMENTS))))
+    for stage, moment in zip(stages, MOMENTS, strict=True):
+        assert -signal.SIGKILL == begin(meet_with, stage, moment, signal.SIGKILL).ended()
+    others = [begin(take_over, stages) for _ in range(2)]
+    found = list(zip(*(each.told() for each in others), strict=True))
+    assert {1, 2} >= {keep_alives()[stage.slug] for stage in stages}
+    for pair in found:
+        assert pair.count("sent") <= 1
+        assert set(pair) - {"sent"} <= NOT_SENT
+
+
+def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives):
+    """One that goes on after its lease was over sends no more, unless it was in the very act.
+
+    All others were served meanwhile. It gives nobody else's lease back, and the latest inference that is
+    known stays the latest.
+    """
+    stopped = {}
+    for point, stage in stages.items():
+        stopped[point] = begin(meet_with, stage, point, signal.SIGSTOP)
+        assert "hit" == stopped[point].told()
+
+    later = sim.clock.advance(HOUR)
+    other = begin(take_over, tuple(stage.at(later) for stage in stages.values()))
+    taken_over = dict(zip(POINTS, other.told(), strict=True))
+    names = {point: f"keep-alive/{stage.slug}" for point, stage in stages.items()}
+    for name in names.values():
+        while store.lease(name, HOUR) is None:
+            time.sleep(0.05)  # it is the stopped one's still
+    known = {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
+    found = {point: each.go_on() for point, each in stopped.items()}
+
+    assert dict.fromkeys(POINTS) == {point: store.lease(name, HOUR) for point, name in names.items()}
+    assert known == {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
+    early, late = (LEASED, LOOKED, CHOSEN), (SENDING, *UNWRITTEN)
+    assert {**dict.fromkeys(early + DONE, 1), **dict.fromkeys(late, 2)} == {
+        point: keep_alives()[stage.slug] for point, stage in stages.items()
+    }
+    assert {**dict.fromkeys(early, "renewed_by_another"), **dict.fromkeys(late + DONE, "sent")} == found
+    assert {point: "not_due" if point in DONE else "sent" for point in POINTS} == taken_over
