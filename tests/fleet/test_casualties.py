@@ -34,8 +34,8 @@ NOT_SENT = {"not_due", "renewed_by_another"}
 
 @pytest.fixture(autouse=True)
 def _slow(sim):
-    """Makes an inference take its time."""
-    sim.fault(Fault(path=CHAT, delay=0.2, times=None))
+    """Makes an inference take its time, but less than one who was stopped waits for it."""
+    sim.fault(Fault(path=CHAT, delay=0.1, times=None))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.engine.litellm_table import installed_table
+from finetune_guard.engine.shutdowns import installed_table
 
 FINE_TUNES_THAT_DIFFER = {"babbage-002", "davinci-002", "gpt-3.5-turbo-1106"}
 """OpenAI's page has rows of their own for these; litellm gives them their base's day. All are past."""

@@ -20,7 +20,7 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.engine.litellm_table import installed_table
+from finetune_guard.engine.shutdowns import installed_table
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory, joined

@@ -40,7 +40,6 @@ class Decider:
         config: The configuration.
         recorder: Where histories are read and written.
         events: Where it is told what happens.
-        answered_at: Returns when an answer was given, by its ``Date`` if that is believed.
     """
 
     def __init__(self, config: GuardConfig) -> None:

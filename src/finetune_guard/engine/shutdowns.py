@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import openai
 
 from finetune_guard.domain.bounded import Bounded
-from finetune_guard.domain.catalog import published_catalog
+from finetune_guard.domain.catalog import Row, published_catalog, rows_of
 from finetune_guard.domain.errors import (
     BaseModelShutDownError,
     FineTunedModelShutDownError,
@@ -22,7 +26,6 @@ from finetune_guard.domain.errors import (
     ShortLivedModelWarning,
 )
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
-from finetune_guard.engine.litellm_table import installed_table
 from finetune_guard.openai_api.errors import error_code
 from finetune_guard.rules import model_messages
 from finetune_guard.rules.inventory import Prospect, prospect
@@ -41,6 +44,10 @@ _MOST_WARNED = 10_000
 _MOST_ANNOUNCED = 100_000
 """Of how many models an end is remembered: a server that makes up more fills no memory."""
 _NOT_FOUND = "model_not_found"
+
+_FILE = "litellm/model_prices_and_context_window_backup.json"
+_MOST_BYTES = 50_000_000  # ten times what it has
+_NOTHING: Mapping[str, Row] = {}
 
 
 class ModelEnds:
@@ -170,3 +177,24 @@ class ModelEnds:
             shutdown=shutdown,
             remedy=said.remedy,
         )
+
+
+def installed_table() -> Mapping[str, Row]:
+    """Return the dated models of the litellm in this environment; empty where there is none.
+
+    The first call takes about 0.1 s where litellm is installed, later ones much less.
+    """
+    try:
+        path = Path(str(distribution("litellm").locate_file(_FILE)))
+        found = path.stat()
+        return _read(path, found.st_size, found.st_mtime_ns) if found.st_size <= _MOST_BYTES else _NOTHING
+    except PackageNotFoundError:
+        return _NOTHING
+    except Exception as error:  # noqa: BLE001 -- another package's files can be damaged in any way
+        logger.debug("finetune-guard can't read litellm's table of models: %s", error)
+        return _NOTHING
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, size: int, changed_at: int) -> Mapping[str, Row]:  # noqa: ARG001 -- read anew after a change
+    return rows_of(json.loads(path.read_bytes()))

@@ -7,18 +7,18 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import openai
 
+from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import ExportError
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.export.folder import Folder, NewFile
 from finetune_guard.engine.export.record import Record
-from finetune_guard.engine.export.retries import Retries
-from finetune_guard.openai_api.errors import in_short
-from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel
+from finetune_guard.openai_api.errors import in_short, retry_after
+from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Pause, Reply, Request
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import (
     ENDED,
@@ -32,6 +32,7 @@ from finetune_guard.rules.export import (
     is_safe_id,
     missing,
     planned,
+    wait_before_retry,
 )
 from finetune_guard.rules.inventory import Inventory, ModelRecord
 
@@ -40,6 +41,45 @@ _JOBS = "/fine_tuning/jobs"
 _JOBS_A_PAGE = 100
 _FILES_A_PAGE = 10_000
 _NO_PLACE = "such an id can't be the name of a folder, or another one differs in capitals only"
+
+
+class Retries:
+    """What several flows share: once the API has asked to wait, all of them do.
+
+    Attributes:
+        organization: The organization that the answers name; None where none does.
+        first_answer_at: The earliest time of an answer; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.organization: str | None = None
+        self.first_answer_at: datetime | None = None
+        self._left = countdown(timedelta(0))
+
+    def ask(self, request: Request, before: Callable[[], object] = bool) -> Flow[Reply | None]:
+        """Send ``request`` until it is answered or fails for good; ``before`` is called before each try."""
+        attempt = 0
+        while True:
+            attempt += 1
+            left = self._left()
+            if left > timedelta(0):
+                yield Pause(left)
+            before()
+            try:
+                reply = yield request
+            except openai.APIError as error:
+                wait = wait_before_retry(error, attempt)
+                if wait is None:
+                    raise
+                if retry_after(error):
+                    self._left = countdown(wait)
+                else:
+                    yield Pause(wait)
+                continue
+            if reply is not None:
+                self.organization = reply.organization or self.organization
+                self.first_answer_at = min(reply.at, self.first_answer_at or reply.at)
+            return reply
 
 
 class Exporter:

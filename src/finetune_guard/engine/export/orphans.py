@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.engine.export.retries import Retries
+from finetune_guard.engine.export.exporter import Retries
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import ApiCall, Flow
 from finetune_guard.openai_api.listing import read_rows
