@@ -1,25 +1,22 @@
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import openai
 import pytest
 
 from finetune_guard.simulator import SimulatedClock, Simulator
+from tests.support.constants import START, TRAINING_DATA
 
-TRAINING_DATA = (
-    b'{"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}\n'
-)
+ADMIN_KEY = "sk-simulated-admin"
 
 
 @pytest.fixture
 def clock():
-    return SimulatedClock(datetime(2026, 8, 1, tzinfo=timezone.utc))
+    return SimulatedClock(START)
 
 
 @pytest.fixture
 def sim(clock):
-    with Simulator(clock=clock) as simulator:
+    with Simulator(clock=clock, admin_key=ADMIN_KEY) as simulator:
         yield simulator
 
 
@@ -31,9 +28,8 @@ def connect():
     def make(simulator, organization=None, **options):
         key = (organization or simulator.organization()).api_key
         defaults = {"base_url": simulator.base_url, "api_key": key, "max_retries": 0}
-        client = openai.OpenAI(**{**defaults, "_strict_response_validation": True, **options})
-        clients.append(client)
-        return client
+        clients.append(openai.OpenAI(**{**defaults, "_strict_response_validation": True, **options}))
+        return clients[-1]
 
     yield make
     for client in clients:
@@ -46,10 +42,41 @@ def client(sim, connect):
 
 
 @pytest.fixture
+def globex(sim):
+    """An organization that has never fine-tuned."""
+    return sim.add_organization(slug="globex-77", api_key="sk-simulated-globex", admin_key="sk-admin-globex")
+
+
+@pytest.fixture
+def theirs(sim, connect, globex):
+    return connect(sim, globex)
+
+
+@pytest.fixture
 def model(sim):
     return sim.add_model(suffix="support-bot")
 
 
 @pytest.fixture
-def training_file(client):
-    return client.files.create(file=("train.jsonl", TRAINING_DATA), purpose="fine-tune").id
+def upload():
+    def create(client, content=TRAINING_DATA, purpose="fine-tune"):
+        return client.files.create(file=("data.jsonl", content), purpose=purpose).id
+
+    return create
+
+
+@pytest.fixture
+def training_file(client, upload):
+    return upload(client)
+
+
+@pytest.fixture
+def ask(sim, connect):
+    """Reads the usage as an admin, with whatever query."""
+    admin = connect(sim, api_key=ADMIN_KEY)
+
+    def read(**query):
+        params = {"start_time": int(START.timestamp()), **query}
+        return admin.get("/organization/usage/completions", cast_to=object, options={"params": params})
+
+    return read

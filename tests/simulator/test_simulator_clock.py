@@ -11,23 +11,12 @@ NEW_YEAR = datetime(2027, 1, 1, tzinfo=timezone.utc)
 
 
 def test_can_be_turned_both_ways():
-    """The clock goes where it is set, and on or back by a time span."""
+    """The clock goes where it is set, in whatever zone, and on or back by a time span; it answers in UTC."""
     clock = SimulatedClock(NEW_YEAR)
-
     assert NEW_YEAR + timedelta(days=3) == clock.advance(timedelta(days=3))
     assert NEW_YEAR + timedelta(days=2) == clock.advance(timedelta(days=-1))
-
-    clock.set(NEW_YEAR)
-
-    assert clock() == NEW_YEAR
-
-
-def test_speaks_utc():
-    """Whatever zone it is set in, the clock answers in UTC."""
-    clock = SimulatedClock(datetime(2027, 1, 1, 14, tzinfo=timezone(timedelta(hours=14))))
-
-    assert clock() == NEW_YEAR
-    assert timezone.utc is clock().tzinfo
+    clock.set(datetime(2027, 1, 1, 14, tzinfo=timezone(timedelta(hours=14))))
+    assert (NEW_YEAR, timezone.utc) == (clock(), clock().tzinfo)
 
 
 @pytest.mark.parametrize("turn", [SimulatedClock, lambda naive: SimulatedClock().set(naive)])
@@ -43,20 +32,16 @@ def test_a_running_clock_ticks_on(monkeypatch):
     monkeypatch.setattr("finetune_guard.simulator.clock.time.monotonic", lambda: elapsed[0])
     clock = SimulatedClock(NEW_YEAR, running=True, speed=60)
     elapsed[0] = 2.0
-
     assert NEW_YEAR + timedelta(minutes=2) == clock()
-
     clock.advance(timedelta(days=1))
     elapsed[0] = 3.0
-
     assert NEW_YEAR + timedelta(days=1, minutes=3) == clock()
 
 
-@pytest.mark.parametrize("speed", [0, -1])
-def test_refuses_a_speed_that_is_none(speed):
+def test_refuses_a_speed_that_is_none():
     """A speed of zero or less is refused, with the way to stop the clock."""
     with pytest.raises(ValueError, match="running=False"):
-        SimulatedClock(running=True, speed=speed)
+        SimulatedClock(running=True, speed=0)
 
 
 def test_threads_can_turn_it_together():
@@ -72,5 +57,4 @@ def test_threads_can_turn_it_together():
         thread.start()
     for thread in threads:
         thread.join()
-
     assert NEW_YEAR + timedelta(seconds=800) == clock()

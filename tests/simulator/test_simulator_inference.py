@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from enum import Enum
+from typing import Annotated, Literal
+
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
-from tests.support.constants import BASE, MESSAGES
+from finetune_guard.simulator.canned import instance_of
+from tests.support.constants import BASE, MESSAGES, START
 
 TEXT = "This is a simulated answer."
 
@@ -11,107 +16,70 @@ TEXT = "This is a simulated answer."
 def test_chat(client, model):
     """A chat is answered with canned text, the model's id, the clock's time and a usage that adds up."""
     completion = client.chat.completions.create(model=model, messages=MESSAGES)
-
-    assert completion.choices[0].message.content == TEXT
-    assert model == completion.model
-    assert completion.choices[0].finish_reason == "stop"
-    assert completion.created == 1785542400
-    usage = completion.usage
+    (choice,), usage = completion.choices, completion.usage
+    assert (TEXT, "stop") == (choice.message.content, choice.finish_reason)
+    assert (model, START.timestamp()) == (completion.model, completion.created)
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
 
 def test_chat_stream(client, model):
-    """A streamed chat says the same, word by word, and then why it stopped."""
-    chunks = list(client.chat.completions.create(model=model, messages=MESSAGES, stream=True, n=2))
-
+    """A streamed chat says the same, word by word, and why it stopped; the usage comes last, if asked for."""
+    asked = {"model": model, "messages": MESSAGES, "stream": True, "n": 2}
+    chunks = list(client.chat.completions.create(**asked))
     for index in (0, 1):
         choices = [chunk.choices[0] for chunk in chunks if chunk.choices[0].index == index]
-        assert "".join(choice.delta.content or "" for choice in choices) == TEXT
-        assert choices[0].delta.role == "assistant"
-        assert choices[-1].finish_reason == "stop"
-    assert all(chunk.usage is None for chunk in chunks)
+        assert TEXT == "".join(choice.delta.content or "" for choice in choices)
+        assert ("assistant", "stop") == (choices[0].delta.role, choices[-1].finish_reason)
+    assert {None} == {chunk.usage for chunk in chunks}
+    *_, last = client.chat.completions.create(**asked, stream_options={"include_usage": True})
+    assert ([], len(chunks) - 4) == (last.choices, last.usage.completion_tokens)
 
 
-def test_chat_stream_with_usage(client, model):
-    """The usage comes last and alone, when it was asked for."""
-    *chunks, last = client.chat.completions.create(
-        model=model, messages=MESSAGES, stream=True, stream_options={"include_usage": True}
-    )
-
-    assert last.choices == []
-    assert last.usage.completion_tokens == len(chunks) - 2
-
-
-def test_the_cap_on_tokens_is_kept(client, model):
+@pytest.mark.parametrize("cap", ["max_completion_tokens", "max_tokens"])
+def test_the_cap_on_tokens_is_kept(client, model, cap):
     """An answer longer than allowed is cut off and says so; this is what a keep-alive call gets."""
-    completion = client.chat.completions.create(model=model, messages=MESSAGES, max_completion_tokens=1)
-
-    assert completion.choices[0].message.content == "This"
-    assert completion.choices[0].finish_reason == "length"
-    assert completion.usage.completion_tokens == 1
-    assert (
-        client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=1).usage.completion_tokens
-        == 1
-    )
+    completion = client.chat.completions.create(model=model, messages=MESSAGES, **{cap: 1})
+    (choice,) = completion.choices
+    assert ("This", "length") == (choice.message.content, choice.finish_reason)
+    assert 1 == completion.usage.completion_tokens
 
 
 def test_response(client, model):
-    """A response carries one finished message."""
-    response = client.responses.create(model=model, input="hello", max_output_tokens=16)
-
-    assert response.output_text == TEXT
-    assert response.status == "completed"
-    assert model == response.model
+    """A response carries one finished message, and its stream tells its whole course, without gaps."""
+    asked = {"model": model, "input": "hello", "max_output_tokens": 16}
+    response = client.responses.create(**asked)
+    assert (TEXT, "completed", model) == (response.output_text, response.status, response.model)
     assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
-
-
-def test_response_stream(client, model):
-    """A streamed response tells its whole course, numbered without gaps."""
-    events = list(client.responses.create(model=model, input="hello", stream=True))
-
-    kinds = [event.type for event in events]
-    deltas = kinds.count("response.output_text.delta")
-    assert kinds == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        *["response.output_text.delta"] * deltas,
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    assert events[-1].response.output_text == TEXT
+    events = list(client.responses.create(**asked, stream=True))
+    kinds = [event.type.removeprefix("response.") for event in events]
+    assert [
+        *("created", "in_progress", "output_item.added", "content_part.added"),
+        *["output_text.delta"] * kinds.count("output_text.delta"),
+        *("output_text.done", "content_part.done", "output_item.done", "completed"),
+    ] == kinds
+    assert TEXT == events[-1].response.output_text
     # The oldest supported SDK does not know the number, but keeps what it does not know.
-    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert list(range(len(events))) == [event.sequence_number for event in events]
 
 
 def test_an_incomplete_response(client, model):
     """A response that hits its cap is incomplete, and ends its stream so."""
     words = {"type": "json_schema", "name": "long", "schema": {"const": "word " * 40}}
     asked = {"model": model, "input": "hello", "max_output_tokens": 16, "text": {"format": words}}
-
     response = client.responses.create(**asked)
     *_, last = client.responses.create(**asked, stream=True)
-
-    assert response.status == "incomplete"
-    assert response.incomplete_details.reason == "max_output_tokens"
-    assert last.type == "response.incomplete"
+    assert ("incomplete", "max_output_tokens") == (response.status, response.incomplete_details.reason)
+    assert "response.incomplete" == last.type
 
 
 def test_completion(sim, connect, client):
     """The models from before chats complete prompts, streamed or not."""
-    older = sim.add_model(base="babbage-002")
-
-    completion = client.completions.create(model=older, prompt="hello")
+    asked = {"model": sim.add_model(base="babbage-002"), "prompt": "hello"}
+    completion = client.completions.create(**asked)
     # As on the real API, only the last chunk has a finish_reason, which the SDK's types don't foresee.
-    relaxed = connect(sim, _strict_response_validation=False)
-    chunks = list(relaxed.completions.create(model=older, prompt="hello", stream=True))
-
-    assert completion.choices[0].text == TEXT
-    assert "".join(chunk.choices[0].text for chunk in chunks) == TEXT
-    assert chunks[-1].choices[0].finish_reason == "stop"
+    chunks = list(connect(sim, _strict_response_validation=False).completions.create(**asked, stream=True))
+    assert (TEXT, TEXT) == (completion.choices[0].text, "".join(chunk.choices[0].text for chunk in chunks))
+    assert "stop" == chunks[-1].choices[0].finish_reason
 
 
 def test_embeddings(sim, connect, client):
@@ -120,9 +88,8 @@ def test_embeddings(sim, connect, client):
     plain = client.embeddings.create(**asked, encoding_format="float")
     # The SDK asks for base64 by default, and its own strict validation refuses what it asked for.
     packed = connect(sim, _strict_response_validation=False).embeddings.create(**asked)
-
-    assert [item.embedding for item in plain.data] == [[1, 0, 0, 0]] * 2
-    assert [list(item.embedding) for item in packed.data] == [[1, 0, 0, 0]] * 2
+    for answer in (plain, packed):
+        assert [[1, 0, 0, 0]] * 2 == [list(item.embedding) for item in answer.data]
 
 
 @pytest.mark.parametrize(
@@ -131,20 +98,14 @@ def test_embeddings(sim, connect, client):
         ("/chat/completions", {"messages": MESSAGES}, None),
         ("/chat/completions", {"model": BASE, "messages": MESSAGES, "n": "two"}, "n"),
         ("/responses", {"model": BASE, "input": "x", "max_output_tokens": 15}, "max_output_tokens"),
-        (
-            "/chat/completions",
-            {"model": "o4-mini-2025-04-16", "messages": MESSAGES, "max_tokens": 1},
-            "max_tokens",
-        ),
+        ("/chat/completions", {"model": "o4-mini", "messages": MESSAGES, "max_tokens": 1}, "max_tokens"),
     ],
 )
 def test_wrong_requests_are_refused(client, path, body, param):
     """A wrong request is a 400 that names the parameter, and never an inference."""
     with pytest.raises(openai.BadRequestError) as caught:
         client.post(path, body=body, cast_to=object)
-
-    assert param == caught.value.param
-    assert caught.value.type == "invalid_request_error"
+    assert (param, "invalid_request_error") == (caught.value.param, caught.value.type)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +117,70 @@ def test_wrong_requests_are_refused(client, path, body, param):
 )
 def test_models_answer_only_where_they_belong(sim, client, path, base, body):
     """A chat model does not complete prompts, and a completion model does not chat."""
-    misplaced = sim.add_model(base=base)
-
     with pytest.raises(openai.NotFoundError):
-        client.post(path, body={"model": misplaced, **body}, cast_to=object)
-
+        client.post(path, body={"model": sim.add_model(base=base), **body}, cast_to=object)
     assert sim.last_inference() is None
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(BaseModel):
+    name: str
+    colour: Colour
+    parts: list[Part] = []
+
+
+class Thing(BaseModel):
+    kind: Literal["thing"]
+    size: Annotated[int, Field(ge=3, le=5)]
+    weight: Annotated[float, Field(gt=1.5)]
+    even: Annotated[int, Field(multiple_of=2, gt=10)]
+    below: Annotated[int, Field(lt=-3)]
+    label: Annotated[str, Field(min_length=12, max_length=12)]
+    some: Annotated[list[Part], Field(min_length=2)]
+    pair: tuple[int, bool]
+    either: Part | int
+    maybe: str | None
+
+
+class Node(BaseModel):
+    value: int
+    next: Node | None
+
+
+@pytest.mark.parametrize("shape", [Thing, Part, Node])
+def test_values_fit_their_schema(shape):
+    """What the simulator makes up for a schema is valid for the class that the schema came from."""
+    assert shape.model_validate(instance_of(shape.model_json_schema()))
+
+
+PARAMETERS = {**Part.model_json_schema(), "required": ["name", "colour", "parts"]}
+TOOL = {"name": "describe", "description": "Describes a part.", "parameters": PARAMETERS}
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "describe"}}])
+def test_a_forced_function_in_a_chat(client, model, choice):
+    """A function that must be called is called, with arguments that fit; streamed as well."""
+    tools = [{"type": "function", "function": TOOL}]
+    asked = {"model": model, "messages": MESSAGES, "tools": tools, "tool_choice": choice}
+    call = client.chat.completions.create(**asked).choices[0].message.tool_calls[0]
+    streamed = [chunk.choices[0].delta for chunk in client.chat.completions.create(**asked, stream=True)]
+    deltas = [delta.tool_calls[0].function for delta in streamed if delta.tool_calls]
+    assert ("describe", "describe") == (call.function.name, deltas[0].name)
+    assert Part.model_validate_json(call.function.arguments)
+    assert call.function.arguments == "".join(delta.arguments for delta in deltas)
+
+
+def test_a_forced_function_in_a_response(client, model):
+    """Responses call a forced function too; streamed as well."""
+    choice, tools = {"type": "function", "name": "describe"}, [{"type": "function", "strict": False, **TOOL}]
+    asked = {"model": model, "input": "hello", "tools": tools, "tool_choice": choice}
+    call = client.responses.create(**asked).output[0]
+    events = list(client.responses.create(**asked, stream=True))
+    assert "function_call" == call.type
+    assert Part.model_validate_json(call.arguments)
+    done = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert [call.arguments] == [event.arguments for event in done]

@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import openai
-import openai.types.fine_tuning
 import pytest
 
 from finetune_guard.domain.model_ids import FineTunedModel
@@ -11,43 +10,42 @@ from tests.support.constants import BASE, MESSAGES
 
 
 @pytest.fixture
-def start(client, model, training_file):
+def jobs(client):
+    return client.fine_tuning.jobs
+
+
+@pytest.fixture
+def start(client, jobs, model, training_file):
     """Creates jobs for an organization that may."""
     client.chat.completions.create(model=model, messages=MESSAGES)
-
-    def create(**fields):
-        return client.fine_tuning.jobs.create(**{"model": BASE, "training_file": training_file, **fields})
-
-    return create
+    return lambda **fields: jobs.create(**{"model": BASE, "training_file": training_file, **fields})
 
 
-def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, start):
-    """A job is validated, runs and succeeds as the clock is turned; its models then answer."""
+def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start):
+    """A job is validated, runs and succeeds as the clock is turned; its events tell it, its models answer."""
     job = start(suffix="My Bot", seed=7, metadata={"team": "support"})
-    assert (job.status, job.fine_tuned_model, job.model) == ("validating_files", None, BASE)
-    assert job.organization_id == sim.organization().id
-    assert (job.seed, job.metadata) == (7, {"team": "support"})
+    assert ("validating_files", None, BASE) == (job.status, job.fine_tuned_model, job.model)
+    assert (sim.organization().id, 7, {"team": "support"}) == (job.organization_id, job.seed, job.metadata)
+    assert 2 == len(list(jobs.list_events(job.id)))
 
     clock.advance(timedelta(minutes=10))
-    assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+    assert "running" == jobs.retrieve(job.id).status
 
     clock.advance(timedelta(minutes=20))
-    done = client.fine_tuning.jobs.retrieve(job.id)
-    assert done.status == "succeeded"
-    assert done.finished_at == job.created_at + 1800
-    assert FineTunedModel.parse(done.fine_tuned_model).suffix == "my-bot"
-    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+    done = jobs.retrieve(job.id)
+    assert ("succeeded", job.created_at + 1800) == (done.status, done.finished_at)
+    assert "my-bot" == FineTunedModel.parse(done.fine_tuned_model).suffix
+    (checkpoint,) = jobs.checkpoints.list(job.id)
     for made in (done.fine_tuned_model, checkpoint.fine_tuned_model_checkpoint):
         assert made == client.chat.completions.create(model=made, messages=MESSAGES).model
         assert made in {item.id for item in client.models.list()}
+    newest, *_, first = told = [event.message for event in jobs.list_events(job.id, limit=2)]
+    assert ("The job has successfully completed", 5) == (newest, len(told))
+    assert first.startswith("Created fine-tuning job")
 
-
-def test_continued_training(clock, client, model, start):
-    """A fine-tune can be trained further; the new model has the same base."""
-    job = start(model=model)
+    continued = start(model=done.fine_tuned_model)
     clock.advance(timedelta(hours=1))
-
-    assert FineTunedModel.parse(client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model).base == BASE
+    assert BASE == FineTunedModel.parse(jobs.retrieve(continued.id).fine_tuned_model).base
 
 
 @pytest.mark.parametrize(
@@ -64,7 +62,6 @@ def test_wrong_jobs_are_refused(start, fields, code, param):
     """A wrong job is a 400 with a code that is never the policy's."""
     with pytest.raises(openai.BadRequestError) as caught:
         start(**fields)
-
     assert (code, param) == (caught.value.code, caught.value.param)
 
 
@@ -72,53 +69,47 @@ def test_a_dead_base_can_not_be_tuned(clock, sim, client, start):
     """A base model that was shut down is deprecated for jobs as well."""
     clock.set(datetime(2026, 11, 1, tzinfo=timezone.utc))
     client.chat.completions.create(model=sim.add_model(), messages=MESSAGES)
-
     with pytest.raises(openai.NotFoundError, match="has been deprecated"):
         start(model="gpt-4.1-nano-2025-04-14")
 
 
-def test_cancelling(clock, client, start):
+def test_cancelling(clock, jobs, start):
     """A cancelled job brings no model and can't be cancelled again."""
     job = start()
-
-    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    assert "cancelled" == jobs.cancel(job.id).status
     clock.advance(timedelta(hours=1))
-    assert client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model is None
+    assert jobs.retrieve(job.id).fine_tuned_model is None
     with pytest.raises(openai.BadRequestError):
-        client.fine_tuning.jobs.cancel(job.id)
+        jobs.cancel(job.id)
 
 
-def test_jobs_are_listed_in_pages(client, start):
+def test_jobs_are_listed_in_pages(jobs, start):
     """All jobs are found however small the pages, the newest first, and ``has_more`` tells the truth."""
     ids = [start().id for _ in range(5)]
-
-    first = client.fine_tuning.jobs.list(limit=2)
-
-    assert (first.has_more, [job.id for job in first.data]) == (True, ids[:2:-1])
-    assert ids[::-1] == [job.id for job in client.fine_tuning.jobs.list(limit=2)]
-    assert client.fine_tuning.jobs.list(after=ids[0]).data == []
-    assert client.fine_tuning.jobs.list(limit=5).has_more is False
+    first = jobs.list(limit=2)
+    assert (True, ids[:2:-1]) == (first.has_more, [job.id for job in first.data])
+    assert ids[::-1] == [job.id for job in jobs.list(limit=2)]
+    assert [] == jobs.list(after=ids[0]).data
+    assert jobs.list(limit=5).has_more is False
 
 
-def test_events_tell_the_story(clock, client, start):
-    """A job's events tell what has happened so far, the newest first, in pages."""
-    job = start()
-    assert len(list(client.fine_tuning.jobs.list_events(job.id))) == 2
-    clock.advance(timedelta(hours=1))
-
-    told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=2)]
-
-    assert told[0] == "The job has successfully completed"
-    assert told[-1].startswith("Created fine-tuning job")
-    assert len(told) == 5
-
-
-def test_jobs_belong_to_one_organization(sim, connect, start):
-    """Another organization can't see a job."""
-    job = start()
-    theirs = connect(sim, sim.add_organization(slug="globex-77", api_key="sk-simulated-globex"))
-
-    assert list(theirs.fine_tuning.jobs.list()) == []
-    with pytest.raises(openai.NotFoundError) as caught:
-        theirs.fine_tuning.jobs.retrieve(job.id)
-    assert caught.value.code == "fine_tune_not_found"
+def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start, ask, model):
+    """Files, models, jobs, batches and usage are one organization's, and nobody else's."""
+    job, batch_file = start(), upload(client, b'{"custom_id": "1"}\n', "batch")
+    batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
+    for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):
+        assert [] == list(lists.list())
+    for look, found in (
+        (theirs.files.content, batch_file),
+        (theirs.models.retrieve, model),
+        (theirs.batches.retrieve, batch.id),
+        (theirs.fine_tuning.jobs.retrieve, job.id),
+    ):
+        with pytest.raises(openai.NotFoundError) as caught:
+            look(found)
+    assert "fine_tune_not_found" == caught.value.code
+    other = sim.add_model(globex)
+    theirs.chat.completions.create(model=other, messages=MESSAGES)
+    assert other not in {item.id for item in client.models.list()}
+    ((used,),) = (bucket["results"] for bucket in ask()["data"])
+    assert 1 == used["num_model_requests"]  # this organization's own
