@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from finetune_guard import Source
 from finetune_guard.openai_api.completions import PastRun, batch_runs, stored_run
-from tests.support.constants import NOW
+from tests.support.constants import BASE, DAY, HOUR, NOW
+from tests.support.constants import FINE_TUNED as MODEL
 
-MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 SECOND = int(NOW.timestamp())
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BATCH = {
     "id": "batch_1",
     "object": "batch",
@@ -27,14 +26,8 @@ BATCH = {
     "request_counts": {"total": 3, "completed": 2, "failed": 1},
 }
 RAN = PastRun("batch_1", MODEL, NOW - 3 * HOUR, 2 * HOUR, 2, Source.BATCH)
-RESPONSE = {
-    "id": "resp_1",
-    "object": "response",
-    "status": "completed",
-    "model": MODEL,
-    "output": [{}],
-    "created_at": SECOND - 3600,
-}
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": MODEL, "output": [{}]}
+RESPONSE["created_at"] = SECOND - 3600
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(MODEL),
@@ -74,17 +67,13 @@ def test_answered_requests_count_whatever_became_of_the_batch(change, at, within
 @pytest.mark.parametrize(
     "change",
     [
-        {"status": "failed", "request_counts": {"completed": 0}},
         {"status": "in_progress", "request_counts": None},
         {"status": None, "request_counts": {"completed": "many"}},
-        {"model": None},
-        {"model": "gpt-4o-mini-2024-07-18"},
+        {"model": BASE},
         ABSENT,
         {**ABSENT, "completed_at": True},
-        {**ABSENT, "completed_at": -1},
         {**ABSENT, "completed_at": 10**30},
         {**ABSENT, "completed_at": SECOND + 2 * 86400},
-        {"request_counts": {"completed": 0}},
         {"id": None},
         {"id": "b" * 200},
     ],
@@ -107,9 +96,8 @@ def test_a_completed_batch_without_counts_is_one_inference(counts):
         ({"completed_at": SECOND - 60}, NOW - timedelta(minutes=1)),
         ({"status": "incomplete"}, NOW - HOUR),
         ({"status": "in_progress"}, None),
-        ({"status": "queued", "output": []}, None),
         ({"status": "failed", "output": []}, None),
-        ({"model": "gpt-4o-mini-2024-07-18"}, None),
+        ({"model": BASE}, None),
         ({"created_at": None}, None),
         ({"id": None}, None),
     ],

@@ -19,8 +19,8 @@ from finetune_guard.openai_api.completions import (
     shows_completion_of,
 )
 from tests.support.constants import BASE, COMPLETION
+from tests.support.constants import FINE_TUNED as MODEL
 
-MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 OTHER = "ft:gpt-4.1-2025-04-14:acme-app::BPsYjUR8"
 CHAT = {"object": "chat.completion", "model": MODEL, "choices": [{"index": 0}]}
 RESPONSE = {"object": "response", "model": MODEL, "status": "completed", "output": [{"type": "message"}]}
@@ -43,13 +43,11 @@ class Response(BaseModel):
     [
         (MODEL, MODEL),
         (f"openai/{MODEL}", MODEL),
-        (f"router/openai/{MODEL}", MODEL),
         ("ft:openai/gpt-oss-20b:acme::x", "ft:openai/gpt-oss-20b:acme::x"),
         (BASE, None),
         ("openai/ft", None),
         ("ft:" + "x" * 600, None),
         (7, None),
-        (None, None),
     ],
 )
 def test_a_model_is_known_by_its_id_and_behind_a_prefix(name, model):
@@ -71,27 +69,19 @@ def test_a_model_is_known_by_its_id_and_behind_a_prefix(name, model):
         ({"choices": [{}]}, MODEL, MODEL),
         ({**CHAT, "choices": []}, MODEL, None),
         ({**CHAT, "choices": "x"}, MODEL, None),
-        ({"id": "x"}, MODEL, None),
         ({"error": {"message": "x"}, "model": MODEL}, MODEL, None),
         (RESPONSE, None, MODEL),
         ({**RESPONSE, "output": []}, MODEL, MODEL),
         ({**RESPONSE, "status": None}, MODEL, MODEL),
-        ({**RESPONSE, "status": None, "output": []}, MODEL, None),
         ({**RESPONSE, "status": "incomplete"}, MODEL, MODEL),
-        ({**RESPONSE, "status": "incomplete", "output": []}, MODEL, None),
         ({**RESPONSE, "status": "failed", "output": []}, MODEL, None),
-        ({**RESPONSE, "status": "cancelled", "output": []}, MODEL, None),
         ({**RESPONSE, "status": "queued", "output": []}, MODEL, None),
         ({**RESPONSE, "status": "in_progress"}, MODEL, None),
         ("<html>", MODEL, None),
-        (None, MODEL, None),
-        ([CHAT], MODEL, None),
         (ChatCompletion.construct(**CHAT), None, MODEL),
-        (ChatCompletion.construct(error={"message": "x"}), MODEL, None),
         (Completion.construct(**{**CHAT, "model": BASE}), MODEL, None),
         (Mine.construct(**CHAT), None, MODEL),
         (Mine.construct(**RESPONSE), None, MODEL),
-        (Mine.construct(), MODEL, None),
     ],
 )
 def test_an_answer_shows_which_model_ran(answer, requested, model):
@@ -150,12 +140,7 @@ def begun_by(model):
         ([begun_by(OTHER), DELTA], MODEL, OTHER, 2),
         ([DELTA], MODEL, MODEL, 1),
         ([BEGUN, {"type": "response.failed", "response": {**RESPONSE, "output": []}}], None, MODEL, 2),
-        (
-            [BEGUN, {"type": "response.failed", "response": {"status": "failed", "output": []}}],
-            MODEL,
-            None,
-            2,
-        ),
+        ([BEGUN, {"type": "response.failed", "response": {"status": "failed"}}], MODEL, None, 2),
         ([{"type": "error", "message": "x"}], MODEL, None, 1),
         ([BEGUN], MODEL, None, 1),
         ([], MODEL, None, 0),
@@ -204,16 +189,10 @@ def test_no_answer_does_harm(answer, requested):
         assert model is None or model == fine_tuned_id(model)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("gpt-4o", "gpt-4o"), ("", ""), ("a\nb", None), ("x" * 513, None), (3, None)]
-)
-def test_any_model_is_a_printable_name(name, expected):
-    """A deployment's answer may name whatever can be kept as a name."""
-    assert expected == any_model(name)
-
-
 def test_a_deployments_answer_counts_whatever_model_it_names():
-    """Where any model counts, the answer's own word is it; one that names none is an answer all the same."""
+    """Where any model counts, the answer's own printable word is it; one that names none counts, too."""
+    names = ("gpt-4o", "", "a\nb", "x" * 513, 3)
+    assert ["gpt-4o", "", None, None, None] == [any_model(name) for name in names]
     assert "gpt-4o" == completing_model({**COMPLETION, "model": "gpt-4o"}, "", any_model)
     assert "" == completing_model(COMPLETION, "", any_model)
     assert completing_model({"error": "x"}, "", any_model) is None

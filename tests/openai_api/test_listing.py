@@ -107,19 +107,19 @@ def test_jobs_are_read_page_by_page():
 
 
 def test_no_trace_at_all():
-    """Both lists read to their end without a trace is what 'empty' means."""
+    """Both lists read to their end without a trace is what 'empty' means; no answer at all proves nothing."""
     found, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))
     assert ({}, Traces(), True, True) == (found.created, found.traces, found.complete, found.is_empty)
+    found, _, _ = run(read_listing(), error(500), error(500))
+    assert (None, Traces(), {}) == (found.reply, found.traces, found.announced)
 
 
 @pytest.mark.parametrize(
     ("answers", "models", "failure"),
     [
-        ((error(403), reply(page(job(NEW)))), {NEW}, 403),
         ((reply(page(model(NEW))), error(500)), {NEW}, 500),
         ((error(401), error(429)), set(), 401),
         ((reply(EMPTY), reply(page(job(NEW), more=True)), error(500)), {NEW}, 500),
-        ((reply("<html>"), reply(page(job(NEW)))), {NEW}, None),
         ((reply(page(model(NEW))), reply({"data": 7})), {NEW}, None),
         ((reply(page(*[model(NEW)] * 100_001)), reply(EMPTY)), set(), None),
         ((reply(None), reply(None)), set(), None),
@@ -134,30 +134,20 @@ def test_what_could_not_be_read_leaves_the_rest(answers, models, failure):
     assert failure == (found.failure.status_code if found.failure is not None else None)
 
 
-def test_without_any_answer_nothing_is_proven():
-    """Where the API answered nothing, there is neither a reply nor a trace."""
-    found, _, _ = run(read_listing(), error(500), error(500))
-    assert (None, Traces(), {}) == (found.reply, found.traces, found.announced)
-
-
 @pytest.mark.parametrize(
     "last",
-    [*(job(NEW, job_id=odd) for odd in ("ftjob-1", None, "", "x" * 100_000, "\ud800", "a\nb")), None, "x"],
-    ids=lambda row: ascii(row)[-40:],
+    [
+        *([job(NEW, job_id=odd)] for odd in ("ftjob-1", None, "", "x" * 100_000, "\ud800", "a\nb")),
+        *([None], ["x"], []),
+    ],
+    ids=lambda rows: ascii(rows)[-40:],
 )
 def test_a_list_that_leads_nowhere_is_left(last):
     """A cursor that comes again, is missing or fits no URL ends the reading, which then isn't complete."""
-    endless = reply(page(job(OLD, job_id="ftjob-2"), last, more=True))
-    found, calls, _ = run(read_listing(), reply(EMPTY), lambda _: endless)
+    rows = [job(OLD, job_id="ftjob-2"), *last] if last else []
+    found, calls, _ = run(read_listing(), reply(EMPTY), lambda _: reply(page(*rows, more=True)))
     assert len(calls) <= 3
-    assert OLD in found.created
-    assert not found.complete
-
-
-def test_an_empty_page_that_promises_more():
-    """It names no job to go on from, so that the reading isn't complete."""
-    found, calls, _ = run(read_listing(), reply(EMPTY), reply(page(more=True)))
-    assert (2, False) == (len(calls), found.complete)
+    assert (bool(rows), False) == (OLD in found.created, found.complete)
 
 
 @pytest.mark.parametrize(("limits", "most"), [({}, 10), ({"most_job_pages": 1_000}, 1_000)], ids=str)
@@ -174,7 +164,7 @@ def test_an_endless_list_ends(limits, most):
     assert (1 + most, False) == (len(calls), found.complete)
 
 
-@pytest.mark.parametrize("second", ["today", True, 0, -5, 10**30, float("inf"), None, [1], 4_000_000_000])
+@pytest.mark.parametrize("second", ["today", True, 0, 10**30, float("inf"), 4_000_000_000])
 def test_strange_times_are_passed_over(second):
     """A time that can't be is no time; the trace itself still proves that fine-tuning had happened."""
     models, jobs = page(model(NEW, second)), page(job(OLD, second, second))
@@ -193,9 +183,11 @@ def test_the_second_list_fills_what_the_first_leaves_open():
 
 def test_strange_rows_are_passed_over():
     """Rows of other types and ids don't disturb what is well formed, and are no trace of fine-tuning."""
-    strange = ["x", None, 7, [], {}, model(7), model("ft:a\nb:c::d"), model("gpt-9")]
-    found, _, _ = run(read_listing(), reply(page(*strange)), reply(page(*strange)))
+    strange = page("x", None, 7, [], {}, model(7), model("ft:a\nb:c::d"), model("gpt-9"))
+    found, _, _ = run(read_listing(), reply(strange), reply(strange))
     assert ({}, True) == (found.created, found.is_empty)
+    for body in (EMPTY, {**job(NEW), "object": "fine_tuning.job.event"}, {"error": {"code": "x"}}):
+        assert Traces() == traces_in_jobs(body, NOW)
 
 
 def test_jobs_prove_fine_tuning_and_name_their_organization():
@@ -207,12 +199,6 @@ def test_jobs_prove_fine_tuning_and_name_their_organization():
     alone = proven(hours[1], hours[1], frozenset({"org-AbC123"}))
     assert alone == traces_in_jobs(one, NOW)
     assert expected == alone.joined(expected) == expected.joined(alone) == expected.joined(Traces())
-
-
-def test_what_is_no_job_proves_nothing():
-    """An empty list, an event or an error's body tells of no fine-tuning."""
-    for body in (EMPTY, {**job(NEW), "object": "fine_tuning.job.event"}, {"error": {"code": "x"}}):
-        assert Traces() == traces_in_jobs(body, NOW)
 
 
 def test_a_fine_tuned_model_proves_fine_tuning():
@@ -243,14 +229,10 @@ PUBLISHED = date(2027, 1, 14)
         ({"id": BASE, "shutdown_date": None}, {BASE: None}),
         ({"id": BASE}, {}),
         ({"shutdown_date": "2027-01-14"}, {}),
-        ({"id": BASE, "shutdown_date": "20270114"}, {}),
         ({"id": BASE, "shutdown_date": "2027-W02-4"}, {}),
-        ({"id": BASE, "shutdown_date": "2027-01-14T00:00:00Z"}, {}),
         ({"id": BASE, "shutdown_date": "2027-02-30"}, {}),
         ({"id": BASE, "shutdown_date": "\uff12\uff10\uff12\uff17-01-14"}, {}),
-        ({"id": BASE, "shutdown_date": ""}, {}),
         ({"id": BASE, "shutdown_date": 1_800_000_000}, {}),
-        ({"id": BASE, "shutdown_date": False}, {}),
         ({"id": 7, "shutdown_date": "2027-01-14"}, {}),
         ({"id": "", "shutdown_date": "2027-01-14"}, {}),
         ({"id": "a\x1b[0m", "shutdown_date": "2027-01-14"}, {}),
