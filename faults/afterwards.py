@@ -1,16 +1,16 @@
-"""The history when a fault is over: whether it holds what it should."""
+"""The history when a fault is over: whether it holds what it should, and what was logged meanwhile."""
 
 from __future__ import annotations
 
+import logging
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from counting import ask, both_halves
-from listening import listening, summary
+from counting import Tally, ask, at_once, both_halves
 from stage import GUARDED, Stage
 
 import finetune_guard
@@ -23,17 +23,11 @@ CATCH_UP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Stored:
-    """What a store holds when everything is over.
+    """What a store holds in the end: inferences, models, and when the latest was, in seconds since 1970."""
 
-    Attributes:
-        inferences: How many inferences it has counted.
-        models: How many models it knows.
-        last: When the latest was, in seconds since 1970.
-    """
-
-    inferences: int
-    models: int
-    last: float
+    inferences: int = 0
+    models: int = 0
+    last: float = 0.0
 
 
 def stored(store: Store) -> Stored:
@@ -56,7 +50,7 @@ def begun(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
     client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
     numbers = range(10_000_000, 10_000_000 + 20)
     for number in numbers:
-        ask(client, number)
+        at_once(ask(client, number))
     client.guard.flush(CATCH_UP_SECONDS)
     try:
         yield client, len(numbers)
@@ -89,33 +83,78 @@ def compared(
 ) -> Row:
     """Make the calls while ``fault()``, a context manager, lasts; let the history catch up and count it.
 
-    Args:
-        stage: Where.
-        fault: Makes what goes wrong, and ends it.
-        what: What the table calls it.
-        config: How ours is guarded; by default with a history on disk.
-        pace: Seconds between two calls.
-        kept: Whether what was known before is still to be there.
+    ``kept`` tells whether what was known before is still to be there.
     """
     config = config or stage.config()
     with begun(stage, config) as (client, before):
         with listening() as said, fault():
             tally = both_halves(stage, config, pace=pace)
-        logged = summary(said)
         began = time.monotonic()
         problem = catch_up(client)
         waited = time.monotonic() - began
-        found, problem = _found(partial(stored, config.open_store()), problem)
+        try:
+            found = stored(config.open_store())
+        except StoreError as error:
+            found, problem = Stored(), problem or str(error)
     most, least = tally.answered + before, tally.answered + (before if kept else 0)
     history = f"{found.inferences:,} of {most:,}, {waited:.1f} s later"
     if found.inferences == least < most:
         history += f" (the fault destroyed {before})"
     is_right = not problem and least <= found.inferences <= most
-    return tally.row(what, history, caught_up=is_right, problem=problem, logged=logged)
+    return tally.row(what, history, caught_up=is_right, problem=problem, logged=summary(said))
 
 
-def _found(read: Callable[[], Stored], problem: str) -> tuple[Stored, str]:
+def counted(
+    config: GuardConfig,
+    tally: Tally,
+    what: str,
+    *,
+    client: Any = None,
+    before: int = 0,
+    problem: str = "",
+    logged: str = "",
+    rounds: Sequence[Tally] = (),
+) -> Row:
+    """Return the row of a fault after which the history holds every inference that was answered.
+
+    What ``client`` has seen is written first. The history had held ``before`` inferences.
+    """
+    problem = problem or (catch_up(client) if client is not None else "")
+    found, sent = stored(config.open_store()).inferences, tally.answered + before
+    history, is_right = f"{found:,} of {sent:,}", not problem and found == sent
+    return tally.row(what, history, caught_up=is_right, problem=problem, logged=logged, rounds=rounds)
+
+
+_LONGEST = 80
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def listening() -> Iterator[list[str]]:
+    """Give the warnings that the guard logs inside."""
+    listener, logger = _Listener(), logging.getLogger("finetune_guard")
+    logger.addHandler(listener)
+    logger.propagate = False
     try:
-        return read(), problem
-    except StoreError as error:
-        return Stored(0, 0, 0.0), problem or str(error)
+        yield listener.said
+    finally:
+        logger.removeHandler(listener)
+
+
+def summary(said: list[str]) -> str:
+    """Return the first warning, without where, and how many there were."""
+    if not said:
+        return "nothing"
+    cause = re.search(r"Could not [^:]*?(?: in '[^']*'| at \S*)?: (.*?)\. [A-Z]", said[0])
+    first = cause[1] if cause else re.sub(r"'[^']*'", "the folder", said[0]).partition(". ")[0]
+    first = re.sub(r": b['\"].*", "", first)  # what it was that could not be understood
+    first = first if len(first) <= _LONGEST else first[:_LONGEST] + "…"
+    return first if len(said) == 1 else f"{first} ({len(said)} warnings)"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import openai
 from noise import differences, differences_by_rounds
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from stage import AGAIN, BARE, GUARDED, KEYS, Stage
@@ -18,6 +20,7 @@ from finetune_guard import GuardConfig
 from server import answer, body, chunks
 from table import Row
 
+_T = TypeVar("_T")
 MESSAGES = [{"role": "user", "content": "Where is my parcel 4711?"}]
 CALLS_PER_MODEL = 50
 
@@ -45,17 +48,13 @@ class Tally:
     def take(self, name: str, number: int, began: float, outcome: object) -> None:
         """Count the call ``number`` of a client, which has just come to its end."""
         self.seconds[name].append(time.perf_counter() - began)
-        if isinstance(outcome, Exception):
-            self.lost[name] += 1
-            said = repr(outcome)
-        elif not is_as_sent(number, outcome):
-            self.changed[name] += 1
-            said = repr(outcome)
-        else:
-            said = ""
+        failed = isinstance(outcome, Exception)
+        changed = not failed and not is_as_sent(number, outcome)
+        self.lost[name] += failed
+        self.changed[name] += changed
         if name == GUARDED:
-            self.answered += not isinstance(outcome, Exception)
-            self.problem = self.problem or said[:200]
+            self.answered += not failed
+            self.problem = self.problem or (repr(outcome)[:200] if failed or changed else "")
 
     def add(self, other: Tally) -> None:
         """Add what another thread or process counted."""
@@ -120,40 +119,29 @@ def _is_answer(number: int, outcome: Any) -> bool:
     return type(outcome) is ChatCompletion and outcome.to_dict() == answer(model(number))
 
 
-def ask(client: Any, number: int) -> Any:
-    """Make the call ``number``."""
+async def ask(client: Any, number: int) -> Any:
+    """Make the call ``number`` with a client of either kind."""
     chat, what = client.chat.completions, {"model": model(number), "messages": MESSAGES}
     if number % 10 == _RAW:
-        return chat.with_raw_response.create(**what)
-    if number % 10 == _STREAM:
-        return list(chat.create(**what, stream=True))
-    return chat.create(**what)
+        return await _done(chat.with_raw_response.create(**what))
+    if number % 10 != _STREAM:
+        return await _done(chat.create(**what))
+    stream = await _done(chat.create(**what, stream=True))
+    return [chunk async for chunk in stream] if isinstance(stream, openai.AsyncStream) else list(stream)
 
 
-async def ask_async(client: Any, number: int) -> Any:
-    """Make the call ``number``."""
-    chat, what = client.chat.completions, {"model": model(number), "messages": MESSAGES}
-    if number % 10 == _RAW:
-        return await chat.with_raw_response.create(**what)
-    if number % 10 == _STREAM:
-        return [chunk async for chunk in await chat.create(**what, stream=True)]
-    return await chat.create(**what)
+async def _done(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
 
 
-def run(clients: Mapping[str, Any], numbers: Iterable[int], *, pace: float = 0.0) -> Tally:
-    """Make the calls ``numbers`` with each of the sync clients, by turns, ``pace`` seconds apart."""
-    tally, order = Tally(), list(clients)
-    for number in numbers:
-        random.shuffle(order)
-        for name in order:
-            began = time.perf_counter()
-            try:
-                outcome = ask(clients[name], number)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, it is counted
-                outcome = error
-            tally.take(name, number, began, outcome)
-        time.sleep(pace)
-    return tally
+def at_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """Return what ``work`` returns that waits for nothing, as it does with sync clients."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        found: _T = stop.value
+        return found
+    raise AssertionError("work with a sync client has waited for something")
 
 
 async def run_async(
@@ -163,37 +151,51 @@ async def run_async(
     pace: float = 0.0,
     sleep: Callable[[float], Any] = asyncio.sleep,
 ) -> Tally:
-    """Make the calls ``numbers`` with each of the async clients."""
+    """Make the calls ``numbers`` with each of the clients, by turns, ``pace`` seconds apart."""
     tally, order = Tally(), list(clients)
     for number in numbers:
         random.shuffle(order)
         for name in order:
             began = time.perf_counter()
             try:
-                outcome = await ask_async(clients[name], number)
+                outcome = await ask(clients[name], number)
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is counted
                 outcome = error
             tally.take(name, number, began, outcome)
-        await sleep(pace)
+        await _done(sleep(pace))
     return tally
 
 
+def run(clients: Mapping[str, Any], numbers: Iterable[int], *, pace: float = 0.0) -> Tally:
+    """Do so with sync clients, without an event loop."""
+    return at_once(run_async(clients, numbers, pace=pace, sleep=time.sleep))
+
+
+async def run_and_close(clients: Mapping[str, Any], numbers: Iterable[int], **how: Any) -> Tally:
+    """Do so with async clients, which are closed afterwards."""
+    found = await run_async(clients, numbers, **how)
+    for client in clients.values():
+        await client.close()
+    return found
+
+
+def joined(tallies: Iterable[Tally]) -> Tally:
+    """Return what several threads or tasks have counted."""
+    whole = Tally()
+    for tally in tallies:
+        whole.add(tally)
+    return whole
+
+
 def both_halves(
-    stage: Stage, config: GuardConfig, *, calls: int = 0, first: int = 0, pace: float = 0.0, **options: Any
+    stage: Stage, config: GuardConfig, *, calls: int = 0, first: int = 0, pace: float = 0.0
 ) -> Tally:
     """Make half of the calls with sync clients and half with async ones."""
     middle, end = first + (calls or stage.calls) // 2, first + (calls or stage.calls)
-    clients = stage.sync(config, **options)
+    clients = stage.clients(config)
     tally = run(clients, range(first, middle), pace=pace)
-
-    async def half() -> Tally:
-        clients = stage.asynchronous(config, **options)
-        found = await run_async(clients, range(middle, end), pace=pace)
-        for client in clients.values():
-            await client.close()
-        return found
-
-    tally.add(asyncio.run(half()))
+    asynchronous = stage.clients(config, asynchronous=True)
+    tally.add(asyncio.run(run_and_close(asynchronous, range(middle, end), pace=pace)))
     for client in clients.values():
         client.close()
     return tally

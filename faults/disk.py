@@ -1,4 +1,4 @@
-"""Disks: full, read-only, locked by another process, and damaged or deleted under the program."""
+"""No fault at all, and disks: full, read-only, locked, and damaged or deleted under the program."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from afterwards import catch_up, compared, stored
-from children import in_child
+from afterwards import compared, counted, listening, summary
 from counting import both_halves
-from listening import listening, summary
-from stage import Stage
+from processes import in_child
+from stage import GUARDED, Stage
 
 from table import Row
 
@@ -43,19 +42,32 @@ sys.stdin.read()
 """
 
 
+def nothing(stage: Stage) -> Row:
+    """Let everything go right: what the other rows are to be compared with."""
+    return compared(stage, nullcontext, "none")
+
+
 def full(stage: Stage) -> Row:
     """Fill the disk that the history is on; make room again."""
-    if _mounted(stage.history, "-t", "tmpfs", "-o", "size=1m,mode=700", "none"):
-        return compared(stage, partial(_filled, stage.history), "disk full (a tmpfs of 1 MiB)")
-    return compared(stage, _no_larger_files, "disk full (RLIMIT_FSIZE 0: no file may grow)")
+    fault, how = _full_disk(stage)
+    return compared(stage, fault, f"disk full ({how})")
 
 
 def full_from_the_start(stage: Stage) -> Row:
     """Have no room on the disk when the history is to be begun."""
-    what = "disk full from the start"
+    fault, how = _full_disk(stage)
+    config = stage.config()
+    client = stage.clients(config)[GUARDED]  # keeps what was seen alive
+    with listening() as said, fault():
+        tally = both_halves(stage, config)
+    what = f"disk full from the start ({how})"
+    return counted(config, tally, what, client=client, logged=summary(said))
+
+
+def _full_disk(stage: Stage) -> tuple[Callable[[], AbstractContextManager[None]], str]:
     if _mounted(stage.history, "-t", "tmpfs", "-o", "size=1m,mode=700", "none"):
-        return _from_the_start(stage, partial(_filled, stage.history), f"{what} (a tmpfs of 1 MiB)")
-    return _from_the_start(stage, _no_larger_files, f"{what} (RLIMIT_FSIZE 0: no file may grow)")
+        return partial(_filled, stage.history), "a tmpfs of 1 MiB"
+    return _no_larger_files, "RLIMIT_FSIZE 0: no file may grow"
 
 
 def read_only(stage: Stage) -> Row:
@@ -72,7 +84,7 @@ def read_only(stage: Stage) -> Row:
             config.open_store().close()
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
-    if not _can_mount(folder):
+    if not _mounted(folder, "--bind", str(folder)):
         return Row("folder read-only (a mount)", 0, 0, 0, "not tried: nothing can be mounted here", True)
     return compared(stage, fault, "folder read-only (a read-only mount)", config=config)
 
@@ -168,18 +180,6 @@ def _damaged(stage: Stage, change: str, what: str, *, set_aside: bool = True) ->
     return replace(row, history=f"{row.history}; the damaged file was kept") if set_aside else row
 
 
-def _from_the_start(stage: Stage, fault: Callable[[], AbstractContextManager[None]], what: str) -> Row:
-    config = stage.config()
-    client = stage.sync(config)["guarded"]  # keeps what was seen alive
-    with listening() as said, fault():
-        tally = both_halves(stage, config)
-    problem = catch_up(client)
-    found = stored(config.open_store())
-    history = f"{found.inferences:,} of {tally.answered:,}"
-    is_right = not problem and found.inferences == tally.answered
-    return tally.row(what, history, caught_up=is_right, problem=problem, logged=summary(said))
-
-
 @contextmanager
 def _filled(folder: Path) -> Iterator[None]:
     filler = folder.with_name("filler") if not folder.exists() else folder / "filler"
@@ -216,10 +216,6 @@ def _mounted(folder: Path, *how: str) -> bool:
     return not subprocess.run(["mount", *how, str(folder)], capture_output=True, check=False).returncode
 
 
-def _can_mount(folder: Path) -> bool:
-    return _mounted(folder, "--bind", str(folder))
-
-
 def _import_everything(stage: Stage) -> None:
     """Another user may not read the packages: what is imported later must be there by now."""
     import diskcache  # noqa: F401, PLC0415 -- only here
@@ -229,6 +225,7 @@ def _import_everything(stage: Stage) -> None:
 
 
 FAULTS = {
+    "none": nothing,
     "disk-full": full,
     "disk-full-from-the-start": full_from_the_start,
     "read-only-mount": read_only,

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -109,17 +110,8 @@ def exits_locked(stage: Stage) -> Row:
     return told.row(stage, what, exact=False, also=f"; it ended in {took:.1f} s")
 
 
-def terminated(stage: Stage) -> Row:
-    """Send SIGTERM to programs that don't handle it."""
-    return _signalled(stage, "default", -signal.SIGTERM, "SIGTERM, not handled", exact=False)
-
-
-def terminated_gently(stage: Stage) -> Row:
-    """Send SIGTERM to programs whose handler raises SystemExit."""
-    return _signalled(stage, "handler", TERMINATED, "SIGTERM, a handler calls sys.exit", exact=True)
-
-
-def _signalled(stage: Stage, how: str, code: int, what: str, *, exact: bool) -> Row:
+def _signalled(how: str, code: int, what: str, stage: Stage, *, exact: bool) -> Row:
+    """Send SIGTERM to programs at random moments."""
     told, times = _Told(), 5 if stage.quick else 25
     for _ in range(times):
         program = _started(stage, how, 0)
@@ -156,11 +148,10 @@ def killed(stage: Stage) -> Row:
         if not row.caught_up:
             told.problem = told.problem or f"after {number + 1} kills: {row.history} {row.problem}"
             break
-    delays = told.delays or [0.0]
-    soon = (
-        f"; a model's first inference was on disk {statistics.median(delays) * 1e3:.0f} ms after its answer "
-        f"(median; the longest {max(delays) * 1e3:.0f} ms)"
-    )
+    delays = sorted(told.delays) or [0.0]
+    median, longest = statistics.median(delays) * 1e3, delays[-1] * 1e3
+    soon = f"; a model's first inference was on disk {median:.0f} ms after its answer (median; the longest "
+    soon += f"{longest:.0f} ms)"
     return told.row(stage, f"SIGKILL, {times} times at random moments", exact=False, also=soon)
 
 
@@ -170,12 +161,12 @@ def _started(stage: Stage, how: str, calls: int) -> subprocess.Popen[bytes]:
 
 
 def _expect(told: _Told, program: subprocess.Popen[bytes], code: int, errors: bytes) -> None:
+    said = ""
     if program.returncode != code:
-        told.problem = (
-            told.problem or f"a program ended with {program.returncode}, not {code}: {errors[-200:]!r}"
-        )
+        said = f"a program ended with {program.returncode}, not {code}: {errors[-200:]!r}"
     elif b"Traceback" in errors or b"Error" in errors:
-        told.problem = told.problem or f"a program said {errors[-200:]!r}"
+        said = f"a program said {errors[-200:]!r}"
+    told.problem = told.problem or said
 
 
 def _damage(stage: Stage) -> str:
@@ -190,10 +181,12 @@ def _damage(stage: Stage) -> str:
     return "" if said == "ok" else f"integrity_check: {said}"
 
 
+_NOT_HANDLED = "default", -signal.SIGTERM, "SIGTERM, not handled"
+_HANDLED = "handler", TERMINATED, "SIGTERM, a handler calls sys.exit"
 FAULTS = {
     "exit": exits,
     "exit-locked": exits_locked,
-    "sigterm": terminated,
-    "sigterm-handled": terminated_gently,
+    "sigterm": partial(_signalled, *_NOT_HANDLED, exact=False),
+    "sigterm-handled": partial(_signalled, *_HANDLED, exact=True),
     "sigkill": killed,
 }

@@ -13,11 +13,9 @@ _ALLOWED = 1e-4
 
 
 class Difference(NamedTuple):
-    """One figure of the bare client and of ours, in seconds.
+    """One figure of the two bare clients, in the mean, and of ours, in seconds.
 
     Attributes:
-        bare: The bare client's: the mean of the two bare clients.
-        ours: Ours.
         noise: What two bare clients differ by at most, in 999 of 1,000 cases.
         allowed: What a guard may cost where nothing is wrong.
     """

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import multiprocessing
+import os
+import pickle
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from afterwards import begun, catch_up, stored
-from children import begin
+from afterwards import begun, counted
 from counting import Tally, both_halves, run, run_async
 from stage import GUARDED, Stage
 
 from table import Row
 
+_T = TypeVar("_T")
 CHILDREN = 4
 _NO_KEEP_ALIVE = {"Connection": "close"}
 """A connection that several processes inherit would mix up their answers, with the bare client as well."""
@@ -44,17 +49,14 @@ def spawned(stage: Stage) -> Row:
     tally = Tally()
     for _ in processes:
         tally.add(results.get())
-    problem = _joined(processes)
-    found = stored(stage.config().open_store())
-    is_right = not problem and found.inferences == tally.answered
     what = f"{CHILDREN} processes of multiprocessing's spawn in one folder, which just return"
-    return tally.row(what, f"{found.inferences:,} of {tally.answered:,}", caught_up=is_right, problem=problem)
+    return counted(stage.config(), tally, what, problem=_joined(processes))
 
 
 def spawned_work(stage: Stage, first: int, calls: int, results: Any) -> None:
     """Make calls, and leave it at that."""
     config = stage.config()
-    kept = stage.sync(config)
+    kept = stage.clients(config)
     tally = both_halves(stage, config, calls=calls // 2, first=first)
     tally.add(run(kept, range(first + calls // 2, first + calls)))
     results.put(tally)
@@ -64,8 +66,9 @@ def _forked(
     stage: Stage, start: Callable[[Callable[[], Tally]], Callable[[], tuple[Tally, str]]], what: str
 ) -> Row:
     config = stage.config()
-    clients = stage.sync(config, default_headers=_NO_KEEP_ALIVE)
-    asynchronous = stage.asynchronous(config, default_headers=_NO_KEEP_ALIVE)
+    clients, asynchronous = (
+        stage.clients(config, asynchronous=kind, default_headers=_NO_KEEP_ALIVE) for kind in (False, True)
+    )
     each = stage.calls // (CHILDREN + 1)
     with begun(stage, config) as (client, before):
         tally = run(clients, range(10))  # of these nine wait for the next minute
@@ -79,12 +82,10 @@ def _forked(
             found, went_wrong = wait()
             tally.add(found)
             problem = problem or went_wrong
-        problem = problem or catch_up(client)
-    kept, sent = stored(config.open_store()), tally.answered + before
-    is_right = not problem and kept.inferences == sent
+        what = f"{what}: {CHILDREN} children and their parent"
+        row = counted(config, tally, what, client=client, before=before, problem=problem)
     clients[GUARDED].close()
-    what = f"{what}: {CHILDREN} children and their parent"
-    return tally.row(what, f"{kept.inferences:,} of {sent:,}", caught_up=is_right, problem=problem)
+    return row
 
 
 def _share(clients: Mapping[str, Any], asynchronous: Mapping[str, Any], first: int, calls: int) -> Tally:
@@ -118,6 +119,43 @@ def _joined(processes: list[Any]) -> str:
         process.join(60)
     codes = [process.exitcode for process in processes if process.exitcode != 0]
     return f"children ended with {codes}" if codes else ""
+
+
+def in_child(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` returns in a forked child; nothing it did to its process outlives it."""
+    return begin(work)()
+
+
+def begin(work: Callable[[], _T], *, ending: str = "at once") -> Callable[[], _T]:
+    """Begin ``work`` in a forked child, which ends at once or by ``"exit"``; return what waits for it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as pipe:
+                pickle.dump(work(), pipe)
+            if ending == "exit":
+                atexit._run_exitfuncs()  # what sys.exit ends in; here it would unwind the parent's frames
+            status = 0
+        except BaseException:  # noqa: BLE001 -- a child must not go on as if it were its parent
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    os.close(writing)
+
+    def wait() -> _T:
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if status or not said:
+            raise RuntimeError(f"a child ended with {os.waitstatus_to_exitcode(status)}")
+        result: _T = pickle.loads(said)
+        return result
+
+    return wait
 
 
 FAULTS = {

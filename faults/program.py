@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from counting import ask, ask_async, model
+from counting import ask, at_once, model
 from stage import GUARDED, Stage
 
 import finetune_guard
@@ -54,26 +54,17 @@ def work(stage: Stage, pipe: int, numbers: Iterable[int], *, asynchronous: bool)
     config = stage.config(TellingStore(stage.history, pipe))
 
     async def all_of_them() -> None:
-        client = stage.client(finetune_guard.AsyncOpenAI, GUARDED, guard=config)
+        kind = finetune_guard.AsyncOpenAI if asynchronous else finetune_guard.OpenAI
+        client = stage.client(kind, GUARDED, guard=config)
         for number in numbers:
             try:
-                await ask_async(client, number)
+                await ask(client, number)
             except Exception as error:  # noqa: BLE001 -- it is told
                 _tell(pipe, "failed", repr(error))
             else:
                 _tell(pipe, "returned", time.monotonic(), model(number))
 
-    if asynchronous:
-        asyncio.run(all_of_them())
-        return
-    client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
-    for number in numbers:
-        try:
-            ask(client, number)
-        except Exception as error:  # noqa: BLE001 -- it is told
-            _tell(pipe, "failed", repr(error))
-        else:
-            _tell(pipe, "returned", time.monotonic(), model(number))
+    (asyncio.run if asynchronous else at_once)(all_of_them())
 
 
 def _tell(pipe: int, *words: object) -> None:

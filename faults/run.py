@@ -18,12 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from page import page
-
 from server import Server
-from table import Row, heard, markdown
+from table import Row, heard, markdown, page
 
-FAMILIES = ("nothing", "disk", "servers", "clock_jumps", "threads", "tasks", "processes", "ends")
+FAMILIES = ("disk", "servers", "clock_jumps", "threads", "tasks", "processes", "ends")
 """The modules of faults, in the order of the table; each has a FAULTS that names its own."""
 
 PAGE = Path(__file__).parent.parent / "docs" / "faults.md"

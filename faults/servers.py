@@ -19,6 +19,7 @@ from typing_extensions import Self
 from table import Row
 
 _START_SECONDS = 30.0
+_BINARY = shutil.which("redis-server") or shutil.which("valkey-server") or ""
 
 
 class _Server:
@@ -40,7 +41,7 @@ class _Server:
     def start(self) -> None:
         """Start it, with what it has written down; return when it answers."""
         self.folder.mkdir(exist_ok=True)
-        program = [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        program = [_BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         program += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", *self._arguments]
         self._process = subprocess.Popen(program, stdout=subprocess.DEVNULL)
         self.until(lambda server: server.ping())
@@ -77,16 +78,12 @@ class _Server:
         raise TimeoutError(f"the server on port {self.port} does not come round")
 
 
-def _binary() -> str:
-    return shutil.which("redis-server") or shutil.which("valkey-server") or ""
-
-
 _Fault = Callable[[_Server, Proxy], AbstractContextManager[None]]
 
 
 def _row(what: str, make: _Fault, *, kept: bool = True, pace: float = 0.0) -> Callable[[Stage], Row]:
     def fault(stage: Stage) -> Row:
-        if not _binary():
+        if not _BINARY:
             return Row(what, 0, 0, 0, "not tried: there is no redis-server", caught_up=True)
         with _Server(stage.folder / "first") as server, Proxy() as proxy:
             proxy.obey(f"to {server.port}")

@@ -20,13 +20,7 @@ warnings.simplefilter("ignore", FineTuneGuardWarning)  # that a model is to be s
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a fault takes place.
-
-    Attributes:
-        port: Where the server listens.
-        folder: A folder of its own, which is removed afterwards.
-        quick: Whether to take a tenth of the time.
-    """
+    """Where a fault takes place: the server's port, and a folder of its own, which is removed afterwards."""
 
     port: int
     folder: Path
@@ -52,18 +46,11 @@ class Stage:
         url = f"http://127.0.0.1:{self.port}/v1"
         return kind(base_url=url, api_key=KEYS[name], max_retries=0, timeout=60, **options)
 
-    def sync(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
-        """Return the three sync clients."""
+    def clients(self, config: GuardConfig, *, asynchronous: bool = False, **options: Any) -> dict[str, Any]:
+        """Return the three clients that are compared, all of one kind."""
+        kind = "AsyncOpenAI" if asynchronous else "OpenAI"
+        bare, ours = getattr(openai, kind), getattr(finetune_guard, kind)
         return {
-            BARE: self.client(openai.OpenAI, BARE, **options),
-            AGAIN: self.client(openai.OpenAI, AGAIN, **options),
-            GUARDED: self.client(finetune_guard.OpenAI, GUARDED, guard=config, **options),
-        }
-
-    def asynchronous(self, config: GuardConfig, **options: Any) -> dict[str, Any]:
-        """Return the three async clients."""
-        return {
-            BARE: self.client(openai.AsyncOpenAI, BARE, **options),
-            AGAIN: self.client(openai.AsyncOpenAI, AGAIN, **options),
-            GUARDED: self.client(finetune_guard.AsyncOpenAI, GUARDED, guard=config, **options),
+            **{name: self.client(bare, name, **options) for name in (BARE, AGAIN)},
+            GUARDED: self.client(ours, GUARDED, guard=config, **options),
         }

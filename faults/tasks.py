@@ -7,11 +7,12 @@ import importlib.util
 import threading
 import types
 from collections.abc import Coroutine, Generator
+from functools import partial
 from itertools import product
 from typing import Any
 
-from afterwards import catch_up, stored
-from counting import Tally, ask_async, run_async
+from afterwards import catch_up, counted, stored
+from counting import Tally, ask, run_and_close, run_async
 from stage import BARE, GUARDED, KEYS, Stage
 
 from server import answered
@@ -48,7 +49,7 @@ async def _cut_off(client: Any, number: int, await_number: int, *, late: bool) -
     """Cancel a call; return whether it was: it has fewer awaits, else. Or what it raised instead."""
 
     async def call() -> None:
-        await _cancelled_at(ask_async(client, number), await_number, late=late)
+        await _cancelled_at(ask(client, number), await_number, late=late)
 
     try:
         await asyncio.create_task(call())
@@ -62,13 +63,14 @@ async def _cut_off(client: Any, number: int, await_number: int, *, late: bool) -
 def cancelled(stage: Stage) -> Row:
     """Cancel calls at their first await, their second, and so on; after each make a whole one."""
     config = stage.config()
-    clients = stage.sync(config)
+    clients = stage.clients(config)
     finished = dict.fromkeys((GUARDED, BARE), 0)
 
     async def all_of_them() -> tuple[Tally, int, int, str]:
         whole, most, cut, problem, made = Tally(), 0, 0, "", 0
-        kept_open = stage.asynchronous(config)
-        opened_anew = stage.asynchronous(config, default_headers={"Connection": "close"})
+        kept_open = stage.clients(config, asynchronous=True)
+        once = {"default_headers": {"Connection": "close"}}
+        opened_anew = stage.clients(config, asynchronous=True, **once)
         whole.add(await run_async(kept_open, range(10)))
         held = _held(kept_open[GUARDED])
         while made < stage.calls:
@@ -120,20 +122,10 @@ def trio(stage: Stage) -> Row:
     import trio  # noqa: PLC0415 -- optional
 
     config = stage.config()
-    clients = stage.sync(config)
-
-    async def all_of_them() -> Tally:
-        asynchronous = stage.asynchronous(config)
-        tally = await run_async(asynchronous, range(stage.calls), sleep=trio.sleep)
-        for client in asynchronous.values():
-            await client.close()
-        return tally
-
-    tally: Tally = trio.run(all_of_them)
-    problem = catch_up(clients[GUARDED])
-    found = stored(config.open_store())
-    is_right = not problem and found.inferences == tally.answered
-    return tally.row(what, f"{found.inferences:,} of {tally.answered:,}", caught_up=is_right, problem=problem)
+    client = stage.clients(config)[GUARDED]
+    clients = stage.clients(config, asynchronous=True)
+    tally = trio.run(partial(run_and_close, clients, range(stage.calls), sleep=trio.sleep))
+    return counted(config, tally, what, client=client)
 
 
 FAULTS = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from afterwards import catch_up, stored
-from counting import Tally, run, run_async
+from afterwards import counted
+from counting import Tally, joined, run, run_async
 from stage import GUARDED, Stage
 
 from finetune_guard import GuardConfig
@@ -24,9 +24,9 @@ def threads(stage: Stage) -> Row:
     config = stage.config()
 
     def once(shares: list[range]) -> Tally:
-        clients = stage.sync(config)
+        clients = stage.clients(config)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = _joined(pool.map(partial(run, clients), shares))
+            found = joined(pool.map(partial(run, clients), shares))
         for client in clients.values():
             client.close()
         return found
@@ -39,11 +39,11 @@ def tasks(stage: Stage) -> Row:
     config = stage.config()
 
     async def all_at_once(shares: list[range]) -> Tally:
-        clients = stage.asynchronous(config)
+        clients = stage.clients(config, asynchronous=True)
         found = await asyncio.gather(*(run_async(clients, share) for share in shares))
         for client in clients.values():
             await client.close()
-        return _joined(found)
+        return joined(found)
 
     def once(shares: list[range]) -> Tally:
         return asyncio.run(all_at_once(shares))
@@ -51,25 +51,12 @@ def tasks(stage: Stage) -> Row:
     return _row(stage, config, once, f"{AT_ONCE} tasks on one async client, {ROUNDS} times")
 
 
-def _joined(tallies: Iterable[Tally]) -> Tally:
-    whole = Tally()
-    for tally in tallies:
-        whole.add(tally)
-    return whole
-
-
 def _row(stage: Stage, config: GuardConfig, once: Callable[[list[range]], Tally], what: str) -> Row:
-    rounds = []
-    for number in range(ROUNDS):
-        first = number * AT_ONCE * _EACH
-        rounds.append(
-            once([range(first + share * _EACH, first + (share + 1) * _EACH) for share in range(AT_ONCE)])
-        )
-    tally = _joined(rounds)
-    problem = catch_up(stage.sync(config)[GUARDED])
-    found = stored(config.open_store())
-    history, is_right = f"{found.inferences:,} of {tally.answered:,}", found.inferences == tally.answered
-    return tally.row(what, history, caught_up=not problem and is_right, problem=problem, rounds=rounds)
+    firsts = range(0, ROUNDS * AT_ONCE * _EACH, _EACH)
+    shares = [range(first, first + _EACH) for first in firsts]
+    rounds = [once(shares[at : at + AT_ONCE]) for at in range(0, len(shares), AT_ONCE)]
+    client = stage.clients(config)[GUARDED]
+    return counted(config, joined(rounds), what, client=client, rounds=rounds)
 
 
 FAULTS = {
