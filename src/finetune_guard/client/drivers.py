@@ -29,7 +29,7 @@ def drive(
     steps = _Steps(flow)
     try:
         step = steps.send(None)
-        while not isinstance(step, _Done):
+        while step is not None:
             reply = None
             try:
                 match step:
@@ -49,7 +49,7 @@ def drive(
                 step = steps.send(reply)
     finally:
         steps.close()
-    return step.value
+    return steps.result
 
 
 async def drive_async(
@@ -65,7 +65,7 @@ async def drive_async(
     steps = _Steps(flow)
     try:
         step = await in_thread(steps.send, None)
-        while not isinstance(step, _Done):
+        while step is not None:
             reply = None
             try:
                 match step:
@@ -86,7 +86,7 @@ async def drive_async(
     finally:
         if not steps.ended:
             in_background(steps.close)
-    return step.value
+    return steps.result
 
 
 def _warned(step: UserCall, send: Callable[[], T] | None) -> Callable[[], T]:
@@ -143,19 +143,15 @@ async def _drive_in_parallel_async(
         raise failures[0]
 
 
-class _Done(Generic[T]):
-    """The flow's end; a StopIteration can't travel through a thread or a coroutine."""
-
-    def __init__(self, value: T) -> None:
-        self.value = value
-
-
 class _Steps(Generic[T]):
     """The steps of a flow, one at a time.
 
     When a task is cancelled the step that it waited for goes on in its thread; the flow can be closed,
-    and let go of what it holds, only after that.
+    and let go of what it holds, only after that. Its result is no StopIteration, which can't travel through
+    a thread or a coroutine.
     """
+
+    result: T
 
     def __init__(self, flow: Flow[T]) -> None:
         self.ended = False
@@ -163,10 +159,10 @@ class _Steps(Generic[T]):
         self._flow = flow
         self._one_at_a_time = threading.Lock()
 
-    def send(self, reply: Reply | None) -> Step | _Done[T]:
+    def send(self, reply: Reply | None) -> Step | None:
         return self._next(lambda: self._flow.send(reply))
 
-    def throw(self, error: Exception) -> Step | _Done[T]:
+    def throw(self, error: Exception) -> Step | None:
         return self._next(lambda: self._flow.throw(error))
 
     def begun(self, call: Request) -> Request:
@@ -181,16 +177,16 @@ class _Steps(Generic[T]):
             else:
                 give_up(self._flow)
 
-    def _next(self, step: Callable[[], Step]) -> Step | _Done[T]:
+    def _next(self, step: Callable[[], Step]) -> Step | None:
         with self._one_at_a_time:
             self._is_begun = True  # so that an interrupted step is not taken for a call that wasn't made
             try:
                 found = step()
-            except StopIteration as stop:
+            except BaseException as error:
                 self.ended = True
-                return _Done(stop.value)
-            except BaseException:
-                self.ended = True
-                raise
+                if not isinstance(error, StopIteration):
+                    raise
+                self.result = error.value
+                return None
             self._is_begun = False
             return found
