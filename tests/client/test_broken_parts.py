@@ -71,14 +71,6 @@ async def test_jobs_are_left_to_the_api_with_a_warning(broken, bare, infer, post
     assert 2 == posts("/fine_tuning/jobs")
 
 
-async def test_what_this_client_saw_still_counts(broken, infer):
-    """Its own inferences are known from memory."""
-    await infer(broken)
-    with pytest.raises(openai.BadRequestError):
-        await create_job(broken)
-    assert "recent_inference" == (await done(broken.guard.check())).reason.value
-
-
 async def test_it_is_logged_once(broken, infer, caplog):
     """A broken store doesn't fill the log."""
     for _ in range(3):

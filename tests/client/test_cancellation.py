@@ -92,19 +92,6 @@ async def test_anyios_cancellation_does_the_same(connect_async, sim):
     assert (await client.guard.keep_alive()).sent
 
 
-async def test_a_cancelled_inference_is_none(connect_async, sim, model):
-    """An inference that was given up before its answer is not remembered."""
-    client = connect_async()
-    sim.fault(Fault(path=CHAT, delay=600))
-    chat = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
-    task = asyncio.ensure_future(chat)
-    await served(sim)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert {} == (await client.guard.history()).models
-
-
 async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, model):
     """As with the SDK's client, what closes it in a cancelled scope leaves no connection open."""
     store = HeldUp("record")

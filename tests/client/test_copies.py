@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finetune_guard import GuardConfig, GuardConfigError, NoInferenceRecordedError
+from finetune_guard import GuardConfig, NoInferenceRecordedError
 from tests.client.both_ways import ASYNC, SYNC, done
 from tests.support.constants import BASE, MESSAGES
 
@@ -68,23 +68,6 @@ async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
     with pytest.raises(NoInferenceRecordedError):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
     assert twin.guard.config is twin.with_options(timeout=3).guard.config
-
-
-async def test_a_copys_guard_must_be_a_configuration(client):
-    """Anything else is an error at once."""
-    with pytest.raises(GuardConfigError, match="configuration is of type bool: a GuardConfig"):
-        client.with_options(guard=True)
-
-
-async def test_a_copy_rejects_what_the_sdk_rejects(client, bare):
-    """Unknown options are a TypeError, contradictory ones a ValueError."""
-    for wrong in ({"tiemout": 3}, {"default_headers": {}, "set_default_headers": {}}):
-        failures = []
-        for each in (bare, client):
-            with pytest.raises((TypeError, ValueError)) as caught:
-                each.copy(**wrong)
-            failures.append(type(caught.value))
-        assert failures[0] is failures[1]
 
 
 async def test_a_subclass_need_not_know_of_the_guard(way, sim, configured, closing, model):

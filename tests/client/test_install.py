@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-import threading
 from datetime import timedelta
 
 import openai
@@ -195,24 +194,6 @@ async def test_what_others_have_wrapped_since_then_stays(way, bare, infer, insta
         assert not hasattr(bare, "guard")
     finally:
         del way.bare.request  # it is inherited
-
-
-async def test_threads_that_call_first_share_one_guard(bare):
-    """However many threads make the first call of a client, it has one guard."""
-    barrier, found = threading.Barrier(8), []
-
-    def look():
-        barrier.wait()
-        found.append(bare.guard.config)
-
-    with finetune_guard.install():
-        threads = [threading.Thread(target=look) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert 8 == len(found)
-    assert 1 == len({id(config) for config in found})
 
 
 async def test_copies_and_pickles_of_a_client_make_a_guard_of_their_own(way, sim, install, infer):
