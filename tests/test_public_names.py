@@ -9,102 +9,26 @@ import pytest
 
 import finetune_guard
 
-NAMES = [
-    "Event",
-    "HistoryUnavailable",
-    "JobStopped",
-    "KeepAliveFailed",
-    "KeepAliveSent",
-    "ModelEnding",
-    "WindowClosing",
-    "Span",
-    "Refusal",
-    "NotSent",
-    "DeploymentGoneError",
-    "DeploymentScalingUpError",
-    "ModelAccessLostError",
-    "ModelForm",
-    "ProviderLossError",
-    "Evidence",
-    "Export",
-    "ExportError",
-    "ExportPlan",
-    "ExportProgress",
-    "Orphans",
-    "OrphansDeleted",
-    "OPENAI_SELF_SERVE",
-    "AccessPolicy",
-    "AsyncAzureOpenAI",
-    "AsyncClient",
-    "AsyncOpenAI",
-    "AzureListingError",
-    "AzureOpenAI",
-    "BaseModelShutDownError",
-    "Client",
-    "Coverage",
-    "DateSource",
-    "Eligibility",
-    "EligibilityWarning",
-    "FineTuneGuardError",
-    "FineTuneGuardWarning",
-    "FineTunedModel",
-    "FineTunedModelShutDownError",
-    "FineTuningClosedError",
-    "FineTuningRefusedError",
-    "GuardConfig",
-    "GuardConfigError",
-    "History",
-    "HistoryUnavailableWarning",
-    "Deployment",
-    "DeploymentState",
-    "IdleDeploymentWarning",
-    "IdlePolicy",
-    "Inference",
-    "InferenceWindowExpiredError",
-    "Inventory",
-    "KeepAlive",
-    "KeepAliveError",
-    "KeepAliveOutcome",
-    "KeepAlivePlan",
-    "ModelLifetimeError",
-    "ModelLimits",
-    "ModelRecord",
-    "ModelSunsetWarning",
-    "NeverFineTunedError",
-    "NoInferenceRecordedError",
-    "NotEligibleError",
-    "OpenAI",
-    "Phase",
-    "PolicyBoundaryWarning",
-    "Precision",
-    "Prospect",
-    "Reason",
-    "Requirement",
-    "ShortLivedModelError",
-    "ShortLivedModelWarning",
-    "Shutdown",
-    "Source",
-    "StatedEnd",
-    "Store",
-    "StoreError",
-    "SyncProgress",
-    "UsageSync",
-    "UsageSyncError",
-    "Verdict",
-    "guard",
-    "install",
-    "uninstall",
-]
+NAMES = """
+AccessPolicy AsyncAzureOpenAI AsyncClient AsyncOpenAI AzureListingError AzureOpenAI BaseModelShutDownError
+Client Coverage DateSource Deployment DeploymentGoneError DeploymentScalingUpError DeploymentState
+Eligibility EligibilityWarning Event Evidence Export ExportError ExportPlan ExportProgress
+FineTuneGuardError FineTuneGuardWarning FineTunedModel FineTunedModelShutDownError FineTuningClosedError
+FineTuningRefusedError GuardConfig GuardConfigError History HistoryUnavailable HistoryUnavailableWarning
+IdleDeploymentWarning IdlePolicy Inference InferenceWindowExpiredError Inventory JobStopped KeepAlive
+KeepAliveError KeepAliveFailed KeepAliveOutcome KeepAlivePlan KeepAliveSent ModelAccessLostError ModelEnding
+ModelForm ModelLifetimeError ModelLimits ModelRecord ModelSunsetWarning NeverFineTunedError
+NoInferenceRecordedError NotEligibleError NotSent OPENAI_SELF_SERVE OpenAI Orphans OrphansDeleted Phase
+PolicyBoundaryWarning Precision Prospect ProviderLossError Reason Refusal Requirement ShortLivedModelError
+ShortLivedModelWarning Shutdown Source Span StatedEnd Store StoreError SyncProgress UsageSync UsageSyncError
+Verdict WindowClosing guard install uninstall
+""".split()  # noqa: SIM905 -- a line for each would be ninety lines
 
 
 def test_public_names_are_these():
-    """No public name comes or goes unnoticed."""
-    assert sorted(NAMES) == sorted(finetune_guard.__all__)
-
-
-def test_every_public_name_is_there():
-    """A star import works."""
-    assert [] == [name for name in finetune_guard.__all__ if not hasattr(finetune_guard, name)]
+    """No public name comes or goes unnoticed; each is there, so that a star import works."""
+    assert NAMES == sorted(finetune_guard.__all__)
+    assert [] == [name for name in NAMES if not hasattr(finetune_guard, name)]
 
 
 USED = """

@@ -138,20 +138,10 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
 @pytest.mark.parametrize(
     ("known", "policy", "after", "told"),
     [
-        (
-            history(x=TUNED),
-            AZURE,
-            DAY,
-            "deleted on 2026-12-16, give or take a day, if nobody calls it (in 13 ",
-        ),
+        (history(x=TUNED), AZURE, DAY, "deleted on 2026-12-16, give or take a day, if nobody calls it (in"),
         (history(x=TUNED), AZURE, 15 * DAY, "may be deleted by now: 2026-12-16, give or take a day"),
         (history(x=TUNED), AZURE, 20 * DAY, "deleted since 2026-12-16, give or take a day, unless another"),
-        (
-            history(x=TUNED),
-            SHIPPED[2],
-            DAY / 48,
-            "stopped on 2026-12-01 10:00 UTC, if nobody calls it (in 0.5",
-        ),
+        (history(x=TUNED), SHIPPED[2], DAY / 48, "stopped on 2026-12-01 10:00 UTC, if nobody calls it (in 0"),
         (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
         (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),
         (history(x=TUNED, ended=ended()), AZURE, DAY, "not found on 2026-12-01"),

@@ -63,18 +63,8 @@ def test_a_deployment_that_this_history_never_saw():
 
 def test_what_stands_is_told_by_azure():
     """A deployment that isn't listed is gone, and one that is stands, whatever the history believed."""
-    before = known(
-        PLACE,
-        given=["named"],
-        gone=["again", "lost"],
-        forgotten=["unwanted"],
-        recent=1,
-        late=20,
-        deleted=2,
-        again=30,
-        lost=30,
-        unwanted=3,
-    )
+    called = {"recent": 1, "late": 20, "deleted": 2, "again": 30, "lost": 30, "unwanted": 3}
+    before = known(PLACE, given=["named"], gone=["again", "lost"], forgotten=["unwanted"], **called)
     elsewhere = known(ELSEWHERE, recent=1, late=20)
     stands = dict.fromkeys(("recent", "late", "again", "named"), ListedDeployment(TUNED, CREATED))
     found = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE, NOW)
