@@ -11,7 +11,7 @@ import typer
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.config import GuardConfig, read_policies
-from finetune_guard.domain.idle_policy import IdlePolicy
+from finetune_guard.domain.idle_policy import SHIPPED, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.rules.idle_messages import idle_rule
 
@@ -38,7 +38,7 @@ def policies(
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
     rows = [(config.policy.name, _access(config.policy))]
-    rows += [(each.name, _idle(each, own=each in config.own_policies)) for each in config.idle_policies]
+    rows += [(each.name, _idle(each, own=each not in SHIPPED)) for each in config.idle_policies]
     render.Screen().draw(render.facts(rows))
 
 

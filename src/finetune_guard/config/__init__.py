@@ -68,9 +68,8 @@ class GuardConfig(BaseSettings):
             environment a duration such as ``12h``.
         keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
-        admin_api_key: An admin key of the organization, with which its usage is read; by default the
-            client's own, or that of ``OPENAI_ADMIN_KEY``, which are sent to the
-            policy's own hosts only. It is used for nothing else.
+        admin_api_key: An admin key of the organization, used for nothing but to read its usage; by default
+            the client's own, or that of ``OPENAI_ADMIN_KEY``, which are sent to the policy's own hosts only.
         warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
             environment ``off`` or a duration such as ``90d``.
         min_model_lifetime: Stop a job whose model would live less than this; None for never.
@@ -171,11 +170,8 @@ class GuardConfig(BaseSettings):
     def idle_policy(self, host: str, port: int | None, *, is_azure: bool = False) -> IdlePolicy | None:
         """Return the rule about what nobody calls behind ``host``; None where there is none.
 
-        Args:
-            host: A name or an address.
-            port: The port.
-            is_azure: Whether it is called by one of the SDK's Azure clients, so that a host which no rule
-                names is taken for a gateway before Azure.
+        A host that no rule names is taken for a gateway before Azure where ``is_azure`` tells that one of the
+        SDK's Azure clients calls it.
         """
         if not self.enabled or self.is_policys_own(host, port):
             return None
@@ -194,13 +190,8 @@ class GuardConfig(BaseSettings):
     @property
     def idle_policies(self) -> tuple[IdlePolicy, ...]:
         """The rules about what nobody calls: one's own, then those that ship with the package."""
-        return in_force(self.own_policies)
-
-    @property
-    def own_policies(self) -> tuple[IdlePolicy, ...]:
-        """The rules that ``policies`` has given, or the file that it named."""
-        given = self.policies  # a file was read when this was made
-        return () if isinstance(given, (str, os.PathLike)) else tuple(given)
+        own = self.policies  # a file was read when this was made
+        return in_force(() if isinstance(own, (str, os.PathLike)) else tuple(own))
 
     def is_policys_own(self, host: str, port: int | None) -> bool:
         """Whether the policy itself names ``host``, and not ``hosts`` alone."""

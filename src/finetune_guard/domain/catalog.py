@@ -22,12 +22,7 @@ def undated(model_id: str) -> str:
 
 
 class Lifetime(Value):
-    """One row of the table: a base model that can be fine-tuned, and when it and its fine-tunes end.
-
-    Attributes:
-        id: The whole name of the base model.
-        replacement: The model that the provider recommends instead; None where it names none.
-    """
+    """A base model that can be fine-tuned, both its ends, and what is recommended instead."""
 
     id: str
     shutdown: date
@@ -36,12 +31,10 @@ class Lifetime(Value):
 
 
 class ModelCatalog(Value):
-    """The published shutdown dates of the base models that can be fine-tuned, and of their fine-tunes.
+    """The published ends of the base models that can be fine-tuned, and of their fine-tunes.
 
-    Dates are whole days without a zone and differ by a day between publications.
-
-    Attributes:
-        as_of: The day on which the table was last compared with its source.
+    Dates are whole days without a zone, differ by one between publications, and were last compared with
+    their ``source`` on the day ``as_of``.
     """
 
     as_of: date
@@ -161,14 +154,7 @@ class PublishedDate(Value):
 
 
 class Retirement(Value):
-    """When the fine-tunes of a base model retire on Azure.
-
-    Attributes:
-        training: From when on existing customers can't train it any more.
-        deployments: When deployments of its fine-tunes end.
-        source: Where that was published.
-        as_of: The day of the publication.
-    """
+    """When on Azure the training and the deployments of a base model's fine-tunes retire, by whose word."""
 
     base: str
     training: PublishedDate

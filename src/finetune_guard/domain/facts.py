@@ -100,9 +100,7 @@ class Ended(Value):
 class ModelLimits(Value):
     """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
 
-    Attributes:
-        status: The status of the answer; None where there was none.
-        answer: Its JSON, whose form is not published, without what looks like a key; or what went wrong.
+    ``answer`` is the JSON without what looks like a key, or what went wrong where there is no ``status``.
     """
 
     at: UtcDatetime

@@ -68,16 +68,13 @@ class IdlePolicy(Value):
     Attributes:
         name: A short name for messages; of two rules with the same name the user's own counts.
         hosts: The API hosts that it speaks of; ``*.`` at the start stands for any subdomain.
-        subject: What ends.
-        covers: Which of those at the hosts it speaks of.
         window: How long nobody may call it.
         resets: The calls that begin the window anew.
         reversible: Whether the ``consequence`` can be undone.
         restore: How, in words; empty where nobody can.
         cost: What it costs to keep it alive, in words.
         condition: When it holds only in some cases, in words.
-        source: Where it was published or seen.
-        as_of: The day on which it was last looked up.
+        source: Where it was published or seen, and ``as_of`` when that was last looked up.
     """
 
     name: Annotated[Line, Field(min_length=1, max_length=100)]

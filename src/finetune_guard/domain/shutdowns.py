@@ -48,11 +48,7 @@ class Announced(Value):
 
 
 class StatedEnd(Value):
-    """The day on which one source says that a model ends.
-
-    Attributes:
-        as_of: The day on which the source said so; None where it doesn't say.
-    """
+    """The day on which one source says that a model ends, and when it said so; None where it doesn't tell."""
 
     day: date
     source: DateSource
@@ -65,7 +61,6 @@ class Shutdown(Value):
     Attributes:
         model: The model that ends; a base model's id where its future fine-tunes are meant.
         day: The published day, give or take one.
-        source: Where it comes from.
         as_of: The day on which the source said so; None where it doesn't say.
         others: What sources further behind say, where that differs by more than a day.
     """

@@ -8,7 +8,7 @@ it. Before the first run the verdict counts as eligible, so that nothing is told
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
@@ -17,14 +17,13 @@ from finetune_guard.domain.events import Event
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.rules import events
-from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
+from finetune_guard.rules.deployments import Deployment, DeploymentEnd, EndKind, what_ends
 from finetune_guard.rules.endings import MODEL, THRESHOLDS, WINDOW, Ending, is_crossed
 
 _DAY = timedelta(days=1)
 _VERDICT = "verdict"
 _KEEP_ALIVE = "keep-alive"
-_LONGEST_SUBJECT = 512
-"""Characters: what a store can keep."""
+_LONGEST_SUBJECT = 512  # characters: what a store can keep
 
 
 @dataclass(frozen=True)
@@ -51,26 +50,25 @@ class Due:
 
 def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], told: Mapping[str, str]) -> Due:
     """Return the alerts that are due about verdict and ``ends``; ``told`` is what was told before."""
-    found = Due()
-    before = _verdict(told.get(_VERDICT))
+    now, organization = eligibility.checked_at, eligibility.organization
+    crossed, found = _crossed(ends, told, now)
+    before = next((each for each in Verdict if each.value == told.get(_VERDICT)), Verdict.ELIGIBLE)
     if eligibility.verdict is not before:
         event: Event = events.verdict_changed(eligibility, before)
         found.alerts.append(Alert(event, {_VERDICT: eligibility.verdict.value}))
     failed_at = unanswered_at(evidence)
-    if failed_at is None:
-        found.settled[_KEEP_ALIVE] = None
-    elif _KEEP_ALIVE not in told:
+    if failed_at is not None and _KEEP_ALIVE not in told:
         event = events.keep_alive_unanswered(eligibility, failed_at)
         found.alerts.append(Alert(event, {_KEEP_ALIVE: "failed"}))
-
-    def ending(of: list[Ending], threshold: int) -> Event:
+    elif failed_at is None and _KEEP_ALIVE in told:
+        found.settled[_KEEP_ALIVE] = None
+    for of, threshold in crossed:
         if of[0].kind == WINDOW:
-            return events.window_closing(eligibility, threshold)
-        names = [each.name for each in of]
-        now = eligibility.checked_at
-        return events.model_ending(eligibility.organization, names, of[0].ends, threshold, now)
-
-    return _with_thresholds(found, ends, told, eligibility.checked_at, ending)
+            event = events.window_closing(eligibility, threshold)
+        else:
+            event = events.model_ending(organization, [each.name for each in of], of[0].ends, threshold, now)
+        found.alerts.append(_alert(event, of, threshold))
+    return found
 
 
 def deployments_due(deployments: Iterable[Deployment], told: Mapping[str, str], now: datetime) -> Due:
@@ -78,56 +76,42 @@ def deployments_due(deployments: Iterable[Deployment], told: Mapping[str, str], 
 
     What ends when nobody calls it never has longer to go than its window: half of that counts at most.
     """
-    ends = {
-        Ending(
-            end.kind.value,
-            end.deployment.name,
-            end.day,
-            end.deployment.policy.window / _DAY / 2 if end.kind is EndKind.IDLE else THRESHOLDS[-1],
-        ): end
-        for end in what_ends(deployments)
-    }
-
-    def ending(of: list[Ending], threshold: int) -> Event:
-        return events.deployment_ending(ends[of[0]], threshold, now)
-
-    return _with_thresholds(Due(), ends, told, now, ending)
+    ends: dict[Ending, DeploymentEnd] = {}
+    for end in what_ends(deployments):
+        half = end.deployment.policy.window / _DAY / 2
+        most_days = half if end.kind is EndKind.IDLE else THRESHOLDS[-1]
+        ends[Ending(end.kind.value, end.deployment.name, end.day, most_days)] = end
+    crossed, found = _crossed(ends, told, now)
+    for of, threshold in crossed:
+        found.alerts.append(_alert(events.deployment_ending(ends[of[0]], threshold, now), of, threshold))
+    return found
 
 
-def _with_thresholds(
-    found: Due,
-    ends: Iterable[Ending],
-    told: Mapping[str, str],
-    now: datetime,
-    ending: Callable[[list[Ending], int], Event],
-) -> Due:
-    """Add the thresholds that were crossed; models that end on the same day are told together."""
+def _crossed(
+    ends: Iterable[Ending], told: Mapping[str, str], now: datetime
+) -> tuple[list[tuple[list[Ending], int]], Due]:
+    """Return the thresholds that were crossed; models that end on the same day are told together."""
     crossed: dict[tuple[str, date, int, str], list[Ending]] = {}
-    gone = {subject for subject in told if "/" in subject}
+    settled: dict[str, str | None] = {subject: None for subject in told if "/" in subject}
     for each in ends:
         subject, threshold = _subject(each), each.threshold(now)
-        gone.discard(subject)
         before = told.get(subject, "")
         if threshold is not None and is_crossed(int(before) if before.isdecimal() else None, threshold):
+            settled.pop(subject, None)
             alone = "" if each.kind == MODEL else each.name
             crossed.setdefault((each.kind, each.ends, threshold, alone), []).append(each)
         else:
-            found.settled[subject] = str(threshold) if threshold is not None else None
-    found.settled |= dict.fromkeys(gone)
-    for (_, _, threshold, _), of in crossed.items():
-        told_then = dict.fromkeys(map(_subject, of), str(threshold))
-        found.alerts.append(Alert(ending(of, threshold), told_then))
-    found.settled = {subject: text for subject, text in found.settled.items() if text != told.get(subject)}
-    return found
+            settled[subject] = str(threshold) if threshold is not None else None
+    news = {subject: text for subject, text in settled.items() if text != told.get(subject)}
+    return [(of, threshold) for (_, _, threshold, _), of in crossed.items()], Due(settled=news)
+
+
+def _alert(event: Event, of: Iterable[Ending], threshold: int) -> Alert:
+    return Alert(event, dict.fromkeys(map(_subject, of), str(threshold)))
 
 
 def _subject(ending: Ending) -> str:
     return f"{ending.kind}/{ending.name}"[:_LONGEST_SUBJECT]
-
-
-def _verdict(told: str | None) -> Verdict:
-    """Return the verdict that was told last; ``eligible`` before the first time."""
-    return next((verdict for verdict in Verdict if verdict.value == told), Verdict.ELIGIBLE)
 
 
 def unanswered_at(evidence: Evidence) -> datetime | None:

@@ -21,8 +21,8 @@ from finetune_guard.rules.keep_alive import LONGEST, KeepAlive, NotSent, bounded
 class DeploymentState(StrEnum):
     """Whether a deployment answers, as far as this history can tell.
 
-    ``may_be_gone`` is one whose window may have passed: another program may have called it since.
-    ``base_model`` is one whose answers named no fine-tuned model, so that the rule doesn't speak of it.
+    ``may_be_gone`` is one whose window may have passed, though another program may have called it;
+    ``base_model`` one whose answers named no fine-tuned model, so that the rule doesn't speak of it.
     """
 
     ALIVE = "alive"
@@ -34,19 +34,17 @@ class DeploymentState(StrEnum):
 
 
 class Deployment(Value):
-    """What is known of one deployment, or of a model that ends when nobody calls it.
+    """What is known of one deployment, or of a model that ends when nobody calls it; None is unknown.
 
     Attributes:
         resource: Where it is, such as ``acme.openai.azure.com``.
-        policy: The rule about it.
-        served: The model that it serves, by its last answer that told; None where none did.
-        last_call: When it was last called; None where no call is known.
-        source: How that is known.
-        deployed_at: When it was deployed; None where Azure was not asked.
+        served: The model that it serves, by its last answer that told.
+        last_call: When it was last called, and ``source`` how that is known.
+        deployed_at: When it was deployed, where Azure was asked.
         ends: From when to when it ends if nobody calls it again: a band, since a published number of days
-            has neither hour nor zone. None where no rule ends it.
+            has neither hour nor zone.
         ended: That it was not found, or is not to be kept; None where a later call took that back.
-        retirement: When training and deployments of its base model retire; None where that is not known.
+        retirement: When training and deployments of its base model retire.
         unknown: What can't be told, in words.
     """
 
@@ -72,9 +70,6 @@ class Deployment(Value):
 _ELSEWHERE = re.compile(r"[^/]*[.:][^/]*/")
 """The name of a resource before a deployment's, which is a host's."""
 _OTHERS = "calls by programs that do not share this history"
-_SERVED = "which model it serves: no answer has told"
-_ZONE = "the hour and the zone of its last day"
-_RETIREMENT = "when its base model retires"
 
 
 def is_named(name: str, resource: str, given: Collection[str]) -> bool:
@@ -167,14 +162,13 @@ def _unknown(
 ) -> tuple[str, ...]:
     if ends is None:
         return ()
+    condition = policy.condition[:1].lower() + policy.condition[1:].rstrip(".")
     told = {
         _OTHERS: True,
-        _ZONE: ends[0] != ends[1],
-        _SERVED: last.served is None,
-        _RETIREMENT: policy.name == AZURE and retirement is None,
-        f"whether this applies: {policy.condition[:1].lower()}{policy.condition[1:].rstrip('.')}": bool(
-            policy.condition
-        ),
+        "the hour and the zone of its last day": ends[0] != ends[1],
+        "which model it serves: no answer has told": last.served is None,
+        "when its base model retires": policy.name == AZURE and retirement is None,
+        f"whether this applies: {condition}": bool(condition),
     }
     return tuple(words for words, is_unknown in told.items() if is_unknown)
 
@@ -238,13 +232,10 @@ def what_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
     """Return everything that ends of the deployments that may still answer, in the order of days."""
     found: list[DeploymentEnd] = []
     for each in deployments:
-        if each.ends is None:
-            continue
-        found.append(DeploymentEnd(EndKind.IDLE, each.ends[0].date(), each))
-        if each.retirement is not None:
-            for kind, published in (
-                (EndKind.TRAINING_RETIREMENT, each.retirement.training),
-                (EndKind.DEPLOYMENT_RETIREMENT, each.retirement.deployments),
-            ):
-                found.append(DeploymentEnd(kind, published.day, each, published))
+        if each.ends is not None:
+            found.append(DeploymentEnd(EndKind.IDLE, each.ends[0].date(), each))
+            if each.retirement is not None:
+                training, last = each.retirement.training, each.retirement.deployments
+                found.append(DeploymentEnd(EndKind.TRAINING_RETIREMENT, training.day, each, training))
+                found.append(DeploymentEnd(EndKind.DEPLOYMENT_RETIREMENT, last.day, each, last))
     return tuple(sorted(found, key=lambda end: (end.day, end.deployment.resource, end.deployment.name)))

@@ -33,10 +33,9 @@ _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_WAIT_ASKED = 0.25, 30.0, 600.0
 
 
 class Selection(Value):
-    """Which jobs are exported, and whether the contents of their files are, too.
+    """Which jobs are exported, all by default, and whether the contents of their files are, too.
 
     Attributes:
-        jobs: Their ids; empty for all that the key can see.
         model: The fine-tuned model that they made, or the base model that they began with.
         since: The earliest time of their creation.
     """
@@ -76,10 +75,7 @@ class PlannedJob(Value):
 
 
 class PlannedFile(Value):
-    """A file that is exported, by the role that the first of the jobs that name it has for it.
-
-    Its size is None when the API's list of files doesn't have it: it may be deleted.
-    """
+    """A file that is exported, by its first role; None for a size that the API's list doesn't have."""
 
     id: str
     role: FileRole
@@ -155,8 +151,6 @@ class Export(Value):
     """What came of an export.
 
     Attributes:
-        jobs: How many jobs were exported.
-        files: How many files' contents were selected.
         fetched: How many files of the folder were written by this run; the others were there already.
         bytes: The size of everything in the folder.
         missing: What could not be had, by path or id.
@@ -176,10 +170,8 @@ class Verification(Value):
     """Whether an export is as its manifest says.
 
     Attributes:
-        checked: How many files were compared.
         problems: What is wrong, by path.
         unlisted: Files that the manifest doesn't name.
-        complete: Whether the manifest says that all was had.
         manifest_sha256: The manifest's own sum: keep it elsewhere to tell that nothing was changed.
     """
 

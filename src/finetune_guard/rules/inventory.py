@@ -19,16 +19,13 @@ MOST_JOB_PAGES = 1_000
 
 
 class ModelRecord(Value):
-    """What is known about one fine-tuned model.
+    """What is known about one fine-tuned model; None where no source tells.
 
     Attributes:
-        checkpoint_step: The step of a checkpoint; None for other models.
-        created_at: When it was made, in UTC; None when the API did not say.
-        last_inference: The latest inference known of it; None when none is.
-        shutdown: When it ends, and where that date comes from; None when no source tells.
-        days_left: Days until then, negative afterwards; None when no source tells.
-        replacement: What the provider recommends instead; None where it names nothing.
-        replacement_can_be_fine_tuned: Whether fine-tuning is offered for that; None without one.
+        created_at: When it was made, in UTC.
+        shutdown: When it ends, and where that date comes from.
+        days_left: Days until then, negative afterwards.
+        replacement: What the provider recommends instead.
         visible: Whether the key sees it; False when only the organization's history knows it.
     """
 
@@ -50,11 +47,9 @@ class ModelRecord(Value):
 
 
 class Inventory(Value):
-    """All fine-tuned models that are known, at one moment.
+    """All fine-tuned models that are known at the moment ``as_of``, in UTC; what ends first stands first.
 
     Attributes:
-        models: The models: what ends first stands first, what has no known end last.
-        as_of: The moment, in UTC.
         complete: Whether the API answered all that was asked and was read to its end. A key sees its
             own project only.
         failure: The API's first error, as status and code; None when it gave none.
@@ -109,16 +104,14 @@ def _order(record: ModelRecord) -> tuple[bool, date, str]:
 
 @dataclass(frozen=True)
 class Prospect:
-    """What is known of the life of a fine-tune that would be made now.
+    """What is known of a fine-tune that would be made from ``model`` now; None where no source tells.
 
     Attributes:
-        model: The model that it would be made from: a base model or a fine-tune.
-        can_be_fine_tuned: Whether fine-tuning is or was offered for that; None where no source tells.
-        base_shutdown: When that model ends; None when no source tells.
-        fine_tunes_shutdown: When the new fine-tune would end; None when no source tells.
-        lifetime: From now to 00:00 UTC of that day, zero or less once it has begun; None if no source tells.
-        replacement: What the provider recommends instead; None where it names nothing.
-        replacement_can_be_fine_tuned: Whether fine-tuning is offered for that; None without one.
+        can_be_fine_tuned: Whether fine-tuning is or was offered for the model.
+        base_shutdown: When the model ends.
+        fine_tunes_shutdown: When the new fine-tune would end.
+        lifetime: From now to 00:00 UTC of that day, zero or less once it has begun.
+        replacement: What the provider recommends instead.
     """
 
     model: str

@@ -102,14 +102,7 @@ class NotSent(StrEnum):
 
 
 class KeepAliveOutcome(Value):
-    """What came of a keep-alive.
-
-    Attributes:
-        sent: Whether an inference was sent and answered.
-        model: The model that answered.
-        at: When it answered, in UTC.
-        reason: Why nothing was sent; None when something was.
-    """
+    """What came of a keep-alive: which model answered when (UTC), or the reason why nothing was sent."""
 
     sent: bool
     model: str | None = None
@@ -121,10 +114,8 @@ class KeepAlivePlan(Value):
     """What a keep-alive would do, by what is known without asking the API.
 
     Attributes:
-        due: Whether one would be sent.
         model: The model that it would be sent to first; None when the API would be asked for one.
         reason: Why none would be sent; None when one would.
-        eligibility: The decision behind it.
     """
 
     due: bool
@@ -202,10 +193,7 @@ def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
 
 
 def until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
-    """Return how long to wait when there is nothing to do now: until a keep-alive is due.
-
-    Where that can't be told, or one is due although it has just been sent, it is the longest time.
-    """
+    """Return how long to wait until one is due; the longest time if one is already, or nothing tells."""
     due = due_from(keep_alive, eligibility)
     if due is None or is_due(keep_alive, eligibility):
         return LONGEST

@@ -91,8 +91,7 @@ class Attempts:
 
         A model that answers 400, 403, 404 or 422, or with anything but its own completion, is left for
         the next one at once. After a rate limit, a server error or a lost connection the next attempt
-        waits; the models that were not tried yet come first. When no other candidate is left, the API is
-        asked for more.
+        waits; models that were not tried yet come first, those that the API lists after those known.
 
         Raises:
             KeepAliveError: No model answered; it says why, model by model.

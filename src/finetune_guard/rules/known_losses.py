@@ -1,7 +1,4 @@
-"""Answers that tell that a deployment or model is gone because nobody called it, and the errors for them.
-
-Each row of ``KNOWN_LOSSES`` is one such answer; a new provider's is one more row.
-"""
+"""Answers that tell that a deployment or model is gone because nobody called it, and the errors for them."""
 
 from __future__ import annotations
 
@@ -35,11 +32,9 @@ class KnownLoss(NamedTuple):
     """An answer that tells of a loss.
 
     Attributes:
-        provider: Whose answer it is, for messages.
         pattern: What code or message hold: a regular expression, found anywhere and in any case.
         error: What is raised; also a subclass of what the SDK raises for the status.
         happened: What the error says has happened, with ``{name}`` for the deployment or model.
-        remedy: What to do now.
         is_verified: Whether documentation or many reports show this very answer for this loss.
         only_if_known: Whether the same answer is given for a name that never existed, so that it is a loss
             only where the history knows an earlier call.

@@ -28,7 +28,6 @@ class ReportedModel(Value):
     Attributes:
         requests: How often it was called in the days of the report; None where only single calls are known.
         projects: The projects that called it in those days, the most frequent first.
-        in_use: Whether an inference of it is known in those days.
     """
 
     record: ModelRecord
@@ -38,16 +37,14 @@ class ReportedModel(Value):
 
 
 class Report(Value):
-    """What is known of an organization's fine-tuned models at one moment.
+    """What is known of an organization's fine-tuned models at one moment; what ends first stands first.
 
     Attributes:
-        models: The models: what ends first stands first, what has no known end last.
         complete: Whether the API answered all that was asked about the models; None if it was not asked.
         days: The days (UTC) that requests are told of.
         requests: How many requests each day had, by model where the usage of the organization was read, and
             else of all models together, as far as this history counted them.
         whole_organization: Whether the requests are the whole organization's.
-        deployments: Those that end when nobody calls them.
     """
 
     eligibility: Eligibility
