@@ -121,7 +121,7 @@ def _idle_policies() -> str:
     """Return the rules about what nobody calls."""
     rows = [
         f"| {each.name} | {idle_rule(each)} {each.condition} {each.cost} "
-        f"| {each.confidence.value}, {each.source}, {each.as_of} |\n"
+        f"| {each.confidence}, {each.source}, {each.as_of} |\n"
         for each in SHIPPED
     ]
     return f"| Where | Rule | Source |\n|---|---|---|\n{''.join(rows)}"

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from finetune_guard.domain.catalog import DateKind, azure_retirement_of
+from finetune_guard.domain.catalog import azure_retirement_of
 from finetune_guard.domain.hosts import (
     histories_of,
     history_of,
@@ -62,6 +62,6 @@ def test_retirements_at_azure():
     """Training ends no earlier than a day, which is no end; deployments of fine-tunes retire on one."""
     found = azure_retirement_of("gpt-4.1-mini-2025-04-14.ft-0a1b2c3d")
     assert ("gpt-4.1-mini-2025-04-14", date(2026, 9, 2)) == (found.base, found.as_of)
-    assert (date(2027, 4, 14), DateKind.NO_EARLIER_THAN) == (found.training.day, found.training.kind)
-    assert (date(2027, 10, 14), DateKind.ON) == (found.deployments.day, found.deployments.kind)
+    assert (date(2027, 4, 14), "no_earlier_than") == (found.training.day, found.training.kind)
+    assert (date(2027, 10, 14), "on") == (found.deployments.day, found.deployments.kind)
     assert azure_retirement_of("gpt-9.ft-0a1b") is None

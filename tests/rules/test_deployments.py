@@ -8,9 +8,8 @@ import pytest
 
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.idle_policy import SHIPPED, Covers
+from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import (
-    EndKind,
     covers,
     deployments_of,
     names_at,
@@ -68,7 +67,7 @@ def test_which_deployments_a_rule_speaks_of():
     )
     assert {"plain": "base_model"} == states(history(plain=BASE), AT, FIREWORKS)
     assert {"plain": "alive"} == states(history(plain=BASE), AT, FIREWORKS, ["plain"])
-    assert covers(FIREWORKS.model_copy(update={"covers": Covers.ALL}), None, named=False)
+    assert covers(FIREWORKS.model_copy(update={"covers": "all"}), None, named=False)
 
 
 def ended(why=EndedBy.NOT_FOUND, at=AT):
@@ -105,12 +104,12 @@ def test_what_ends_when():
         PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
     )
     assert [
-        (EndKind.IDLE, date(2026, 12, 15), "silent", None),
-        (EndKind.IDLE, date(2026, 12, 15), "support", None),
-        (EndKind.TRAINING_RETIREMENT, date(2027, 4, 14), "support", "no_earlier_than"),
-        (EndKind.DEPLOYMENT_RETIREMENT, date(2027, 10, 14), "support", "on"),
+        ("idle", date(2026, 12, 15), "silent", None),
+        ("idle", date(2026, 12, 15), "support", None),
+        ("training_retirement", date(2027, 4, 14), "support", "no_earlier_than"),
+        ("deployment_retirement", date(2027, 10, 14), "support", "on"),
     ] == [
-        (end.kind, end.day, end.deployment.name, end.published and end.published.kind.value)
+        (end.kind, end.day, end.deployment.name, end.published and end.published.kind)
         for end in what_ends(known)
     ]
 

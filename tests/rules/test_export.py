@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from finetune_guard.rules.export import (
     Entry,
-    FileRole,
     Manifest,
     Missing,
     PlannedFile,
@@ -64,9 +63,9 @@ def test_each_file_is_planned_once():
         (made.id, made.model, made.status) for made in plan.jobs
     ]
     assert [
-        ("file-1", FileRole.TRAINING, 7, "files/file-1/content.jsonl"),
-        ("file-2", FileRole.VALIDATION, None, "files/file-2/content.jsonl"),
-        ("file-3", FileRole.RESULT, None, "files/file-3/content.csv"),
+        ("file-1", "training", 7, "files/file-1/content.jsonl"),
+        ("file-2", "validation", None, "files/file-2/content.jsonl"),
+        ("file-3", "result", None, "files/file-3/content.csv"),
     ] == [(file.id, file.role, file.size, file.path) for file in plan.files]
     assert plan.bytes == 7
     assert planned(jobs, {}, contents=False).files == ()
@@ -117,7 +116,7 @@ def test_complete(ended, deleted, complete):
         selection=Selection(),
         begun_at=NOW,
         ended_at=ended,
-        files={PlannedFile(id="file-1", role=FileRole.TRAINING).path: ENTRY},
+        files={PlannedFile(id="file-1", role="training").path: ENTRY},
         missing={"file-2": Missing(why="x", at=NOW, deleted=deleted)},
     )
 

@@ -24,11 +24,11 @@ _CLOSING = "closing"
 _MOST_NAMED = 50
 _EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _RETIREMENTS = {
-    EndKind.DEPLOYMENT_RETIREMENT: (
+    "deployment_retirement": (
         "Deployments of fine-tuned models retire",
         "Calls of these fail from this day on",
     ),
-    EndKind.TRAINING_RETIREMENT: (
+    "training_retirement": (
         "Training of base models may retire from this day on",
         "It ends no earlier than this day; when it does is not published. These deployments rest on them",
     ),
@@ -123,7 +123,7 @@ def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterato
     for end in what_ends(deployments):
         each = end.deployment
         where = f"{each.name} at {each.resource}"
-        if end.kind is not EndKind.IDLE:
+        if end.kind != "idle":
             retiring.setdefault((end.kind, end.day), []).append(where)
         elif end.day >= now.date():
             yield _Event(

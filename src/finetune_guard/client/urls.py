@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import base_url, is_azure, whole_url
 from finetune_guard.domain.hosts import base_of, history_of, port_of
-from finetune_guard.domain.idle_policy import Covers, IdlePolicy, Operation
+from finetune_guard.domain.idle_policy import IdlePolicy, Operation
 from finetune_guard.openai_api.requests import (
     CallKind,
     JobCreation,
@@ -126,7 +126,7 @@ class GuardedHosts:
         policy = self._config.idle_policy(url.host, port, is_azure=by_azure)
         if policy is None or self._make_place is None:
             return None
-        if policy.covers is Covers.NAMED and not self._config.named_deployments:
+        if policy.covers == "named" and not self._config.named_deployments:
             return None
         before_azure = self._config.idle_policy(url.host, port) is None
         name = history_of(url.host, url.port, url.path, before_azure=before_azure)

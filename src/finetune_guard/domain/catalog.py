@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, base_of
 from finetune_guard.domain.text import day_in, is_name
-from finetune_guard.domain.values import StrEnum, Value
+from finetune_guard.domain.values import Value
 
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 """The end of a dated name: ``-2024-07-18`` or ``-0613``."""
@@ -139,18 +139,11 @@ def rows_of(table: object) -> dict[str, Row]:
     return found
 
 
-class DateKind(StrEnum):
-    """What a published day says. "No earlier than" is a kind of its own: nothing ends on that day."""
-
-    ON = "on"
-    NO_EARLIER_THAN = "no_earlier_than"
-
-
 class PublishedDate(Value):
-    """A day that a provider has published, without a zone, and what it says."""
+    """A day that a provider has published, without a zone: on it, or only not before it, something ends."""
 
     day: date
-    kind: DateKind
+    kind: Literal["on", "no_earlier_than"]
 
 
 class Retirement(Value):
@@ -182,6 +175,6 @@ def azure_retirement_of(model: str | None) -> Retirement | None:
     training, deployments = _RETIREMENTS[base]
     return Retirement(
         base=base,
-        training=PublishedDate(day=training, kind=DateKind.NO_EARLIER_THAN),
-        deployments=PublishedDate(day=deployments, kind=DateKind.ON),
+        training=PublishedDate(day=training, kind="no_earlier_than"),
+        deployments=PublishedDate(day=deployments, kind="on"),
     )

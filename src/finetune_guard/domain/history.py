@@ -33,12 +33,6 @@ def _renamed(inference: Inference, organization: str) -> Inference:
     return inference.model_copy(update={"organization": organization})
 
 
-def _in_summary(inference: Inference, organization: str) -> Inference:
-    """Return an inference as the latest of any model: what one of them serves is told with that one."""
-    renamed = _renamed(inference, organization)
-    return renamed if renamed.served is None else renamed.model_copy(update={"served": None})
-
-
 class Evidence(Value):
     """What a decision rests on: the summary of one organization's history.
 
@@ -79,9 +73,11 @@ class Evidence(Value):
     def merged(self, other: Evidence) -> Evidence:
         """Return what is known from both; the name is this one's."""
         newest = latest(self.last_inference, other.last_inference)
+        if newest is not None:  # what a deployment serves is told with the deployment
+            newest = newest.model_copy(update={"organization": self.organization, "served": None})
         return Evidence(
             organization=self.organization,
-            last_inference=_in_summary(newest, self.organization) if newest is not None else None,
+            last_inference=newest,
             fine_tuned_by=earliest(self.fine_tuned_by, other.fine_tuned_by),
             no_trace_at=latest(self.no_trace_at, other.no_trace_at),
             refusal=latest(self.refusal, other.refusal),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -20,25 +20,6 @@ _END_OF_TIME = datetime(9999, 12, 30, tzinfo=timezone.utc)
 _LARGEST_WARNING, _WARNING_PART = timedelta(days=3), 5
 
 
-class Subject(StrEnum):
-    """What ends when nobody calls it."""
-
-    DEPLOYMENT = "deployment"
-    MODEL = "model"
-
-
-class Covers(StrEnum):
-    """Which deployments or models at its hosts a rule speaks of.
-
-    ``fine_tuned`` are those whose answers name a fine-tuned model, or that the configuration names; ``named``
-    only the latter; ``all`` are all that are called.
-    """
-
-    FINE_TUNED = "fine_tuned"
-    NAMED = "named"
-    ALL = "all"
-
-
 class Operation(StrEnum):
     """The calls that can keep a deployment or a model alive."""
 
@@ -47,27 +28,14 @@ class Operation(StrEnum):
     COMPLETIONS = "completions"
 
 
-class Consequence(StrEnum):
-    """What happens to a deployment or a model that nobody calls."""
-
-    DELETED = "deleted"
-    STOPPED = "stopped"
-    ACCESS_LOST = "access_lost"
-
-
-class Confidence(StrEnum):
-    """Whether the provider has published a rule, or people have only seen it at work."""
-
-    DOCUMENTED = "documented"
-    OBSERVED = "observed"
-
-
 class IdlePolicy(Value):
     """A provider's rule about what nobody calls.
 
     Attributes:
         name: A short name for messages; of two rules with the same name the user's own counts.
         hosts: The API hosts that it speaks of; ``*.`` at the start stands for any subdomain.
+        covers: Which of those at the hosts it speaks of: those whose answers name a fine-tuned model or that
+            the configuration names (``fine_tuned``), the latter only (``named``), or ``all``.
         window: How long nobody may call it.
         resets: The calls that begin the window anew.
         reversible: Whether the ``consequence`` can be undone.
@@ -79,18 +47,18 @@ class IdlePolicy(Value):
 
     name: Annotated[Line, Field(min_length=1, max_length=100)]
     hosts: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(min_length=1)]
-    subject: Subject
-    covers: Covers = Covers.NAMED
+    subject: Literal["deployment", "model"]
+    covers: Literal["fine_tuned", "named", "all"] = "named"
     window: timedelta
     resets: Annotated[tuple[Operation, ...], Field(min_length=1)] = (
         Operation.CHAT_COMPLETIONS,
         Operation.RESPONSES,
     )
-    consequence: Consequence
+    consequence: Literal["deleted", "stopped", "access_lost"]
     reversible: bool
     restore: Line = ""
     cost: Annotated[Line, Field(min_length=1)]
-    confidence: Confidence
+    confidence: Literal["documented", "observed"]
     condition: Line = ""
     source: Annotated[Line, Field(min_length=1)]
     as_of: date
@@ -123,13 +91,13 @@ class IdlePolicy(Value):
         return max(band_of(day)[0], soonest), band_of((last + self.window).date())[1]
 
 
-_published = partial(IdlePolicy, confidence=Confidence.DOCUMENTED, as_of=date(2026, 11, 25))
+_published = partial(IdlePolicy, confidence="documented", as_of=date(2026, 11, 25))
 _BEDROCK = _published(
     name="Bedrock Legacy models",
     hosts=("*.api.aws",),
-    subject=Subject.MODEL,
+    subject="model",
     window=timedelta(days=15),
-    consequence=Consequence.ACCESS_LOST,
+    consequence="access_lost",
     reversible=False,
     cost="The tokens of each call.",
     condition="Only models that AWS has declared Legacy.",
@@ -140,10 +108,10 @@ SHIPPED: tuple[IdlePolicy, ...] = (
     _published(
         name=AZURE,
         hosts=("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com"),
-        subject=Subject.DEPLOYMENT,
-        covers=Covers.FINE_TUNED,
+        subject="deployment",
+        covers="fine_tuned",
         window=timedelta(days=15),
-        consequence=Consequence.DELETED,
+        consequence="deleted",
         reversible=True,
         restore="The fine-tuned model stays: deploy it again in Foundry or with "
         "az cognitiveservices account deployment create.",
@@ -154,9 +122,9 @@ SHIPPED: tuple[IdlePolicy, ...] = (
     _published(
         name="Fireworks on-demand deployments",
         hosts=("api.fireworks.ai",),
-        subject=Subject.DEPLOYMENT,
+        subject="deployment",
         window=timedelta(days=7),
-        consequence=Consequence.DELETED,
+        consequence="deleted",
         reversible=True,
         restore="Create the deployment again.",
         cost="Whatever Fireworks bills for the deployment goes on.",
@@ -166,9 +134,9 @@ SHIPPED: tuple[IdlePolicy, ...] = (
     _published(
         name="Together dedicated endpoints v1",
         hosts=("api.together.xyz",),
-        subject=Subject.DEPLOYMENT,
+        subject="deployment",
         window=timedelta(minutes=60),
-        consequence=Consequence.STOPPED,
+        consequence="stopped",
         reversible=True,
         restore="Start the endpoint again.",
         cost="Whatever Together bills for the endpoint goes on.",
@@ -180,7 +148,7 @@ SHIPPED: tuple[IdlePolicy, ...] = (
         update={
             "name": "Bedrock Legacy models, as the API says",
             "window": timedelta(days=30),
-            "confidence": Confidence.OBSERVED,
+            "confidence": "observed",
             "source": "ResourceNotFoundException in public reports: not used in the last 30 days",
         }
     ),

@@ -17,7 +17,7 @@ from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning
 from finetune_guard.domain.facts import Ended, EndedBy, Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.hosts import host_of, is_before_azure, is_resource, resource_of
-from finetune_guard.domain.idle_policy import Covers, IdlePolicy
+from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
@@ -124,7 +124,7 @@ class Deployments:
         known = self._places.get(history)
         if known is not None and known.policy is policy:
             return known
-        made = Place(history, policy, policy.covers is Covers.ALL or bool(self._named))
+        made = Place(history, policy, policy.covers == "all" or bool(self._named))
         self._recorder.name(made.subject)
         self._places[history] = made
         return made

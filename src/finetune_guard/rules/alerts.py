@@ -17,7 +17,7 @@ from finetune_guard.domain.events import Event
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.rules import events
-from finetune_guard.rules.deployments import Deployment, DeploymentEnd, EndKind, what_ends
+from finetune_guard.rules.deployments import Deployment, DeploymentEnd, what_ends
 from finetune_guard.rules.endings import MODEL, THRESHOLDS, WINDOW, Ending, is_crossed
 
 _DAY = timedelta(days=1)
@@ -79,8 +79,8 @@ def deployments_due(deployments: Iterable[Deployment], told: Mapping[str, str], 
     ends: dict[Ending, DeploymentEnd] = {}
     for end in what_ends(deployments):
         half = end.deployment.policy.window / _DAY / 2
-        most_days = half if end.kind is EndKind.IDLE else THRESHOLDS[-1]
-        ends[Ending(end.kind.value, end.deployment.name, end.day, most_days)] = end
+        most_days = half if end.kind == "idle" else THRESHOLDS[-1]
+        ends[Ending(end.kind, end.deployment.name, end.day, most_days)] = end
     crossed, found = _crossed(ends, told, now)
     for of, threshold in crossed:
         found.alerts.append(_alert(events.deployment_ending(ends[of[0]], threshold, now), of, threshold))

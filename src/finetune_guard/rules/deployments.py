@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from finetune_guard.domain.catalog import PublishedDate, Retirement, azure_retirement_of
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Source
 from finetune_guard.domain.history import History
-from finetune_guard.domain.idle_policy import AZURE, Covers, IdlePolicy
+from finetune_guard.domain.idle_policy import AZURE, IdlePolicy
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.values import StrEnum, Value
@@ -92,9 +92,9 @@ def unambiguous(deployments: Iterable[Deployment]) -> list[str]:
 
 def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | None:
     """Whether a rule speaks of a deployment; None where no answer has told what it serves."""
-    if named or policy.covers is Covers.ALL:
+    if named or policy.covers == "all":
         return True
-    if policy.covers is Covers.NAMED:
+    if policy.covers == "named":
         return False
     return FineTunedModel.parse(served) is not None if served is not None else None
 
@@ -205,12 +205,8 @@ def reason_not_to_keep(keep_alive: KeepAlive, deployment: Deployment, now: datet
     return None if due_at is None or now >= due_at else NotSent.NOT_DUE
 
 
-class EndKind(StrEnum):
-    """What ends a deployment, or a part of what it is for."""
-
-    IDLE = "idle"
-    DEPLOYMENT_RETIREMENT = "deployment_retirement"
-    TRAINING_RETIREMENT = "training_retirement"
+EndKind = Literal["idle", "deployment_retirement", "training_retirement"]
+"""What ends a deployment, or a part of what it is for."""
 
 
 class DeploymentEnd(NamedTuple):
@@ -233,9 +229,9 @@ def what_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
     found: list[DeploymentEnd] = []
     for each in deployments:
         if each.ends is not None:
-            found.append(DeploymentEnd(EndKind.IDLE, each.ends[0].date(), each))
+            found.append(DeploymentEnd("idle", each.ends[0].date(), each))
             if each.retirement is not None:
                 training, last = each.retirement.training, each.retirement.deployments
-                found.append(DeploymentEnd(EndKind.TRAINING_RETIREMENT, training.day, each, training))
-                found.append(DeploymentEnd(EndKind.DEPLOYMENT_RETIREMENT, last.day, each, last))
+                found.append(DeploymentEnd("training_retirement", training.day, each, training))
+                found.append(DeploymentEnd("deployment_retirement", last.day, each, last))
     return tuple(sorted(found, key=lambda end: (end.day, end.deployment.resource, end.deployment.name)))

@@ -19,7 +19,7 @@ from finetune_guard.domain.events import (
 )
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
-from finetune_guard.rules.deployments import DeploymentEnd, EndKind
+from finetune_guard.rules.deployments import DeploymentEnd
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
 from finetune_guard.rules.messages import cause, moment
 
@@ -135,7 +135,7 @@ def deployment_ending(end: DeploymentEnd, within_days: int, now: datetime) -> De
     message = (
         f"The base model of {named} retires: {retirement_in_words(deployment)}. Plan the move to another."
     )
-    if end.kind is EndKind.IDLE:
+    if end.kind == "idle":
         message = (
             f"{named}: {end_in_words(deployment, now)}. {idle_rule(deployment.policy)} To see all, run: "
             "finetune-guard deployments"
@@ -146,7 +146,7 @@ def deployment_ending(end: DeploymentEnd, within_days: int, now: datetime) -> De
         message=message,
         resource=deployment.resource,
         deployment=deployment.name,
-        cause=end.kind.value,
+        cause=end.kind,
         ends_on=end.day,
         days_left=(end.day - now.date()).days,
         within_days=within_days,

@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.text import one_line
-from finetune_guard.domain.values import StrEnum, Value
+from finetune_guard.domain.values import Value
 from finetune_guard.openai_api.errors import in_short, is_transient, retry_after
 from finetune_guard.openai_api.listing import moment
 
@@ -57,12 +57,8 @@ class Selection(Value):
         return self.model in {job.get("fine_tuned_model"), begun_with, parent.base if parent else None}
 
 
-class FileRole(StrEnum):
-    """What a job uses a file for."""
-
-    TRAINING = "training"
-    VALIDATION = "validation"
-    RESULT = "result"
+FileRole = Literal["training", "validation", "result"]
+"""What a job uses a file for."""
 
 
 class PlannedJob(Value):
@@ -84,7 +80,7 @@ class PlannedFile(Value):
     @property
     def path(self) -> str:
         """Where its content is written."""
-        return f"files/{self.id}/content.{'csv' if self.role is FileRole.RESULT else 'jsonl'}"
+        return f"files/{self.id}/content.{'csv' if self.role == 'result' else 'jsonl'}"
 
 
 class ExportPlan(Value):
@@ -229,9 +225,12 @@ def planned(
 
 def files_of(job: Mapping[str, Any]) -> Iterator[tuple[str, FileRole]]:
     """Return the ids of the files that a job names."""
-    named = [(job.get("training_file"), FileRole.TRAINING), (job.get("validation_file"), FileRole.VALIDATION)]
+    named: list[tuple[Any, FileRole]] = [
+        (job.get("training_file"), "training"),
+        (job.get("validation_file"), "validation"),
+    ]
     results = job.get("result_files")
-    named += [(result, FileRole.RESULT) for result in results] if isinstance(results, list) else []
+    named += [(result, "result") for result in results] if isinstance(results, list) else []
     return ((file_id, role) for file_id, role in named if isinstance(file_id, str) and file_id)
 
 
@@ -249,7 +248,7 @@ def orphans(jobs: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]
     used: set[str] = set()
     for job in jobs:
         named = dict(files_of(job))
-        if FileRole.TRAINING not in named.values():
+        if "training" not in named.values():
             return Orphans(failure="a job does not say which training file it uses")
         used |= set(named)
     training = (file for file in files if file.get("purpose") == "fine-tune" and is_safe_id(file.get("id")))

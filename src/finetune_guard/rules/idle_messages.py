@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from finetune_guard.domain.catalog import DateKind, PublishedDate
-from finetune_guard.domain.idle_policy import Consequence, Covers, IdlePolicy
+from finetune_guard.domain.catalog import PublishedDate
+from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.rules.deployments import Deployment, DeploymentState
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, NotSent
 from finetune_guard.rules.messages import moment, span
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
-_CONSEQUENCES = {
-    Consequence.DELETED: "deleted",
-    Consequence.STOPPED: "stopped",
-    Consequence.ACCESS_LOST: "no longer accessible",
-}
+_CONSEQUENCES = {"deleted": "deleted", "stopped": "stopped", "access_lost": "no longer accessible"}
 
 
 def idle_rule(policy: IdlePolicy) -> str:
     """Return a provider's rule about what nobody calls, in a sentence."""
     undone = policy.restore or ("That can be undone." if policy.reversible else "That can't be undone.")
-    tuned = "fine-tuned " if policy.covers is Covers.FINE_TUNED else ""
+    tuned = "fine-tuned " if policy.covers == "fine_tuned" else ""
     return (
         f"A {tuned}{policy.subject} without a call of {' or '.join(policy.resets)} for "
         f"{span(policy.window)} is {_CONSEQUENCES[policy.consequence]}. {undone}"
@@ -88,7 +84,7 @@ def kept_alive(outcome: KeepAliveOutcome, policy: IdlePolicy) -> str:
 
 
 def _dated(published: PublishedDate) -> str:
-    return f"{'not before' if published.kind is DateKind.NO_EARLIER_THAN else 'on'} {published.day}"
+    return f"{'not before' if published.kind == 'no_earlier_than' else 'on'} {published.day}"
 
 
 def _rounded(duration: timedelta) -> timedelta:

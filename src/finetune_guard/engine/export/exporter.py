@@ -25,7 +25,6 @@ from finetune_guard.rules.export import (
     Export,
     ExportPlan,
     ExportProgress,
-    FileRole,
     Missing,
     PlannedFile,
     Selection,
@@ -239,7 +238,7 @@ class Exporter:
         asked_at = self._now()
         if file.id in self._files:
             record.put(f"files/{file.id}/file.json", _as_json(self._files[file.id]), "GET /files", asked_at)
-        expected = file.size if file.role is not FileRole.RESULT else None
+        expected = file.size if file.role != "result" else None
         known = record.size_of(file.path)
         if expected in {None, known} and record.has(file.path):
             record.received(known or 0)
