@@ -15,7 +15,7 @@ from finetune_guard.cli.app import app
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
 from tests.cli.cli_facts import ADMIN_KEY, API_KEY
-from tests.support.constants import BASE
+from tests.support.constants import BASE, MESSAGES
 
 # Older releases of click would mix what goes to stderr into stdout.
 MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
@@ -76,6 +76,13 @@ def run(environment):
 
 
 @pytest.fixture
+def broken_store(environment, tmp_path):
+    """A store that can't be read."""
+    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "a-file"))
+    (tmp_path / "a-file").write_text("not a history")
+
+
+@pytest.fixture
 def start(environment):
     """Starts a command in a process of its own."""
     started = []
@@ -99,7 +106,7 @@ def ask(environment):
 
     def ask_model(model):
         with finetune_guard.OpenAI() as client:
-            client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+            client.chat.completions.create(model=model, messages=MESSAGES)
 
     return ask_model
 
@@ -110,6 +117,6 @@ def elsewhere(sim):
 
     def call(model, key=API_KEY):
         with openai.OpenAI(base_url=sim.base_url, api_key=key) as client:
-            client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+            client.chat.completions.create(model=model, messages=MESSAGES)
 
     return call

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 
 import pytest
 
@@ -11,59 +11,40 @@ from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.keep_alive import KeepAlive
-from tests.support.constants import BASE
+from tests.support.constants import BASE, DAY
 
 AUGUST = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
 JANUARY = datetime(2027, 1, 8, tzinfo=timezone.utc)
-USED = Inference(organization="acme", model=f"ft:{BASE}:acme::One", at=AUGUST)
-ENDS = (DayOfEnds(day=date(2027, 1, 14), models=(USED.model,), replacements=(), tunable=()),)
+USED = {"last_inference": Inference(organization="acme", model=f"ft:{BASE}:acme::One", at=AUGUST)}
+REFUSED = {"refusal": Refusal(at=AUGUST, code="training_not_available")}
+NOTHING_READ = {"usage_read": (Span(start=AUGUST - 61 * DAY, end=AUGUST),)}
+ENDS = (DayOfEnds(day=date(2027, 1, 14), models=("ft:x",), replacements=(), tunable=()),)
 
 
-def known(**facts):
-    return Evidence(organization="acme", **facts)
-
-
+@pytest.mark.parametrize("has_admin_key", [False, True])
 @pytest.mark.parametrize(
-    ("evidence", "now", "command", "said"),
+    ("facts", "now", "command", "said"),
     [
-        (known(last_inference=USED), AUGUST, None, "A keep-alive is due from 2026-09-18 09:00 UTC on."),
-        (known(last_inference=USED), AUGUST + timedelta(days=50), "keep-alive", "The window closes soon"),
-        (known(last_inference=USED), AUGUST + timedelta(days=61), "keep-alive", "is not published"),
-        (known(), AUGUST, "keep-alive", "OPENAI_ADMIN_KEY"),
-        (known(no_trace_at=AUGUST), AUGUST, "check --refresh", "a key sees its own project only"),
-        (
-            known(usage_read=(Span(start=AUGUST - timedelta(days=61), end=AUGUST),)),
-            AUGUST,
-            "keep-alive",
-            "is not published",
-        ),
-        (
-            known(refusal=Refusal(at=AUGUST, code="training_not_available")),
-            AUGUST,
-            "keep-alive --force",
-            "all the same",
-        ),
-        (
-            known(last_inference=USED, refusal=Refusal(at=AUGUST, code="training_not_available")),
-            AUGUST + timedelta(days=2),
-            None,
-            "the API decides",
-        ),
-        (known(last_inference=USED), JANUARY, "export my-models", "before they end"),
-        (known(), JANUARY + timedelta(days=8), None, "A scheduled keep-alive can be removed"),
+        (USED, AUGUST, None, "A keep-alive is due from 2026-09-18 09:00 UTC on."),
+        (USED, AUGUST + 50 * DAY, "keep-alive", "The window closes soon"),
+        (USED, AUGUST + 61 * DAY, "sync", "is not published"),
+        ({}, AUGUST, "sync", "OPENAI_ADMIN_KEY"),
+        ({"no_trace_at": AUGUST}, AUGUST, "check --refresh", "a key sees its own project only"),
+        (NOTHING_READ, AUGUST, "keep-alive", "is not published"),
+        (REFUSED, AUGUST, "keep-alive --force", "all the same"),
+        (USED | REFUSED, AUGUST + 2 * DAY, None, "the API decides"),
+        (USED, JANUARY, "export my-models", "before they end"),
+        ({}, JANUARY + 8 * DAY, None, "A scheduled keep-alive can be removed"),
     ],
 )
-def test_the_one_thing_to_do(run, evidence, now, command, said):
-    """Each verdict comes with one command, which exists, or with what to do otherwise."""
-    advice = advise(decide(OPENAI_SELF_SERVE, evidence, now), ENDS, KeepAlive(), has_admin_key=False)
-    assert (f"finetune-guard {command}" if command else None, True) == (advice.command, said in advice.text)
+def test_the_one_thing_to_do(run, facts, now, command, said, has_admin_key):
+    """Each verdict comes with one command, which exists; reading the usage comes first if it can."""
+    eligibility = decide(OPENAI_SELF_SERVE, Evidence(organization="acme", **facts), now)
+    advice = advise(eligibility, ENDS, KeepAlive(), has_admin_key=has_admin_key)
+    if command == "sync" and not has_admin_key:
+        command = "keep-alive"
+    assert (f"finetune-guard {command}" if command else None) == advice.command
+    assert said in advice.text or command == "sync"
     if command:
+        assert f"Run finetune-guard {command}. " in advice.in_words
         assert 0 == run(*command.split(), "--help").exit_code
-
-
-@pytest.mark.parametrize("last", [None, USED])
-def test_with_an_admin_key_the_usage_is_read_first(run, last):
-    """Reading what others ran costs nothing, and comes before an inference that may be in vain."""
-    eligibility = decide(OPENAI_SELF_SERVE, known(last_inference=last), AUGUST + timedelta(days=61))
-    advice = advise(eligibility, ENDS, KeepAlive(), has_admin_key=True)
-    assert "Run finetune-guard sync." in advice.in_words

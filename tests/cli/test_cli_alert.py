@@ -13,33 +13,23 @@ import pytest
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.disk.store import DiskStore
 from tests.cli.cli_facts import API_KEY
+from tests.support.constants import DAY
 
 SECRET = "T0000-B0000-the-secret-of-the-webhook"
-DAY = timedelta(days=1)
+DECEMBER = datetime(2026, 12, 20, tzinfo=timezone.utc)
 
 
-class Receiver(ThreadingHTTPServer):
-    """A webhook: keeps what is posted, and answers as told."""
+class Webhook(BaseHTTPRequestHandler):
+    """Keeps what is posted, and answers as told."""
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.posted = []
-        self.status = 200
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/services/{SECRET}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def __getattr__(self, name):
-        if name in ("do_GET", "do_POST"):  # a redirect that is followed becomes a GET
-            return self.answer
-        raise AttributeError(name)
-
-    def answer(self):
+    def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.posted.append(json.loads(body or "null"))
         self.send_response(self.server.status)
         self.send_header("Location", f"{self.server.url}/elsewhere")
         self.end_headers()
+
+    do_GET = do_POST  # noqa: N815 -- a redirect that is followed becomes a GET
 
     def log_message(self, *_):
         pass
@@ -47,8 +37,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver():
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        server.posted, server.status = [], 200
+        server.url = f"http://127.0.0.1:{server.server_address[1]}/services/{SECRET}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield server
         server.shutdown()
@@ -80,43 +72,33 @@ def test_a_crossing_is_posted_once(alert, receiver, closing, clock):
     """The webhook gets what happened as JSON; later runs are silent until the next threshold."""
     assert (0, 0) == (alert().exit_code, alert().exit_code)
     (posted,) = receiver.posted
-    assert ("window_closing", "acme-cli", 30, 29 * 86400) == (
-        posted["event"],
-        posted["organization"],
-        posted["within_days"],
-        posted["remaining"],
-    )
+    facts = {"event": "window_closing", "organization": "acme-cli", "within_days": 30}
+    assert (facts | {"remaining": 29 * 86400}).items() <= posted.items()
     assert API_KEY not in json.dumps(posted)
     clock.advance(15 * DAY)
-    assert posted["message"].split(" if ")[0] in (told := alert()).stdout
+    assert alert().stdout.startswith(f"Told: {posted['message'].split(' if ')[0]}")
     assert [30, 15] == [each["within_days"] for each in receiver.posted]
-    assert told.stdout.startswith("Told: Fine-tuning jobs can be created until ")
     assert posted["id"] != receiver.posted[1]["id"]
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(500, "it answered 500."), (302, "it answered 302: a redirect is not followed")]
+    ("status", "said"),
+    [
+        (500, "it answered 500."),
+        (302, "it answered 302: a redirect is not followed"),
+        (None, "Connection refused"),
+    ],
 )
 def test_what_did_not_arrive_is_told_next_time(alert, receiver, closing, status, said):
-    """A webhook that fails, or leads elsewhere, loses nothing; its host is all that is said of it."""
+    """A webhook that fails, leads elsewhere or is gone loses nothing; its host is all that is said of it."""
     receiver.status = status
-    failed = alert()
-    assert (6, 1) == (failed.exit_code, len(receiver.posted))
+    failed = alert("--webhook", receiver.url if status else f"http://127.0.0.1:9/{SECRET}")
+    tries = 1 if status else 0
+    assert (6, tries) == (failed.exit_code, len(receiver.posted))
     assert f"the webhook at 127.0.0.1: {said}" in failed.stderr
     receiver.status = 204
     assert (0, 0) == (alert().exit_code, alert().exit_code)
-    first, second = receiver.posted
-    assert first["id"] == second["id"]
-
-
-def test_a_dead_host_loses_nothing(alert, receiver, closing, environment):
-    """Nobody listens: exit code 6, and the next run tells it."""
-    environment.setenv("FINETUNE_GUARD_WEBHOOK", f"http://127.0.0.1:9/{SECRET}")
-    dead = alert()
-    assert 6 == dead.exit_code
-    assert "the webhook at 127.0.0.1: Connection refused" in dead.stderr
-    assert 0 == alert("--webhook", receiver.url).exit_code
-    assert 1 == len(receiver.posted)
+    assert (tries + 1, 1) == (len(receiver.posted), len({each["id"] for each in receiver.posted}))
 
 
 def test_a_dry_run_tells_and_remembers_nothing(alert, receiver, closing):
@@ -135,7 +117,7 @@ def test_a_dry_run_tells_and_remembers_nothing(alert, receiver, closing):
 def test_slack_gets_its_own_form(alert, receiver, clock, model, ask):
     """The message alone, and what would be markup there stays text."""
     ask(model)
-    clock.advance(datetime(2026, 12, 20, tzinfo=timezone.utc) - clock())
+    clock.set(DECEMBER)
     assert 0 == alert("--slack").exit_code
     assert {("text",)} == {tuple(each) for each in receiver.posted}
     assert any("end" in each["text"] and "2027-01-14" in each["text"] for each in receiver.posted)
@@ -144,7 +126,7 @@ def test_slack_gets_its_own_form(alert, receiver, clock, model, ask):
 def test_models_failed_keep_alives_and_verdicts_are_told(alert, run, receiver, closing, clock, sim, model):
     """Everything that is promised is told, each once, whatever else is."""
     sim.fault(Fault(path="/v1/chat/completions", status=404, times=None))
-    clock.advance(datetime(2026, 12, 20, tzinfo=timezone.utc) - clock())
+    clock.set(DECEMBER)
     assert 1 == run("keep-alive").exit_code
     assert (0, 0) == (alert().exit_code, alert().exit_code)
     told = {each["event"]: each for each in receiver.posted}
@@ -169,8 +151,7 @@ def test_a_command_gets_the_message_and_the_facts(alert, closing, tmp_path):
     assert 0 == alert("--command", command).exit_code
     assert (tmp_path / "told").read_text().startswith("window_closing: Fine-tuning jobs can be created until")
     assert "" == alert("--command", command).stdout
-    missing = alert("--command", str(tmp_path / "nothing"), "--refresh")
-    assert 0 == missing.exit_code
+    assert 0 == alert("--command", str(tmp_path / "nothing"), "--refresh").exit_code
 
 
 def test_what_a_command_prints_is_no_part_of_the_json(alert, closing, capfd):
@@ -194,38 +175,9 @@ def test_two_runs_at_once_tell_it_once(alert, receiver, closing, tmp_path):
     assert 1 == len(receiver.posted)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "Say where to tell it: --webhook, FINETUNE_GUARD_WEBHOOK or --command; or use --dry-run."),
-        (("--slack",), "--slack is for a webhook"),
-        (("--webhook", "https://a.example", "--command", "true"), "exclude each other"),
-        (("--webhook", f"ftp://a.example/{SECRET}"), "The webhook is no URL that can be used"),
-        (("--webhook", f"https://u:{SECRET}@a.example/"), "no user or password"),
-        (("--webhook", f"https://a.example:{SECRET}/"), "The webhook is no URL that can be used"),
-        (("--webhook", f"https://a.example/{SECRET}\r"), "A URL has characters that can't be printed."),
-        (("--command", "'"), "--command names no program"),
-        (("--command", ""), "--command names no program"),
-    ],
-)
-def test_wrong_targets_are_named_without_the_secret(alert, environment, arguments, said):
-    """What can't be used is told at once, with what is allowed; the URL is not shown."""
-    environment.delenv("FINETUNE_GUARD_WEBHOOK")
-    wrong = alert(*arguments)
-    assert 2 == wrong.exit_code
-    assert said in " ".join(wrong.stderr.split())
-
-
 def test_a_store_that_forgets_is_refused(alert, environment, receiver):
     """Without a memory everything would be told at every run."""
     environment.setenv("FINETUNE_GUARD_STORE", "memory")
     refused = alert()
     assert (2, []) == (refused.exit_code, receiver.posted)
     assert "can't be remembered" in refused.stderr
-
-
-def test_the_variable_counts_as_known(alert, run):
-    """`config` takes it for no misspelt setting, and does not show it."""
-    shown = run("config")
-    assert "FINETUNE_GUARD_WEBHOOK" not in shown.stderr
-    assert SECRET not in shown.output

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from datetime import date, datetime, timedelta, timezone
 
 import icalendar
@@ -32,12 +31,16 @@ def test_a_calendar_holds_what_is_to_come(run, ask, model, clock):
 
 
 def test_a_second_import_moves_the_window(run, ask, model, clock):
-    """The same event has the same UID and a higher sequence number, so that a calendar replaces it."""
+    """What every file has is the same event with a higher sequence number, so that a calendar replaces it."""
+    first = read(run("calendar"))
+    assert ["closing-everybody@finetune-guard"] == list(first)
     ask(model)
-    before = read(run("calendar"))["window-acme-cli@finetune-guard"]
+    before = read(run("calendar"))
+    assert first.keys() < before.keys()
     clock.advance(timedelta(days=3))
     ask(model)
-    after = read(run("calendar"))["window-acme-cli@finetune-guard"]
+    name = "window-acme-cli@finetune-guard"
+    before, after = before[name], read(run("calendar"))[name]
     assert timedelta(days=3) == after.decoded("dtstart") - before.decoded("dtstart")
     assert before["sequence"] < after["sequence"]
 
@@ -49,34 +52,9 @@ def test_a_window_that_outlives_job_creation_is_no_event(run, ask, model, clock)
     assert not any(uid.startswith("window-") for uid in read(run("calendar")))
 
 
-def test_the_day_that_is_everybody_s_is_one_event_before_and_after_the_organization_is_known(run, ask, model):
-    """A calendar that was imported on the first day is updated, too."""
-    before = read(run("calendar"))
-    ask(model)
-    assert ["closing-everybody@finetune-guard"] == list(before)
-    assert set(before) < set(read(run("calendar")))
-
-
-def test_a_history_that_can_not_be_read_makes_no_calendar(run, environment, tmp_path):
-    """One without the window and the models would look as if nothing ended."""
-    (tmp_path / "file").write_text("in the way")
-    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "file"))
-    result = run("calendar")
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert "FINETUNE_GUARD_STORE" in result.stderr
-
-
 def test_when_nothing_is_to_come_the_calendar_is_empty(run, clock):
     """It is still a calendar, and a note on stderr says why nothing is in it."""
     clock.advance(timedelta(days=400))
     result = run("calendar")
     assert {} == read(result)
     assert "no date is to come" in result.stderr
-
-
-def test_without_the_extra_it_is_named(run, monkeypatch):
-    """A command that needs a package which isn't installed says what to install."""
-    monkeypatch.setitem(sys.modules, "icalendar", None)
-    result = run("calendar")
-    assert 2 == result.exit_code
-    assert "pip install 'finetune-guard[calendar]'" in result.stderr

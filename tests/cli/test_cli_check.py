@@ -7,42 +7,35 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import Eligibility, Verdict
+from finetune_guard import Eligibility
+from finetune_guard.cli.exits import ExitCode
 from finetune_guard.simulator import Fault
-from tests.cli.cli_facts import EXAMPLE
+from tests.cli.cli_facts import EXAMPLE, flat
 from tests.support.constants import BASE
 
+GONE = "gpt-3.5-turbo-0613"  # since 2024
+UNKNOWN = "gpt-of-another-time"
+JANUARY = datetime(2027, 1, 8, tzinfo=timezone.utc)
+OPEN = (
+    "eligible: organization acme-cli ran an inference on a fine-tuned model, and the window is open until "
+    "2026-10-02 09:00 UTC.\n"
+)
+LAPSED = (
+    "not known: the last inference this history saw was at 2026-08-03 09:00 UTC, and by it the window closed "
+    "on 2026-10-02 09:00 UTC; another program may have run one since.\n"
+)
 
-def test_an_open_window_is_exit_0_and_one_line(run, ask, model):
-    """A script can go on when `check` exits 0; its one line names the organization and the last moment."""
+
+@pytest.mark.parametrize(
+    ("days", "code", "told"),
+    [(0, 0, OPEN), (60, 4, LAPSED), (158, 3, "ineligible: since 2027-01-06 nobody ")],
+)
+def test_the_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, code, told):
+    """A script goes by the exit code; the line names the organization, the time and what is not known."""
     ask(model)
+    clock.advance(timedelta(days=days))
     result = run("check")
-    assert 0 == result.exit_code
-    assert (
-        "eligible: organization acme-cli ran an inference on a fine-tuned model, and the window is open "
-        "until 2026-10-02 09:00 UTC.\n" == result.stdout
-    )
-    assert "" == result.stderr
-
-
-def test_a_window_that_lapsed_here_is_exit_4(run, ask, model, clock):
-    """Another program may have kept the window open, and the words tell what this machine saw last."""
-    ask(model)
-    clock.advance(timedelta(days=60))
-    result = run("check")
-    assert 4 == result.exit_code
-    assert (
-        "not known: the last inference this history saw was at 2026-08-03 09:00 UTC, and by it the window "
-        "closed on 2026-10-02 09:00 UTC; another program may have run one since.\n" == result.stdout
-    )
-
-
-def test_the_policys_end_is_exit_3(run, clock):
-    """After January 6, 2027, the answer is a sure no, whatever is known."""
-    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
-    result = run("check")
-    assert 3 == result.exit_code
-    assert "2027-01-06" in result.stdout
+    assert (code, told, 1) == (result.exit_code, result.stdout[: len(told)], len(result.stdout.splitlines()))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +51,79 @@ def test_too_little_time_left_is_exit_8(run, ask, model, clock, on, least, code)
     assert code == result.exit_code
     assert result.stdout.startswith("eligible: ")
     assert bool(code) == ("less than the" in result.stdout)
-    assert 2 == run("check", "--min-remaining", "soon").exit_code
 
 
-def test_what_is_not_known_is_exit_4(run):
-    """Unknown is neither yes nor no, and has an exit code of its own."""
-    result = run("check")
-    assert 4 == result.exit_code
-    assert result.stdout.startswith("not known: ")
+@pytest.mark.parametrize(
+    ("base", "least", "code", "told"),
+    [
+        (BASE, None, 0, f"{BASE}: a fine-tune made now ends on 2027-01-14, ±1 day, in 164 days ("),
+        (BASE, "163d", 0, "table of 2026-11-22"),
+        (BASE, "164d", 5, "; that is less than the 164 days asked for."),
+        (BASE, "P1Y", 5, "; that is less than the "),
+        ("{model}", "24w", 5, "{model}: a fine-tune made now ends on 2027-01-14"),
+        (GONE, None, 5, f"{GONE}: shut down on 2024-09-13, ±1 day (finetune-guard's table of "),
+        (UNKNOWN, None, 0, f"{UNKNOWN}: how long a fine-tune made now would live is unknown."),
+        (UNKNOWN, "1d", 4, "is unknown"),
+        ("gpt-6-luna", "1d", 5, "gpt-6-luna: can't be fine-tuned, as far as is published."),
+    ],
+)
+def test_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):
+    """With --base a second line says until when a fine-tune would live, if any source tells."""
+    ask(model)
+    lifetime = ["--min-lifetime", least] if least else []
+    result = run("check", "--base", base.format(model=model), *lifetime)
+    first, second = result.stdout.splitlines()
+    assert (code, True) == (result.exit_code, first.startswith("eligible: "))
+    assert told.format(model=model) in second
+
+
+def test_the_setting_counts_as_well(run, environment, ask, model):
+    """What would stop a job of the guarded client fails the check, too; what would not doesn't."""
+    ask(model)
+    environment.setenv("FINETUNE_GUARD_MIN_MODEL_LIFETIME", "200d")
+    assert 5 == run("check", "--base", BASE).exit_code
+    assert 0 == run("check", "--base", BASE, "--min-lifetime", "30d").exit_code
+    assert 0 == run("check", "--base", UNKNOWN).exit_code
+    assert 0 == run("check").exit_code
+
+
+def test_a_sure_no_comes_before_what_is_not_known(run, clock):
+    """Ineligible is 3 whatever the base; a base that is gone is 5 although the verdict is unknown."""
+    assert 4 == run("check", "--base", BASE).exit_code
+    assert 5 == run("check", "--base", GONE).exit_code
+    clock.set(JANUARY)
+    assert 3 == run("check", "--base", GONE).exit_code
+
+
+def test_json_has_both_parts(run, ask, model):
+    """Programs get the eligibility and the prospect: durations in seconds, what is unknown as null."""
+    ask(model)
+    result = run("check", "--base", BASE, "--min-lifetime", "200d", "--json")
+    told = json.loads(result.stdout)
+    assert (5, "acme-cli") == (result.exit_code, Eligibility.model_validate(told["eligibility"]).organization)
+    prospect = told["prospect"]
+    assert "2027-01-14" == prospect.pop("fine_tunes_shutdown")["day"]
+    assert "table" == prospect.pop("base_shutdown")["source"]
+    assert {
+        "model": BASE,
+        "can_be_fine_tuned": True,
+        "lifetime": timedelta(days=163, hours=15).total_seconds(),
+        "replacement": "gpt-6-luna",
+        "replacement_can_be_fine_tuned": False,
+        "is_shut_down": False,
+        "min_lifetime": timedelta(days=200).total_seconds(),
+        "lives_long_enough": False,
+    } == prospect
+    prospect = json.loads(run("check", "--base", UNKNOWN, "--json").stdout)["prospect"]
+    assert {None} == {prospect[name] for name in ("lifetime", "lives_long_enough", "base_shutdown")}
+
+
+def test_help_names_every_exit_code(run):
+    """Whoever writes a pipeline finds the exit codes in the help."""
+    told = run("check", "--help").stdout
+    for code in ExitCode:
+        if code not in (ExitCode.INCOMPLETE, ExitCode.NOT_JUDGED, ExitCode.INTERRUPTED):
+            assert f" {int(code)} " in flat(told)
 
 
 def test_nothing_is_asked_of_the_api(run, ask, model, sim):
@@ -74,7 +132,6 @@ def test_nothing_is_asked_of_the_api(run, ask, model, sim):
     sim.clear_calls()
     for command in ("check", "status", "history", "config"):
         run(command)
-    run("keep-alive", "--dry-run")
     assert () == sim.calls
 
 
@@ -84,20 +141,16 @@ def test_a_process_of_its_own_finds_the_history_of_its_key(start, model, sim):
     subprocess.run([sys.executable, EXAMPLE, model], check=True, capture_output=True)
     sim.clear_calls()
     process = start("check")
-    out, err = process.communicate(timeout=60)
-    assert 0 == process.returncode
-    assert out.startswith("eligible: organization acme-cli ")
-    assert "" == err
-    assert () == sim.calls
+    assert (OPEN, "") == process.communicate(timeout=60)
+    assert (0, ()) == (process.returncode, sim.calls)
 
 
 def test_refresh_asks_whose_the_key_is(run, sim, model):
     """With --refresh the API names the organization, and the next check knows it without asking."""
     result = run("check", "--refresh")
-    assert 4 == result.exit_code
-    assert "no inference of organization acme-cli" in result.stdout
+    assert (4, True) == (result.exit_code, "no inference of organization acme-cli" in result.stdout)
     assert ["/v1/models", "/v1/fine_tuning/model_limits"] == [call.path for call in sim.calls]
-    assert "no inference of organization acme-cli" in run("check").stdout
+    assert result.stdout.startswith(run("check").stdout)
     assert 2 == len(sim.calls)
 
 
@@ -105,89 +158,72 @@ def test_refresh_asks_whose_the_key_is(run, sim, model):
 def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, model, command):
     """They are shown as they come, without keys, and an error in their place is no failure of the command."""
     ask(model)
-    path = "/v1/fine_tuning/model_limits"
-    sim.fault(Fault(path=path, method="GET", status=200, body={"limits": [], "key": "sk-proj-1234567890"}))
-    sim.fault(Fault(path=path, method="GET", status=403, code="training_not_available"))
+    answers = {"path": "/v1/fine_tuning/model_limits", "method": "GET"}
+    sim.fault(Fault(**answers, status=200, body={"limits": [], "key": "sk-proj-1234567890"}))
+    sim.fault(Fault(**answers, status=403, code="training_not_available", times=2))
     shown, refused = run(command, "--refresh"), run(command, "--refresh", "--json")
     assert '{"limits": [], "key": "***"}' in shown.stdout
-    if command == "status":  # what is long would fill the screen
-        sim.fault(Fault(path=path, method="GET", status=200, body={"a": "x" * 1_900}))
-        assert "xxx... (all of it: --json)" in run("status", "--refresh").stdout
     limits = json.loads(refused.stdout)["model_limits"]
     assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
     assert limits["answer"].startswith("403 training_not_available")
-    sim.fault(Fault(path=path, method="GET", status=403, code="training_not_available"))
-    assert "none: the API answered 403 training_not_available" in " ".join(
-        run(command, "--refresh").stdout.split()
-    )
-    assert "model_limits" not in json.loads(run("check", "--json").stdout)
-
-
-def test_an_old_table_says_so(run, clock, ask, model):
-    """More than 45 days after it was last compared, every command that shows dates tells how old it is."""
-    clock.set(datetime(2027, 1, 6, 12, tzinfo=timezone.utc))
-    ask(model)
-    assert "days old" not in run("check").stderr + run("status").stdout + run("models").stderr
-    clock.set(datetime(2027, 1, 7, 12, tzinfo=timezone.utc))
-    told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
-    for result in (run("check"), run("status"), run("models")):
-        assert told in " ".join((result.stdout + result.stderr).split())
-
-
-def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
-    """The day of the nearest source stands first, and what another says beside it."""
-    ask(model)
-    day = {"id": BASE, "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-03-01"}
-    sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
-    told = "as of 2026-08-03; finetune-guard's table of 2026-11-22 says 2027-01-14"
-    assert "table:2027-01-14" in run("models", "--refresh").stdout
-    assert f"fine-tunes of {BASE} end: 2027-03-01" in run("status").stdout
-    assert told in run("status").stdout
-    assert told in run("check", "--base", BASE).stdout
+    told = "none: the API answered 403 training_not_available"
+    assert told in flat(run(command, "--refresh").stdout)
+    if command == "status":  # what is long would fill the screen
+        sim.fault(Fault(**answers, status=200, body={"a": "x" * 1_900}))
+        assert "xxx... (all of it: --json)" in run("status", "--refresh").stdout
 
 
 def test_refresh_says_when_the_api_does_not_answer(run, environment):
     """An answer that rests on the history alone, although more was asked for, says so."""
     environment.setenv("OPENAI_API_KEY", "sk-of-nobody-else")
     result = run("check", "--refresh")
-    assert 4 == result.exit_code
-    assert "401 invalid_api_key" in result.stderr
+    assert (4, True) == (result.exit_code, "401 invalid_api_key" in result.stderr)
     assert "sk-of-nobody-else" not in result.output
 
 
-def test_json_is_the_eligibility(run, ask, model):
-    """Programs read the same object that `client.guard.check()` returns."""
+def test_an_old_table_says_so(run, clock, ask, model):
+    """More than 45 days after it was last compared, every command that shows dates tells how old it is."""
     ask(model)
-    result = run("check", "--json")
-    eligibility = Eligibility.model_validate_json(result.stdout)
-    assert Verdict.ELIGIBLE is eligibility.verdict
-    assert model == eligibility.last_inference.model
-    assert "acme-cli" == eligibility.organization
-    assert 0 == result.exit_code
+    told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
+    for day, is_old in ((6, False), (7, True)):
+        clock.set(datetime(2027, 1, day, 12, tzinfo=timezone.utc))
+        for command in ("check", "status", "models"):
+            assert is_old == (told in flat(run(command).output))
 
 
-def test_an_unguarded_host_is_unknown_and_says_how_to_name_it(run, environment, sim):
-    """Behind a host that the policy doesn't speak of nothing is claimed; the line says what to set."""
-    environment.setenv("FINETUNE_GUARD_HOSTS", "")
+def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
+    """The day of the nearest source stands first, and what another says beside it; nothing is asked again."""
+    ask(model)
+    day = {"id": BASE, "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-03-01"}
+    sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
+    assert "table:2027-01-14" in run("models", "--refresh").stdout
+    sim.clear_calls()
+    told = "the API's word on the base model, as of 2026-08-03; "
+    told += "finetune-guard's table of 2026-11-22 says 2027-01-14"
+    shown = run("status").stdout
+    assert f"fine-tunes of {BASE} end: 2027-03-01 by {told}." in shown
+    assert told in run("check", "--base", BASE).stdout
+    assert () == sim.calls
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("FINETUNE_GUARD_HOSTS", "", "FINETUNE_GUARD_HOSTS={host}\n"),
+        ("FINETUNE_GUARD_ENABLED", "false", "the guard is switched off"),
+    ],
+)
+def test_a_guard_that_is_not_at_work_says_what_to_set(run, environment, sim, name, value, said):
+    """Where the policy isn't known to hold nothing is claimed, and the line says why."""
+    environment.setenv(name, value)
     result = run("check")
-    assert 4 == result.exit_code
-    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stdout
-    assert 1 == len(result.stdout.splitlines())
-
-
-def test_a_guard_that_is_off_says_so(run, environment):
-    """Who has switched the guard off is reminded of it, not sent looking at hosts."""
-    environment.setenv("FINETUNE_GUARD_ENABLED", "false")
-    result = run("check")
-    assert 4 == result.exit_code
-    assert "the guard is switched off" in result.stdout
-    assert "FINETUNE_GUARD_ENABLED" in result.stdout
-    assert "FINETUNE_GUARD_HOSTS" not in result.stdout
+    assert (4, 1) == (result.exit_code, len(result.stdout.splitlines()))
+    assert said.format(host=sim.host) in result.stdout
+    assert (name == "FINETUNE_GUARD_HOSTS") == ("FINETUNE_GUARD_HOSTS" in result.stdout)
 
 
 def test_a_memory_store_is_explained(run, environment):
     """A history in another program's memory can't be seen; that is said, not taken for an empty one."""
     environment.setenv("FINETUNE_GUARD_STORE", "memory")
-    assert "memory" in run("check").stderr
-    assert "memory" in run("status").stdout
-    assert "memory" in run("history").stdout
+    for command in ("check", "status", "history", "alert --command true"):
+        assert "FINETUNE_GUARD_STORE is memory" in flat(run(*command.split()).output)

@@ -17,6 +17,10 @@ from tests.cli.conftest import RUNNER
 pytestmark = pytest.mark.slow
 
 MODEL = r"ft:gpt-4o-mini-2024-07-18:acme:parcels:\w+"
+NEVER_STORED = (
+    *("the API key", "the admin key", "Azure's key"),
+    *("the prompts", "the training data", "the answers"),
+)
 STEPS = {
     "An organization of which nothing is known": [
         r"guard.check\(\)\n      unknown: no_inference_recorded",
@@ -65,24 +69,10 @@ STEPS = {
         r"azure.deploy\(.*\n      This is a simulated answer.$",
     ],
     "What is on disk": [
-        *(
-            rf"^ +0 times  {what}$"
-            for what in (
-                "the API key",
-                "the admin key",
-                "Azure's key",
-                "the prompts",
-                "the training data",
-                "the answers",
-            )
-        ),
+        *(rf"^ +0 times  {what}$" for what in NEVER_STORED),
         r"^ +[1-9]\d* times  the organization's name",
         r"acme-28gund: 2 models, 6 inferences on 5 days",
-        *(
-            [r"drwx------ +\d+ bytes  history$", r"-rw------- +\d+ bytes  cache.db$"]
-            if os.name == "posix"
-            else []
-        ),
+        *([r"drwx------ +\d+ bytes  history$", r"-rw------- +\d+ bytes  cache.db$"] * (os.name == "posix")),
     ],
 }
 

@@ -3,19 +3,19 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import openai
 import pytest
 
 import finetune_guard
-from tests.cli.cli_facts import API_KEY
+from tests.cli.cli_facts import API_KEY, flat
 from tests.support import azure_management
+from tests.support.constants import DAY, MESSAGES
 
 KEY = "key-of-the-east"
 BASE = "gpt-4.1-mini-2025-04-14"
 TUNED = f"{BASE}.ft-0a1b2c3d"
-DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def azure(sim, environment):
 def call(azure):
     def call_deployment(name):
         with finetune_guard.AzureOpenAI() as client:
-            client.chat.completions.create(model=name, messages=[{"role": "user", "content": "hello"}])
+            client.chat.completions.create(model=name, messages=MESSAGES)
 
     return call_deployment
 
@@ -48,17 +48,16 @@ def test_deployments_and_their_ends(run, call, clock, environment):
     clock.advance(2 * DAY)
     call("triage")
     environment.delenv("AZURE_OPENAI_API_KEY")
-    output = run("deployments").stdout
-    support, triage = output.index("support"), output.index("triage")
-    assert support < triage
-    assert (
-        "deleted on 2026-08-18, give or take a day, if nobody calls it (in 12 days at the soonest)"
-        in " ".join(output.split())
-    )
-    assert "deployments on 2027-10-14, training not before 2027-04-14" in " ".join(output.split())
-    assert TUNED in output
-    assert "calls by programs that do not share this history" in output
-    assert "Microsoft's fine-tuning guide" in output
+    output = flat(run("deployments").stdout)
+    assert output.index("support") < output.index("triage")
+    for said in (
+        "deleted on 2026-08-18, give or take a day, if nobody calls it (in 12 days at the soonest)",
+        "deployments on 2027-10-14, training not before 2027-04-14",
+        TUNED,
+        "calls by programs that do not share this history",
+        "Microsoft's fine-tuning guide",
+    ):
+        assert said in output
     [first, _] = json.loads(run("deployments", "--json").stdout)
     assert ("support", "alive", TUNED) == (first["name"], first["state"], first["served"])
 
@@ -68,8 +67,8 @@ def test_a_deployment_that_is_gone_or_not_wanted(run, call, clock):
     call("support")
     call("triage")
     clock.advance(20 * DAY)
-    assert "deleted since 2026-08-18, give or take a day, unless another program" in " ".join(
-        run("deployments").stdout.split()
+    assert "deleted since 2026-08-18, give or take a day, unless another program" in flat(
+        run("deployments").stdout
     )
     with pytest.raises(openai.NotFoundError):
         call("support")
@@ -77,9 +76,6 @@ def test_a_deployment_that_is_gone_or_not_wanted(run, call, clock):
     output = run("deployments").stdout
     assert "not found on 2026-08-23 09:00 UTC" in output
     assert "forgotten on 2026-08-23 09:00 UTC" in output
-    result = run("deployments", "--forget", "nonsense")
-    assert 2 == result.exit_code
-    assert "No deployment is known as 'nonsense'" in result.stderr
 
 
 def test_resources_are_no_organizations(run, call):
@@ -109,7 +105,7 @@ def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment
     output = run("status").stdout
     assert "Do now" in output
     assert "finetune-guard keep-alive --deployment support" in output
-    assert "Azure bills a fine-tuned deployment by the hour" in " ".join(output.split())
+    assert "Azure bills a fine-tuned deployment by the hour" in flat(output)
     assert "table of shutdown dates" not in run("check").output
     azure.add_resource("west", api_key="key-of-the-west")
     azure.deploy("west", "support", model=TUNED)
@@ -117,7 +113,7 @@ def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment
     environment.setenv("AZURE_OPENAI_API_KEY", "key-of-the-west")
     call("support")
     east = f"{azure.endpoint('east').partition('//')[2]}/support"
-    assert f"finetune-guard deployments --forget {east}" in " ".join(run("status").stdout.split())
+    assert f"finetune-guard deployments --forget {east}" in flat(run("status").stdout)
     result = run("keep-alive", "--dry-run", "--deployment", east)
     assert 2 == result.exit_code
     assert "is not a deployment of" in result.stderr
@@ -125,7 +121,7 @@ def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment
 
 
 def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure, call, clock, environment):
-    """From January 15, 2027 on deployments come first, and what is over is said once."""
+    """From January 15, 2027 on deployments come first, and what is over is said once; a report has both."""
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
     azure.deploy("east", "support", model=TUNED)
     call("support")
@@ -134,13 +130,20 @@ def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure,
     lines = run("status").stdout.splitlines()
     assert lines[0].startswith("Deployments")
     assert 1 == sum("nobody can create" in line for line in lines)
+    for page in (run("report").stdout, run("report", "--html", "-").stdout):
+        for said in (
+            "Deployments that end when nobody calls them",
+            "2027-02-16, give or take a day",
+            "INELIGIBLE",
+        ):
+            assert said in page
 
 
 def test_deployments_that_azure_lists(run, environment, azure):
     """With a subscription's id those are listed too that no guarded client has called, base models' apart."""
     management = azure_management.install(environment)
     management.deployments["acme"].append(azure_management.deployment("plain", "gpt-4o", "2024-08-06"))
-    output = " ".join(run("deployments", "--subscription", azure_management.SUBSCRIPTION).stdout.split())
+    output = flat(run("deployments", "--subscription", azure_management.SUBSCRIPTION).stdout)
     assert "acme.openai.azure.com" in output
     assert "support no call known: deleted 15 days after the last one; deployed on 2026-11-01" in output
     assert "plain no end: it serves a base model" in output
@@ -203,10 +206,6 @@ def test_a_deployment_that_can_not_be_kept_alive(run, call, clock, environment):
     environment.delenv("AZURE_OPENAI_API_KEY")
     failed = run("keep-alive", "--deployment", "support")
     assert (2, True) == (failed.exit_code, "Set AZURE_OPENAI_API_KEY" in failed.stderr)
-    environment.delenv("AZURE_OPENAI_ENDPOINT")
-    environment.setenv("OPENAI_API_KEY", API_KEY)
-    failed = run("keep-alive", "--deployment", "support")
-    assert (2, True) == (failed.exit_code, "No rule about deployments" in failed.stderr)
 
 
 @pytest.mark.slow
@@ -236,8 +235,6 @@ def test_a_schedule_for_deployments(run):
     assert "${{ secrets.AZURE_OPENAI_API_KEY }}" in workflow
     pod = run("schedule", "kubernetes", "--deployment", "support", "--image", "x").stdout
     assert '"keep-alive", "--deployment", "support"]' in pod
-    seldom = run("schedule", "cron", "--deployment", "support", "--every", "7d")
-    assert (2, True) == (seldom.exit_code, "in the last 3 days of the window" in seldom.stderr)
 
 
 def test_a_report_where_there_is_only_azure(run, call, clock):
@@ -265,13 +262,3 @@ def test_a_calendar_where_there_is_only_azure(run, call):
     assert "job creation" not in calendar
     idle = calendar.partition("SUMMARY:Deployment support")[2].partition("END:VEVENT")[0]
     assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
-
-
-def test_a_report_that_knows_of_deployments(run, sim, call, environment, organization):
-    """The page of an organization tells of deployments too, as HTML and as Markdown."""
-    call("support")
-    environment.setenv("OPENAI_API_KEY", API_KEY)
-    environment.setenv("FINETUNE_GUARD_HOSTS", sim.host)
-    for page in (run("report").stdout, run("report", "--html", "-").stdout):
-        assert "Deployments that end when nobody calls them" in page
-        assert "2026-08-18, give or take a day" in page

@@ -1,59 +1,89 @@
 from __future__ import annotations
 
+import shlex
+import sys
+
 import openai
 import pytest
 import typer
 
-from finetune_guard.cli.failures import reported
-from tests.cli.cli_facts import API_KEY
+from finetune_guard.cli.parsing import reported
+from finetune_guard.domain.model_ids import EXAMPLE_ID
+from tests.cli.cli_facts import API_KEY, flat
+from tests.support.constants import BASE
 
-FACTS = ["check", "status", "history", "keep-alive", "sync", "models"]
+SECRET = "the-secret-of-a-webhook"
+NOT_PUBLISHED = "not published on pypi.org"
+MISUSE = [
+    ("check --min-lifetime 30d", "--min-lifetime needs --base"),
+    ("check --min-remaining soon", "--min-remaining is 'soon'"),
+    *(
+        (f"check --base {BASE} --min-lifetime {least!r}", f"--min-lifetime is {least!r}")
+        for least in ("0d", "")
+    ),
+    ("export", "Name the folder"),
+    ("export out --since soon", "--since is 'soon'"),
+    ("export out --format parquet", "parquet"),
+    ("models --csv --json", "--json and --csv exclude each other"),
+    ("models --ending soon", "--ending is 'soon'"),
+    ("report --html x.html --json", "--html, --markdown and --json exclude each other"),
+    ("report --html missing/x.html", "x.html can't be written: No such file or directory."),
+    ("metrics --textfile missing/x.prom", "x.prom can't be written: No such file or directory."),
+    ("sync --days 99999", "1 to 3650"),
+    ("history forget umbrella-9 --yes", "Known there: none."),
+    ("deployments --forget nonsense", "No deployment is known as 'nonsense'"),
+    ("keep-alive --model gpt-4o", "'gpt-4o'"),
+    ("keep-alive --watch --dry-run", "--force and --dry-run"),
+    ("keep-alive --heartbeat alive", "--heartbeat"),
+    ("keep-alive --watch --heartbeat nowhere/alive", "nowhere/alive can't be written"),
+    ("keep-alive --deployment support", "No rule about deployments"),
+    ("alert", "Say where to tell it: --webhook, FINETUNE_GUARD_WEBHOOK or --command; or use --dry-run."),
+    ("alert --slack", "--slack is for a webhook"),
+    ("alert --webhook https://a.example --command true", "exclude each other"),
+    (f"alert --webhook ftp://a.example/{SECRET}", "The webhook is no URL that can be used"),
+    (f"alert --webhook https://u:{SECRET}@a.example/", "no user or password"),
+    (f"alert --webhook https://a.example:{SECRET}/", "The webhook is no URL that can be used"),
+    (f"alert --webhook 'https://a.example/{SECRET}\r'", "A URL has characters that can't be printed."),
+    ('alert --command "\'"', "--command names no program"),
+    ("alert --command ''", "--command names no program"),
+    *((f"schedule cron --every {every}", "1h, 2h, 3h") for every in ("5h", "90m", "36h", "soon")),
+    ("schedule cron --every 14d", "in the last 14 days of the window"),
+    ("schedule cron --every 7d --deployment support", "in the last 3 days of the window"),
+    ("schedule cron --image i", "--image is for kubernetes"),
+    ("schedule systemd --install x.whl", "--install is for kubernetes and github-actions"),
+    ("schedule kubernetes", f"{NOT_PUBLISHED}: whoever"),
+    ("schedule kubernetes", "--image"),
+    ("schedule github-actions", "--install"),
+    ("schedule github-actions --install finetune-guard[redis]==0.1.0", NOT_PUBLISHED),
+    ('schedule kubernetes --install "\'open"', '--install is "\'open"'),
+    ("simulator --now 2026-13-01", "2026-08-03T09:00Z"),
+    *((f"run {program}", "name a SCRIPT, or -m and a MODULE") for program in ("-c pass", "-m", "''")),
+]
 
 
-@pytest.mark.parametrize("command", FACTS)
-def test_no_key_is_exit_2_and_says_what_to_set(run, environment, command):
-    """Without a key nothing can be told; one line on stderr says which variable to set."""
-    environment.setenv("OPENAI_API_KEY", "  ")
-    result = run(command)
-    assert 2 == result.exit_code
-    assert "" == result.stdout
-    assert "OPENAI_API_KEY" in result.stderr
-    assert 1 == len(result.stderr.splitlines())
-
-
-@pytest.mark.parametrize("command", ["check", "keep-alive", "models", "config"])
-def test_a_wrong_value_is_exit_2_and_named(run, environment, command):
-    """A wrong setting is named with its variable, its value and what is allowed; no traceback."""
-    environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
-    result = run(command)
-    assert 2 == result.exit_code
-    assert "FINETUNE_GUARD_ON_UNKNOWN" in result.stderr
-    assert "'perhaps'" in result.stderr
-    assert "allow" in result.stderr
-    assert "Traceback" not in result.output
-
-
-def test_a_base_url_that_is_none_is_exit_2(run, environment):
-    """A base URL that can't be read is pointed out without repeating what may be secret in it."""
-    environment.setenv("OPENAI_BASE_URL", "http://user:hunter2@[::1")
-    result = run("check")
-    assert 2 == result.exit_code
-    assert "OPENAI_BASE_URL" in result.stderr
-    assert "hunter2" not in result.output
+@pytest.mark.parametrize(("line", "said"), MISUSE)
+def test_what_can_not_be_meant_is_exit_2(run, admin, sim, tmp_path, monkeypatch, line, said):
+    """A wrong argument is named with what is allowed; nothing is asked, sent, written or given away."""
+    monkeypatch.chdir(tmp_path)
+    result = run(*shlex.split(line))
+    assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
+    assert said in flat(result.stderr)
+    assert SECRET not in result.stderr
+    assert not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said", "command"),
+    ("line", "said", "command"),
     [
-        (["nonsense"], "No such command 'nonsense'.", ""),
-        (["check", "--nonsense"], "No such option: --nonsense", " check"),
-        (["simulator", "--port", "x"], "Invalid value for '--port': ", " simulator"),
-        (["files", "nonsense"], "No such command 'nonsense'.", " files"),
+        ("nonsense", "No such command 'nonsense'.", ""),
+        ("check --nonsense", "No such option: --nonsense", " check"),
+        ("simulator --port x", "Invalid value for '--port': ", " simulator"),
+        ("files nonsense", "No such command 'nonsense'.", " files"),
     ],
 )
-def test_misuse_is_exit_2(run, arguments, said, command):
-    """What can't be understood is told like every other failure, with the help to look at."""
-    result = run(*arguments)
+def test_what_can_not_be_understood_is_exit_2(run, line, said, command):
+    """It is told like every other failure, with the help to look at."""
+    result = run(*line.split())
     error, hint = result.stderr.splitlines()
     assert (2, "", f"To see what is allowed: finetune-guard{command} --help") == (
         result.exit_code,
@@ -63,68 +93,101 @@ def test_misuse_is_exit_2(run, arguments, said, command):
     assert error.startswith(f"Error: {said}")
 
 
-@pytest.fixture
-def broken_store(environment, tmp_path):
-    store = tmp_path / "a-file"
-    store.write_text("not a history")
-    environment.setenv("FINETUNE_GUARD_STORE", str(store))
-    return store
+@pytest.mark.parametrize("command", ["check", "keep-alive", "history"])
+def test_no_key_is_exit_2_and_says_what_to_set(run, environment, command):
+    """Without a key nothing can be told; one line on stderr says which variable to set."""
+    environment.setenv("OPENAI_API_KEY", "  ")
+    result = run(command)
+    assert (2, "", 1) == (result.exit_code, result.stdout, len(result.stderr.splitlines()))
+    assert "OPENAI_API_KEY" in result.stderr
 
 
-def test_a_broken_store_leaves_check_unknown(run, broken_store):
-    """When the history can't be read, `check` says unknown, and why on stderr."""
-    result = run("check")
-    assert 4 == result.exit_code
-    assert "not known: the history of inferences can't be read.\n" == result.stdout
-    assert str(broken_store) in result.stderr
+@pytest.mark.parametrize("command", ["check", "config"])
+def test_a_wrong_value_is_exit_2_and_named(run, environment, command):
+    """A wrong setting is named with its variable, its value and what is allowed; no traceback."""
+    environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
+    result = run(command)
+    assert 2 == result.exit_code
+    for said in ("FINETUNE_GUARD_ON_UNKNOWN", "'perhaps'", "allow"):
+        assert said in result.stderr
+    assert "Traceback" not in result.output
 
 
-def test_a_broken_store_is_a_failure_for_history(run, broken_store):
-    """`history` can't show what can't be read: exit 1, with the place and the way out."""
-    result = run("history")
-    assert 1 == result.exit_code
-    assert "" == result.stdout
-    assert str(broken_store) in result.stderr
-    assert "FINETUNE_GUARD_STORE" in result.stderr
+@pytest.mark.parametrize(
+    ("line", "module", "extra"),
+    [
+        ("calendar", "icalendar", "calendar"),
+        ("metrics", "prometheus_client", "metrics"),
+        ("report --html x.html", "jinja2", "report"),
+        ("simulator", "starlette", "simulator"),
+        ("demo", "starlette", "simulator"),
+    ],
+)
+def test_a_missing_extra_is_named(run, monkeypatch, line, module, extra):
+    """A command that needs a package which isn't installed says what to install."""
+    monkeypatch.setitem(sys.modules, module, None)
+    result = run(*line.split())
+    told = f"Error: This needs the extra {extra}: pip install 'finetune-guard[{extra}]'\n"
+    assert (2, "", told) == (result.exit_code, result.stdout, result.stderr)
 
 
-def test_a_broken_store_is_shown_by_config_and_status(run, broken_store):
-    """The commands that describe the set-up go on, since they are needed most then."""
-    config, status = run("config"), run("status")
-    assert 0 == config.exit_code
-    assert "not a folder" in config.stdout
-    assert 0 == status.exit_code
-    assert "finetune-guard config" in status.stdout
+@pytest.mark.parametrize(
+    ("line", "code", "out", "err"),
+    [
+        ("check", 4, "not known: the history of inferences can't be read.\n", "a-file"),
+        ("history", 1, "", "FINETUNE_GUARD_STORE"),
+        ("calendar", 1, "", "FINETUNE_GUARD_STORE"),
+        ("config", 0, "not a folder", ""),
+        ("status", 0, "finetune-guard config", ""),
+        ("keep-alive", 7, "", "the history can't be read"),
+        ("keep-alive --json", 7, "history_unavailable", "finetune-guard config"),
+        ("keep-alive --dry-run", 7, "", "the history can't be read"),
+        (f"keep-alive --force --dry-run --model {EXAMPLE_ID}", 0, "Due: ", ""),
+    ],
+)
+def test_a_history_that_can_not_be_read(run, broken_store, sim, line, code, out, err):
+    """What rests on it is not claimed, and nothing is sent; what describes the set-up is needed most then."""
+    result = run(*line.split())
+    assert (code, bool(out)) == (result.exit_code, bool(result.stdout))
+    assert "POST" not in [call.method for call in sim.calls]
+    assert out in result.stdout
+    assert err in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--debug", "history"], ["history", "--debug"]])
-def test_debug_shows_the_traceback(run, broken_store, arguments):
+@pytest.mark.parametrize("line", ["keep-alive", "models", "export out", "report"])
+def test_an_unguarded_host_is_a_wrong_set_up(run, environment, sim, line):
+    """What could never work there must not look like a success; it is said what to set."""
+    environment.delenv("FINETUNE_GUARD_HOSTS")
+    result = run(*line.split())
+    assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
+    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["--debug history", "history --debug"])
+def test_debug_shows_the_traceback(run, broken_store, line):
     """--debug, before or after the command, shows where a failure came from; the exit code stays."""
-    result = run(*arguments)
+    result = run(*line.split())
     assert 1 == result.exit_code
     assert "Traceback" in result.stderr
     assert "StoreError" in result.stderr
 
 
-def test_secrets_are_not_in_tracebacks(run, environment):
-    """A traceback shown by --debug has neither the key nor a URL's password in it."""
+@pytest.mark.parametrize("arguments", [[], ["--debug"]])
+def test_a_base_url_that_is_none_is_exit_2(run, environment, arguments):
+    """It is pointed out; neither the line nor a traceback has the key or a URL's password in it."""
     environment.setenv("OPENAI_BASE_URL", f"http://u:hunter2@h:{API_KEY}/v1")
-    result = run("check", "--debug")
-    assert 2 == result.exit_code
-    assert "Traceback" in result.stderr
+    result = run("check", *arguments)
+    assert (2, bool(arguments)) == (result.exit_code, "Traceback" in result.stderr)
+    assert "OPENAI_BASE_URL" in result.stderr
     assert "hunter2" not in result.output
-    assert API_KEY not in result.output
 
 
 def test_an_unforeseen_failure_is_one_line(capsys):
     """Also a bug of ours ends with exit 1 and one line that says how to see more."""
     with pytest.raises(typer.Exit) as caught, reported(lambda: False):
         raise ValueError("of no use to anyone")
-    assert 1 == caught.value.exit_code
-    assert (
-        "",
-        "Error: finetune-guard failed with ValueError. Add --debug to see where.\n",
-    ) == capsys.readouterr()
+    told = "Error: finetune-guard failed with ValueError. Add --debug to see where.\n"
+    assert (1, ("", told)) == (caught.value.exit_code, capsys.readouterr())
 
 
 def test_the_apis_own_words_are_not_repeated(sim, environment, capsys):

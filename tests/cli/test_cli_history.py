@@ -1,9 +1,29 @@
 from __future__ import annotations
 
+import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
-from finetune_guard import History, Source
+import pytest
+
+from finetune_guard import Eligibility
+from tests.cli.cli_facts import flat
+
+OTHER_KEY = "sk-of-another-organization"
+
+
+@pytest.fixture
+def two(sim, environment, ask, model):
+    """A store that knows two organizations, each by the calls of a program."""
+    other = sim.add_organization(slug="other-org", api_key=OTHER_KEY, fine_tuned_before=True)
+    ask(model)
+    with environment.context() as with_other_key:
+        with_other_key.setenv("OPENAI_API_KEY", OTHER_KEY)
+        ask(sim.add_model(other))
+
+
+def columns(line):
+    return re.split("  +", line)
 
 
 def test_each_model_with_its_latest_inference(run, ask, model, organization, clock, sim):
@@ -14,13 +34,13 @@ def test_each_model_with_its_latest_inference(run, ask, model, organization, clo
     ask(other)
     lines = run("history").stdout.splitlines()
     assert "Organization: acme-cli" == lines[0]
-    assert ["Model", "Latest inference", "Source", "Shutdown"] == re.split("  +", lines[2])
-    assert [other, "2026-08-06 09:00 UTC", "observed", "2027-01-14"] == re.split("  +", lines[3])
-    assert model == lines[4].split("  ")[0]
+    assert ["Model", "Latest inference", "Source", "Shutdown"] == columns(lines[2])
+    assert [other, "2026-08-06 09:00 UTC", "observed", "2027-01-14"] == columns(lines[3])
+    assert model == columns(lines[4])[0]
 
 
-def test_the_days_are_counted(run, ask, model, clock):
-    """The bars are those of the past 60 days, and the totals are told in numbers."""
+def test_the_days_are_counted(run, admin, ask, model, clock):
+    """The bars are those of the past 60 days; what the client saw and the usage tells of too counts once."""
     for _ in range(3):
         ask(model)
     clock.advance(timedelta(days=2))
@@ -32,45 +52,85 @@ def test_the_days_are_counted(run, ask, model, clock):
     assert bars[-1] in "▅▆"
     assert "2026-06-07 to 2026-08-05" in output
     assert "Most on one day: 3. On these days: 5. Ever: 5 (4 observed, 1 keep_alive)." in output
-
-
-def test_what_was_seen_twice_counts_once(run, ask, model, clock, admin):
-    """An inference that the client saw and the usage tells of too is one, and the line says why."""
-    ask(model)
-    clock.advance(timedelta(days=2))
     run("sync")
-    assert "Ever: 1 (1 observed, 1 usage_api; usage_api counts the others' inferences too)." in " ".join(
-        run("history").stdout.split()
-    )
+    told = "Ever: 5 (5 usage_api, 4 observed, 1 keep_alive; usage_api counts the others' inferences too)."
+    assert told in flat(run("history").stdout)
 
 
-def test_an_empty_history_is_said_in_words(run, tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [([], "No inference on a fine-tuned model is known"), (["--all"], "No organization is known in ")],
+)
+def test_an_empty_history_is_said_in_words(run, tmp_path, arguments, said):
     """Nothing known is a sentence and the place that was looked in; exit 0, and no folder is made."""
-    result = run("history")
-    assert 0 == result.exit_code
-    assert result.stdout.startswith("No inference on a fine-tuned model is known")
+    result = run("history", *arguments)
+    assert (0, True) == (result.exit_code, result.stdout.startswith(said))
     assert str(tmp_path / "history") in result.stdout
     assert not (tmp_path / "history").exists()
 
 
-def test_a_trace_of_fine_tuning_is_told(run, model):
+def test_what_is_known_of_fine_tuning_is_told(run, environment, sim, model):
     """What a refresh has found out about earlier fine-tuning is part of the history."""
     run("check", "--refresh")
     assert "It has fine-tuned before" in run("history").stdout
-
-
-def test_no_trace_of_fine_tuning_is_told(run, environment, sim):
-    """That a search found nothing is told with its day."""
-    sim.add_organization(slug="new", api_key="sk-of-a-new-organization")
-    environment.setenv("OPENAI_API_KEY", "sk-of-a-new-organization")
+    sim.add_organization(slug="new", api_key=OTHER_KEY)
+    environment.setenv("OPENAI_API_KEY", OTHER_KEY)
     run("check", "--refresh")
     assert "On 2026-08-03 09:00 UTC the API showed no earlier fine-tuning." in run("history").stdout
 
 
-def test_json_is_the_history(run, ask, model):
-    """Programs read the same object that `client.guard.history()` returns."""
+def test_each_organization_is_a_line(run, two, environment, sim):
+    """Every organization has its verdict and what its key is known as; no key is needed and nothing asked."""
+    environment.delenv("OPENAI_API_KEY")
+    sim.clear_calls()
+    result = run("history", "--all")
+    head, first, second = result.stdout.splitlines()
+    assert ["Organization", "Verdict", "Latest inference", "Usage read", "Also called"] == columns(head)
+    assert ["acme-cli", "eligible", "2026-08-03 09:00 UTC", "never"] == columns(first)[:4]
+    assert re.search(r"key …[0-9a-f]{4}\b", first)
+    assert second.startswith("other-org ")
+    assert OTHER_KEY not in result.output
+    listed = json.loads(run("history", "--all", "--json").stdout)["organizations"]
+    assert ["acme-cli", "other-org"] == [each["name"] for each in listed]
+    for each in listed:
+        assert each["name"] == Eligibility.model_validate(each["eligibility"]).organization
+        assert [] == each["usage_read"]
+        assert all(re.fullmatch(r"key …[0-9a-f]{4}|org-\w+|proj_\w+", alias) for alias in each["aliases"])
+    assert () == sim.calls
+
+
+def test_how_far_the_usage_was_read(run, admin, model, elsewhere, clock):
+    """After a sync it is told up to when the usage is known, and whether that covers the window."""
+    elsewhere(model)
+    clock.advance(timedelta(minutes=1))
+    run("sync")
+    output = run("history", "--all").stdout
+    assert "to 2026-08-03 09:01 UTC" in output
+    assert "proj_" in output
+    clock.advance(timedelta(days=200))
+    assert "not for the window, to 2026-08-03 09:01 UTC" in run("history", "--all").stdout
+
+
+def test_usage_is_taken_back_and_the_rest_stays(run, admin, ask, model):
+    """After --usage only what the client saw itself is left; another sync reads the usage again."""
     ask(model)
-    history = History.model_validate_json(run("history", "--json").stdout)
-    assert "acme-cli" == history.organization
-    assert [model] == list(history.models)
-    assert {Source.OBSERVED: 1} == history.daily[datetime(2026, 8, 3, tzinfo=timezone.utc).date()]
+    run("sync")
+    before = json.loads(run("history", "--json").stdout)
+    result = run("history", "forget", "acme-cli", "--usage", "--yes")
+    assert (0, True) == (result.exit_code, "usage of acme-cli" in result.stdout)
+    after = json.loads(run("history", "--json").stdout)
+    assert (True, []) == (bool(before["evidence"]["usage_read"]), after["evidence"]["usage_read"])
+    assert before["models"] == after["models"]
+    assert "usage_api" not in json.dumps(after["daily"])
+    run("sync")
+    assert json.loads(run("history", "--json").stdout)["evidence"]["usage_read"]
+
+
+def test_a_whole_history_is_removed_when_it_is_confirmed(run, ask, model):
+    """Nothing is removed before the question is answered; afterwards no name of it is left."""
+    ask(model)
+    assert "Known there: acme-cli." in run("history", "forget", "umbrella-9", "--yes").stderr
+    assert 0 != run("history", "forget", "acme-cli", input="n\n").exit_code
+    assert "acme-cli" in run("history", "--all").stdout
+    assert 0 == run("history", "forget", "acme-cli", input="y\n").exit_code
+    assert [] == json.loads(run("history", "--all", "--json").stdout)["organizations"]

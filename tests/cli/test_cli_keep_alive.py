@@ -10,38 +10,31 @@ import openai
 import pytest
 
 import finetune_guard
-from finetune_guard import KeepAliveOutcome
-from finetune_guard.domain.model_ids import EXAMPLE_ID
-from finetune_guard.rules.keep_alive import KeepAlivePlan, NotSent
 from finetune_guard.simulator import Fault
 from tests.cli.cli_facts import API_KEY
 from tests.support.constants import BASE
+
+JANUARY = datetime(2027, 1, 8, tzinfo=timezone.utc)
 
 
 def inferences(sim):
     return [call.model for call in sim.calls if call.path == "/v1/chat/completions"]
 
 
-def test_it_is_sent_when_the_window_closes_soon(run, ask, model, clock, sim):
-    """Near the window's end one inference goes to the model used last, and the window is open anew."""
+@pytest.fixture
+def due(ask, model, clock):
+    """A window that closes in ten days."""
     ask(model)
     clock.advance(timedelta(days=50))
-    result = run("keep-alive")
-    assert 0 == result.exit_code
-    assert f"Sent: {model} answered at 2026-09-22 09:00 UTC." == result.stdout.splitlines()[0]
-    assert "2026-11-21 09:00 UTC" in result.stdout.splitlines()[1]
-    assert [model, model] == inferences(sim)
 
 
-def test_it_is_not_sent_twice(run, ask, model, clock, sim):
-    """A second run finds that nothing is due: exit 0, no request."""
-    ask(model)
-    clock.advance(timedelta(days=50))
-    run("keep-alive")
-    result = run("keep-alive")
-    assert 0 == result.exit_code
-    assert result.stdout.startswith("Not sent: it is not due.")
-    assert 2 == len(inferences(sim))
+def test_it_is_sent_once_when_the_window_closes_soon(run, due, model, sim):
+    """Near the window's end one inference goes to the model used last; a second run finds nothing due."""
+    first, second = run("keep-alive"), run("keep-alive")
+    assert (0, 0, [model, model]) == (first.exit_code, second.exit_code, inferences(sim))
+    assert f"Sent: {model} answered at 2026-09-22 09:00 UTC." == first.stdout.splitlines()[0]
+    assert "2026-11-21 09:00 UTC" in first.stdout.splitlines()[1]
+    assert second.stdout.startswith("Not sent: it is not due.")
 
 
 def test_the_model_can_be_named(run, ask, model, organization, sim):
@@ -52,25 +45,12 @@ def test_the_model_can_be_named(run, ask, model, organization, sim):
     assert [model, other] == inferences(sim)
 
 
-def test_a_model_that_is_none_is_misuse(run, sim):
-    """A base model's name is refused before anything is sent."""
-    result = run("keep-alive", "--model", "gpt-4o")
-    assert 2 == result.exit_code
-    assert "'gpt-4o'" in result.stderr
-    assert () == sim.calls
-
-
-def test_failures_are_listed_model_by_model(run, ask, model, organization, clock, sim):
+def test_failures_are_listed_model_by_model(run, due, model, sim):
     """When no model answers, each one is named with what the API said; exit 1."""
-    other = sim.add_model(organization, suffix="other")
-    ask(model)
-    ask(other)
-    clock.advance(timedelta(days=50))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=100))
     result = run("keep-alive")
-    assert 1 == result.exit_code
-    assert "" == result.stdout
-    assert f"  {other}: 429 insufficient_quota" in result.stderr
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert f"  {model}: 429 insufficient_quota" in result.stderr
     assert "--model" in result.stderr
 
 
@@ -80,14 +60,13 @@ def test_failures_are_listed_model_by_model(run, ask, model, organization, clock
         (50, [], "Due: the window closes on 2026-10-02 09:00 UTC. It would go first to {model}. Nothing was"),
         (0, [], "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18"),
         (140, [], "Not due: the window is open for as long as jobs can be created, until 2027-01-05 10:00"),
-        (
-            156,
-            [],
-            "Not due: a date of the policy is being crossed, and its hour and time zone are not published.",
-        ),
+        (156, [], "Not due: a date of the policy is being crossed, and its hour and time zone are not"),
         (None, [], "It would go to a model that the API would be asked for."),
-        (0, ["--force", "--model", "{model}:ckpt-step-8"], "--force, and the window closes on"),
-        (0, ["--force", "--model", "{model}:ckpt-step-8"], "It would go first to {model}:ckpt-step-8."),
+        (
+            0,
+            ["--force", "--model", "{model}:ckpt-step-8"],
+            "--force, and the window closes on 2026-10-02 09:00 UTC. It would go first to {model}:ckpt",
+        ),
     ],
 )
 def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, told):
@@ -106,26 +85,13 @@ def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, t
 def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
     """After January 6 no inference helps, so none is paid for; exit 0, and the schedule can go."""
     ask(model)
-    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    clock.set(JANUARY)
     result = run("keep-alive")
     assert 0 == result.exit_code
     assert result.stdout.startswith("Not sent: nobody can create fine-tuning jobs")
     assert result.stderr.startswith("A scheduled keep-alive can be removed")
     assert 1 == len(inferences(sim))
     assert run("keep-alive", "--dry-run").stdout.startswith("Not due: since 2027-01-06")
-
-
-@pytest.mark.parametrize("arguments", [[], ["--json"], ["--dry-run"]])
-def test_a_history_that_can_not_be_read_is_exit_7(run, environment, sim, tmp_path, arguments):
-    """A scheduled run that can't tell whether one is due doesn't look like a success; nothing is sent."""
-    (tmp_path / "a-file").write_text("not a history")
-    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "a-file"))
-    result = run("keep-alive", *arguments)
-    assert (7, []) == (result.exit_code, inferences(sim))
-    assert "the history can't be read" in result.stderr
-    assert "finetune-guard config" in result.stderr
-    assert ("--json" in arguments) == bool(result.stdout)
-    assert 0 == run("keep-alive", "--force", "--model", EXAMPLE_ID, "--dry-run").exit_code
 
 
 def test_a_refusal_is_exit_3(run, ask, model, clock, sim):
@@ -139,27 +105,6 @@ def test_a_refusal_is_exit_3(run, ask, model, clock, sim):
     result = run("keep-alive")
     assert (3, "", ()) == (result.exit_code, result.stdout, sim.calls)
     assert "finetune-guard keep-alive --force" in result.stderr
-
-
-def test_an_unguarded_host_is_a_wrong_set_up(run, environment, sim):
-    """A scheduled keep-alive that could never work must not look like a success."""
-    environment.delenv("FINETUNE_GUARD_HOSTS")
-    result = run("keep-alive")
-    assert 2 == result.exit_code
-    assert f"FINETUNE_GUARD_HOSTS={sim.host}" in result.stderr
-    assert () == sim.calls
-
-
-def test_json(run, ask, model, clock):
-    """--json prints the outcome, and with --dry-run the plan."""
-    ask(model)
-    clock.advance(timedelta(days=50))
-    plan = KeepAlivePlan.model_validate_json(run("keep-alive", "--dry-run", "--json").stdout)
-    assert (True, model, None) == (plan.due, plan.model, plan.reason)
-    sent = KeepAliveOutcome.model_validate_json(run("keep-alive", "--json").stdout)
-    assert (True, model) == (sent.sent, sent.model)
-    not_sent = KeepAliveOutcome.model_validate_json(run("keep-alive", "--json").stdout)
-    assert (False, NotSent.NOT_DUE) == (not_sent.sent, not_sent.reason)
 
 
 def test_no_output_holds_the_key(run, environment):
@@ -177,24 +122,37 @@ def test_no_output_holds_the_key(run, environment):
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
+@pytest.fixture
+def watch(start, tmp_path):
+    """Starts a watch with a heartbeat; what is returned stops it, and is what it printed besides."""
+
+    def start_watch(*arguments):
+        heartbeat = tmp_path / "alive"
+        process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat), *arguments)
+
+        def stop(number=signal.SIGTERM):
+            process.send_signal(number)
+            printed = process.communicate(timeout=60)
+            return process.returncode, printed, heartbeat.exists()
+
+        return process, stop
+
+    return start_watch
+
+
 @POSIX_ONLY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_watching_sends_what_is_due_until_it_is_stopped(start, ask, model, clock, sim, tmp_path, number):
+def test_watching_sends_what_is_due_until_it_is_stopped(watch, due, model, sim, number):
     """--watch tells line by line what it does, touches its heartbeat, and ends with 0 when told to."""
-    ask(model)
-    clock.advance(timedelta(days=50))
-    heartbeat = tmp_path / "alive"
-    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    process, stop = watch()
     line = process.stdout.readline()
     assert line.startswith(f"2026-09-22 09:00 UTC  Sent: {model} answered. Now eligible: ")
-    assert heartbeat.exists()
-    process.send_signal(number)
-    assert ("Stopped.\n", "") == process.communicate(timeout=60)
-    assert (0, [model, model]) == (process.returncode, inferences(sim))
+    assert (0, ("Stopped.\n", ""), True) == stop(number)
+    assert [model, model] == inferences(sim)
 
 
 @POSIX_ONLY
-def test_watching_wakes_when_the_window_nears(start, ask, model, clock, environment, tmp_path):
+def test_watching_wakes_when_the_window_nears(watch, ask, model, clock, environment, tmp_path):
     """It sleeps until one is due; its heartbeat is touched again then."""
     ask(model)
     clock.advance(timedelta(days=60, seconds=-21))
@@ -202,99 +160,62 @@ def test_watching_wakes_when_the_window_nears(start, ask, model, clock, environm
     heartbeat = tmp_path / "alive"
     heartbeat.touch()
     os.utime(heartbeat, (0, 0))
-    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    process, stop = watch()
     assert "  Not due: the window is open until 2026-10-02 09:00 UTC" in process.stdout.readline()
     clock.advance(timedelta(seconds=10))
     assert f"  Sent: {model} answered." in process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert (0, True) == (process.returncode, heartbeat.stat().st_mtime > 0)
+    assert (0, True) == (stop()[0], heartbeat.stat().st_mtime > 0)
 
 
 @POSIX_ONLY
-def test_watching_is_stopped_while_it_waits_for_an_answer(start, ask, model, clock, sim, tmp_path):
+def test_watching_is_stopped_while_it_waits_for_an_answer(watch, due, sim):
     """Also then it ends at once, and without a complaint."""
-    ask(model)
     sim.clear_calls()
-    clock.advance(timedelta(days=50))
     sim.fault(Fault(path="/v1/chat/completions", delay=600))
-    heartbeat = tmp_path / "alive"
-    process = start("keep-alive", "--watch", "--json", "--debug", "--heartbeat", str(heartbeat))
+    _, stop = watch("--json", "--debug")
     while sim._faults._waiting:  # until the request is there, which is not answered
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert ("", "") == process.communicate(timeout=60)
-    assert (0, []) == (process.returncode, inferences(sim))
+    assert (0, ("", ""), []) == (*stop()[:2], inferences(sim))
 
 
 @POSIX_ONLY
-def test_watching_tries_again_when_no_model_answers(start, ask, model, clock, sim, tmp_path):
+def test_watching_tries_again_when_no_model_answers(watch, ask, model, clock, sim):
     """A failure is told on stderr with what each model said, and tried again; the heartbeat rests so long."""
     ask(model)
     clock.advance(timedelta(days=60, seconds=-5))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
-    heartbeat = tmp_path / "alive"
-    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat))
+    process, stop = watch()
     assert f"Failed, and is tried again: {model}: 429 insufficient_quota." in process.stderr.readline()
     assert "Sent: " in process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert (0, True) == (process.returncode, heartbeat.exists())
+    assert (0, True) == stop()[::2]
 
 
 @POSIX_ONLY
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_watching_is_no_heartbeat_while_the_history_can_not_be_read(start, environment, tmp_path, arguments):
+def test_watching_is_no_heartbeat_while_the_history_can_not_be_read(watch, broken_store, arguments):
     """Whether one is due can't be told then: it says so, and a probe sees no sign of life."""
-    (tmp_path / "a-file").write_text("not a history")
-    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "a-file"))
-    heartbeat = tmp_path / "alive"
-    process = start("keep-alive", "--watch", "--heartbeat", str(heartbeat), *arguments)
+    process, stop = watch(*arguments)
     told = process.stdout if arguments else process.stderr
     assert any("history_unavailable" in line or "history can't be read, so" in line for line in told)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert (0, False) == (process.returncode, heartbeat.exists())
+    assert (0, False) == stop()[::2]
 
 
 def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):
-    """Once nobody can create jobs any more there is nothing left to do: exit 0, and it says why."""
+    """Once nobody can create jobs any more it ends with 0 and says why, as a line of JSON with --json."""
     ask(model)
-    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
+    clock.set(JANUARY)
     result = run("keep-alive", "--watch")
     assert 0 == result.exit_code
     assert result.stdout.startswith("2027-01-08 00:00 UTC  Ended: since 2027-01-06 nobody can create")
     assert result.stderr.startswith("A scheduled keep-alive can be removed")
-    assert 1 == len(inferences(sim))
-
-
-def test_watching_ends_with_a_key_that_is_not_accepted(run, ask, model, clock, sim):
-    """A wrong key is not tried for ever: exit 2, and what to set."""
-    ask(model)
-    clock.advance(timedelta(days=50))
-    sim.fault(Fault.unauthorized(times=None))
-    result = run("keep-alive", "--watch")
-    assert (2, True) == (result.exit_code, "does not accept OPENAI_API_KEY" in result.stderr)
-
-
-def test_watching_tells_each_look_as_json(run, ask, model, clock):
-    """--json prints a line for each look, with when the next one is."""
-    ask(model)
-    clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     look = json.loads(run("keep-alive", "--watch", "--json").stdout)
     assert (False, "closed", "2027-01-08T00:00:00+00:00") == (look["sent"], look["reason"], look["at"])
     assert 0 < look["next_look_in"] <= 3600
+    assert 1 == len(inferences(sim))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--watch", "--dry-run"], "--force and --dry-run"),
-        (["--heartbeat", "alive"], "--heartbeat"),
-        (["--watch", "--heartbeat", "nowhere/alive"], "nowhere/alive can't be written"),
-    ],
-)
-def test_watching_is_refused_with_what_does_not_fit(run, sim, arguments, told):
-    """What can't be meant is said before anything is sent."""
-    result = run("keep-alive", *arguments)
-    assert (2, True, ()) == (result.exit_code, told in result.stderr, sim.calls)
+def test_watching_ends_with_a_key_that_is_not_accepted(run, due, sim):
+    """A wrong key is not tried for ever: exit 2, and what to set."""
+    sim.fault(Fault.unauthorized(times=None))
+    result = run("keep-alive", "--watch")
+    assert (2, True) == (result.exit_code, "does not accept OPENAI_API_KEY" in result.stderr)

@@ -63,15 +63,10 @@ def test_a_text_file_is_written_whole(run, ask, model, tmp_path):
     folder = tmp_path / "collected"
     folder.mkdir()
     for _ in range(2):
-        assert (0, "") == (
-            (written := run("metrics", "--textfile", str(folder / "guard.prom"))).exit_code,
-            written.output,
-        )
+        written = run("metrics", "--textfile", str(folder / "guard.prom"))
+        assert (0, "") == (written.exit_code, written.output)
     assert [folder / "guard.prom"] == list(folder.iterdir())
     assert 1 == samples((folder / "guard.prom").read_text())["verdict", "eligible"]
-    refused = run("metrics", "--textfile", str(tmp_path / "nowhere" / "guard.prom"))
-    assert 2 == refused.exit_code
-    assert "can't be written: No such file or directory." in refused.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
@@ -91,10 +86,8 @@ def test_what_is_no_file_is_written_to_and_a_link_stays_a_link(run, ask, model, 
     assert 1 == samples(file.read_text())["verdict", "eligible"]
 
 
-def test_what_is_not_known_has_no_sample(run, environment, tmp_path):
+def test_what_is_not_known_has_no_sample(run, broken_store):
     """A history that can't be read is one metric that says so, and never a number that looks like one."""
-    (tmp_path / "file").write_text("in the way")
-    environment.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "file"))
     text = run("metrics").stdout
     names = {
         sample.name.removeprefix("finetune_guard_"): sample.value

@@ -49,17 +49,9 @@ def test_every_model_with_its_end(run, ask, model, organization, sim):
         "visible": "true",
         "other_dates": "-",
     } == first
-    assert (checkpoint, "88", "-") == (
-        second["model"],
-        second["checkpoint_step"],
-        second["last_inference_at"],
-    )
-    assert (unknown, "-", "-", "-") == (
-        third["model"],
-        third["ends_on"],
-        third["days_left"],
-        third["replacement"],
-    )
+    told = {"model": checkpoint, "checkpoint_step": "88", "last_inference_at": "-"}
+    assert told.items() <= second.items()
+    assert {"model": unknown, "ends_on": "-", "days_left": "-", "replacement": "-"}.items() <= third.items()
 
 
 def test_what_ends_first_stands_first(run, ask, model, organization, sim, clock):
@@ -70,12 +62,8 @@ def test_what_ends_first_stands_first(run, ask, model, organization, sim, clock)
     result = run("models")
     assert result.stderr.startswith("2 fine-tuned models: 1 has ended, 1 ends on 2027-01-14 (in 53 days).\n")
     first, second = rows(result.stdout)
-    assert (old, "2026-10-23", "-30", "false") == (
-        first["model"],
-        first["ends_on"],
-        first["days_left"],
-        first["visible"],
-    )
+    told = {"model": old, "ends_on": "2026-10-23", "days_left": "-30", "visible": "false"}
+    assert told.items() <= first.items()
     assert model == second["model"]
 
 
@@ -110,10 +98,11 @@ def test_some_of_the_models(run, ask, model, organization, sim, clock, arguments
 
 
 def test_none_is_a_sentence(run):
-    """No model at all is said in words."""
+    """No model at all is said in words; a sheet has its columns all the same."""
     result = run("models")
     assert (0, "") == (result.exit_code, result.stdout)
     assert "No fine-tuned model is visible to this key or known to the history.\n" == result.stderr
+    assert ",".join(COLUMNS) + "\n" == run("models", "--csv").stdout
 
 
 def test_a_terminal_shows_together_what_ends_together(run, environment, ask, model, organization, sim):
@@ -137,16 +126,6 @@ def test_an_incomplete_answer_says_so(run, ask, model, sim):
     assert 6 == result.exit_code
     assert model in result.stdout
     assert "\nIncomplete: the API did not answer all that was asked (403)" in result.stderr
-    assert not Inventory.model_validate_json(run("models", "--json").stdout).complete
-
-
-def test_json_is_the_inventory(run, ask, model):
-    """Programs read the same object that `client.guard.models()` returns."""
-    ask(model)
-    inventory = Inventory.model_validate_json(run("models", "--json").stdout)
-    assert inventory.complete
-    assert [model] == [record.id for record in inventory.models]
-    assert date(2027, 1, 14) == inventory.models[0].shutdown.day
 
 
 def test_csv_has_stable_columns(run, ask, model):
@@ -188,28 +167,6 @@ def test_a_sheet_has_no_formulas(begins):
     assert f"'{record.id}" == row["model"]
     assert f"'{begins}a,b" == row["base"]
     assert "-5" == row["days_left"]
-
-
-def test_csv_and_json_exclude_each_other(run, sim):
-    """Two formats at once are a mistake that is named."""
-    result = run("models", "--csv", "--json")
-    assert 2 == result.exit_code
-    assert "--csv" in result.stderr
-    assert () == sim.calls
-
-
-def test_csv_of_nothing_is_the_head(run):
-    """A program that reads the sheet finds its columns also when there is no model."""
-    assert ",".join(COLUMNS) + "\n" == run("models", "--csv").stdout
-
-
-def test_many_models_are_complete_in_a_pipe(run, sim, organization):
-    """A pipe gets each of two hundred models, one a line."""
-    for number in range(200):
-        sim.add_model(organization, base=f"ft:{BASE}:acme:many:{number:08d}")
-    result = run("models")
-    assert result.stderr.startswith("200 fine-tuned models: 200 end on 2027-01-14")
-    assert 200 == len(rows(result.stdout))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")

@@ -60,8 +60,9 @@ def test_a_page_tells_verdict_dates_requests_and_models(
     assert {model: 3} == {name: sum(counts) for name, counts in told["requests"].items()}
 
 
-def test_without_refresh_nothing_is_asked(run, ask, model, sim):
-    """The report tells what the history knows, and how to get the rest; of nothing there is no table."""
+def test_without_refresh_nothing_is_asked(run, ask, model, sim, monkeypatch):
+    """Markdown needs no extra; it tells what the history knows, and how to get the rest."""
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "## All models, by their end\n\nNo model is known.\n" in run("report").stdout
     ask(model)
     sim.clear_calls()
@@ -88,19 +89,3 @@ def test_names_from_outside_stay_text(run, ask, model):
     written = as_markdown(found, (), HOSTILE)
     assert "<script" not in written.replace("\\<", "")
     assert "](http" not in written.replace("\\]", "")
-
-
-def test_what_can_t_be_written_is_an_error_that_names_it(run, ask, model, tmp_path):
-    """The file that was there stays as it was."""
-    result = run("report", "--html", str(tmp_path / "missing" / "report.html"))
-    assert 2 == result.exit_code
-    assert "report.html can't be written" in result.stderr
-
-
-def test_without_the_extra_it_is_named(run, monkeypatch, tmp_path):
-    """Markdown needs no extra."""
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    assert 0 == run("report").exit_code
-    result = run("report", "--html", str(tmp_path / "report.html"))
-    assert 2 == result.exit_code
-    assert "pip install 'finetune-guard[report]'" in result.stderr

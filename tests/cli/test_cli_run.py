@@ -10,8 +10,6 @@ import sys
 
 import pytest
 
-from finetune_guard.cli.exits import ExitCode
-
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
@@ -112,11 +110,3 @@ def test_the_environments_own_sitecustomize_runs_too(folder, python):
     found = python("-", under=RUN, text=program, PYTHONPATH=str(folder))
     assert str(folder / "sitecustomize.py") == json.loads(expected.stdout)[0]
     assert (expected.stdout, "") == (found.stdout, found.stderr)
-
-
-@pytest.mark.parametrize("program", [["-c", "pass"], ["-m"], [""]], ids=repr)
-def test_what_is_no_program_is_refused(program, run):
-    """What names neither a script nor a module is told, with an example."""
-    found = run("run", *program)
-    assert ExitCode.SETUP == found.exit_code
-    assert "name a SCRIPT, or -m and a MODULE" in found.stderr

@@ -28,13 +28,21 @@ def without_escapes(text):
 
 
 @pytest.mark.parametrize("width", [56, 80])
-@pytest.mark.parametrize("command", ["status", "history", "config", "models"])
+@pytest.mark.parametrize("command", ["status", "status -v", "history", "config", "models"])
 def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, command, width):
-    """Tables, the timeline and texts fit the width that there is; a very long word stays whole."""
+    """Tables, the timeline and texts fit the width that there is; a very long word stays whole.
+
+    In a pipe there are neither colours nor trailing blanks, and what is one fact is one line.
+    """
     ask(model)
+    piped = run(*command.split()).stdout
+    assert piped == "".join(f"{line.rstrip()}\n" for line in without_escapes(piped).splitlines())
+    if command == "status -v":
+        source = r"#update-to-openais-self-serve-fine-tuning\)"
+        assert re.search(rf"^Rule +since 2026-07-02: .*{source}$", piped, re.MULTILINE)
     environment.setenv("FORCE_COLOR", "1")
     environment.setenv("COLUMNS", str(width))
-    output = run(command).stdout
+    output = run(*command.split()).stdout
     assert ESCAPE.search(output)
     shown = [line.rstrip() for line in without_escapes(output).splitlines()]
     assert width >= max(
@@ -55,19 +63,6 @@ def test_a_real_terminal(start, run, ask, model, command):
     assert (command == "status") == bool(ESCAPE.search(output))
     assert 80 >= max(cell_len(line.rstrip()) for line in without_escapes(output).splitlines())
     assert run(command).stdout.split() == without_escapes(output).split()
-
-
-@pytest.mark.parametrize("command", ["status -v", "history", "config"])
-def test_a_pipe_has_no_colours_and_no_wrapped_lines(run, ask, model, command):
-    """What is one fact is one line, without escapes or trailing blanks, so that grep and cut work."""
-    ask(model)
-    output = run(*command.split()).stdout
-    assert not ESCAPE.search(output)
-    assert [line.rstrip() for line in output.splitlines()] == output.splitlines()
-    if command == "status -v":
-        assert re.search(
-            r"^Rule +since 2026-07-02: .*#update-to-openais-self-serve-fine-tuning\)$", output, re.MULTILINE
-        )
 
 
 def test_no_color_is_respected(run, environment, ask, model):
@@ -92,16 +87,15 @@ def test_any_encoding_is_enough(start, ask, model, encoding):
 
 
 @POSIX_ONLY
-def test_a_broken_pipe_is_silent(start, ask, model):
+@pytest.mark.parametrize("command", ["history", "check"])
+def test_a_broken_pipe_is_silent(start, ask, model, command):
     """`finetune-guard history | head -0` is no error and prints none."""
     ask(model)
-    for command in ("history", "check", "models"):
-        reading, writing = os.pipe()
-        os.close(reading)
-        process = start(command, stdout=writing)
-        os.close(writing)
-        _, err = process.communicate(timeout=60)
-        assert (0, "") == (process.returncode, err)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(command, stdout=writing)
+    os.close(writing)
+    assert (None, "", 0) == (*process.communicate(timeout=60), process.returncode)
 
 
 @POSIX_ONLY

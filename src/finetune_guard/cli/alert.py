@@ -48,20 +48,13 @@ def alert(
     webhook: Annotated[
         str | None,
         typer.Option(
-            metavar="URL",
-            help="Post each alert to this URL as JSON. It is a secret: set "
-            f"{_WEBHOOK} instead to keep it out of the list of processes.",
+            metavar="URL", help=f"Post each alert to this URL. It is a secret: {_WEBHOOK} hides it."
         ),
     ] = None,
-    slack: Annotated[
-        bool, typer.Option("--slack", help="Post in the form that Slack's incoming webhooks take.")
-    ] = False,
+    slack: Annotated[bool, typer.Option("--slack", help="Post in the form of Slack's webhooks.")] = False,
     command: Annotated[
         str | None,
-        typer.Option(
-            help="Run this for each alert instead, with the message on its standard input and the alert as "
-            "JSON in ALERT_JSON."
-        ),
+        typer.Option(help="Run this instead, with the message on its input and the facts in ALERT_JSON."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be told.")] = False,
     refresh: Refresh = False,
@@ -73,8 +66,7 @@ def alert(
     keep-alive that no model answered, and, 30, 15, 7 days and 1 day before, the end of the time in which
     jobs can be created and the ends of models and deployments; an idle deployment's at most half of its
     window before. The store remembers what was told, for all machines that share it. What does not arrive
-    is told by the next run; if a run is killed in between, an alert comes
-    twice, with the same id.
+    is told by the next run; if one is killed in between, an alert comes twice, with the same id.
 
     Exit codes: 0 all was told, or there was nothing to tell; 6 something did not arrive; 2 no key or a wrong
     setting; 1 failure, such as a history that can't be read.

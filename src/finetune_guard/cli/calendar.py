@@ -36,15 +36,7 @@ _RETIREMENTS = {
 
 
 class _Event(NamedTuple):
-    """One entry of the calendar.
-
-    Attributes:
-        kind: What it is about. With whom it concerns it makes the UID, which every file has for the event.
-        start: Its day, where only that is published, else its time.
-        summary: What happens.
-        description: What it means, and what to do.
-        earliest_alarm: How long before it there can be an alarm; less where something never has long to go.
-    """
+    """One entry of the calendar; by its kind a program finds it again in the next file."""
 
     kind: str
     start: date | datetime

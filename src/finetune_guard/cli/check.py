@@ -32,18 +32,13 @@ _WORST_FIRST = (
 def check(
     *,
     base: Annotated[
-        str | None,
-        typer.Option(
-            help="Look, too, at the model that a job would start from: a base model or a fine-tune."
-        ),
+        str | None, typer.Option(help="Look, too, at the model that a job would start from.")
     ] = None,
     min_lifetime: Annotated[
-        str | None,
-        typer.Option(help="How long a fine-tune of --base that is made now has to live, such as 30d or 12h."),
+        str | None, typer.Option(help="How long a fine-tune of --base made now has to live, such as 30d.")
     ] = None,
     min_remaining: Annotated[
-        str | None,
-        typer.Option(help="For how long jobs have to be possible still, such as 14d, if nothing changes."),
+        str | None, typer.Option(help="For how long jobs have to be possible still, such as 14d.")
     ] = None,
     refresh: Refresh = False,
     as_json: Json = False,

@@ -34,16 +34,7 @@ _SET_UP_BY_HAND = (
 
 
 class _Setup(NamedTuple):
-    """What is in force.
-
-    Attributes:
-        config: The configuration; a setting whose value is wrong has its default.
-        wrong: What is wrong with settings, by their names.
-        connection: The client that the environment makes; None when it can't be made.
-        problem: Why it can't be made.
-        organizations: How many organizations the store knows; None when it can't be read.
-        unreadable: Why the store can't be read.
-    """
+    """What is in force, with what is wrong, by setting; and what can't be had, beside the reason why."""
 
     config: GuardConfig
     wrong: dict[str, str]

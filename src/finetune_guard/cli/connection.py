@@ -85,11 +85,7 @@ class Connection:
         )
 
     def must_guard_jobs(self, refused: str) -> Connection:
-        """Return this, if the policy about creating jobs holds behind the host.
-
-        Raises:
-            SetupError: It is not known to; ``refused`` is what is not done, as a clause.
-        """
+        """Return this; raise what is refused if the policy about creating jobs does not hold here."""
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
         return self
@@ -136,11 +132,8 @@ def connect(
 ) -> Connection:
     """Return a connection as ``finetune_guard.OpenAI()`` makes it from the environment.
 
-    Args:
-        config: The configuration; what the environment says when None.
-        needs_key: Whether a key is needed. If not, a client without one gets a placeholder.
-        prefers_azure: Whether Azure's client is made where the environment has both; else only without
-            OPENAI_API_KEY.
+    Azure's client is made where there is no OPENAI_API_KEY, or with ``prefers_azure``. A client that needs no
+    key gets a placeholder for one.
 
     Raises:
         SetupError: No key is set, or the SDK finds something else wrong in the environment.

@@ -24,27 +24,20 @@ def deployments(
     *,
     forget: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Say nothing more about a deployment that may be deleted, until it is called again; NAME or "
-            "RESOURCE/NAME.",
-        ),
+        typer.Option(metavar="NAME", help="Say no more of [RESOURCE/]NAME until it is called again."),
     ] = None,
     subscription: Annotated[
         str | None,
-        typer.Option(
-            metavar="ID",
-            help="Ask Azure's management API as well which deployments of a subscription stand, with the "
-            'credentials of az login or AZURE_*. It needs the extra "azure".',
-        ),
+        typer.Option(metavar="ID", help="Ask Azure as well which deployments of a subscription stand."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List the deployments that were called and when each ends.
 
-    No key is needed, and nothing is asked of any API without --subscription. A call of a deployment puts its
-    end off. Azure tells nobody when a deployment was last called, so that for one that no guarded client has
-    called no end is known.
+    No key is needed, and nothing is asked of any API without --subscription. That asks Azure's management
+    API, with the credentials of az login or AZURE_*; it needs the extra `azure`. A call of a deployment puts
+    its end off. Azure tells nobody when a deployment was last called, so that for one that no guarded client
+    has called no end is known.
     """
     connection = connect(needs_key=False)
     if forget is not None:

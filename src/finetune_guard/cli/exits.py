@@ -9,30 +9,17 @@ from finetune_guard.domain.verdict import Verdict
 
 
 class ExitCode(IntEnum):
-    """What the exit code of a command means.
+    """What the exit code of a command means; each command's help tells its own."""
 
-    Attributes:
-        OK: The command did what was asked; ``check``: jobs can be created.
-        FAILURE: The command could not do that.
-        SETUP: A key is missing, a setting is wrong, or the command line is.
-        INELIGIBLE: ``check``: no jobs can be created; ``keep-alive``: the API has refused a job.
-        UNKNOWN: ``check``: whether they can, or how long a model will live, is not known.
-        MODEL_ENDS: ``check --base``: the base model is gone, or its fine-tunes live too short.
-        INCOMPLETE: The API did not answer all that was asked; ``alert``: something did not arrive.
-        NOT_JUDGED: ``keep-alive``: the history can't be read, so that none was sent.
-        CLOSES_SOON: ``check --min-remaining``: jobs can be created, but not for that long any more.
-        INTERRUPTED: Ctrl-C.
-    """
-
-    OK = 0
+    OK = 0  # done; check: jobs can be created
     FAILURE = 1
-    SETUP = 2
-    INELIGIBLE = 3
-    UNKNOWN = 4
-    MODEL_ENDS = 5
-    INCOMPLETE = 6
-    NOT_JUDGED = 7
-    CLOSES_SOON = 8
+    SETUP = 2  # a key is missing, a setting is wrong, or the command line is
+    INELIGIBLE = 3  # check: no jobs can be created; keep-alive: the API has refused one
+    UNKNOWN = 4  # check: whether they can, or how long a model will live, is not known
+    MODEL_ENDS = 5  # the base model is gone, or its fine-tunes live too short
+    INCOMPLETE = 6  # the API did not answer all that was asked; alert: something did not arrive
+    NOT_JUDGED = 7  # keep-alive: the history can't be read, so that none was sent
+    CLOSES_SOON = 8  # check: jobs can be created, but not for as long as is asked for
     INTERRUPTED = 130
 
 

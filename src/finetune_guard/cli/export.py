@@ -29,12 +29,9 @@ def export(
         Path | None, typer.Argument(help="The folder to write to; it is made if it is missing.")
     ] = None,
     *,
-    jobs: Annotated[
-        list[str] | None, typer.Option("--jobs", help="Only these jobs: ids, separated by commas.")
-    ] = None,
+    jobs: Annotated[list[str] | None, typer.Option(help="Only these jobs: ids, separated by commas.")] = None,
     model: Annotated[
-        str | None,
-        typer.Option(help="Only jobs that made this fine-tuned model, or began with this base model."),
+        str | None, typer.Option(help="Only jobs that made this model, or began with this base model.")
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Only jobs that were created since this day, such as 2026-01-31 (UTC).")

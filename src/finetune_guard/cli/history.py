@@ -192,8 +192,7 @@ def forget(
     organization: Annotated[
         str,
         typer.Argument(
-            help="The organization's name, as finetune-guard history --all lists it; or a resource's, as "
-            "finetune-guard deployments does."
+            help="The name of an organization or a resource, as history --all or deployments has it."
         ),
     ],
     *,

@@ -51,15 +51,10 @@ def keep_alive(
         str | None, typer.Option(help="The one fine-tuned model to use; by default the one used last.")
     ] = None,
     watch: Annotated[
-        bool,
-        typer.Option("--watch", help="Stay, and send one whenever it is due; SIGTERM and Ctrl-C end it."),
+        bool, typer.Option("--watch", help="Stay, and send one whenever it is due, until SIGTERM or Ctrl-C.")
     ] = False,
     heartbeat: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="With --watch: a file to touch at least once an hour while all is well, for a probe.",
-        ),
+        Path | None, typer.Option(metavar="FILE", help="A file to touch hourly while a --watch is well.")
     ] = None,
     deployment: Deployments = None,
     as_json: Json = False,

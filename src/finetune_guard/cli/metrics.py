@@ -21,14 +21,16 @@ from finetune_guard.rules import endings
 from finetune_guard.rules.alerts import unanswered_at
 from finetune_guard.rules.deployments import Deployment
 
+_WHOSE = ("organization",)
+
 
 class _Family(NamedTuple):
     """Samples of one metric, by the values of its labels; one without samples is left out."""
 
     name: str
     help_text: str
-    labels: tuple[str, ...]
     samples: Mapping[tuple[str, ...], float | None]
+    labels: tuple[str, ...] = _WHOSE
     is_counter: bool = False
 
 
@@ -36,10 +38,7 @@ def metrics(
     *,
     textfile: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write this file, whole or not at all, for node_exporter's textfile collector.",
-        ),
+        typer.Option(metavar="FILE", help="Write this file, for node_exporter's textfile collector."),
     ] = None,
     refresh: Refresh = False,
 ) -> None:
@@ -89,66 +88,62 @@ def _exposition(families: Iterable[_Family]) -> str:
 
 
 def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> _Family:
+    ends = {(each.resource, each.name): each.ends[0] for each in deployments if each.ends is not None}
     return _Family(
         "deployment_remaining_seconds",
         "Time until a deployment may end if nobody calls it; 0 once it may have.",
+        {where: max(0.0, (end - now).total_seconds()) for where, end in ends.items()},
         ("resource", "deployment"),
-        {
-            (each.resource, each.name): max(0.0, (each.ends[0] - now).total_seconds())
-            for each in deployments
-            if each.ends is not None
-        },
     )
 
 
-def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -> Iterator[_Family]:
+def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -> list[_Family]:
     now, last, until = eligibility.checked_at, eligibility.last_inference, eligibility.jobs_until
-    organization = eligibility.organization or ""
+    whose = eligibility.organization or ""
     readable = eligibility.reason is not Reason.HISTORY_UNAVAILABLE
-    yield _Family(
-        "verdict",
-        "1 for the verdict about new fine-tuning jobs, 0 for the others.",
-        ("organization", "verdict"),
-        {(organization, each.value): float(each is eligibility.verdict) for each in Verdict},
-    )
-    gauges = {
-        "history_readable": ("Whether the history can be read.", readable),
-        "window_remaining_seconds": (
-            "Time until the window closes if nothing changes; 0 once it has.",
-            endings.seconds_open(eligibility),
-        ),
-        "jobs_remaining_seconds": (
-            "Time for which jobs can be created if nothing changes.",
-            (until - now).total_seconds() if until is not None else None,
-        ),
-        "last_inference_timestamp_seconds": (
-            "When the latest known inference of a fine-tuned model was answered.",
-            last.at.timestamp() if last is not None else None,
-        ),
-        "keep_alive_failing": (
-            "Whether the last keep-alive was answered by no model, and no inference is known since.",
-            (unanswered_at(history.evidence) is not None) if readable else None,
-        ),
-    }
-    for name, (help_text, value) in gauges.items():
-        yield _Family(name, help_text, ("organization",), {(organization,): value})
     counts: Counter[str] = Counter()
     for day in history.daily.values():
         counts.update({source.value: count for source, count in day.items()})
-    yield _Family(
-        "inferences",
-        "Known inferences of fine-tuned models by source; those of usage_api include the others.",
-        ("organization", "source"),
-        {(organization, source): count for source, count in sorted(counts.items())},
-        is_counter=True,
-    )
-    yield _Family(
-        "model_remaining_days",
-        "Days until a model that the history knows ends, give or take one; gone once it has.",
-        ("organization", "model"),
-        {
-            (organization, ending.name): ending.days_left(now)
-            for ending in endings.models(history.known_models, dates)
-            if ending.days_left(now) >= 0
-        },
-    )
+    ends = ((each.name, each.days_left(now)) for each in endings.models(history.known_models, dates))
+    return [
+        _Family(
+            "verdict",
+            "1 for the verdict about new fine-tuning jobs, 0 for the others.",
+            {(whose, each.value): float(each is eligibility.verdict) for each in Verdict},
+            (*_WHOSE, "verdict"),
+        ),
+        _Family("history_readable", "Whether the history can be read.", {(whose,): readable}),
+        _Family(
+            "window_remaining_seconds",
+            "Time until the window closes if nothing changes; 0 once it has.",
+            {(whose,): endings.seconds_open(eligibility)},
+        ),
+        _Family(
+            "jobs_remaining_seconds",
+            "Time for which jobs can be created if nothing changes.",
+            {(whose,): (until - now).total_seconds() if until is not None else None},
+        ),
+        _Family(
+            "last_inference_timestamp_seconds",
+            "When the latest known inference of a fine-tuned model was answered.",
+            {(whose,): last.at.timestamp() if last is not None else None},
+        ),
+        _Family(
+            "keep_alive_failing",
+            "Whether the last keep-alive was answered by no model, and no inference is known since.",
+            {(whose,): (unanswered_at(history.evidence) is not None) if readable else None},
+        ),
+        _Family(
+            "inferences",
+            "Known inferences of fine-tuned models by source; those of usage_api include the others.",
+            {(whose, source): count for source, count in sorted(counts.items())},
+            (*_WHOSE, "source"),
+            is_counter=True,
+        ),
+        _Family(
+            "model_remaining_days",
+            "Days until a model that the history knows ends, give or take one; gone once it has.",
+            {(whose, name): days for name, days in ends if days >= 0},
+            (*_WHOSE, "model"),
+        ),
+    ]

@@ -31,19 +31,13 @@ def models(
         bool, typer.Option("--unused", help="Only models without an inference known within the window.")
     ] = False,
     ending: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only models that end within a time, such as 30d."),
+        str | None, typer.Option(metavar="TIME", help="Only models that end within a time, such as 30d.")
     ] = None,
     refresh: Annotated[
-        bool,
-        typer.Option(
-            "--refresh", help="Remember the shutdown dates that the API tells, for all commands and programs."
-        ),
+        bool, typer.Option("--refresh", help="Remember the shutdown dates that the API tells.")
     ] = False,
     as_json: Json = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print one line for each model, for a sheet.")
-    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line for each model, for a sheet.")] = False,
 ) -> None:
     """List the fine-tuned models and when each of them ends.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import pkgutil
 import shutil
 import sys
 import textwrap
@@ -116,6 +117,11 @@ def discard_output() -> None:
         os.close(nowhere)
     except (OSError, ValueError):  # it is no file, as in a test
         return
+
+
+def template(name: str) -> str:
+    """Return a file that comes with the package."""
+    return (pkgutil.get_data("finetune_guard.cli", f"templates/{name}") or b"").decode()
 
 
 def write_whole(path: Path, text: str) -> None:

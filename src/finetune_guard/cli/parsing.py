@@ -1,20 +1,27 @@
-"""The classes of commands and groups: what their help shows, and how usage errors are reported."""
+"""The classes of commands and groups: what their help shows, and how every failure is reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import openai
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from finetune_guard.cli.connection import OPENED
-from finetune_guard.cli.exits import ExitCode
-from finetune_guard.cli.failures import reported
-from finetune_guard.cli.output import flush_output, make_printable, tell, unwritten
+from finetune_guard.cli.exits import ExitCode, SetupError
+from finetune_guard.cli.output import discard_output, flush_output, make_printable, tell, unwritten
+from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
 from finetune_guard.domain.validation import shown
+from finetune_guard.openai_api.errors import in_short
 
 DEBUG = "--debug"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)
 
 
 class _PlainFlags:
@@ -96,3 +103,61 @@ def _misused(error: Exception) -> int:
         path = context.command_path if context is not None else "finetune-guard"
         tell(f"Error: {message()}\nTo see what is allowed: {path} --help")
     return code
+
+
+@contextmanager
+def reported(debug: Callable[[], bool]) -> Iterator[None]:
+    """Turn every exception inside into a message on stderr and an exit code.
+
+    Warnings in the log of finetune-guard are shown on stderr, too.
+
+    Args:
+        debug: Whether tracebacks are wanted, asked when something failed.
+
+    Raises:
+        typer.Exit: Something failed.
+    """
+    handler = _OnStderr(level=logging.WARNING)
+    logger = logging.getLogger("finetune_guard")
+    logger.addHandler(handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except BrokenPipeError:
+        discard_output()
+        raise typer.Exit(ExitCode.OK) from None
+    except Exception as error:
+        if hasattr(error, "exit_code"):  # the command line's own parser reports what it can't read
+            raise
+        if debug():
+            tell("".join(traceback.format_exception(error)))
+        tell(f"Error: {_message_of(error)}")
+        is_setup = isinstance(error, (SetupError, GuardConfigError))
+        raise typer.Exit(ExitCode.SETUP if is_setup else ExitCode.FAILURE) from None
+    finally:
+        logger.removeHandler(handler)
+
+
+def _message_of(error: Exception) -> str:
+    if isinstance(error, KeepAliveError) and error.attempts:
+        tried = [f"  {model}: {why}" for model, why in error.attempts.items()]
+        head, tail = (
+            "The keep-alive was not answered by any model.",
+            "Name a model that answers with --model.",
+        )
+        return "\n".join([head, *tried, tail])
+    if isinstance(error, (SetupError, FineTuneGuardError)):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+        discard_output()
+        return unwritten(error)
+    if isinstance(error, openai.APIError):  # its own wording can hold parts of a key
+        return f"The API did not do what was asked: {in_short(error)}."
+    reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+    return f"finetune-guard failed with {type(error).__name__}{reason}. Add --debug to see where."
+
+
+class _OnStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"Note: {record.getMessage()}")

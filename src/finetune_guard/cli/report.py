@@ -24,18 +24,14 @@ _STDOUT = Path("-")
 def report(
     *,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a web page here; - prints it."),
+        Path | None, typer.Option(metavar="FILE", help="Write a web page here; - prints it.")
     ] = None,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print Markdown, for a pull request or a wiki.")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as for a wiki.")] = False,
     as_json: Json = False,
     refresh: Annotated[
         bool,
         typer.Option(
-            "--refresh",
-            help="Ask the API for the models and jobs, and with an admin key for the organization's usage.",
+            "--refresh", help="Ask the API for models and jobs, and with an admin key for the usage."
         ),
     ] = False,
 ) -> None:

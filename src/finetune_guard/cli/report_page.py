@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from finetune_guard.cli.output import template
 from finetune_guard.cli.timeline import Moment, days_away, source_in_words, with_ability
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
@@ -37,8 +37,7 @@ def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["px"] = "{:.2f}".format
-    source = (pkgutil.get_data("finetune_guard.cli", "templates/report.html") or b"").decode()
-    return environment.from_string(source).render(
+    return environment.from_string(template("report.html")).render(
         **_facts(report),
         report=report,
         advice=advice,

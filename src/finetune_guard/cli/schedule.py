@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 import random
 import re
 import shlex
@@ -21,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.exits import SetupError
 from finetune_guard.cli.options import Deployments
-from finetune_guard.cli.output import note
+from finetune_guard.cli.output import note, template
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.domain.validation import Duration
@@ -63,11 +62,7 @@ def schedule(
     scheduler: Annotated[Scheduler, typer.Argument(help="Who is to run it.", show_default=False)],
     every: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME",
-            help="How often: 1d, 7d, other whole days, or hours such as 12h.",
-            show_default="7d, for deployments 1d",
-        ),
+        typer.Option(metavar="TIME", help="How often.", show_default="7d, for deployments 1d"),
     ] = None,
     deployment: Deployments = None,
     image: Annotated[
@@ -75,19 +70,15 @@ def schedule(
     ] = None,
     install: Annotated[
         str | None,
-        typer.Option(
-            metavar="WHAT",
-            help="For kubernetes and github-actions: what pip is to install before each run, such as the URL "
-            "of a wheel or of a git repository, with an index option if need be.",
-        ),
+        typer.Option(metavar="WHAT", help="For kubernetes and github-actions: what pip is to install first."),
     ] = None,
 ) -> None:
     """Print what makes cron or another scheduler run the keep-alive.
 
-    Nothing is installed. The minute is random, so that not everybody runs at once. Keys are referred to
-    and never printed. kubernetes needs --image or --install and github-actions --install, since
-    finetune-guard is not published on pypi.org. A process that stays needs no scheduler: `finetune-guard
-    keep-alive --watch`.
+    Nothing is installed. --every takes whole days, or hours such as 12h; the minute is random, so that not
+    everybody runs at once. Keys are referred to and never printed. kubernetes needs --image or --install and
+    github-actions --install, such as the URL of a wheel or of a git repository, since finetune-guard is not
+    published on pypi.org. A process that stays needs no scheduler: `finetune-guard keep-alive --watch`.
     """
     packages = _packages(scheduler, image, install)
     if deployment:
@@ -118,12 +109,11 @@ def schedule(
         "set_keys": "\n".join(f"#     gh secret set {key}" for key in keys),
         "secret_keys": "\n".join(f"          {key}: ${{{{ secrets.{key} }}}}" for key in keys),
     }
-    text = (pkgutil.get_data("finetune_guard.cli", f"templates/{_TEMPLATES[scheduler]}") or b"").decode()
     if deployment:
         typer.echo(
             "# The deployments that are named go on being billed by the hour for as long as they stand."
         )
-    typer.echo(Template(text).substitute(values), nl=False)
+    typer.echo(Template(template(_TEMPLATES[scheduler])).substitute(values), nl=False)
 
 
 def _renewal_of_jobs() -> timedelta:

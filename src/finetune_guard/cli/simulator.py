@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from string import Template
 from typing import Annotated
 
 import typer
 
 from finetune_guard.cli.exits import SetupError, need_extra
 from finetune_guard.cli.options import day_or_time
+from finetune_guard.cli.output import template
 from finetune_guard.domain.model_ids import EXAMPLE_ID
 
 
@@ -39,7 +41,7 @@ def simulator(
     start = day_or_time("--now", now)
     need_extra("starlette", "simulator")
     from finetune_guard.simulator import serve  # noqa: PLC0415 -- an extra
-    from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY  # noqa: PLC0415 -- an extra
+    from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY, DEFAULT_API_KEY  # noqa: PLC0415 -- an extra
 
     models = tuple(model or (EXAMPLE_ID,))
     key = DEFAULT_ADMIN_KEY if admin_key else None
@@ -47,7 +49,8 @@ def simulator(
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
 
         def on_ready(url: str) -> None:
-            typer.echo(_instructions(url, models, Path(folder) / "history", key))
+            store = Path(folder) / "history"
+            typer.echo(_instructions(url, models, store, DEFAULT_API_KEY, key), nl=False)
 
         try:
             serve(
@@ -61,32 +64,15 @@ def simulator(
         typer.echo("Stopped.")
 
 
-def _instructions(base_url: str, models: tuple[str, ...], store: Path, admin_key: str | None) -> str:
-    from finetune_guard.simulator.server import DEFAULT_API_KEY  # noqa: PLC0415 -- an extra
-
-    root = base_url.removesuffix("/v1")
-    place = root.removeprefix("http://")
+def _instructions(url: str, models: tuple[str, ...], store: Path, api_key: str, admin_key: str | None) -> str:
+    root = url.removesuffix("/v1")
     admin = f"\n    export FINETUNE_GUARD_ADMIN_API_KEY={admin_key}" if admin_key else ""
-    listed = "\n".join(f"    {model}" for model in models)
-    opens = "The keys open" if admin_key else "The key opens"
-    return f"""The simulator answers at {base_url}
-
-Point a program at it:
-
-    export OPENAI_BASE_URL={base_url}
-    export OPENAI_API_KEY={DEFAULT_API_KEY}{admin}
-    export FINETUNE_GUARD_HOSTS={place}
-    export FINETUNE_GUARD_STORE={store}
-    export FINETUNE_GUARD_CLOCK=finetune_guard.testing:simulator_clock
-
-The organization's fine-tuned models:
-
-{listed}
-
-Look at the clock, turn it on by 61 days, and see what was called:
-
-    curl {root}/_simulator/clock
-    curl -d '{{"advance_seconds": 5270400}}' {root}/_simulator/clock
-    curl {root}/_simulator/calls
-
-{opens} the simulator only. The history is removed when the simulator stops. Ctrl-C stops it."""
+    return Template(template("simulator.txt")).substitute(
+        url=url,
+        root=root,
+        place=root.removeprefix("http://"),
+        keys=f"{api_key}{admin}",
+        store=store,
+        models="\n".join(f"    {model}" for model in models),
+        opens="The keys open" if admin_key else "The key opens",
+    )

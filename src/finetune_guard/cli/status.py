@@ -1,4 +1,4 @@
-"""``finetune-guard status``: verdict, deadline, the next dates and what to do; and deployments that end."""
+"""``finetune-guard status``: the verdict, the next dates, what to do, and deployments that end."""
 
 from __future__ import annotations
 
@@ -49,15 +49,7 @@ _Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
 
 @dataclass(frozen=True)
 class _Section:
-    """One part of the status.
-
-    Attributes:
-        verdict: Its verdict and what that means, as a sentence; None where it has none.
-        rows: What is shown in any case, by names.
-        line: What is drawn with ``-v``.
-        details: What is shown below that.
-        facts: What programs read, by the names in the JSON.
-    """
+    """One part of the status: what is shown, with ``-v`` drawn and added, and what programs read."""
 
     verdict: tuple[Verdict, str] | None = None
     rows: _Rows = ()

@@ -32,14 +32,9 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Moment:
-    """One point of the timeline.
+    """One point of the timeline: a time, or a published day, which has neither hour nor zone.
 
-    Attributes:
-        mark: What it is.
-        at: Where it stands; of a published day its first instant on Earth.
-        text: What happens, in words.
-        day: The published day, which has neither hour nor zone; None for an exact time.
-        over: When a published day of the policy is over everywhere; None for what isn't one.
+    Such a day stands ``at`` its first instant on Earth; one of the policy is ``over`` after its last.
     """
 
     mark: Mark
@@ -64,14 +59,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class DayOfEnds:
-    """A published day on which models end, give or take one.
-
-    Attributes:
-        day: The day.
-        models: The models.
-        replacements: What the provider recommends instead of them.
-        tunable: Those of the replacements for which fine-tuning is offered.
-    """
+    """A published day on which models end, and the replacements, of which some are tunable."""
 
     day: date
     models: tuple[str, ...]

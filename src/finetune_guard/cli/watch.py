@@ -32,16 +32,7 @@ class _StoppedError(BaseException):
 
 
 class Looked(NamedTuple):
-    """What came of one look.
-
-    Attributes:
-        at: When it was.
-        line: What is to be said of it.
-        next_in: How long to wait for the next one.
-        is_well: Whether all was sent that was due.
-        is_over: Whether there is nothing more to look after.
-        failure: Why nothing was sent, if that failed.
-    """
+    """What came of one look, in a line, and whether all was sent that was due."""
 
     at: datetime
     line: str

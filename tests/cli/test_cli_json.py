@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+import finetune_guard
+from finetune_guard.simulator import Fault
+
+USAGE = "/v1/organization/usage/completions"
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("check", lambda guard: guard.check()),
+        ("history", lambda guard: guard.history()),
+        ("models", lambda guard: guard.models()),
+        ("keep-alive --dry-run", lambda guard: guard.plan_keep_alive()),
+        ("keep-alive", lambda guard: guard.keep_alive()),
+        ("sync", lambda guard: guard.sync()),
+    ],
+)
+def test_json_is_what_the_guard_returns(run, admin, ask, model, clock, line, call):
+    """Programs read the same object that the methods of `client.guard` return."""
+    ask(model)
+    clock.advance(timedelta(minutes=1))
+    run("sync")
+    told = run(*line.split(), "--json")
+    with finetune_guard.OpenAI() as client:
+        expected = call(client.guard)
+    assert (0, "") == (told.exit_code, told.stderr)
+    assert expected == type(expected).model_validate_json(told.stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "fault"),
+    [("models", "/v1/models", "Incomplete"), ("sync --days 365", USAGE, "Incomplete")],
+)
+def test_json_of_a_part_says_so(run, admin, sim, ask, model, line, path, fault):
+    """A part is printed too: exit code 6, and stderr says what is missing."""
+    ask(model)
+    run("sync")
+    if path == USAGE:
+        sim.fault(Fault(path=path, method="GET", headers={"x-page": "a real one"}))
+    sim.fault(Fault(path=path, method="GET", status=403, times=None))
+    result = run(*line.split(), "--json")
+    assert (6, True, True) == (
+        result.exit_code,
+        '"complete":false' in result.stdout,
+        "Incomplete" in result.stderr,
+    )
