@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import respx
 
 from finetune_guard import GuardConfig, guard
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.memory import MemoryStore
+from finetune_guard.testing import simulator_environment
 from tests.client.both_ways import ASYNC, HTTP, SYNC, done
 from tests.support.azure import AZURE, BASE, KEY, TOKEN, TUNED, VERSION
 from tests.support.constants import MESSAGES, START
@@ -165,3 +171,21 @@ def connect_azure(way, azure, azure_config, closing):
         return closing(guard(closing(bare), azure_config(**fields)))
 
     return make
+
+
+@pytest.fixture
+def run_program(sim, tmp_path):
+    """Runs a program of its own against the simulated API; returns its exit code, stdout and stderr."""
+
+    def run(text, *arguments, store=tmp_path / "history"):
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(text), *arguments],
+            env={**os.environ, **simulator_environment(sim, store)},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        return ran.returncode, ran.stdout, ran.stderr
+
+    return run

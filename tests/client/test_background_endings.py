@@ -7,9 +7,6 @@ import gc
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import weakref
 
@@ -17,7 +14,6 @@ import pytest
 
 from finetune_guard import KeepAlive, guard
 from finetune_guard.simulator import Fault
-from finetune_guard.testing import simulator_environment
 from tests.client.background import background_threads, settled, until, use
 from tests.client.both_ways import ASYNC, done
 
@@ -202,6 +198,8 @@ def test_under_trio_it_says_so_once(options, sim, caplog):
 
 
 PROGRAM = """
+    import warnings
+    warnings.simplefilter("ignore", ResourceWarning)
     import logging, os, sys, threading, time
     from openai import DefaultHttpxClient
     from finetune_guard import GuardConfig, KeepAlive, OpenAI
@@ -226,26 +224,6 @@ PROGRAM = """
 """
 
 
-@pytest.fixture
-def run_program(sim, tmp_path):
-    """Runs a program of its own against the simulated API; returns its exit code, stdout and stderr."""
-
-    def run_text(text):
-        environment = {**os.environ, **simulator_environment(sim, tmp_path / "history")}
-        program = textwrap.dedent(PROGRAM) + textwrap.dedent(text)
-        ran = subprocess.run(
-            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", program],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        return ran.returncode, ran.stdout, ran.stderr
-
-    return run_text
-
-
 @pytest.mark.parametrize(
     "moment",
     ["until(lambda: checks and all(each.next_at for each in checks.values()))", "assert sending.wait(60)"],
@@ -256,7 +234,8 @@ def test_a_program_ends_at_any_moment(run_program, sim, model, posts, moment):
     if "sending" in moment:
         sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     assert (0, "1\n", "") == run_program(
-        f"""
+        PROGRAM
+        + f"""
         client.files.list()
         checks = client._finetune_guard.background._checks
         {moment}
@@ -269,7 +248,8 @@ def test_a_program_ends_at_any_moment(run_program, sim, model, posts, moment):
 def test_a_program_that_is_told_to_stop_while_it_sleeps(run_program):
     """Ctrl-C ends a program as it does without us."""
     code, _, err = run_program(
-        """
+        PROGRAM
+        + """
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
         client.files.list()
@@ -286,11 +266,12 @@ def test_a_forked_child_begins_with_its_own_first_use(run_program, sim, model, m
     """A child has none of its parent's; it gets its own when it uses the client, and ends quietly."""
     sim.fault(Fault(path="/v1/chat/completions", delay=1))
     code, out, err = run_program(
-        """
+        PROGRAM
+        + """
         import json, warnings
-        from finetune_guard.client.background import thread as background_thread
+        from finetune_guard.client.background import background
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
-        background_thread._FORK_TIMEOUT = 60  # however slow the machine is
+        background.FORK_TIMEOUT = 60  # however slow the machine is
 
         client.files.list()
         seen = {"parent": backgrounds()}

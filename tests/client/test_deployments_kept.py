@@ -89,7 +89,8 @@ async def test_a_rule_that_counts_other_calls(connect_azure, sim):
 
 async def test_a_deployment_that_is_gone_is_not_tried_for_ever(connect_azure, azure, clock, calls):
     """Its 404 is remembered, whether a call of it was known or not, until it is called again."""
-    client = connect_azure("v1", keep_alive=KeepAlive(deployments=["support", "never-was"]))
+    events, keep_alive = [], KeepAlive(deployments=["support", "never-was"])
+    client = connect_azure("v1", keep_alive=keep_alive, on_event=events.append)
     await chat(client)
     clock.advance(16 * DAY)
     for name in ("support", "never-was"):
@@ -98,6 +99,8 @@ async def test_a_deployment_that_is_gone_is_not_tried_for_ever(connect_azure, az
     before = calls()
     assert {"support": NotSent.DEPLOYMENT_GONE, "never-was": NotSent.DEPLOYMENT_GONE} == await kept(client)
     assert before == calls()
+    await until(lambda: len(events) == 2)
+    assert [{"support"}, {"never-was"}] == [set(event.attempts) for event in events]
     azure.deploy("east", "support", model=TUNED)
     clock.advance(DAY)
     await chat(client)

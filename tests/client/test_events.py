@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 import threading
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 import pytest
 
@@ -16,7 +13,6 @@ from finetune_guard import (
     FineTuneGuardError,
     HistoryUnavailable,
     JobStopped,
-    KeepAlive,
     KeepAliveError,
     KeepAliveFailed,
     KeepAliveSent,
@@ -24,16 +20,15 @@ from finetune_guard import (
     StoreError,
     WindowClosing,
 )
-from finetune_guard.engine.events import MOST_WAITING, Events, rest_all
+from finetune_guard.engine.events import MOST_WAITING, rest_all
 from finetune_guard.simulator import Fault
-from finetune_guard.testing import simulator_environment
+from tests.client.background import until
 from tests.client.both_ways import create_job, done
 from tests.client.test_broken_parts import failing
-from tests.support.constants import BASE, TRAINING_DATA
+from tests.support.constants import BASE, DAY, TRAINING_DATA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")]
 
-DAY = timedelta(days=1)
 CHAT = "/v1/chat/completions"
 
 
@@ -137,19 +132,6 @@ async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
     assert (KeepAliveSent, model, clock()) == (type(sent), sent.model, sent.at)
 
 
-async def test_keep_alives_of_deployments_are_told(connect_azure, azure, told):
-    """They are events as any other, with the resource for an organization."""
-    keep_alive = KeepAlive(deployments=["support", "never-was"])
-    client = connect_azure("v1", keep_alive=keep_alive, on_event=told.callback)
-    for name in keep_alive.deployments:
-        with suppress(KeepAliveError):
-            await done(client.guard.keep_deployments(name))
-    sent, failed = told()
-    assert (KeepAliveSent, "support") == (type(sent), sent.model)
-    assert (KeepAliveFailed, {"never-was"}) == (type(failed), set(failed.attempts))
-    assert sent.organization == failed.organization == azure.endpoint("east").partition("//")[2]
-
-
 async def test_a_history_that_cannot_be_used_is_told(connect, told, infer):
     """Once when it can't be written and once when it can't be read; and calls go on."""
     client = connect(config={"on_event": told.callback, "store": failing(StoreError("the disk is full"))})
@@ -181,20 +163,6 @@ async def test_a_callback_that_fails_harms_no_call(connect, infer, clock, caplog
     assert 1 == sum("callback for events failed" in record.getMessage() for record in caplog.records)
 
 
-async def test_what_waits_for_a_slow_callback_is_bounded(caplog):
-    """A callback that blocks is told a thousand events once it goes on; what was too much is logged once."""
-    free, seen, now = threading.Event(), [], datetime.now(timezone.utc)
-    events = Events(lambda event: (free.wait(), seen.append(event)))
-    try:
-        for _ in range(MOST_WAITING + 10):
-            events.tell(lambda: JobStopped(at=now, message="stopped", call="job", error="Error"))
-    finally:
-        free.set()
-    events.rest(10)
-    assert len(seen) in (MOST_WAITING, MOST_WAITING + 1)  # one more if the thread had taken the first
-    assert [logging.ERROR] == [record.levelno for record in caplog.records if "lost" in record.getMessage()]
-
-
 async def test_closing_a_client_waits_for_its_events(connect):
     """What happened before ``close()`` is told when that returns, by all clients of one callback."""
     seen = []
@@ -211,8 +179,8 @@ async def test_closing_a_client_waits_for_its_events(connect):
     assert 3 == len(seen)
 
 
-async def test_closing_a_client_does_not_wait_for_a_stuck_callback(connect):
-    """A client is closed while the callback still blocks."""
+async def test_a_callback_that_blocks_keeps_nothing_else(connect, caplog):
+    """A client is closed meanwhile; a thousand events wait, and that others are lost is logged once."""
     free, seen = threading.Event(), []
     client = connect(config={"on_event": lambda event: (free.wait(), seen.append(event))})
     try:
@@ -220,8 +188,14 @@ async def test_closing_a_client_does_not_wait_for_a_stuck_callback(connect):
             await create_job(client)
         await done(client.close())
         assert (True, []) == (client.is_closed(), seen)
+        events, now = client._finetune_guard.engine.events, datetime.now(timezone.utc)
+        for _ in range(MOST_WAITING + 10):
+            events.tell(lambda: JobStopped(at=now, message="stopped", call="job", error="Error"))
     finally:
         free.set()
+    await until(lambda: not events.are_waiting)
+    assert len(seen) in (MOST_WAITING, MOST_WAITING + 1)  # one more if the thread had taken the first
+    assert [logging.ERROR] == [record.levelno for record in caplog.records if "lost" in record.getMessage()]
 
 
 PROGRAM = """
@@ -253,22 +227,8 @@ stopped()
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [False, True], ids=["quick", "blocking"])
-def test_events_survive_a_fork_and_the_end_of_the_program(sim, blocks):
+def test_events_survive_a_fork_and_the_end_of_the_program(run_program, blocks):
     """A program that ends right after an event has told it; a callback that blocks does not keep it."""
-    arguments = ["blocks"] if blocks else []
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env={
-            **os.environ,
-            **simulator_environment(sim, "memory"),
-            "OPENAI_API_KEY": sim.organization().api_key,
-        },
-    )
-    expected = 1 if blocks else 2
-    assert expected == run.stdout.count("True job_stopped"), run.stdout + run.stderr
+    code, out, err = run_program(PROGRAM, *["blocks"] * blocks, store="memory")
+    assert (0, 1 if blocks else 2) == (code, out.count("True job_stopped")), out + err

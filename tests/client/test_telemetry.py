@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from finetune_guard.engine import telemetry
-from finetune_guard.testing import simulator_environment
 from tests.support.azure import chat
 from tests.support.constants import BASE
 
@@ -75,19 +71,12 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["sync", "async"])
-def test_metrics_and_span_events(sim, model, tmp_path, flavour):
+def test_metrics_and_span_events(run_program, sim, model, flavour):
     """A program that sets OpenTelemetry up, be it late, gets all that is documented; others load nothing."""
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM.replace("MODEL", BASE), flavour, model],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **simulator_environment(sim, tmp_path / "history")},
-    )
-    assert 0 == run.returncode, run.stderr
-    errors, measured, events = json.loads(run.stdout)
+    code, out, err = run_program(PROGRAM.replace("MODEL", BASE), flavour, model)
+    assert 0 == code, err
+    errors, measured, events = json.loads(out)
     slug = sim.organization().slug
     organization = {"finetune_guard.organization": slug}
     assert "ShortLivedModelError" == errors[-1]

@@ -17,17 +17,12 @@ from tests.fleet.fleet_casualties import HTTP
 from tests.fleet.fleet_worker import CHAT, PATIENCE, Stage
 from tests.support.constants import MESSAGES, START
 
+OURS = (
+    "client.guard_api engine.keep_alive recording.recorder stores.disk.store stores.disk.plain_cache "
+    "stores.redis.rows"
+)
 PRELOADED = [
-    *(
-        "finetune_guard.client.guard_api",
-        "finetune_guard.engine.keep_alive",
-        "finetune_guard.recording.recorder",
-    ),
-    *(
-        "finetune_guard.stores.disk.store",
-        "finetune_guard.stores.disk.plain_cache",
-        "finetune_guard.stores.redis.rows",
-    ),
+    *(f"finetune_guard.{name}" for name in OURS.split()),
     *("openai.resources.files", "openai.resources.fine_tuning", HTTP.__name__.replace("httpx", "httpcore")),
     *("anyio._backends._asyncio", "tenacity"),
 ]

@@ -15,13 +15,9 @@ from tests.support.http import HTTP
 SHORT = KeepAlive(deadline="2s")
 """What makes a lease short, for its time follows from it."""
 
-LEASED, LOOKED, CHOSEN, SENDING = "leased", "looked", "chosen", "sending"
-SENT, ANSWERED = "sent", "answered"
-WRITING, WRITTEN, RETURNING, RETURNED = "writing", "written", "returning", "returned"
-
-UNSENT = (LEASED, LOOKED, CHOSEN, SENDING)
-UNWRITTEN = (SENT, ANSWERED, WRITING)
-DONE = (WRITTEN, RETURNING, RETURNED)
+LEASED, LOOKED, CHOSEN, SENDING = UNSENT = ("leased", "looked", "chosen", "sending")
+SENT, ANSWERED, WRITING = UNWRITTEN = ("sent", "answered", "writing")
+WRITTEN, RETURNING, RETURNED = DONE = ("written", "returning", "returned")
 POINTS = UNSENT + UNWRITTEN + DONE
 """What a holder of the lease does, in this order.
 
@@ -31,33 +27,19 @@ what it sent, and gives the lease back.
 
 
 class Accident:
-    """A signal that hits this process once: at a point, or after so many seconds.
-
-    Args:
-        when: The point, or the seconds.
-        what: The signal; None for none.
-        tell: Called just before.
-    """
+    """A signal that hits this process once, and is told of before: at a point, or after so many seconds."""
 
     def __init__(self, when, what, tell):
-        self._when = when
+        self.when = when
         self._what = what
         self._tell = tell
 
-    def begin(self):
-        if isinstance(self._when, float):
-            threading.Timer(self._when, self._happen).start()
-
     def reached(self, point):
-        if point == self._when:
-            self._when = None
-            self._happen()
+        if point == self.when:
+            self.happen()
 
-    @property
-    def is_to_come(self):
-        return self._when is not None
-
-    def _happen(self):
+    def happen(self):
+        self.when = None
         self._tell("hit")
         signal.pthread_kill(threading.get_ident(), self._what)  # not another thread first
 
@@ -128,13 +110,14 @@ def meet_with(stage, when, what, pipe):
     store = watched(stage.location, accident.reached)
     kept = {"keep_alive": SHORT, "store": store, "http_client": http_client}
     with stage.connect(finetune_guard.OpenAI, **kept) as client:
-        accident.begin()
+        if isinstance(when, float):
+            threading.Timer(when, accident.happen).start()
         outcome = None
         while outcome is None:
             try:
                 outcome = told(client.guard.keep_alive())
             except KeepAliveError as error:  # on a machine so slow that no time is left, it tries again
-                outcome = None if accident.is_to_come else repr(error)
+                outcome = None if accident.when is not None else repr(error)
     pipe.send(outcome)
 
 

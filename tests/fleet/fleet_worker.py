@@ -15,16 +15,7 @@ PATIENCE = 300
 
 @dataclass(frozen=True)
 class Stage:
-    """What a process must know of one organization.
-
-    Attributes:
-        base_url: Where the API is.
-        slug: The organization's name.
-        key: Its API key.
-        model: The fine-tuned model that it has used.
-        location: Where its history is.
-        now: The time.
-    """
+    """What a process must know of one organization: the API, its name, key, model, history, and the time."""
 
     base_url: str
     slug: str

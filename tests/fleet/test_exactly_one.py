@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_guard import KeepAlive, KeepAliveError
+import finetune_guard
+from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, KeepAlive, KeepAliveError
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.open import open_store
 from tests.client.both_ways import ASYNC, SYNC, done
+from tests.fleet.fleet_attempts import IMPATIENT, ask_while_overloaded, send_without_a_trace, told
 from tests.fleet.fleet_worker import CHAT, PATIENCE
-from tests.support.constants import BASE
+from tests.support.constants import BASE, HOUR
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -21,6 +23,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
 def way(request):
     return request.param
+
+
+@pytest.fixture
+def stage(near):
+    (stage,) = near("acme-1")
+    return stage
 
 
 async def at_once(way, clients, work):
@@ -31,9 +39,8 @@ async def at_once(way, clients, work):
         return list(threads.map(work, clients))
 
 
-async def test_restricted_keys_of_one_organization_send_one(way, sim, near, keep_alives):
+async def test_restricted_keys_of_one_organization_send_one(way, sim, stage, keep_alives):
     """Keys that may not list models are of one organization where the refusal's headers say so."""
-    (stage,) = near("acme-1")
     for number in range(6):
         sim.add_project("acme-1", f"sk-restricted-{number}")
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
@@ -50,9 +57,8 @@ async def test_restricted_keys_of_one_organization_send_one(way, sim, near, keep
         await done(client.close())
 
 
-async def test_a_job_that_is_cancelled_three_times_sends_one(sim, near):
+async def test_a_job_that_is_cancelled_three_times_sends_one(sim, stage):
     """What was sent for a job that was given up may have been run: others wait for the turn's end."""
-    (stage,) = near("acme-1")
     sim.fault(Fault(path=CHAT, delay=600, times=None))
     sent, sending = [], asyncio.Event()
 
@@ -75,9 +81,8 @@ async def test_a_job_that_is_cancelled_three_times_sends_one(sim, near):
     assert [CHAT] == sent
 
 
-async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, near):
+async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, stage):
     """All of an exchange ends by the deadline; as its outcome is not known, the turn is not given back."""
-    (stage,) = near("acme-1")
     sim.fault(Fault(path=CHAT, delay=600, times=None))
     given_back = []
 
@@ -98,12 +103,65 @@ async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, near):
     await done(client.close())
 
 
-async def test_a_server_whose_clock_stands_still_gets_one(way, sim, near, keep_alives):
+async def test_a_server_whose_clock_stands_still_gets_one(way, sim, stage, keep_alives):
     """Where the answers' date is months old, a keep-alive counts from its arrival."""
-    (stage,) = near("acme-1")
     sim.fault(Fault(path="*", method="*", headers={"date": "Thu, 01 Jan 2026 00:00:00 GMT"}, times=None))
     for _ in range(5):
         client = stage.connect(way.guarded, keep_alive=KeepAlive())
         await done(client.guard.keep_alive())
         await done(client.close())
+    assert {"acme-1": 1} == keep_alives()
+
+
+# What those hear who don't send the one keep-alive.
+
+
+@pytest.fixture
+def lease(stage, store):
+    """The right to send, which somebody else has."""
+    lease = store.lease("keep-alive/acme-1", HOUR)
+    assert lease is not None
+    return lease
+
+
+def test_who_waited_in_vain_is_told(stage, lease, keep_alives):
+    """While another has the right to send nothing is sent, and what is said claims no success."""
+    with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
+        assert "another_is_sending" == told(client.guard.keep_alive())
+    assert {} == keep_alives()
+
+
+def test_a_job_that_waited_in_vain_says_so(sim, stage, lease, keep_alives):
+    """Where the window has lapsed, the error tells that another keep-alive was waited for."""
+    later = sim.clock.advance(timedelta(days=2))
+    with (
+        stage.at(later).connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client,
+        pytest.raises(InferenceWindowExpiredError, match="Keep-alive: Another thread or process is sending"),
+    ):
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    assert {} == keep_alives()
+
+
+def test_a_refusal_that_came_meanwhile_is_not_called_a_renewal(sim, stage, lease, store, keep_alives):
+    """Who waits while the API refuses another's job hears of the refusal, not that all is well."""
+    sim.fault(Fault.training_not_available())
+    with stage.connect(finetune_guard.OpenAI) as client, ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(client.guard.keep_alive)
+        with pytest.raises(FineTuningRefusedError):
+            client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+        assert "refused" == told(waiting.result(PATIENCE))
+    assert {} == keep_alives()
+
+
+def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, begin, keep_alives):
+    """A store that once didn't answer in time is asked again, before a process acts on its own."""
+    assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).told()
+    assert {} == keep_alives()
+
+
+def test_what_could_not_be_written_down_is_not_sent_again_at_once(stage, begin, keep_alives):
+    """As long as its sender may still write it down, nobody sends another."""
+    assert "sent" == begin(send_without_a_trace, stage).told()
+    with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
+        assert "another_is_sending" == told(client.guard.keep_alive())
     assert {"acme-1": 1} == keep_alives()

@@ -23,6 +23,8 @@ from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
 from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.keep_alive import LONGEST, SHORTEST
 
+FORK_TIMEOUT = 2.0
+_EXIT_TIMEOUT = 2.0
 _LONGEST_PAUSE = timedelta(milliseconds=250)
 
 
@@ -32,6 +34,9 @@ class StoppedError(Exception):
 
 class Background:
     """The keep-alives of one guard in the background: what both flavours have in common."""
+
+    is_ending = is_forking = False
+    """Whether the process ends, or is about to fork."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -73,6 +78,15 @@ class Background:
                     self._clients.pop(key, None)
             if not self._clients:
                 self._nobody_left()
+
+    def rest(self, timeout: float) -> None:
+        """Let checks come to an end before a fork, and none begin; waits at most ``timeout`` seconds."""
+
+    def go_on(self) -> None:
+        """Let checks begin again."""
+
+    def end(self, timeout: float) -> None:
+        """Wait at most ``timeout`` seconds for the end of what has been told to end."""
 
     def _nobody_left(self) -> None:
         raise NotImplementedError
@@ -158,10 +172,32 @@ class Background:
 _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
-def _reset_in_child() -> None:
-    reseed()
+def _all(act: Callable[[Background, float], object], timeout: float = 0.0) -> None:
+    """Let ``act`` deal with each background in what is left of ``timeout`` seconds for all."""
+    deadline = time.monotonic() + timeout
     for background in list(_backgrounds):
-        background.reset()
+        act(background, max(0.0, deadline - time.monotonic()))
 
 
-register(Rank.BACKGROUND, Hooks(after_fork_in_child=_reset_in_child))
+def _end_at_exit() -> None:
+    Background.is_ending = True
+    _all(lambda background, left: background.end(left), _EXIT_TIMEOUT)
+
+
+def _rest_before_fork() -> None:
+    Background.is_forking = True
+    _all(lambda background, left: background.rest(left), FORK_TIMEOUT)
+
+
+def _go_on_after_fork() -> None:
+    Background.is_forking = False
+    _all(lambda background, _: background.go_on())
+
+
+def _begin_anew_in_child() -> None:
+    _go_on_after_fork()
+    reseed()
+    _all(lambda background, _: background.reset())
+
+
+register(Rank.BACKGROUND, Hooks(_rest_before_fork, _go_on_after_fork, _begin_anew_in_child, _end_at_exit))

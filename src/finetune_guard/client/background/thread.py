@@ -5,17 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-import time
-import weakref
 from typing import Any
 
 from finetune_guard.client.background.background import Background, StoppedError
 from finetune_guard.client.background.check import Check
-from finetune_guard.engine.guard import Guard
-from finetune_guard.process import Hooks, Rank, register
-
-_EXIT_TIMEOUT = 2.0
-_FORK_TIMEOUT = 2.0
 
 
 class ThreadBackground(Background):
@@ -23,15 +16,12 @@ class ThreadBackground(Background):
 
     _thread: threading.Thread | None
 
-    def __init__(self, guard: Guard) -> None:
-        super().__init__(guard)
-        _backgrounds.add(self)
-
     def reset(self) -> None:
         """Begin anew. After ``fork`` the parent's thread or task isn't there."""
         super().reset()
         self._thread = None
-        self.checking = threading.Lock()
+        self._checking = threading.Lock()
+        self._is_resting = False
 
     def used(self, client: Any) -> None:
         """Begin to check, if that hasn't begun: ``client`` has got an answer."""
@@ -62,27 +52,36 @@ class ThreadBackground(Background):
         if not self._clients:
             self.end(timeout)
 
+    def rest(self, timeout: float) -> None:
+        """Let a check end first: a child that inherits the locks of an HTTP client under way hangs."""
+        self._is_resting = not self._is_own_thread and self._checking.acquire(timeout=timeout)
+
+    def go_on(self) -> None:
+        """Let checks begin again."""
+        if self._is_resting:
+            self._is_resting = False
+            self._checking.release()
+
     def end(self, timeout: float) -> None:
         """Wait until the thread has ended, which has been told to; at most ``timeout`` seconds."""
         with self._changed:
             thread = self._thread
             self._changed.notify_all()
-        if thread is not None and not self.is_own_thread:
+        if thread is not None and not self._is_own_thread:
             with contextlib.suppress(RuntimeError):  # it is only about to start, and will find nothing to do
                 thread.join(timeout)
 
     def _is_interrupted(self) -> bool:
-        return _forking or self._is_stopped()
+        return self.is_forking or self._is_stopped()
 
     def _nobody_left(self) -> None:
         self._changed.notify_all()
 
     def _is_stopped(self) -> bool:
-        return _ending or not self._clients
+        return self.is_ending or not self._clients
 
     @property
-    def is_own_thread(self) -> bool:
-        """Whether this is called from the background's own thread."""
+    def _is_own_thread(self) -> bool:
         return self._thread is threading.current_thread()
 
     def _run(self) -> None:
@@ -100,7 +99,7 @@ class ThreadBackground(Background):
         """Check whatever is due; no client is held when it is over."""
         try:
             for client, check in self._due():
-                with self.checking:
+                with self._checking:
                     self._attend(client, check)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
             return self._round_failed(error)
@@ -116,46 +115,3 @@ class ThreadBackground(Background):
             self._failed(client, check, error)
         else:
             self._checked(client, check, result)
-
-
-_backgrounds: weakref.WeakSet[ThreadBackground] = weakref.WeakSet()
-_ending = False
-_forking = False
-_resting: list[threading.Lock] = []
-
-
-def _end_at_exit() -> None:
-    global _ending  # noqa: PLW0603 -- the process ends once
-    _ending = True
-    deadline = time.monotonic() + _EXIT_TIMEOUT
-    for background in list(_backgrounds):
-        background.end(max(0.0, deadline - time.monotonic()))
-
-
-def _rest_before_fork() -> None:
-    """Let checks come to an end first: a child that inherits the locks of an HTTP client under way hangs."""
-    global _forking  # noqa: PLW0603 -- the process forks as a whole
-    _forking = True
-    deadline = time.monotonic() + _FORK_TIMEOUT
-    for background in list(_backgrounds):
-        left = max(0.0, deadline - time.monotonic())
-        if not background.is_own_thread and background.checking.acquire(timeout=left):
-            _resting.append(background.checking)
-
-
-def _go_on_after_fork() -> None:
-    global _forking  # noqa: PLW0603 -- as above
-    _forking = False
-    while _resting:
-        _resting.pop().release()
-
-
-register(
-    Rank.BACKGROUND,
-    Hooks(
-        before_fork=_rest_before_fork,
-        after_fork_in_parent=_go_on_after_fork,
-        after_fork_in_child=_go_on_after_fork,
-        at_exit=_end_at_exit,
-    ),
-)
