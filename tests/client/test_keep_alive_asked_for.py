@@ -7,14 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import (
-    FineTuningRefusedError,
-    GuardConfigError,
-    Inference,
-    KeepAliveError,
-    Source,
-    guard,
-)
+from finetune_guard import FineTuningRefusedError, GuardConfigError, Inference, KeepAliveError, Source, guard
 from finetune_guard.domain.facts import Activity
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore

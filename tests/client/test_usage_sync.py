@@ -9,13 +9,7 @@ from datetime import date, datetime, timedelta, timezone
 import openai
 import pytest
 
-from finetune_guard import (
-    OPENAI_SELF_SERVE,
-    FineTuneGuardError,
-    GuardConfigError,
-    UsageSyncError,
-    guard,
-)
+from finetune_guard import OPENAI_SELF_SERVE, FineTuneGuardError, GuardConfigError, UsageSyncError, guard
 from finetune_guard.domain.facts import Source
 from finetune_guard.simulator import Fault, Simulator, UsageFlaw
 from tests.client.both_ways import create_job, done

@@ -34,13 +34,7 @@ ASKABLE = (
 
 
 class Decider:
-    """Decides about an organization by its history, the policy and the clock.
-
-    Attributes:
-        config: The configuration.
-        recorder: Where histories are read and written.
-        events: Where it is told what happens.
-    """
+    """Decides about an organization by its history, the policy and the clock."""
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config

@@ -33,17 +33,12 @@ _QUIET_PART, _LOOK_PART = 4, 360
 
 @dataclass
 class _Calls:
-    """The calls of one deployment.
-
-    Attributes:
-        last: When it was last called.
-        is_gone: Whether it was not found since.
-        pause: Between which times nobody called it, by a call that came before the store had told.
-    """
+    """When a deployment was last called, and whether it was not found since."""
 
     last: datetime
     is_gone: bool = False
     pause: tuple[datetime | None, datetime] | None = None
+    """Between which times nobody called it, by a call that came before the store had told."""
 
 
 @dataclass(eq=False)
@@ -52,11 +47,9 @@ class Place:
 
     Attributes:
         history: What the resource's history is called.
-        policy: The rule that holds there.
         any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
         looked_at: When the store was last asked what it knows, other processes' calls included.
         is_looking: Whether its answer is still awaited.
-        calls: Of each deployment.
         covered: The deployments that the rule speaks of, as far as that is known.
         missed: The 404s, and their times, of those that the store may know, but hasn't told of.
     """

@@ -36,12 +36,8 @@ _NEVER_UNFORCED = {
 class KeepAliveSender(OneSender):
     """Sends the keep-alives of one policy, never two at once for an organization.
 
-    Attributes:
-        ends: Tells when models end.
-        credentials: Whose window is kept open.
-        force: Whether one is sent although it isn't due.
-        model: The one model to send it to; None for the one used last, then others.
-        listing: What the API listed a moment ago, which isn't asked for again.
+    Without a ``model`` it is sent to the one used last, then to others. What the API listed a moment ago,
+    the ``listing``, isn't asked for again.
     """
 
     ends: ModelEnds
@@ -109,12 +105,7 @@ def _shows_completion(answer: object, _deployment: str) -> bool:
 class DeploymentSender(OneSender):
     """Sends the keep-alives of one deployment, never two at once.
 
-    Attributes:
-        deployments: What remembers deployments.
-        place: The resource.
-        name: The deployment.
-        at: Where the API is, for a client whose base URL names another deployment; None for the client's own.
-        force: Whether one is sent although it isn't due.
+    For a client whose base URL names another deployment, ``at`` is where the API is.
     """
 
     deployments: Deployments

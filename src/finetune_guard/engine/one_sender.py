@@ -34,12 +34,7 @@ _OLDEST_DATE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class OneSender(ABC):
-    """Sends a keep-alive where one is due: the part that is the same whatever is kept alive.
-
-    Attributes:
-        keep_alive: When one is due, and how long it may take.
-        decider: Tells the time and what is known.
-    """
+    """Sends a keep-alive where one is due: the part that is the same whatever is kept alive."""
 
     keep_alive: KeepAlive
     decider: Decider
@@ -70,11 +65,7 @@ class OneSender(ABC):
         """Have it remembered that nobody answered; return whose it is, as far as that is known."""
 
     def run(self) -> Flow[KeepAliveOutcome]:
-        """Send the keep-alive unless it isn't due or someone else has just sent it.
-
-        Raises:
-            KeepAliveError: No model answered.
-        """
+        """Send the keep-alive unless it isn't due or someone else has just sent it."""
         reason = self._reason_not_to()
         if reason is not None:
             return KeepAliveOutcome(sent=False, reason=reason)

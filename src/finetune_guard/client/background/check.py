@@ -39,11 +39,7 @@ def reseed() -> None:
 
 
 class Check(ABC):
-    """One thing that is looked after; remembers how often that failed and what was told.
-
-    Args:
-        client: A guarded client. It is not held.
-    """
+    """One thing of a guarded client that is looked after; it remembers failures, and not the client."""
 
     what = "the window"
 
@@ -87,14 +83,10 @@ class Check(ABC):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check of a window.
+    """What came of one check of a window, and how long to wait for the next one.
 
-    Attributes:
-        eligibility: What is known after it.
-        next_in: How long to wait for the next one.
-        outcome: What came of the keep-alive; None when none was tried, or it failed.
-        failure: Why it failed, if so.
-        sent_in_vain: Whether one is still due although it was sent.
+    ``outcome`` is None when no keep-alive was tried, or it failed; ``sent_in_vain`` tells that another one is
+    due although it was sent.
     """
 
     eligibility: Eligibility
@@ -110,12 +102,7 @@ class CheckResult:
 
 
 class WindowCheck(Check):
-    """Looks after the window of one organization.
-
-    Args:
-        client: A guarded client. It is not held.
-        model: The one model to send keep-alives to; by default the one used last, then others.
-    """
+    """Looks after the window of one organization, by keep-alives to one model if that is given."""
 
     def __init__(self, client: Any, model: str | None = None) -> None:
         super().__init__(client)
@@ -172,12 +159,9 @@ class WindowCheck(Check):
 
 @dataclass(frozen=True)
 class DeploymentsChecked:
-    """What came of one check of deployments.
+    """What came of one check of deployments, by their names, and how long to wait for the next one.
 
-    Attributes:
-        next_in: How long to wait for the next one.
-        outcomes: What came of the keep-alive of each deployment; its name is the ``model``.
-        failures: Why keep-alives failed, by the deployment's name.
+    In the outcomes a deployment's name is the ``model``.
     """
 
     next_in: timedelta
@@ -196,12 +180,7 @@ class DeploymentsChecked:
 
 
 class DeploymentCheck(Check):
-    """Looks after the deployments of a client's resource that are to be kept alive.
-
-    Args:
-        client: A guarded client of a resource with an idle policy. It is not held.
-        names: The deployments; by default those of the configuration.
-    """
+    """Looks after the deployments of a client's resource: those with the names, or the configured ones."""
 
     what = "the deployments"
 

@@ -43,12 +43,7 @@ _NO_PLACE = "such an id can't be the name of a folder, or another one differs in
 
 
 class Retries:
-    """What several flows share: once the API has asked to wait, all of them do.
-
-    Attributes:
-        organization: The organization that the answers name; None where none does.
-        first_answer_at: The earliest time of an answer; None before the first.
-    """
+    """What several flows share: once the API has asked to wait, all of them do."""
 
     def __init__(self) -> None:
         self.organization: str | None = None
