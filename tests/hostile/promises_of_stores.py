@@ -16,7 +16,7 @@ from finetune_guard.rules.messages import cause, stopped
 from finetune_guard.stores import codec
 from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, parts
-from finetune_guard.stores.redis import keys as redis_keys
+from finetune_guard.stores.redis import rows as redis_rows
 
 MODEL = "ft:gpt-4o:acme::1"
 
@@ -122,20 +122,20 @@ def list_of_names(value):
     """A list of names is one of names that a store keeps, or an error; adding to it changes nothing else."""
     if not isinstance(value, str):
         return
-    names = read(lambda: redis_keys.names_in(value), UnreadableRowError)
+    names = read(lambda: redis_rows.NAMES.read(value), UnreadableRowError)
     if names is None:
         return
-    longer = redis_keys.changed_index(value, {"another": True})
+    longer = redis_rows.changed_index(value, {"another": True})
     assert all(name.isprintable() and len(name) <= MAX_NAME_LENGTH for name in names)
-    assert redis_keys.MAX_ROWS >= len(names)
-    assert list(dict.fromkeys([*names, "another"])) == redis_keys.names_in(longer)
+    assert redis_rows.MAX_ROWS >= len(names)
+    assert list(dict.fromkeys([*names, "another"])) == redis_rows.NAMES.read(longer)
 
 
 def raw_value(value):
     """The bytes of a row on a server are text within bounds, or an error."""
-    for row in (("evidence", "acme"), ("salt",), redis_keys.index_of(("evidence",))):
-        text = read(partial(redis_keys.text_of, row, value), UnreadableRowError)
-        assert text is None or len(text) <= redis_keys.max_bytes(row)
+    for row in (("evidence", "acme"), ("salt",), redis_rows.index_of(("evidence",))):
+        text = read(partial(redis_rows.text_of, row, value), UnreadableRowError)
+        assert text is None or len(text) <= redis_rows.max_bytes(row)
 
 
 def row_key(text):

@@ -10,7 +10,7 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
-from finetune_guard.stores.redis.keys import MAX_ROWS
+from finetune_guard.stores.redis.rows import MAX_ROWS
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"

@@ -120,7 +120,7 @@ def test_different_places_are_told_apart():
         ("redis://h?ssl_ca_certs=/secret", "rediss://"),
         ("rediss://h?ssl_cert_reqs=secret", "required or none"),
         ("rediss://h?ssl_check_hostname=secret", "true or false"),
-        ("rediss://h?ssl_ca_certs=", "files"),
+        ("rediss://h?ssl_ca_certs=", "a file"),
         ("unix://secret/x", "three slashes"),
         ("unix:///", "three slashes"),
         ("unix://", "three slashes"),

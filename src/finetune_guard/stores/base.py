@@ -13,6 +13,11 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 
 
+def store_error(what: str, remedy: str) -> StoreError:
+    """Return the error whose message is ``what``, followed by ``remedy``."""
+    return StoreError(f"{what} {remedy}", remedy=remedy)
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to do something alone for a limited time."""
@@ -96,7 +101,7 @@ class Store(ABC):
         Raises:
             StoreError: Nothing was removed; a store of another make need not be able to do so.
         """
-        raise StoreError(f"{type(self).__name__} can't forget {organization}.", remedy="Remove it there.")
+        raise store_error(f"{type(self).__name__} can't forget {organization}.", "Remove it there.")
 
     def alerts(self, organization: str) -> Mapping[str, str]:
         """Return what alerts have told of an organization, by what it is about.

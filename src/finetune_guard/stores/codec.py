@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -19,8 +19,11 @@ from finetune_guard.domain.facts import Inference, Source
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.domain.text import Line
+from finetune_guard.stores.base import store_error
 from finetune_guard.stores.keys import MAX_NAME_LENGTH
-from finetune_guard.stores.schema import SCHEMA_VERSION
+
+SCHEMA_VERSION = 1
+"""The form of keys and rows; a store that says a higher one is left alone."""
 
 _TAG = f"{SCHEMA_VERSION}:"
 _T = TypeVar("_T")
@@ -130,10 +133,9 @@ def day_from(name: str) -> date:
         raise UnreadableRowError(f"{name[:40]!r} is not a day") from exc
 
 
-def lease_token_from(value: object) -> str:
-    """Return the token of a lease, of which a store that ends leases by itself writes nothing else."""
-    is_token = isinstance(value, str) and value.startswith(f'{_TAG}"')
-    return TEXT.read(value) if is_token else LEASE.read(value).token
+def lease_text(token: str, now: float, ttl: timedelta) -> str:
+    """Return the row of a lease that is taken ``now``."""
+    return LEASE.text(HeldLease(token=token, since=now, until=now + ttl.total_seconds()))
 
 
 def renamed(text: str, organization: str) -> str:
@@ -143,6 +145,27 @@ def renamed(text: str, organization: str) -> str:
         if isinstance(fact, dict) and "organization" in fact:
             fact["organization"] = organization
     return _TAG + json.dumps(row)
+
+
+def check_schema(version: object, where: str, elsewhere: str) -> None:
+    """Refuse a history whose form this release does not know.
+
+    Raises:
+        StoreError: A later release wrote the history, or another program did.
+    """
+    if version == SCHEMA_VERSION:
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise store_error(
+            f"The history {where} was not used: a newer finetune-guard wrote it (form {version}; this "
+            f"release knows form {SCHEMA_VERSION}). Nothing was changed.",
+            f"Upgrade finetune-guard, or {elsewhere}.",
+        )
+    raise store_error(
+        f"The history {where} was not used: what is there is not one of finetune-guard's. "
+        "Nothing was changed.",
+        f"{elsewhere[:1].upper()}{elsewhere[1:]}.",
+    )
 
 
 def _understood(text: str, invalid: ValidationError) -> str:

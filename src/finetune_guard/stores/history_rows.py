@@ -1,12 +1,12 @@
-"""Histories as rows: which rows a history has, how they are read, added to and moved."""
+"""Histories as rows: which rows a history has, how they are read, changed and moved."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from finetune_guard.domain.facts import Activity, Inference, Source
+from finetune_guard.domain.facts import Inference, Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.stores import codec
 from finetune_guard.stores.keys import Row
@@ -17,31 +17,27 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def touched(organization: str, activities: Sequence[Activity]) -> list[Row]:
-    """Return the rows that change when inferences are recorded: thousands of models are not read for one."""
-    models = {activity.inference.model for activity in activities}
-    return rows_of(organization, models, {day for activity in activities for day in activity.counts})
+def rows_of(history: History) -> dict[Row, tuple[codec.Form[Any], Any]]:
+    """Return the rows of a history, or of a part of one, each with its form and what it holds."""
+    name = history.organization
+    return {
+        ("evidence", name): (codec.EVIDENCE, history.evidence),
+        **{("model", name, model): (codec.INFERENCE, each) for model, each in history.models.items()},
+        **{("day", name, day.isoformat()): (codec.COUNTS, counts) for day, counts in history.daily.items()},
+    }
 
 
-def add(change: Change, organization: str, activities: Sequence[Activity]) -> None:
-    """Add inferences to an organization's history."""
-    found = change.read(*touched(organization, activities))
-    write_history(change, history_in(found, organization).recorded(*activities), found)
+def touched(organization: str, do: Callable[[History], History]) -> Iterable[Row]:
+    """Return the rows that ``do`` changes in any history: thousands of models are not read for one."""
+    return rows_of(do(History(evidence=Evidence(organization=organization))))
 
 
-def rows_of(organization: str, models: Iterable[str], days: Iterable[date]) -> list[Row]:
-    """Return the rows of an organization's summary, of these models and of these days."""
-    return [
-        ("evidence", organization),
-        *(("model", organization, model) for model in models),
-        *(("day", organization, day.isoformat()) for day in days),
-    ]
-
-
-def merge(change: Change, organization: str, history: History, *texts: Mapping[Row, str]) -> None:
-    """Merge ``history``, with the fields of its rows' ``texts`` that this release doesn't know."""
-    found = change.read(*rows_of(organization, history.models, history.daily))
-    write_history(change, history_in(found, organization).merged(history), found, *texts)
+def update(
+    change: Change, organization: str, do: Callable[[History], History], *texts: Mapping[Row, str]
+) -> None:
+    """Have ``do`` change a history; the fields of its rows and ``texts`` that aren't known here are kept."""
+    found = change.read(*touched(organization, do))
+    write_history(change, do(history_in(found, organization)), found, *texts)
 
 
 def move(change: Change, alias: str, organization: str) -> None:
@@ -51,7 +47,7 @@ def move(change: Change, alias: str, organization: str) -> None:
         (kind, organization, *names): codec.renamed(text, organization)
         for (kind, _, *names), text in kept.items()
     }
-    merge(change, organization, history_in(kept, alias), renamed)
+    update(change, organization, lambda known: known.merged(history_in(kept, alias)), renamed)
     for row in kept:
         change.write(row, None)
 
@@ -79,12 +75,8 @@ def history_in(found: Mapping[Row, str], organization: str) -> History:
 
 def write_history(change: Change, history: History, *found: Mapping[Row, str]) -> None:
     """Write a part of a history, with the fields of the rows ``found`` that this release doesn't know."""
-    name = history.organization
-    write_fact(change, ("evidence", name), codec.EVIDENCE, history.evidence, *found)
-    for model, inference in history.models.items():
-        write_fact(change, ("model", name, model), codec.INFERENCE, inference, *found)
-    for day, counts in history.daily.items():
-        write_fact(change, ("day", name, day.isoformat()), codec.COUNTS, counts, *found)
+    for row, (form, fact) in rows_of(history).items():
+        write_fact(change, row, form, fact, *found)
 
 
 def write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.base import store_error
 
 Row = tuple[str, ...]
 """The name of a row: its kind, then the names of what it is about."""

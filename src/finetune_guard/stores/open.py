@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from finetune_guard.domain.text import without_secrets
-from finetune_guard.stores.base import Store
-from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.base import Store, store_error
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.redis.url import SCHEMES
 from finetune_guard.stores.rows import Rows

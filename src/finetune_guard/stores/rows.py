@@ -21,7 +21,7 @@ from __future__ import annotations
 import secrets
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -29,15 +29,13 @@ from finetune_guard.domain.facts import Activity
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
-from finetune_guard.stores.base import Lease, Store
-from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.base import Lease, Store, store_error
 from finetune_guard.stores.history_rows import (
-    add,
     fact_in,
     history_in,
-    merge,
     move,
     rows_of,
+    update,
     write_fact,
     write_history,
 )
@@ -105,19 +103,18 @@ class RowStore(Store):
         for name in (organization, *(activity.inference.model for activity in activities)):
             checked(name)
         if activities:
-            self._record(organization, activities)
+            self._record(organization, lambda history: history.recorded(*activities))
 
-    def _record(self, organization: str, activities: Sequence[Activity]) -> None:
-        self._change("record inferences", lambda change: add(change, organization, activities))
+    def _record(self, organization: str, add: Callable[[History], History]) -> None:
+        self._change("record inferences", lambda change: update(change, organization, add))
 
     def merge(self, history: History) -> None:
         last = history.last_inference
         for name in (history.organization, *history.models, *([last.model] if last is not None else ())):
             checked(name)
-
         self._change(
             "merge what is known about an organization",
-            lambda change: merge(change, history.organization, history),
+            lambda change: update(change, history.organization, lambda known: known.merged(history)),
         )
 
     def forget(self, organization: str, *, usage_only: bool = False) -> None:
@@ -129,7 +126,7 @@ class RowStore(Store):
             if kept:
                 left = history_in(kept, organization).without_usage()
                 write_history(change, left, kept)
-                for each in set(kept).difference(rows_of(organization, left.models, left.daily)):
+                for each in kept.keys() - rows_of(left).keys():
                     change.write(each, None)
 
         def forget(change: Change) -> None:
@@ -232,8 +229,7 @@ class RowStore(Store):
                 change.write(each, None)
             if row in held and row not in expired:
                 return False
-            until = now + ttl.total_seconds()
-            change.write(row, codec.LEASE.text(codec.HeldLease(token=lease.token, since=now, until=until)))
+            change.write(row, codec.lease_text(lease.token, now, ttl))
             return True
 
         return self._change("take a lease", take)
@@ -248,7 +244,7 @@ class RowStore(Store):
 
         def give_back(change: Change) -> None:
             found = change.read(row)
-            if row in found and codec.lease_token_from(found[row]) == lease.token:
+            if row in found and codec.LEASE.read(found[row]).token == lease.token:
                 change.write(row, None)
 
         self._change("give a lease back", give_back)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard import process
+from finetune_guard.stores.codec import SCHEMA_VERSION
 from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.disk import faults
 from finetune_guard.stores.disk.folder import DATABASE, checked_folder
 from finetune_guard.stores.keys import key
-from finetune_guard.stores.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from finetune_guard.stores.disk.plain_cache import PlainCache

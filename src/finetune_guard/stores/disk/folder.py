@@ -18,7 +18,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from finetune_guard.stores.errors import store_error
+from finetune_guard.stores.base import store_error
 
 DATABASE = "cache.db"
 """The name of the database, which is diskcache's."""

@@ -11,13 +11,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.domain.errors import StoreError
+from finetune_guard.stores.base import store_error
+from finetune_guard.stores.codec import check_schema
 from finetune_guard.stores.contention import repeated
 from finetune_guard.stores.disk import faults
 from finetune_guard.stores.disk.database import SCHEMA, transact
-from finetune_guard.stores.errors import store_error
 from finetune_guard.stores.keys import Row, key, parts, prefix
 from finetune_guard.stores.rows import Change, Rows, RowStore
-from finetune_guard.stores.schema import check_schema
 
 if TYPE_CHECKING:
     from finetune_guard.stores.disk.plain_cache import PlainCache

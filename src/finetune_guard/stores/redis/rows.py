@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import redis
+from pydantic import Field
 
-from finetune_guard.stores.codec import UnreadableRowError
+from finetune_guard.domain.text import Line
+from finetune_guard.stores.codec import SCHEMA_VERSION, Form, UnreadableRowError, check_schema
 from finetune_guard.stores.contention import BusyError
-from finetune_guard.stores.keys import Row, key
-from finetune_guard.stores.redis.keys import (
-    SCHEMA,
-    changed_index,
-    index_entry,
-    index_of,
-    max_bytes,
-    names_in,
-    text_of,
-)
+from finetune_guard.stores.keys import MAX_NAME_LENGTH, Row, key
 from finetune_guard.stores.redis.url import RedisUrl
-from finetune_guard.stores.schema import SCHEMA_VERSION, check_schema
 
+MAX_ROWS = 100_000
+"""Rows that a table may have at most."""
+
+SCHEMA: Row = ("schema",)
+"""The row that says which form all others have."""
+
+NAMES: Form[list[str]] = Form(
+    Annotated[list[Annotated[Line, Field(max_length=MAX_NAME_LENGTH)]], Field(max_length=MAX_ROWS)],
+    json.dumps,
+)
+"""The names of a table's rows, which are listed in an index."""
+
+_LISTED = frozenset({"alert", "alias", "day", "evidence", "model", "shutdown"})
+_MAX_BYTES = {"index": 1 << 24, "evidence": 1 << 20}
+_MAX_BYTES_OF_OTHERS = 1 << 13
 _T = TypeVar("_T")
 _MAX_LOOKS = 20
 _LONGEST_VERSION = 9
+
+
+def max_bytes(row: Row) -> int:
+    """Return how long the text of a row may be."""
+    return _MAX_BYTES.get(row[0], _MAX_BYTES_OF_OTHERS)
+
+
+def text_of(row: Row, value: bytes) -> str:
+    """Return the text of a row, of which one byte more was read than there may be."""
+    if len(value) > max_bytes(row):
+        raise UnreadableRowError("a row is longer than any that was written there")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UnreadableRowError("a row is not what was written there") from None
+
+
+def index_of(table: Row) -> Row:
+    """Return the row that lists the names of a table's rows."""
+    return ("index", *table)
+
+
+def changed_index(index: str | None, changes: Mapping[str, bool]) -> str | None:
+    """Return an index with the names added for which ``changes`` is true, and the others removed."""
+    names = [name for name in _names_in(index) if changes.get(name) is not False]
+    names += [name for name, came in changes.items() if came and name not in names]
+    if len(names) > MAX_ROWS:
+        raise UnreadableRowError(f"a table would have more than {MAX_ROWS} rows")
+    return NAMES.text(names) if names else None
+
+
+def _names_in(index: str | None) -> list[str]:
+    return NAMES.read(index) if index is not None else []
 
 
 class UnansweredError(Exception):
@@ -76,7 +117,7 @@ class RedisRows:
         known: dict[Row, str] = {}
         for _ in range(_MAX_LOOKS):
             below = [
-                (*table, name) for index, table in indexes.items() for name in names_in(known.get(index))
+                (*table, name) for index, table in indexes.items() for name in _names_in(known.get(index))
             ]
             found = self.fetch([*rows, *indexes, *below], at_once=bool(indexes))
             listed = {index: found.pop(index) for index in indexes if index in found}
@@ -140,14 +181,13 @@ class RedisChange:
         self._pipe = pipe
         self._prefix = prefix
         self._found: dict[Row, str | None] = {}
-        self._written: dict[Row, str | None] = {}
-        self._ttls: dict[Row, timedelta] = {}
+        self._written: dict[Row, tuple[str | None, timedelta | None]] = {}
 
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
         """Return those of ``rows`` that exist and every row of ``tables``, and watch them all."""
         indexes = {index_of(table): table for table in tables}
         self._fetch((SCHEMA, *rows, *indexes))
-        below = [(*table, name) for index, table in indexes.items() for name in names_in(self._found[index])]
+        below = [(*table, name) for index, table in indexes.items() for name in _names_in(self._found[index])]
         self._fetch(below)
         return {row: text for row in (*rows, *below) if (text := self._found[row]) is not None}
 
@@ -162,28 +202,22 @@ class RedisChange:
         """Write a row that was read; None removes it, and with a ``ttl`` it vanishes after that time."""
         if text is not None and len(text.encode()) > max_bytes(row):
             raise UnreadableRowError("a row would be too long to be read again")
-        if text == self._found[row]:
-            self._written.pop(row, None)
-        else:
-            self._written[row] = text
-            if ttl is not None:
-                self._ttls[row] = ttl
+        self._written[row] = text, ttl
 
     def commit(self) -> None:
         """Write everything, and the indexes with it."""
-        if not self._written:
-            return
         self._list()
-        if self._found[SCHEMA] is None and any(text is not None for text in self._written.values()):
-            self._written[SCHEMA] = str(SCHEMA_VERSION)
+        changes = {row: new for row, new in self._written.items() if new[0] != self._found[row]}
+        if not changes:
+            return
+        if self._found[SCHEMA] is None and any(text is not None for text, _ in changes.values()):
+            changes[SCHEMA] = str(SCHEMA_VERSION), None
         self._pipe.multi()
-        for row, text in self._written.items():
+        for row, (text, ttl) in changes.items():
             if text is None:
                 self._pipe.delete(self._prefix + key(*row))
             else:
-                ttl = self._ttls.get(row)
-                milliseconds = _milliseconds(ttl) if ttl is not None else None
-                self._pipe.set(self._prefix + key(*row), text, px=milliseconds)
+                self._pipe.set(self._prefix + key(*row), text, px=ttl and _milliseconds(ttl))
         try:
             _answers(self._pipe)
         except Exception as exc:
@@ -193,10 +227,9 @@ class RedisChange:
 
     def _list(self) -> None:
         changes: dict[Row, dict[str, bool]] = {}
-        for row, text in self._written.items():
-            entry = index_entry(row)
-            if entry is not None and (self._found[row] is None) != (text is None):
-                changes.setdefault(entry[0], {})[entry[1]] = text is not None
+        for row, (text, _) in self._written.items():
+            if row[0] in _LISTED and (self._found[row] is None) != (text is None):
+                changes.setdefault(index_of(row[:-1]), {})[row[-1]] = text is not None
         self._fetch(changes)
         for index, names in changes.items():
             self.write(index, changed_index(self._found[index], names))

@@ -7,18 +7,17 @@ import importlib.util
 import os
 import secrets
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.facts import Activity
+from finetune_guard.domain.history import History
 from finetune_guard.stores import codec
-from finetune_guard.stores.base import Lease, OutcomeUnknownError
+from finetune_guard.stores.base import Lease, OutcomeUnknownError, store_error
 from finetune_guard.stores.contention import repeated
-from finetune_guard.stores.errors import store_error
-from finetune_guard.stores.history_rows import add, touched
+from finetune_guard.stores.history_rows import touched, update
 from finetune_guard.stores.keys import checked
 from finetune_guard.stores.redis.url import read_url
 from finetune_guard.stores.rows import Rows, RowStore
@@ -35,8 +34,7 @@ class RedisStore(RowStore):
     """Histories on a server, by way of redis-py, which the extra ``redis`` installs.
 
     A row is a string of JSON, the same text as on a disk. A change watches every row it reads, and is
-    repeated when one of them changed before it wrote. A read costs one round trip, that of a whole history
-    two; a change costs three, and two more when it adds or removes a row.
+    repeated when one of them changed before it wrote.
 
     The server must be Redis 6 or newer, or Valkey: one, or a primary with replicas. All keys begin with
     ``{prefix}:`` and are in one slot of a cluster. No script is run. A user of its own needs no more than::
@@ -45,18 +43,15 @@ class RedisStore(RowStore):
             +multi +exec +select
 
     The server should persist its keys and evict none (``maxmemory-policy noeviction``). What a primary lost
-    when a replica took its place was never recorded, and a lease that it gave may then be given twice. A
-    write whose answer didn't arrive in time is an error although it may have been done; it is safe to make
-    it again. For that, ``record`` leaves a receipt in its transaction, by which the retry that its
-    ``OutcomeUnknownError`` offers sees whether it was done. A receipt is kept for a day: after a longer
-    outage, inferences whose answer was lost may count twice.
+    when a replica took its place was never recorded, and a lease that it gave may then be given twice.
+
+    ``record`` leaves a receipt in its transaction, by which the retry that its ``OutcomeUnknownError`` offers
+    sees whether it was done. It is kept for a day: after a longer outage, inferences may count twice.
 
     Args:
-        url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or
-            ``valkeys://``, with the options ``db``, ``prefix`` (``finetune-guard``) and ``timeout`` (2
-            seconds, for connecting and for each answer; looking up a host's name takes its own time),
-            and for TLS those of redis-py: ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``,
-            ``ssl_cert_reqs``, ``ssl_check_hostname``.
+        url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or ``valkeys://``, with
+            the options ``db``, ``prefix`` and ``timeout`` (2 seconds, for connecting and for each answer), and
+            for TLS those of redis-py that begin with ``ssl_``.
 
     Raises:
         StoreError: ``url`` can't be such a URL, or redis-py is not installed.
@@ -87,10 +82,10 @@ class RedisStore(RowStore):
 
     def _take(self, lease: Lease, ttl: timedelta) -> bool:
         # The server measures its time and ends it, since the clocks of hosts differ.
-        row, text = ("lease", lease.name), codec.TEXT.text(lease.token)
+        row, text = ("lease", lease.name), codec.lease_text(lease.token, self._seconds(), ttl)
         return self._attempt("take a lease", lambda: self._rows.take(row, text, ttl))
 
-    def _record(self, organization: str, activities: Sequence[Activity]) -> None:
+    def _record(self, organization: str, add: Callable[[History], History]) -> None:
         try:
             sender = self._senders.pop()
         except IndexError:
@@ -104,9 +99,9 @@ class RedisStore(RowStore):
             checked(organization)
 
             def record(change: RedisChange) -> None:
-                found = change.read(receipt, *touched(organization, activities))
+                found = change.read(receipt, *touched(organization, add))
                 if found.get(receipt) != token:
-                    add(change, organization, activities)
+                    update(change, organization, add)
                     change.write(receipt, token, _RECEIPT_KEPT)
 
             if not has_arrived:

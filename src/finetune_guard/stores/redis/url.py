@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from finetune_guard.stores.errors import store_error
+from pydantic import BaseModel, Field, ValidationError
+
+from finetune_guard.domain.text import Line
+from finetune_guard.stores.base import store_error
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 ALLOWED = "redis://[user:password@]host[:6379][/0], rediss:// (with TLS) or unix:///path/of/the/socket"
 DEFAULT_PREFIX = "finetune-guard"
-DEFAULT_TIMEOUT = 2.0
 
-_DEFAULT_PORT = 6379
-_MAX_PREFIX_LENGTH = 64
-_MAX_TIMEOUT = 60.0
 _LOGIN_KEY = os.urandom(16)
-_OPTIONS = ("db", "prefix", "timeout")
 _TLS_SCHEMES = ("rediss", "valkeys")
-_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES)
+_REQUIRED = {
+    "db": "the number of the database must be a whole number such as 0",
+    "prefix": "prefix must be 1 to 64 printable characters without braces",
+    "timeout": "timeout must be seconds above 0 and up to 60",
+    "ssl_cert_reqs": "ssl_cert_reqs must be required or none",
+    "ssl_check_hostname": "ssl_check_hostname must be true or false",
+}
+
+
+class _Options(BaseModel):
+    db: Annotated[str, Field(pattern="^[0-9]{1,5}$")] = "0"
+    prefix: Annotated[Line, Field(pattern="^[^{}]{1,64}$")] = DEFAULT_PREFIX
+    timeout: Annotated[float, Field(gt=0, le=60)] = 2.0
+
+
+_File = Annotated[str, Field(min_length=1)]
+
+
+class _TlsOptions(BaseModel):
+    ssl_cert_reqs: Literal["required", "none"] = "required"
+    ssl_check_hostname: Literal["true", "false"] = "true"
+    ssl_ca_certs: _File | None = None
+    ssl_certfile: _File | None = None
+    ssl_keyfile: _File | None = None
+
+    def settings(self) -> dict[str, str | bool]:
+        """Return what redis-py is told: without a certificate no name can be checked."""
+        is_checked = self.ssl_check_hostname == "true" and self.ssl_cert_reqs == "required"
+        return self.model_dump(exclude_none=True) | {"ssl_check_hostname": is_checked}
 
 
 @dataclass(frozen=True)
@@ -39,7 +64,7 @@ class RedisUrl:
     path: str = ""
     db: int = 0
     prefix: str = DEFAULT_PREFIX
-    timeout: float = DEFAULT_TIMEOUT
+    timeout: float = 2.0
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     tls: Mapping[str, str | bool] | None = field(default=None, repr=False)
@@ -107,7 +132,7 @@ def _read(scheme: str, text: str) -> RedisUrl:
         ) from None
     if "#" in text:
         raise ValueError("it has a #, which must be percent-encoded")
-    given = _options(scheme, url.query)
+    given = _given(url.query, is_tls=scheme in _TLS_SCHEMES)
     host, path, written_db = unquote(url.hostname or "localhost"), "", url.path.removeprefix("/")
     if scheme == "unix":
         path = os.path.normpath(unquote(url.path)) if written_db else ""
@@ -120,72 +145,36 @@ def _read(scheme: str, text: str) -> RedisUrl:
         raise ValueError("its host has characters that no host can have")
     if not (host.isprintable() and path.isprintable()):
         raise ValueError("its host or path has characters that can't be printed")
+    try:
+        options = _Options.model_validate({"db": written_db or "0", **given})
+        tls = _TlsOptions.model_validate(given).settings() if scheme in _TLS_SCHEMES else None
+    except ValidationError as exc:
+        (name,) = exc.errors()[0]["loc"]
+        raise ValueError(_REQUIRED.get(str(name), f"{name} must name a file")) from None
     return RedisUrl(
         host=host,
-        port=0 if path else port or _DEFAULT_PORT,
+        port=0 if path else port or 6379,
         path=path,
-        db=_database(given.get("db", written_db) or "0"),
-        prefix=_prefix(given.get("prefix", DEFAULT_PREFIX)),
-        timeout=_timeout(given.get("timeout", str(DEFAULT_TIMEOUT))),
+        db=int(options.db),
+        prefix=options.prefix,
+        timeout=options.timeout,
         username=unquote(url.username or "") or None,
         password=unquote(url.password or "") or None,
-        tls=_tls(given) if scheme in _TLS_SCHEMES else None,
+        tls=tls,
     )
 
 
-def _options(scheme: str, query: str) -> dict[str, str]:
-    allowed = (*_OPTIONS, *(_TLS_OPTIONS if scheme in _TLS_SCHEMES else ()))
+def _given(query: str, *, is_tls: bool) -> dict[str, str]:
+    allowed = (*_Options.model_fields, *(_TlsOptions.model_fields if is_tls else ()))
     given: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in {"password", "username"}:
             raise ValueError(f"{name} is written before the @, where whoever shows a URL leaves it out")
-        if name in _TLS_OPTIONS and name not in allowed:
+        if name in _TlsOptions.model_fields and not is_tls:
             raise ValueError(f"{name} is for TLS, and TLS is what rediss:// and valkeys:// use")
         if name not in allowed:
             raise ValueError(f"it has an option that does not exist; allowed: {', '.join(allowed)}")
         if name in given:
             raise ValueError(f"it gives the option {name} twice")
-        given[name] = value
+        given[name] = value.lower() if name in {"ssl_cert_reqs", "ssl_check_hostname"} else value
     return given
-
-
-def _database(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or len(text) > len("65535"):
-        raise ValueError(
-            "the number of the database is not what it may be: a whole number such as 0 is required"
-        )
-    return int(text)
-
-
-def _prefix(text: str) -> str:
-    if not text or len(text) > _MAX_PREFIX_LENGTH or not text.isprintable() or set("{}") & set(text):
-        allowed = f"1 to {_MAX_PREFIX_LENGTH} printable characters without braces are required"
-        raise ValueError(f"prefix is not what it may be: {allowed}")
-    return text
-
-
-def _timeout(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= _MAX_TIMEOUT:  # it is not true of a NaN either
-        allowed = f"seconds above 0 and up to {_MAX_TIMEOUT:g} are required"
-        raise ValueError(f"timeout is not what it may be: {allowed}")
-    return seconds
-
-
-def _tls(given: Mapping[str, str]) -> dict[str, str | bool]:
-    requirement = given.get("ssl_cert_reqs", "required").lower()
-    if requirement not in {"required", "none"}:
-        raise ValueError("ssl_cert_reqs must be required or none")
-    checked = given.get("ssl_check_hostname", "true").lower()
-    if checked not in {"true", "false"}:
-        raise ValueError("ssl_check_hostname must be true or false")
-    if any(not given.get(name, "given") for name in _TLS_FILES):
-        raise ValueError(f"{', '.join(_TLS_FILES)} must be files")
-    return {
-        "ssl_cert_reqs": requirement,
-        "ssl_check_hostname": checked == "true" and requirement == "required",
-        **{name: given[name] for name in _TLS_FILES if name in given},
-    }
