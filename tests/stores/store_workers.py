@@ -1,9 +1,10 @@
-"""What other processes do in the tests: at the top of a module, so that they can import it."""
+"""What other processes and programs do in the tests: at the top of a module, so that they can import it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
@@ -77,3 +78,14 @@ def answer_as(user, work):
     said = results.get()
     process.join()
     return said
+
+
+def tamper(folder, statement, *values):
+    """Change the database behind the store's back."""
+    with closing(sqlite3.connect(folder / "cache.db")) as connection, connection:
+        connection.execute(statement, values)
+
+
+def aside(folder):
+    """Return the damaged databases that were set aside."""
+    return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]

@@ -13,8 +13,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.faults import KEPT
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.disk_files import aside
-from tests.stores.store_workers import ask, context_of
+from tests.stores.store_workers import aside, ask, context_of
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"

@@ -13,7 +13,7 @@ import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.disk_files import aside, tamper
+from tests.stores.store_workers import aside, tamper
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -27,6 +28,7 @@ from finetune_guard.domain.facts import Activity, Inference, Refusal, Source, Sp
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
+from finetune_guard.stores.keys import key, parts, prefix
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
 from tests.effort import some
@@ -276,3 +278,36 @@ def test_a_store_keeps_its_word_while_answers_are_lost(lossy, lossy_url):
         lambda: LossyMachine(lossy_url, lossy),
         settings=settings(max_examples=some(20), stateful_step_count=30),
     )
+
+
+any_name = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=40)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk", "redis"], indirect=True)
+def test_every_name_comes_back_as_it_was(place):
+    """Organizations, models and aliases may have any Unicode name."""
+
+    @settings(max_examples=some(60))
+    @given(organization=any_name, model=any_name, alias=any_name)
+    def comes_back(organization, model, alias):
+        inference = Inference(organization=organization, model=model, at=NOW)
+        with closing(opener(place.location)()) as store:
+            store.record(organization, [Activity(inference=inference, counts={NOW.date(): 1})])
+            store.link("alias of " + alias, organization)
+
+            assert {model: inference} == store.history(organization).models
+            assert inference == store.evidence(organization).last_inference
+            assert (organization,) == store.organizations()
+            assert organization == store.organization_of("alias of " + alias)
+
+    comes_back()
+
+
+@given(one=st.lists(any_name, max_size=3), other=st.lists(any_name, max_size=3))
+def test_no_two_lists_of_names_share_a_key(one, other):
+    """A key says which names it was made of, and a prefix is one of its own names' keys only."""
+    assert ("kind", *one) == parts(key("kind", *one))
+    assert (one == other) == (key("kind", *one) == key("kind", *other))
+    begins = key("kind", *other).startswith(prefix("kind", *one))
+    assert begins == (len(other) > len(one) and other[: len(one)] == one)
+    assert key("kind", *one).isascii()

@@ -49,9 +49,9 @@ class RedisStore(RowStore):
     sees whether it was done. It is kept for a day: after a longer outage, inferences may count twice.
 
     Args:
-        url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or ``valkeys://``, with
-            the options ``db``, ``prefix`` and ``timeout`` (2 seconds, for connecting and for each answer), and
-            for TLS those of redis-py that begin with ``ssl_``.
+        url: ``redis://``, ``rediss://`` (TLS), ``unix://`` (a socket file), ``valkey://`` or ``valkeys://``,
+            with the options ``db``, ``prefix`` and ``timeout`` (2 seconds, for connecting and for each
+            answer), and for TLS those of redis-py that begin with ``ssl_``.
 
     Raises:
         StoreError: ``url`` can't be such a URL, or redis-py is not installed.
