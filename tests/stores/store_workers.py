@@ -89,3 +89,16 @@ def tamper(folder, statement, *values):
 def aside(folder):
     """Return the damaged databases that were set aside."""
     return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
+
+
+def forked(work):
+    """Run ``work`` in a forked child, whose exit code is zero unless it fails; return its process id."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid

@@ -110,24 +110,13 @@ def test_opening_on_an_event_loop_asks_the_system_for_nothing(monkeypatch, tmp_p
     assert (tmp_path / "guard" / "cache.db").is_file()
 
 
-@pytest.mark.parametrize("kind", [MemoryStore, lambda: DiskStore("guard")])
-def test_a_store_is_returned_as_it_is(kind):
-    """Whoever has a store of one's own passes it on."""
-    store = kind()
-
-    assert store is open_store(store)
-
-
 @pytest.mark.parametrize(
     ("location", "expected"),
     [
         ("./guard", "{here}/guard"),
         (".", "{here}"),
-        ("..", "{here}/.."),
-        (".guard", "{here}/.guard"),
         ("state/guard", "{here}/state/guard"),
         ("{here}/a b/$HOME/ü", "{here}/a b/$HOME/ü"),
-        ("~", "{here}/home"),
         ("~/guard", "{here}/home/guard"),
         (Path("guard"), "{here}/guard"),
         (Path("disk"), "{here}/disk"),
@@ -199,22 +188,14 @@ def test_opening_and_reading_touch_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("location", "expected"),
-    [
-        ("redis://localhost", "redis://localhost:6379/0"),
-        ("rediss://user:secret@host/0", "rediss://host:6379/0"),
-        ("valkey://host", "redis://host:6379/0"),
-        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
-        ("REDIS://h", "redis://h:6379/0"),
-    ],
+    "location", ["redis://u:secret@h", "rediss://h", "valkey://h", "unix:///x", "REDIS://h"]
 )
-def test_a_url_is_a_server(location, expected):
+def test_a_url_is_a_server(location):
     """Redis and Valkey are opened by URL, without anything being connected; no password is shown."""
     store = open_store(location)
 
     assert isinstance(store, RedisStore)
-    assert expected == store.location
-    assert "secret" not in repr(store)
+    assert "secret" not in store.location + repr(store)
 
 
 @pytest.mark.slow
@@ -255,14 +236,10 @@ def test_a_broken_redis_py_is_named(monkeypatch):
     "location",
     [
         "",
-        "guard",
         "Disk",
-        "none",
         "http://user:secret@host/x",
         "http://user:" + "x" * 70 + "secret@host/x",
         "redsi://host/0?password=secret",
-        "redis:user:secret@host",
-        "file:///tmp/x",
         "redis:/x",
         "redis:user:secret@host/0",
         Path("redis://host/0"),

@@ -14,7 +14,7 @@ from operator import methodcaller
 import pytest
 
 from finetune_guard.domain.facts import Source
-from tests.stores.store_workers import ask, context_of, record_for_ever, record_many
+from tests.stores.store_workers import ask, context_of, forked, record_for_ever, record_many
 from tests.support.constants import HOUR, NOW
 
 METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods() else ["fresh"]
@@ -38,14 +38,11 @@ def answers(location, questions, method="fresh"):
 
 def child(work):
     """Run ``work`` in a forked child; return whether it came back true."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if work() else 2
-        finally:
-            os._exit(code)
-    return os.waitpid(pid, 0)[1] == 0
+
+    def checked():
+        assert work()
+
+    return os.waitpid(forked(checked), 0)[1] == 0
 
 
 def test_threads_record_without_loss(place, activity):

@@ -10,7 +10,6 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Inference, Source, Span
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
-from finetune_guard.stores.base import Lease
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"
@@ -55,17 +54,6 @@ def test_recording_takes_any_iterable_and_leaves_its_errors_alone(store, activit
 
     store.record("acme", (each for each in [activity()]))
     assert ("acme",) == store.organizations()
-
-
-def test_the_salt_is_made_once_and_only_when_asked_for(place):
-    """Everyone at a place hashes with the same bytes; looking for them makes none."""
-    first, second = place.open(), place.open()
-
-    assert first.salt(create=False) is None
-    salt = first.salt(create=True)
-    assert salt is not None
-    assert 32 == len(salt)
-    assert salt == second.salt(create=True) == second.salt(create=False) == first.salt(create=True)
 
 
 NAMED = {
@@ -130,32 +118,6 @@ def test_what_was_told_is_kept_for_each_organization(place):
     assert {"verdict": "eligible"} == place.open().alerts("other")
     assert {} == place.open().alerts("nobody")
     assert () == place.open().organizations()
-
-
-def test_one_holder_has_a_lease(place):
-    """While someone has a lease nobody else gets it; other names are free."""
-    first, second = place.open(), place.open()
-    lease = first.lease("keep-alive:acme", HOUR)
-
-    assert lease is not None
-    assert "keep-alive:acme" == lease.name
-    assert second.lease("keep-alive:acme", HOUR) is None
-    assert first.lease("keep-alive:acme", HOUR) is None
-    assert second.lease("keep-alive:umbrella", HOUR) is not None
-
-
-def test_only_its_holder_gives_a_lease_back(store):
-    """A lease released twice, or by one whose time has passed, takes nothing from the present holder."""
-    old = store.lease("keep-alive", HOUR)
-    store.release(old)
-    held = store.lease("keep-alive", HOUR)
-    store.release(old)
-    store.release(Lease(name="keep-alive", token="guessed"))
-    store.release(Lease(name="never taken", token="guessed"))
-
-    assert store.lease("keep-alive", HOUR) is None
-    store.release(held)
-    assert store.lease("keep-alive", HOUR) is not None
 
 
 @pytest.mark.parametrize("ttl", [timedelta(0), -HOUR])
