@@ -58,11 +58,11 @@ def index_of(table: Row) -> Row:
 
 def changed_index(index: str | None, changes: Mapping[str, bool]) -> str | None:
     """Return an index with the names added for which ``changes`` is true, and the others removed."""
-    names = [name for name in _names_in(index) if changes.get(name) is not False]
-    names += [name for name, came in changes.items() if came and name not in names]
+    names = dict.fromkeys(name for name in _names_in(index) if changes.get(name) is not False)
+    names |= dict.fromkeys(name for name, came in changes.items() if came)
     if len(names) > MAX_ROWS:
         raise UnreadableRowError(f"a table would have more than {MAX_ROWS} rows")
-    return NAMES.text(names) if names else None
+    return NAMES.text(list(names)) if names else None
 
 
 def _names_in(index: str | None) -> list[str]:
