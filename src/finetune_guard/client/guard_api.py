@@ -122,7 +122,7 @@ class _Operations(Exports):
         if not self.guards_jobs:
             return KeepAliveOutcome(sent=False, reason=NotSent.NOT_GUARDED)
         policy = self._keep_alive_policy
-        return (yield from self._engine.keep_alive(self._credentials, policy, force=force, model=model))
+        return (yield from self._engine.sender(self._credentials, policy, force=force, model=model).send())
 
     @Operation
     def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
@@ -138,7 +138,8 @@ class _Operations(Exports):
         if not self.guards_jobs:
             eligibility = self._not_guarded()
             return KeepAlivePlan(due=False, reason=NotSent.NOT_GUARDED, eligibility=eligibility)
-        return self._engine.plan(self._credentials, self._keep_alive_policy, force=force, model=model)
+        policy = self._keep_alive_policy
+        return self._engine.sender(self._credentials, policy, force=force, model=model).plan()
 
     @Operation
     def record(self, model: str, *, at: datetime | None = None) -> None:
@@ -196,7 +197,8 @@ class _Operations(Exports):
         engine, outcomes = self._engine, list[KeepAliveOutcome]()
         at = self._client._guard_deployments_at()  # noqa: SLF001 -- the client's other half
         for each in engine.deployments.to_keep(place, (name,) if name is not None else None):
-            outcomes.append((yield from engine.keep_deployment(place, each, policy, at=at, force=force)))
+            sender = engine.deployment_sender(place, each, policy, at=at, force=force)
+            outcomes.append((yield from sender.run()))
         return tuple(outcomes)
 
     @LocalOperation

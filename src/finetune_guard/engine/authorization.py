@@ -203,7 +203,9 @@ class Authorization:
         """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
         try:
             in_time = within(keep_alive, left() if left is not None else None)
-            sender = KeepAliveSender(in_time, self.decider, self.ends, credentials, listing=listing)
+            sender = KeepAliveSender(
+                in_time, self.decider, self.ends, self.identification, credentials, listing=listing
+            )
             outcome = yield from sender.run()
         except KeepAliveError as error:
             return error

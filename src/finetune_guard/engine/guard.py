@@ -35,7 +35,7 @@ from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined
-from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan
+from finetune_guard.rules.keep_alive import KeepAlive
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -171,53 +171,26 @@ class Guard:
         self.recorder.merge(subject, told(model_limits=limits))
         return limits
 
-    def keep_alive(
+    def sender(
         self,
         credentials: Credentials,
         keep_alive: KeepAlive,
         *,
         force: bool = False,
         model: str | None = None,
-    ) -> Flow[KeepAliveOutcome]:
-        """Send one keep-alive if it is due, and no second one while another is on its way."""
+    ) -> KeepAliveSender:
+        """Return what sends a keep-alive, or plans one: to a ``model`` alone, if one is given."""
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
-        credentials, listing = yield from self.identification.identify(credentials)
-        sender = KeepAliveSender(keep_alive, self.decider, self.ends, credentials, force, model, listing)
-        return (yield from sender.run())
+        return KeepAliveSender(
+            keep_alive, self.decider, self.ends, self.identification, credentials, force, model
+        )
 
-    def keep_deployment(
-        self,
-        place: Place,
-        name: str,
-        keep_alive: KeepAlive,
-        *,
-        at: str | None = None,
-        force: bool = False,
-        only_plan: bool = False,
-    ) -> Flow[KeepAliveOutcome]:
-        """Send one keep-alive to a deployment if it is due, and no second one while another is on its way.
-
-        With ``only_plan`` nothing is sent: an outcome without a reason is one that would be.
-        """
-        sender = DeploymentSender(keep_alive, self.decider, self.deployments, place, name, at, force)
-        if only_plan:
-            return sender.plan()
-        outcome = yield from sender.run()
-        return outcome.model_copy(update={"model": name})
-
-    def plan(
-        self,
-        credentials: Credentials,
-        keep_alive: KeepAlive,
-        *,
-        force: bool = False,
-        model: str | None = None,
-    ) -> KeepAlivePlan:
-        """Return what ``keep_alive`` would do, by what is known now; nothing is sent and nothing asked."""
-        if model is not None:
-            _must_be_fine_tuned("keep_alive", model)
-        return KeepAliveSender(keep_alive, self.decider, self.ends, credentials, force, model).plan()
+    def deployment_sender(
+        self, place: Place, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
+    ) -> DeploymentSender:
+        """Return what sends a keep-alive to a deployment, or tells whether it would."""
+        return DeploymentSender(keep_alive, self.decider, self.deployments, place, name, at, force)
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,10 +15,11 @@ from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.engine.deployments import Deployments, Place
-from finetune_guard.engine.identification import remember_traces
+from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import any_model, completing_model
+from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.rules.deployments import reason_not_to_keep
@@ -41,10 +42,16 @@ class KeepAliveSender(OneSender):
     """
 
     ends: ModelEnds
+    identification: Identification
     credentials: Credentials
     force: bool = False
     model: str | None = None
     listing: Listing | None = None
+
+    def send(self) -> Flow[KeepAliveOutcome]:
+        """Ask whose the credentials are, unless that is known, and do as ``run``."""
+        credentials, listing = yield from self.identification.identify(self.credentials)
+        return (yield from replace(self, credentials=credentials, listing=listing).run())
 
     def plan(self) -> KeepAlivePlan:
         """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
@@ -113,6 +120,11 @@ class DeploymentSender(OneSender):
     name: str
     at: str | None = None
     force: bool = False
+
+    def run(self) -> Flow[KeepAliveOutcome]:
+        """Do as for an organization; the outcome's model is the deployment's name."""
+        outcome = yield from super().run()
+        return outcome.model_copy(update={"model": self.name})
 
     def plan(self) -> KeepAliveOutcome:
         """Return what ``run`` would do by what is known now; without a reason one would be sent."""

@@ -114,7 +114,8 @@ class WindowCheck(Check):
         outcome = failure = None
         if is_due(self.keep_alive, decide(credentials)):
             try:
-                outcome = yield from self._guard.keep_alive(credentials, self.keep_alive, model=self._model)
+                sender = self._guard.sender(credentials, self.keep_alive, model=self._model)
+                outcome = yield from sender.send()
             except KeepAliveError as error:
                 failure = error
         eligibility = decide(credentials)
@@ -197,10 +198,8 @@ class DeploymentCheck(Check):
         wait = LONGEST
         for name in self.names:
             try:
-                outcome = yield from self._guard.keep_deployment(
-                    self.place, name, self.keep_alive, at=at, force=force, only_plan=only_plan
-                )
-                outcomes.append(outcome)
+                sender = self._guard.deployment_sender(self.place, name, self.keep_alive, at=at, force=force)
+                outcomes.append(sender.plan() if only_plan else (yield from sender.run()))
             except KeepAliveError as error:
                 failures[name] = error
             wait = min(wait, self._until_due(name))

@@ -227,7 +227,7 @@ class Exporter:
             text = model.model_dump_json(indent=1).encode()
             record.put(f"{place}/model.json", text, "what finetune-guard knows", asked_at)
         record.put(f"{place}/job.json", body, f"GET {_JOBS}", asked_at)
-        record.one_done()
+        record.advance(done=1)
 
     def _export_file(self, file: PlannedFile, record: Record) -> Flow[None]:
         asked_at = self._now()
@@ -236,10 +236,10 @@ class Exporter:
         expected = file.size if file.role != "result" else None
         known = record.size_of(file.path)
         if expected in {None, known} and record.has(file.path):
-            record.received(known or 0)
+            record.advance(size=known or 0)
         else:
             yield from self._save_content(file, expected, record)
-        record.one_done()
+        record.advance(done=1)
 
     def _save_list(self, asked: str, path: str, record: Record) -> Flow[None]:
         def fill(file: NewFile) -> Flow[str | None]:
@@ -255,10 +255,10 @@ class Exporter:
         def fill(new: NewFile) -> Flow[str | None]:
             def write(piece: bytes) -> None:
                 new.write(piece)
-                record.received(len(piece))
+                record.advance(size=len(piece))
 
             def restart() -> None:
-                record.received(-new.size)
+                record.advance(size=-new.size)
                 new.restart()
 
             yield from self._retries.ask(Download(file.id, write), restart)

@@ -89,7 +89,7 @@ class Record:
         self._progress = progress
         self._changing = threading.RLock()
         self._saved_at = 0.0
-        self._done = self._total = self._bytes_done = self._bytes = 0
+        self._come = ExportProgress(done=0, total=0, bytes_done=0, bytes=0)
         self.fetched = 0
         begun = {"selection": selection, "begun_at": now(), "ended_at": None, "missing": {}}
         try:
@@ -116,7 +116,7 @@ class Record:
 
     def expect(self, total: int, size: int) -> None:
         """Say how much there is to do, for the progress."""
-        self._total, self._bytes = total, size
+        self._come = self._come.model_copy(update={"total": total, "bytes": size})
 
     def has(self, path: str, sha256: str | None = None) -> bool:
         """Whether a file is there as it was recorded, and as ``sha256`` says if that is given."""
@@ -164,17 +164,13 @@ class Record:
         with self._changing:
             self.manifest.missing[what] = missing
 
-    def received(self, size: int) -> None:
-        """Count bytes of files' contents; what has to be fetched again is taken back by a negative size."""
+    def advance(self, *, done: int = 0, size: int = 0) -> None:
+        """Count jobs and files, and bytes of contents: those that are fetched again by a negative size."""
         with self._changing:
-            self._bytes_done += size
-            self._tell()
-
-    def one_done(self) -> None:
-        """Count a job or a file."""
-        with self._changing:
-            self._done += 1
-            self._tell()
+            come = {"done": self._come.done + done, "bytes_done": self._come.bytes_done + size}
+            self._come = self._come.model_copy(update=come)
+            if self._progress is not None:
+                self._progress(self._come)
 
     def end(self) -> Manifest:
         """Write down that the export has ended, and return the manifest."""
@@ -189,8 +185,3 @@ class Record:
             file.write(self.manifest.model_dump_json(indent=1).encode())
             file.commit()
             self._saved_at = time.monotonic()
-
-    def _tell(self) -> None:
-        if self._progress is not None:
-            done = {"done": self._done, "bytes_done": self._bytes_done}
-            self._progress(ExportProgress(**done, total=self._total, bytes=self._bytes))
