@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -14,37 +12,15 @@ from finetune_guard.simulator import Fault
 from finetune_guard.stores.disk.store import DiskStore
 from tests.cli.cli_facts import API_KEY
 from tests.support.constants import DAY
+from tests.support.webhook import SECRET, receiving
 
-SECRET = "T0000-B0000-the-secret-of-the-webhook"
 DECEMBER = datetime(2026, 12, 20, tzinfo=timezone.utc)
-
-
-class Webhook(BaseHTTPRequestHandler):
-    """Keeps what is posted, and answers as told."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.posted.append(json.loads(body or "null"))
-        self.send_response(self.server.status)
-        self.send_header("Location", f"{self.server.url}/elsewhere")
-        self.end_headers()
-
-    do_GET = do_POST  # noqa: N815 -- a redirect that is followed becomes a GET
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def receiver():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
-        server.posted, server.status = [], 200
-        server.url = f"http://127.0.0.1:{server.server_address[1]}/services/{SECRET}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

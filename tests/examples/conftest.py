@@ -10,8 +10,14 @@ import pytest
 import finetune_guard
 from finetune_guard.pytest_plugin import finetune_guard_clock, finetune_guard_simulator  # noqa: F401 -- fixtures
 from finetune_guard.testing import simulator_environment
+from tests.support.constants import TRAINING_DATA
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def python(*arguments, **options):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, **options)
 
 
 @pytest.fixture
@@ -28,8 +34,7 @@ def model(simulator):
 @pytest.fixture
 def training_file(simulator, plain_client):
     """A training file that is uploaded already."""
-    line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
-    return plain_client.files.create(purpose="fine-tune", file=("examples.jsonl", line * 10)).id
+    return plain_client.files.create(purpose="fine-tune", file=("examples.jsonl", TRAINING_DATA * 10)).id
 
 
 @pytest.fixture
@@ -54,15 +59,8 @@ def run_example(simulator, tmp_path):
     """Runs an example as people do: in a process of its own, unmodified."""
 
     def run(name, *arguments, returncode=0, **settings):
-        environment = {**simulator_environment(simulator, tmp_path / "finetune-guard"), **settings}
-        finished = subprocess.run(
-            [sys.executable, str(EXAMPLES / name), *arguments],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        guard = simulator_environment(simulator, tmp_path / "finetune-guard")
+        finished = python(EXAMPLES / name, *arguments, env={**os.environ, **guard, **settings})
         assert returncode == finished.returncode, finished.stdout + finished.stderr
         return finished
 
@@ -74,14 +72,8 @@ def run_pytest(tmp_path):
     """Runs test files as they stand, without a key, and without this test's environment."""
 
     def run(path):
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(path)],
-            cwd=tmp_path,
-            env={name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")},
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+        how = ("-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider")
+        return python(*how, path, cwd=tmp_path, env=environment)
 
     return run

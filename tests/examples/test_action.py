@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,10 +16,10 @@ import finetune_guard
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
 from tests.support.constants import MESSAGES, START
+from tests.support.webhook import SECRET, receiving
 
 FOLDER = Path(__file__).parents[2] / ".github" / "actions" / "check"
 ACTION = yaml.safe_load((FOLDER / "action.yml").read_text(encoding="utf-8"))
-SECRET = "T0000-the-secret-of-the-webhook"
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,25 +52,19 @@ def run_action(sim, tmp_path):
         names = {
             name: re.fullmatch(r"\$\{\{ inputs\.(\S+) \}\}", text)[1] for name, text in step["env"].items()
         }
-        environment = {name: given[meant] for name, meant in names.items()}
         guard = simulator_environment(sim, tmp_path / "history")
         del guard["OPENAI_API_KEY"], guard["FINETUNE_GUARD_STORE"]
-        done = subprocess.run(
-            [step["shell"], "-e", "-o", "pipefail", "-c", step["run"]],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                "PATH": f"{path}:{Path(shutil.which('bash')).parent}:/usr/bin:/bin",
-                "HOME": str(tmp_path),
-                "RUNNER_TEMP": str(tmp_path),
-                "GITHUB_ACTION_PATH": str(FOLDER),
-                "GITHUB_OUTPUT": str(outputs),
-                "GITHUB_STEP_SUMMARY": str(summary),
-                **guard,
-                **environment,
-            },
-        )
+        environment = {
+            "PATH": f"{path}:{Path(shutil.which('bash')).parent}:/usr/bin:/bin",
+            "GITHUB_ACTION_PATH": str(FOLDER),
+            **dict.fromkeys(("HOME", "RUNNER_TEMP"), str(tmp_path)),
+            "GITHUB_OUTPUT": str(outputs),
+            "GITHUB_STEP_SUMMARY": str(summary),
+            **guard,
+            **{name: given[meant] for name, meant in names.items()},
+        }
+        command = [step["shell"], "-e", "-o", "pipefail", "-c", step["run"]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         told = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
         assert set(told) <= set(ACTION["outputs"])
         shown = done.stdout + done.stderr
@@ -83,47 +74,24 @@ def run_action(sim, tmp_path):
     return run
 
 
-@pytest.fixture
-def posted():
-    """What is posted to a webhook at ``posted.url``."""
-    bodies = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def answer(self):
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-    Handler.do_POST = Handler.answer
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield bodies, f"http://127.0.0.1:{server.server_address[1]}/{SECRET}"
-        server.shutdown()
-        thread.join()
-
-
-def test_the_verdict_ends_the_job_and_alerts_are_posted_once(run_action, sim, clock, posted, tmp_path):
+def test_the_verdict_ends_the_job_and_alerts_are_posted_once(run_action, sim, clock, tmp_path):
     """Green while jobs are possible for long enough; then the job fails, and the webhook hears of it once."""
-    (bodies, url), key, store = posted, sim.organization().api_key, tmp_path / "history"
-    model = sim.add_model(suffix="bot")
+    key, store, model = sim.organization().api_key, tmp_path / "history", sim.add_model(suffix="bot")
     config = finetune_guard.GuardConfig(store=store, hosts=[sim.host], clock=clock)
     with finetune_guard.OpenAI(base_url=sim.base_url, api_key=key, guard=config) as client:
         client.chat.completions.create(model=model, messages=MESSAGES)
-    inputs = {"openai_api_key": key, "store": str(store), "min_remaining": "35d", "webhook": url}
-    code, outputs, summary, _ = run_action(**inputs)
-    assert (0, {"verdict": "eligible", "exit-code": "0"}, []) == (code, outputs, bodies)
-    assert "    eligible: " in summary
-    assert model in summary
-    clock.advance(timedelta(days=31))
-    for _ in range(2):
-        code, outputs, summary, log = run_action(**inputs, slack="true")
-        assert (8, {"verdict": "eligible", "exit-code": "8"}) == (code, outputs), log
-        assert "less than the 35 days asked for" in summary
-    assert [["text"]] == [list(body) for body in bodies]
+    with receiving() as webhook:
+        inputs = {"store": str(store), "min_remaining": "35d", "webhook": webhook.url, "openai_api_key": key}
+        code, outputs, summary, _ = run_action(**inputs)
+        assert (0, {"verdict": "eligible", "exit-code": "0"}, []) == (code, outputs, webhook.posted)
+        assert "    eligible: " in summary
+        assert model in summary
+        clock.advance(timedelta(days=31))
+        for _ in range(2):
+            code, outputs, summary, log = run_action(**inputs, slack="true")
+            assert (8, {"verdict": "eligible", "exit-code": "8"}) == (code, outputs), log
+            assert "less than the 35 days asked for" in summary
+        assert [["text"]] == [list(body) for body in webhook.posted]
 
 
 def test_an_alert_that_did_not_arrive_fails_the_job(run_action, sim, tmp_path):
@@ -135,9 +103,7 @@ def test_an_alert_that_did_not_arrive_fails_the_job(run_action, sim, tmp_path):
         refresh="false",
     )
     assert (4, "unknown") == (code, outputs["verdict"])
-    assert (
-        "Not told, and tried again by the next run: the webhook at 127.0.0.1: Connection refused." in summary
-    )
+    assert "Not told, and tried again by the next run: the webhook at 127.0.0.1: Connection" in summary
 
 
 @pytest.mark.parametrize(

@@ -38,24 +38,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
-NOT_OURS = (
-    ".",
-    *(
-        "apt",
-        "crontab",
-        "curl",
-        "docker",
-        "gh",
-        "git",
-        "kubectl",
-        "loginctl",
-        "nox",
-        "pip",
-        "podman",
-        "pytest",
-    ),
-    *("python", "python3", "redis-cli", "systemctl", "uv"),
-)
+NOT_OURS = {"apt", "crontab", "curl", "docker", "gh", "git", "kubectl", "loginctl", "nox", "pip", "podman"}
+NOT_OURS |= {".", "pytest", "python", "python3", "redis-cli", "systemctl", "uv"}
 """Programs of others that the pages name."""
 STAYS = {"--watch", "demo", "run", "simulator"}
 """What stays, or starts another program: of such commands only the options are looked at."""
@@ -203,16 +187,11 @@ def test_links_lead_somewhere(page):
 
 def test_the_readmes_commands_do_all_set_up():
     """Both commands install what they need, and what they run exists."""
-    commands = [
-        line
-        for language, text in blocks(ROOT / "README.md")
-        if language == "sh"
-        for line in text.splitlines()
-    ]
+    shown = "".join(text for language, text in blocks(ROOT / "README.md") if language == "sh")
     assert [
         "pip install uv && uv run --no-dev --extra simulator finetune-guard demo",
         "pip install uv && uv run nox",
-    ] == [line for line in commands if "uv run" in line]
+    ] == [line for line in shown.splitlines() if "uv run" in line]
     assert (ROOT / "noxfile.py").is_file()
     assert '"nox' in (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndev = [")[2]
 
