@@ -10,7 +10,6 @@ import finetune_guard
 from finetune_guard import GuardConfig
 from finetune_guard.simulator import Simulator
 
-MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
 _INFERENCE_PATHS = ("/v1/chat/completions", "/v1/responses")
 
 

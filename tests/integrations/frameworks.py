@@ -6,14 +6,13 @@ streamed, structured. It skips itself where the framework isn't installed.
 
 from __future__ import annotations
 
-import inspect
 import sys
 
 import openai
 import pytest
 
 import finetune_guard
-from tests.client.both_ways import entered
+from tests.client.both_ways import done, entered
 from tests.integrations.bench import Bench, Parcel
 from tests.support.constants import MESSAGES
 
@@ -134,7 +133,7 @@ async def langfuse_drop_in(bench: Bench):
     langfuse = sys.modules["langfuse.openai"]
     for theirs in (langfuse.OpenAI(max_retries=0), langfuse.AsyncOpenAI(max_retries=0)):
         client = finetune_guard.guard(theirs, bench.config)
-        await _done(client.chat.completions.create(model=bench.model, messages=MESSAGES, name="support"))
+        await done(client.chat.completions.create(model=bench.model, messages=MESSAGES, name="support"))
 
 
 async def instructor_patched(bench: Bench):
@@ -149,20 +148,16 @@ async def instructor_patched(bench: Bench):
 async def use_sdk(client, model):
     """Runs an inference on ``model`` in each of the SDK's own ways."""
     chat = {"model": model, "messages": MESSAGES}
-    assert (await _done(client.chat.completions.create(**chat))).choices
-    assert await _listed(client, await _done(client.chat.completions.create(**chat, stream=True)))
-    assert (await _done(client.responses.create(model=model, input=PROMPT))).output_text
-    assert await _listed(client, await _done(client.responses.create(model=model, input=PROMPT, stream=True)))
+    assert (await done(client.chat.completions.create(**chat))).choices
+    assert await _listed(client, await done(client.chat.completions.create(**chat, stream=True)))
+    assert (await done(client.responses.create(model=model, input=PROMPT))).output_text
+    assert await _listed(client, await done(client.responses.create(model=model, input=PROMPT, stream=True)))
     async with entered(client.chat.completions.with_streaming_response.create(**chat)) as response:
-        assert b"choices" in await _done(response.read())
-    raw = await _done(client.chat.completions.with_raw_response.create(**chat))
+        assert b"choices" in await done(response.read())
+    raw = await done(client.chat.completions.with_raw_response.create(**chat))
     assert raw.parse().choices
-    parsed = await _done(client.responses.parse(model=model, input=PROMPT, text_format=Parcel))
+    parsed = await done(client.responses.parse(model=model, input=PROMPT, text_format=Parcel))
     assert isinstance(parsed.output_parsed, Parcel)
-
-
-async def _done(value):
-    return await value if inspect.isawaitable(value) else value
 
 
 async def _listed(client, stream):

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 import finetune_guard
-from tests.support.constants import BASE
+from tests.support.constants import BASE, TRAINING_DATA
 
 pytestmark = [pytest.mark.matrix, pytest.mark.slow]
 
@@ -71,22 +71,14 @@ def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
     model = simulator.add_model()
     script, data = tmp_path / "program.py", tmp_path / "data.jsonl"
     script.write_text(program)
-    data.write_text(
-        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n' * 10
-    )
-
+    data.write_bytes(TRAINING_DATA * 10)
     own_settings = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "OPENAI_API_BASE": simulator.base_url}
 
     def run(train="", **environment):
         simulator.clear_calls()
-        done = subprocess.run(
-            [*(sys.executable, "-m", "finetune_guard", "run"), str(script), model, str(data), train],
-            env={**os.environ, **own_settings, **environment},
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-        )
+        command = [sys.executable, "-m", "finetune_guard", "run", str(script), model, str(data), train]
+        options = {"env": {**os.environ, **own_settings, **environment}, "capture_output": True, "text": True}
+        done = subprocess.run(command, timeout=150, check=False, **options)
         return done, [call.path.removeprefix("/v1") for call in simulator.calls if call.method == "POST"]
 
     done, posts = run()

@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("start", TRACERS, ids=lambda start: start.__name__)
+@pytest.mark.parametrize("start", TRACERS.values(), ids=TRACERS)
 def test_tracer_and_guard_see_every_call_in_any_order(bench, start):
     """A tracer sees as much of a guarded client as of the SDK's, and the guard each inference once."""
     asyncio.run(_in_every_order(bench, start))
@@ -29,19 +29,11 @@ def test_tracer_and_guard_see_every_call_in_any_order(bench, start):
 async def _in_every_order(bench, start):
     made_before = bench.client(), bench.async_client()
     with start() as tracer:
-        expected = []
-        for cls in (tracer.sync, tracer.both_ways):
-            tracer.seen()
-            await use_sdk(tracer.wrap(cls(max_retries=0)), bench.model)
-            expected.append(tracer.seen())
+        expected = await _seen_of_own_clients(bench, tracer)
         assert all(expected)
         unguarded = bench.served
-        orders = {
-            "tracer first": [
-                guard(tracer.wrap(cls(max_retries=0)), bench.config)
-                for cls in (tracer.sync, tracer.both_ways)
-            ]
-        }
+        theirs = [tracer.wrap(cls(max_retries=0)) for cls in (tracer.sync, tracer.both_ways)]
+        orders = {"tracer first": [guard(client, bench.config) for client in theirs]}
         if tracer.wraps_ours:
             orders["guard first"] = [tracer.wrap(client) for client in made_before]
             orders["guard made later"] = [tracer.wrap(bench.client()), tracer.wrap(bench.async_client())]
@@ -57,7 +49,7 @@ async def _in_every_order(bench, start):
 
 
 @pytest.mark.parametrize("installed_first", [True, False], ids=["guard first", "tracer first"])
-@pytest.mark.parametrize("start", TRACERS, ids=lambda start: start.__name__)
+@pytest.mark.parametrize("start", TRACERS.values(), ids=TRACERS)
 def test_tracer_and_an_installed_guard_see_every_call(bench, start, installed_first):
     """Under ``install`` both see each call of the SDK's own clients once, whichever came first."""
     asyncio.run(_installed(bench, start, installed_first=installed_first))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import openai
@@ -83,24 +84,6 @@ def logfire():
         return client
 
     yield Tracer(lambda: _taken(spans), wrap)
-
-
-@contextmanager
-def openinference():
-    with _instrumentor("openinference.instrumentation.openai") as tracer:
-        yield tracer
-
-
-@contextmanager
-def opentelemetry():
-    with _instrumentor("opentelemetry.instrumentation.openai") as tracer:
-        yield tracer
-
-
-@contextmanager
-def opentelemetry_contrib():
-    with _instrumentor("opentelemetry.instrumentation.openai_v2") as tracer:
-        yield tracer
 
 
 @contextmanager
@@ -188,15 +171,9 @@ def _emptied(seen):
     return count
 
 
-TRACERS = (
-    braintrust,
-    langfuse,
-    langsmith,
-    logfire,
-    openinference,
-    opentelemetry,
-    opentelemetry_contrib,
-    opik,
-    posthog,
-    sentry,
-)
+TRACERS = {
+    **{start.__name__: start for start in (braintrust, langfuse, langsmith, logfire, opik, posthog, sentry)},
+    "openinference": partial(_instrumentor, "openinference.instrumentation.openai"),
+    "opentelemetry": partial(_instrumentor, "opentelemetry.instrumentation.openai"),
+    "opentelemetry_contrib": partial(_instrumentor, "opentelemetry.instrumentation.openai_v2"),
+}

@@ -12,37 +12,27 @@ import pytest
 import finetune_guard.simulator
 import finetune_guard.testing
 from finetune_guard import GuardConfigError
-from finetune_guard.testing import Fault, SimulatedClock, Simulator, simulator_clock, simulator_environment
+from finetune_guard.testing import SimulatedClock, Simulator, simulator_clock, simulator_environment
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def simulator():
+def simulator(monkeypatch):
     with Simulator(clock=SimulatedClock(NOW)) as simulator:
+        monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
         yield simulator
 
 
-def run(program, environment=None, *arguments):
-    return subprocess.run(
-        [sys.executable, *arguments, "-c", program],
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def run(*arguments, environment=None, **options):
+    options |= {"env": {**os.environ, **(environment or {})}, "capture_output": True, "text": True}
+    return subprocess.run([sys.executable, *arguments], timeout=60, check=False, **options)
 
 
 def test_offers_the_simulator_its_clock_and_its_faults():
-    """The simulator's public classes can be imported from where a test looks for them."""
-    assert finetune_guard.simulator.Simulator is Simulator
-    assert finetune_guard.simulator.SimulatedClock is SimulatedClock
-    assert finetune_guard.simulator.Fault is Fault
-
-
-def test_names_what_it_does_not_have():
-    """A misspelt name is an AttributeError, as with any module."""
+    """The simulator's public classes stand where a test looks for them; another is an AttributeError."""
+    for name in ("Simulator", "SimulatedClock", "Fault"):
+        assert getattr(finetune_guard.simulator, name) is getattr(finetune_guard.testing, name)
     with pytest.raises(AttributeError, match=r"'finetune_guard\.testing' has no attribute 'Simulater'"):
         _ = finetune_guard.testing.Simulater
 
@@ -50,82 +40,48 @@ def test_names_what_it_does_not_have():
 @pytest.mark.slow
 def test_imports_neither_pytest_nor_the_simulator():
     """A program that only reads the simulator's clock needs neither pytest nor the extra."""
-    finished = run(
-        "import sys\n"
-        "import finetune_guard.testing\n"
-        "print([name for name in ('pytest', 'starlette', 'uvicorn') if name in sys.modules])"
-    )
-
-    assert (finished.stdout, finished.returncode) == ("[]\n", 0), finished.stderr
+    costly = "[name for name in ('pytest', 'starlette', 'uvicorn') if name in sys.modules]"
+    finished = run("-c", f"import sys, finetune_guard.testing; print({costly})")
+    assert ("[]\n", 0) == (finished.stdout, finished.returncode), finished.stderr
 
 
 def test_clock_tells_the_simulators_time(simulator, monkeypatch):
-    """The clock follows the simulator's, also through a base URL of any path."""
-    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
+    """It follows the simulator's; when that is gone the error names its address. No password is shown."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://somebody:hunter2@{simulator.host}/v1")
     before = simulator_clock()
-
     simulator.clock.advance(timedelta(days=61))
-
     assert (NOW, NOW + timedelta(days=61)) == (before, simulator_clock())
+    simulator.stop()
+    with pytest.raises(ConnectionError, match=f"http://{simulator.host}/_simulator/clock") as caught:
+        simulator_clock()
+    assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("base_url", [None, "", "api", "ftp://127.0.0.1/v1"])
-def test_clock_says_which_variable_it_needs(base_url, monkeypatch):
-    """Without a usable OPENAI_BASE_URL the error names the variable."""
+@pytest.mark.parametrize(
+    ("base_url", "shown"),
+    [(None, ""), ("api", "api"), ("ftp://somebody:hunter2@127.0.0.1/v1", r"ftp://\*\*\*@127\.0\.0\.1/v1")],
+)
+def test_clock_says_which_variable_it_needs(base_url, shown, monkeypatch):
+    """Without a usable OPENAI_BASE_URL the error names the variable, without its password."""
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     if base_url is not None:
         monkeypatch.setenv("OPENAI_BASE_URL", base_url)
-
-    with pytest.raises(GuardConfigError, match=f"OPENAI_BASE_URL is '{base_url or ''}'"):
+    with pytest.raises(GuardConfigError, match=f"OPENAI_BASE_URL is '{shown}'"):
         simulator_clock()
-
-
-def test_clock_says_where_no_simulator_answers(simulator, monkeypatch):
-    """When the simulator is gone, the error names its address."""
-    monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
-    simulator.stop()
-
-    with pytest.raises(ConnectionError, match=f"http://{simulator.host}/_simulator/clock"):
-        simulator_clock()
-
-
-@pytest.mark.parametrize("answers", [True, False])
-def test_clock_repeats_no_password(answers, simulator, monkeypatch):
-    """A user and a password in OPENAI_BASE_URL are neither needed nor shown."""
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://somebody:hunter2@{simulator.host}/v1")
-    if answers:
-        assert simulator_clock() == NOW
-        return
-    simulator.stop()
-
-    with pytest.raises(ConnectionError) as caught:
-        simulator_clock()
-    assert "hunter2" not in str(caught.value)
-
-
-def test_a_wrong_base_url_is_told_without_its_password(monkeypatch):
-    """So is a URL that is no HTTP URL."""
-    monkeypatch.setenv("OPENAI_BASE_URL", "ftp://somebody:hunter2@127.0.0.1/v1")
-
-    with pytest.raises(GuardConfigError, match=r"ftp://\*\*\*@127\.0\.0\.1/v1") as caught:
-        simulator_clock()
-    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simulator, tmp_path):
     """A program in another process is guarded by the simulated policy at the simulated time."""
     model = simulator.add_model()
-    environment = simulator_environment(simulator, tmp_path / "history")
-    finished = run(
+    program = (
         "from finetune_guard import OpenAI\n"
         "with OpenAI() as client:\n"
         f"    client.chat.completions.create(model={model!r}, messages=[])\n"
-        "    print(client.guard.active, client.guard.check().window_closes_at)\n",
-        environment,
+        "    print(client.guard.active, client.guard.check().window_closes_at)\n"
     )
-
-    assert (finished.stdout, finished.returncode) == ("True 2026-09-30 12:00:00+00:00\n", 0), finished.stderr
+    finished = run("-c", program, environment=simulator_environment(simulator, tmp_path / "history"))
+    assert ("True 2026-09-30 12:00:00+00:00\n", 0) == (finished.stdout, finished.returncode), finished.stderr
 
 
 PLUGINS = 'pytest_plugins = ["finetune_guard.testing"]'
@@ -175,19 +131,8 @@ def test_fixtures_come_by_themselves_and_with_a_line_of_conftest(conftest, autol
     environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}
     if not autoload:
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    finished = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-W", "error", "--strict-markers"),
-            *("-p", "no:cacheprovider", str(tmp_path)),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
+    how = ("-m", "pytest", "-q", "-W", "error", "--strict-markers", "-p", "no:cacheprovider", tmp_path)
+    finished = run(*how, environment=environment, cwd=tmp_path)
     said = finished.stdout + finished.stderr
     assert "3 passed, 2 errors" in finished.stdout, said
     assert "(date='soon'): a date as in '2026-12-01'" in said
