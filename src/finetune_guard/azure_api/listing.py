@@ -1,7 +1,6 @@
 """Lists the Azure OpenAI deployments of a subscription, through Azure's management API.
 
-The API knows no time of a last call, so that a listing tells which deployments stand and what they serve, and
-no more. Credentials are found by azure-identity, as in all of Azure's tools; nothing of them is kept here.
+The API knows no time of a last call. Credentials are found by azure-identity, and none of them is kept.
 """
 
 from __future__ import annotations
@@ -26,24 +25,14 @@ _MISSING = (
 
 
 class ListedDeployment(NamedTuple):
-    """A deployment that stands, by Azure's management API.
-
-    Attributes:
-        model: The id of the model that it serves; None where the API tells none.
-        created_at: When it was made; None where the API doesn't tell.
-    """
+    """A deployment that stands: the id of the model that it serves, and when it was made, if that is told."""
 
     model: str | None
     created_at: datetime | None
 
 
 class ListedResource(NamedTuple):
-    """A resource, by Azure's management API.
-
-    Attributes:
-        hosts: The hosts by which clients may reach it; the first is the one to show.
-        deployments: All its deployments by their names.
-    """
+    """A resource: the hosts by which clients reach it, the one to show first, and its deployments by name."""
 
     hosts: tuple[str, ...]
     deployments: Mapping[str, ListedDeployment]
@@ -51,9 +40,6 @@ class ListedResource(NamedTuple):
 
 def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
     """Return a subscription's Azure OpenAI and AI Services resources with every deployment.
-
-    Args:
-        subscription: The subscription's id.
 
     Raises:
         GuardConfigError: The id is none, or the extra ``azure`` is not installed.

@@ -19,6 +19,8 @@ _NEVER_SENT = frozenset(
     | {"UnsupportedProtocol"}
 )
 """The HTTP libraries' errors, by name since there are two, before a request has left."""
+_OF_MODEL = frozenset({400, 403, 404, 422})
+_TIMED_OUT = 408
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -52,31 +54,22 @@ def was_never_sent(error: BaseException | None) -> bool:
 
 
 def would_fail_alike(error: BaseException | None) -> bool:
-    """Whether the user's own call can only fail in the same way: by its key, or because nobody is reached.
-
-    A connection that was made and then lost says nothing about the next one.
-    """
+    """Whether the user's own call can only fail in the same way: by its key, or because nobody is reached."""
     return isinstance(error, openai.AuthenticationError) or was_never_sent(error)
 
 
 def concerns_model(error: openai.APIError) -> bool:
     """Whether another model might well answer where this one gave ``error``."""
-    kinds = (
-        openai.BadRequestError,
-        openai.NotFoundError,
-        openai.PermissionDeniedError,
-        openai.UnprocessableEntityError,
-    )
-    return isinstance(error, kinds) and error_code(error) not in _NO_MONEY
+    status = error.status_code if isinstance(error, openai.APIStatusError) else None
+    return status in _OF_MODEL and error_code(error) not in _NO_MONEY
 
 
 def is_transient(error: openai.APIError) -> bool:
     """Whether the same request might succeed a little later."""
     if isinstance(error, openai.RateLimitError):
         return error_code(error) not in _NO_MONEY
-    return isinstance(
-        error, (openai.APIConnectionError, openai.InternalServerError, openai.ConflictError)
-    ) or (isinstance(error, openai.APIStatusError) and error.status_code == 408)  # noqa: PLR2004 -- the status itself
+    kinds = openai.APIConnectionError, openai.InternalServerError, openai.ConflictError
+    return isinstance(error, kinds) or getattr(error, "status_code", None) == _TIMED_OUT
 
 
 def in_short(error: openai.APIError) -> str:

@@ -1,10 +1,8 @@
 """Flows: generators that ask their client for API calls, so that sync and async share their logic.
 
-A *flow* is a generator. It yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error
-thrown in; it yields a ``Download`` and is sent None when the whole file was read; it yields a ``Pause``
-and is sent None when the time is over; it yields ``InParallel`` and is sent None when all those flows have
-ended; it yields a ``UserCall`` where the user's own call is to be made. Drivers, which stand beside the
-clients, do what it asks for and hold no logic.
+A *flow* yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error thrown in; it is sent None
+when a ``Download`` was read, a ``Pause`` is over, or all flows ``InParallel`` have ended; it yields a
+``UserCall`` where the user's own call is to be made. Drivers, beside the clients, hold no logic.
 """
 
 from __future__ import annotations
@@ -23,10 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A request that a flow asks its client to make.
+    """A request that a flow asks its client to make, with the client's own timeout and key if none is given.
 
-    The client's own timeout and key are used where none is given. A flow that retries by itself says
-    ``retry=False``, so that the SDK does not.
+    A flow that retries by itself says ``retry=False``, so that the SDK does not.
     """
 
     method: str
@@ -68,10 +65,7 @@ class Reply(NamedTuple):
 
 
 class UserCall(NamedTuple):
-    """The user's own call goes out now, after the warnings.
-
-    Its success ends the flow, and the SDK's error is thrown in.
-    """
+    """The user's own call goes out now, after the warnings; its success ends the flow."""
 
     warnings: tuple[FineTuneGuardWarning, ...] = ()
 

@@ -30,8 +30,7 @@ from finetune_guard.openai_api.usage_pages import (
     unreadable,
 )
 
-_PRESENT = timedelta(minutes=1)
-"""How long before its answer the API's present may end."""
+_PRESENT = timedelta(minutes=1)  # so long before its answer the API's present may end
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def read_usage(
     """Read which fine-tuned models the organization has run from ``start`` up to the API's present.
 
     An error of the API, or a page that can't be used, ends the reading and is not raised. Each page is given
-    to ``learn`` as it arrives, so that it outlives whatever happens next.
+    to ``learn`` as it arrives, so that it outlives what happens next.
     """
     first_day = aware_utc(start).replace(hour=0, minute=0, second=0, microsecond=0)
     query = UsageQuery(DAYS, first_day, None, organization, key)

@@ -31,8 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMEOUT = timedelta(seconds=60)
 _MOST_REQUESTS = 10**12
 _LONGEST_PROJECT_ID = 128
-_MOST_AHEAD = timedelta(days=7)
-"""How far ahead of the answer's time a bucket may begin: a clock here may be slow."""
+_MOST_AHEAD = timedelta(days=7)  # may a bucket begin after the answer's time: a clock here may be slow
 _LIKE_FINE_TUNED = re.compile(r"(?:^|[:/.])ft[:-]")
 
 
