@@ -48,78 +48,68 @@ def rebound(original: Any, replacement: Any, shared: tuple[object, ...]) -> dict
     Raises:
         NotCopyableError: Something on a way back can't be copied, or there is too much to look through.
     """
-    copies = _Copies(_Ways(original, shared), original, replacement)
+    copies = _Copies(original, replacement, shared)
     return {name: copies.of(value) for name, value in vars(original).items()}
 
 
-class _Ways:
-    """What can be reached from a client, and which of it leads back."""
+class _Copies:
+    """Copies of what leads back to a client, each made once."""
 
-    def __init__(self, client: Any, shared: tuple[object, ...]) -> None:
-        self._reached: dict[int, object] = {id(client): client}  # held, so that no id is used twice
-        self._holders: dict[int, list[int]] = {}
+    def __init__(self, original: Any, replacement: Any, shared: tuple[object, ...]) -> None:
+        self._original = original
+        self._made: dict[int, Any] = {id(original): replacement}
+        self._reached: dict[int, object] = {id(original): original}  # held, so that no id is used twice
         self._places: dict[int, tuple[int, str]] = {}
-        left_out = {id(each) for each in shared}
-        to_do = deque([client])
+        holders = self._look_through({id(each) for each in shared})
+        self._leading, to_do = {id(original)}, [id(original)]
+        while to_do:
+            new = [each for each in holders.get(to_do.pop(), ()) if each not in self._leading]
+            self._leading.update(new)
+            to_do.extend(new)
+
+    def _look_through(self, left_out: set[int]) -> dict[int, list[int]]:
+        """Note all that can be reached; return what holds each of it."""
+        holders: dict[int, list[int]] = {}
+        to_do = deque([self._original])
         while to_do:
             holder = to_do.popleft()
             for name, part in _parts(holder):
                 if issubclass(type(part), _ATOMS) or id(part) in left_out:
                     continue
-                self._holders.setdefault(id(part), []).append(id(holder))
+                holders.setdefault(id(part), []).append(id(holder))
                 if id(part) not in self._reached:
                     self._reached[id(part)] = part
                     self._places[id(part)] = id(holder), name
                     to_do.append(part)
             if len(self._reached) > _MOST_OBJECTS:
                 raise NotCopyableError(f"it holds more than {_MOST_OBJECTS:,} objects")
-        self._leading = self._back_from(id(client))
+        return holders
 
-    def _back_from(self, end: int) -> set[int]:
-        leading, to_do = {end}, [end]
-        while to_do:
-            new = [each for each in self._holders.get(to_do.pop(), ()) if each not in leading]
-            leading.update(new)
-            to_do.extend(new)
-        return leading
-
-    def lead_back(self, value: object) -> bool:
-        return id(value) in self._leading
-
-    def place(self, value: object) -> str:
+    def _place(self, value: object) -> str:
         """Return where ``value`` is, as one would write it: ``.chat.completions.create``."""
-        names, at = [], id(value)
+        names, at = "", id(value)
         while at in self._places:
             at, name = self._places[at]
-            names.append(name)
-        return "".join(reversed(names))
-
-
-class _Copies:
-    """Copies of what leads back to a client, each made once."""
-
-    def __init__(self, ways: _Ways, original: Any, replacement: Any) -> None:
-        self._ways = ways
-        self._original = original
-        self._replacement = replacement
-        self._made: dict[int, Any] = {id(original): replacement}
+            names = name + names
+        return names
 
     def of(self, value: Any) -> Any:
-        if not self._ways.lead_back(value):
+        if id(value) not in self._leading:
             return value
         if id(value) not in self._made:
             kind = type(value)
+            wrapt = sys.modules.get("wrapt")
             if kind in self._copiers:
                 self._copiers[kind](self, value)
             elif _is_plain(kind):
                 self._plain_object(value)
-            elif kind is getattr(sys.modules.get("wrapt"), "FunctionWrapper", None):
+            elif kind is getattr(wrapt, "FunctionWrapper", None):
                 self._wrapt_function(value)
-            elif kind is getattr(sys.modules.get("wrapt"), "BoundFunctionWrapper", None):
+            elif kind is getattr(wrapt, "BoundFunctionWrapper", None):
                 self._wrapt_method(value)
             else:
                 name = f"{kind.__module__}.{kind.__qualname__}"
-                raise NotCopyableError(f"{self._ways.place(value)} is of type {name}")
+                raise NotCopyableError(f"{self._place(value)} is of type {name}")
         return self._made[id(value)]
 
     def _note(self, value: object, copy: Any) -> Any:
@@ -156,9 +146,9 @@ class _Copies:
 
     def _function(self, value: types.FunctionType) -> None:
         for name, part in _globals_of(value).items():
-            if self._ways.lead_back(part):
+            if id(part) in self._leading:
                 raise NotCopyableError(
-                    f"{self._ways.place(value)} uses the global {name!r}, which leads to the client"
+                    f"{self._place(value)} uses the global {name!r}, which leads to the client"
                 )
         closure = tuple(self.of(cell) for cell in value.__closure__ or ())
         defaults = tuple(self.of(part) for part in value.__defaults__ or ())
