@@ -1,4 +1,5 @@
 """``client.guard``: what a program can ask and do about its organization's eligibility."""
+# ruff: noqa: SLF001 -- the client and its guard are two halves of one thing
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class _Operations(Exports):
         """
         if not self.guards_jobs:
             return self._not_guarded()
-        admin_key = self._admin_key if refresh else None
+        admin_key = self._client._guard_admin_key() if refresh else None
         return (yield from self._engine.check(self._credentials, refresh=refresh, admin_key=admin_key))
 
     @Operation
@@ -59,7 +60,7 @@ class _Operations(Exports):
         self._must_be_active("sync")
         if days is not None and (type(days) is not int or not 1 <= days <= _MOST_DAYS):
             raise GuardConfigError(f"sync(days=...) is {days!r}: a number from 1 to {_MOST_DAYS} is required")
-        key = self._admin_key
+        key = self._client._guard_admin_key()
         return (yield from self._engine.usage.sync(self._credentials, key, days=days, progress=progress))
 
     @Operation
@@ -152,7 +153,7 @@ class _Operations(Exports):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
-        self._engine.record(self._credentials, model, at, self._place)
+        self._engine.record(self._credentials, model, at, self._client._guard_place())
 
     @LocalOperation
     def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
@@ -167,7 +168,7 @@ class _Operations(Exports):
         Raises:
             StoreError: The history can't be read.
         """
-        return self._engine.deployments.listed(None if everywhere else self._place)
+        return self._engine.deployments.listed(None if everywhere else self._client._guard_place())
 
     @Operation
     def keep_deployments(
@@ -188,14 +189,14 @@ class _Operations(Exports):
             KeepAliveError: One did not answer; those after it were not tried.
             GuardConfigError: No rule about idle deployments is known for this client's host.
         """
-        place, policy = self._place, self._keep_alive_policy
+        place, policy = self._client._guard_place(), self._keep_alive_policy
         if place is None:
             raise GuardConfigError(
                 "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
                 "rule is known for this client's host. finetune-guard policies lists the rules."
             )
         engine, outcomes = self._engine, list[KeepAliveOutcome]()
-        at = self._client._guard_deployments_at()  # noqa: SLF001 -- the client's other half
+        at = self._client._guard_deployments_at()
         for each in engine.deployments.to_keep(place, (name,) if name is not None else None):
             sender = engine.deployment_sender(place, each, policy, at=at, force=force)
             outcomes.append((yield from sender.run()))
@@ -246,7 +247,7 @@ class _Operations(Exports):
         return self._engine.config.keep_alive or KeepAlive()
 
     def _not_guarded(self) -> Eligibility:
-        return self._engine.decider.not_guarded(has_idle_policy=self._place is not None)
+        return self._engine.decider.not_guarded(has_idle_policy=self._client._guard_place() is not None)
 
 
 class ClientGuard(_Operations):

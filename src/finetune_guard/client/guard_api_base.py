@@ -1,4 +1,5 @@
 """What all methods of ``client.guard`` are made of: operations that are written once for sync and async."""
+# ruff: noqa: SLF001 -- the client and its guard are two halves of one thing
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Flow, T
 
 if TYPE_CHECKING:
+    from finetune_guard.client.guarded import Guarded
     from finetune_guard.config import GuardConfig
     from finetune_guard.domain.organizations import Credentials
-    from finetune_guard.engine.deployments import Place
 
 _P = ParamSpec("_P")
 
@@ -24,18 +25,18 @@ _P = ParamSpec("_P")
 class Facade:
     """What ``client.guard`` of a sync and of an async client have in common."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Guarded) -> None:
         self._client = client
 
     @property
     def active(self) -> bool:
         """Whether a rule is known to hold behind this client's host: about jobs or idle deployments."""
-        return self.guards_jobs or self._place is not None
+        return self.guards_jobs or self._client._guard_place() is not None
 
     @property
     def guards_jobs(self) -> bool:
         """Whether the policy about creating jobs holds behind this client's host."""
-        return bool(self._client._guard_is_active())  # noqa: SLF001 -- the client's other half
+        return self._client._guard_is_active()
 
     @property
     def config(self) -> GuardConfig:
@@ -49,27 +50,15 @@ class Facade:
     @property
     def has_admin_key(self) -> bool:
         """Whether there is an admin key, with which ``sync`` can read the organization's usage."""
-        return bool((self._admin_key or "").strip())
-
-    @property
-    def _admin_key(self) -> str | None:
-        key: str | None = self._client._guard_admin_key()  # noqa: SLF001 -- the client's other half
-        return key
-
-    @property
-    def _place(self) -> Place | None:
-        place: Place | None = self._client._guard_place()  # noqa: SLF001 -- as above
-        return place
+        return bool((self._client._guard_admin_key() or "").strip())
 
     @property
     def _engine(self) -> Guard:
-        engine: Guard = self._client._finetune_guard.engine  # noqa: SLF001 -- as above
-        return engine
+        return self._client._finetune_guard.engine
 
     @property
     def _credentials(self) -> Credentials:
-        credentials: Credentials = self._client._guard_credentials()  # noqa: SLF001 -- as above
-        return credentials
+        return self._client._guard_credentials()
 
     def _must_be_active(self, method: str) -> None:
         if not self.guards_jobs:
@@ -102,19 +91,19 @@ class Operation(Generic[_P, T]):
 
         @functools.wraps(function)
         def run(guard: Any, /, *args: Any, **options: Any) -> Any:
-            client = guard._client  # noqa: SLF001 -- it is a method of the guard's
+            client = guard._client
             if needs_key:
-                client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+                client._guard_learn_key()
             made = function(guard, *args, **options)
-            return client._guard_drive(made) if is_flow else made  # noqa: SLF001 -- as above
+            return client._guard_drive(made) if is_flow else made
 
         @functools.wraps(function)
         async def run_async(guard: Any, /, *args: Any, **options: Any) -> Any:
-            client = guard._client  # noqa: SLF001 -- it is a method of the guard's
+            client = guard._client
             if needs_key:
-                await client._guard_learn_key()  # noqa: SLF001 -- the client's other half
+                await client._guard_learn_key()
             if is_flow:
-                return await client._guard_drive(function(guard, *args, **options))  # noqa: SLF001 -- as above
+                return await client._guard_drive(function(guard, *args, **options))
             return await in_thread(functools.partial(function, guard, *args, **options))
 
         if is_flow:  # what ``help`` shows to be returned is what the flow comes to
