@@ -174,3 +174,20 @@ async def test_nothing_is_printed_or_logged(client, infer, sim, capsys, caplog):
     await done(client.guard.flush())
     assert ("", "") == capsys.readouterr()
     assert [] == [record for record in caplog.records if record.name.startswith("finetune_guard")]
+
+
+def private_modules_of_openai(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in names if name.startswith("openai._"))
+
+
+def test_the_sdks_private_modules_are_imported_in_one_place():
+    """A release that moves a private module breaks one file, which says what it is for."""
+    importing = {
+        path.name
+        for path in Path(finetune_guard.__file__).parent.rglob("*.py")
+        if list(private_modules_of_openai(path))
+    }
+    assert {"sdk_compat.py"} == importing
