@@ -26,9 +26,10 @@ from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.events import Event
 from finetune_guard.domain.hosts import is_pattern
 from finetune_guard.domain.idle_policy import IdlePolicy
+from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.policy_file import policies_in
-from finetune_guard.domain.text import Line, day_in
+from finetune_guard.domain.text import Line, day_in, is_name
 from finetune_guard.domain.validation import Duration, shown
 from finetune_guard.rules.keep_alive import KeepAlive
 
@@ -142,25 +143,21 @@ def _dated(days: object) -> object:
     """The ends of models: days or None, by the model's id."""
     if not isinstance(days, Mapping):
         raise ValueError('a mapping of model ids to dates is required, such as {"gpt-4.1": date(2027, 6, 1)}')  # noqa: TRY004 -- for pydantic
-    return {_model(model): _day(model, day) for model, day in days.items()}
+    for model in days:
+        if not is_name(model, MAX_MODEL_ID_LENGTH):
+            raise ValueError(f"{shown(model)} is no model: an id such as gpt-4o-mini-2024-07-18 is required")
+    return {model: _day(model, day) for model, day in days.items()}
 
 
-def _model(name: object) -> str:
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise ValueError(f"{shown(name)} is no model: an id such as gpt-4o-mini-2024-07-18 is required")
-    return name
-
-
-def _day(model: object, day: object) -> date | None:
+def _day(model: str, day: object) -> date | None:
     if day is None or (isinstance(day, date) and not isinstance(day, datetime)):
         return day
-    found = day_in(day)
-    if found is None:
-        raise ValueError(
-            f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for "
-            "no end is required"
-        )
-    return found
+    if (found := day_in(day)) is not None:
+        return found
+    raise ValueError(
+        f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for no "
+        "end is required"
+    )
 
 
 Policy = Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)]

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from finetune_guard.domain.facts import Coverage, Inference
+from finetune_guard.domain.facts import Coverage
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.organizations import is_named
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement, aware_utc
@@ -165,5 +165,5 @@ def _nothing_known(evidence: Evidence) -> Reason:
 
 def _window_closes_at(phases: tuple[Phase, ...], evidence: Evidence, now: datetime) -> datetime | None:
     window = next((phase.window for phase in phases if phase.window is not None), None)
-    last: Inference | None = evidence.last_inference
+    last = evidence.last_inference
     return min(last.at, now) + window if last is not None and window is not None else None

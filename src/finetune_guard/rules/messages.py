@@ -1,7 +1,4 @@
-"""What errors, warnings and verdicts say about eligibility, and about deployments that nobody calls.
-
-Each error says what happened, by which rule, on what evidence, and what to do now.
-"""
+"""What errors and warnings say about eligibility: what happened, by which rule and evidence, what to do."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from datetime import datetime, timedelta
 import openai
 
 from finetune_guard.domain.errors import KeepAliveError
-from finetune_guard.domain.facts import Coverage, Inference
-from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
+from finetune_guard.domain.facts import Coverage
+from finetune_guard.domain.policy import AccessPolicy, Requirement
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
@@ -72,7 +69,11 @@ def stopped(
     call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[object] = ()
 ) -> str:
     """Return what the error of a stopped call says."""
-    what = "fine-tuning job was not created" if _is_job(call) else "training file was not uploaded"
+    what = (
+        "fine-tuning job was not created"
+        if isinstance(call, JobCreation)
+        else "training file was not uploaded"
+    )
     lines = [
         f"The {what}: {cause(eligibility)}.",
         f"Rule: {rule(eligibility, policy)}",
@@ -86,12 +87,8 @@ def stopped(
 
 def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
     """Return what the warning says about a call that goes through although nobody knows whether it may."""
-    what = "fine-tuning job" if _is_job(call) else "training file"
+    what = "fine-tuning job" if isinstance(call, JobCreation) else "training file"
     return f"The API decides about this {what}: {cause(eligibility)}. {eligibility.remedy}"
-
-
-def _is_job(call: GuardedCall) -> bool:
-    return isinstance(call, JobCreation)
 
 
 def _failed(failure: object) -> str:
@@ -105,11 +102,13 @@ def cause(eligibility: Eligibility) -> str:
     who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
     closes, closed = moment(eligibility.window_closes_at), moment(eligibility.window_closed_at)
     refused = moment(eligibility.refusal.at if eligibility.refusal is not None else None)
+    is_cut_short = eligibility.jobs_until not in {None, eligibility.window_closes_at}
+    ends = f"; from {eligibility.creation_ends_on} on nobody can create jobs" if is_cut_short else ""
     return {
         Reason.NO_REQUIREMENT: "no rule restricts the creation of fine-tuning jobs yet",
         Reason.EARLIER_FINE_TUNING: f"{who} has fine-tuned before",
         Reason.RECENT_INFERENCE: f"{who} ran an inference on a fine-tuned model, and the window is "
-        f"open until {closes}{_but_creation_ends(eligibility)}",
+        f"open until {closes}{ends}",
         Reason.WINDOW_EXPIRED: f"the last known inference of {who} on a fine-tuned model is too old: if "
         f"there was no later one, the window closed on {closed}",
         Reason.WINDOW_EDGE: f"the window of {who} closed on {closed} or some hours later, and the time of "
@@ -129,36 +128,22 @@ def cause(eligibility: Eligibility) -> str:
     }[eligibility.reason]
 
 
-def _but_creation_ends(eligibility: Eligibility) -> str:
-    """Return what to add where nobody can create jobs any more before the window closes."""
-    if eligibility.jobs_until in (None, eligibility.window_closes_at):
-        return ""
-    return f"; from {eligibility.creation_ends_on} on nobody can create jobs"
-
-
 def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
     """Return the rule that decides, in the provider's words, with its date and source."""
-    phase = eligibility.phase
+    phase, required = eligibility.phase, Requirement.EARLIER_FINE_TUNING
     if eligibility.reason is Reason.NEVER_FINE_TUNED:
-        phase = _earlier_fine_tuning(policy) or phase
+        phase = next((each for each in policy.phases if each.requirement is required), phase)
     if phase.starts_on is None:
         return f"none of {policy.name} holds yet."
     return f'since {phase.starts_on}: "{phase.rule}" ({policy.source})'
 
 
-def _earlier_fine_tuning(policy: AccessPolicy) -> Phase | None:
-    required = Requirement.EARLIER_FINE_TUNING
-    return next((phase for phase in policy.phases if phase.requirement is required), None)
-
-
 def evidence(eligibility: Eligibility) -> str:
     """Return what the verdict rests on, as a clause without its full stop."""
-    last = eligibility.last_inference
-    known = (
-        f"the last inference known was on {last.model} at {_time_of(last)} ({last.source.value})"
-        if last is not None
-        else "no inference is known"
-    )
+    last, known = eligibility.last_inference, "no inference is known"
+    if last is not None:
+        or_later = f" or up to {span(last.within)} later" if last.within >= timedelta(minutes=2) else ""
+        known = f"the last inference known was on {last.model} at {moment(last.at)}{or_later} ({last.source})"
     if eligibility.refusal is not None:
         refusal = eligibility.refusal
         known += f'; at {moment(refusal.at)} the API answered 403 {refusal.code}: "{refusal.message}"'
@@ -176,16 +161,7 @@ def evidence(eligibility: Eligibility) -> str:
     )
 
 
-def _time_of(inference: Inference) -> str:
-    if inference.within < timedelta(minutes=2):
-        return moment(inference.at)
-    return f"{moment(inference.at)} or up to {span(inference.within)} later"
-
-
-# Times.
-
-_DAY = timedelta(days=1)
-_HOUR = timedelta(hours=1)
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def moment(at: datetime | None) -> str:

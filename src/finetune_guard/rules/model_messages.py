@@ -11,7 +11,7 @@ from finetune_guard.rules.messages import ONE_CALL, span
 
 
 class Words(NamedTuple):
-    """What an error says."""
+    """What an error says, and the part of it that tells what to do."""
 
     message: str
     remedy: str
