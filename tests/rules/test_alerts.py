@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 import pytest
 
@@ -14,9 +14,10 @@ from finetune_guard.rules.alerts import deployments_due, due
 from finetune_guard.rules.deployments import deployments_of
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.endings import MODEL, Ending, window
-from tests.support.constants import DAY
+from tests.support.constants import DAY, utc
+from tests.support.facts import ORGANIZATION, known
 
-START = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
+START = utc(2026, 8, 3, 9)
 MODELS = ("ft:a:acme::1", "ft:b:acme::2")
 
 
@@ -33,15 +34,12 @@ class Watch:
 
     def run(self, now, last=START, failed_at=None, ends=(), delivered=True):
         """Return the kinds of the alerts that are due, with their threshold or verdict."""
-        inference = Inference(organization="acme", model=MODELS[0], at=last) if last is not None else None
-        evidence = Evidence(
-            organization="acme", last_inference=inference, fine_tuned_by=last, keep_alive_failed_at=failed_at
-        )
-        eligibility = decide(OPENAI_SELF_SERVE, evidence, now, DAY)
+        evidence = known(last, keep_alive_failed_at=failed_at)
+        eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
         found = due(eligibility, evidence, [*filter(None, [window(eligibility)]), *ends], self.told)
         self.keep(found, delivered=delivered)
         events = [alert.event for alert in found.alerts]
-        assert all("acme" == event.organization and event.message for event in events)
+        assert all(ORGANIZATION == event.organization and event.message for event in events)
         assert len(events) == len({alert.id for alert in found.alerts})
         return [(each.kind, getattr(each, "within_days", getattr(each, "verdict", None))) for each in events]
 
@@ -85,7 +83,7 @@ def test_what_was_not_delivered_is_due_again(watch):
 def test_an_organization_that_is_not_eligible_is_told_on_the_first_run(watch):
     """Nobody has to wait for a change to learn that jobs can't be created, or that nobody knows."""
     assert [("verdict_changed", "unknown")] == watch.run(START, last=None)
-    closed = datetime(2027, 1, 8, tzinfo=timezone.utc)
+    closed = utc(2027, 1, 8)
     assert [("verdict_changed", "ineligible")] == watch.run(closed, last=closed - DAY)
     assert [] == watch.run(closed, last=closed - DAY)
 
@@ -133,5 +131,5 @@ def test_deployments_are_told_by_half_of_their_window_and_by_their_retirement(wa
     assert [("idle", 1)] == [
         each for days in range(7) for each in told(called + days * DAY, last=called, policy=fireworks)
     ]
-    retired = datetime(2027, 9, 20, tzinfo=timezone.utc)
+    retired = utc(2027, 9, 20)
     assert [("deployment_retirement", 30)] == told(retired, last=retired)

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard import OPENAI_SELF_SERVE, Eligibility, Inference, KeepAlive, Source
-from finetune_guard.domain.history import Evidence
-from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.keep_alive import (
     LONGEST,
     SHORTEST,
+    KeepAlive,
     is_due,
     is_over,
     spread_out,
     until_due,
     until_retry,
 )
-from tests.support.constants import START
+from tests.support.constants import FINE_TUNED, START, utc
+from tests.support.facts import decided
 
-MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 WINDOW = timedelta(days=60)
 LOTS = st.floats(0, 1)
+NOTHING_KNOWN, CLOSED = decided(START), decided(utc(2027, 2, 1))
 
 
-def known(after: timedelta) -> Eligibility:
+def lasting(after):
     """What is known some time after the last inference."""
-    last = Inference(organization="acme-1", model=MODEL, at=START, source=Source.OBSERVED)
-    return decide(OPENAI_SELF_SERVE, Evidence(organization="acme-1", last_inference=last), START + after)
-
-
-NOTHING_KNOWN = decide(OPENAI_SELF_SERVE, Evidence(organization="acme-1"), START)
-CLOSED = decide(OPENAI_SELF_SERVE, Evidence(organization="acme-1"), datetime(2027, 2, 1, tzinfo=timezone.utc))
+    return decided(START + after, START)
 
 
 @pytest.mark.parametrize(
@@ -51,21 +45,21 @@ CLOSED = decide(OPENAI_SELF_SERVE, Evidence(organization="acme-1"), datetime(202
 )
 def test_it_sleeps_until_a_keep_alive_is_due(expected, after):
     """It wakes when the window closes within renew_within, and looks every hour until then."""
-    assert expected == until_due(KeepAlive(), known(after))
+    assert expected == until_due(KeepAlive(), lasting(after))
 
 
 def test_it_is_over_once_nobody_can_create_jobs():
     """Only the policy's last date ends it; where no window is known it looks every hour."""
     assert [LONGEST, LONGEST] == [until_due(KeepAlive(), each) for each in (NOTHING_KNOWN, CLOSED)]
-    assert [True, False, False] == [is_over(each) for each in (CLOSED, NOTHING_KNOWN, known(WINDOW))]
+    assert [True, False, False] == [is_over(each) for each in (CLOSED, NOTHING_KNOWN, lasting(WINDOW))]
 
 
 def test_hosts_wake_one_after_the_other():
     """Each draws by how much later than the others it wakes: up to a twentieth of renew_within."""
-    configured = KeepAlive(renew_within=timedelta(days=10), model=MODEL, background=True)
+    configured = KeepAlive(renew_within=timedelta(days=10), model=FINE_TUNED, background=True)
     assert configured == spread_out(configured, 0.0)
     assert timedelta(days=9, hours=12) == spread_out(configured, 1.0).renew_within
-    assert MODEL == spread_out(configured, 1.0).model
+    assert FINE_TUNED == spread_out(configured, 1.0).model
 
 
 def test_failures_are_followed_by_longer_and_longer_waits():
@@ -77,8 +71,8 @@ def test_failures_are_followed_by_longer_and_longer_waits():
 
 def test_near_the_end_of_the_window_it_tries_more_often():
     """A failure never costs more than a tenth of the time that is left, so that ten tries remain."""
-    assert timedelta(minutes=3) == until_retry(100, known(WINDOW - timedelta(minutes=30)), 0.0)
-    assert SHORTEST == until_retry(100, known(WINDOW - timedelta(seconds=1)), 0.0)
+    assert timedelta(minutes=3) == until_retry(100, lasting(WINDOW - timedelta(minutes=30)), 0.0)
+    assert SHORTEST == until_retry(100, lasting(WINDOW - timedelta(seconds=1)), 0.0)
 
 
 AFTER = st.timedeltas(timedelta(0), timedelta(days=300))
@@ -90,7 +84,7 @@ POLICIES = st.builds(
 @given(POLICIES, AFTER, st.integers(1, 10**9), LOTS)
 def test_it_never_runs_hot_and_never_sleeps_for_long(keep_alive, after, failures, lot):
     """Whatever happens, a second passes between two looks at least, and an hour at most."""
-    eligibility = known(after)
+    eligibility = lasting(after)
     for wait in (until_due(keep_alive, eligibility), until_retry(failures, eligibility, lot)):
         assert SHORTEST <= wait <= LONGEST
 
@@ -100,4 +94,4 @@ def test_it_never_wakes_later_than_half_of_renew_within(keep_alive, lot):
     """However the lot falls, half of renew_within is left for tries when the first one is due."""
     spread = spread_out(keep_alive, lot)
     assert keep_alive.renew_within / 2 <= spread.renew_within <= keep_alive.renew_within
-    assert is_due(spread, known(WINDOW - keep_alive.renew_within / 2 + timedelta(microseconds=1)))
+    assert is_due(spread, lasting(WINDOW - keep_alive.renew_within / 2 + timedelta(microseconds=1)))

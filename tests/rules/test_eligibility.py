@@ -14,6 +14,7 @@ from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase,
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.eligibility import decide
 from tests.support.constants import FINE_TUNED, utc
+from tests.support.facts import decided, known, ran
 
 WINDOW = timedelta(days=60)
 ENDLESS = AccessPolicy(
@@ -23,13 +24,6 @@ ENDLESS = AccessPolicy(
         Phase(starts_on=date(2020, 1, 1), requirement=Requirement.RECENT_INFERENCE, window=WINDOW),
     ),
 )
-
-
-def known(last: datetime | None = None, **facts: object) -> Evidence:
-    evidence = Evidence(organization="acme-28gund", **facts)
-    if last is None:
-        return evidence
-    return evidence.recorded(Inference(organization="acme-28gund", model=FINE_TUNED, at=last))
 
 
 REFUSAL = Refusal(at=utc(2026, 9, 1), code="training_not_available")
@@ -72,9 +66,7 @@ def test_each_rule(now, evidence, verdict, reason):
 
 
 def at(*parts: int, **precision: int) -> Inference:
-    return Inference(
-        organization="acme-28gund", model=FINE_TUNED, at=utc(*parts), within=timedelta(**precision)
-    )
+    return ran(utc(*parts), within=timedelta(**precision))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +107,7 @@ def test_the_exact_instant_of_the_sixtieth_day():
     """The window is open until just before the sixtieth day has passed, and not at that instant."""
     last, instant = utc(2026, 8, 1, 12, 30), timedelta(microseconds=1)
     moments = (last + WINDOW - instant, last + WINDOW)
-    before, after = (decide(OPENAI_SELF_SERVE, known(last), now) for now in moments)
+    before, after = (decided(now, last) for now in moments)
     assert (True, True, False, False) == (before.ok, bool(before), after.ok, bool(after))
     found = [(each.window_closes_at, each.window_closed_at, each.remaining) for each in (before, after)]
     assert [(last + WINDOW, None, instant), (None, last + WINDOW, None)] == found
@@ -145,7 +137,7 @@ def test_an_eligibility_says_what_it_rests_on():
 )
 def test_jobs_can_be_created_until_the_window_or_the_policy_ends(last, now, until):
     """The earlier of both counts, and nothing is promised where the verdict is not eligible."""
-    eligibility = decide(OPENAI_SELF_SERVE, known(last), now)
+    eligibility = decided(now, last)
     assert until == eligibility.jobs_until
     assert until is None or f"{until:%Y-%m-%dT%H:%M:%SZ}" == eligibility.model_dump(mode="json")["jobs_until"]
 

@@ -8,15 +8,12 @@ import pytest
 
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import KeepAliveError, ShortLivedModelError, StoreError
-from finetune_guard.domain.facts import Inference
-from finetune_guard.domain.history import Evidence
-from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.rules import endings, events
-from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.endings import Ending
 from tests.support.constants import DAY, NOW
+from tests.support.facts import decided
 
 
 @pytest.mark.parametrize(
@@ -55,11 +52,8 @@ def test_models_are_sorted_by_their_end():
 @pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])
 def test_a_window_is_measured_until_it_has_closed(days, seconds):
     """Where none is known there is nothing to measure; one that has closed is open for no time."""
-    evidence = Evidence(organization="acme", fine_tuned_by=NOW)
-    if days is not None:
-        last = Inference(organization="acme", model="ft:a:b::c", at=NOW - days * DAY)
-        evidence = evidence.recorded(last)
-    assert seconds == endings.seconds_open(decide(OPENAI_SELF_SERVE, evidence, NOW, DAY))
+    last = NOW - days * DAY if days is not None else None
+    assert seconds == endings.seconds_open(decided(NOW, last))
 
 
 def test_many_models_are_named_by_three():

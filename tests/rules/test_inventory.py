@@ -6,13 +6,13 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.facts import Inference
-from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.history import History
 from finetune_guard.domain.shutdowns import Announced, DateSource, ShutdownDates
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.inventory import Inventory, joined
 from tests.openai_api.flow_scripts import NOW, error
 from tests.support.constants import BASE
+from tests.support.facts import known, ran
 
 ONE, TWO, CHECKPOINT = (f"ft:{BASE}:acme::One", f"ft:{BASE}:acme::Two", f"ft:{BASE}:acme::One:ckpt-step-16")
 GONE, UNDATED, LEGACY = (
@@ -21,7 +21,7 @@ GONE, UNDATED, LEGACY = (
     "davinci:ft-acme-2022-12-22-07-26-01",
 )
 DATES = ShutdownDates(published_catalog())
-NOTHING = History(evidence=Evidence(organization="acme-28gund"))
+NOTHING = History(evidence=known())
 
 
 def at(second: int) -> datetime:
@@ -29,8 +29,7 @@ def at(second: int) -> datetime:
 
 
 def remembering(*models: str) -> History:
-    used = {name: Inference(organization="acme-28gund", model=name, at=NOW) for name in models}
-    return History(evidence=NOTHING.evidence, models=used)
+    return History(evidence=known(), models={name: ran(NOW, name) for name in models})
 
 
 def seen(*models: str, **fields: Any) -> Listing:

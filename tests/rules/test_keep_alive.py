@@ -10,7 +10,7 @@ import pytest
 from finetune_guard.clock import countdown
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import GuardConfigError, KeepAliveError
-from finetune_guard.domain.facts import Activity, Inference, Source
+from finetune_guard.domain.facts import Activity
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
@@ -22,6 +22,7 @@ from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, live,
 from finetune_guard.rules.keep_alive_attempts import Attempts, smallest_call
 from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 from tests.support.constants import DAY, START, utc
+from tests.support.facts import known, ran
 
 A, B, C = (f"ft:gpt-4o-mini-2024-07-18:acme::{name}" for name in "ABC")
 DEAD = "ft:gpt-4-0613:acme::Dead"
@@ -34,8 +35,7 @@ def at(day: int) -> datetime:
 
 
 def evidence(last: datetime | None) -> Evidence:
-    known = Evidence(organization="acme-28gund", fine_tuned_by=at(-100))
-    return known if last is None else known.recorded(Inference(organization="acme-28gund", model=A, at=last))
+    return known(last, fine_tuned_by=at(-100))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,7 @@ def test_the_model_used_last_comes_first():
     """A preferred model leads, then those used last; models shut down are left out."""
     history = History(evidence=evidence(None))
     for day, model in enumerate([C, DEAD, A, B]):
-        inference = Inference(organization="acme-28gund", model=model, at=at(day), source=Source.OBSERVED)
-        history = history.recorded(Activity(inference=inference))
+        history = history.recorded(Activity(inference=ran(at(day), model)))
     dates = ShutdownDates(published_catalog())
     assert (B, A, C) == candidates(history, None, dates, TODAY)
     assert (C, B, A) == candidates(history, C, dates, TODAY)

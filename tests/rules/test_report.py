@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from finetune_guard.domain.catalog import published_catalog
-from finetune_guard.domain.facts import Activity, Inference, ModelRequests
-from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.domain.facts import Activity, ModelRequests
+from finetune_guard.domain.history import History
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.inventory import joined
 from finetune_guard.rules.report import DAYS, Report, report
 from tests.openai_api.flow_scripts import NOW
 from tests.support.constants import BASE
+from tests.support.facts import decided, known, ran
 
 TODAY = NOW.date()
 MODELS = tuple(f"ft:{BASE}:acme::M{number}" for number in range(8))
@@ -23,23 +22,20 @@ UNDATED = "ft:gpt-9:acme::Undated"
 
 
 def used(model: str, days_ago: int, project: str | None = "proj_a", requests: int = 1) -> ModelRequests:
-    return ModelRequests(
-        day=TODAY - timedelta(days=days_ago), model=model, project=project, requests=requests
-    )
+    return ModelRequests(TODAY - timedelta(days=days_ago), model, project, requests)
 
 
 def made(history: History, usage: list[ModelRequests] | None, *, asked: bool = False) -> Report:
     listing = Listing(created=dict.fromkeys((*MODELS, ENDED, UNDATED)))
     inventory = joined(listing, history, ShutdownDates(published_catalog()), NOW)
-    return report(decide(OPENAI_SELF_SERVE, history.evidence, NOW), inventory, history, usage, asked=asked)
+    return report(decided(NOW), inventory, history, usage, asked=asked)
 
 
 def remembered(*activities: tuple[str, int, int]) -> History:
-    history = History(evidence=Evidence(organization="acme-28gund"))
+    history = History(evidence=known())
     for model, days_ago, count in activities:
         at = NOW - timedelta(days=days_ago)
-        inference = Inference(organization="acme-28gund", model=model, at=at)
-        history = history.recorded(Activity(inference=inference, counts={at.date(): count}))
+        history = history.recorded(Activity(inference=ran(at, model), counts={at.date(): count}))
     return history
 
 

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_guard.domain.facts import Inference, Refusal, Span
+from finetune_guard.domain.facts import Refusal, Span
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.openai_api.requests import JobCreation, TrainingUpload
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.enforcement import Stop, enforce
+from tests.support.constants import DAY, utc
+from tests.support.facts import known, ran
 
-ORGANIZATION = "acme-28gund"
-MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
-START = datetime(2026, 7, 5, tzinfo=timezone.utc)
-NOT_CLOSED_EVERYWHERE = datetime(2027, 1, 5, 10, tzinfo=timezone.utc)
-CLOSED_EVERYWHERE = datetime(2027, 1, 7, 12, tzinfo=timezone.utc)
-DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+START = utc(2026, 7, 5)
+NOT_CLOSED_EVERYWHERE = utc(2027, 1, 5, 10)
+CLOSED_EVERYWHERE = utc(2027, 1, 7, 12)
+MINUTE = timedelta(minutes=1)
 SETTINGS = ("raise", "warn", "allow")
 
 
 def fact(kind, at, within=timedelta(0)):
     """Return evidence that says one thing."""
     if kind == "inference":
-        inference = Inference(organization=ORGANIZATION, model=MODEL, at=at, within=within)
-        return Evidence(organization=ORGANIZATION, last_inference=inference, fine_tuned_by=at)
+        return known().recorded(ran(at, within=within))
     told = {
         "refusal": {"refusal": Refusal(at=at, code="training_not_available")},
         "job": {"job_created_at": at, "fine_tuned_by": at},
@@ -37,12 +36,12 @@ def fact(kind, at, within=timedelta(0)):
         "trace": {"fine_tuned_by": at},
         "usage": {"usage_read": (Span(start=START - 100 * DAY, end=at),)},
     }[kind]
-    return Evidence(organization=ORGANIZATION, **told)
+    return known(**told)
 
 
-def known(facts):
+def all_of(facts):
     """Return all that ``facts`` say together."""
-    return reduce(Evidence.merged, (fact(*each) for each in facts), Evidence(organization=ORGANIZATION))
+    return reduce(Evidence.merged, (fact(*each) for each in facts), known())
 
 
 def stopped(call, eligibility):
@@ -91,7 +90,7 @@ def test_ten_thousand_random_histories():
             at = dice.choice((at, at, near_the_edge)) if kind == "inference" else at
             within = dice.choice((timedelta(0), timedelta(0), MINUTE, DAY)) if kind == "inference" else None
             facts.append((kind, at) if within is None else (kind, at, within))
-        eligibility = decide(OPENAI_SELF_SERVE, known(facts), now)
+        eligibility = decide(OPENAI_SELF_SERVE, all_of(facts), now)
         verdict, expected = eligibility.verdict.value, by_the_table(facts, now)
         call = dice.choice((JobCreation(None), TrainingUpload()))
         assert expected == (verdict, stopped(call, eligibility)), (now, facts)
@@ -111,6 +110,6 @@ anything = past | st.tuples(st.sampled_from(["refusal", "usage"]), minutes)
 @given(facts=st.lists(anything, max_size=5), more=past, now=minutes)
 def test_more_evidence_never_stops_a_call(facts, more, now):
     """A fact about the past stops nothing that went through, but for the API's refusal and usage read."""
-    less, also = (decide(OPENAI_SELF_SERVE, known(each), now) for each in (facts, [*facts, more]))
+    less, also = (decide(OPENAI_SELF_SERVE, all_of(each), now) for each in (facts, [*facts, more]))
     for call in (JobCreation(None), TrainingUpload()):
         assert stopped(call, less) >= stopped(call, also)
