@@ -19,7 +19,6 @@ from finetune_guard.domain.facts import (
     Refusal,
     Source,
     Span,
-    latest,
     latest_listed,
     united,
 )
@@ -68,24 +67,7 @@ histories = st.builds(
 
 
 def of_acme(**changes):
-    return Inference(**{"organization": "acme", "model": "ft:a", "at": NOW, **changes})
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        (None, NOW, NOW),
-        (NOW, None, NOW),
-        (None, None, None),
-        (NOW, NOW + DAY, NOW + DAY),
-        (NOW + DAY, NOW, NOW + DAY),
-        (of_acme(), of_acme(at=NOW - DAY), of_acme()),
-        (Refusal(at=NOW, code="a"), Refusal(at=NOW + DAY, code="b"), Refusal(at=NOW + DAY, code="b")),
-    ],
-)
-def test_the_later_of_two_facts_counts(one, other, expected):
-    """Of two moments, inferences or refusals the later one is kept, and what is unknown hides nothing."""
-    assert expected == latest(one, other)
+    return Inference(**{"organization": "acme", "model": "ft:a", "at": NOW} | changes)
 
 
 @given(histories, histories, histories)
@@ -106,23 +88,15 @@ def test_merging_histories_is_a_matter_of_what_not_of_how(one, other, third):
 def test_no_order_of_recording_changes_the_history(many):
     """Inferences may be written by several processes, late, and in any order."""
     outcomes = [reduce(History.recorded, order, EMPTY) for order in permutations(many)]
-
     assert all(outcomes[0] == outcome for outcome in outcomes)
     newest = max((each.inference.at for each in many), default=None)
     assert newest == (outcomes[0].last_inference.at if outcomes[0].last_inference else None)
-
-
-@given(histories, st.lists(activities, max_size=4))
-def test_recording_many_is_recording_each(history, many):
-    """A store that writes several at once has what it would have after writing one by one."""
-    assert reduce(History.recorded, many, history) == history.recorded(*many)
 
 
 @given(histories, activities)
 def test_recording_adds_exactly_what_was_counted(history, activity):
     """Counts add up, on the days and under the source they were counted for; the rest stays as it was."""
     recorded = history.recorded(activity)
-
     for day in {*history.daily, *activity.counts}:
         for source in Source:
             before = history.daily.get(day, {}).get(source, 0)
@@ -137,17 +111,14 @@ def test_recording_leaves_the_old_history_alone(history, activity):
     before = history.model_copy(deep=True)
     history.recorded(activity)
     history.merged(EMPTY.recorded(activity))
-
     assert before == history
 
 
 def test_an_inference_proves_earlier_fine_tuning():
     """Who ran a fine-tuned model has fine-tuned before; an earlier proof stays."""
-    evidence = Evidence(organization="acme").recorded(of_acme())
-    assert NOW == evidence.fine_tuned_by
-
-    assert NOW - DAY == evidence.recorded(of_acme(at=NOW - DAY)).fine_tuned_by
-    assert NOW == evidence.recorded(of_acme(at=NOW + DAY)).fine_tuned_by
+    for at, proof in ((NOW - DAY, NOW - DAY), (NOW + DAY, NOW)):
+        evidence = Evidence(organization="acme").recorded(of_acme()).recorded(of_acme(at=at))
+        assert proof == evidence.fine_tuned_by
 
 
 def test_a_history_has_one_name():
@@ -166,22 +137,21 @@ def test_a_history_has_one_name():
 
 def test_a_days_count_under_two_names_is_the_larger():
     """The same inferences may have been counted under both names, so they are not added."""
-    one = EMPTY.recorded(Activity(inference=of_acme(), counts={NOW.date(): 3}))
-    other = EMPTY.recorded(Activity(inference=of_acme(), counts={NOW.date(): 5, (NOW - DAY).date(): 1}))
-
-    assert {NOW.date(): {Source.OBSERVED: 5}, (NOW - DAY).date(): {Source.OBSERVED: 1}} == one.merged(
-        other
-    ).daily
+    day, before = NOW.date(), (NOW - DAY).date()
+    one, other = (Activity(inference=of_acme(), counts=counts) for counts in ({day: 3}, {day: 5, before: 1}))
+    merged = EMPTY.recorded(one).merged(EMPTY.recorded(other))
+    assert {day: {Source.OBSERVED: 5}, before: {Source.OBSERVED: 1}} == merged.daily
 
 
 def test_times_are_kept_in_utc_and_need_a_zone():
     """A moment of any zone is the same instant in UTC; one without a zone is refused."""
     elsewhere = NOW.astimezone(timezone(timedelta(hours=14)))
-
     assert of_acme() == of_acme(at=elsewhere)
     assert timezone.utc is of_acme(at=elsewhere).at.tzinfo
     with pytest.raises(ValidationError, match="time zone"):
         of_acme(at=NOW.replace(tzinfo=None))
+    with pytest.raises(ValidationError, match="end after its start"):
+        Span(start=NOW, end=NOW)
 
 
 def test_a_refusals_message_is_bounded():
@@ -195,7 +165,6 @@ def test_a_refusals_message_is_bounded():
 def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
     """A moment is covered by the joined stretches when it was by one of them, and gaps stay gaps."""
     joined = united(many)
-
     assert list(joined) == sorted(joined, key=lambda span: span.start)
     assert all(one.end < next_one.start for one, next_one in pairwise(joined))
     ends = {moment for span in many for moment in (span.start, span.end)}
@@ -208,17 +177,10 @@ def test_usage_is_known_up_to_the_end_of_its_stretch():
     """From a moment on, usage is known as far as it was read without a gap; not at all from outside."""
     read = (Span(start=NOW - 9 * DAY, end=NOW - 5 * DAY), Span(start=NOW - 3 * DAY, end=NOW))
     evidence = Evidence(organization="acme", usage_read=read)
-
     assert NOW - 5 * DAY == evidence.usage_read_until(NOW - 9 * DAY)
     assert NOW == evidence.usage_read_until(NOW - 2 * DAY)
     assert evidence.usage_read_until(NOW - 5 * DAY) is None
     assert evidence.usage_read_until(NOW - 10 * DAY) is None
-
-
-def test_a_stretch_of_time_has_a_length():
-    """A span that ends where it starts, or before, is refused."""
-    with pytest.raises(ValidationError, match="end after its start"):
-        Span(start=NOW, end=NOW)
 
 
 def test_usage_is_not_added_to_what_was_seen():
@@ -237,19 +199,17 @@ def test_usage_is_not_added_to_what_was_seen():
 
 def test_without_usage_what_was_seen_otherwise_is_left():
     """Inferences, counts and spans of the usage go; earlier fine-tuning stays where something proves it."""
-    seen = Inference(organization="acme", model="ft:a:b::c", at=NOW - 9 * DAY)
-    told = Inference(organization="acme", model="ft:a:b::d", at=NOW, source=Source.USAGE_API)
+    seen = of_acme(model="ft:a:b::c", at=NOW - 9 * DAY)
+    told = of_acme(model="ft:a:b::d", source=Source.USAGE_API)
+    read = (Span(start=NOW - DAY, end=NOW),)
     evidence = Evidence(
-        organization="acme",
-        last_inference=told,
-        fine_tuned_by=NOW - 90 * DAY,
-        usage_read=(Span(start=NOW - DAY, end=NOW),),
+        organization="acme", last_inference=told, fine_tuned_by=NOW - 90 * DAY, usage_read=read
     )
-    mine = {Source.OBSERVED: 1}
+    mine, read_on = {Source.OBSERVED: 1}, {Source.USAGE_API: 7}
     history = History(
         evidence=evidence,
         models={seen.model: seen, told.model: told},
-        daily={seen.at.date(): {**mine, Source.USAGE_API: 7}, NOW.date(): {Source.USAGE_API: 7}},
+        daily={seen.at.date(): mine | read_on, NOW.date(): read_on},
     )
     left = history.without_usage()
     assert Evidence(organization="acme", last_inference=seen, fine_tuned_by=seen.at) == left.evidence

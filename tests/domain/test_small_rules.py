@@ -181,17 +181,11 @@ def test_what_can_mean_a_host():
     ],
 )
 def test_durations_as_people_write_them(written, duration):
-    """Number and unit, ISO 8601 and timedeltas are understood."""
+    """Number and unit, ISO 8601 and timedeltas are understood; a bare number and nonsense are refused."""
     assert duration == TypeAdapter(Duration).validate_python(written)
-
-
-@pytest.mark.parametrize(
-    "written", ["", "soon", "14", 14, None, "-3d", timedelta(0), "0d", "P", "9999999d", "-P1D"]
-)
-def test_other_durations_are_refused_with_what_is_allowed(written):
-    """A bare number or nonsense is refused; the message tells how to write one."""
-    with pytest.raises(ValidationError):
-        TypeAdapter(Duration).validate_python(written)
+    for wrong in ("", "soon", "14", 14, None, "-3d", timedelta(0), "0d", "P", "9999999d", "-P1D"):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Duration).validate_python(wrong)
 
 
 @pytest.mark.parametrize(
