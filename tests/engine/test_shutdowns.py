@@ -231,7 +231,7 @@ def test_a_model_is_warned_about_once_a_day():
     assert known.in_use(f"{MODEL}:ckpt-step-16", now + DAY) is not None
     for number in range(10_100):
         known.in_use(f"ft:gpt-9:acme::{number}", NOW)
-    assert len(known._looked_at) <= 10_000
+    assert len(known.looked_at) <= 10_000
 
 
 def test_news_are_told_on_the_same_day():

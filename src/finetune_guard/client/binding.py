@@ -122,11 +122,11 @@ class Binding:
         if self.runs_background:
             self.know(client, used=True)
 
-    def prepare(self, client: Any, options: RequestOptions) -> None:
-        """Look at a request, or a WebSocket that is to be opened, just before it is sent. Never fails."""
+    def prepare(self, client: Any, url: str) -> None:
+        """Look where a WebSocket is to be opened, if ``url`` is that of one. Never fails."""
         try:
-            if options.url.startswith(("wss://", "ws://")):
-                self.hosts.tell_unseen(client, options.url)
+            if url.startswith(("wss://", "ws://")):
+                self.hosts.tell_unseen(client, url)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import openai
 
+from finetune_guard.client.identities import date_of
 from finetune_guard.client.log import warn_caller
-from finetune_guard.client.responses import date_of, model_shown
+from finetune_guard.client.responses import model_shown
 from finetune_guard.client.streams import STREAMS, watch
 from finetune_guard.client.urls import Route
 from finetune_guard.domain.errors import ProviderLossError

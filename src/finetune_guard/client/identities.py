@@ -7,19 +7,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from finetune_guard.client.responses import headers_seen
 from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
 from finetune_guard.domain.organizations import (
     Credentials,
     organization_slug,
     project_id,
     sent_with,
+    tells_whose,
 )
 from finetune_guard.recording.notes import Subject
 
 _MOST_REMEMBERED = 1_000
-_LONGEST_NAME = 128
-"""A longer header names no organization, and is not kept."""
+_LONGEST_NAME = 129
+"""A header as long as that names no organization, and no more of it is kept."""
+
+_tell_nothing: set[bytes] = set()
+_tell_whose: set[bytes] = set()
+"""Names of headers by whether they tell whose a request is: the same few come with every request."""
 
 
 class Identities:
@@ -57,6 +61,8 @@ class Identities:
     ) -> tuple[Subject, bytes | None]:
         """Return whom an answer is about, and its Date; learn from it when it is the first of its kind.
 
+        One pass over all headers is several times faster than looking up each.
+
         Args:
             client: Who has sent the request.
             base: Where the request was sent.
@@ -64,15 +70,29 @@ class Identities:
             response: The response of httpx or httpx2.
             lasting: Whether the answer itself is recorded, so that more of it may be written as well.
         """
-        sent, organization, date = headers_seen(response)
-        if organization is not None and len(organization) > _LONGEST_NAME:
-            organization = None
-        named = id(http_client(client)), base, sent, organization, lasting
+        request, answer = response.request.headers, response.headers
+        try:  # as _entries does, for both libraries
+            sent_entries, entries = request._list, answer._list  # noqa: SLF001
+        except AttributeError:
+            sent_entries = entries = None
+        if type(sent_entries) is not list or type(entries) is not list:
+            sent_entries, entries = _entries(request), _entries(answer)
+        sent: list[bytes] = []
+        for _, name, value in sent_entries:
+            if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
+                sent += name, value
+        organization, date = b"", None
+        for _, name, value in entries:
+            if name == b"date":
+                date = value if date is None else date + b", " + value
+            elif name == b"openai-organization":
+                organization = organization + b", " + value if organization else value
+        organization = organization[:_LONGEST_NAME]
+        named = id(http_client(client)), base, tuple(sent), organization, lasting
         subject = self._subjects.get(named)
         if subject is None:
-            slug = organization_slug(_text(organization)) if organization is not None else None
-            subject = Subject(slug, _sent_with(sent, base))
-            project = response.headers.get("openai-project") if lasting else None
+            subject = Subject(organization_slug(_text(organization)), _sent_with(sent, base))
+            project = answer.get("openai-project") if lasting else None
             self._remember(named, subject, client, _planned(client, base, options.headers), project)
         elif self._rewritten and named in self._rewritten:
             self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
@@ -134,7 +154,7 @@ def _planned(client: Any, base: str, headers: object) -> Credentials:
     return sent_with(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
 
 
-def _sent_with(sent: tuple[bytes, ...], base: str) -> Credentials:
+def _sent_with(sent: list[bytes], base: str) -> Credentials:
     headers: dict[str, str] = {}
     for name, value in zip(map(_text, sent[::2]), map(_text, sent[1::2]), strict=True):
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
@@ -147,3 +167,34 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def date_of(response: Any) -> bytes | None:
+    """Return the ``Date`` of an answer as it came."""
+    for _, name, value in _entries(response.headers):  # a generator would take twice as long
+        if name == b"date":
+            return value
+    return None
+
+
+def _tells_whose(name: bytes) -> bool:
+    tells = tells_whose(name.decode("latin-1"))
+    known = _tell_whose if tells else _tell_nothing
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known.add(name)
+    return tells
+
+
+def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
+    """Return name as written, name in lower case and value of each header, as both libraries keep them.
+
+    What only stands in for such headers, as in a program's tests, is read if it is a mapping.
+    """
+    entries = getattr(headers, "_list", None)
+    if type(entries) is list:
+        return entries
+    if not isinstance(headers, Mapping):
+        return []
+    named = [(str(name).encode(), str(value).encode()) for name, value in headers.items()]
+    return [(name, name.lower(), value) for name, value in named]

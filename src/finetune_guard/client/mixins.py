@@ -104,7 +104,9 @@ class SyncGuarded(Guarded, SyncBase):
         return value
 
     def _prepare_options(self, options: Any) -> Any:
-        self._finetune_guard.prepare(self, options)
+        url = options.url
+        if isinstance(url, str) and url.startswith("ws"):
+            self._finetune_guard.prepare(self, url)
         return super()._prepare_options(options)
 
     def close(self) -> None:
@@ -215,9 +217,11 @@ class AsyncGuarded(Guarded, AsyncBase):
         self._finetune_guard.observe(self, options, response, value)
         return value
 
-    async def _prepare_options(self, options: Any) -> Any:
-        self._finetune_guard.prepare(self, options)
-        return await super()._prepare_options(options)
+    def _prepare_options(self, options: Any) -> Any:
+        url = options.url
+        if isinstance(url, str) and url.startswith("ws"):
+            self._finetune_guard.prepare(self, url)
+        return super()._prepare_options(options)  # to be awaited
 
     async def close(self) -> None:
         """Let what was seen be written, then close the HTTP client."""

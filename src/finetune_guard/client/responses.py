@@ -1,12 +1,10 @@
-"""Reading some headers of a response, and its body if the SDK has read it already."""
+"""Reading the body of a response if the SDK has read it already."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from finetune_guard.domain.organizations import tells_whose
 from finetune_guard.openai_api.completions import (
     Recognizer,
     completing_model,
@@ -15,71 +13,9 @@ from finetune_guard.openai_api.completions import (
     model_in,
 )
 
-
-def headers_seen(response: Any) -> tuple[tuple[bytes, ...], bytes | None, bytes | None]:
-    """Return what tells whose a request was, names and values in turn; organization and date of its answer.
-
-    One pass over all headers is several times faster than looking up each.
-    """
-    request, answer = response.request.headers, response.headers
-    try:  # the same in both libraries
-        sent_entries, entries = request._list, answer._list  # noqa: SLF001
-    except AttributeError:
-        sent_entries = entries = None
-    if type(sent_entries) is not list or type(entries) is not list:
-        sent_entries, entries = _entries(request), _entries(answer)
-    sent: list[bytes] = []
-    for _, name, value in sent_entries:
-        if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
-            sent += name, value
-    organization = date = None
-    for _, name, value in entries:
-        if name == b"date":
-            date = value if date is None else date + b", " + value
-        elif name == b"openai-organization":
-            organization = value if organization is None else organization + b", " + value
-    return tuple(sent), organization, date
-
-
-def date_of(response: Any) -> bytes | None:
-    """Return the ``Date`` of an answer as it came."""
-    for _, name, value in _entries(response.headers):  # a generator would take twice as long
-        if name == b"date":
-            return value
-    return None
-
-
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*"([^"\\]*)"')
 _OUTPUT_FIELD = re.compile(rb'"(?:choices|output)"\s*:\s*\[\s*\{')
 _UNFINISHED = re.compile(rb'"status"\s*:\s*"(?:queued|in_progress)"')
-
-_MOST_NAMES = 1_000
-_tell_nothing: set[bytes] = set()
-_tell_whose: set[bytes] = set()
-"""Names of headers by whether they tell whose a request is: the same few come with every request."""
-
-
-def _tells_whose(name: bytes) -> bool:
-    tells = tells_whose(name.decode("latin-1"))
-    known = _tell_whose if tells else _tell_nothing
-    if len(known) >= _MOST_NAMES:
-        known.clear()
-    known.add(name)
-    return tells
-
-
-def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
-    """Return name as written, name in lower case and value of each header, as both libraries keep them.
-
-    What only stands in for such headers, as in a program's tests, is read if it is a mapping.
-    """
-    entries = getattr(headers, "_list", None)
-    if type(entries) is list:
-        return entries
-    if not isinstance(headers, Mapping):
-        return []
-    named = [(str(name).encode(), str(value).encode()) for name, value in headers.items()]
-    return [(name, name.lower(), value) for name, value in named]
 
 
 def body_if_read(response: Any) -> object:

@@ -61,7 +61,7 @@ class ModelEnds:
         self._complained = False
         self._is_reading = False
         self._warned: set[str] = set()
-        self._looked_at: Bounded[str, date] = Bounded(_MOST_WARNED)
+        self.looked_at: Bounded[str, date] = Bounded(_MOST_WARNED)
 
     @property
     def dates(self) -> ShutdownDates:
@@ -79,7 +79,7 @@ class ModelEnds:
         if news:
             self._dates = self.dates.with_announced(news)
         if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
-            self._looked_at.clear()
+            self.looked_at.clear()
 
     def remember(self, announced: Mapping[str, Announced]) -> None:
         """Have the store remember what the API said; a ``StoreError`` tells that it can't be written."""
@@ -96,7 +96,7 @@ class ModelEnds:
             litellm = installed_table()
             if litellm != self.dates.litellm:
                 self._dates = replace(self.dates, litellm=litellm)
-                self._looked_at.clear()
+                self.looked_at.clear()
             try:
                 self.learn(self._store.announced())
             except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
@@ -148,12 +148,12 @@ class ModelEnds:
         No I/O: what an installed litellm's table says of any model is read by a thread.
         """
         today = now.date()
-        if self._looked_at.get(model) == today:
+        if self.looked_at.get(model) == today:
             return None
         if self._config.warn_models == "all" and self._read_at is None and not self._is_reading:
             self._is_reading = True
             Thread(target=self.read, args=(now,), name="finetune-guard-dates", daemon=True).start()
-        self._looked_at[model] = today
+        self.looked_at[model] = today
         dates = self.dates
         shutdown = dates.of(model) or (dates.of(served) if served is not None else None)
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:

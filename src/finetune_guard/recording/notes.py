@@ -59,8 +59,7 @@ class Notes:
         if tally is None:
             self.tallies[stream] = _Tally(at, {day: count})
             return True
-        if at > tally.at:  # noqa: PLR1730 -- max() takes longer, and every inference comes by here
-            tally.at = at
+        tally.at = max(at, tally.at)
         tally.counts[day] = tally.counts.get(day, 0) + count
         return False
 

@@ -55,12 +55,18 @@ class Writer:
         """Note one inference; ``served`` is what a deployment's answer named. No I/O happens here."""
         if subject is not self._aliases.last_named:
             self._aliases.name(subject)
+        stream, day = (model, source, served), at.date()
         with self._lock:
-            notes = self._pending.pending.get(subject)  # asked here too, since every inference comes by here
-            if notes is None:
-                notes = self._pending.notes_of(subject)
-            if notes.record((model, source, served), at, at.date()) or self._thread is None:
+            notes = self._pending.pending.get(subject)
+            tally = notes.tallies.get(stream) if notes is not None else None
+            if tally is None or self._thread is None:
+                self._pending.notes_of(subject).record(stream, at, day)
                 self._wake()
+                return
+            # As Notes.record does, which would take longer: every inference comes by here.
+            if at > tally.at:  # noqa: PLR1730 -- nor max()
+                tally.at = at
+            tally.counts[day] = tally.counts.get(day, 0) + 1
 
     def merge(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
         """Note what was told; no I/O happens here."""
