@@ -12,7 +12,7 @@ import weakref
 
 import pytest
 
-from finetune_guard import KeepAlive, guard
+from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
 from tests.client.background import background_threads, settled, until, use
 from tests.client.both_ways import ASYNC, done
@@ -113,15 +113,6 @@ async def test_it_goes_on_with_the_client_that_is_left(way, options):
     background = client._finetune_guard.background
     assert (True, [client]) == (at_work(background), [known() for known in background._clients.values()])
     await done(client.close())
-
-
-async def test_an_existing_client_is_kept_too(way, bare, sim, configured, model, posts):
-    """guard(client) looks after the window as a client of ours does."""
-    client = guard(bare, configured(keep_alive=KeepAlive(background=True)))
-    await use(client)
-    await until(lambda: posts(CHAT) == 1)
-    await done(client.close())
-    assert not at_work(client._finetune_guard.background)
 
 
 async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):

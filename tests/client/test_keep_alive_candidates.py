@@ -58,18 +58,6 @@ async def test_only_the_model_asked_for_is_tried(client, three, called, sim):
     assert [(three[1], 404)] == called()
 
 
-async def test_models_known_to_be_shut_down_are_not_tried(client, infer, sim, clock, called):
-    """The published shutdown dates save a request that can't succeed."""
-    gone, alive = sim.add_model(base="gpt-3.5-turbo-0125"), sim.add_model()
-    await infer(client, on=alive)
-    clock.advance(timedelta(hours=1))
-    await infer(client, on=gone)
-    clock.advance(timedelta(days=90))
-    called()
-    await done(client.guard.keep_alive())
-    assert [(alive, 200)] == called()
-
-
 async def test_models_are_found_through_the_api(client, sim, called):
     """Without a history the API is asked for its models; the newest finished one is called."""
     sim.add_model(suffix="old")

@@ -196,16 +196,6 @@ async def test_a_model_that_ends_soon_is_warned_about(client, model, sunset, sce
     await scenario(client, model)  # warnings are errors here: it isn't said again
 
 
-async def test_a_look_at_the_models_says_nothing_again(client, infer, sunset):
-    """What the API says of the models' ends makes a warning anew only where an end has changed."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for _ in range(3):
-            await infer(client)
-            await done(client.models.list())
-    assert 2 >= len(caught_by(ModelSunsetWarning, caught))
-
-
 async def test_warnings_that_fail_end_no_call(used, infer, train, clock, caplog, monkeypatch):
     """With ``-W error``, or a hook that raises, the call succeeds and the log has the warning."""
 

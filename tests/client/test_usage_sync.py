@@ -324,16 +324,6 @@ async def test_days_that_make_no_sense(owners, sim):
     assert () == sim.calls
 
 
-async def test_what_the_client_saw_itself_is_more_exact(owners, infer, clock):
-    """Its own inference is known to the second, and stays so after a reading of the usage."""
-    clock.set(RAN_AT)
-    await infer(owners)
-    clock.set(NOW)
-    assert RAN_AT.replace(second=0) == (await done(owners.guard.sync())).last_inference.at
-    last = (await done(owners.guard.check())).last_inference
-    assert (RAN_AT, Source.OBSERVED) == (last.at, last.source)
-
-
 # Whose history it is.
 
 

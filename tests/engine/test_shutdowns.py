@@ -235,11 +235,12 @@ def test_a_model_is_warned_about_once_a_day():
 
 
 def test_news_are_told_on_the_same_day():
-    """A date that the API tells in between is warned about at the next call."""
+    """A date that the API tells in between is warned about at the next call, and not for being told again."""
     known = ends()
     assert known.in_use(MODEL, NOW) is None
-    known.learn({BASE: said("2026-12-01")})
-    assert known.in_use(MODEL, NOW) is not None
+    for hours, is_news in ((0, True), (1, False)):
+        known.learn({BASE: said("2026-12-01", NOW + hours * HOUR)})
+        assert is_news == (known.in_use(MODEL, NOW) is not None)
 
 
 def not_found(code: object = "model_not_found") -> openai.NotFoundError:

@@ -46,15 +46,18 @@ class Running:
     """A process that does some work, and the pipe through which it tells what came of it."""
 
     def __init__(self, context, work, arguments):
-        self._reading, writing = context.Pipe(duplex=False)
-        self._process = context.Process(target=work, args=(*arguments, writing), daemon=True)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(*arguments, theirs), daemon=True)
         self._process.start()
-        writing.close()
+        theirs.close()
+
+    def tell(self, what):
+        self._pipe.send(what)
 
     def told(self):
         """What it tells next."""
-        assert self._reading.poll(PATIENCE), "it doesn't end"
-        return self._reading.recv()
+        assert self._pipe.poll(PATIENCE), "it doesn't end"
+        return self._pipe.recv()
 
     def ended(self):
         """The code that it ends with."""
@@ -64,16 +67,16 @@ class Running:
     def go_on(self):
         """Let it go on after it was stopped; return what it tells then."""
         deadline = time.monotonic() + PATIENCE
-        while not self._reading.poll(0.05):
+        while not self._pipe.poll(0.05):
             assert time.monotonic() < deadline, "it doesn't go on"
             os.kill(self._process.pid, signal.SIGCONT)
-        return self._reading.recv()
+        return self._pipe.recv()
 
     def close(self):
         self._process.kill()
         self._process.join()
         self._process.close()
-        self._reading.close()
+        self._pipe.close()
 
 
 @pytest.fixture

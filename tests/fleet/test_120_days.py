@@ -9,7 +9,6 @@ import pytest
 import finetune_guard
 from finetune_guard import DeploymentGoneError, DeploymentState, Source
 from tests.client.both_ways import ASYNC, SYNC, done
-from tests.fleet.conftest import PATIENCE
 from tests.fleet.fleet_deployments import config, keep_alive_day_by_day
 from tests.support.azure import BASE, DAY, KEY, TUNED, VERSION, chat
 from tests.support.constants import START
@@ -20,37 +19,6 @@ DAYS, FLEET = 120, 8
 WEST = "key-of-the-west"
 MORNING = START + timedelta(hours=9)
 STATE = DeploymentState
-
-
-class Fleet:
-    """Eight processes that keep one deployment alive."""
-
-    def __init__(self, processes, endpoint, location, is_async):
-        self._members = []
-        for _ in range(FLEET):
-            ours, theirs = processes.Pipe()
-            arguments = (endpoint, location, "kept", is_async, theirs)
-            process = processes.Process(target=keep_alive_day_by_day, args=arguments, daemon=True)
-            process.start()
-            theirs.close()
-            self._members.append((process, ours))
-
-    def sent(self, now):
-        """How many keep-alives all of them send at ``now``."""
-        for _, pipe in self._members:
-            pipe.send(now)
-        told = []
-        for _, pipe in self._members:
-            assert pipe.poll(PATIENCE), "it doesn't answer"
-            told += pipe.recv()
-        return sum(told)
-
-    def close(self):
-        for process, pipe in self._members:
-            pipe.send(None)
-            process.join(PATIENCE)
-            process.kill()
-            pipe.close()
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
@@ -75,10 +43,17 @@ def azure(sim):
 
 
 @pytest.fixture
-def fleet(processes, azure, location, way):
-    fleet = Fleet(processes, azure.endpoint("east"), location, way.is_async)
-    yield fleet
-    fleet.close()
+def sent(begin, azure, location, way):
+    """Tells how many keep-alives eight processes, which keep one deployment alive, send at a time."""
+    arguments = keep_alive_day_by_day, azure.endpoint("east"), location, "kept", way.is_async
+    fleet = [begin(*arguments) for _ in range(FLEET)]
+
+    def sent_at(now):
+        for each in fleet:
+            each.tell(now)
+        return sum(sum(each.told()) for each in fleet)
+
+    return sent_at
 
 
 def agree(known, azure, now):
@@ -94,7 +69,7 @@ def agree(known, azure, now):
             assert each.ends[0] <= standing.last_call + 15 * DAY < each.ends[1]
 
 
-async def test_120_days(sim, azure, fleet, location, way):
+async def test_120_days(sim, azure, sent, location, way):
     """Each deployment is told as it is: idle, kept alive, deployed again, a base model's, given by name."""
     clock = sim.clock
     east = finetune_guard.guard(
@@ -128,7 +103,7 @@ async def test_120_days(sim, azure, fleet, location, way):
             await chat(west, "again")
         for client in (east, west):
             await done(client.guard.flush())
-        kept += fleet.sent(clock())
+        kept += sent(clock())
 
         known = {each.name: each for each in await done(auditor.guard.deployments(everywhere=True))}
         assert {"idle", "kept", "again", "quiet"} == set(known)

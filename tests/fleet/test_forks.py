@@ -11,12 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import finetune_guard
-from finetune_guard import GuardConfig, KeepAlive, StoreError
+from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
-from tests.client.test_broken_parts import failing
 from tests.fleet.fleet_attempts import told
 from tests.fleet.fleet_worker import CHAT, PATIENCE
-from tests.support.constants import FINE_TUNED
 
 pytestmark = [
     pytest.mark.slow,
@@ -51,24 +49,6 @@ def test_the_child_waits_for_the_answer_only(near, sim, store, keep_alives):
         assert "sent" == told(sending.result(PATIENCE))
         assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert {"acme-1": 1} == keep_alives()
-
-
-def test_what_a_parent_could_not_write_is_not_its_childs():
-    """What waits to be written when a process forks is written once: the child begins with nothing."""
-    guard = GuardConfig(store=failing(StoreError("no")), hosts=["127.0.0.1"])
-    with finetune_guard.OpenAI(api_key="sk-test", base_url="http://127.0.0.1:9/v1", guard=guard) as client:
-        client.guard.record(FINE_TUNED)
-        with pytest.raises(StoreError):
-            client.guard.flush(PATIENCE)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                client.guard.flush(10)
-                code = 0
-            finally:
-                os._exit(code)
-        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 FIRST_CALL = """
