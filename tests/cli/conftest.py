@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -14,7 +15,7 @@ import finetune_guard
 from finetune_guard.cli.app import app
 from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
-from tests.cli.cli_facts import ADMIN_KEY, API_KEY
+from tests.cli.cli_facts import ADMIN_KEY, API_KEY, flat
 from tests.support.constants import BASE, MESSAGES
 
 # Older releases of click would mix what goes to stderr into stdout.
@@ -73,6 +74,21 @@ def run(environment):
         return result
 
     return run_command
+
+
+@pytest.fixture
+def says(run):
+    """Runs a command line that has to say what is expected; returns all that it says, on one line."""
+
+    def run_line(line, *expected, code=0, without=()):
+        result = run(*shlex.split(line))
+        output = flat(f"{result.stdout} {result.stderr}")
+        assert code == result.exit_code, output
+        assert [] == [each for each in expected if each not in output], output
+        assert [] == [each for each in without if each in output], output
+        return output
+
+    return run_line
 
 
 @pytest.fixture

@@ -149,11 +149,3 @@ def test_two_runs_at_once_tell_it_once(alert, receiver, closing, tmp_path):
     store.close()
     alert()
     assert 1 == len(receiver.posted)
-
-
-def test_a_store_that_forgets_is_refused(alert, environment, receiver):
-    """Without a memory everything would be told at every run."""
-    environment.setenv("FINETUNE_GUARD_STORE", "memory")
-    refused = alert()
-    assert (2, []) == (refused.exit_code, receiver.posted)
-    assert "can't be remembered" in refused.stderr

@@ -51,20 +51,13 @@ def test_every_setting_with_its_origin(run, environment, tmp_path, sim):
     )
 
 
-def test_no_key_is_needed(run, environment):
-    """The set-up can be looked at before there is a key; that there is none is said."""
-    environment.delenv("OPENAI_API_KEY")
-    result = run("config")
-    assert (0, True) == (result.exit_code, "not set: OPENAI_API_KEY is empty" in result.stdout)
-
-
-def test_where_histories_are(run, environment, ask, model, tmp_path):
-    """The store's place and what is in it are told; by default it is the state folder, which isn't made."""
-    assert "nothing yet" in run("config").stdout
+def test_where_histories_are(run, says, environment, ask, model, tmp_path):
+    """The store's place and what is in it are told; neither a key nor a folder has to be there."""
+    says("config", "nothing yet", f"Store {tmp_path / 'history'}")
     ask(model)
-    output = run("config").stdout
-    assert "the history of one organization" in output
-    assert f"rm -r {tmp_path / 'history'}" in output  # to uninstall
+    environment.delenv("OPENAI_API_KEY")
+    to_uninstall = f"rm -r {tmp_path / 'history'}"
+    says("config", "the history of one organization", to_uninstall, "not set: OPENAI_API_KEY is empty")
     environment.delenv("FINETUNE_GUARD_STORE")
     environment.setenv("HOME", str(tmp_path / "home"))
     environment.setenv("XDG_STATE_HOME", str(tmp_path / "home" / "state"))
@@ -74,16 +67,16 @@ def test_where_histories_are(run, environment, ask, model, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_whether_the_guard_is_active(run, environment, sim):
+def test_whether_the_guard_is_active(says, environment, sim):
     """It is told for the host that calls really go to."""
-    assert f"active for {sim.host}" in run("config").stdout
+    says("config", f"active for {sim.host}")
     environment.delenv("OPENAI_BASE_URL")
     environment.delenv("FINETUNE_GUARD_CLOCK")
-    assert "active for api.openai.com" in run("config").stdout
+    says("config", "active for api.openai.com")
     environment.setenv("OPENAI_BASE_URL", "https://gateway.example:8443/v1")
-    assert f"FINETUNE_GUARD_HOSTS={sim.host},gateway.example:8443" in run("config").stdout
+    says("config", f"FINETUNE_GUARD_HOSTS={sim.host},gateway.example:8443")
     environment.setenv("OPENAI_BASE_URL", "gateway")
-    assert "OPENAI_BASE_URL names no host" in run("config").stdout
+    says("config", "OPENAI_BASE_URL names no host")
 
 
 @pytest.mark.parametrize(
@@ -122,13 +115,11 @@ def test_wrong_values_are_shown_beside_all_others(run, environment, tmp_path):
     assert "OPENAI_BASE_URL" in told["inactive_because"]
 
 
-def test_wrong_values_have_no_effect_on_a_guard_that_is_off(run, environment):
+def test_wrong_values_have_no_effect_on_a_guard_that_is_off(says, environment):
     """With enabled=false the same values are notes, and the exit code is 0."""
     environment.setenv("FINETUNE_GUARD_ENABLED", "false")
     environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
-    result = run("config")
-    told = "Note: No effect, since the guard is off: GuardConfig.on_unknown"
-    assert (0, True) == (result.exit_code, told in result.stderr)
+    says("config", "Note: No effect, since the guard is off: GuardConfig.on_unknown")
 
 
 @pytest.mark.parametrize(

@@ -17,61 +17,39 @@ from tests.cli.conftest import RUNNER
 pytestmark = pytest.mark.slow
 
 MODEL = r"ft:gpt-4o-mini-2024-07-18:acme:parcels:\w+"
-NEVER_STORED = (
-    *("the API key", "the admin key", "Azure's key"),
-    *("the prompts", "the training data", "the answers"),
-)
 STEPS = {
-    "An organization of which nothing is known": [
-        r"guard.check\(\)\n      unknown: no_inference_recorded",
-        r"len\(simulator.calls\)\n      0$",
-    ],
-    "One ordinary call, and the window is known": [
-        r"eligible: recent_inference, .* until 2026-10-02 09:00 UTC"
-    ],
+    "An organization of which nothing is known": [r"unknown: no_inference_recorded", r"calls\)\n      0$"],
+    "One ordinary call, and the window is known": [r"eligible: recent_inference, .* until 2026-10-02 09:00"],
     "Upload, fine-tune, wait": [rf"succeeded: {MODEL}$"],
     "The new model, in another program": [
-        r"drop_in.py\n      from finetune_guard import OpenAI  # instead of: from openai import OpenAI",
         rf"python drop_in.py {MODEL}\n      This is a simulated answer.",
         rf"last_inference, in this process\n      {MODEL} at 2026-08-03 09:40 UTC",
     ],
     "63 days without an inference": [
-        r": window_expired, the window closed on 2026-10-02 09:40 UTC",
-        r"files.create\(.*\)\n      InferenceWindowExpiredError:(\n.*)*\n      Rule: since 2026-07-02",
-        r"Evidence: (.*\n)*      What to do: ",
+        r"InferenceWindowExpiredError:(\n.*)*\n      Rule: (.*\n)*.*Evidence: (.*\n)*      What to do: ",
         r"nothing reached the server",
     ],
     "Keep-alive, and the job goes through": [
-        r"sent=True at 2026-10-05 09:40 UTC",
-        r"until 2026-12-04 09:40 UTC",
+        r"sent=True at 2026-10-05 09:40",
         r"ftjob-\w+: validating_files",
-        r"not published",
     ],
     "The same, without thinking of it": [
-        r"calls\n      POST /v1/chat/completions -> 200\n      POST /v1/fine_tuning/jobs -> 200\n",
-        r"until 2027-01-23 09:40 UTC",
+        r"calls\n      POST /v1/chat/completions -> 200\n      POST /v1/fine_tuning/jobs -> 200\n"
     ],
-    "A program without the guard": [
-        r"the latest inference: 2026-12-24 09:40 UTC",
-        r"until 2027-02-22 09:40 UTC",
-        rf"models\(\)\n(      ft:\S+ ends on 2027-01-14\n)*      {MODEL} ends on 2027-01-14",
-    ],
+    "A program without the guard": [r"until 2027-02-22 09:40", rf"      {MODEL} ends on 2027-01-14"],
     "January 6 begins somewhere on Earth": [r"ftjob-\w+: validating_files\n +PolicyBoundaryWarning: "],
     "After January 6": [
-        r"FineTuningClosedError:",
-        r"nothing reached the server",
+        r"FineTuningClosedError:(\n.*)*nothing reached the server",
         rf"This is a simulated answer.\n      ModelSunsetWarning: {MODEL}",
     ],
     "A deployment on Azure": [
-        r"support: alive, .* 2027-01-07 13:00 UTC\n      deleted between 2027-01-21 10:00 .* 2027-01-23",
         r"This is a simulated answer.\n      IdleDeploymentWarning: support ",
         r"DeploymentGoneError:(\n.*)*last call .* 2027-01-20 13:00 UTC(.*\n)*.*chat/completions -> 404",
         r"azure.deploy\(.*\n      This is a simulated answer.$",
     ],
     "What is on disk": [
-        *(rf"^ +0 times  {what}$" for what in NEVER_STORED),
+        r"( +0 times  the (API key|admin key|prompts|training data|answers)\n| +0 times  Azure's key\n){6}",
         r"^ +[1-9]\d* times  the organization's name",
-        r"acme-28gund: 2 models, 6 inferences on 5 days",
         *([r"drwx------ +\d+ bytes  history$", r"-rw------- +\d+ bytes  cache.db$"] * (os.name == "posix")),
     ],
 }

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 import finetune_guard
-from tests.cli.cli_facts import API_KEY, flat
+from tests.cli.cli_facts import API_KEY
 from tests.support import azure_management
 from tests.support.constants import DAY, MESSAGES
 
@@ -41,86 +41,111 @@ def call(azure):
     return call_deployment
 
 
-def test_deployments_and_their_ends(run, call, clock, environment):
+def test_deployments_and_their_ends(run, says, call, clock, environment):
     """Each is listed with its end, its last call and its model, and what is unknown; no key is needed."""
-    assert "No deployment is known" in run("deployments").stdout
+    says("deployments", "No deployment is known")
     call("support")
     clock.advance(2 * DAY)
     call("triage")
     environment.delenv("AZURE_OPENAI_API_KEY")
-    output = flat(run("deployments").stdout)
-    assert output.index("support") < output.index("triage")
-    for said in (
+    output = says(
+        "deployments",
         "deleted on 2026-08-18, give or take a day, if nobody calls it (in 12 days at the soonest)",
         "deployments on 2027-10-14, training not before 2027-04-14",
         TUNED,
         "calls by programs that do not share this history",
         "Microsoft's fine-tuning guide",
-    ):
-        assert said in output
+    )
+    assert output.index("support") < output.index("triage")
     [first, _] = json.loads(run("deployments", "--json").stdout)
     assert ("support", "alive", TUNED) == (first["name"], first["state"], first["served"])
 
 
-def test_a_deployment_that_is_gone_or_not_wanted(run, call, clock):
+def test_a_deployment_that_is_gone_or_not_wanted(says, call, clock):
     """One past its days may be deleted; one that was not found is gone; an unwanted one is forgotten."""
     call("support")
     call("triage")
     clock.advance(20 * DAY)
-    assert "deleted since 2026-08-18, give or take a day, unless another program" in flat(
-        run("deployments").stdout
-    )
+    says("deployments", "deleted since 2026-08-18, give or take a day, unless another program")
     with pytest.raises(openai.NotFoundError):
         call("support")
-    assert "Forgotten: triage at" in run("deployments", "--forget", "triage").stdout
-    output = run("deployments").stdout
-    assert "not found on 2026-08-23 09:00 UTC" in output
-    assert "forgotten on 2026-08-23 09:00 UTC" in output
+    says("deployments --forget triage", "Forgotten: triage at")
+    says("deployments", "not found on 2026-08-23 09:00 UTC", "forgotten on 2026-08-23 09:00 UTC")
 
 
-def test_resources_are_no_organizations(run, call):
+def test_resources_are_no_organizations(run, says, call):
     """What is known of Azure's deployments is told apart from OpenAI's organizations."""
     call("support")
-    assert "No organization is known" in run("history", "--all").stdout
+    says("history --all", "No organization is known")
     resource = json.loads(run("deployments", "--json").stdout)[0]["resource"]
-    assert f"Known there: {resource}." in run("history", "forget", "acme").stderr
-    assert f"Removed the whole history of {resource}" in run("history", "forget", resource, "--yes").stdout
-    assert "No deployment is known" in run("deployments").stdout
+    says("history forget acme", f"Known there: {resource}.", code=2)
+    says(f"history forget {resource} --yes", f"Removed the whole history of {resource}")
+    says("deployments", "No deployment is known")
 
 
-def test_a_status_where_there_is_only_azure(run, call, clock, azure, environment):
-    """A program that only uses Azure reads nothing of OpenAI's window, before and after a call.
-
-    Of two deployments with the same name each is called by its resource, too.
-    """
-    assert "none is known to end" in run("status").stdout
+def test_where_there_is_only_azure_nothing_is_said_of_openai(run, says, call, clock, environment):
+    """Each command tells when the deployment ends, and no word of OpenAI's window."""
+    of_openai = ("window", "OpenAI f", "organization", "create", "jobs", "Requests")
+    says("status", "none is known to end", without=of_openai)
+    says("report", "No deployment is known that ends", without=of_openai)
     call("support")
-    for options in ((), ("-v",)):
-        output = run("status", *options).stdout
-        assert "support  deleted on 2026-08-18, give or take a day" in output
-        for word in ("window", "OpenAI", "organization", "create"):
-            assert word not in output
+    for line in ("status", "status -v", "report --refresh", "report --html -"):
+        says(line, "support", "deleted on 2026-08-18, give or take a day", without=of_openai)
     assert ["deployments"] == list(json.loads(run("status", "--json").stdout))
+    [told] = json.loads(run("report", "--json").stdout)["deployments"]
+    assert ("support", "alive") == (told["name"], told["state"])
+    clock.advance(9 * DAY)
+    environment.setenv("FINETUNE_GUARD_WEBHOOK", "http://127.0.0.1:9/")
+    [first, again] = [run("alert", "--command", f"'{sys.executable}' -c ''", "--json") for _ in range(2)]
+    told = json.loads(first.stdout)
+    expected = {"event": "deployment_ending", "deployment": "support", "cause": "idle", "within_days": 7}
+    assert expected.items() <= told.items()
+    assert "deleted on 2026-08-18, give or take a day" in told["message"]
+    assert (0, "") == (again.exit_code, again.stdout)
+    [line] = [line for line in run("metrics").stdout.splitlines() if not line.startswith("#")]
+    assert line.startswith('finetune_guard_deployment_remaining_seconds{deployment="support",resource="')
+    assert 5 < float(line.split()[-1]) / DAY.total_seconds() < 6
+    clock.advance(3 * DAY)
+    says("check", code=4, without=["table of shutdown dates"])
+
+
+def test_a_calendar_where_there_is_only_azure(run, call):
+    """It has the day on which a deployment may be deleted, and the retirements; nothing of OpenAI's dates."""
+    call("support")
+    calendar = run("calendar").stdout.replace("\r\n ", "")
+    for said in (
+        "DTSTART;VALUE=DATE:20260817",
+        "SUMMARY:Deployment support ends if nobody calls it",
+        "Azure bills a fine-tuned deployment by the hour",
+        "DTSTART;VALUE=DATE:20271014",
+        "SUMMARY:Training of base models may retire from this day on",
+    ):
+        assert said in calendar
+    assert "job creation" not in calendar
+    idle = calendar.partition("SUMMARY:Deployment support")[2].partition("END:VEVENT")[0]
+    assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
+
+
+def test_deployments_of_the_same_name_are_called_by_their_resource(says, call, clock, azure, environment):
+    """What to do now names the one that is meant; it is a command that can be typed."""
+    call("support")
     clock.advance(12 * DAY)
-    output = run("status").stdout
-    assert "Do now" in output
-    assert "finetune-guard keep-alive --deployment support" in output
-    assert "Azure bills a fine-tuned deployment by the hour" in flat(output)
-    assert "table of shutdown dates" not in run("check").output
+    costs = "Azure bills a fine-tuned deployment by the hour"
+    says("status", "Do now", "finetune-guard keep-alive --deployment support", costs)
     azure.add_resource("west", api_key="key-of-the-west")
     azure.deploy("west", "support", model=TUNED)
     environment.setenv("AZURE_OPENAI_ENDPOINT", azure.endpoint("west"))
     environment.setenv("AZURE_OPENAI_API_KEY", "key-of-the-west")
     call("support")
     east = f"{azure.endpoint('east').partition('//')[2]}/support"
-    assert f"finetune-guard deployments --forget {east}" in flat(run("status").stdout)
-    result = run("keep-alive", "--dry-run", "--deployment", east)
-    assert 2 == result.exit_code
-    assert "is not a deployment of" in result.stderr
-    assert "set in AZURE_OPENAI_API_KEY" in run("config").stdout
+    says("status", f"finetune-guard deployments --forget {east}")
+    says(f"keep-alive --dry-run --deployment {east}", "is not a deployment of", code=2)
+    says("config", "set in AZURE_OPENAI_API_KEY")
 
 
-def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure, call, clock, environment):
+def test_after_openais_end_the_status_starts_with_what_is_alive(
+    run, says, sim, azure, call, clock, environment
+):
     """From January 15, 2027 on deployments come first, and what is over is said once; a report has both."""
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
     azure.deploy("east", "support", model=TUNED)
@@ -130,82 +155,51 @@ def test_after_openais_end_the_status_starts_with_what_is_alive(run, sim, azure,
     lines = run("status").stdout.splitlines()
     assert lines[0].startswith("Deployments")
     assert 1 == sum("nobody can create" in line for line in lines)
-    for page in (run("report").stdout, run("report", "--html", "-").stdout):
-        for said in (
-            "Deployments that end when nobody calls them",
-            "2027-02-16, give or take a day",
-            "INELIGIBLE",
-        ):
-            assert said in page
+    for line in ("report", "report --html -"):
+        says(line, "Deployments that end when nobody calls them", "2027-02-16, give", "INELIGIBLE")
 
 
-def test_deployments_that_azure_lists(run, environment, azure):
+def test_deployments_that_azure_lists(says, environment, azure):
     """With a subscription's id those are listed too that no guarded client has called, base models' apart."""
     management = azure_management.install(environment)
     management.deployments["acme"].append(azure_management.deployment("plain", "gpt-4o", "2024-08-06"))
-    output = flat(run("deployments", "--subscription", azure_management.SUBSCRIPTION).stdout)
-    assert "acme.openai.azure.com" in output
-    assert "support no call known: deleted 15 days after the last one; deployed on 2026-11-01" in output
-    assert "plain no end: it serves a base model" in output
-    assert "Not known when it was last called" in output
-    management.signs_in = False
-    result = run("deployments", "--subscription", azure_management.SUBSCRIPTION)
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert "az login" in result.stderr
-    assert 2 == run("deployments", "--subscription", "mine").exit_code
-
-
-def test_alerts_and_metrics_where_there_is_only_azure(run, call, clock, environment):
-    """A deployment's end is told and measured, each threshold once, without a word about OpenAI's window."""
-    call("support")
-    clock.advance(9 * DAY)
-    environment.setenv("FINETUNE_GUARD_WEBHOOK", "http://127.0.0.1:9/")
-    [first, again] = [run("alert", "--command", f"'{sys.executable}' -c ''", "--json") for _ in range(2)]
-    told = json.loads(first.stdout)
-    assert ("deployment_ending", "support", "idle", 7) == tuple(
-        told[each] for each in ("event", "deployment", "cause", "within_days")
+    line = f"deployments --subscription {azure_management.SUBSCRIPTION}"
+    says(
+        line,
+        "acme.openai.azure.com",
+        "support no call known: deleted 15 days after the last one; deployed on 2026-11-01",
+        "plain no end: it serves a base model",
+        "Not known when it was last called",
     )
-    assert "deleted on 2026-08-18, give or take a day" in told["message"]
-    assert "OpenAI" not in first.stdout.replace("Azure OpenAI", "")
-    assert (0, "") == (again.exit_code, again.stdout)
-    measured = [line for line in run("metrics").stdout.splitlines() if not line.startswith("#")]
-    [line] = measured
-    assert line.startswith('finetune_guard_deployment_remaining_seconds{deployment="support",resource="')
-    assert 5 < float(line.split()[-1]) / DAY.total_seconds() < 6
+    management.signs_in = False
+    assert says(line, "az login", code=1).startswith("Error: ")
+    says("deployments --subscription mine", code=2)
 
 
-def test_a_named_deployment_is_kept_alive(run, call, clock, environment, sim):
+def test_a_named_deployment_is_kept_alive(run, says, call, clock, environment, sim):
     """Only one that is named is called, in its last days; every word of it tells that it is billed on."""
     call("support")
-    refused = run("keep-alive")
-    assert 2 == refused.exit_code
-    assert "goes on being billed by the hour: name those that are wanted" in refused.stderr
-    assert "Not sent to support: its end is not near." in run("keep-alive", "--deployment", "support").stdout
+    says("keep-alive", "goes on being billed by the hour: name those that are wanted", code=2)
+    says("keep-alive --deployment support", "Not sent to support: its end is not near.")
     clock.advance(12 * DAY)
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"deployments": ["support"]}')
-    planned = run("keep-alive", "--dry-run").stdout
-    assert "Due: support." in planned
-    assert "goes on being billed" in planned
-    sent = run("keep-alive")
-    assert sent.stdout.startswith("Sent: support answered, and goes on until about 2026-08-30. Azure bills")
+    says("keep-alive --dry-run", "Due: support.", "goes on being billed")
+    says("keep-alive", "Sent: support answered, and goes on until about 2026-08-30. Azure bills")
     again = json.loads(run("keep-alive", "--json").stdout)
     assert [("support", "not_due")] == [(each["model"], each["reason"]) for each in again["deployments"]]
     assert 2 == sum(each.method == "POST" for each in sim.calls)
-    assert "Sent: support" in run("keep-alive", "--force", "--deployment", "support").stdout
+    says("keep-alive --force --deployment support", "Sent: support")
 
 
-def test_a_deployment_that_can_not_be_kept_alive(run, call, clock, environment):
+def test_a_deployment_that_can_not_be_kept_alive(says, call, clock, environment):
     """One that is gone, or doesn't answer, ends with exit code 1; without a key nothing is tried."""
     call("support")
     clock.advance(16 * DAY)
-    failed = run("keep-alive", "--deployment", "support")
-    assert 1 == failed.exit_code
-    assert "Not sent to support: " in failed.stderr
-    failed = run("keep-alive", "--deployment", "support")
-    assert (1, True) == (failed.exit_code, "Deploy it again, and call it once" in failed.stderr)
+    line = "keep-alive --deployment support"
+    says(line, "Not sent to support: ", code=1)
+    says(line, "Deploy it again, and call it once", code=1)
     environment.delenv("AZURE_OPENAI_API_KEY")
-    failed = run("keep-alive", "--deployment", "support")
-    assert (2, True) == (failed.exit_code, "Set AZURE_OPENAI_API_KEY" in failed.stderr)
+    says(line, "Set AZURE_OPENAI_API_KEY", code=2)
 
 
 @pytest.mark.slow
@@ -219,46 +213,20 @@ def test_a_watch_over_deployments(start, call, clock, environment, tmp_path):
     assert "Sent: support answered" in line
     assert "by the hour" in line
     process.terminate()
-    assert 0 == process.wait(30)
-    assert beat.exists()
+    assert (0, True) == (process.wait(30), beat.exists())
 
 
-def test_a_schedule_for_deployments(run):
-    """A scheduler is told the deployments, Azure's variables and what it costs, and runs often enough."""
+def test_a_schedule_for_deployments(run, says):
+    """A scheduler is told the deployments, Azure's variables and what it costs."""
+    keys = "AZURE_OPENAI_ENDPOINT=... and AZURE_OPENAI_API_KEY=..."
+    costs = "# The deployments that are named go on being billed by the hour"
     for scheduler in ("cron", "systemd"):
-        output = run("schedule", scheduler, "--deployment", "support").stdout
-        assert "keep-alive --deployment support" in output
-        assert "AZURE_OPENAI_ENDPOINT=... and AZURE_OPENAI_API_KEY=..." in output
-        assert output.startswith("# The deployments that are named go on being billed by the hour")
-    workflow = run("schedule", "github-actions", "--deployment", "a b", "--install", "x.whl").stdout
-    assert "finetune-guard keep-alive --deployment 'a b'" in workflow
-    assert "${{ secrets.AZURE_OPENAI_API_KEY }}" in workflow
-    pod = run("schedule", "kubernetes", "--deployment", "support", "--image", "x").stdout
-    assert '"keep-alive", "--deployment", "support"]' in pod
-
-
-def test_a_report_where_there_is_only_azure(run, call, clock):
-    """It lists the deployments in each form, without a word about OpenAI's jobs."""
-    assert "No deployment is known that ends" in run("report").stdout
-    call("support")
-    for result in (run("report", "--refresh"), run("report", "--html", "-")):
-        assert (0, "") == (result.exit_code, result.stderr)
-        assert "deleted on 2026-08-18, give or take a day" in result.stdout
-        for word in ("window", "OpenAI", "organization", "jobs", "Requests"):
-            assert word not in result.stdout
-    [told] = json.loads(run("report", "--json").stdout)["deployments"]
-    assert ("support", "alive") == (told["name"], told["state"])
-
-
-def test_a_calendar_where_there_is_only_azure(run, call):
-    """It has the day on which a deployment may be deleted, and the retirements; nothing of OpenAI's dates."""
-    call("support")
-    calendar = run("calendar").stdout.replace("\r\n ", "")
-    assert "DTSTART;VALUE=DATE:20260817" in calendar
-    assert "SUMMARY:Deployment support ends if nobody calls it" in calendar
-    assert "Azure bills a fine-tuned deployment by the hour" in calendar
-    assert "DTSTART;VALUE=DATE:20271014" in calendar
-    assert "SUMMARY:Training of base models may retire from this day on" in calendar
-    assert "job creation" not in calendar
-    idle = calendar.partition("SUMMARY:Deployment support")[2].partition("END:VEVENT")[0]
-    assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
+        line = f"schedule {scheduler} --deployment support"
+        assert says(line, "keep-alive --deployment support", keys).startswith(costs)
+    says(
+        "schedule github-actions --deployment 'a b' --install x.whl",
+        "finetune-guard keep-alive --deployment 'a b'",
+        "${{ secrets.AZURE_OPENAI_API_KEY }}",
+    )
+    pod = "schedule kubernetes --deployment support --image x"
+    says(pod, '"keep-alive", "--deployment", "support"]', "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY")

@@ -46,71 +46,56 @@ def create_jobs(sim, organization, ask, model, clock):
     return create
 
 
-def test_export_and_verify(run, create_jobs, sim, tmp_path):
+def test_export_and_verify(run, says, environment, create_jobs, sim, tmp_path):
     """An export is told in words, checked without a key, and a changed file is named."""
     [file] = create_jobs(2)
     folder = tmp_path / "out"
 
-    planned = run("export", "--dry-run")
-    assert "2 jobs and 3 files, 0.0 MB. Nothing saved." in planned.stdout
+    says("export --dry-run", "2 jobs and 3 files, 0.0 MB. Nothing saved.")
     assert not folder.exists()
-    exported = run("export", str(folder), "--format", "jsonl")
-    assert (0, "") == (exported.exit_code, exported.stderr)
-    assert f"Exported 2 jobs and 3 files to {folder}" in exported.stdout
-    checked = run("verify", str(folder), env={"OPENAI_API_KEY": ""})
-    assert 0 == checked.exit_code
-    assert "The manifest's SHA-256 is" in checked.stdout
+    says(f"export {folder} --format jsonl", f"Exported 2 jobs and 3 files to {folder}")
+    environment.delenv("OPENAI_API_KEY")
+    says(f"verify {folder}", "The manifest's SHA-256 is")
     (folder / "files" / file / "content.jsonl").write_text("changed")
     (folder / "note.txt").write_text("mine")
-    changed = run("verify", str(folder))
-    assert 1 == changed.exit_code
-    assert f"DIFFERS: files/{file}/content.jsonl" in changed.stdout
-    assert "Not of the export: note.txt" in changed.stdout
+    differs = f"DIFFERS: files/{file}/content.jsonl"
+    says(f"verify {folder}", differs, "Not of the export: note.txt", code=1)
     assert ["note.txt"] == json.loads(run("verify", str(folder), "--json").stdout)["unlisted"]
 
 
-def test_what_an_export_lacks(run, create_jobs, sim, tmp_path):
+def test_what_an_export_lacks(says, create_jobs, sim, tmp_path):
     """An export without all that the API has ends with code 6 and says what to do; so does verify."""
     [file] = create_jobs(1)
     sim.fault(Fault(path=f"/v1/files/{file}/content", status=403, times=None, **GET))
-
-    exported = run("export", str(tmp_path / "out"))
-
-    assert 6 == exported.exit_code
-    assert f"Could not be had: files/{file}/content.jsonl: 403" in exported.stdout
-    assert "run the same command again" in exported.stderr
-    assert 6 == run("verify", str(tmp_path / "out")).exit_code
+    missing = f"Could not be had: files/{file}/content.jsonl: 403"
+    says(f"export {tmp_path / 'out'}", missing, "run the same command again", code=6)
+    says(f"verify {tmp_path / 'out'}", code=6)
 
 
 @pytest.mark.parametrize(
     ("line", "said"), [("export out --jobs ../x", "no job's id"), ("verify nowhere", "no such folder")]
 )
-def test_what_cannot_be(run, line, said, tmp_path, monkeypatch):
+def test_what_cannot_be(says, line, said, tmp_path, monkeypatch):
     """What was named and is none is told, and nothing is written."""
     monkeypatch.chdir(tmp_path)
-    result = run(*line.split())
-    assert (1, True) == (result.exit_code, said in result.stderr)
+    says(line, said, code=1)
     assert not list((tmp_path / "out").glob("jobs"))
 
 
-def test_orphans(run, create_jobs, sim, organization):
+def test_orphans(run, says, create_jobs, sim, organization):
     """Orphans are listed, and deleted only after a yes."""
     create_jobs(1)
     orphan = sim.add_file(organization, content=TRAINING_DATA, name="left.jsonl\x1b[2J")
     sim.clock.advance(timedelta(days=1))
 
-    listed = run("export", "--orphans")
-    assert f"{orphan}  2026-08-05  " in listed.stdout
-    assert "left.jsonl [2J" in listed.stdout
+    says("export --orphans", f"{orphan} 2026-08-05 ", "left.jsonl [2J")
     refused = run("files", "delete-orphans", input="n\n")
     assert (1, 0) == (refused.exit_code, sum(call.method == "DELETE" for call in sim.calls))
     deleted = run("files", "delete-orphans", "--yes", "--json")
     assert [orphan] == json.loads(deleted.stdout)["deleted"]
-    assert "0 training files" in run("export", "--orphans").stdout
+    says("export --orphans", "0 training files")
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=403, **GET))
-    unknown = run("files", "delete-orphans", "--yes")
-    assert 6 == unknown.exit_code
-    assert "not known which files are orphans: 403" in unknown.stderr
+    says("files delete-orphans --yes", "not known which files are orphans: 403", code=6)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")

@@ -69,14 +69,14 @@ def test_an_empty_history_is_said_in_words(run, tmp_path, arguments, said):
     assert not (tmp_path / "history").exists()
 
 
-def test_what_is_known_of_fine_tuning_is_told(run, environment, sim, model):
+def test_what_is_known_of_fine_tuning_is_told(run, says, environment, sim, model):
     """What a refresh has found out about earlier fine-tuning is part of the history."""
     run("check", "--refresh")
-    assert "It has fine-tuned before" in run("history").stdout
+    says("history", "It has fine-tuned before")
     sim.add_organization(slug="new", api_key=OTHER_KEY)
     environment.setenv("OPENAI_API_KEY", OTHER_KEY)
     run("check", "--refresh")
-    assert "On 2026-08-03 09:00 UTC the API showed no earlier fine-tuning." in run("history").stdout
+    says("history", "On 2026-08-03 09:00 UTC the API showed no earlier fine-tuning.")
 
 
 def test_each_organization_is_a_line(run, two, environment, sim):
@@ -99,16 +99,14 @@ def test_each_organization_is_a_line(run, two, environment, sim):
     assert () == sim.calls
 
 
-def test_how_far_the_usage_was_read(run, admin, model, elsewhere, clock):
+def test_how_far_the_usage_was_read(run, says, admin, model, elsewhere, clock):
     """After a sync it is told up to when the usage is known, and whether that covers the window."""
     elsewhere(model)
     clock.advance(timedelta(minutes=1))
     run("sync")
-    output = run("history", "--all").stdout
-    assert "to 2026-08-03 09:01 UTC" in output
-    assert "proj_" in output
+    says("history --all", " to 2026-08-03 09:01 UTC", "proj_", without=["not for the window"])
     clock.advance(timedelta(days=200))
-    assert "not for the window, to 2026-08-03 09:01 UTC" in run("history", "--all").stdout
+    says("history --all", "not for the window, to 2026-08-03 09:01 UTC")
 
 
 def test_usage_is_taken_back_and_the_rest_stays(run, admin, ask, model):

@@ -6,9 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-import finetune_guard
 from finetune_guard import Eligibility
-from finetune_guard.simulator import Fault
 from tests.cli.cli_facts import facts
 from tests.support.constants import BASE
 
@@ -140,19 +138,6 @@ def test_nothing_is_guessed(run):
     assert "not known yet for this key" == told["Organization"]
     assert "client.guard.keep_alive()" in told["In Python"]
     assert "OPENAI_ADMIN_KEY" in told["Coverage"]
-
-
-def test_a_refusal_is_told(run, ask, model, sim, clock):
-    """After the API's own refusal the status quotes nothing but facts and names the way on."""
-    ask(model)
-    clock.advance(timedelta(seconds=1))
-    sim.fault(Fault.training_not_available())
-    with finetune_guard.OpenAI() as client, pytest.raises(finetune_guard.FineTuningRefusedError):
-        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
-    result = run("status")
-    assert result.stdout.startswith("INELIGIBLE  The API itself refused a job of organization acme-cli")
-    assert "finetune-guard keep-alive --force" == facts(result.stdout)["Do now"]
-    assert 3 == run("check").exit_code
 
 
 def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):

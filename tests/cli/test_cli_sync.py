@@ -90,23 +90,18 @@ def test_a_part_is_called_a_part(run, admin, sim, model):
 
 
 @pytest.mark.parametrize("key", [None, "  ", "sk-not-for-this-host"])
-def test_no_admin_key_is_exit_2(run, environment, sim, key):
+def test_no_admin_key_is_exit_2(says, environment, sim, key):
     """Without an admin key for the host nothing is asked; it is said what to set and who makes one."""
     if key is not None:
         environment.setenv("OPENAI_ADMIN_KEY", key)
-    result = run("sync")
-    assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
-    for said in ("OPENAI_ADMIN_KEY", "owner", "FINETUNE_GUARD_ADMIN_API_KEY"):
-        assert said in result.stderr
+    says("sync", "OPENAI_ADMIN_KEY", "owner", "FINETUNE_GUARD_ADMIN_API_KEY", code=2)
+    assert () == sim.calls
 
 
-def test_a_key_that_may_not_is_exit_1(run, environment):
+def test_a_key_that_may_not_is_exit_1(says, environment):
     """A key that can't read the usage is told from none, without being shown."""
     environment.setenv("FINETUNE_GUARD_ADMIN_API_KEY", "sk-of-nobody-at-all")
-    result = run("sync")
-    assert 1 == result.exit_code
-    assert "401 invalid_api_key" in result.stderr
-    assert "sk-of-nobody-at-all" not in result.output
+    says("sync", "401 invalid_api_key", code=1, without=["sk-of-nobody-at-all"])
 
 
 def test_tracebacks_have_no_admin_key(run, environment, sim):
