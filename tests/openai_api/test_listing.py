@@ -6,8 +6,6 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
@@ -17,7 +15,6 @@ from finetune_guard.openai_api.listing import (
     MOST_PAGES,
     Traces,
     announcements,
-    moment,
     read_listing,
     read_model_limits,
     read_rows,
@@ -210,13 +207,6 @@ def test_a_fine_tuned_model_proves_fine_tuning():
     assert proven(NOW, listed=listed) == traces_in_models({"id": NEW}, NOW)
     assert proven(NOW, listed=listed) == traces_in_models(model(NEW, SECOND + 60), NOW)
     assert Traces() == traces_in_models(model(BASE, 1), NOW)
-
-
-@given(st.integers() | st.floats())
-def test_any_number_is_a_moment_or_none(second):
-    """Numbers that are no time of this world are passed over."""
-    found = moment(second, NOW)
-    assert found is None or int(second) == int(found.timestamp())
 
 
 PUBLISHED = date(2027, 1, 14)

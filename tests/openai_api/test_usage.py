@@ -156,44 +156,6 @@ def test_nothing_that_was_learnt_is_wrong_wherever_reading_is_cut_off(api, cut):
         assert usage.latest.model in {name for name, _ in ran}
 
 
-json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([10**18, -(10**18), 10**400, float("nan"), float("inf"), int(START.timestamp())])
-    | st.text(max_size=5)
-    | st.sampled_from([A, "1d", "page"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-seconds = st.integers(-1, 4).map(lambda days: int((START + days * DAY).timestamp())) | json
-rows = st.fixed_dictionaries(
-    {"model": st.just(A) | json, "num_model_requests": st.integers(-1, 2) | json, "project_id": json}
-)
-buckets = st.fixed_dictionaries(
-    {"start_time": seconds, "end_time": seconds, "results": st.lists(rows | json, max_size=2) | json}
-)
-pages = st.fixed_dictionaries(
-    {
-        "data": st.lists(buckets | json, max_size=3) | json,
-        "has_more": st.booleans() | json,
-        "next_page": st.sampled_from(["one", "two"]) | json,
-    }
-)
-
-
-@given(st.lists(pages, min_size=1, max_size=3))
-def test_pages_that_are_nearly_right_never_break_anything(bodies):
-    """Each page is taken or refused, and the time covered is that of the buckets that were taken."""
-    script = [*bodies, "no page"]
-    usage, learnt, _ = read(lambda _: named(script.pop(0) if len(script) > 1 else script[0]))
-    assert usage.complete == (usage.covered_until == NOW and usage.failure is None)
-    assert all(START <= start < end <= NOW for each in learnt for start, end in spans(each))
-    assert usage.covered_until in {START, *(end for each in learnt for _, end in spans(each))}
-
-
 def test_what_is_asked():
     """Days up to the API's present, then the last active day's hours, then its last hour's minutes."""
     start, used = TODAY - 40 * DAY, TODAY + timedelta(hours=9, minutes=41, seconds=7)
