@@ -13,8 +13,7 @@ import openai
 from finetune_guard import AsyncOpenAI, GuardConfig, OpenAI
 from isolated import FINE_TUNED, KEY, MESSAGES
 from paired import AGAIN, BARE, Block, Comparison, compare_by
-from server import serving
-from table import Row, tell
+from table import Row, serving, tell
 
 ROUNDS = 121
 OURS = "ours"

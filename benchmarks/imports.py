@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from paired import AGAIN, BARE, Comparison, rounds_of
+from paired import AGAIN, BARE, Comparison, in_turns
 from table import Row, tell
 
 ROUNDS = 21
@@ -54,15 +54,8 @@ def _told(found: Comparison) -> str:
 
 
 def _compared(programs: dict[str, str]) -> Comparison:
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for number, turns in enumerate(rounds_of(programs, ROUNDS + 1)):
-        taken = dict.fromkeys(programs, 0.0)
-        for name in turns:
-            taken[name] += _cpu_seconds(programs[name]) / 2
-        if number:  # the first round has filled the caches of files
-            for name in programs:
-                seconds[name].append(taken[name])
-    return Comparison({name: tuple(each) for name, each in seconds.items()})
+    # The first round, which does not count, fills the caches of files.
+    return in_turns(programs, lambda name: [_cpu_seconds(programs[name])], rounds=ROUNDS)[0]
 
 
 def _cpu_seconds(program: str) -> float:

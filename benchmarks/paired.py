@@ -83,28 +83,43 @@ def compare_by(
     clocks: Sequence[Callable[[], float]], contestants: Mapping[str, Block], *, calls: int, rounds: int
 ) -> tuple[Comparison, ...]:
     """Do so by several clocks at once; return what each of them says."""
-    seconds: list[dict[str, list[float]]] = [{name: [] for name in contestants} for _ in clocks]
+
+    def take(name: str) -> list[float]:
+        block = contestants[name]
+        began = [clock() for clock in clocks]
+        block(calls)
+        return [(clock() - at) / calls for clock, at in zip(clocks, began, strict=True)]
+
     gc.collect()
     gc.freeze()  # what is there already need not be looked at again after every round
-    for number, turns in enumerate(rounds_of(contestants, rounds + 1)):
-        taken = [dict.fromkeys(contestants, 0.0) for _ in clocks]
-        gc.collect()
-        gc.disable()
-        try:
-            for name in turns:
-                block = contestants[name]
-                began = [clock() for clock in clocks]
-                block(calls)
-                for clock, at, total in zip(clocks, began, taken, strict=True):
-                    total[name] += clock() - at
-        finally:
-            gc.enable()
+    gc.disable()
+    try:
+        return in_turns(contestants, take, rounds=rounds, before_round=gc.collect)
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def in_turns(
+    names: Iterable[str],
+    take: Callable[[str], Sequence[float]],
+    *,
+    rounds: int,
+    before_round: Callable[[], object] = lambda: None,
+) -> tuple[Comparison, ...]:
+    """Let everyone have turns, in one round more to warm up; ``take`` returns what one took by each clock."""
+    seconds: dict[str, list[list[float]]] = {name: [] for name in names}
+    for number, turns in enumerate(rounds_of(seconds, rounds + 1)):
+        before_round()
+        taken: dict[str, list[Sequence[float]]] = {name: [] for name in seconds}
+        for name in turns:
+            taken[name].append(take(name))
         if number:
-            for kept, total in zip(seconds, taken, strict=True):
-                for name in contestants:
-                    kept[name].append(total[name] / (2 * calls))
-    gc.unfreeze()
-    return tuple(Comparison({name: tuple(each) for name, each in kept.items()}) for kept in seconds)
+            for name, both in taken.items():
+                seconds[name].append([statistics.mean(each) for each in zip(*both, strict=True)])
+    by_name = {name: list(zip(*each, strict=True)) for name, each in seconds.items()}
+    clocks = range(len(next(iter(by_name.values()))))
+    return tuple(Comparison({name: each[clock] for name, each in by_name.items()}) for clock in clocks)
 
 
 def rounds_of(names: Iterable[str], count: int) -> Iterator[tuple[str, ...]]:

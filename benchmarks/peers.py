@@ -16,9 +16,8 @@ from pathlib import Path
 import platformdirs
 
 from calls import row
-from paired import AGAIN, BARE, Comparison, rounds_of
-from server import serving
-from table import Row, tell
+from paired import AGAIN, BARE, in_turns
+from table import Row, serving, tell
 
 CALLS, ROUNDS = 20, 31
 OURS = "ours"
@@ -54,12 +53,11 @@ class Worker:
         """Wait until it has made its first calls; tell whether it could."""
         return any(line == "ready\n" for line in self._told)  # some of them print a word of their own
 
-    def calls(self, count: int) -> tuple[float, float]:
-        """Have it make calls; return the CPU seconds and the seconds that they took."""
+    def calls(self, count: int) -> list[float]:
+        """Have it make calls; return the CPU seconds and the seconds that each took."""
         self._asked.write(f"{count}\n")
         self._asked.flush()
-        cpu, passed = self._told.readline().split()
-        return float(cpu), float(passed)
+        return [float(seconds) / count for seconds in self._told.readline().split()]
 
     def stop(self) -> None:
         """End it."""
@@ -87,28 +85,10 @@ def rows() -> Iterator[Row]:
             else:
                 said = _last(worker.process.communicate()[1])
                 yield Row(f"chat call in place with {name} {versions[name]}", f"left out, breaks: {said}")
-        found = _compared(workers)
+        found = in_turns(workers, lambda name: workers[name].calls(CALLS), rounds=ROUNDS)
     for name in workers:
         if name not in (BARE, AGAIN):
             yield row(f"chat call in place with {name} {versions[name]}".rstrip(), found, name, None)
-
-
-def _compared(workers: dict[str, Worker]) -> tuple[Comparison, Comparison]:
-    kept: tuple[dict[str, list[float]], ...] = (
-        {name: [] for name in workers},
-        {name: [] for name in workers},
-    )
-    for number, turns in enumerate(rounds_of(workers, ROUNDS + 1)):
-        taken = [dict.fromkeys(workers, 0.0), dict.fromkeys(workers, 0.0)]
-        for name in turns:
-            for total, seconds in zip(taken, workers[name].calls(CALLS), strict=True):
-                total[name] += seconds / (2 * CALLS)
-        if number:
-            for seconds_of, total in zip(kept, taken, strict=True):
-                for name, seconds in total.items():
-                    seconds_of[name].append(seconds)
-    cpu, passed = (Comparison({name: tuple(each) for name, each in one.items()}) for one in kept)
-    return cpu, passed
 
 
 def _environment(name: str) -> tuple[str, str]:

@@ -27,8 +27,7 @@ from finetune_guard import AsyncOpenAI, GuardConfig, Source
 from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import FINE_TUNED, KEY, MESSAGES
-from server import serving
-from table import Row, tell
+from table import Row, serving, tell
 
 LOCKED, CALL_EVERY, TICK = 5.0, 0.02, 0.001
 RUNS = 5

@@ -1,11 +1,16 @@
-"""The rows that a benchmark tells, and how they travel and are drawn."""
+"""The rows that a benchmark tells, how they travel and are drawn, and the local server of ``faults/``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+SERVER = Path(__file__).resolve().parent.parent / "faults" / "server.py"
 HEADINGS = ("What", "Measured", "Bare against bare", "Goal", "If missed: by how much, and why")
 
 
@@ -50,3 +55,16 @@ def markdown(rows: Iterable[Row]) -> str:
     """Return the rows as a table in Markdown."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *(row.cells() for row in rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run a server that gives every call the same answer in a process of its own; yield its base URL."""
+    command = [sys.executable, str(SERVER)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.stdin.close()
