@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from finetune_guard import GuardConfig
@@ -34,8 +32,11 @@ def rows() -> Iterator[Row]:
     if shutil.which("redis-server") is None:
         yield Row(f"{PROCESSES} processes writing to Redis", "left out: no redis-server is installed")
         return
-    with _redis() as url:
-        yield _row("one Redis server", url)
+    sys.path.append(str(Path(__file__).parent.parent))
+    from tests.support.redis_server import RedisServer  # noqa: PLC0415 -- it is where the tests are
+
+    with RedisServer() as server:
+        yield _row("one Redis server", server.url)
 
 
 def _row(where: str, store: str) -> Row:
@@ -84,25 +85,6 @@ def _work(store: str, number: str) -> None:
     flushed = client._finetune_guard.flush(FLUSH_TIMEOUT)
     told = {"made": made, "errors": errors, "flushed": flushed, "flush": time.monotonic() - ended}
     print(json.dumps({**told, "slowest": slowest, "logged": len(warnings)}), flush=True)
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    """Run a server of its own, in memory; yield its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            for _ in range(200):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
 
 
 if __name__ == "__main__":

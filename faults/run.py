@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from server import Server
+
 from table import Row, heard, markdown, page
 
 FAMILIES = ("disk", "servers", "clock_jumps", "threads", "tasks", "processes", "ends")
@@ -122,6 +123,7 @@ def _perform(name: str, port: str, folder: str, *, quick: bool) -> int:
 
     from stage import Stage  # noqa: PLC0415 -- the SDK and all of ours, which the table doesn't need
 
+    sys.path.append(str(Path(__file__).parent.parent))  # for what the tests have, too
     family = next(family for family in FAMILIES if name in _names(family))
     row = importlib.import_module(family).FAULTS[name](Stage(int(port), Path(folder), quick))
     print(row.told(), flush=True)
