@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from finetune_guard.client.deployment_answers import DeploymentAnswers
-from finetune_guard.client.identities import Identities
+from finetune_guard.client.identities import Identities, date_of
 from finetune_guard.client.log import FailureLog, warn_caller
-from finetune_guard.client.responses import body_if_read, model_shown
-from finetune_guard.client.streams import STREAMS, watch
+from finetune_guard.client.responses import STREAMS, body_if_read, model_shown, watch
 from finetune_guard.client.urls import GuardedHosts, Route, base_at
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
+    any_model,
     completed_by,
     ended_response,
     fine_tune_named,
+    fine_tuned_id,
 )
 from finetune_guard.openai_api.requests import (
     Call,
@@ -37,6 +37,7 @@ from finetune_guard.recording.notes import Subject
 from finetune_guard.rules.known_losses import known_loss
 
 if TYPE_CHECKING:
+    from finetune_guard.engine.deployments import Deployments, Place
     from finetune_guard.engine.guard import Guard
 
 _STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
@@ -53,7 +54,7 @@ class Answers:
         self._identities = identities
         self._failures = failures
         self._warns_of_all = engine.config.warn_models == "all"
-        self._deployments = DeploymentAnswers(engine.deployments, failures.add)
+        self._deployments = _DeploymentAnswers(engine.deployments, failures.add)
 
     def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
         """Note what a successful call tells, and warn about its model if that is due.
@@ -203,3 +204,64 @@ class Answers:
 def _is_stored_base(call: Call, value: object, response: Any) -> bool:
     """Whether a stored response was looked at that no fine-tuned model has given."""
     return call == _STORED_RESPONSE and model_shown(value, response, None) is None
+
+
+class _DeploymentAnswers:
+    """Sees the answers at hosts with an idle policy: which deployment answered, and which is gone.
+
+    Args:
+        deployments: What remembers them.
+        complain: Is told of failures of our own parts while a stream is read.
+    """
+
+    def __init__(self, deployments: Deployments, complain: Callable[[Exception], None]) -> None:
+        self._deployments = deployments
+        self._complain = complain
+
+    def observe(
+        self, place: Place, route: Route, options: RequestOptions, response: Any, value: object
+    ) -> None:
+        """Note what an answer tells; a body that the SDK hasn't read is not read here either."""
+        if route.operation not in place.policy.resets:
+            return
+        named = completed_by(value)
+        is_base = named is not None and fine_tune_named(named) is None
+        if is_base and not place.covered and not place.any_answer_counts:
+            return
+        name = any_model(called_name(options, route.path))
+        if name is None:
+            return
+        covered = self._deployments.is_covered(place, name)
+        # Without a word on the model, an answer counts where the rule speaks of the deployment anyway.
+        requested, recognize = ("", any_model) if covered else (None, fine_tuned_id)
+        if not isinstance(value, STREAMS):
+            served = recognize(named) if named else model_shown(value, response, requested, recognize)
+            if served is not None:
+                self._saw(place, name, response, served)
+            return
+        found = StreamedCompletion(requested, recognize)
+
+        def look(event: object) -> bool:
+            try:
+                served = found.model_in(event)
+                if served is not None:
+                    self._saw(place, name, response, served)
+            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+                self._complain(error)
+            return found.is_over
+
+        watch(value, look)
+
+    def _saw(self, place: Place, name: str, response: Any, served: str) -> None:
+        warning = self._deployments.saw(place, name, served or None, date_of(response))
+        if warning is not None:
+            warn_caller(warning)
+
+    def lost(
+        self, place: Place, route: Route, options: RequestOptions, error: openai.APIStatusError
+    ) -> ProviderLossError | None:
+        """Return what an error means if it tells that a deployment is gone."""
+        name = any_model(called_name(options, route.path))
+        if name is None or route.operation is None:
+            return None
+        return self._deployments.lost(place, name, error)
