@@ -4,8 +4,8 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from finetune_guard.cli.advice import advise
 from finetune_guard.cli.timeline import DayOfEnds
+from finetune_guard.cli.verdict import advise
 from finetune_guard.domain.facts import Inference, Refusal, Span
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE

@@ -64,8 +64,7 @@ def _print_version(value: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the versions.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the versions.", callback=_print_version, is_eager=True)
     ] = False,
     debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; it may also stand last.")] = False,
 ) -> None:

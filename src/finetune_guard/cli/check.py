@@ -20,13 +20,7 @@ from finetune_guard.rules.inventory import Prospect
 from finetune_guard.rules.messages import moment, span
 from finetune_guard.rules.model_messages import old_table
 
-_WORST_FIRST = (
-    ExitCode.INELIGIBLE,
-    ExitCode.MODEL_ENDS,
-    ExitCode.UNKNOWN,
-    ExitCode.CLOSES_SOON,
-    ExitCode.OK,
-)
+_WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.CLOSES_SOON, ExitCode.OK)
 
 
 def check(

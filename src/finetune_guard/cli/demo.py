@@ -21,8 +21,7 @@ _FOREIGN = ("OPENAI_", ENVIRONMENT_PREFIX, "HTTP_PROXY", "HTTPS_PROXY", "ALL_PRO
 
 
 def demo(
-    *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the history's folder to look at it.")] = False,
+    *, keep: Annotated[bool, typer.Option("--keep", help="Keep the history's folder to look at it.")] = False
 ) -> None:
     """Tell the whole story in a few seconds, without a key.
 

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import SetupError
@@ -107,7 +108,7 @@ def _ever(remembered: History) -> str:
     return f"{total} ({told})" if told else "none"
 
 
-class _Known(NamedTuple):
+class _Known(BaseModel):
     """One organization of the store, with its other names as people may see them."""
 
     name: str
@@ -120,16 +121,7 @@ def _list_organizations(connection: Connection, *, as_json: bool) -> None:
     """Print what is known of each organization; no key is needed and nothing asked of the API."""
     known = _known(connection, connection.guard.check().checked_at)
     if as_json:
-        listed = [
-            {
-                "name": each.name,
-                "aliases": each.aliases,
-                "eligibility": each.eligibility.model_dump(mode="json"),
-                "usage_read": [span.model_dump(mode="json") for span in each.usage_read],
-            }
-            for each in known
-        ]
-        typer.echo(json.dumps({"organizations": listed}))
+        typer.echo(json.dumps({"organizations": [each.model_dump(mode="json") for each in known]}))
     elif not known:
         said = f"No organization is known in {connection.config.open_store().location}."
         say("\n".join(filter(None, (said, connection.forgets))))
@@ -153,10 +145,10 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
             called.setdefault(owner, []).append(alias)
     return [
         _Known(
-            _short(name),
-            tuple(sorted(map(_short, aliases), key=_order)),
-            decide(connection.config.policy, evidence := store.evidence(name), now),
-            evidence.usage_read,
+            name=_short(name),
+            aliases=tuple(sorted(map(_short, aliases), key=_order)),
+            eligibility=decide(connection.config.policy, evidence := store.evidence(name), now),
+            usage_read=evidence.usage_read,
         )
         for name, aliases in sorted(called.items())
     ]

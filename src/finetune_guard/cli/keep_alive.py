@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Deployments, Json
 from finetune_guard.cli.output import note, say
-from finetune_guard.cli.verdict import in_words, not_due, why
+from finetune_guard.cli.verdict import REMOVABLE, in_words, not_due, why
 from finetune_guard.cli.watch import Looked, keep_looking, look
 from finetune_guard.client.background.check import DeploymentCheck, DeploymentsChecked, WindowCheck
 from finetune_guard.client.classes import OpenAI

@@ -13,17 +13,8 @@ from finetune_guard.rules.inventory import Inventory, ModelRecord
 from finetune_guard.rules.messages import span
 
 _PLAIN = (
-    "model",
-    "ends_on",
-    "days_left",
-    "last_inference_at",
-    "base",
-    "created_at",
-    "date_source",
-    "replacement",
-    "checkpoint_step",
-    "visible",
-    "other_dates",
+    *("model", "ends_on", "days_left", "last_inference_at", "base", "created_at"),
+    *("date_source", "replacement", "checkpoint_step", "visible", "other_dates"),
 )
 _MOST_DAYS = 3
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -16,11 +16,7 @@ from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.rules.idle_messages import idle_rule
 
 
-def policies(
-    context: typer.Context,
-    *,
-    as_json: Json = False,
-) -> None:
+def policies(context: typer.Context, *, as_json: Json = False) -> None:
     """List the rules that are in force, with their sources.
 
     Each has its date, too. No key is needed.
@@ -42,9 +38,7 @@ def policies(
     render.Screen().draw(render.facts(rows))
 
 
-def check_file(
-    file: Annotated[Path, typer.Argument(help="A TOML or JSON file of rules.")],
-) -> None:
+def check_file(file: Annotated[Path, typer.Argument(help="A TOML or JSON file of rules.")]) -> None:
     """Check a file of rules, as FINETUNE_GUARD_POLICIES names one; nothing is stored.
 
     Exit codes: 0 it can be used; 2 something is wrong in it: each line names the line, the field, its value

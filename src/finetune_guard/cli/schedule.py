@@ -17,10 +17,10 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.exits import SetupError
 from finetune_guard.cli.options import Deployments
 from finetune_guard.cli.output import note, template
+from finetune_guard.cli.verdict import REMOVABLE
 from finetune_guard.config import GuardConfig
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.domain.validation import Duration
@@ -61,8 +61,7 @@ def schedule(
     *,
     scheduler: Annotated[Scheduler, typer.Argument(help="Who is to run it.", show_default=False)],
     every: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="How often.", show_default="7d, for deployments 1d"),
+        str | None, typer.Option(metavar="TIME", help="How often.", show_default="7d, for deployments 1d")
     ] = None,
     deployment: Deployments = None,
     image: Annotated[

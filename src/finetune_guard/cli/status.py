@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
-from finetune_guard.cli.advice import Advice, advise
 from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Json, Refresh
 from finetune_guard.cli.timeline import (
@@ -24,7 +23,7 @@ from finetune_guard.cli.timeline import (
     moments,
     time_away,
 )
-from finetune_guard.cli.verdict import limits_in_words, why
+from finetune_guard.cli.verdict import Advice, advise, limits_in_words, why
 from finetune_guard.domain.facts import Coverage, ModelLimits, Source
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.deployments import Deployment, unambiguous
@@ -98,7 +97,7 @@ def status(
 
 def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits | None) -> _Section:
     """Return whether jobs can be created."""
-    now, dates = eligibility.checked_at, connection.dates()
+    now, dates, last = eligibility.checked_at, connection.dates(), eligibility.last_inference
     models = connection.models_of(connection.history(eligibility), now).models
     ends = ends_by_day(models)
     notes = [note for note in (connection.forgets, old_table(dates, now.date())) if note]
@@ -126,7 +125,10 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
         details=[
             *([("Why", f"{why(eligibility)}.")] if eligibility.ok else []),
             ("Organization", eligibility.organization or "not known yet for this key"),
-            ("Last inference", _last_inference(eligibility)),
+            (
+                "Last inference",
+                f"{moment(last.at)} on {last.model}, {_SOURCES[last.source]}" if last else "none is known",
+            ),
             ("Coverage", covered),
             ("Rule", ruled),
             *_named("Replacement", replaced),
@@ -188,13 +190,6 @@ def _date_as_json(each: Moment, *, is_to_come: bool) -> dict[str, object]:
         "text": each.text,
         "to_come": is_to_come,
     }
-
-
-def _last_inference(eligibility: Eligibility) -> str:
-    last = eligibility.last_inference
-    return (
-        f"{moment(last.at)} on {last.model}, {_SOURCES[last.source]}" if last is not None else "none is known"
-    )
 
 
 def _coverage(connection: Connection, eligibility: Eligibility) -> str:

@@ -1,13 +1,22 @@
-"""The verdict in one line, as all commands print it."""
+"""What is said of a verdict: its reason, and the one thing to do about it. No I/O and no clock."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import NamedTuple
 
+from finetune_guard.cli.timeline import DayOfEnds
 from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.rules.keep_alive import KeepAlive, due_from
+from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
 from finetune_guard.rules.messages import cause, moment
+
+REMOVABLE = (
+    "A scheduled keep-alive can be removed, unless it is for deployments; finetune-guard config says "
+    "where it may be."
+)
+_SOON_DAYS = 90
+_UNPUBLISHED = "Whether an inference reopens a window that has closed is not published."
 
 
 def in_words(eligibility: Eligibility) -> str:
@@ -43,3 +52,75 @@ def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
         until = moment(eligibility.jobs_until)
         return f"the window is open for as long as jobs can be created, until {until}"
     return f"the window is open until {moment(closes)}, and one is due from {moment(due)} on"
+
+
+class Advice(NamedTuple):
+    """The one thing to do: a command, None where none helps, and what it does or what to do otherwise."""
+
+    command: str | None
+    text: str
+
+    @property
+    def in_words(self) -> str:
+        """The command and what it does, as sentences."""
+        return f"Run {self.command}. {self.text}" if self.command is not None else self.text
+
+
+_SYNC = Advice(
+    "finetune-guard sync",
+    "It reads whether any program of the organization ran an inference in time. If none did, type "
+    "finetune-guard keep-alive.",
+)
+_RUN_ONE = Advice(
+    "finetune-guard keep-alive",
+    f"It runs a small inference now. {_UNPUBLISHED} If another program ran one in time, finetune-guard sync "
+    "finds it with an admin key (OPENAI_ADMIN_KEY).",
+)
+_RENEW = Advice("finetune-guard keep-alive", "The window closes soon; a small inference renews it.")
+_EXPORT = Advice(
+    "finetune-guard export my-models",
+    f"It saves the jobs, their files and what is known of the models, before they end. {REMOVABLE}",
+)
+_ADVICE = {
+    Reason.WINDOW_EXPIRED: _RUN_ONE,
+    Reason.WINDOW_EDGE: _RUN_ONE,
+    Reason.NO_INFERENCE_RECORDED: _RUN_ONE,
+    Reason.NO_RECENT_INFERENCE: Advice(
+        "finetune-guard keep-alive", f"It runs a small inference now. {_UNPUBLISHED}"
+    ),
+    Reason.NEVER_FINE_TUNED: Advice(
+        "finetune-guard check --refresh",
+        "Type it with a key of the project that has fine-tuned: a key sees its own project only.",
+    ),
+    Reason.REFUSED: Advice(
+        "finetune-guard keep-alive --force", f"It runs a small inference all the same. {_UNPUBLISHED}"
+    ),
+    Reason.REFUSAL_IN_DOUBT: Advice(None, "Create the job: the API decides, and its answer is remembered."),
+    Reason.POLICY_BOUNDARY: Advice(
+        None, "Create the job now if it matters: the API decides, and its answer may change within hours."
+    ),
+    Reason.HISTORY_UNAVAILABLE: Advice(
+        "finetune-guard config", "It shows the store, and what is wrong with it."
+    ),
+}
+_FOUND_BY_SYNC = (Reason.WINDOW_EXPIRED, Reason.WINDOW_EDGE, Reason.NO_INFERENCE_RECORDED)
+
+
+def advise(
+    eligibility: Eligibility, ends: tuple[DayOfEnds, ...], keep_alive: KeepAlive, *, has_admin_key: bool
+) -> Advice:
+    """Return the one thing to do, of models that end on ``ends``, and where a usage sync is possible."""
+    if has_admin_key and eligibility.reason in _FOUND_BY_SYNC:
+        return _SYNC
+    if eligibility.reason in _ADVICE:
+        return _ADVICE[eligibility.reason]
+    today, end = eligibility.checked_at.date(), eligibility.creation_ends_on
+    if eligibility.verdict is not Verdict.ELIGIBLE:
+        is_export = any(day.day >= today for day in ends)
+        return _EXPORT if is_export else Advice(None, f"Nothing more. {REMOVABLE}")
+    due = due_from(keep_alive, eligibility)
+    if is_due(keep_alive, eligibility):
+        return _RENEW
+    is_near = end is not None and (end - today).days <= _SOON_DAYS
+    told = f"Create the jobs that are still needed before {end}." if is_near else "Nothing now."
+    return Advice(None, f"{told} A keep-alive is due from {moment(due)} on." if due is not None else told)

@@ -15,10 +15,9 @@ from typing import NamedTuple
 import openai
 import typer
 
-from finetune_guard.cli.advice import REMOVABLE
 from finetune_guard.cli.exits import SetupError
 from finetune_guard.cli.output import say
-from finetune_guard.cli.verdict import in_words, not_due
+from finetune_guard.cli.verdict import REMOVABLE, in_words, not_due
 from finetune_guard.client.background.check import CheckResult, WindowCheck
 from finetune_guard.client.classes import OpenAI
 from finetune_guard.domain.errors import KeepAliveError
