@@ -97,7 +97,7 @@ def test_a_rule_from_a_file(text, file):
         (("reversible", "reversable"), "own.toml, line 10: reversable does not exist; did you mean"),
         (
             ("reversible = false", "zzz = 1"),
-            "own.toml, line 10: zzz does not exist; allowed: as_of, condition, confidence",
+            "own.toml, line 10: zzz does not exist; allowed: as_of, condition",
         ),
         (("reversible = false", ""), "line 2: reversible is missing from the rule that begins here"),
         (('"10.0.0.7:8000"', '"https://acme.example/v1"'), "line 4: hosts is 'https://acme.example/v1': a"),

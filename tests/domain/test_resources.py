@@ -23,11 +23,7 @@ from finetune_guard.domain.organizations import is_slug, organization_slug
     [
         (("A.OpenAI.azure.com", None, "/openai"), "a.openai.azure.com", ("a.openai.azure.com", None)),
         (("a.openai.azure.com", None, "/openai/v1/"), "a.openai.azure.com", ("a.openai.azure.com", None)),
-        (
-            ("gw.example", 8443, "/east/openai/v1"),
-            "gw.example:8443/east",
-            ("gw.example", 8443),
-        ),
+        (("gw.example", 8443, "/a/openai/v1"), "gw.example:8443/a", ("gw.example", 8443)),
         (("gw.example", None, "/deployments/x"), "gw.example", ("gw.example", None)),
         (("gw.example", None, "/"), "gw.example", ("gw.example", None)),
         (("::1", 8000, "/v1"), "[::1]:8000", ("[::1]", 8000)),

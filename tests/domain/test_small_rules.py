@@ -213,16 +213,18 @@ def test_when_an_answer_was_given(header, expected):
 
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+D = DAY // MINUTE
 
 
 def offsets(*answers):
-    """Return how far the local clock is taken to be off after each answer: its arrival and its Date."""
+    """Return how many minutes the local clock is taken to be off after each answer."""
     elapsed, found = 0.0, []
     server = ServerTime(lambda: elapsed)
     for arrival, date in answers:
-        elapsed = arrival % (300 * DAY) / SECOND
-        server.answered_at(f"{NOW + date:%a, %d %b %Y %H:%M:%S} GMT", NOW + arrival + server.offset)
-        found.append(server.offset)
+        elapsed = arrival % (300 * D) * 60
+        local = NOW + arrival * MINUTE + server.offset
+        server.answered_at(f"{NOW + date * MINUTE:%a, %d %b %Y %H:%M:%S} GMT", local)
+        found.append(server.offset / MINUTE)
     return found
 
 
@@ -230,34 +232,20 @@ def offsets(*answers):
     ("answers", "expected"),
     [
         # The clock is right, within a minute.
-        ([(0 * DAY, 0 * DAY), (MINUTE, 2 * MINUTE)], [0 * DAY, 0 * DAY]),
+        ([(0, 0), (1, 2)], [0, 0]),
         # It is two days slow, and is then set right.
-        ([(0 * DAY, 2 * DAY), (MINUTE, 2 * DAY + MINUTE), (3 * DAY, 3 * DAY)], [2 * DAY, 2 * DAY, 0 * DAY]),
+        ([(0, 2 * D), (1, 2 * D + 1), (3 * D, 3 * D)], [2 * D, 2 * D, 0]),
         # It is a year off: believed once two answers ran on as the clock did.
-        ([(0 * DAY, 365 * DAY), (MINUTE, 365 * DAY + MINUTE)], [0 * DAY, 365 * DAY]),
-        (
-            [(0 * DAY, 365 * DAY), (0 * DAY, 365 * DAY), (MINUTE, 365 * DAY + MINUTE)],
-            [0 * DAY] * 2 + [365 * DAY],
-        ),
+        ([(0, 365 * D), (1, 365 * D + 1)], [0, 365 * D]),
+        ([(0, 365 * D), (0, 365 * D), (1, 365 * D + 1)], [0, 0, 365 * D]),
         # A Date that stands still, months old or days old.
-        ([(each * MINUTE, -90 * DAY) for each in range(4)], [0 * DAY] * 4),
-        ([(2 * each * MINUTE, -3 * DAY) for each in range(4)], [-3 * DAY, 0 * DAY, 0 * DAY, 0 * DAY]),
+        ([(each, -90 * D) for each in range(4)], [0] * 4),
+        ([(2 * each, -3 * D) for each in range(4)], [-3 * D, 0, 0, 0]),
         # One answer from a cache among good ones.
-        ([(0 * DAY, 0 * DAY), (MINUTE, -3 * DAY), (2 * MINUTE, 2 * MINUTE)], [0 * DAY] * 3),
-        (
-            [
-                (0 * DAY, 2 * DAY),
-                (MINUTE, -3 * DAY),
-                (2 * MINUTE, 2 * DAY + 2 * MINUTE),
-                (3 * MINUTE, 2 * DAY + 3 * MINUTE),
-            ],
-            [2 * DAY, 0 * DAY, 2 * DAY, 2 * DAY],
-        ),
+        ([(0, 0), (1, -3 * D), (2, 2)], [0] * 3),
+        ([(0, 2 * D), (1, -3 * D), (2, 2 * D + 2), (3, 2 * D + 3)], [2 * D, 0, 2 * D, 2 * D]),
         # It is set a year ahead, and then right again.
-        (
-            [(0 * DAY, 0 * DAY), (300 * DAY + MINUTE, MINUTE), (2 * MINUTE, 2 * MINUTE)],
-            [0 * DAY, -300 * DAY, 0 * DAY],
-        ),
+        ([(0, 0), (300 * D + 1, 1), (2, 2)], [0, -300 * D, 0]),
     ],
 )
 def test_how_far_the_local_clock_is_off(answers, expected):

@@ -117,11 +117,7 @@ def test_what_ends_when():
 @pytest.mark.parametrize(
     ("policy", "pause", "told"),
     [
-        (
-            AZURE,
-            timedelta(days=13, hours=5),
-            ("not called for 13 days", "A fine-tuned deployment", "by the hour"),
-        ),
+        (AZURE, 13.2 * DAY, ("not called for 13 days", "A fine-tuned deployment", "by the hour")),
         (SHIPPED[2], timedelta(minutes=150), ("not called for 2 hours", "is stopped", "Start the endpoint")),
         (SHIPPED[3], 14 * DAY, ("not called for 14 days", "A model without", "That can't be undone.")),
     ],
