@@ -191,7 +191,9 @@ def test_replacements_and_what_can_be_fine_tuned():
     assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
     assert ("gpt-6-luna", False) == dates.successor_of(BASE)
     assert [("gpt-10", None), (None, None)] == [each.successor_of(NEW_TUNE) for each in (dates, known())]
-    assert (True, False) == (dates.can_be_fine_tuned(BASE), dates.can_be_fine_tuned("gpt-6-luna"))
+    assert [True, True, False, None] == [
+        dates.can_be_fine_tuned(model) for model in (BASE, ALIAS, "gpt-6-luna", "gpt-9")
+    ]
 
 
 def test_the_bases_that_are_left():

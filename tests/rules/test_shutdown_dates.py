@@ -47,23 +47,6 @@ def test_continued_training():
     assert found.is_shut_down(TODAY)
 
 
-@pytest.mark.parametrize(
-    ("model", "day", "tunable"),
-    [
-        ("gpt-4o-mini", date(2027, 1, 14), True),
-        ("gpt-4o", date(2027, 1, 14), True),
-        ("gpt-3.5-turbo", date(2026, 10, 23), True),
-        ("gpt-6-luna", None, False),
-        ("gpt-9", None, None),
-    ],
-)
-def test_aliases_and_models_that_can_not_be_fine_tuned(model, day, tunable):
-    """A name without its date stands for the dated ones; the table's replacements can't be fine-tuned."""
-    found = prospect(model, DATES, NOW)
-    ends = [end and end.day for end in (found.base_shutdown, found.fine_tunes_shutdown)]
-    assert ([day, day], tunable) == (ends, found.can_be_fine_tuned)
-
-
 def test_what_the_api_says_of_a_dated_model_holds_for_its_alias():
     """Of several dated models the longest life counts, and the API's word on the alias before all."""
     own = ShutdownDates(published_catalog(), {"gpt-4.1": Announced(day=date(2029, 1, 1), seen_at=NOW)})

@@ -31,10 +31,8 @@ clock set, and nothing runs hot, whatever fails."""
 _SPREAD = 0.05
 _FIRST_RETRY = timedelta(minutes=1)
 _TRIES_LEFT, _MOST_DOUBLINGS = 10, 10
-_NEVER_DUE = (
-    *(Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED),
-    *(Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING),
-)
+_NEVER_AUTOMATIC = (Reason.CLOSED, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED)
+_WITHOUT_WINDOW = (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING)
 
 
 class KeepAlive(Value):
@@ -130,7 +128,7 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     A window that outlives the creation of jobs needs no renewal. Where the API has refused, nothing is
     sent without being asked for: it would cost money at every try, and whether it helps is not published.
     """
-    if eligibility.reason in _NEVER_DUE or outlasts_creation(eligibility):
+    if eligibility.reason in _NEVER_AUTOMATIC + _WITHOUT_WINDOW or outlasts_creation(eligibility):
         return False
     due = due_from(keep_alive, eligibility)
     return due is None or due <= eligibility.checked_at
