@@ -70,7 +70,7 @@ def test_something_is_said_in_the_last_fifth_of_a_window(policy, expected):
 @pytest.mark.parametrize("window", [timedelta(0), timedelta(days=3_651)])
 def test_a_window_that_is_none_is_refused(window):
     """Neither nothing nor more than ten years is a window."""
-    with pytest.raises(ValidationError, match="longer than zero and at most 3650 days"):
+    with pytest.raises(ValidationError, match=r"greater than|less than or equal"):
         IdlePolicy.model_validate({**SHIPPED[0].model_dump(), "window": window})
 
 

@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from finetune_guard.domain.policy import LONGEST_WINDOW, band_of
+from finetune_guard.domain.policy import Window, band_of
 from finetune_guard.domain.text import Line
 from finetune_guard.domain.values import StrEnum, Value
 
@@ -49,7 +49,7 @@ class IdlePolicy(Value):
     hosts: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(min_length=1)]
     subject: Literal["deployment", "model"]
     covers: Literal["fine_tuned", "named", "all"] = "named"
-    window: timedelta
+    window: Window
     resets: Annotated[tuple[Operation, ...], Field(min_length=1)] = (
         Operation.CHAT_COMPLETIONS,
         Operation.RESPONSES,
@@ -62,13 +62,6 @@ class IdlePolicy(Value):
     condition: Line = ""
     source: Annotated[Line, Field(min_length=1)]
     as_of: date
-
-    @field_validator("window")
-    @classmethod
-    def _window_is_sane(cls, window: timedelta) -> timedelta:
-        if not timedelta(0) < window <= LONGEST_WINDOW:
-            raise ValueError(f"a time longer than zero and at most {LONGEST_WINDOW.days} days is required")
-        return window
 
     @property
     def warn_within(self) -> timedelta:

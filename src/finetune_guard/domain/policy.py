@@ -22,8 +22,6 @@ DEPRECATIONS_PAGE = (
 
 _EARLIEST_ZONE = timezone(timedelta(hours=14))
 _LATEST_ZONE = timezone(timedelta(hours=-12))
-_YEARS = range(2000, 2201)
-LONGEST_WINDOW = timedelta(days=3_650)
 
 
 def aware_utc(value: datetime) -> datetime:
@@ -42,6 +40,9 @@ def band_of(day: date) -> tuple[datetime, datetime]:
 
 UtcDatetime = Annotated[datetime, AfterValidator(aware_utc)]
 """An aware datetime, turned to UTC on validation."""
+
+Window = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=3_650))]
+"""How long something may go unused."""
 
 
 class Requirement(StrEnum):
@@ -62,19 +63,15 @@ class Phase(Value):
         rule: The rule in the provider's words.
     """
 
-    starts_on: date | None
+    starts_on: Annotated[date, Field(ge=date(2000, 1, 1), lt=date(2201, 1, 1))] | None
     requirement: Requirement
-    window: timedelta | None = None
+    window: Window | None = None
     rule: Line = ""
 
     @model_validator(mode="after")
     def _window_belongs_to_recent_inference(self) -> Phase:
         if (self.requirement is Requirement.RECENT_INFERENCE) != (self.window is not None):
             raise ValueError("window is given for requirement 'recent_inference', and only for that")
-        if self.window is not None and not timedelta(0) < self.window <= LONGEST_WINDOW:
-            raise ValueError(f"window must be longer than zero and at most {LONGEST_WINDOW.days} days")
-        if self.starts_on is not None and self.starts_on.year not in _YEARS:
-            raise ValueError(f"starts_on must be a day from {_YEARS[0]} to {_YEARS[-1]}")
         return self
 
     @property

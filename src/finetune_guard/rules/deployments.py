@@ -34,7 +34,7 @@ class DeploymentState(StrEnum):
 
 
 class Deployment(Value):
-    """What is known of one deployment, or of a model that ends when nobody calls it; None is unknown.
+    """What is known of one deployment, or model that ends when nobody calls it; what is unknown is None.
 
     Attributes:
         resource: Where it is, such as ``acme.openai.azure.com``.

@@ -220,7 +220,12 @@ def planned(
         PlannedFile(id=file_id, role=role, size=size_of(files.get(file_id, {})))
         for file_id, role in roles.items()
     )
-    return ExportPlan(jobs=tuple(map(_planned_job, kept)), files=tuple(sized))
+    told = ("model", "fine_tuned_model", "status")
+    made = (
+        {name: one_line(job[name]) for name in told if isinstance(job.get(name), str)} | {"id": job["id"]}
+        for job in kept
+    )
+    return ExportPlan(jobs=tuple(PlannedJob(**each) for each in made), files=tuple(sized))
 
 
 def files_of(job: Mapping[str, Any]) -> Iterator[tuple[str, FileRole]]:
@@ -267,11 +272,6 @@ def missing(error: openai.APIError, at: datetime) -> Missing:
     """Return what the manifest says about something that the API answered with ``error``."""
     is_gone = isinstance(error, openai.NotFoundError)
     return Missing(why="deleted (404)" if is_gone else in_short(error), at=at, deleted=is_gone)
-
-
-def _planned_job(job: Mapping[str, Any]) -> PlannedJob:
-    texts = {name: job.get(name) for name in ("model", "fine_tuned_model", "status")}
-    return PlannedJob(id=job["id"], **{name: one_line(t) for name, t in texts.items() if isinstance(t, str)})
 
 
 def _orphan(file: Mapping[str, Any], now: datetime) -> Orphan:
