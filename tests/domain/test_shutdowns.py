@@ -79,7 +79,7 @@ def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, s
 def test_what_no_source_tells_is_not_guessed(model_id):
     """A part of a name is not the name, and a model without a date is never said to be gone."""
     dates = known(BASE=LATE)
-    assert dates.of(model_id) is None
+    assert dates.of(model_id) is dates.catalog.shutdown_of(model_id) is None
     assert dates.of_fine_tunes_of(model_id) is None
     assert not dates.is_over(model_id, date.max)
 

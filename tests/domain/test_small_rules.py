@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from finetune_guard.clock import ServerTime
+from finetune_guard.clock import ServerTime, system_clock
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -210,6 +210,7 @@ def test_durations_as_people_write_them(written, duration):
 def test_when_an_answer_was_given(header, expected):
     """The Date of a first answer is believed up to a week off; else the earlier time counts."""
     assert expected == ServerTime().answered_at(header, NOW)
+    assert timedelta(0) == system_clock().utcoffset()
 
 
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
