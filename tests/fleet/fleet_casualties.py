@@ -27,7 +27,7 @@ what it sent, and gives the lease back.
 
 
 class Accident:
-    """A signal that hits this process once, and is told of before: at a point, or after so many seconds."""
+    """A signal that hits this process once, at a point, and is told of before."""
 
     def __init__(self, when, what, tell):
         self.when = when
@@ -36,12 +36,9 @@ class Accident:
 
     def reached(self, point):
         if point == self.when:
-            self.happen()
-
-    def happen(self):
-        self.when = None
-        self._tell("hit")
-        signal.pthread_kill(threading.get_ident(), self._what)  # not another thread first
+            self.when = None
+            self._tell("hit")
+            signal.pthread_kill(threading.get_ident(), self._what)  # not another thread first
 
 
 def watched(location, reached):
@@ -110,8 +107,6 @@ def meet_with(stage, when, what, pipe):
     store = watched(stage.location, accident.reached)
     kept = {"keep_alive": SHORT, "store": store, "http_client": http_client}
     with stage.connect(finetune_guard.OpenAI, **kept) as client:
-        if isinstance(when, float):
-            threading.Timer(when, accident.happen).start()
         outcome = None
         while outcome is None:
             try:

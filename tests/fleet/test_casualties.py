@@ -27,8 +27,6 @@ pytestmark = [
     pytest.mark.timeout(2 * PATIENCE),
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there are no such signals here"),
 ]
-MOMENTS = tuple(number * 0.04 for number in range(1, 9))
-"""Seconds after which some are killed, wherever they are then."""
 NOT_SENT = {"not_due", "renewed_by_another"}
 
 
@@ -61,19 +59,6 @@ def test_another_takes_over(stages, begin, keep_alives):
         assert 1 == found[point].count("sent"), point
         assert set(found[point]) - {"sent"} <= NOT_SENT
     assert dict.fromkeys(DONE, ("not_due", "not_due")) == {point: found[point] for point in DONE}
-
-
-def test_death_at_any_moment_costs_one_more_at_most(near, begin, keep_alives):
-    """Killed at moments that nobody chose, the holder leaves a window that another renews, and only one."""
-    stages = near(*(f"moment-{number}" for number in range(len(MOMENTS))))
-    for stage, moment in zip(stages, MOMENTS, strict=True):
-        assert -signal.SIGKILL == begin(meet_with, stage, moment, signal.SIGKILL).ended()
-    others = [begin(take_over, stages) for _ in range(2)]
-    found = list(zip(*(each.told() for each in others), strict=True))
-    assert {1, 2} >= {keep_alives()[stage.slug] for stage in stages}
-    for pair in found:
-        assert pair.count("sent") <= 1
-        assert set(pair) - {"sent"} <= NOT_SENT
 
 
 def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives):
