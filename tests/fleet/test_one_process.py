@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
 import pytest
@@ -25,7 +23,7 @@ from tests.fleet.fleet_attempts import (
     told,
 )
 from tests.fleet.fleet_worker import CHAT, PATIENCE
-from tests.support.constants import BASE, TRAINING_DATA
+from tests.support.constants import TRAINING_DATA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -62,27 +60,6 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
     assert outcomes.count("sent") <= 1
     assert set(outcomes) <= HEARD
     assert {"validating_files"} == {job.status for job in found[150:]}
-
-
-def test_sixty_four_threads_send_one(stage, file, keep_alives):
-    """Threads on one sync client share one keep-alive; the others hear that it was sent."""
-    ready = threading.Barrier(64)
-
-    def work(number):
-        ready.wait(PATIENCE)
-        if number % 4:
-            return told(client.guard.keep_alive())
-        return client.fine_tuning.jobs.create(model=BASE, training_file=file).status
-
-    with (
-        stage.connect(finetune_guard.OpenAI, keep_alive=ON_CALL) as client,
-        ThreadPoolExecutor(64) as threads,
-    ):
-        found = list(threads.map(work, range(64)))
-    assert {"acme-1": 1} == keep_alives()
-    assert found.count("sent") <= 1
-    assert found.count("validating_files") == 16
-    assert set(found) <= {*HEARD, "validating_files"}
 
 
 def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_alives):

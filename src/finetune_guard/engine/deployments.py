@@ -187,7 +187,9 @@ class Deployments:
         )
         if isinstance(error, openai.NotFoundError):
             if calls is None:  # whether it was known isn't read yet
-                place.missed[name] = error, at
+                # A new one: the user's error holds the frames that it came through, and those a client.
+                alike = openai.NotFoundError(error.message, response=error.response, body=error.body)
+                place.missed[name] = alike, at
                 if not place.is_looking:
                     self._settle(place)
             elif found is not None and not calls.is_gone:
