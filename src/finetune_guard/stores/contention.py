@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from finetune_guard import process
-
 _T = TypeVar("_T")
+_FIRST_PAUSE = 0.005
+# Of its own, since a program that has seeded the shared one counts on its order.
+_jitter = random.Random()  # noqa: S311 -- no secret
 
 
 class BusyError(Exception):
@@ -38,18 +41,17 @@ def repeated(
     except Exception as exc:
         if not is_contended(exc):
             raise
-    with process.no_fork:
-        import tenacity  # noqa: PLC0415 (needed in this rare case only)
-
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(patience.total_seconds()),
-        wait=tenacity.wait_random_exponential(multiplier=0.005, max=longest_pause),
-        retry=tenacity.retry_if_exception(is_contended),
-        reraise=True,
-    ).wraps(work)
     is_held = turn is not None and turn.acquire(timeout=patience.total_seconds())
+    deadline, pause = time.monotonic() + patience.total_seconds(), _FIRST_PAUSE
     try:
-        return retrying()
+        while True:
+            time.sleep(_jitter.uniform(0.0, min(pause, longest_pause)))
+            try:
+                return work()
+            except Exception as exc:
+                if not is_contended(exc) or time.monotonic() >= deadline:
+                    raise
+            pause *= 2
     finally:
         if turn is not None and is_held:
             turn.release()

@@ -12,17 +12,15 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from finetune_guard import process
 from finetune_guard.stores.codec import SCHEMA_VERSION
 from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.disk import faults
 from finetune_guard.stores.disk.folder import DATABASE, checked_folder
+from finetune_guard.stores.disk.plain_cache import PlainCache
 from finetune_guard.stores.keys import key
-
-if TYPE_CHECKING:
-    from finetune_guard.stores.disk.plain_cache import PlainCache
 
 SCHEMA = key("schema")
 """The key of the row that says which form all others have."""
@@ -110,9 +108,6 @@ def _change(folder: Path, work: Callable[[PlainCache | None], _T]) -> _T:
 
 @contextmanager
 def _opened(folder: Path, mode: str) -> Iterator[PlainCache]:
-    with process.no_fork:
-        from finetune_guard.stores.disk.plain_cache import PlainCache  # noqa: PLC0415 (diskcache: 20 ms)
-
     # "rw" never creates: the file was made before, with the right mode.
     uri = f"{(folder / DATABASE).as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
