@@ -68,8 +68,8 @@ class Aliases:
         """Return the slug that an answer has named for the credentials in this process. Costs no I/O."""
         return self._answered.get(credentials)
 
-    def known(self) -> dict[str, Credentials]:
-        """Return the slugs that are known without the store, each with credentials of it."""
+    def organizations(self) -> dict[str, Credentials]:
+        """Return the slugs that are known without the store, each with credentials of it. Costs no I/O."""
         known = [*self._settled.copy().items(), *self._answered.copy().items()]
         return {slug: credentials for credentials, slug in known}
 

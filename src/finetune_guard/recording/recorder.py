@@ -16,7 +16,6 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.batch_writer import Watcher
 from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
@@ -33,8 +32,9 @@ class Recorder:
     What reads the store raises a ``StoreError`` where that can't be read; what notes something never fails.
 
     Attributes:
-        record: Notes one inference; see ``Writer.record``.
-        name: Remembers in this process which organization the credentials belong to; see ``Aliases.name``.
+        name, answered, organizations: See ``Aliases``.
+        record, flush, before_writing: See ``Writer``.
+        watch: Has a ``Watcher``, as long as it is there, told when the store begins to refuse writes.
     """
 
     def __init__(self, store: Store) -> None:
@@ -43,7 +43,10 @@ class Recorder:
         self._aliases = Aliases(store)
         self._adopted: dict[Credentials, Credentials] = {}
         self._writer = Writer(store, self._aliases)
-        self.name, self.record = self._aliases.name, self._writer.record
+        self.name, self.answered = self._aliases.name, self._aliases.answered
+        self.organizations = self._aliases.organizations
+        self.record, self.flush = self._writer.record, self._writer.flush
+        self.before_writing, self.watch = self._writer.before_writing, self._writer.watchers.add
         weakref.finalize(self, self._writer.finish).atexit = False
 
     @staticmethod
@@ -54,10 +57,6 @@ class Recorder:
             if recorder is None:
                 recorder = _recorders[store.place] = Recorder(store)
             return recorder
-
-    def watch(self, watcher: Watcher) -> None:
-        """Have ``watcher``, as long as it is there, told when the store begins to refuse what is written."""
-        self._writer.watchers.add(watcher)
 
     def merge(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
         """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
@@ -72,19 +71,11 @@ class Recorder:
         if subject.organization is not None:
             self.merge(subject._replace(credentials=placeholder), told())
 
-    def answered(self, credentials: Credentials) -> str | None:
-        """Return the slug that an answer has named for the credentials in this process, if one has."""
-        return self._aliases.answered(credentials)
-
     def organization(self, credentials: Credentials) -> str | None:
         """Return the slug of the organization that the credentials belong to; None if it isn't known."""
         with self._store_errors():
             names = self._aliases.names_of(credentials)
         return names[-1] if names and is_slug(names[-1]) else None
-
-    def organizations(self) -> dict[str, Credentials]:
-        """Return the organizations that this process knows by name, each with credentials of it; no I/O."""
-        return self._aliases.known()
 
     def evidence(self, credentials: Credentials) -> Evidence:
         """Return the evidence about the credentials' organization, what isn't written yet included.
@@ -95,7 +86,7 @@ class Recorder:
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
         """Return what is known without the store: for when it can't be read."""
-        name = self._aliases.answered(credentials) or UNNAMED
+        name = self.answered(credentials) or UNNAMED
         known = History(evidence=Evidence(organization=name))
         for notes in self._writer.unwritten((name,), (credentials,)):
             known = notes.added_to(known)
@@ -110,13 +101,6 @@ class Recorder:
                 break
         return history
 
-    def before_writing(self, look: Callable[[Store], object]) -> None:
-        """Have the writing thread call ``look`` before it writes what is noted from now on.
-
-        So a store can be read off the caller's thread, as it was before the present call. ``look`` may fail.
-        """
-        self._writer.before_writing(look)
-
     @property
     def has_unwritten(self) -> bool:
         """Whether something waits to be written."""
@@ -127,10 +111,6 @@ class Recorder:
         """Whether the store refused the last write, so that another may take as long and be refused too."""
         return self._writer.is_failing
 
-    def flush(self, timeout: float) -> bool:
-        """Write everything now; return whether that succeeded within ``timeout`` seconds."""
-        return self._writer.flush(timeout)
-
     def _read(self, read: Callable[[str], History], credentials: Credentials) -> History:
         """Return what is kept for the credentials, and what isn't written yet."""
         whose = [credentials]
@@ -138,7 +118,7 @@ class Recorder:
             whose.append(self._adopted[credentials])
         found = told()
         # The notes always come first: what is written in between is then seen twice, not never.
-        tried = [self._aliases.answered(credentials) or UNNAMED]
+        tried = [self.answered(credentials) or UNNAMED]
         unwritten = self._writer.unwritten(tried, whose)
         with self._store_errors():
             names = self._names_of(whose)

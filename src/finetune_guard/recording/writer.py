@@ -32,7 +32,6 @@ class Writer:
         self._batches = BatchWriter(store, aliases)
         self.watchers = self._batches.watchers
         self._finishing = False
-        self._ending = False
         self.reset()
         _writers.add(self)
 
@@ -45,7 +44,7 @@ class Writer:
         self._looks: list[Callable[[Store], object]] = []
         self._thread: threading.Thread | None = None
         self._hurry = False
-        self._resting = False
+        self._stopped = False
         self._rounds = 0
         self._batches.reset()
 
@@ -142,7 +141,7 @@ class Writer:
         deadline = time.monotonic() + timeout
         self.flush(timeout)
         with self._changed:
-            self._ending = True
+            self._stopped = True
             thread = self._thread
             self._changed.notify_all()
         if thread is not None:
@@ -161,19 +160,19 @@ class Writer:
             thread = self._thread
             if thread is None or self.has_unwritten:
                 return
-            self._resting = True
+            self._stopped = True
             self._changed.notify_all()
         thread.join(_FORK_TIMEOUT)
 
     def resume(self) -> None:
         """Go on after a fork, in the parent."""
         with self._changed:
-            self._resting = False
+            self._stopped = False
             if self.has_unwritten:
                 self._wake()
 
     def _wake(self) -> None:
-        if self._thread is None and not self._ending and not self._resting:
+        if self._thread is None and not self._stopped:
             thread = threading.Thread(target=self._run, name="finetune-guard-recorder", daemon=True)
             try:
                 thread.start()
@@ -185,7 +184,7 @@ class Writer:
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._ending or self._resting or (self._finishing and not self.has_unwritten)):
+            while not (self._stopped or (self._finishing and not self.has_unwritten)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
