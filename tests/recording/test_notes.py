@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, told
+from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
 SEEN, SENT = (MODEL, Source.OBSERVED, None), (MODEL, Source.KEEP_ALIVE, None)
-NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 DAY = date(2026, 11, 22)
 EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 
@@ -19,11 +19,11 @@ EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 def test_inferences_add_up_and_the_latest_time_stays():
     """Counts of a day are added, and an earlier time arriving later moves nothing back."""
     notes = Notes()
-    assert notes.record(SEEN, NOON, DAY) is True
-    assert notes.record(SEEN, NOON - timedelta(hours=1), DAY) is False
-    notes.record(SEEN, NOON + timedelta(days=1), DAY + timedelta(days=1), 3)
+    assert notes.record(SEEN, NOW, DAY) is True
+    assert notes.record(SEEN, NOW - timedelta(hours=1), DAY) is False
+    notes.record(SEEN, NOW + timedelta(days=1), DAY + timedelta(days=1), 3)
     (activity,) = notes.activities("acme-28gund")
-    assert NOON + timedelta(days=1) == activity.inference.at
+    assert NOW + timedelta(days=1) == activity.inference.at
     assert {DAY: 2, DAY + timedelta(days=1): 3} == activity.counts
 
 
@@ -33,15 +33,15 @@ def test_notes_are_false_when_there_is_nothing_in_them():
     assert Notes(told=EMPTY)
     assert Notes(names={"org-1"})
     notes = Notes()
-    notes.record(SEEN, NOON, DAY)
+    notes.record(SEEN, NOW, DAY)
     assert notes
 
 
 def test_a_part_can_be_taken_out():
     """What is written is taken out with the evidence; the rest stays."""
     notes = Notes()
-    notes.record(SEEN, NOON, DAY)
-    notes.record(SENT, NOON, DAY)
+    notes.record(SEEN, NOW, DAY)
+    notes.record(SENT, NOW, DAY)
     notes.merge(EMPTY, ["org-1"])
     taken = notes.split([SENT])
     assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.told, taken.names)
@@ -51,26 +51,26 @@ def test_a_part_can_be_taken_out():
 def test_what_was_taken_out_can_be_put_back():
     """What a store refused is added to what was noted meanwhile; nothing is lost or doubled."""
     notes, refused = Notes(), Notes()
-    refused.record(SEEN, NOON, DAY, 2)
-    refused.merge(told(fine_tuned_by=NOON), ["org-1"])
-    notes.record(SEEN, NOON + timedelta(hours=1), DAY)
-    notes.merge(told(no_trace_at=NOON), ["proj_1"])
+    refused.record(SEEN, NOW, DAY, 2)
+    refused.merge(told(fine_tuned_by=NOW), ["org-1"])
+    notes.record(SEEN, NOW + timedelta(hours=1), DAY)
+    notes.merge(told(no_trace_at=NOW), ["proj_1"])
     notes.take(refused)
     notes.take(Notes())
     (activity,) = notes.activities("acme-28gund")
-    assert (NOON + timedelta(hours=1), {DAY: 3}) == (activity.inference.at, activity.counts)
-    assert (NOON, NOON) == (notes.told.evidence.fine_tuned_by, notes.told.evidence.no_trace_at)
+    assert (NOW + timedelta(hours=1), {DAY: 3}) == (activity.inference.at, activity.counts)
+    assert (NOW, NOW) == (notes.told.evidence.fine_tuned_by, notes.told.evidence.no_trace_at)
     assert {"org-1", "proj_1"} == notes.names
 
 
 def test_what_is_noted_counts_before_it_is_written():
     """A decision and the history see what the store doesn't hold yet."""
     notes = Notes()
-    notes.record(SEEN, NOON, DAY)
+    notes.record(SEEN, NOW, DAY)
     history = notes.added_to(EMPTY)
-    assert (NOON, {DAY: {Source.OBSERVED: 1}}) == (history.last_inference.at, history.daily)
-    notes.merge(told(no_trace_at=NOON), ["proj_1"])
-    assert NOON == notes.added_to(history).evidence.no_trace_at
+    assert (NOW, {DAY: {Source.OBSERVED: 1}}) == (history.last_inference.at, history.daily)
+    notes.merge(told(no_trace_at=NOW), ["proj_1"])
+    assert NOW == notes.added_to(history).evidence.no_trace_at
 
 
 def subject(number, organization="acme-28gund"):
@@ -78,7 +78,7 @@ def subject(number, organization="acme-28gund"):
 
 
 def note(backlog, about, count=1):
-    backlog.notes_of(about).record(SEEN, NOON, DAY, count)
+    backlog.notes_of(about).record(SEEN, NOW, DAY, count)
 
 
 def counted(batches):
@@ -143,7 +143,7 @@ def test_only_what_is_due_is_taken():
     """One model can be written while another of the same key, and another key's, wait on."""
     backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED, None)
     for number in (1, 2):
-        backlog.notes_of(subject(number)).record(later, NOON, DAY)
+        backlog.notes_of(subject(number)).record(later, NOW, DAY)
     note(backlog, subject(1), count=3)
     taken = backlog.take(lambda _, stream: stream == SEEN)
     assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
 
 from finetune_guard.domain.errors import StoreError
@@ -13,9 +11,9 @@ from finetune_guard.recording.notes import Subject, told
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.base import OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore
+from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
-NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 KEY = Credentials("Bearer sk-test-secret")
 ACME = Subject("acme-28gund", KEY)
 GLOBEX = Subject("globex-77", Credentials("Bearer sk-other"))
@@ -60,11 +58,11 @@ def store(request):
 
 def note(recorder, times=1, subject=ACME):
     for _ in range(times):
-        recorder.record(subject, MODEL, Source.OBSERVED, NOON)
+        recorder.record(subject, MODEL, Source.OBSERVED, NOW)
 
 
 def counted(store, organization="acme-28gund"):
-    return store.history(organization).daily.get(NOON.date(), {}).get(Source.OBSERVED, 0)
+    return store.history(organization).daily.get(NOW.date(), {}).get(Source.OBSERVED, 0)
 
 
 def lose(recorder, times, subject=ACME):
@@ -82,7 +80,7 @@ def test_what_was_seen_before_and_after_a_lost_answer_counts_once(store):
     lose(recorder, 3)
     note(recorder, 4)
     store.away = False
-    assert NOON == recorder.evidence(KEY).last_inference.at
+    assert NOW == recorder.evidence(KEY).last_inference.at
     assert recorder.flush(30)
     assert 7 == counted(store)
     assert not recorder.has_unwritten
@@ -122,15 +120,15 @@ def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
     store.away = False
     assert recorder.flush(30)
     assert ("acme-28gund",) == store.organizations()
-    assert {Source.OBSERVED: 3} == recorder.history(KEY).daily[NOON.date()]
+    assert {Source.OBSERVED: 3} == recorder.history(KEY).daily[NOW.date()]
 
 
 def test_what_is_told_while_inferences_are_in_doubt_is_remembered(store):
     """Evidence that is learnt while inferences are in doubt is written when that is settled."""
     recorder = Recorder.of(store)
     lose(recorder, 2)
-    recorder.merge(ACME, told(no_trace_at=NOON))
+    recorder.merge(ACME, told(no_trace_at=NOW))
     store.away = False
     assert recorder.flush(30)
-    assert NOON == store.evidence("acme-28gund").no_trace_at
+    assert NOW == store.evidence("acme-28gund").no_trace_at
     assert 2 == counted(store)
