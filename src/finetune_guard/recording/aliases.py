@@ -1,14 +1,13 @@
 """The names that an organization's history is kept under, and how one name is linked to a better one.
 
-A history is called by the organization's slug as soon as a response has named it, by its ``org-`` id
-while only that is known, and by a hash of the credentials before. Each name is linked to the better one
-in the store, and what was kept under it is merged there. Whoever reads meanwhile finds the evidence under
-the one name or the other: names that lead to a history are linked before the credentials that led to them.
+A history is called by the organization's slug as soon as a response has named it, by its ``org-`` id while
+only that is known, and by a hash of the credentials before. Each name is linked to the better one in the
+store, which merges what was kept under it. Names that lead to a history are linked before the credentials
+that led to them, so that whoever reads meanwhile finds the evidence.
 
 Only the API's own word joins two slugs: jobs whose bodies name one organization by its id while their
-headers name it by one slug and later by another. That an answer named both is kept beside the link. The
-``OpenAI-Organization`` header of a request is the program's word, which a gateway may ignore; by it an
-id is linked to a slug as long as nothing better is known, and no two slugs to each other.
+headers name it by one slug and later by another. The ``OpenAI-Organization`` header of a request is the
+program's word, which a gateway may ignore: it links an id to a slug as long as nothing better is known.
 """
 
 from __future__ import annotations
@@ -28,12 +27,11 @@ from finetune_guard.stores.base import Store
 
 _MOST_KNOWN = 1_000
 _MOST_STEPS = 20
+# Of one process: tokens that change with every request, and servers that call themselves anew at every
+# answer, must not fill a store.
 _MOST_LINKED_KEYS = 1_000
-"""How many keys one process links: tokens that change with every request must not fill a store."""
 _MOST_ORGANIZATIONS = 10_000
-"""How many one process names: a server that calls itself anew at every answer must not fill one, either."""
-_MOST_NAMES = 1_000
-"""How many ids and projects are believed of one organization at a time."""
+_MOST_NAMES = 1_000  # ids and projects at a time
 
 
 class Aliases:
@@ -51,8 +49,6 @@ class Aliases:
         self._organizations: set[str] = set()
         self._salt: bytes | None = None
         self.last_named: Subject | None = None
-
-    # What answers tell, in this process alone.
 
     def name(self, subject: Subject) -> None:
         """Remember which organization an answer has named for the credentials. Costs no I/O."""
@@ -72,8 +68,6 @@ class Aliases:
         """Return the slugs that are known without the store, each with credentials of it. Costs no I/O."""
         known = [*self._settled.copy().items(), *self._answered.copy().items()]
         return {slug: credentials for credentials, slug in known}
-
-    # What the store tells.
 
     def names_of(self, credentials: Credentials) -> tuple[str, ...]:
         """Return the names that the credentials' history may be kept under, the best one last.
@@ -112,8 +106,6 @@ class Aliases:
         if credentials in self._answered:
             _keep(self._answered, credentials, better)
         return True
-
-    # What is written.
 
     def write(self, subject: Subject, proven: Collection[str]) -> str:
         """Link the names of ``subject`` in the store; return what its history is called."""

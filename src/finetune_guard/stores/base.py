@@ -30,9 +30,9 @@ class OutcomeUnknownError(StoreError):
     """Inferences may have been recorded, or not: the answer was lost on its way.
 
     Attributes:
-        again: Records the same inferences, unless that has been done. It takes the name of their
-            organization, for that may have changed, and may itself end with a ``StoreError``: then
-            call it once more later on. A call of ``record`` instead may count them twice.
+        again: Records the same inferences, unless that has been done, in the history of the organization
+            that it is given. It may end with a ``StoreError``: then call it once more later on. A call of
+            ``record`` instead may count them twice.
     """
 
     def __init__(self, message: str, *, remedy: str, again: Callable[[str], None]) -> None:

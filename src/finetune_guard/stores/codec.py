@@ -68,11 +68,7 @@ class Form(Generic[_T]):
         return _TAG + text
 
     def read(self, value: object) -> _T:
-        """Return the fact that a row holds.
-
-        Raises:
-            UnreadableRowError: It holds none.
-        """
+        """Return the fact that a row holds, or raise an ``UnreadableRowError``."""
         if not isinstance(value, str) or not value.startswith(_TAG):
             raise UnreadableRowError(f"a row does not begin with {_TAG!r}, the version of its form")
         text = value[len(_TAG) :]
@@ -148,11 +144,7 @@ def renamed(text: str, organization: str) -> str:
 
 
 def check_schema(version: object, where: str, elsewhere: str) -> None:
-    """Refuse a history whose form this release does not know.
-
-    Raises:
-        StoreError: A later release wrote the history, or another program did.
-    """
+    """Refuse a history that a later release wrote, or another program."""
     if version == SCHEMA_VERSION:
         return
     if isinstance(version, int) and version > SCHEMA_VERSION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -29,21 +30,18 @@ def repeated(
 ) -> _T:
     """Return what ``work`` returns, which is called again while it fails with a contended error.
 
-    Args:
-        work: What is called, without any lock.
-        is_contended: Tells whether trying again a little later may help.
-        patience: After how long the error is raised all the same.
-        longest_pause: How many seconds are waited between two calls at most.
-        turn: A lock that is held, if it can be had in time, from the second call on.
+    After ``patience`` the error is raised all the same. From the second call on a pause of at most
+    ``longest_pause`` seconds comes before each, and ``turn`` is held if it can be had in time.
     """
     try:
         return work()
     except Exception as exc:
         if not is_contended(exc):
             raise
-    is_held = turn is not None and turn.acquire(timeout=patience.total_seconds())
-    deadline, pause = time.monotonic() + patience.total_seconds(), _FIRST_PAUSE
-    try:
+    with contextlib.ExitStack() as held:
+        if turn is not None and turn.acquire(timeout=patience.total_seconds()):
+            held.callback(turn.release)
+        deadline, pause = time.monotonic() + patience.total_seconds(), _FIRST_PAUSE
         while True:
             time.sleep(_jitter.uniform(0.0, min(pause, longest_pause)))
             try:
@@ -52,6 +50,3 @@ def repeated(
                 if not is_contended(exc) or time.monotonic() >= deadline:
                     raise
             pause *= 2
-    finally:
-        if turn is not None and is_held:
-            turn.release()

@@ -14,23 +14,17 @@ MAX_NAME_LENGTH = 512
 
 
 def checked(name: str) -> str:
-    """Return ``name`` if a store can keep it.
-
-    Raises:
-        StoreError: It is longer than ``MAX_NAME_LENGTH``, or it isn't text that can be printed on a line.
-    """
+    """Return ``name``, or raise a ``StoreError`` if it is too long to be kept or can't be printed."""
     if len(name) > MAX_NAME_LENGTH:
-        raise store_error(
+        problem = (
             f"A name of {len(name)} characters, {name[:40]!r}..., was refused: a store keeps names of at "
-            f"most {MAX_NAME_LENGTH} characters.",
-            "Use the organization's or the model's id as the API gives it.",
+            f"most {MAX_NAME_LENGTH} characters."
         )
-    if not name.isprintable():
-        raise store_error(
-            f"The name {name[:40]!a} was refused: it has characters that can't be printed.",
-            "Use the organization's or the model's id as the API gives it.",
-        )
-    return name
+    elif not name.isprintable():
+        problem = f"The name {name[:40]!a} was refused: it has characters that can't be printed."
+    else:
+        return name
+    raise store_error(problem, "Use the organization's or the model's id as the API gives it.")
 
 
 def key(kind: str, *names: str) -> str:
@@ -44,11 +38,7 @@ def prefix(kind: str, *names: str) -> str:
 
 
 def parts(key_text: str) -> tuple[str, ...]:
-    """Return the kind and the names that ``key_text`` was made of.
-
-    Raises:
-        ValueError: ``key`` could not have made it.
-    """
+    """Return the kind and the names that ``key_text`` was made of; a ValueError if it is no key."""
     names = json.loads(key_text)
     if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError(f"{key_text[:80]!r} is not the key of a row")

@@ -12,7 +12,6 @@ from finetune_guard.stores.keys import Row
 from finetune_guard.stores.rows import Change, Rows, RowStore
 
 _T = TypeVar("_T")
-_Tables = dict[Row, dict[str, str]]
 
 
 class MemoryStore(RowStore):
@@ -29,7 +28,7 @@ class MemoryStore(RowStore):
 
     def __init__(self) -> None:
         self._lock = process.ForkLock()
-        self._tables: _Tables = {}
+        self._tables: dict[Row, dict[str, str]] = {}
         self._changes = 0
         _living.add(self)
 
@@ -52,7 +51,7 @@ class MemoryStore(RowStore):
 
 
 class _MemoryChange:
-    def __init__(self, tables: _Tables) -> None:
+    def __init__(self, tables: dict[Row, dict[str, str]]) -> None:
         self._tables = tables
         self._written: dict[Row, str | None] = {}
 

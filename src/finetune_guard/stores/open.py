@@ -28,15 +28,13 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     """Return the store at ``location``; nothing is read or written before its first use.
 
     Args:
-        location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with
-            ``.`` or ``~``), the URL of a Redis or Valkey server (``redis://``, ``rediss://``,
-            ``valkey://``, ``valkeys://``, ``unix://``), or a store, which is returned as it is. Where
-            the user's state or home folder is meant, and the system does not say which that is, the
-            store is in memory: one for the whole process.
+        location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with ``.`` or
+            ``~``), the URL of a Redis or Valkey server, or a store, which is returned as it is. Where the
+            user's state or home folder is meant, and the system does not say which that is, the store is
+            in memory: one for the whole process.
 
     Raises:
-        StoreError: No store can be meant by ``location``, and the message names what is allowed; or
-            what it needs is not installed.
+        StoreError: No store can be meant by ``location``, or what it needs is not installed.
     """
     if isinstance(location, Store):
         return location
@@ -61,7 +59,6 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
 
 
 def _state_folder() -> str | None:
-    """Return the user's state folder, or None where the system names none."""
     try:
         import platformdirs  # noqa: PLC0415 (only what is used is imported)
 
@@ -73,7 +70,6 @@ def _state_folder() -> str | None:
 
 
 def _folder(text: str, *, is_path: bool) -> str | None:
-    """Return the folder that ``text`` means, or None where it is in a home folder that nobody knows."""
     looks_like_path = is_path or "/" in text or os.sep in text or text.startswith((".", "~"))
     scheme = _scheme(text)
     is_url = scheme in SCHEMES if is_path else scheme is not None
@@ -91,13 +87,11 @@ def _folder(text: str, *, is_path: bool) -> str | None:
 
 
 class _HomelessStore(MemoryStore):
-    """A memory store in the place of one on disk; its first use says so."""
-
     location = "memory (no state folder is known)"
     _is_silent = True
 
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
-        if self._is_silent:
+        if self._is_silent:  # opening it is no use yet
             self._is_silent = False
             _log.warning(
                 "The history is kept in memory, and ends with this process: the system does not say where "
@@ -107,9 +101,7 @@ class _HomelessStore(MemoryStore):
         return super()._read(doing, work)
 
 
-@functools.cache
-def _memory_for_want_of_a_folder() -> Store:
-    return _HomelessStore()
+_memory_for_want_of_a_folder = functools.cache(_HomelessStore)
 
 
 def _scheme(text: str) -> str | None:

@@ -59,7 +59,6 @@ def checked_folder(location: str, *, make: bool) -> Path | None:
 
 
 def _without_links(path: Path) -> Path:
-    """Return an absolute path with all links followed; what does not exist yet is no link."""
     if not _POSIX:
         return path.resolve()
     place, *names = Path(path.anchor), *reversed(path.parts[1:])
@@ -124,7 +123,6 @@ def _file_mode(folder: Path) -> int:
 
 
 def _shared_with(folder: Path) -> int | None:
-    """Return the group that shares ``folder`` on purpose; None when it is one user's own."""
     if not _POSIX:
         return None
     found = folder.stat()

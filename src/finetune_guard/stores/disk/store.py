@@ -34,8 +34,7 @@ class DiskStore(RowStore):
 
     Args:
         folder: Where; it is created, for its owner alone, by the first call that writes. A relative one
-            is below the working directory of when the store is opened or, if that happens on an event
-            loop, of when it is first used. If that directory is gone then, every call is a ``StoreError``.
+            is below the working directory of when the store is opened or, on an event loop, first used.
         read_patience: How long a call that reads waits for a lock of another process.
         write_patience: How long a call that writes does.
     """
@@ -103,8 +102,6 @@ class DiskStore(RowStore):
 
 
 class _CacheRows:
-    """The rows in a cache; none where there is no database yet."""
-
     def __init__(self, cache: PlainCache | None, location: str) -> None:
         self._cache = cache
         self._location = location

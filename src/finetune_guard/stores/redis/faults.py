@@ -10,9 +10,8 @@ from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.redis.rows import UnansweredError, lost
 
-COMMANDS = "GETRANGE, SET, PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC"
-"""Every command that a server must allow; SELECT too, when the URL names a database other than 0."""
-
+# SELECT too, when the URL names a database other than 0.
+_COMMANDS = "GETRANGE, SET, PTTL, DEL, WATCH, UNWATCH, MULTI and EXEC"
 _MAX_SHOWN = 200
 _ELSEWHERE = "set FINETUNE_GUARD_STORE to disk or memory."
 
@@ -25,7 +24,7 @@ _BY_WORDS = (
     (("without any password configured",), "Leave the password out of the URL"),
     (
         ("noperm", "no permissions", "unknown command", "unknown subcommand"),
-        f"Let the user in the URL use {COMMANDS} on the keys of the prefix",
+        f"Let the user in the URL use {_COMMANDS} on the keys of the prefix",
     ),
     (("readonly", "read only replica"), "Use the address of the primary, which can be written to"),
     (("oom", "maxmemory"), "Give the server more memory, or remove other keys from it"),

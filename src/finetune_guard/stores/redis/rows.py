@@ -145,11 +145,7 @@ class RedisRows:
         return {row: found[row] for row in rows if row in found}
 
     def change(self, work: Callable[[RedisChange], _T]) -> _T:
-        """Return what ``work`` returns; what it wrote is there at once, or a WatchError is raised.
-
-        Raises:
-            UnansweredError: It may be there, or not.
-        """
+        """Return what ``work`` returns; what it wrote is there at once, unless an error is raised."""
         with self._client.pipeline() as pipe:
             change = RedisChange(self, pipe, self._prefix)
             result = work(change)

@@ -113,11 +113,8 @@ class RedisStore(RowStore):
 
     @property
     def _senders(self) -> list[str]:
-        """Those of this process that send nothing now: as many as there were threads at it at once.
-
-        A sender sends no more before it knows whether its last inferences have arrived, so that the server
-        needs to remember one token of each sender.
-        """
+        # Those of this process that send nothing now. A sender sends no more before it knows whether its last
+        # inferences have arrived, so that the server needs to remember one token of each.
         return self._senders_of.setdefault(os.getpid(), [])
 
     def close(self) -> None:
@@ -127,7 +124,7 @@ class RedisStore(RowStore):
 
     @property
     def _rows(self) -> RedisRows:
-        """The connections of this process: a child after ``fork`` must not talk through its parent's."""
+        # A child after a fork must not talk through its parent's connections.
         opened = self._rows_of.get(os.getpid())
         if opened is None:
             from finetune_guard.stores.redis.rows import RedisRows  # noqa: PLC0415 (redis-py is optional)
