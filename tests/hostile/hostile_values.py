@@ -7,17 +7,8 @@ import json
 from hypothesis import strategies as st
 
 FORGERIES = [
-    "\n",
-    "\r\nERROR forged",
-    "\x00",
-    "\x1b[31mred",
-    "\x1b]0;title\x07",
-    "\x9b2J",
-    "\u202egnorw",
-    "\u2028",
-    "\ud800",
-    "\udcff",
-    "\u0085next",
+    *("\n", "\r\nERROR forged", "\x00", "\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "\u202egnorw", "\u2028"),
+    *("\ud800", "\udcff", "\u0085next"),
 ]
 """What moves a cursor, begins a line, turns the direction of writing, or is half a character."""
 
@@ -26,15 +17,9 @@ TEXTS = st.text(st.characters(codec=None, categories=None), max_size=40) | st.bu
 )
 MODELS = st.sampled_from(
     [
-        "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY",
-        "ft:gpt-4o-mini-2024-07-18:acme::1:ckpt-step-7",
-        "davinci:ft-acme",
-        "ft:",
-        "ft:a\nb:c::d",
-        "ft:gpt\x1b[2J:acme::1",
-        "ft:gpt:\u202eacme::1",
-        "ft:gpt:acme::" + "x" * 600,
-        "ft:gpt:acme::1:ckpt-step-" + "9" * 400,
+        *("ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY", "ft:gpt-4o-mini:acme::1:ckpt-step-7"),
+        *("davinci:ft-acme", "ft:", "ft:a\nb:c::d", "ft:gpt\x1b[2J:acme::1", "ft:gpt:\u202eacme::1"),
+        *("ft:gpt:acme::" + "x" * 600, "ft:gpt:acme::1:ckpt-step-" + "9" * 400),
     ]
 )
 NUMBERS = st.sampled_from(
@@ -42,16 +27,9 @@ NUMBERS = st.sampled_from(
 ) | st.integers(-(10**20), 10**20)
 MOMENTS = st.sampled_from(
     [
-        "2026-07-01T12:00:00Z",
-        "2026-07-01T12:00:00",
-        "1970-01-01T00:00:00Z",
-        "0001-01-01T00:00:00+14:00",
-        "9999-12-31T23:59:59Z",
-        "9999-12-31T23:59:59-23:59",
-        "10000-01-01T00:00:00Z",
-        "2026-06-30T23:59:60Z",
-        "2026-07-01",
-        "now",
+        *("2026-07-01T12:00:00Z", "2026-07-01T12:00:00", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"),
+        *("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "10000-01-01T00:00:00Z"),
+        *("2026-06-30T23:59:60Z", "2026-07-01", "now"),
     ]
 )
 ATOMS = st.none() | st.booleans() | NUMBERS | TEXTS | MODELS | MOMENTS | st.just(float("nan"))

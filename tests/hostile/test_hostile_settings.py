@@ -17,31 +17,11 @@ PIECES = {
     "host": ["api.openai.com", "*.openai.com:443", "[::1]", ":²", "*.", "a:99999", "xn--a", "."],
     "store": ["memory", "disk", "redis://", "~root", "~", "/", "./x", "ftp://u:p@h", "unix:///", "C:\\"],
     "redis_url": [
-        "redis://",
-        "unix:///run/x",
-        "u:p@",
-        "[::1]",
-        ":6379",
-        "/0",
-        "?db=1",
-        "%0a",
-        "%1b[31m",
-        "%ff",
+        *("redis://", "unix:///run/x", "u:p@", "[::1]", ":6379", "/0", "?db=1", "%0a", "%1b[31m", "%ff"),
     ],
     "request_url": [
-        "https://api.openai.com/v1/",
-        "https://",
-        "api.openai.com",
-        "[",
-        "@evil.example",
-        ":99999",
-        ":x",
-        "\\",
-        "/chat/completions",
-        "fine_tuning/jobs",
-        "?a=b",
-        "#",
-        "\t",
+        *("https://api.openai.com/v1/", "https://", "api.openai.com", "[", "@evil.example", ":99999", ":x"),
+        *("\\", "/chat/completions", "fine_tuning/jobs", "?a=b", "#", "\t"),
     ],
 }
 DURATIONS = st.sampled_from([*PIECES["duration"], "P365000D"])
@@ -112,17 +92,7 @@ def test_what_is_no_url_goes_to_no_host(url):
 
 @pytest.mark.parametrize(
     "url",
-    [
-        "unix",
-        "redis",
-        "unix:x",
-        "unix://x",
-        "redis:",
-        "redis://a%40b",
-        "redis://a%2561",
-        "unix://a@///",
-        "unix:///..",
-    ],
+    ["unix", "redis", "unix:x", "redis:", "redis://a%40b", "redis://a%2561", "unix://a@///", "unix:///.."],
 )
 def test_a_scheme_alone_is_no_url(url):
     """A word that is a scheme names no server and no socket, and what no host can be called is none."""

@@ -140,12 +140,7 @@ class Writer:
         """
         deadline = time.monotonic() + timeout
         self.flush(timeout)
-        with self._changed:
-            self._stopped = True
-            thread = self._thread
-            self._changed.notify_all()
-        if thread is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._stop(max(0.0, deadline - time.monotonic())):
             with contextlib.suppress(Exception):  # a store of the program's own can fail in any way
                 self._store.close()
 
@@ -154,15 +149,19 @@ class Writer:
 
         From Python 3.12 on, a fork beside a running thread makes Python warn.
         """
-        if threading.current_thread() is self._thread or not (self.is_failing or self.flush(_FORK_TIMEOUT)):
-            return
+        is_written = threading.current_thread() is not self._thread and (
+            self.is_failing or self.flush(_FORK_TIMEOUT)
+        )
+        if is_written and not self.has_unwritten:
+            self._stop(_FORK_TIMEOUT)
+
+    def _stop(self, timeout: float) -> bool:
         with self._changed:
-            thread = self._thread
-            if thread is None or self.has_unwritten:
-                return
-            self._stopped = True
+            self._stopped, thread = True, self._thread
             self._changed.notify_all()
-        thread.join(_FORK_TIMEOUT)
+        if thread is not None:
+            thread.join(timeout)
+        return thread is not None
 
     def resume(self) -> None:
         """Go on after a fork, in the parent."""
