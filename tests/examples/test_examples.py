@@ -25,9 +25,7 @@ def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):
     answer = run_example("drop_in.py", model).stdout
     job = run_example("drop_in.py", str(training_data)).stdout
     simulator.clock.advance(PAST_THE_WINDOW)
-
     stopped = run_example("drop_in.py", str(training_data), returncode=1).stderr
-
     assert answer
     assert job.startswith("ftjob-")
     assert "InferenceWindowExpiredError: The training file was not uploaded" in stopped
@@ -36,7 +34,6 @@ def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):
 def test_async_client_remembers_what_it_streams(run_example, simulator, model):
     """Streamed answers count: the window is open for 60 days from now."""
     finished = run_example("async_client.py", model)
-
     *answers, verdict = finished.stdout.splitlines()
     assert (3, "eligible: recent_inference until 2026-09-30 12:00:00+00:00") == (len(answers), verdict)
     assert [True] * 3 == [call.stream for call in simulator.calls]
@@ -48,9 +45,7 @@ def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
     """Whose the key is now is asked, one inference goes first, and the job goes through."""
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
-
     finished = run_example("keep_alive.py", training_file)
-
     assert "before: window_expired\njob: validating_files\nafter: recent_inference\n" == finished.stdout, (
         finished.stderr
     )
@@ -61,7 +56,6 @@ def test_keep_alive_renews_the_window_once(run_example, simulator, model):
     """A scheduled task can run as often as it likes: what isn't due isn't sent."""
     first = run_example("keep_alive.py").stdout
     second = run_example("keep_alive.py").stdout
-
     assert (f"sent to {model}\n", "not sent: not_due\n") == (first, second)
     assert 1 == paths(simulator).count("POST /v1/chat/completions")
 
@@ -73,10 +67,8 @@ def test_whole_organization_finds_what_another_program_ran(run_example, simulato
     with openai.OpenAI(base_url=simulator.base_url, api_key="sk-umbrella") as unguarded:
         unguarded.chat.completions.create(model=model, messages=[{"role": "user", "content": "a"}])
     simulator.clock.advance(timedelta(days=20))
-
     keys = {"OPENAI_API_KEY": "sk-umbrella", "FINETUNE_GUARD_ADMIN_API_KEY": "sk-admin-u"}
     verdict, ends = run_example("whole_organization.py", **keys).stdout.splitlines()
-
     assert "eligible: recent_inference until 2026-09-30 12:00:00+00:00" == verdict
     assert f"{model}: last used 2026-08-01 12:00, ends 2027-01-14 (from the base)" == ends
 
@@ -85,9 +77,7 @@ def test_handling_errors_of_a_closed_window(run_example, simulator, asked, train
     """The model that was used last and the remedy are at hand, and nothing was sent."""
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
-
     finished = run_example("handling_errors.py", training_file, returncode=3)
-
     assert f"The window closed. The latest inference known: {asked}" == finished.stdout.splitlines()[0]
     assert [] == [call for call in paths(simulator) if call.startswith("POST")]
 
@@ -95,7 +85,6 @@ def test_handling_errors_of_a_closed_window(run_example, simulator, asked, train
 def test_handling_errors_without_a_history(run_example, model, training_file):
     """What is unknown stops the job, with an exit code of its own."""
     finished = run_example("handling_errors.py", training_file, returncode=4)
-
     assert finished.stdout.startswith("No inference is known.")
 
 
@@ -105,7 +94,6 @@ def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_fi
     simulator.fault(Fault.training_not_available())
     first = run_example("handling_errors.py", training_file, returncode=5).stdout
     second = run_example("handling_errors.py", training_file, returncode=5).stdout
-
     assert (
         "The API refused: training_not_available\n",
         "The API refused before: training_not_available\n",
@@ -116,7 +104,6 @@ def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_fi
 def test_existing_client_is_guarded_and_azures_too(run_example, model):
     """A client of any class can be guarded; at Azure the guard knows of deployments."""
     finished = run_example("existing_client.py", model)
-
     assert [
         "same class of client: True OpenAI",
         "same connections: True",
@@ -130,12 +117,10 @@ def test_existing_client_is_guarded_and_azures_too(run_example, model):
 def test_testing_your_code_is_a_test_suite(name, run_pytest):
     """The example of a test-suite passes without a key, and without this test's environment."""
     finished = run_pytest(EXAMPLES / name)
-
     assert "3 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_every_example_is_run_here():
     """No example stands untested."""
     told = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/test_*.py"))
-
     assert [] == [path.name for path in EXAMPLES.glob("*.py") if path.name not in told]

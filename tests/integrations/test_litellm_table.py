@@ -22,7 +22,6 @@ def test_our_table_agrees_with_litellms():
     ours = {row.id: row.shutdown for row in rows}
     ours |= {f"ft:{row.id}": row.fine_tunes_shutdown for row in rows if row.id not in FINE_TUNES_THAT_DIFFER}
     shared = ours.keys() & theirs.keys()
-
     assert len(shared) > len(rows)
     differing = {name: (ours[name], theirs[name].day) for name in shared}
     assert {} == {name: days for name, days in differing.items() if abs((days[0] - days[1]).days) > 1}

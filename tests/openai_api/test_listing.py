@@ -263,9 +263,7 @@ def asked_once(call):
 def test_reading_a_whole_list(pages, whole):
     """A list is whole only where every page was one, every row an object, and the last one the last."""
     rows = []
-
     found, calls, _ = run(read_rows("/x", 2, rows.append, asked_once), *map(reply, pages))
-
     assert whole is found
     assert [row for body in pages for row in body["data"] or () if row != 7] == rows
     assert [{"limit": 2}, {"limit": 2, "after": "b"}][: len(pages)] == [call.query for call in calls]
@@ -274,12 +272,10 @@ def test_reading_a_whole_list(pages, whole):
 def test_an_endless_list():
     """A server that always has one more page is left after a thousand."""
     count = iter(range(10_000))
-
     found, calls, _ = run(
         read_rows("/x", 2, lambda row: None, asked_once),
         lambda call: reply(page({"id": f"id-{next(count)}"}, more=True)),
     )
-
     assert (False, MOST_PAGES) == (found, len(calls))
 
 

@@ -36,8 +36,8 @@ from finetune_guard.simulator.clock import SimulatedClock
 from finetune_guard.simulator.control import PREFIX, Control, ServedCall
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.provider import Call, Caller, Provider
+from finetune_guard.simulator.serving import Connections, Content, WireResponse, read
 from finetune_guard.simulator.settling import settle
-from finetune_guard.simulator.wire import Connections, Content, WireResponse, read
 
 Endpoint = Callable[[Call], Answer]
 

@@ -24,9 +24,8 @@ from finetune_guard.simulator.control import ServedCall
 from finetune_guard.simulator.faults import Fault, FaultQueue
 from finetune_guard.simulator.organizations import Account, Organization
 from finetune_guard.simulator.provider import Provider, Settings
-from finetune_guard.simulator.serving import ServingThread
+from finetune_guard.simulator.serving import Connections, ServingThread
 from finetune_guard.simulator.settling import settle
-from finetune_guard.simulator.wire import Connections
 
 if TYPE_CHECKING:
     from typing_extensions import Self

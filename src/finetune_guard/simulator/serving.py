@@ -1,23 +1,141 @@
-"""A thread that serves an ASGI application until it is told to stop."""
+"""HTTP: reading requests, sending answers, cutting connections, and the thread that serves an application."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from finetune_guard.simulator.wire import Connections
+from finetune_guard.simulator.answers import Answer, ApiError
 
 # A pooled connection must not be closed under a client that pauses in a debugger.
 _KEEP_ALIVE_SECONDS = 600
 _TURNS_TO_CONNECT = 10
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a request carries: a JSON object, or a form's text fields and files."""
+
+    body: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    problem: ApiError | None = None
+
+
+async def read(request: Request) -> Content:
+    """Read a request's body; what can't be parsed is the content's ``problem``."""
+    if request.method not in {"POST", "PUT", "PATCH"}:
+        return Content()
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form() as form:
+            fields = {name: value for name, value in form.items() if isinstance(value, str)}
+            files = {
+                name: (value.filename or name, await value.read())
+                for name, value in form.items()
+                if isinstance(value, UploadFile)
+            }
+        return Content(fields, files)
+    raw = await request.body()
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        return Content(problem=ApiError(400, "We could not parse the JSON body of your request."))
+    return Content(body)
+
+
+class Connections:
+    """The open connections of the server, so that each of them can be cut."""
+
+    def __init__(self) -> None:
+        self._transports: dict[Any, asyncio.Transport] = {}
+
+    def protocol(self) -> type[H11Protocol]:
+        """Return uvicorn's protocol, made to report its connections here."""
+        transports = self._transports
+
+        class ReportingProtocol(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                # asyncio does so by itself only for listeners that name their protocol; without it an
+                # answer's second packet waits 40 ms for the client's acknowledgement.
+                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                transports[self.client] = transport
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                transports.pop(self.client, None)
+                super().connection_lost(exc)
+
+        return ReportingProtocol
+
+    def cut(self, client: Any) -> None:
+        """Close a client's connection after what has been written, wherever in a body that is."""
+        if transport := self._transports.get(tuple(client)):
+            transport.close()
+
+    def abort_all(self) -> None:
+        """Close every connection at once."""
+        for transport in list(self._transports.values()):
+            transport.abort()
+
+
+class WireResponse(Response):
+    """An answer on its way out, piece by piece, possibly not to its end."""
+
+    def __init__(
+        self, answer: Answer, headers: Mapping[str, str], connections: Connections, cut_after: int | None
+    ) -> None:
+        super().__init__(status_code=answer.status, headers=dict(headers), media_type=answer.media_type)
+        self._answer = answer
+        self._connections = connections
+        self._cut_after = cut_after
+        if answer.made is not None:
+            self.headers["content-length"] = str(answer.size)
+        elif answer.events is None:
+            self.headers["content-length"] = str(len(next(answer.chunks())))
+        else:
+            del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for chunk in self._chunks():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if self._cut_after is None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        self._connections.cut(scope["client"])
+        # Returning before the connection is gone would look like a bug to uvicorn, which logs it.
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    def _chunks(self) -> Iterator[bytes]:
+        """Return what is sent: all, or the first bytes of a body or events of a stream."""
+        chunks, left = self._answer.chunks(), self._cut_after
+        if left is None or self._answer.events is not None:
+            yield from islice(chunks, left)
+            return
+        for chunk in chunks:
+            if not left:
+                return
+            yield chunk[:left]
+            left = max(0, left - len(chunk))
 
 
 class ServingThread:
