@@ -8,17 +8,20 @@ import openai
 import pytest
 
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import ASYNC, HTTP, SYNC, done, listed
-from tests.support.azure import BASE, KEY, TOKEN, TUNED, VERSION, chat, respond
-from tests.support.constants import DAY
+from tests.support.azure import BASE, KEY, TOKEN, TUNED, VERSION
+from tests.support.constants import DAY, MESSAGES
+from tests.support.http import HTTP
 
-pytestmark = pytest.mark.anyio
+
+def chat(client, deployment="support", **options):
+    return client.chat.completions.create(model=deployment, messages=MESSAGES, **options)
+
+
+def respond(client, deployment="support"):
+    return client.responses.create(model=deployment, input="hello")
+
+
 CALLS = [chat] + [respond] * hasattr(openai.OpenAI, "responses")
-
-
-@pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
-def way(request):
-    return request.param
 
 
 @pytest.fixture
@@ -32,74 +35,75 @@ def azure(sim):
 
 
 @pytest.fixture
-async def connect(way, azure):
+def connect(azure):
     """Makes clients of the SDK for a resource, by the API that is named."""
     clients = []
 
     def make(api="key", resource="east", key=KEY):
         endpoint = azure.endpoint(resource)
+        ways = {
+            "key": {"api_key": key},
+            "token": {"azure_ad_token": TOKEN},
+            "provider": {"azure_ad_token_provider": lambda: TOKEN},
+            "deployment": {"api_key": key, "azure_deployment": "support"},
+        }
         if api == "v1":
-            client = way.bare(base_url=f"{endpoint}/openai/v1/", api_key=key, max_retries=0)
+            client = openai.OpenAI(base_url=f"{endpoint}/openai/v1/", api_key=key, max_retries=0)
         else:
-            how = {
-                "key": {"api_key": key},
-                "token": {"azure_ad_token": TOKEN},
-                "provider": {"azure_ad_token_provider": way.returning(TOKEN)},
-                "deployment": {"api_key": key, "azure_deployment": "support"},
-            }[api]
-            client = way.azure(azure_endpoint=endpoint, api_version=VERSION, max_retries=0, **how)
+            how = {"azure_endpoint": endpoint, "api_version": VERSION, "max_retries": 0, **ways[api]}
+            client = openai.AzureOpenAI(**how)
         clients.append(client)
         return client
 
     yield make
     for client in clients:
-        await done(client.close())
+        client.close()
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 @pytest.mark.parametrize("api", ["key", "token", "provider", "deployment", "v1"])
-async def test_every_way_to_a_deployment(connect, azure, clock, api, call):
+def test_every_way_to_a_deployment(connect, azure, clock, api, call):
     """Path, base URL and body name a deployment alike; its answers name the model, and the call is noted."""
     client = connect(api)
-    answer = await call(client, "any" if api == "deployment" and call is chat else "support")
+    answer = call(client, "any" if api == "deployment" and call is chat else "support")
     assert TUNED == answer.model
     standing = {each.name: each.last_call for each in azure.deployments("east")}
     assert {"support": clock(), "plain": None} == standing
     if call is chat:  # the first part is the content filter's, without a model
-        first, *parts = await listed(await chat(client, stream=True))
+        first, *parts = chat(client, stream=True)
         assert (["", []], {TUNED}) == ([first.model, first.choices], {each.model for each in parts})
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-async def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
+def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
     """15 days after the last call a fine-tune's deployment is gone, until it is deployed again."""
     client = connect("v1")
     clock.advance(10 * DAY)
-    await call(client)
+    call(client)
     clock.advance(15 * DAY - timedelta(seconds=1))
     assert {"support", "plain"} == {each.name for each in azure.deployments("east")}
     clock.advance(timedelta(seconds=1))
     assert ["plain"] == [each.name for each in azure.deployments("east")]
     with pytest.raises(openai.NotFoundError, match="does not exist") as caught:
-        await call(client)
+        call(client)
     assert "DeploymentNotFound" == caught.value.code
 
     azure.deploy("east", "support", model=TUNED, shown_as=BASE)
-    assert [BASE, BASE] == [(await call(client, name)).model for name in ("support", "plain")]
+    assert [BASE, BASE] == [call(client, name).model for name in ("support", "plain")]
 
 
-async def test_only_a_successful_call_counts(sim, connect, clock):
+def test_only_a_successful_call_counts(sim, connect, clock):
     """A call that fails, by a fault or by its own body, keeps no deployment alive."""
     client = connect()
     clock.advance(14 * DAY)
     sim.fault(Fault(path="/east/openai/*", status=503))
     with pytest.raises(openai.InternalServerError):
-        await chat(client)
+        chat(client)
     with pytest.raises(openai.BadRequestError):
-        await chat(client, n=0)
+        chat(client, n=0)
     clock.advance(DAY)
     with pytest.raises(openai.NotFoundError):
-        await chat(client)
+        chat(client)
     assert [503, 400, 404] == [call.status for call in sim.calls]
     assert ("support", "east") == (sim.calls[-1].path.split("/")[4], sim.calls[-1].organization)
 
@@ -110,21 +114,21 @@ async def test_only_a_successful_call_counts(sim, connect, clock):
     ids=["key", "resource", "none"],
 )
 @pytest.mark.parametrize("api", ["key", "v1"])
-async def test_a_key_opens_its_own_resource(connect, api, resource, key):
+def test_a_key_opens_its_own_resource(connect, api, resource, key):
     """A key that is wrong, or another resource's, is refused, and the answer doesn't show it."""
     with pytest.raises(openai.AuthenticationError) as caught:
-        await chat(connect(api, resource, key))
+        chat(connect(api, resource, key))
     assert key not in str(caught.value)
 
 
-async def test_resources_know_nothing_of_each_other_or_of_openai(sim, azure, connect, clock):
+def test_resources_know_nothing_of_each_other_or_of_openai(sim, azure, connect, clock):
     """A deployment is its resource's alone, OpenAI's dates and windows are not Azure's, nor the reverse."""
     west = connect(resource="west", key="key-of-the-west")
     with pytest.raises(openai.NotFoundError):
-        await chat(west)
+        chat(west)
     clock.advance(400 * DAY)
     azure.deploy("west", "support", model=TUNED)
-    assert TUNED == (await chat(west)).model
+    assert TUNED == chat(west).model
     assert sim.last_inference() is None
     assert 401 == HTTP.get(f"{sim.base_url}/models", headers={"authorization": f"Bearer {KEY}"}).status_code
 
