@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from finetune_guard.simulator.answers import Answer, invalid, missing
@@ -44,32 +43,6 @@ class _Group(NamedTuple):
     batch: bool | None
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Which requests are asked for, and by what they are grouped."""
-
-    models: frozenset[str]
-    projects: frozenset[str]
-    batch: bool | None
-    nobody: bool
-    groups: frozenset[str]
-
-    def includes(self, use: Use) -> bool:
-        return (
-            not self.nobody
-            and (not self.models or use.model in self.models)
-            and (not self.projects or use.project in self.projects)
-            and self.batch in {None, use.batch}
-        )
-
-    def group_of(self, use: Use) -> _Group:
-        return _Group(
-            use.model if "model" in self.groups else None,
-            use.project if "project_id" in self.groups else None,
-            use.batch if "batch" in self.groups else None,
-        )
-
-
 def completions(call: Call) -> Answer:
     """Count the successful chats, responses and completions, streams and batches included."""
     width = _WIDTHS.get(call.query.get("bucket_width", "1d"))
@@ -88,7 +61,7 @@ def completions(call: Call) -> Answer:
     first = _page_start(call, start - start % MINUTE, end)
     spans = _spans(first, end, width, _limit(call, width))
     after = spans[-1][1] if spans else end
-    results = _results(call, _wanted(call), first, after, width)
+    results = _results(call, first, after, width)
     buckets = [
         {"object": "bucket", "start_time": begin, "end_time": stop, "results": results[begin]}
         for begin, stop in spans
@@ -108,16 +81,15 @@ def _spans(first: int, end: int, width: _Width, most: int) -> list[tuple[int, in
     return spans
 
 
-def _results(
-    call: Call, wanted: _Wanted, first: int, after: int, width: _Width
-) -> dict[int, list[dict[str, Any]]]:
+def _results(call: Call, first: int, after: int, width: _Width) -> dict[int, list[dict[str, Any]]]:
     """Return the results of each bucket, by the bucket's beginning."""
+    includes, group_of = _filter(call), _grouping(call)
     latest = call.now - call.provider.settings.usage_lag
     sums: dict[int, dict[_Group, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for use, tally in call.account.usage.items():  # a minute with a later request is left out as a whole
-        if tally.latest <= latest and first <= use.minute < after and wanted.includes(use):
+        if tally.latest <= latest and first <= use.minute < after and includes(use):
             begin = max(first, use.minute - use.minute % width.seconds)
-            sums[begin][wanted.group_of(use)].update(tally.counts)
+            sums[begin][group_of(use)].update(tally.counts)
     results: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for begin, groups in sums.items():
         results[begin] = [_result(group, groups[group]) for group in sorted(groups)]
@@ -134,20 +106,29 @@ def _result(group: _Group, counts: Counter[str]) -> dict[str, Any]:
     }
 
 
-def _wanted(call: Call) -> _Wanted:
-    groups = frozenset(_several(call, "group_by"))
-    if not groups <= frozenset(_GROUPS):
-        raise invalid("group_by", f"expected some of {', '.join(_GROUPS)}")
+def _filter(call: Call) -> Callable[[Use], bool]:
+    """Return whether a request is asked for. Keys and users have no ids here, so none of them has any."""
+    models, projects = (set(_several(call, name)) for name in ("models", "project_ids"))
+    nobody = any(any(_several(call, name)) for name in ("user_ids", "api_key_ids"))
     batch = call.query.get("batch")
     if batch not in {None, "true", "false"}:
         raise invalid("batch", "expected true or false")
-    return _Wanted(
-        models=frozenset(_several(call, "models")),
-        projects=frozenset(_several(call, "project_ids")),
-        batch=None if batch is None else batch == "true",
-        # Keys and users have no ids here, so nothing was used by any that is named.
-        nobody=any(_several(call, "user_ids")) or any(_several(call, "api_key_ids")),
-        groups=groups,
+    return lambda use: (
+        not nobody
+        and (not models or use.model in models)
+        and (not projects or use.project in projects)
+        and (batch is None or use.batch == (batch == "true"))
+    )
+
+
+def _grouping(call: Call) -> Callable[[Use], _Group]:
+    groups = set(_several(call, "group_by"))
+    if not groups <= set(_GROUPS):
+        raise invalid("group_by", f"expected some of {', '.join(_GROUPS)}")
+    return lambda use: _Group(
+        use.model if "model" in groups else None,
+        use.project if "project_id" in groups else None,
+        use.batch if "batch" in groups else None,
     )
 
 
