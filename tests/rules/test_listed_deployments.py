@@ -8,9 +8,8 @@ from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
-from finetune_guard.rules.deployments import deployments_of
+from finetune_guard.rules.deployments import deployments_of, with_listing
 from finetune_guard.rules.idle_messages import end_in_words
-from finetune_guard.rules.listed_deployments import with_listing
 from tests.support.constants import DAY
 
 AZURE = SHIPPED[0]

@@ -14,9 +14,8 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.options import Json
 from finetune_guard.cli.output import say
 from finetune_guard.domain.idle_policy import AZURE
-from finetune_guard.rules.deployments import Deployment
+from finetune_guard.rules.deployments import Deployment, with_listing
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
-from finetune_guard.rules.listed_deployments import with_listing
 from finetune_guard.rules.messages import moment
 
 

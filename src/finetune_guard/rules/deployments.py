@@ -1,4 +1,4 @@
-"""What is known of a deployment: whether it still answers, when it ends, and what ends when."""
+"""What is known of deployments, by their history and by Azure's listing: which answer, and what ends when."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from finetune_guard.domain.catalog import PublishedDate, Retirement, azure_retirement_of
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Source
@@ -16,6 +16,9 @@ from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.values import StrEnum, Value
 from finetune_guard.rules.keep_alive import LONGEST, KeepAlive, NotSent, bounded
+
+if TYPE_CHECKING:
+    from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
 
 
 class DeploymentState(StrEnum):
@@ -67,8 +70,7 @@ class Deployment(Value):
         return self.ends is not None
 
 
-_ELSEWHERE = re.compile(r"[^/]*[.:][^/]*/")
-"""The name of a resource before a deployment's, which is a host's."""
+_ELSEWHERE = re.compile(r"[^/]*[.:][^/]*/")  # a resource's name, which is a host's, before a deployment's
 _OTHERS = "calls by programs that do not share this history"
 
 
@@ -182,8 +184,7 @@ def by_end(deployment: Deployment) -> tuple[bool, float, str]:
 def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime | None:
     """Return from when on a keep-alive is due; None where it is due already, since no call is known.
 
-    That is ``renew_within`` before the first moment at which it may end, and never sooner than the last
-    fifth of its window: a keep-alive is sent for the next window only.
+    That is ``renew_within`` before it may end, and in the last fifth of its window at the soonest.
     """
     if deployment.ends is None:
         return None
@@ -212,10 +213,8 @@ EndKind = Literal["idle", "deployment_retirement", "training_retirement"]
 class DeploymentEnd(NamedTuple):
     """That something of a deployment ends on a day, by ``kind``.
 
-    Attributes:
-        day: The day; for an idle deployment the first on which it may be deleted.
-        published: The provider's own date, which may be "no earlier than"; None for an idle deployment,
-            whose day moves with each call.
+    An idle one may be deleted from then on, which moves with each call. Else ``published`` is the provider's
+    own date, which may be "no earlier than".
     """
 
     kind: EndKind
@@ -235,3 +234,61 @@ def what_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
                 found.append(DeploymentEnd("training_retirement", training.day, each, training))
                 found.append(DeploymentEnd("deployment_retirement", last.day, each, last))
     return tuple(sorted(found, key=lambda end: (end.day, end.deployment.resource, end.deployment.name)))
+
+
+def with_listing(
+    known: Iterable[Deployment], resources: Iterable[ListedResource], policy: IdlePolicy, now: datetime
+) -> tuple[Deployment, ...]:
+    """Return what is known of each deployment: of those that the history knows, then of those only listed.
+
+    ``resources`` were listed with all their deployments. Deployments elsewhere stay as they are.
+    """
+    known, resources = tuple(known), tuple(resources)
+    by_host = {host: resource for resource in resources for host in resource.hosts}
+    found, seen = list[Deployment](), set[tuple[str, str]]()
+    for each in known:
+        resource = by_host.get(each.resource)
+        if resource is not None:
+            seen.add((resource.hosts[0], each.name))
+            each = _told(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same, with more known
+        found.append(each)
+    for resource in resources:
+        for name, listed in resource.deployments.items():
+            if (resource.hosts[0], name) not in seen:
+                found.append(_uncalled(resource.hosts[0], name, listed, policy))
+    return tuple(found)
+
+
+def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> Deployment:
+    if listed is None:
+        if known.ended is not None:
+            return known
+        ended = Ended(at=now, why=EndedBy.NOT_FOUND)
+        return known.model_copy(
+            update={"state": DeploymentState.GONE, "ended": ended, "ends": None, "unknown": ()}
+        )
+    if known.state in {
+        DeploymentState.GONE,
+        DeploymentState.NO_CALL_KNOWN,
+    }:  # it was deployed again, and not called since
+        return _uncalled(known.resource, known.name, listed, known.policy, named=True)
+    if known.state is not DeploymentState.MAY_BE_GONE:
+        return known
+    later = "when it was last called: it stands, so another program has called it since"
+    return known.model_copy(update={"state": DeploymentState.ALIVE, "ends": None, "unknown": (later,)})
+
+
+def _uncalled(
+    resource: str, name: str, listed: ListedDeployment, policy: IdlePolicy, *, named: bool = False
+) -> Deployment:
+    is_base = covers(policy, listed.model, named=named) is False
+    return Deployment(
+        resource=resource,
+        name=name,
+        state=DeploymentState.BASE_MODEL if is_base else DeploymentState.NO_CALL_KNOWN,
+        policy=policy,
+        served=listed.model,
+        retirement=azure_retirement_of(listed.model) if not is_base else None,
+        deployed_at=listed.created_at,
+        unknown=() if is_base else ("when it was last called, and so when it ends",),
+    )

@@ -111,18 +111,15 @@ def _reason(phase: Phase, evidence: Evidence, now: datetime, refusal_ttl: timede
         return Reason.CLOSED
     if _refusal_stands(evidence, now, refusal_ttl):
         return Reason.REFUSED
-    reason = _reason_without_refusal(phase, evidence, now)
+    if phase.requirement is Requirement.NONE:
+        reason = Reason.NO_REQUIREMENT
+    elif phase.requirement is Requirement.EARLIER_FINE_TUNING:
+        reason = Reason.EARLIER_FINE_TUNING if _has_fine_tuned(evidence) else _nothing_known(evidence)
+    else:
+        reason = _recently_used(evidence, phase.window or timedelta(0), now)
     if _verdict(reason) is Verdict.ELIGIBLE and not _refusal_is_disproved(evidence):
         return Reason.REFUSAL_IN_DOUBT
     return reason
-
-
-def _reason_without_refusal(phase: Phase, evidence: Evidence, now: datetime) -> Reason:
-    if phase.requirement is Requirement.NONE:
-        return Reason.NO_REQUIREMENT
-    if phase.requirement is Requirement.EARLIER_FINE_TUNING:
-        return Reason.EARLIER_FINE_TUNING if _has_fine_tuned(evidence) else _nothing_known(evidence)
-    return _recently_used(evidence, phase.window or timedelta(0), now)
 
 
 def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reason:
