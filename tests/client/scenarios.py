@@ -26,32 +26,35 @@ def needs(owner, name):
     return method
 
 
-async def chat(client, model):
-    return await done(client.chat.completions.create(model=model, messages=MESSAGES))
+def completions(client, name):
+    """Return a method of chats that older releases have as a beta alone."""
+    has = hasattr(client.chat.completions, name)
+    return needs(client.chat.completions if has else client.beta.chat.completions, name)
+
+
+def chat(client, model, **options):
+    return done(client.chat.completions.create(model=model, messages=MESSAGES, **options))
 
 
 async def chat_stream(client, model):
-    stream = await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    stream = await chat(client, model, stream=True)
     return [type(stream).__name__, *await listed(stream)]
 
 
 async def chat_stream_closed_early(client, model):
-    stream = await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    stream = await chat(client, model, stream=True)
     first = await first_of(stream)
     await done(stream.close())
     return first
 
 
 async def chat_stream_as_a_context(client, model):
-    async with entered(
-        await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
-    ) as stream:
+    async with entered(await chat(client, model, stream=True)) as stream:
         return await first_of(stream)
 
 
 async def chat_stream_abandoned(client, model):
-    stream = await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
-    return stream.response.status_code
+    return (await chat(client, model, stream=True)).response.status_code
 
 
 async def chat_raw(client, model):
@@ -60,62 +63,58 @@ async def chat_raw(client, model):
 
 
 async def chat_raw_stream(client, model):
-    raw = await done(
-        client.chat.completions.with_raw_response.create(model=model, messages=MESSAGES, stream=True)
-    )
+    create = client.chat.completions.with_raw_response.create
+    raw = await done(create(model=model, messages=MESSAGES, stream=True))
     return [raw.status_code, *await listed(raw.parse())]
 
 
-async def chat_streaming_response(client, model):
+def streaming(client, model, **options):
     create = client.chat.completions.with_streaming_response.create
-    async with entered(create(model=model, messages=MESSAGES)) as response:
+    return entered(create(model=model, messages=MESSAGES, **options))
+
+
+async def streaming_response(client, model):
+    async with streaming(client, model) as response:
         return [type(response).__name__, response.status_code, await done(response.parse())]
 
 
-async def chat_streaming_response_lines(client, model):
-    create = client.chat.completions.with_streaming_response.create
-    async with entered(create(model=model, messages=MESSAGES, stream=True)) as response:
+async def streaming_response_lines(client, model):
+    async with streaming(client, model, stream=True) as response:
         return [line async for line in every(response.iter_lines())]
 
 
-async def chat_streaming_response_unread(client, model):
-    create = client.chat.completions.with_streaming_response.create
-    async with entered(create(model=model, messages=MESSAGES)) as response:
+async def streaming_response_unread(client, model):
+    async with streaming(client, model) as response:
         return response.headers["content-type"]
 
 
 async def chat_parse(client, model):
-    completions = client.chat.completions if hasattr(client.chat.completions, "parse") else None
-    parse = needs(completions or client.beta.chat.completions, "parse")
+    parse = completions(client, "parse")
     return await done(parse(model=model, messages=MESSAGES, response_format=Verdict))
 
 
 async def chat_stream_helper(client, model):
-    completions = client.chat.completions if hasattr(client.chat.completions, "stream") else None
-    stream = needs(completions or client.beta.chat.completions, "stream")
+    stream = completions(client, "stream")
     async with entered(stream(model=model, messages=MESSAGES, response_format=Verdict)) as events:
         kinds = [event.type async for event in every(events)]
         return [*kinds, await done(events.get_final_completion())]
 
 
-async def responses(client, model):
-    return await done(needs(client, "responses").create(model=model, input="hello"))
+def responses(client, model, **options):
+    return done(needs(client, "responses").create(model=model, input="hello", **options))
 
 
 async def responses_stream(client, model):
-    create = needs(client, "responses").create
-    return await listed(await done(create(model=model, input="hello", stream=True)))
+    return await listed(await responses(client, model, stream=True))
 
 
 async def responses_stream_closed_early(client, model):
-    create = needs(client, "responses").create
-    async with entered(await done(create(model=model, input="hello", stream=True))) as stream:
+    async with entered(await responses(client, model, stream=True)) as stream:
         return await first_of(stream)
 
 
 async def responses_raw(client, model):
-    create = needs(client, "responses").with_raw_response.create
-    raw = await done(create(model=model, input="hello"))
+    raw = await done(needs(client, "responses").with_raw_response.create(model=model, input="hello"))
     return [raw.status_code, raw.parse()]
 
 
@@ -131,85 +130,58 @@ async def responses_stream_helper(client, model):
         return [*kinds, await done(events.get_final_response())]
 
 
-async def with_options(client, model):
-    return await chat(client.with_options(timeout=20, max_retries=1), model)
+def with_options(client, model):
+    return chat(client.with_options(timeout=20, max_retries=1), model)
 
 
-async def copied(client, model):
-    return await chat(client.copy(default_headers={"x-mine": "1"}), model)
+def copied(client, model):
+    return chat(client.copy(default_headers={"x-mine": "1"}), model)
 
 
-async def post_relative(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    return await done(client.post("/chat/completions", body=body, cast_to=ChatCompletion))
+def post_unslashed(client, model, url="chat/completions", cast_to=ChatCompletion):
+    return done(client.post(url, body={"model": model, "messages": MESSAGES}, cast_to=cast_to))
 
 
-async def post_unslashed(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    return await done(client.post("chat/completions", body=body, cast_to=ChatCompletion))
+def post_absolute(client, model):
+    return post_unslashed(client, model, f"{str(client.base_url).rstrip('/')}/chat/completions")
 
 
-async def post_absolute(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    url = f"{str(client.base_url).rstrip('/')}/chat/completions"
-    return await done(client.post(url, body=body, cast_to=ChatCompletion))
+def cast_to_object(client, model):
+    return post_unslashed(client, model, "/chat/completions", object)
 
 
-async def extra_body(client, model):
-    create = client.chat.completions.create
-    return await done(create(model="gpt-4o-mini", messages=MESSAGES, extra_body={"model": model}))
-
-
-async def cast_to_object(client, model):
-    body = {"model": model, "messages": MESSAGES}
-    return await done(client.post("/chat/completions", body=body, cast_to=object))
+def extra_body(client, model):
+    return chat(client, "gpt-4o-mini", extra_body={"model": model})
 
 
 UNFINISHED = (chat_stream_abandoned, responses_stream_closed_early)
 """Ways to call a chat model and leave before it has said anything; none shows an inference."""
 
 INFERENCES = (
-    chat,
-    chat_stream,
-    chat_stream_closed_early,
-    chat_stream_as_a_context,
-    chat_raw,
-    chat_raw_stream,
-    chat_streaming_response,
-    chat_streaming_response_lines,
-    chat_streaming_response_unread,
-    chat_parse,
-    chat_stream_helper,
-    responses,
-    responses_stream,
-    responses_raw,
-    responses_parse,
-    responses_stream_helper,
-    with_options,
-    copied,
-    post_relative,
-    post_unslashed,
-    post_absolute,
-    extra_body,
-    cast_to_object,
+    *(chat, chat_stream, chat_stream_closed_early, chat_stream_as_a_context, chat_raw, chat_raw_stream),
+    *(
+        streaming_response,
+        streaming_response_lines,
+        streaming_response_unread,
+        chat_parse,
+        chat_stream_helper,
+    ),
+    *(responses, responses_stream, responses_raw, responses_parse, responses_stream_helper),
+    *(with_options, copied, post_unslashed, post_absolute, cast_to_object, extra_body),
 )
 """Ways to call a chat model; each is one inference."""
 
 
-async def completion(client, model):
-    return await done(client.completions.create(model=model, prompt="hello"))
+def completion(client, model, **options):
+    return done(client.completions.create(model=model, prompt="hello", **options))
 
 
 async def completion_stream(client, model):
-    return await listed(await done(client.completions.create(model=model, prompt="hello", stream=True)))
+    return await listed(await completion(client, model, stream=True))
 
 
 COMPLETIONS = (completion, completion_stream)
 """Ways to call a model that only completes; each is one inference."""
-
-
-async def model_list(client, _):
-    return await listed(await done(client.models.list()))
 
 
 async def model_pages(client, _):
@@ -220,12 +192,12 @@ async def job_pages(client, _):
     return [job.id async for job in every(client.fine_tuning.jobs.list(limit=1))]
 
 
-async def embedding(client, _):
-    return await done(client.embeddings.create(model="text-embedding-3-small", input="hello"))
+def embedding(client, _):
+    return done(client.embeddings.create(model="text-embedding-3-small", input="hello"))
 
 
-async def base_chat(client, _):
-    return await chat(client, "gpt-4o-mini")
+def base_chat(client, _):
+    return chat(client, "gpt-4o-mini")
 
 
 async def file_round_trip(client, _):
@@ -234,5 +206,5 @@ async def file_round_trip(client, _):
     return [file.filename, content.read(), await done(client.files.delete(file.id))]
 
 
-OTHER_CALLS = (model_list, model_pages, job_pages, embedding, base_chat, file_round_trip)
+OTHER_CALLS = (model_pages, job_pages, embedding, base_chat, file_round_trip)
 """Calls that the guard has nothing to do with."""

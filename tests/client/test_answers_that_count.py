@@ -11,14 +11,8 @@ import pytest
 from finetune_guard import Source
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import HTTP, done, every, listed
-from tests.client.scenarios import (
-    cast_to_object,
-    chat,
-    chat_stream,
-    needs,
-    responses_stream,
-)
-from tests.client.scenarios import chat_streaming_response_unread as unread
+from tests.client.scenarios import cast_to_object, chat, chat_stream, completions, needs, responses_stream
+from tests.client.scenarios import streaming_response_unread as unread
 from tests.support.constants import BASE, FINE_TUNED, MESSAGES, START
 
 pytestmark = pytest.mark.anyio
@@ -183,8 +177,7 @@ def stream_class(client, of_objects):
 
 async def test_a_parser_that_refuses_a_completion_takes_nothing_away(client, bare, model):
     """An answer that was cut off raises the SDK's own error when it is parsed; the model has run anyway."""
-    completions = client.chat.completions if hasattr(client.chat.completions, "parse") else None
-    parse = needs(completions or client.beta.chat.completions, "parse")
+    parse = completions(client, "parse")
     with pytest.raises(openai.LengthFinishReasonError):
         await done(parse(model=model, messages=MESSAGES, max_tokens=1, response_format=Wordy))
     assert [model] == list((await done(client.guard.history())).models)

@@ -30,32 +30,27 @@ from tests.support.constants import BASE, START, TRAINING_DATA
 pytestmark = pytest.mark.anyio
 
 JOBS = "/fine_tuning/jobs"
+JOB = {"model": BASE, "training_file": "file-x"}
 SPRING, JUNE = datetime(2026, 4, 1, tzinfo=timezone.utc), datetime(2026, 6, 1, tzinfo=timezone.utc)
 FIRST_MOMENT = datetime(2027, 1, 5, 10, tzinfo=timezone.utc)
 LAST_MOMENT = datetime(2027, 1, 7, 12, tzinfo=timezone.utc) - timedelta(seconds=1)
 AFTER_THE_END = datetime(2027, 1, 8, tzinfo=timezone.utc)
 
 
-async def create_raw(client):
-    return await done(client.fine_tuning.jobs.with_raw_response.create(model=BASE, training_file="file-x"))
-
-
 async def create_streamed(client):
-    creating = client.fine_tuning.jobs.with_streaming_response.create(model=BASE, training_file="file-x")
+    creating = client.fine_tuning.jobs.with_streaming_response.create(**JOB)
     async with entered(creating) as response:
         return await done(response.parse())
 
 
-async def create_by_post(client):
-    return await done(client.post(JOBS, body={"model": BASE, "training_file": "file-x"}, cast_to=object))
-
-
-async def create_with_options(client):
-    return await create_job(client.with_options(timeout=3).copy(max_retries=1))
-
-
-WAYS_TO_CREATE = (create_job, create_raw, create_streamed, create_by_post, create_with_options)
-by_every_way = pytest.mark.parametrize("creating", WAYS_TO_CREATE, ids=lambda creating: creating.__name__)
+WAYS_TO_CREATE = {
+    "create": create_job,
+    "streamed": create_streamed,
+    "raw": lambda client: done(client.fine_tuning.jobs.with_raw_response.create(**JOB)),
+    "post": lambda client: done(client.post(JOBS, body=JOB, cast_to=object)),
+    "with options": lambda client: create_job(client.with_options(timeout=3).copy(max_retries=1)),
+}
+by_every_way = pytest.mark.parametrize("creating", WAYS_TO_CREATE.values(), ids=WAYS_TO_CREATE)
 
 
 async def stopped(creation):
@@ -69,7 +64,11 @@ async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model,
     """Sixty days after the last inference no job is posted, whatever way it is asked for."""
     await infer(client)
     now = clock.advance(timedelta(days=60))
-    error = await stopped(creating(client))
+
+    async def create():
+        await creating(client)
+
+    error = await stopped(create())
 
     assert type(error) is InferenceWindowExpiredError
     assert isinstance(error, openai.PermissionDeniedError)  # which existing except clauses catch

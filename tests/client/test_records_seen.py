@@ -70,25 +70,19 @@ async def retrieve(client, batch):
     return await done(client.batches.retrieve(batch))
 
 
-async def list_one_page(client, _):
-    return await done(client.batches.list())
-
-
-async def list_all_pages(client, _):
-    return await listed(client.batches.list(limit=1))
-
-
 async def retrieve_raw(client, batch):
     raw = await done(client.batches.with_raw_response.retrieve(batch))
     return [type(raw), raw.status_code, raw.parse()]
 
 
-async def get(client, batch):
-    return await done(client.get(f"/batches/{batch}", cast_to=object))
-
-
-LOOKS = (retrieve, list_one_page, list_all_pages, retrieve_raw, get)
-by_every_look = pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.__name__)
+LOOKS = {
+    "retrieve": retrieve,
+    "raw": retrieve_raw,
+    "list": lambda client, _: done(client.batches.list()),
+    "list all pages": lambda client, _: listed(client.batches.list(limit=1)),
+    "get": lambda client, batch: done(client.get(f"/batches/{batch}", cast_to=object)),
+}
+by_every_look = pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 
 
 @by_every_look
@@ -112,7 +106,7 @@ async def test_it_counts_once_for_several_processes(connect, batch, model, tmp_p
     for _ in range(3):
         client = connect(config={"store": Elsewhere(tmp_path / "history")})
         await retrieve(client, batch)
-        await list_all_pages(client, batch)
+        await LOOKS["list all pages"](client, batch)
         assert of_one_batch(model) == await known(client)
         await done(client.close())
     reopened = connect(config={"store": Elsewhere(tmp_path / "history")})
@@ -198,45 +192,31 @@ async def job(bare, sim, clock):
     return job.id
 
 
-async def fine_tuned_models(bare):
-    return [model.id for model in await listed(bare.models.list()) if model.id.startswith("ft:")]
+async def retrieve_model(client, bare, _):
+    (model, *_) = (each.id for each in await listed(bare.models.list()) if each.id.startswith("ft:"))
+    return await done(client.models.retrieve(model))
 
 
-async def jobs_list(client, bare, job):
-    return await done(client.fine_tuning.jobs.list())
+JOBS = {
+    "list": lambda client, *_: done(client.fine_tuning.jobs.list()),
+    "pages": lambda client, *_: listed(client.fine_tuning.jobs.list(limit=1)),
+    "retrieve": lambda client, _, job: done(client.fine_tuning.jobs.retrieve(job)),
+}
+MODELS = {"models": lambda client, *_: done(client.models.list()), "model": retrieve_model}
 
 
-async def jobs_pages(client, bare, job):
-    return await listed(client.fine_tuning.jobs.list(limit=1))
-
-
-async def jobs_retrieve(client, bare, job):
-    return await done(client.fine_tuning.jobs.retrieve(job))
-
-
-async def models_list(client, bare, job):
-    return await done(client.models.list())
-
-
-async def models_retrieve(client, bare, job):
-    return await done(client.models.retrieve((await fine_tuned_models(bare))[0]))
-
-
-JOBS, MODELS = (jobs_list, jobs_pages, jobs_retrieve), (models_list, models_retrieve)
-
-
-@pytest.mark.parametrize("look", JOBS + MODELS, ids=lambda look: look.__name__)
+@pytest.mark.parametrize("look", [*JOBS.values(), *MODELS.values()], ids=[*JOBS, *MODELS])
 async def test_jobs_and_models_are_traces_of_fine_tuning(client, bare, job, look):
     """Under the rule of May 7 a job or a model that a program has looked at makes it eligible."""
     assert "unknown" == (await done(client.guard.check())).verdict.value
     await look(client, bare, job)
     found = await done(client.guard.check())
     assert ("eligible", "earlier_fine_tuning") == (found.verdict.value, found.reason.value)
-    made = APRIL if look in JOBS else APRIL + timedelta(minutes=30)
+    made = APRIL if look in JOBS.values() else APRIL + timedelta(minutes=30)
     assert made == (await done(client.guard.history())).evidence.fine_tuned_by
 
 
-@pytest.mark.parametrize("look", [jobs_pages, jobs_retrieve], ids=lambda look: look.__name__)
+@pytest.mark.parametrize("look", [JOBS["pages"], JOBS["retrieve"]], ids=["pages", "retrieve"])
 async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, connect, look):
     """From a job's body on, a key that is used with ``organization=`` is known before its first answer."""
     await look(client, bare, job)
@@ -263,7 +243,7 @@ async def test_base_models_are_no_trace(connect, clock, sim):
     clock.set(JUNE)
     stranger = sim.add_organization(slug="new-1", api_key="sk-new")
     client = connect(api_key=stranger.api_key)
-    for look in (models_list, jobs_list):
+    for look in (MODELS["models"], JOBS["list"]):
         await look(client, None, None)
     await done(client.models.retrieve(BASE))
     assert "unknown" == (await done(client.guard.check())).verdict.value
@@ -274,8 +254,10 @@ async def test_base_models_are_no_trace(connect, clock, sim):
 async def test_elsewhere_nothing_is_learnt(connect, batch, bare, sim, store, fields):
     """Another host's batches, jobs and models, or anything while the guard is off, are nobody's evidence."""
     client = connect(config=fields)
-    for look in (*LOOKS, models_list, jobs_list):
-        await (look(client, batch) if look in LOOKS else look(client, bare, None))
+    for look in LOOKS.values():
+        await look(client, batch)
+    for look in (MODELS["models"], JOBS["list"]):
+        await look(client, bare, None)
     await done(client.guard.flush())
     assert () == store.organizations()
     assert {} == store.aliases()
