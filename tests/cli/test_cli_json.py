@@ -5,9 +5,6 @@ from datetime import timedelta
 import pytest
 
 import finetune_guard
-from finetune_guard.simulator import Fault
-
-USAGE = "/v1/organization/usage/completions"
 
 
 @pytest.mark.parametrize(
@@ -31,22 +28,3 @@ def test_json_is_what_the_guard_returns(run, admin, ask, model, clock, line, cal
         expected = call(client.guard)
     assert (0, "") == (told.exit_code, told.stderr)
     assert expected == type(expected).model_validate_json(told.stdout)
-
-
-@pytest.mark.parametrize(
-    ("line", "path", "fault"),
-    [("models", "/v1/models", "Incomplete"), ("sync --days 365", USAGE, "Incomplete")],
-)
-def test_json_of_a_part_says_so(run, admin, sim, ask, model, line, path, fault):
-    """A part is printed too: exit code 6, and stderr says what is missing."""
-    ask(model)
-    run("sync")
-    if path == USAGE:
-        sim.fault(Fault(path=path, method="GET", headers={"x-page": "a real one"}))
-    sim.fault(Fault(path=path, method="GET", status=403, times=None))
-    result = run(*line.split(), "--json")
-    assert (6, True, True) == (
-        result.exit_code,
-        '"complete":false' in result.stdout,
-        "Incomplete" in result.stderr,
-    )

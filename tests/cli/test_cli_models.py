@@ -113,6 +113,7 @@ def test_an_incomplete_answer_says_so(says, ask, model, sim):
     ask(model)
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
     says("models", model, "Incomplete: the API did not answer all that was asked (403)", code=6)
+    says("models --json", '"complete":false', "Incomplete", code=6)
 
 
 def test_csv_has_stable_columns(run, ask, model):
