@@ -1,11 +1,12 @@
-"""What is known of deployments, by what their history tells."""
+"""What is known of deployments, by what their history and Azure tell."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 
 import pytest
 
+from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
 from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
@@ -17,25 +18,25 @@ from finetune_guard.rules.deployments import (
     unambiguous,
     until_deployment_due,
     what_ends,
+    with_listing,
 )
 from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, NotSent
-from tests.support.constants import DAY
+from tests.support.constants import DAY, utc
 
 AZURE, FIREWORKS = SHIPPED[:2]
 PLACE = "acme.openai.azure.com"
 BASE = "gpt-4.1-mini-2025-04-14"
 TUNED = f"{BASE}.ft-0a1b"
-AT = datetime(2026, 12, 1, 9, tzinfo=timezone.utc)
+AT = utc(2026, 12, 1, 9)
 
 
-def history(*, ended=None, **served) -> History:
-    models = {
-        name: Inference(
-            organization=PLACE, model=name, at=AT, served=Served(model=model, at=AT) if model else None
-        )
-        for name, model in served.items()
-    }
+def history(*, ended=None, days_ago=None, **served) -> History:
+    """What is remembered of deployments by the model that each answer named, at AT or days before."""
+    models = {}
+    for name, model in served.items():
+        at, told = AT - (days_ago or {}).get(name, 0) * DAY, Served(model=model, at=AT) if model else None
+        models[name] = Inference(organization=PLACE, model=name, at=at, served=told)
     return History(evidence=Evidence(organization=PLACE, ended=ended or {}), models=models)
 
 
@@ -211,3 +212,75 @@ def test_what_is_said_of_a_keep_alive():
     for reason in kept:
         outcome = KeepAliveOutcome(sent=False, model="support", reason=reason)
         assert kept_alive(outcome, AZURE).startswith("Not sent to support: ")
+
+
+HOSTS = ("acme.services.ai.azure.com", PLACE)
+CREATED = utc(2026, 11, 1, 8)
+
+
+def told(found):
+    return {each.name: (each.state.value, each.ends is not None, *each.unknown) for each in found}
+
+
+def test_a_deployment_that_this_history_never_saw():
+    """It is listed as one without a known call, which no guess dates; one of a base model needs none."""
+    listed = {
+        "idle": ListedDeployment(TUNED, CREATED),
+        "plain": ListedDeployment(BASE, CREATED),
+        "odd": ListedDeployment(None, None),
+    }
+    idle, plain, odd = with_listing([], [ListedResource(HOSTS, listed)], AZURE, AT)
+    when = "when it was last called, and so when it ends"
+    assert {
+        "idle": ("no_call_known", False, when),
+        "plain": ("base_model", False),
+        "odd": ("no_call_known", False, when),
+    } == told([idle, plain, odd])
+    assert [HOSTS[0]] * 3 == [each.resource for each in (idle, plain, odd)]
+    assert [TUNED, BASE, None] == [each.served for each in (idle, plain, odd)]
+    after = "no call known: deleted 15 days after the last one"
+    assert [f"{after}; deployed on 2026-11-01", "no end: it serves a base model", after] == [
+        end_in_words(each, AT) for each in (idle, plain, odd)
+    ]
+    assert (True, None, None) == (idle.retirement is not None, plain.retirement, odd.retirement)
+
+
+def test_what_stands_is_told_by_azure():
+    """A deployment that isn't listed is gone, and one that is stands, whatever the history believed."""
+    called = {"recent": 1, "late": 20, "deleted": 2, "again": 30, "lost": 30, "unwanted": 3}
+    whys = {"again": EndedBy.NOT_FOUND, "lost": EndedBy.NOT_FOUND, "unwanted": EndedBy.FORGOTTEN}
+    remembered = history(
+        ended={name: Ended(at=AT, why=why) for name, why in whys.items()},
+        days_ago=called,
+        **dict.fromkeys(called, TUNED),
+    )
+    before = deployments_of(PLACE, remembered, AZURE, AT, [f"{PLACE}/named"])
+    called_elsewhere = history(days_ago=called, recent=TUNED, late=TUNED)
+    elsewhere = deployments_of("gateway.example.com/acme", called_elsewhere, AZURE, AT)
+    stands = dict.fromkeys(("recent", "late", "again", "named"), ListedDeployment(TUNED, CREATED))
+    found = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE, AT)
+    assert elsewhere == tuple(each for each in found if each.resource != PLACE)
+    here = {each.name: each for each in found if each.resource == PLACE}
+    assert len(found) == len(before) + len(elsewhere)
+    assert {
+        "recent": "alive",
+        "late": "alive",
+        "deleted": "gone",
+        "again": "no_call_known",
+        "lost": "gone",
+        "unwanted": "forgotten",
+        "named": "no_call_known",
+    } == {name: each.state.value for name, each in here.items()}
+    assert next(each for each in before if each.name == "recent") == here["recent"]
+    assert (None, 1) == (here["late"].ends, len(here["late"].unknown))
+    assert "another program has called it" in here["late"].unknown[0]
+    assert (None, AT - 2 * DAY) == (here["deleted"].ends, here["deleted"].last_call)
+    assert {
+        "recent": "deleted on 2026-12-15",
+        "late": "no end known: it stands",
+        "deleted": "not found on 2026-12-01 09:00 UTC",
+        "again": "no call known",
+    }.items() <= {
+        name: end_in_words(each, AT).partition(", ")[0].partition("; ")[0].partition(": d")[0]
+        for name, each in here.items()
+    }.items()

@@ -42,12 +42,9 @@ def evidence(last: datetime | None) -> Evidence:
     ("last", "now", "due"),
     [
         (None, at(0), True),
-        (at(0), at(1), False),
         (at(0), at(46) - timedelta(seconds=1), False),
         (at(0), at(46), True),
-        (at(0), at(59), True),
         (at(0), at(60), True),
-        (at(0), at(100), True),
         (None, utc(2026, 6, 1), False),
         (None, utc(2026, 1, 1), False),
         (at(0), utc(2027, 2, 1), False),
