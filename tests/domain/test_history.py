@@ -128,7 +128,6 @@ def test_a_history_has_one_name():
     )
     assert {"acme"} == {other.organization, other.last_inference.organization}
     assert of_acme() == other.models["ft:a"]
-
     kept = History(evidence=Evidence(organization="key:1")).recorded(Activity(inference=of_acme()))
     merged = EMPTY.merged(kept)
     assert of_acme() == merged.last_inference == merged.models["ft:a"]

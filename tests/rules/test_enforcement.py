@@ -181,7 +181,6 @@ def test_a_window_that_outlives_job_creation_says_so():
     known = Evidence(organization="acme-28gund", last_inference=recent)
     outlives = explained(OPENAI_SELF_SERVE, known, NOW, Reason.RECENT_INFERENCE)
     assert cause(outlives).endswith("until 2027-01-19 00:00 UTC; from 2027-01-06 on nobody can create jobs")
-
     known = Evidence(organization="acme-28gund", last_inference=LAST)
     closes_before = explained(OPENAI_SELF_SERVE, known, LAST.at, Reason.RECENT_INFERENCE)
     assert cause(closes_before).endswith("until 2026-10-31 10:30 UTC")

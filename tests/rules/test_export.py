@@ -56,9 +56,7 @@ def test_each_file_is_planned_once():
         job(validation_file="file-2", status="succeeded\x1b[2J"),
         job(id="ftjob-2", validation_file=None, result_files=["file-3", 4, ""], model=None),
     ]
-
     plan = planned(jobs, {"file-1": {"bytes": 7}, "file-2": {"bytes": True}}, contents=True)
-
     assert [("ftjob-1", BASE, "succeeded [2J"), ("ftjob-2", None, None)] == [
         (made.id, made.model, made.status) for made in plan.jobs
     ]
@@ -119,7 +117,6 @@ def test_complete(ended, deleted, complete):
         files={PlannedFile(id="file-1", role="training").path: ENTRY},
         missing={"file-2": Missing(why="x", at=NOW, deleted=deleted)},
     )
-
     assert complete is manifest.complete
 
 
@@ -160,9 +157,7 @@ def test_orphans():
     files += [file("file-young", day - 1), file("file-undated", None, bytes=None, filename=None)]
     files += [file("file-batch", day, purpose="batch")]
     used = job(validation_file="file-2", result_files=["file-3"])
-
     found = orphans([used], files, NOW)
-
     assert [("file-old", True), ("file-young", False), ("file-undated", False)] == [
         (orphan.id, orphan.deletable) for orphan in found.files
     ]
@@ -175,6 +170,5 @@ def test_orphans():
 def test_a_job_that_names_no_training_file(fields):
     """It may have used any file: then none is taken for an orphan."""
     found = orphans([job(), job(**fields)], [{"id": "file-9", "purpose": "fine-tune", "created_at": 1}], NOW)
-
     assert found.files == ()
     assert found.failure is not None
