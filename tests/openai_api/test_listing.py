@@ -24,12 +24,8 @@ from finetune_guard.openai_api.listing import (
 from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 from tests.support.constants import BASE
 
-OLD, NEW, CHECKPOINT, LEGACY = (
-    f"ft:{BASE}:acme::Old",
-    f"ft:{BASE}:acme::New",
-    f"ft:{BASE}:acme::New:ckpt-step-16",
-    "davinci:ft-acme-2022-12-22-07-26-01",
-)
+OLD, NEW, LEGACY = f"ft:{BASE}:acme::Old", f"ft:{BASE}:acme::New", "davinci:ft-acme-2022-12-22-07-26-01"
+CHECKPOINT = f"{NEW}:ckpt-step-16"
 SECOND = int(NOW.timestamp())
 EMPTY = {"object": "list", "data": [], "has_more": False}
 EARLY = 1_730_000_000
@@ -43,17 +39,9 @@ def model(name: object, created: object = 1_750_000_000, **fields: object) -> di
     return {"id": name, "object": "model", "created": created, **fields}
 
 
-def job(
-    name: object, created: object = 1_740_000_000, finished: object = None, job_id: object = "ftjob-1"
-) -> dict[str, object]:
-    return {
-        "id": job_id,
-        "object": "fine_tuning.job",
-        "fine_tuned_model": name,
-        "created_at": created,
-        "finished_at": finished,
-        "organization_id": "org-AbC123",
-    }
+def job(name: object, created: object = 1_740_000_000, finished: object = None, job_id: object = "ftjob-1"):
+    made = {"id": job_id, "object": "fine_tuning.job", "fine_tuned_model": name, "created_at": created}
+    return {**made, "finished_at": finished, "organization_id": "org-AbC123"}
 
 
 def page(*rows: object, more: object = False) -> dict[str, object]:
@@ -209,13 +197,10 @@ def test_a_fine_tuned_model_proves_fine_tuning():
     assert Traces() == traces_in_models(model(BASE, 1), NOW)
 
 
-PUBLISHED = date(2027, 1, 14)
-
-
 @pytest.mark.parametrize(
     ("row", "found"),
     [
-        ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: PUBLISHED}),
+        ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: date(2027, 1, 14)}),
         ({"id": BASE, "shutdown_date": None}, {BASE: None}),
         ({"id": BASE}, {}),
         ({"shutdown_date": "2027-01-14"}, {}),

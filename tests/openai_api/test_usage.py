@@ -257,11 +257,12 @@ def test_a_row_that_may_hide_a_fine_tune_costs_its_bucket_the_proof(odd):
 
 
 def test_rows_that_mean_nothing_here_are_passed_over():
-    """Other models' rows, and those without requests, hide nothing; a model's rows add up."""
-    tuned = [row(A, 2), row(A, 3, "proj_b"), row(B, 0, "proj_c"), row(A, 1, None)]
+    """Other models' rows, and those without requests, hide nothing; a model's add up, odd projects too."""
+    odd = [row(A, 1, project) for project in (None, 7, "a\nb", "p" * 129)]
+    tuned = [row(A, 2), row(A, 3, "proj_b"), row(B, 0, "proj_c"), *odd]
     others = [row("gpt-4o", -1), row("gpt-4o-mini", None), row(None, 0)]
     usage, (one,), _ = read(scripted(days(day3=[*tuned, *others]), error(500)))
-    assert ({A: TODAY}, {TODAY.date(): 6}) == (latest(one), counts(one))
+    assert ({A: TODAY}, {TODAY.date(): 9}) == (latest(one), counts(one))
     assert {"proj_a", "proj_b"} == usage.projects == one.projects
     assert (True, 1) == (usage.complete, usage.models)
 
@@ -370,13 +371,7 @@ def test_all_pages_must_be_of_the_organization(name, told):
         assert usage.failure.remedy
 
 
-def hours(first=TODAY, until=NOW, length=HOUR, at=7):
-    """All buckets of a day's hours, or an hour's minutes, A in one of them."""
-    number = -((first - until) // length)
-    return page(*(bucket(first + i * length, *[row(A)] * (i == at), length=length) for i in range(number)))
-
-
-HOURS = hours()
+HOURS = page(*(bucket(TODAY + i * HOUR, *[row(A)] * (i == 7), length=HOUR) for i in range(12)))
 UNUSABLE = [
     error(429),
     page(),
@@ -398,21 +393,6 @@ def test_the_coarser_bucket_stands_where_a_finer_one_cannot_be_read(unusable):
     usage, _, _ = read(after_days(HOURS, unusable))
     assert (True, (A, TODAY + 7 * HOUR), Precision.HOUR) == (usage.complete, known(usage), usage.precision)
     assert HOUR == usage.latest.within
-
-
-def test_of_several_models_in_one_minute_the_first_by_name_is_told():
-    """The same answer gives the same model, whatever the order of its rows."""
-    minute = TODAY + 7 * HOUR + 3 * MINUTE
-    for order in ((A, B), (B, A)):
-        api = UsageApi([(model, "proj_a", minute) for model in order])
-        assert (min(A, B), minute) == known(read(api)[0])
-
-
-@pytest.mark.parametrize("project", [None, 7, "a\nb", "p" * 129])
-def test_an_odd_project_is_not_kept(project):
-    """Its requests count all the same."""
-    usage, (one,), _ = read(scripted(days(day3=[row(A, 1, project)]), error(500)))
-    assert (frozenset(), {TODAY.date(): 1}) == (usage.projects, counts(one))
 
 
 def test_what_a_page_told_is_a_part_of_the_history():
