@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.effort import some
+from tests.support.constants import START
 
 # No test is timed: how long an example takes says more about the machine than about the code. New examples
 # are for where someone looks at what they find; elsewhere one commit always gives the same result.
@@ -68,3 +69,26 @@ def _own_environment(monkeypatch, tmp_path):
         if name.startswith(("OPENAI_", "FINETUNE_GUARD_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands when the rule of the 60 days holds."""
+    from finetune_guard.simulator import SimulatedClock  # noqa: PLC0415 -- as above
+
+    return SimulatedClock(START)
+
+
+@pytest.fixture
+def sim(clock):
+    """The simulated API, which lives in the clock's time."""
+    from finetune_guard.simulator import Simulator  # noqa: PLC0415 -- as above
+
+    with Simulator(clock=clock) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def model(sim):
+    """A fine-tuned model that the organization has, and has not asked anything yet."""
+    return sim.add_model(suffix="support-bot")

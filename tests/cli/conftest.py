@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import finetune_guard
 from finetune_guard.cli.app import app
-from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.simulator import SimulatedClock
 from finetune_guard.testing import simulator_environment
 from tests.cli.cli_facts import ADMIN_KEY, API_KEY, flat
 from tests.support.constants import BASE, MESSAGES
@@ -26,12 +26,6 @@ RUNNER = CliRunner(**MIXED)
 @pytest.fixture
 def clock():
     return SimulatedClock(datetime(2026, 8, 3, 9, tzinfo=timezone.utc))
-
-
-@pytest.fixture
-def sim(clock):
-    with Simulator(clock=clock) as simulator:
-        yield simulator
 
 
 @pytest.fixture

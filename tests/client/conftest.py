@@ -9,34 +9,17 @@ import pytest
 import respx
 
 from finetune_guard import GuardConfig, guard
-from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.testing import simulator_environment
 from tests.client.both_ways import ASYNC, HTTP, SYNC, done
 from tests.support.azure import AZURE, BASE, KEY, TOKEN, TUNED, VERSION
-from tests.support.constants import MESSAGES, START
+from tests.support.constants import MESSAGES
 
 
 @pytest.fixture(params=[SYNC, ASYNC], ids=["sync", "async"])
 def way(request):
     """The half of the SDK that a scenario runs through: each runs through both."""
     return request.param
-
-
-@pytest.fixture
-def clock():
-    return SimulatedClock(START)
-
-
-@pytest.fixture
-def sim(clock):
-    with Simulator(clock=clock) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def model(sim):
-    return sim.add_model(suffix="support-bot")
 
 
 @pytest.fixture

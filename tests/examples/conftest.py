@@ -27,7 +27,6 @@ def simulator(finetune_guard_simulator):  # noqa: F811 -- pytest's way
 
 @pytest.fixture
 def model(simulator):
-    """A fine-tuned model that the organization has, and has not asked anything yet."""
     return simulator.add_model(suffix="support-bot")
 
 

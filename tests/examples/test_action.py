@@ -13,9 +13,8 @@ import pytest
 import yaml
 
 import finetune_guard
-from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.testing import simulator_environment
-from tests.support.constants import MESSAGES, START
+from tests.support.constants import MESSAGES
 from tests.support.webhook import SECRET, receiving
 
 FOLDER = Path(__file__).parents[2] / ".github" / "actions" / "check"
@@ -25,17 +24,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("bash") is None, reason="the action's shell is bash"),
 ]
-
-
-@pytest.fixture
-def clock():
-    return SimulatedClock(START)
-
-
-@pytest.fixture
-def sim(clock):
-    with Simulator(clock=clock) as simulator:
-        yield simulator
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 import finetune_guard
-from finetune_guard.simulator import SimulatedClock, Simulator
 from finetune_guard.stores.open import open_store
 from tests.fleet.fleet_casualties import HTTP
 from tests.fleet.fleet_worker import CHAT, PATIENCE, Stage
@@ -91,12 +90,6 @@ def begin(processes):
     yield start
     for each in begun:
         each.close()
-
-
-@pytest.fixture
-def sim():
-    with Simulator(clock=SimulatedClock(START)) as simulator:
-        yield simulator
 
 
 @pytest.fixture(params=["disk", "redis"])

@@ -3,15 +3,10 @@ from __future__ import annotations
 import openai
 import pytest
 
-from finetune_guard.simulator import SimulatedClock, Simulator
+from finetune_guard.simulator import Simulator
 from tests.support.constants import START, TRAINING_DATA
 
 ADMIN_KEY = "sk-simulated-admin"
-
-
-@pytest.fixture
-def clock():
-    return SimulatedClock(START)
 
 
 @pytest.fixture
@@ -50,11 +45,6 @@ def globex(sim):
 @pytest.fixture
 def theirs(sim, connect, globex):
     return connect(sim, globex)
-
-
-@pytest.fixture
-def model(sim):
-    return sim.add_model(suffix="support-bot")
 
 
 @pytest.fixture
