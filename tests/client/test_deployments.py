@@ -167,12 +167,17 @@ async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     clock.advance(DAY)
     azure.deploy("east", "support", model=TUNED)
     assert [] == await warnings_of(lambda: chat(client))
-    support = (await known(client))["support"]
-    assert (STATE.ALIVE, clock()) == (support.state, support.last_call)
+    support, last_call = (await known(client))["support"], clock()
+    assert (STATE.ALIVE, last_call) == (support.state, support.last_call)
+    clock.advance(16 * DAY)
+    with pytest.raises(DeploymentGoneError) as caught:
+        await chat(client)
+    assert last_call == caught.value.last_call
+    assert STATE.GONE is (await known(client))["support"].state
 
 
-async def test_a_404_that_comes_before_the_store_has_told(connect_azure, clock):
-    """It is the SDK's own, since nothing is known yet; that it is gone is remembered."""
+async def test_what_comes_before_the_store_has_told(connect_azure, clock):
+    """A pause is told at the next call; a 404 is the SDK's own, and that it tells of a loss is remembered."""
 
     class Slow(MemoryStore):
         may_tell = threading.Event()
@@ -186,6 +191,14 @@ async def test_a_404_that_comes_before_the_store_has_told(connect_azure, clock):
     before = connect_azure("v1", store=store)
     await chat(before)
     await done(before.guard.flush())
+    clock.advance(13 * DAY)
+    store.may_tell.clear()
+    fresh = connect_azure("v1", store=store)
+    assert [] == await warnings_of(lambda: chat(fresh))
+    store.may_tell.set()
+    await done(fresh.guard.flush())
+    assert 1 == len(await warnings_of(lambda: chat(fresh)))
+
     clock.advance(16 * DAY)
     store.may_tell.clear()
     fresh = connect_azure("v1", store=store)
