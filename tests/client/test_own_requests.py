@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 import openai
 import pytest
 
-from finetune_guard import NoInferenceRecordedError
+from finetune_guard import KeepAlive, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 from tests.support.constants import BASE
@@ -53,6 +53,14 @@ async def test_they_share_the_calls_timeout(client, sim):
     with pytest.raises(NoInferenceRecordedError, match=r"could not be asked .*: no answer in time") as caught:
         await done(client.fine_tuning.jobs.create(**JOB, timeout=0.5))
     assert isinstance(caught.value.__cause__, openai.APITimeoutError)
+
+
+async def test_a_keep_alive_shares_it_too(connect, sim, model):
+    """One that is sent for a call has as long as that has left, however patient it else would be."""
+    client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(minutes=10))})
+    sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
+    with pytest.raises(NoInferenceRecordedError, match=r"Tried ft:.*: no answer in time"):
+        await done(client.fine_tuning.jobs.create(**JOB, timeout=0.5))
 
 
 @pytest.mark.parametrize(
