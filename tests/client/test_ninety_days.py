@@ -20,10 +20,7 @@ from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import done
 from tests.support.constants import BASE, MESSAGES, TRAINING_DATA
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning"),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::finetune_guard.FineTuneGuardWarning")]
 
 ADMIN_KEY = "sk-admin-of-acme"
 WITH_ADMIN_KEY = {"admin_api_key": ADMIN_KEY}

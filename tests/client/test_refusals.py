@@ -7,12 +7,7 @@ from datetime import timedelta
 import openai
 import pytest
 
-from finetune_guard import (
-    EligibilityWarning,
-    FineTuneGuardError,
-    FineTuningRefusedError,
-    Verdict,
-)
+from finetune_guard import EligibilityWarning, FineTuneGuardError, FineTuningRefusedError, Verdict
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import create_job, done, listed
 from tests.support.constants import BASE

@@ -14,12 +14,7 @@ from finetune_guard.client.urls import GuardedHosts, base_at
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
-from finetune_guard.openai_api.requests import (
-    GuardedCall,
-    RequestOptions,
-    TrainingUpload,
-    to_decide,
-)
+from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, to_decide
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig

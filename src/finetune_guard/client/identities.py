@@ -51,13 +51,7 @@ class Identities:
         return self._rewriting(client).placeholder(planned)
 
     def subject(
-        self,
-        client: Any,
-        base: str,
-        options: Any,
-        response: Any,
-        *,
-        lasting: bool,
+        self, client: Any, base: str, options: Any, response: Any, *, lasting: bool
     ) -> tuple[Subject, bytes | None]:
         """Return whom an answer is about, and its Date; learn from it when it is the first of its kind.
 
@@ -99,12 +93,7 @@ class Identities:
         return subject, date
 
     def _remember(
-        self,
-        named: tuple[object, ...],
-        subject: Subject,
-        client: Any,
-        planned: Credentials,
-        project: object,
+        self, named: tuple[object, ...], subject: Subject, client: Any, planned: Credentials, project: object
     ) -> None:
         if len(self._subjects) >= _MOST_REMEMBERED:
             self._subjects.clear()

@@ -237,10 +237,7 @@ class AsyncGuarded(Guarded, AsyncBase):
             await refresh_api_key(self)
 
     async def _guard_drive(
-        self,
-        flow: Flow[T],
-        taken_over: TakenOver = NOTHING,
-        send: Callable[[], Awaitable[Any]] | None = None,
+        self, flow: Flow[T], taken_over: TakenOver = NOTHING, send: Callable[[], Awaitable[Any]] | None = None
     ) -> Any:
         return await drive_async(flow, partial(self._guard_ask, taken_over=taken_over), send)
 
