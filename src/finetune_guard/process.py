@@ -59,26 +59,14 @@ class ForkLock:
 
     def __init__(self) -> None:
         _install()
-        self._lock = threading.RLock()
+        self.inner = threading.RLock()
         _fork_locks.add(self)
 
-    def acquire(self, timeout: float = -1) -> bool:
-        """Return whether the calling thread has it within ``timeout`` seconds; -1 waits for ever."""
-        return self._lock.acquire(timeout=timeout)
-
-    def release(self) -> None:
-        """Give it back."""
-        self._lock.release()
-
-    def remake(self) -> None:
-        """Begin anew in a child: a thread that the child does not have holds the lock."""
-        self._lock = threading.RLock()
-
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self.inner.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.inner.release()
 
 
 def register(rank: Rank, hooks: Hooks) -> None:
@@ -116,15 +104,15 @@ def _before_fork() -> None:
         _run(hooks.before_fork)
     deadline = time.monotonic() + _FORK_TIMEOUT
     # The imports' lock comes last, since whoever has another one may wait for it.
-    locks = [lock for lock in [*_fork_locks] if lock is not no_fork]
+    locks = (*(lock for lock in [*_fork_locks] if lock is not no_fork), no_fork)
     _forking.held = [
-        lock for lock in (*locks, no_fork) if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        lock for lock in locks if lock.inner.acquire(timeout=max(0.0, deadline - time.monotonic()))
     ]
 
 
 def _after_fork_in_parent() -> None:
     for lock in _forking.__dict__.pop("held", ()):
-        lock.release()
+        lock.inner.release()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_parent)
 
@@ -133,9 +121,9 @@ def _after_fork_in_child() -> None:
     held = _forking.__dict__.pop("held", ())
     for lock in [*_fork_locks]:
         if lock in held:
-            lock.release()
-        else:
-            lock.remake()
+            lock.inner.release()
+        else:  # a thread holds it that the child does not have
+            lock.inner = threading.RLock()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_child)
 

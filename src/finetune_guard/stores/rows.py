@@ -22,23 +22,14 @@ import secrets
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
-from typing import Protocol, TypeVar
+from datetime import date, timedelta
+from typing import Any, Protocol, TypeVar
 
-from finetune_guard.domain.facts import Activity
+from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store, store_error
-from finetune_guard.stores.history_rows import (
-    fact_in,
-    history_in,
-    move,
-    rows_of,
-    update,
-    write_fact,
-    write_history,
-)
 from finetune_guard.stores.keys import Row, checked
 
 _T = TypeVar("_T")
@@ -70,8 +61,7 @@ class RowStore(Store):
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
         """Return what ``work`` returns; it may be called several times, until it has seen one moment.
 
-        Raises:
-            StoreError: It says that it could not do ``doing``, and is chained to the cause.
+        A ``StoreError`` says that it could not do ``doing``, and is chained to the cause.
         """
 
     @abstractmethod
@@ -85,13 +75,13 @@ class RowStore(Store):
         row = ("evidence", checked(organization))
         return self._read(
             "read what is known about an organization",
-            lambda rows: history_in(rows.read(row), organization).evidence,
+            lambda rows: _history_in(rows.read(row), organization).evidence,
         )
 
     def history(self, organization: str) -> History:
         row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
         return self._read(
-            "read a history", lambda rows: history_in(rows.read(row, tables=tables), organization)
+            "read a history", lambda rows: _history_in(rows.read(row, tables=tables), organization)
         )
 
     def organizations(self) -> tuple[str, ...]:
@@ -124,9 +114,9 @@ class RowStore(Store):
         def forget_usage(change: Change) -> None:
             kept = change.read(row, tables=tables)
             if kept:
-                left = history_in(kept, organization).without_usage()
-                write_history(change, left, kept)
-                for each in kept.keys() - rows_of(left).keys():
+                left = _history_in(kept, organization).without_usage()
+                _write_history(change, left, kept)
+                for each in kept.keys() - _rows_of(left).keys():
                     change.write(each, None)
 
         def forget(change: Change) -> None:
@@ -161,14 +151,14 @@ class RowStore(Store):
             found = change.read(*said)
             for row, each in said.items():
                 known = codec.ANNOUNCED.read(found[row]) if row in found else None
-                write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
+                _write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
 
         if said:
             self._change("remember shutdown dates", merge)
 
     def organization_of(self, alias: str) -> str | None:
         row = ("alias", checked(alias))
-        return self._read("look up an alias", lambda rows: fact_in(rows, row, codec.TEXT))
+        return self._read("look up an alias", lambda rows: _fact_in(rows, row, codec.TEXT))
 
     def aliases(self) -> dict[str, str]:
         return self._table("list the aliases", ("alias",), codec.TEXT)
@@ -192,7 +182,7 @@ class RowStore(Store):
 
         def link(change: Change) -> None:
             if has_history(change.read(row, kept)):
-                move(change, alias, organization)
+                _move(change, alias, organization)
             change.write(row, linked)
 
         if not self._read("look up an alias", is_done):
@@ -200,13 +190,13 @@ class RowStore(Store):
 
     def salt(self, *, create: bool) -> bytes | None:
         def find_or_make(change: Change) -> str:
-            salt = fact_in(change, _SALT, codec.SALT)
+            salt = _fact_in(change, _SALT, codec.SALT)
             if salt is None:
                 salt = secrets.token_hex(32)
                 change.write(_SALT, codec.SALT.text(salt))
             return salt
 
-        known = self._read("read the salt", lambda rows: fact_in(rows, _SALT, codec.SALT))
+        known = self._read("read the salt", lambda rows: _fact_in(rows, _SALT, codec.SALT))
         if known is None and create:
             known = self._change("make a salt", find_or_make)
         return bytes.fromhex(known) if known is not None else None
@@ -248,3 +238,65 @@ class RowStore(Store):
                 change.write(row, None)
 
         self._change("give a lease back", give_back)
+
+
+def _rows_of(history: History) -> dict[Row, tuple[codec.Form[Any], Any]]:
+    name = history.organization
+    return {
+        ("evidence", name): (codec.EVIDENCE, history.evidence),
+        **{("model", name, model): (codec.INFERENCE, each) for model, each in history.models.items()},
+        **{("day", name, day.isoformat()): (codec.COUNTS, counts) for day, counts in history.daily.items()},
+    }
+
+
+def touched(organization: str, do: Callable[[History], History]) -> Iterable[Row]:
+    """Return the rows that ``do`` changes in any history: thousands of models are not read for one."""
+    return _rows_of(do(History(evidence=Evidence(organization=organization))))
+
+
+def update(
+    change: Change, organization: str, do: Callable[[History], History], *texts: Mapping[Row, str]
+) -> None:
+    """Have ``do`` change a history; the fields of its rows and ``texts`` that aren't known here are kept."""
+    found = change.read(*touched(organization, do))
+    _write_history(change, do(_history_in(found, organization)), found, *texts)
+
+
+def _move(change: Change, alias: str, organization: str) -> None:
+    kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
+    renamed = {
+        (kind, organization, *names): codec.renamed(text, organization)
+        for (kind, _, *names), text in kept.items()
+    }
+    update(change, organization, lambda known: known.merged(_history_in(kept, alias)), renamed)
+    for row in kept:
+        change.write(row, None)
+
+
+def _fact_in(rows: Rows, row: Row, form: codec.Form[_T]) -> _T | None:
+    text = rows.read(row).get(row)
+    return form.read(text) if text is not None else None
+
+
+def _history_in(found: Mapping[Row, str], organization: str) -> History:
+    evidence = Evidence(organization=organization)
+    models: dict[str, Inference] = {}
+    daily: dict[date, Mapping[Source, int]] = {}
+    for (kind, _, *names), text in found.items():
+        if kind == "evidence":
+            evidence = codec.evidence_from(text, organization)
+        elif kind == "model":
+            models[names[0]] = codec.inference_from(text, organization, names[0])
+        else:
+            daily[codec.day_from(names[0])] = codec.COUNTS.read(text)
+    return History(evidence=evidence, models=models, daily=daily)
+
+
+def _write_history(change: Change, history: History, *found: Mapping[Row, str]) -> None:
+    for row, (form, fact) in _rows_of(history).items():
+        _write_fact(change, row, form, fact, *found)
+
+
+def _write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
+    # With the fields of its row in each of ``found`` that this release doesn't know.
+    change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))

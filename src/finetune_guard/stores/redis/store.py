@@ -17,10 +17,9 @@ from finetune_guard.domain.history import History
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, OutcomeUnknownError, store_error
 from finetune_guard.stores.contention import repeated
-from finetune_guard.stores.history_rows import touched, update
 from finetune_guard.stores.keys import checked
 from finetune_guard.stores.redis.url import read_url
-from finetune_guard.stores.rows import Rows, RowStore
+from finetune_guard.stores.rows import Rows, RowStore, touched, update
 
 if TYPE_CHECKING:
     from finetune_guard.stores.redis.rows import RedisChange, RedisRows
