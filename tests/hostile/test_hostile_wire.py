@@ -85,68 +85,51 @@ BODIES = (
 STATUSES = st.sampled_from([200, 200, 200, 201, 400, 401, 403, 404, 429, 500])
 
 
-class Answers:
-    """A server in the network's place; what it answers is set from outside."""
+class Pair:
+    """A client of the SDK's and a guarded one, in front of a server whose answers are set from outside."""
 
-    def __init__(self):
+    def __init__(self, module, **config):
         self.status, self.headers, self.body, self.others = 200, [], b"", None
+        self.store, self.loop = MemoryStore(), asyncio.new_event_loop()
+        is_async = module.__name__.startswith("Async")
+        transport = HTTP.MockTransport(self._later if is_async else self._answer)
+        options = {"api_key": "sk-test", "max_retries": 0}
+        options["http_client"] = (HTTP.AsyncClient if is_async else HTTP.Client)(transport=transport)
+        guard = GuardConfig(store=self.store, clock=lambda: NOW, **config)
+        self.bare, self.guarded = (
+            module(**options),
+            getattr(finetune_guard, module.__name__)(guard=guard, **options),
+        )
 
-    def __call__(self, request):
+    def _answer(self, request):
         others = self.others is not None and request.method == "GET"
         body = self.others(request) if others else self.body
         headers = [("content-type", b"application/json"), *self.headers]
         return HTTP.Response(self.status, headers=headers, content=body, request=request)
 
-
-class Pair:
-    """A client of the SDK's and a guarded one, in front of the same server."""
-
-    def __init__(self, is_async, **config):
-        self.answers, self.store = Answers(), MemoryStore()
-        transport = HTTP.MockTransport(self._later if is_async else self.answers)
-        kind = HTTP.AsyncClient if is_async else HTTP.Client
-        options = {"api_key": "sk-test", "max_retries": 0}
-        module = (openai.AsyncOpenAI, finetune_guard.AsyncOpenAI) if is_async else None
-        bare, guarded = module or (openai.OpenAI, finetune_guard.OpenAI)
-        guard = GuardConfig(store=self.store, clock=lambda: NOW, **config)
-        self.bare = bare(http_client=kind(transport=transport), **options)
-        self.guarded = guarded(http_client=kind(transport=transport), guard=guard, **options)
-        self.loop = asyncio.new_event_loop() if is_async else None
-
     async def _later(self, request):
-        return self.answers(request)
+        return self._answer(request)
 
     def outcome(self, client, call):
         """What a program gets: the answer, or the error, in every detail that it could look at."""
-        return self.loop.run_until_complete(_awaited(client, call)) if self.loop else _called(client, call)
+        return self.loop.run_until_complete(_outcome(client, call))
 
     def close(self):
-        for client in (self.bare, self.guarded):
-            closing = client.close()
-            if self.loop:
-                self.loop.run_until_complete(closing)
-        if self.loop:
-            self.loop.close()
+        self.outcome(self.guarded, lambda client: client.close())
+        self.loop.close()
 
 
-def _called(client, call):
-    try:
-        got = call(client)
-        return _told(list(got) if isinstance(got, openai.Stream) else got)
-    except (openai.OpenAIError, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
-        return _told_of(error)
-
-
-async def _awaited(client, call):
+async def _outcome(client, call):
     try:
         got = call(client)
         got = await got if inspect.isawaitable(got) else got
-        return _told([each async for each in got] if isinstance(got, openai.AsyncStream) else got)
+        if isinstance(got, openai.AsyncStream):
+            got = [each async for each in got]
+        elif isinstance(got, openai.Stream):
+            got = list(got)
     except (openai.OpenAIError, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
-        return _told_of(error)
-
-
-def _told(got):
+        said = str(error) if isinstance(error, openai.OpenAIError) else ""
+        return type(error), said, repr(getattr(error, "body", None))
     content = getattr(got, "content", None)
     if isinstance(content, bytes) or not hasattr(got, "__dict__"):
         return type(got).__name__, repr(content if isinstance(content, bytes) else got)
@@ -155,33 +138,23 @@ def _told(got):
     return type(got).__name__, repr(named)
 
 
-def _told_of(error):
-    return (
-        type(error),
-        str(error) if isinstance(error, openai.OpenAIError) else "",
-        getattr(error, "body", None),
-    )
-
-
-def _same(one, other):
-    return repr(one) == repr(other)
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["sync", "async"])
-def pair(request):
-    made = Pair(request.param)
+def pair_of(request, **config):
+    made = Pair(request.param, **config)
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["sync", "async"])
+@pytest.fixture(scope="module", params=[openai.OpenAI, openai.AsyncOpenAI])
+def pair(request):
+    yield from pair_of(request)
+
+
+@pytest.fixture(scope="module", params=[openai.OpenAI, openai.AsyncOpenAI])
 def asking(request):
     """Clients that ask whatever can be asked before a job is created."""
-    made = Pair(
-        request.param, keep_alive=KeepAlive(deadline="2s"), admin_api_key="sk-admin", on_unknown="allow"
+    yield from pair_of(
+        request, keep_alive=KeepAlive(deadline="2s"), admin_api_key="sk-admin", on_unknown="allow"
     )
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -209,10 +182,9 @@ MANY = settings(
 @example(status=200, headers=[("openai-organization", b"x" * 1_000_000)], body=json.dumps(ANSWER).encode())
 def test_an_answer_is_the_sdks_own_whatever_it_says(pair, heard, call, status, headers, body):
     """Headers from another century, a megabyte of name, JSON without bottom: the program sees what it saw."""
-    answers = pair.answers
-    answers.status, answers.headers, answers.body = status, headers, body
+    pair.status, pair.headers, pair.body = status, headers, body
     expected = pair.outcome(pair.bare, CALLS[call])
-    assert _same(expected, pair.outcome(pair.guarded, CALLS[call]))
+    assert expected == pair.outcome(pair.guarded, CALLS[call])
     assert all(is_clean(record.getMessage()) for record in heard)
     assert not [record for record in heard if record.levelno >= logging.WARNING]
 
@@ -227,9 +199,9 @@ def test_an_answer_is_the_sdks_own_whatever_it_says(pair, heard, call, status, h
 @example(headers=[], bodies=[b'{"data":[{"id":"' + b"x" * 100_000 + b'"}],"has_more":true}'])
 def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodies):
     """What is asked before a job may be answered with anything: the job is created, or the error is ours."""
-    answers, counter = asking.answers, iter(range(10**9))
-    answers.status, answers.headers, answers.body = 200, headers, json.dumps(JOB).encode()
-    answers.others = lambda _: bodies[next(counter) % len(bodies)]
+    counter = iter(range(10**9))
+    asking.status, asking.headers, asking.body = 200, headers, json.dumps(JOB).encode()
+    asking.others = lambda _: bodies[next(counter) % len(bodies)]
 
     def create(client):
         return client.fine_tuning.jobs.create(model=BASE, training_file="file-1")
@@ -238,7 +210,7 @@ def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodi
     if isinstance(got[0], type) and issubclass(got[0], FineTuneGuardError):
         assert all(map(is_clean, got[1].split("\n")))
     else:
-        assert _same(expected, got)
+        assert expected == got
     assert all(all(map(is_clean, record.getMessage().split("\n"))) for record in heard)
     assert not [record for record in heard if record.levelno >= logging.ERROR]
 
@@ -246,10 +218,8 @@ def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodi
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_an_error_code_forges_no_line(asking, heard, forgery):
     """Where no model answers a keep-alive, the API's reasons are told without what would forge a line."""
-    answers = asking.answers
-    answers.status, answers.headers = 400, []
-    answers.body = json.dumps({"error": {"code": f"a{forgery}b", "message": f"a{forgery}b"}}).encode()
-    answers.others = None
+    asking.status, asking.headers, asking.others = 400, [], None
+    asking.body = json.dumps({"error": {"code": f"a{forgery}b", "message": f"a{forgery}b"}}).encode()
     got = asking.outcome(asking.guarded, lambda client: client.guard.keep_alive(force=True, model=MODEL))
     assert FineTuneGuardError in got[0].__mro__
     assert all(map(is_clean, got[1].split("\n")))

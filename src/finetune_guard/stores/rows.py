@@ -33,7 +33,6 @@ from finetune_guard.stores.base import Lease, Store, store_error
 from finetune_guard.stores.keys import Row, checked
 
 _T = TypeVar("_T")
-_LEASES: Row = ("lease",)
 _SALT: Row = ("salt",)
 
 
@@ -209,11 +208,11 @@ class RowStore(Store):
 
     def _take(self, lease: Lease, ttl: timedelta) -> bool:
         """Tell whether nobody had the lease; then it is taken. Every lease that has expired is removed."""
-        row = (*_LEASES, lease.name)
+        row = ("lease", lease.name)
 
         def take(change: Change) -> bool:
             now = self._seconds()
-            held = change.read(row, tables=[_LEASES])
+            held = change.read(row, tables=[row[:1]])
             expired = [each for each, text in held.items() if not codec.LEASE.read(text).holds_at(now)]
             for each in expired:
                 change.write(each, None)
@@ -226,11 +225,10 @@ class RowStore(Store):
 
     @staticmethod
     def _seconds() -> float:
-        """Return the time that leases are measured by, the same for everyone who uses the store."""
         return time.time()
 
     def release(self, lease: Lease) -> None:
-        row = (*_LEASES, checked(lease.name))
+        row = ("lease", checked(lease.name))
 
         def give_back(change: Change) -> None:
             found = change.read(row)
