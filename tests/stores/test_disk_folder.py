@@ -279,19 +279,3 @@ def test_a_read_only_folder_is_read(reachable, activity):
     assert ("acme",) == names
     assert last == history.last_inference
     assert "Make the folder writable" in error
-
-
-@needs_root
-def test_a_folder_that_cannot_be_made_says_so(reachable, activity):
-    """Where no folder may be made, reading finds nothing and writing says what to do."""
-    (reachable / "closed").mkdir(mode=0o755)
-
-    def work():
-        with closing(DiskStore(reachable / "closed" / "guard")) as store:
-            assert () == store.organizations()
-            store.record("acme", [activity()])
-
-    error = answer_as(65534, work)
-
-    assert "Make the folder writable" in error
-    assert "FINETUNE_GUARD_STORE" in error

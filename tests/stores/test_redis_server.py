@@ -196,35 +196,19 @@ def test_databases_and_prefixes_are_apart(redis_server, activity):
         store.close()
 
 
-def test_opening_connects_to_nothing(activity):
-    """A store can be opened while its server is down; reading makes no keys."""
-    with RedisServer() as server:
-        server.stop()
-        store = RedisStore(server.url)
-        refused(lambda: store.evidence("acme"), "refused")
-        server.start()
-        for read in (store.evidence, store.history, store.organization_of):
-            read("acme")
-        store.organizations()
-        store.aliases()
-        store.announced()
-        store.salt(create=False)
-        with server.client() as client:
-            assert 0 == client.dbsize()
-        store.close()
-
-
-def test_a_server_that_is_gone_is_told_at_once(own_server, activity):
-    """Every call fails quickly while the server is stopped, and works again when it is back."""
+def test_a_server_that_is_gone_is_told(own_server, activity):
+    """While a server is down a store can be opened, and every call fails. Reading makes no keys."""
+    own_server.stop()
     with opened(own_server.url) as store:
-        use_everything(store, activity)
-        own_server.stop()
-        begun = time.monotonic()
         for call in calls(store, activity):
             refused(call, "Look whether the server runs")
-        assert time.monotonic() - begun < 5
         own_server.start()
-        assert () == store.organizations()  # it is empty, and nothing is remembered of it here
+        for read in (store.evidence, store.history, store.organization_of):
+            read("acme")
+        assert ((), {}, {}) == (store.organizations(), store.aliases(), store.announced())
+        assert store.salt(create=False) is None
+        with own_server.client() as client:
+            assert 0 == client.dbsize()
         use_everything(store, activity)
 
 
@@ -235,9 +219,7 @@ def test_a_server_that_is_stuck_is_left_after_the_timeout(own_server, activity):
         own_server.process.send_signal(signal.SIGSTOP)
         try:
             for call in calls(store, activity):
-                begun = time.monotonic()
                 refused(call, "Look whether the server")
-                assert time.monotonic() - begun < 5
         finally:
             own_server.process.send_signal(signal.SIGCONT)
         assert store.evidence("acme").last_inference is not None
