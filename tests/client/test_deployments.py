@@ -163,7 +163,6 @@ async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     with pytest.raises(openai.NotFoundError) as caught:
         await chat(client, "never-was")
     assert not isinstance(caught.value, DeploymentGoneError)
-
     clock.advance(DAY)
     azure.deploy("east", "support", model=TUNED)
     assert [] == await warnings_of(lambda: chat(client))
@@ -198,7 +197,6 @@ async def test_what_comes_before_the_store_has_told(connect_azure, clock):
     store.may_tell.set()
     await done(fresh.guard.flush())
     assert 1 == len(await warnings_of(lambda: chat(fresh)))
-
     clock.advance(16 * DAY)
     store.may_tell.clear()
     fresh = connect_azure("v1", store=store)

@@ -52,9 +52,7 @@ async def test_everything_is_there(sim, client, jobs, folder):
     """Jobs, events, checkpoints, files and models' records are saved; a deleted file is noted."""
     (first, *_), shared, gone = jobs
     come = []
-
     found = await done(client.guard.export(str(folder), progress=come.append))
-
     assert (True, 3, 5) == (found.complete, found.jobs, found.files)
     assert [f"files/{gone}/content.jsonl"] == list(found.missing)
     assert TRAINING_DATA * 5_000 == (folder / "files" / shared / "content.jsonl").read_bytes()
@@ -80,7 +78,6 @@ async def test_only_the_owner_can_read_it(client, jobs, folder):
         await done(client.guard.export(folder))
     finally:
         os.umask(before)
-
     modes = {path.is_dir(): oct(path.stat().st_mode & 0o777) for path in (folder, *folder.rglob("*"))}
     assert {True: "0o700", False: "0o600"} == modes
 
@@ -90,9 +87,7 @@ async def test_another_run_fetches_only_what_differs(sim, client, jobs, folder):
     (first, second, _), shared, gone = jobs
     await done(client.guard.export(folder))
     sim.clear_calls()
-
     again = await done(client.guard.export(folder))
-
     assert 0 == again.fetched
     assert [f"/v1/files/{gone}/content"] == asked(sim, "/content", "/events", "/checkpoints")
     sim.clear_calls()
@@ -101,9 +96,7 @@ async def test_another_run_fetches_only_what_differs(sim, client, jobs, folder):
     (folder / "jobs" / first / "events.jsonl").unlink()
     (folder / "jobs" / second / "checkpoints.jsonl").write_text("")
     assert 3 == len(verify(folder).problems)
-
     mended = await done(client.guard.export(folder))
-
     assert 3 == mended.fetched
     assert {} == verify(folder).problems
     assert {
@@ -120,9 +113,7 @@ async def test_what_passes_by_itself(sim, client, jobs, folder):
     sim.fault(Fault(path=f"/v1/files/{shared}/content", cut_after=100_000, times=2, **GET))
     sim.fault(Fault.rate_limited(path=f"/v1/fine_tuning/jobs/{first}/events", retry_after=0.01, **GET))
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=503, **GET))
-
     found = await done(client.guard.export(folder))
-
     assert found.complete
     assert {} == verify(folder).problems
     assert 3 == len(asked(sim, f"{shared}/content"))
@@ -133,9 +124,7 @@ async def test_what_does_not_pass(sim, client, jobs, folder):
     (first, *_), shared, _ = jobs
     for path in (f"/v1/files/{shared}/content", f"/v1/fine_tuning/jobs/{first}/events"):
         sim.fault(Fault(path=path, status=400, code="not_now", times=None, **GET))
-
     found = await done(client.guard.export(folder))
-
     assert not found.complete
     assert "400 not_now" == found.missing[f"files/{shared}/content.jsonl"].why
     assert "400 not_now" == found.missing[f"jobs/{first}/events.jsonl"].why
@@ -149,10 +138,8 @@ async def test_no_jobs_no_export(sim, client, jobs, folder):
     """Where the jobs can't be read, an error says why; what the folder held before stays whole."""
     await done(client.guard.export(folder))
     sim.fault(Fault.unauthorized(path="/v1/fine_tuning/jobs", times=None))
-
     with pytest.raises(ExportError, match="401 invalid_api_key") as caught:
         await done(client.guard.export(folder))
-
     assert isinstance(caught.value.__cause__, openai.AuthenticationError)
     assert {} == verify(folder).problems
 
@@ -161,11 +148,9 @@ async def test_selection_and_plan(sim, client, jobs, folder):
     """Jobs are selected by id, model and time; a plan tells sizes and writes nothing."""
     (first, second, third), shared, _ = jobs
     guard = client.guard
-
     plan = await done(guard.plan_export(jobs=[first, "ftjob-unknown"]))
     later = await done(guard.plan_export(since=datetime(2026, 8, 1, 1, tzinfo=timezone.utc), files=False))
     other = await done(guard.plan_export(model="gpt-4.1-2025-04-14"))
-
     assert [first] == [job.id for job in plan.jobs]
     assert len(TRAINING_DATA) * 5_000 == next(file.size for file in plan.files if file.id == shared)
     assert ({second, third}, ()) == ({job.id for job in later.jobs}, later.files)
@@ -184,9 +169,7 @@ async def test_names_from_the_api_lead_nowhere(sim, client, folder, tmp_path):
     rows = [{**row, "id": job} for job in ids]
     page = {"object": "list", "data": rows, "has_more": False}
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=200, body=page, times=None, **GET))
-
     found = await done(client.guard.export(folder))
-
     assert (1, False) == (found.jobs, found.complete)
     assert {"export"} == names(tmp_path) - {"state"}
     assert {"ftjob-A"} == names(folder / "jobs")
@@ -209,9 +192,7 @@ async def test_never_through_a_link(client, jobs, folder, tmp_path):
     content.unlink()
     content.symlink_to(outside / "theirs")
     assert "a link" in verify(folder).problems[f"files/{shared}/content.jsonl"]
-
     await done(client.guard.export(folder))
-
     assert not content.is_symlink()
     for path in (folder / "jobs" / first).iterdir():
         path.unlink()
@@ -247,9 +228,7 @@ async def test_orphans(sim, clock, client, jobs):
     clock.advance(timedelta(days=1))
     young = sim.add_file(content=TRAINING_DATA)
     _, shared, _ = jobs
-
     found = await done(client.guard.orphans())
-
     assert [(young, False), (old, True)] == [(orphan.id, orphan.deletable) for orphan in found.files]
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=200, body={"data": [], "has_more": None}, **GET))
     assert {} != (await done(client.guard.delete_orphans([old]))).kept

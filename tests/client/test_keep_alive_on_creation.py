@@ -43,7 +43,6 @@ async def test_the_window_is_renewed_first(kept, infer, clock, posts, model, cre
     await infer(kept)
     now = clock.advance(timedelta(days=days))
     assert "validating_files" == (await create(kept)).status
-
     last = (await done(kept.guard.history())).last_inference
     assert (model, now, Source.KEEP_ALIVE) == (last.model, last.at, last.source)
     assert (2, 1) == (posts(CHAT), posts(JOBS))

@@ -173,7 +173,6 @@ async def test_dates_are_remembered_for_other_processes(connect_later, tmp_path)
     await done(first.guard.models())
     assert DateSource.TABLE is (await end_of_base(connect_later(Elsewhere(folder))))[1]
     await done(first.guard.models(refresh=True))
-
     second = connect_later(Elsewhere(folder), min_model_lifetime=timedelta(days=30))
     await done(second.guard.record(f"ft:{BASE}:acme::AbC123xY"))
     assert (TOLD_BY_THE_API, DateSource.MODEL) == await end_of_base(second)

@@ -171,7 +171,6 @@ async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
     """However it is given: the usage is read with it, and no other request ever carries it."""
     synced = await done(given.guard.sync())
     assert (True, ran_elsewhere) == (synced.complete, synced.last_inference.at)
-
     await done(given.guard.check(refresh=True))
     await done(given.guard.models(refresh=True))
     await done(given.guard.keep_alive(force=True))
@@ -234,7 +233,6 @@ async def test_a_key_of_another_organization(watched, connect, connect_bare, sim
     stranger = connect_bare(api_key=other.api_key)
     theirs = [item.id for item in (await done(stranger.models.list())).data if item.id.startswith("ft:")]
     await done(stranger.chat.completions.create(model=theirs[0], messages=MESSAGES))
-
     client = watched({"admin_api_key": OTHER_ADMIN_KEY})
     error = await sync_error(client)
     for slug in ("other-1", sim.organization().slug):
@@ -376,7 +374,6 @@ async def test_nothing_secret_is_told_or_kept(
     await done(client.close())
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert any(model.encode() in content for content in written)
-
     keys = (ADMIN_KEY, sim.organization().api_key, "sk-billing", "sk-nobodys-at-all")
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name == "finetune_guard")
     for secret in (*keys, prompt, answer):

@@ -256,7 +256,6 @@ async def test_a_decision_does_not_change(at_the_wire, api, caplog, name):
     assert ("unknown", "local") == (error.eligibility.verdict.value, error.eligibility.coverage.value)
     assert_no_key_in(str(error), repr(error), error.remedy, vars(error), caplog.text)
     assert (0, 1) == (api.posted(JOBS), len(api.asked))
-
     await done(client.guard.record(ONE, at=NOW - 61 * DAY))
     with pytest.raises(InferenceWindowExpiredError) as caught:
         await done(client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))

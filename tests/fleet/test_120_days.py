@@ -104,7 +104,6 @@ async def test_120_days(sim, azure, sent, location, way):
         for client in (east, west):
             await done(client.guard.flush())
         kept += sent(clock())
-
         known = {each.name: each for each in await done(auditor.guard.deployments(everywhere=True))}
         assert {"idle", "kept", "again", "quiet"} == set(known)
         agree(known, azure, clock())

@@ -52,7 +52,6 @@ def test_another_takes_over(stages, begin, keep_alives):
         assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
     found = dict(zip(POINTS, zip(*(each.told() for each in others), strict=True), strict=True))
-
     expected = dict.fromkeys(UNSENT + DONE, 1) | dict.fromkeys(UNWRITTEN, 2)
     assert expected == {point: keep_alives()[stage.slug] for point, stage in stages.items()}
     for point in UNSENT + UNWRITTEN:
@@ -71,7 +70,6 @@ def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives)
     for point, stage in stages.items():
         stopped[point] = begin(meet_with, stage, point, signal.SIGSTOP)
         assert "hit" == stopped[point].told()
-
     later = sim.clock.advance(HOUR)
     other = begin(take_over, tuple(stage.at(later) for stage in stages.values()))
     taken_over = dict(zip(POINTS, other.told(), strict=True))
@@ -81,7 +79,6 @@ def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives)
             time.sleep(0.05)  # it is the stopped one's still
     known = {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
     found = {point: each.go_on() for point, each in stopped.items()}
-
     assert dict.fromkeys(POINTS) == {point: store.lease(name, HOUR) for point, name in names.items()}
     assert known == {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
     early, late = (LEASED, LOOKED, CHOSEN), (SENDING, *UNWRITTEN)
