@@ -12,7 +12,6 @@ from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.errors import GuardConfigError, KeepAliveError
 from finetune_guard.domain.facts import Activity
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Reason
@@ -100,7 +99,7 @@ def test_the_model_used_last_comes_first():
 )
 def test_the_smallest_call(operation, at, path, field):
     """It is one that the rule counts, without the SDK's retries, wherever the base URL leads."""
-    call = smallest_call("d", DEADLINE, Operation(operation), at)
+    call = smallest_call("d", DEADLINE, operation, at)
     assert ("post", path, DEADLINE, False) == (call.method, call.path, call.timeout, call.retry)
     limits = {"messages": "max_completion_tokens", "input": "max_output_tokens", "prompt": "max_tokens"}
     limit = {limits[field]: 16 if field == "input" else 1}

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from finetune_guard.domain.policy import Window, band_of
 from finetune_guard.domain.text import Line
-from finetune_guard.domain.values import StrEnum, Value
+from finetune_guard.domain.values import Value
 
 AZURE = "Azure OpenAI fine-tuned deployments"
 """The name of the rule that also holds for the SDK's Azure clients at hosts that no rule names."""
@@ -20,12 +20,10 @@ _END_OF_TIME = datetime(9999, 12, 30, tzinfo=timezone.utc)
 _LARGEST_WARNING, _WARNING_PART = timedelta(days=3), 5
 
 
-class Operation(StrEnum):
-    """The calls that can keep a deployment or a model alive."""
+Operation = Literal["chat.completions", "responses", "completions"]
+"""The calls that can keep a deployment or a model alive."""
 
-    CHAT_COMPLETIONS = "chat.completions"
-    RESPONSES = "responses"
-    COMPLETIONS = "completions"
+_Told = Annotated[Line, Field(min_length=1)]
 
 
 class IdlePolicy(Value):
@@ -46,21 +44,18 @@ class IdlePolicy(Value):
     """
 
     name: Annotated[Line, Field(min_length=1, max_length=100)]
-    hosts: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(min_length=1)]
+    hosts: Annotated[tuple[_Told, ...], Field(min_length=1)]
     subject: Literal["deployment", "model"]
     covers: Literal["fine_tuned", "named", "all"] = "named"
     window: Window
-    resets: Annotated[tuple[Operation, ...], Field(min_length=1)] = (
-        Operation.CHAT_COMPLETIONS,
-        Operation.RESPONSES,
-    )
+    resets: Annotated[tuple[Operation, ...], Field(min_length=1)] = ("chat.completions", "responses")
     consequence: Literal["deleted", "stopped", "access_lost"]
     reversible: bool
     restore: Line = ""
-    cost: Annotated[Line, Field(min_length=1)]
+    cost: _Told
     confidence: Literal["documented", "observed"]
     condition: Line = ""
-    source: Annotated[Line, Field(min_length=1)]
+    source: _Told
     as_of: date
 
     @property

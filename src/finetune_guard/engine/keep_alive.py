@@ -144,8 +144,9 @@ class DeploymentSender(OneSender):
         return reason_not_to_keep(self.keep_alive, deployment, self.decider.now())
 
     def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
-        resets, chat = self.place.policy.resets, Operation.CHAT_COMPLETIONS
-        call = partial(smallest_call, operation=chat if chat in resets else resets[0], at=self.at)
+        resets = self.place.policy.resets
+        operation: Operation = "chat.completions" if "chat.completions" in resets else resets[0]
+        call = partial(smallest_call, operation=operation, at=self.at)
         return Attempts([self.name], left, call=call, is_answered=_shows_completion)
 
     def _newest_fact(self) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
@@ -171,7 +171,7 @@ def operation_of(method: str, path: str) -> Operation | None:
 @lru_cache(maxsize=1024)
 def _operation(path: str) -> Operation | None:
     found = _OPERATION.search(path)
-    return Operation(found[1].replace("/", ".")) if found is not None else None
+    return cast("Operation", found[1].replace("/", ".")) if found is not None else None
 
 
 def _model_in(options: RequestOptions) -> str | None:

@@ -28,7 +28,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 def smallest_call(
-    model: str, timeout: timedelta, operation: Operation = Operation.CHAT_COMPLETIONS, at: str | None = None
+    model: str, timeout: timedelta, operation: Operation = "chat.completions", at: str | None = None
 ) -> ApiCall:
     """Return the cheapest request that is an inference on a model or a deployment.
 
@@ -36,16 +36,13 @@ def smallest_call(
     """
     body = {
         # What every chat model takes; reasoning models refuse max_tokens.
-        Operation.CHAT_COMPLETIONS: {
-            "messages": [{"role": "user", "content": "."}],
-            "max_completion_tokens": 1,
-        },
-        Operation.RESPONSES: {"input": ".", "max_output_tokens": 16},
-        Operation.COMPLETIONS: {"prompt": ".", "max_tokens": 1},
+        "chat.completions": {"messages": [{"role": "user", "content": "."}], "max_completion_tokens": 1},
+        "responses": {"input": ".", "max_output_tokens": 16},
+        "completions": {"prompt": ".", "max_tokens": 1},
     }[operation]
     path = "/" + operation.replace(".", "/")
     if at is not None:
-        path = f"{at}{f'/deployments/{model}' if operation is not Operation.RESPONSES else ''}{path}"
+        path = f"{at}{f'/deployments/{model}' if operation != 'responses' else ''}{path}"
     return ApiCall("post", path, json={"model": model, **body}, timeout=timeout, retry=False)
 
 
