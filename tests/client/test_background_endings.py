@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import signal
+import textwrap
 import threading
 import weakref
 
@@ -215,18 +216,23 @@ PROGRAM = """
 """
 
 
+@pytest.fixture
+def run_background(run_program):
+    """Runs a program that begins with ``PROGRAM``."""
+    return lambda text: run_program(textwrap.dedent(PROGRAM) + textwrap.dedent(text))
+
+
 @pytest.mark.parametrize(
     "moment",
     ["until(lambda: checks and all(each.next_at for each in checks.values()))", "assert sending.wait(60)"],
     ids=["it sleeps", "it sends"],
 )
-def test_a_program_ends_at_any_moment(run_program, sim, model, posts, moment):
+def test_a_program_ends_at_any_moment(run_background, sim, model, posts, moment):
     """A program that ends without closing its client ends as ever; it waits for no answer that takes long."""
     if "sending" in moment:
         sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
-    assert (0, "1\n", "") == run_program(
-        PROGRAM
-        + f"""
+    assert (0, "1\n", "") == run_background(
+        f"""
         client.files.list()
         checks = client._finetune_guard.background._checks
         {moment}
@@ -236,11 +242,10 @@ def test_a_program_ends_at_any_moment(run_program, sim, model, posts, moment):
     assert (0 if "sending" in moment else 1) == posts(CHAT)
 
 
-def test_a_program_that_is_told_to_stop_while_it_sleeps(run_program):
+def test_a_program_that_is_told_to_stop_while_it_sleeps(run_background):
     """Ctrl-C ends a program as it does without us."""
-    code, _, err = run_program(
-        PROGRAM
-        + """
+    code, _, err = run_background(
+        """
         import signal
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
         client.files.list()
@@ -253,12 +258,11 @@ def test_a_program_that_is_told_to_stop_while_it_sleeps(run_program):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
-def test_a_forked_child_begins_with_its_own_first_use(run_program, sim, model, moment):
+def test_a_forked_child_begins_with_its_own_first_use(run_background, sim, model, moment):
     """A child has none of its parent's; it gets its own when it uses the client, and ends quietly."""
     sim.fault(Fault(path="/v1/chat/completions", delay=1))
-    code, out, err = run_program(
-        PROGRAM
-        + """
+    code, out, err = run_background(
+        """
         import json, warnings
         from finetune_guard.client.background import background
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
