@@ -1,10 +1,21 @@
-"""What the guard adds around a call, without a network: microseconds more than the bare client."""
+"""What the guard adds around a call, without a network: microseconds and instructions.
+
+Instructions are counted, so that no noise of the machine is in them: each count is the difference of two runs
+that differ in the number of calls alone.
+"""
 
 from __future__ import annotations
 
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -26,6 +37,8 @@ from paired import AGAIN, BARE, Block, compare
 from table import Row, tell
 
 CALLS, ROUNDS = 500, 301
+COUNTED_CALLS = 20_000
+NOTHING = "nothing"
 OURS = "ours"
 FINE_TUNED_GOAL, OTHER_GOAL = 5e-6, 2e-6
 FINE_TUNED_WHY = (
@@ -106,5 +119,66 @@ def async_block(client: Any, options: FinalRequestOptions) -> Block:
     return block
 
 
+COUNTED: dict[str, tuple[Any, Callable[[], FinalRequestOptions]]] = {
+    BARE: (Isolated, chat),
+    **{kind: (Guarded, make) for kind, make, seconds, *_ in KINDS if seconds == 1},
+}
+
+
+def instructions() -> Iterator[Row]:
+    """Count, where valgrind is there to do it."""
+    if shutil.which("valgrind") is None:
+        yield Row("instructions of the hooks", "left out: no valgrind is installed")
+        return
+    runs = (NOTHING, NOTHING, *COUNTED)
+    with ThreadPoolExecutor(2) as pool:
+        base, again, *counts = pool.map(_counted, runs)
+    bare, *others = ((count - base) / COUNTED_CALLS for count in counts)
+    for kind, each in zip(list(COUNTED)[1:], others, strict=True):
+        yield Row(
+            f"hooks, isolated: {kind}, sync, instructions",
+            f"+{each - bare:,.0f} on {bare:,.0f}",
+            f"{(again - base) / COUNTED_CALLS:+,.0f}",
+        )
+
+
+def _counted(kind: str) -> int:
+    counting = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    ran = subprocess.run(
+        [*counting, sys.executable, __file__, kind],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    found = re.search(r"Collected : (\d+)", ran.stderr)
+    assert found is not None, ran.stderr
+    return int(found[1])
+
+
+def _work(kind: str) -> None:
+    """Warm everything up, whatever is measured, and then make the calls of one kind."""
+    config = GuardConfig(store="memory", clock=now)
+    blocks = {}
+    for name, (make, options) in COUNTED.items():
+        given = {"guard": config} if make is Guarded else {}
+        client = make(api_key=KEY, **given)
+        blocks[name] = sync_block(prepare(client, options()), options())
+        blocks[name](200)
+        if make is Guarded:
+            client._finetune_guard.flush(60)
+            blocks[name](10)
+    gc.disable()
+    if kind != NOTHING:
+        blocks[kind](COUNTED_CALLS)
+
+
 if __name__ == "__main__":
-    tell(rows())
+    if len(sys.argv) == 1:
+        tell(rows())
+        tell(instructions())
+    else:
+        _work(sys.argv[1])
+        sys.stdout.flush()
+        os._exit(0)  # what happens at the end is not counted

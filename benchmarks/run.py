@@ -27,7 +27,6 @@ HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
 BENCHMARKS = (
     "hooks",
-    "instructions",
     "calls",
     "imports",
     "decision",
