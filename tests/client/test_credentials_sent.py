@@ -98,20 +98,6 @@ async def test_what_tells_no_key_makes_no_difference(open_client, slugs):
     assert await is_eligible(open_client(base_url="https://API.openai.com:443/v1/"))
 
 
-async def test_an_error_tells_whose_the_key_is(open_client, slugs, wire):
-    """The header of every answer names the organization; the error is the one that the SDK raises."""
-    slugs["sk-1"] = "acme-1"
-    await infer(open_client())
-    stranger = open_client(api_key="sk-2")
-    wire.routes.clear()
-    wire.route().respond(429, json={"error": {}}, headers={"openai-organization": "acme-1"})
-    with pytest.raises(openai.APIStatusError) as caught:
-        await infer(stranger)
-    assert 429 == caught.value.status_code
-    assert (await done(stranger.guard.check())).organization == "acme-1"
-    assert await is_eligible(stranger)
-
-
 async def test_an_error_of_the_guards_own_request_tells_it_too(open_client, slugs, wire):
     """A key that may not list models still learns whose it is, so that its job is let through."""
     slugs["sk-1"] = "acme-1"

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
-
-from finetune_guard.simulator import Simulator
 
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-    import asyncio, os, signal, threading
+    import asyncio, os, signal, threading, warnings
     from finetune_guard import AsyncOpenAI, GuardConfig
     from finetune_guard.stores.memory import MemoryStore
 
+    warnings.simplefilter("ignore")  # nest_asyncio meets what a newer Python deprecates
     asked = threading.Event()
 
     class Stuck(MemoryStore):
@@ -26,8 +21,7 @@ PROGRAM = """
             asked.set()
             threading.Event().wait()
 
-    config = GuardConfig(store=Stuck(), hosts=[os.environ["HOST"]])
-    client = AsyncOpenAI(base_url=os.environ["BASE_URL"], api_key=os.environ["API_KEY"], guard=config)
+    client = AsyncOpenAI(guard=GuardConfig(store=Stuck()))
 
     async def create():
         await client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x")
@@ -39,66 +33,52 @@ PROGRAM = """
         then()
         await task
 """
+STOPPED = """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(create_and(loop.stop))
+    loop.run_forever()
+    print("ended", flush=True)
+"""
+INTERRUPTED = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
+    try:
+        asyncio.run(create_and(lambda: os.kill(os.getpid(), signal.SIGINT)))
+    except KeyboardInterrupt:
+        print("ended", flush=True)
+"""
+WAITED = """
+    try:
+        asyncio.run(asyncio.wait_for(create(), 0.3))
+    except asyncio.TimeoutError:
+        print("ended", flush=True)
+"""
+NESTED = """
+    import nest_asyncio
+    nest_asyncio.apply()
+"""
+TRIO = """
+    import trio
 
+    async def main():
+        with trio.move_on_after(0.3):
+            await create()
+
+    trio.run(main)
+    print("ended", flush=True)
+"""
 ENDS = {
-    "the loop is stopped": """
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(create_and(loop.stop))
-        loop.run_forever()
-        print("ended", flush=True)
-        """,
-    "Ctrl-C": """
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
-        try:
-            asyncio.run(create_and(lambda: os.kill(os.getpid(), signal.SIGINT)))
-        except KeyboardInterrupt:
-            print("ended", flush=True)
-        """,
-    "it has waited long enough": """
-        try:
-            asyncio.run(asyncio.wait_for(create(), 0.3))
-        except asyncio.TimeoutError:
-            print("ended", flush=True)
-        """,
-    "nest_asyncio": """
-        import nest_asyncio
-        nest_asyncio.apply()
-        try:
-            asyncio.run(asyncio.wait_for(create(), 0.3))
-        except asyncio.TimeoutError:
-            print("ended", flush=True)
-        """,
-    "trio": """
-        import trio
-
-        async def main():
-            with trio.move_on_after(0.3):
-                await create()
-
-        trio.run(main)
-        print("ended", flush=True)
-        """,
+    "the loop is stopped": STOPPED,
+    "Ctrl-C": INTERRUPTED,
+    "it has waited long enough": WAITED,
+    "nest_asyncio": NESTED + WAITED,
+    "trio": TRIO,
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_program_ends_although_the_store_never_answers(end):
+def test_a_program_ends_although_the_store_never_answers(run_program, end):
     """A stopped loop, an interrupt and a timeout end a program in which a store call is under way."""
-    for module in ("nest_asyncio", "trio"):
-        if module in ENDS[end] and importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
-    with Simulator() as sim:
-        ran = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(PROGRAM) + textwrap.dedent(ENDS[end])],
-            env={
-                **os.environ,
-                "HOST": sim.host,
-                "BASE_URL": sim.base_url,
-                "API_KEY": sim.organization().api_key,
-            },
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-    assert ("ended\n", 0) == (ran.stdout, ran.returncode), ran.stderr
+    if end in {"nest_asyncio", "trio"} and importlib.util.find_spec(end) is None:
+        pytest.skip(f"{end} is not installed")
+    code, stdout, stderr = run_program(PROGRAM + ENDS[end])
+    assert ("ended\n", 0) == (stdout, code), stderr

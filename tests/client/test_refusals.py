@@ -85,22 +85,16 @@ async def test_it_is_remembered(may, sim, posts):
     assert str(second.response.request.url).endswith(JOBS)
 
 
-async def test_a_newer_inference_reopens_the_question(may, infer, clock, sim, posts):
-    """An inference after the refusal is newer evidence: then the API is asked again."""
+@pytest.mark.parametrize("later", ["an inference", "a keep-alive"])
+async def test_what_is_newer_reopens_the_question(may, infer, clock, sim, posts, later):
+    """After the refusal the API is asked again; a keep-alive by force counts as later in the same second."""
     sim.fault(Fault.training_not_available())
     await refused(may)
-    clock.advance(timedelta(seconds=1))
-    await infer(may)
-    with pytest.raises(openai.BadRequestError):
-        await create_job(may)
-    assert 2 == posts(JOBS)
-
-
-async def test_a_keep_alive_by_force_reopens_the_question_at_once(may, sim, posts):
-    """One sent in the second of the refusal counts as later: dates have whole seconds, the order is known."""
-    sim.fault(Fault.training_not_available())
-    await refused(may)
-    assert (await done(may.guard.keep_alive(force=True))).sent
+    if later == "a keep-alive":  # dates have whole seconds, but the order is known
+        assert (await done(may.guard.keep_alive(force=True))).sent
+    else:
+        clock.advance(timedelta(seconds=1))
+        await infer(may)
     with pytest.raises(openai.BadRequestError):
         await create_job(may)
     assert 2 == posts(JOBS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
 PROGRAM = """
 import faulthandler, signal, sys
 from finetune_guard import GuardConfig, OpenAI
+from finetune_guard.clock import system_clock
 from finetune_guard.stores.memory import MemoryStore
 import openai
 
@@ -21,7 +20,7 @@ http_client = openai.DefaultHttpxClient()
 reasons, handled = set(), 0
 
 def make():
-    guard = GuardConfig(store=store, hosts=["127.0.0.1"])
+    guard = GuardConfig(store=store, hosts=["127.0.0.1"], clock=system_clock)
     url = "http://127.0.0.1:9/v1"
     return OpenAI(api_key="sk-test", base_url=url, guard=guard, http_client=http_client)
 
@@ -50,8 +49,7 @@ print(*sorted(reasons))
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_a_handler_never_waits_for_what_it_has_interrupted(tmp_path, kind):
+def test_a_handler_never_waits_for_what_it_has_interrupted(run_program, tmp_path, kind):
     """It may make a client, check, record and read: the locks it meets are its own thread's."""
-    store = "memory" if kind == "memory" else str(tmp_path / "guard")
-    done = subprocess.run([sys.executable, "-c", PROGRAM, store], capture_output=True, text=True, check=False)
-    assert (0, "recent_inference") == (done.returncode, done.stdout.strip()), done.stderr
+    code, stdout, stderr = run_program(PROGRAM, "memory" if kind == "memory" else str(tmp_path / "guard"))
+    assert (0, "recent_inference") == (code, stdout.strip()), stderr
