@@ -102,6 +102,7 @@ def test_no_trace_at_all():
 @pytest.mark.parametrize(
     ("answers", "models", "failure"),
     [
+        ((error(403), reply(page(job(NEW)))), {NEW}, 403),
         ((reply(page(model(NEW))), error(500)), {NEW}, 500),
         ((error(401), error(429)), set(), 401),
         ((reply(EMPTY), reply(page(job(NEW), more=True)), error(500)), {NEW}, 500),

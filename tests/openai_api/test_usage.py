@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
 from finetune_guard.domain.facts import Source, Span
 from finetune_guard.openai_api.usage import read_usage
-from finetune_guard.openai_api.usage_pages import Precision
+from finetune_guard.openai_api.usage_pages import DAYS, Precision, UsageQuery
 from tests.openai_api.flow_scripts import NOW, error, run
 from tests.openai_api.usage_api import LENGTHS, UsageApi, bucket, named, page, row
 
@@ -173,7 +173,7 @@ def test_what_is_asked():
     assert {("get", "/organization/usage/completions", KEY, timedelta(seconds=60))} == {
         (call.method, call.path, call.key, call.timeout) for call in calls
     }
-    assert KEY not in repr(calls)
+    assert KEY not in repr(calls) + repr(UsageQuery(DAYS, START, None, "acme-28gund", KEY))
     assert (A, used.replace(second=0)) == known(usage)
 
 

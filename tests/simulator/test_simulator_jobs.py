@@ -15,15 +15,15 @@ def jobs(client):
 
 
 @pytest.fixture
-def start(client, jobs, model, training_file):
+def start_job(client, jobs, model, training_file):
     """Creates jobs for an organization that may."""
     client.chat.completions.create(model=model, messages=MESSAGES)
     return lambda **fields: jobs.create(**{"model": BASE, "training_file": training_file, **fields})
 
 
-def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start):
+def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start_job):
     """A job is validated, runs and succeeds as the clock is turned; its events tell it, its models answer."""
-    job = start(suffix="My Bot", seed=7, metadata={"team": "support"})
+    job = start_job(suffix="My Bot", seed=7, metadata={"team": "support"})
     assert ("validating_files", None, BASE) == (job.status, job.fine_tuned_model, job.model)
     assert (sim.organization().id, 7, {"team": "support"}) == (job.organization_id, job.seed, job.metadata)
     assert 2 == len(list(jobs.list_events(job.id)))
@@ -43,7 +43,7 @@ def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start
     assert ("The job has successfully completed", 5) == (newest, len(told))
     assert first.startswith("Created fine-tuning job")
 
-    continued = start(model=done.fine_tuned_model)
+    continued = start_job(model=done.fine_tuned_model)
     clock.advance(timedelta(hours=1))
     assert BASE == FineTunedModel.parse(jobs.retrieve(continued.id).fine_tuned_model).base
 
@@ -58,24 +58,24 @@ def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start
         ({"method": {"type": "reinforcement"}}, "missing_required_parameter", "method.reinforcement.grader"),
     ],
 )
-def test_wrong_jobs_are_refused(start, fields, code, param):
+def test_wrong_jobs_are_refused(start_job, fields, code, param):
     """A wrong job is a 400 with a code that is never the policy's."""
     with pytest.raises(openai.BadRequestError) as caught:
-        start(**fields)
+        start_job(**fields)
     assert (code, param) == (caught.value.code, caught.value.param)
 
 
-def test_a_dead_base_can_not_be_tuned(clock, sim, client, start):
+def test_a_dead_base_can_not_be_tuned(clock, sim, client, start_job):
     """A base model that was shut down is deprecated for jobs as well."""
     clock.set(datetime(2026, 11, 1, tzinfo=timezone.utc))
     client.chat.completions.create(model=sim.add_model(), messages=MESSAGES)
     with pytest.raises(openai.NotFoundError, match="has been deprecated"):
-        start(model="gpt-4.1-nano-2025-04-14")
+        start_job(model="gpt-4.1-nano-2025-04-14")
 
 
-def test_cancelling(clock, jobs, start):
+def test_cancelling(clock, jobs, start_job):
     """A cancelled job brings no model and can't be cancelled again."""
-    job = start()
+    job = start_job()
     assert "cancelled" == jobs.cancel(job.id).status
     clock.advance(timedelta(hours=1))
     assert jobs.retrieve(job.id).fine_tuned_model is None
@@ -83,9 +83,9 @@ def test_cancelling(clock, jobs, start):
         jobs.cancel(job.id)
 
 
-def test_jobs_are_listed_in_pages(jobs, start):
+def test_jobs_are_listed_in_pages(jobs, start_job):
     """All jobs are found however small the pages, the newest first, and ``has_more`` tells the truth."""
-    ids = [start().id for _ in range(5)]
+    ids = [start_job().id for _ in range(5)]
     first = jobs.list(limit=2)
     assert (True, ids[:2:-1]) == (first.has_more, [job.id for job in first.data])
     assert ids[::-1] == [job.id for job in jobs.list(limit=2)]
@@ -93,9 +93,9 @@ def test_jobs_are_listed_in_pages(jobs, start):
     assert jobs.list(limit=5).has_more is False
 
 
-def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start, ask, model):
+def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start_job, ask, model):
     """Files, models, jobs, batches and usage are one organization's, and nobody else's."""
-    job, batch_file = start(), upload(client, b'{"custom_id": "1"}\n', "batch")
+    job, batch_file = start_job(), upload(client, b'{"custom_id": "1"}\n', "batch")
     batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
     for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):
         assert [] == list(lists.list())
