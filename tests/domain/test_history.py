@@ -17,6 +17,7 @@ from finetune_guard.domain.facts import (
     Inference,
     ModelLimits,
     Refusal,
+    Served,
     Source,
     Span,
     latest_listed,
@@ -119,6 +120,14 @@ def test_an_inference_proves_earlier_fine_tuning():
     for at, proof in ((NOW - DAY, NOW - DAY), (NOW + DAY, NOW)):
         evidence = Evidence(organization="acme").recorded(of_acme()).recorded(of_acme(at=at))
         assert proof == evidence.fine_tuned_by
+
+
+def test_what_a_deployment_serves_is_told_with_the_deployment():
+    """The latest word counts; an answer that names no model takes none back, and the summary has none."""
+    told, silent = of_acme(served=Served(model="gpt-4", at=NOW)), of_acme(at=NOW + DAY)
+    recorded = EMPTY.recorded(Activity(inference=told), Activity(inference=silent))
+    assert (silent.at, told.served) == (recorded.models["ft:a"].at, recorded.models["ft:a"].served)
+    assert silent == recorded.last_inference
 
 
 def test_a_history_has_one_name():
