@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource
-from finetune_guard.domain.facts import Ended, EndedBy, Inference, Served
+from finetune_guard.domain.facts import Ended, Inference, Served
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import (
@@ -71,7 +71,7 @@ def test_which_deployments_a_rule_speaks_of():
     assert covers(FIREWORKS.model_copy(update={"covers": "all"}), None, named=False)
 
 
-def ended(why=EndedBy.NOT_FOUND, at=AT):
+def ended(why="not_found", at=AT):
     return {"x": Ended(at=at, why=why)}
 
 
@@ -100,7 +100,7 @@ def test_what_is_unknown_is_said():
 
 def test_what_ends_when():
     """The day on which each may be deleted, and what retires with its base model; nothing of what is gone."""
-    ended = {"gone": Ended(at=AT, why=EndedBy.NOT_FOUND)}
+    ended = {"gone": Ended(at=AT, why="not_found")}
     known = deployments_of(
         PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
     )
@@ -141,7 +141,7 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
         (history(x=BASE), AZURE, DAY, "no end: its answers name a base model"),
         (history(), AZURE, DAY, "no call known: deleted 15 days after the last one"),
         (history(x=TUNED, ended=ended()), AZURE, DAY, "not found on 2026-12-01"),
-        (history(x=TUNED, ended=ended(EndedBy.FORGOTTEN)), AZURE, DAY, "forgotten on 2026-12-01"),
+        (history(x=TUNED, ended=ended("forgotten")), AZURE, DAY, "forgotten on 2026-12-01"),
     ],
 )
 def test_an_end_in_words(known, policy, after, told):
@@ -183,7 +183,7 @@ HOUR = timedelta(hours=1)
         (history(x=TUNED), 40 * DAY, None, HOUR),
         (history(), DAY, None, HOUR),
         (history(x=TUNED, ended=ended()), DAY, NotSent.DEPLOYMENT_GONE, HOUR),
-        (history(x=TUNED, ended=ended(EndedBy.FORGOTTEN)), DAY, NotSent.FORGOTTEN, HOUR),
+        (history(x=TUNED, ended=ended("forgotten")), DAY, NotSent.FORGOTTEN, HOUR),
         (history(ended=ended()), DAY, NotSent.DEPLOYMENT_GONE, HOUR),
     ],
 )
@@ -248,7 +248,7 @@ def test_a_deployment_that_this_history_never_saw():
 def test_what_stands_is_told_by_azure():
     """A deployment that isn't listed is gone, and one that is stands, whatever the history believed."""
     called = {"recent": 1, "late": 20, "deleted": 2, "again": 30, "lost": 30, "unwanted": 3}
-    whys = {"again": EndedBy.NOT_FOUND, "lost": EndedBy.NOT_FOUND, "unwanted": EndedBy.FORGOTTEN}
+    whys = {"again": "not_found", "lost": "not_found", "unwanted": "forgotten"}
     remembered = history(
         ended={name: Ended(at=AT, why=why) for name, why in whys.items()},
         days_ago=called,

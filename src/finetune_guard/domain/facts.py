@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Annotated, TypeVar, overload
+from typing import Annotated, Literal, TypeVar, overload
 
 from pydantic import Field, model_validator
 
@@ -83,18 +83,11 @@ class Refusal(Value):
     message: Annotated[Line, Field(max_length=500)] = ""
 
 
-class EndedBy(StrEnum):
-    """Why a deployment is not expected to answer any more."""
-
-    NOT_FOUND = "not_found"
-    FORGOTTEN = "forgotten"
-
-
 class Ended(Value):
     """That a deployment was not found, or is not to be kept, since ``at``; a later call takes it back."""
 
     at: UtcDatetime
-    why: EndedBy
+    why: Literal["not_found", "forgotten"]
 
 
 class ModelLimits(Value):

@@ -14,7 +14,7 @@ import openai
 
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
-from finetune_guard.domain.facts import Ended, EndedBy, Source
+from finetune_guard.domain.facts import Ended, Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.hosts import host_of, is_before_azure, is_resource, resource_of
 from finetune_guard.domain.idle_policy import IdlePolicy
@@ -209,7 +209,7 @@ class Deployments:
         if calls is not None and not calls.is_gone:
             calls.is_gone, calls.pause = True, None
             at = max(at, calls.last)
-        self._recorder.merge(place.subject, told(ended={name: Ended(at=at, why=EndedBy.NOT_FOUND)}))
+        self._recorder.merge(place.subject, told(ended={name: Ended(at=at, why="not_found")}))
 
     def _warning(
         self, place: Place, name: str, before: datetime, at: datetime
@@ -269,7 +269,7 @@ class Deployments:
         now = self._decider.now()
         for place in self._known_places():
             for each in (each for each in found if each.resource == place.resource):
-                ended = {each.name: Ended(at=max(now, each.last_call or now), why=EndedBy.FORGOTTEN)}
+                ended = {each.name: Ended(at=max(now, each.last_call or now), why="forgotten")}
                 evidence = Evidence(organization=place.history, ended=ended)
                 self._recorder.store.merge(History(evidence=evidence))
                 place.calls.pop(each.name, None)

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from finetune_guard.domain.catalog import PublishedDate, Retirement, azure_retirement_of
-from finetune_guard.domain.facts import Ended, EndedBy, Inference, Source
+from finetune_guard.domain.facts import Ended, Inference, Source
 from finetune_guard.domain.history import History
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy
 from finetune_guard.domain.model_ids import FineTunedModel
@@ -153,7 +153,7 @@ def _deployment(
 
 def _state(ended: Ended | None, ends: tuple[datetime, datetime] | None, now: datetime) -> DeploymentState:
     if ended is not None:
-        return DeploymentState.GONE if ended.why is EndedBy.NOT_FOUND else DeploymentState.FORGOTTEN
+        return DeploymentState.GONE if ended.why == "not_found" else DeploymentState.FORGOTTEN
     if ends is None:
         return DeploymentState.BASE_MODEL
     return DeploymentState.ALIVE if now < ends[0] else DeploymentState.MAY_BE_GONE
@@ -263,7 +263,7 @@ def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> 
     if listed is None:
         if known.ended is not None:
             return known
-        ended = Ended(at=now, why=EndedBy.NOT_FOUND)
+        ended = Ended(at=now, why="not_found")
         return known.model_copy(
             update={"state": DeploymentState.GONE, "ended": ended, "ends": None, "unknown": ()}
         )
