@@ -102,11 +102,7 @@ def _listed(value: object) -> object:
 
 
 def read_policies(file: str | os.PathLike[str]) -> tuple[IdlePolicy, ...]:
-    """Return the idle policies that a TOML or JSON file holds.
-
-    Raises:
-        GuardConfigError: The file can't be read, or something is wrong in it, which is told line by line.
-    """
+    """Return the idle policies that a TOML or JSON file holds; a GuardConfigError tells what is wrong."""
     path = Path(file).expanduser()
     try:
         with path.open(encoding="utf-8-sig") as opened:

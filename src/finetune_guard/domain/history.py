@@ -144,8 +144,7 @@ class History(Value):
     def without_usage(self) -> History:
         """Return the history without what was read from the organization's usage.
 
-        Of each model only the latest inference is known: an earlier one, known from elsewhere, does not come
-        back, and neither does earlier fine-tuning that nothing else here proves.
+        An earlier inference that was known from elsewhere does not come back, nor does fine-tuning so proved.
         """
         models = {name: each for name, each in self.models.items() if each.source is not Source.USAGE_API}
         others: dict[date, dict[Source, int]] = {

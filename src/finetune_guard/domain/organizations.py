@@ -36,11 +36,8 @@ UNNAMED = "key:"
 class Credentials(NamedTuple):
     """What a request is sent with that tells whose it is. It never shows a key.
 
-    Attributes:
-        authorization: The ``Authorization`` header; empty when there is none.
-        organization: The ``OpenAI-Organization`` request header, if any.
-        base: Where it is sent, as ``base_of`` writes it.
-        keys: Name and value of every other header that ``tells_whose``, sorted.
+    ``base`` is where it is sent, as ``base_of`` writes it; ``keys`` are name and value of every header that
+    ``tells_whose`` besides ``Authorization`` and ``OpenAI-Organization``, sorted.
     """
 
     authorization: str

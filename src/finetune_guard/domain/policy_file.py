@@ -30,9 +30,7 @@ _MOST_TOLD = 20
 def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
     """Return the rules in ``text``: each a table ``[[idle]]`` or, in a ``.json`` file, one of ``"idle"``.
 
-    Raises:
-        GuardConfigError: Something is wrong in it. Each line of the message names the line of the file, the
-            field, its value and what is allowed.
+    Each line of a GuardConfigError names the line of the file, the field, its value and what is allowed.
     """
     is_json = file.lower().endswith(".json")
     tables = _tables(text, file, is_json=is_json)

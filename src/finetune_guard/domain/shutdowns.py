@@ -99,11 +99,8 @@ class Shutdown(Value):
 class ShutdownDates:
     """All that is known about the ends of models.
 
-    Attributes:
-        catalog: The table that ships with the package.
-        announced: What the API said, by model.
-        litellm: The table of an installed litellm; empty where there is none.
-        configured: The user's own dates, by model or base model; None for one that has no end.
+    ``announced`` is what the API said, ``litellm`` the table of an installed litellm, and ``configured`` the
+    user's own dates, by model or base model; None for one that has no end.
     """
 
     catalog: ModelCatalog
@@ -221,11 +218,7 @@ def _shutdown(model_id: str, days: Sequence[StatedEnd]) -> Shutdown | None:
 def merged_announcements(
     one: Mapping[str, Announced], other: Mapping[str, Announced]
 ) -> dict[str, Announced]:
-    """Return what the API said last about each model.
-
-    Of two words from the same moment a day wins over none, and the earlier day over the later: in which
-    order, or how often, they are merged does not matter.
-    """
+    """Return what the API said last about each model, in whatever order and however often they are merged."""
     merged = dict(one)
     for model_id, said in other.items():
         merged[model_id] = latest_announced(merged.get(model_id), said)

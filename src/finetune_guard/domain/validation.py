@@ -34,12 +34,8 @@ def problems(
 ) -> dict[str, str]:
     """Return what is wrong, by field of the class ``owner``, in a line each or in several.
 
-    Args:
-        owner: The class that was given the values.
-        error: What pydantic found.
-        fields: The names that exist.
-        variables: For values that came from the environment, the variable of each field.
-        secrets: The fields whose values are never shown.
+    ``variables`` are those of the fields whose values came from the environment; ``secrets`` the fields whose
+    values are never shown.
     """
     found: dict[str, list[str]] = {}
     for problem in error.errors(include_url=False):

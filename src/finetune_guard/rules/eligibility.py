@@ -57,11 +57,7 @@ REFUSAL_TTL = timedelta(days=1)
 def decide(
     policy: AccessPolicy, evidence: Evidence, now: datetime, refusal_ttl: timedelta = REFUSAL_TTL
 ) -> Eligibility:
-    """Return whether the organization of ``evidence`` may create jobs at ``now``.
-
-    Raises:
-        ValueError: ``now`` has no time zone.
-    """
+    """Return whether the organization of ``evidence`` may create jobs at ``now``, an aware datetime."""
     now = aware_utc(now)
     reasons = [_reason(phase, evidence, now, refusal_ttl) for phase in policy.phases_at(now)]
     eligible = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons]

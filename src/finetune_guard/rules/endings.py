@@ -19,12 +19,9 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Ending:
-    """Something that ends.
+    """Something that ends at a moment, in UTC, or on a published day, give or take one.
 
-    Attributes:
-        kind: What it is, such as ``window`` or ``model``.
-        ends: The moment, in UTC, or a published day, give or take one.
-        most_days: The longest threshold that counts; less where something never has long to go.
+    ``most_days`` is the longest threshold that counts; less where something never has long to go.
     """
 
     kind: str

@@ -163,12 +163,9 @@ class Export(Value):
 
 
 class Verification(Value):
-    """Whether an export is as its manifest says.
+    """Whether an export is as its manifest says: what is wrong, by path, and what the manifest doesn't name.
 
-    Attributes:
-        problems: What is wrong, by path.
-        unlisted: Files that the manifest doesn't name.
-        manifest_sha256: The manifest's own sum: keep it elsewhere to tell that nothing was changed.
+    Keep ``manifest_sha256`` elsewhere to tell that nothing was changed.
     """
 
     checked: int

@@ -62,10 +62,7 @@ class Inventory(Value):
 
 
 def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
-    """Return what is known of every model that the API told of or that the history remembers.
-
-    What the API said about shutdown dates counts beside ``dates``.
-    """
+    """Return what is known of every model, by what the API told and the history remembers."""
     as_of = aware_utc(now)
     dates = dates.with_announced(found.announced)
     known = (FineTunedModel.parse(model_id) for model_id in {*history.known_models, *found.created})

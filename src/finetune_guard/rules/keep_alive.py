@@ -152,11 +152,7 @@ def outlasts_creation(eligibility: Eligibility) -> bool:
 
 
 def within(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
-    """Return the policy with all attempts ended within ``left``, or sooner; as it is where that is None.
-
-    Raises:
-        KeepAliveError: No time is left.
-    """
+    """Return the policy with all attempts ended within ``left``; a KeepAliveError where none is left."""
     if left is None:
         return keep_alive
     if left <= timedelta(0):

@@ -55,16 +55,10 @@ class Sent(NamedTuple):
 
 @dataclass
 class Attempts:
-    """The attempts of one keep-alive.
+    """The attempts of one keep-alive, the best of the ``known`` candidates first, while time is ``left``.
 
-    Attributes:
-        known: The candidates, the best first.
-        left: Tells how much is left of the time that all attempts together may take.
-        find_more: Picks further candidates from what the API lists; None to try only ``known``.
-        listed_before: What the API listed a moment ago; None when it wasn't asked.
-        call: Makes the request to a candidate.
-        is_answered: Whether an answer is the candidate's.
-        unknown_outcomes: How many inferences were sent of which nobody knows whether they were run.
+    ``find_more`` picks further candidates from what the API lists, or has ``listed_before``.
+    ``unknown_outcomes`` counts the inferences that were sent and of which nobody knows whether they were run.
     """
 
     known: InitVar[Iterable[str]]
@@ -86,12 +80,9 @@ class Attempts:
     def send(self) -> Flow[Sent]:
         """Send the smallest inference to the first model that answers it with a completion.
 
-        A model that answers 400, 403, 404 or 422, or with anything but its own completion, is left for
-        the next one at once. After a rate limit, a server error or a lost connection the next attempt
-        waits; models that were not tried yet come first, those that the API lists after those known.
-
-        Raises:
-            KeepAliveError: No model answered; it says why, model by model.
+        A model that answers 400, 403, 404 or 422, or with anything but its own completion, is left for the
+        next one at once. After a rate limit, a server error or a lost connection the next attempt waits;
+        models that were not tried yet come first. KeepAliveError says why none answered, model by model.
         """
         while model := (yield from self._next_model()):
             pause = self._pause(model)

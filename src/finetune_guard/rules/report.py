@@ -23,11 +23,9 @@ _OTHERS = "other models"
 
 
 class ReportedModel(Value):
-    """One model of a report.
+    """One model of a report, and how often which projects called it; the most frequent stands first.
 
-    Attributes:
-        requests: How often it was called in the days of the report; None where only single calls are known.
-        projects: The projects that called it in those days, the most frequent first.
+    ``requests`` is None where only single calls are known.
     """
 
     record: ModelRecord
