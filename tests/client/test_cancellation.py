@@ -7,10 +7,13 @@ import threading
 from datetime import timedelta
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
 from finetune_guard import KeepAlive
+from finetune_guard.client.drivers import drive_async
+from finetune_guard.openai_api.flow import ApiCall, InParallel
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.both_ways import ASYNC
@@ -103,3 +106,23 @@ async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, mode
         await client.close()
     store.let_pass.set()
     assert client.is_closed()
+
+
+async def test_the_first_error_of_parallel_flows_ends_the_others():
+    """What is asked for at the same time goes on no longer than the first failure."""
+    begun = []
+
+    def flow(name):
+        begun.append(name)
+        yield ApiCall("GET", name)
+
+    def together():
+        yield InParallel((flow(name) for name in ("broken", "slow", "never")), at_once=2)
+
+    async def ask(call):
+        await (anyio.lowlevel.checkpoint() if call.path == "broken" else anyio.sleep_forever())
+        raise RuntimeError(call.path)
+
+    with pytest.raises(RuntimeError, match="broken"):
+        await drive_async(together(), ask)
+    assert "never" not in begun
