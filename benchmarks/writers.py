@@ -82,8 +82,9 @@ def _work(store: str, number: str) -> None:
         slowest = max(slowest, time.perf_counter() - asked)
         made += 1
     ended = time.monotonic()
-    flushed = client._finetune_guard.flush(FLUSH_TIMEOUT)
-    told = {"made": made, "errors": errors, "flushed": flushed, "flush": time.monotonic() - ended}
+    client._finetune_guard.flush(FLUSH_TIMEOUT)
+    flush, flushed = time.monotonic() - ended, not client._finetune_guard.engine.recorder.has_unwritten
+    told = {"made": made, "errors": errors, "flushed": flushed, "flush": flush}
     print(json.dumps({**told, "slowest": slowest, "logged": len(warnings)}), flush=True)
 
 

@@ -79,11 +79,6 @@ class Binding:
             raise GuardConfigError(self._error)
         return self._engine
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether the environment holds a wrong value, so that there is no guard."""
-        return self._engine is None
-
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
         """Return what is to be decided before a request is sent; None for most requests."""
         try:
@@ -157,25 +152,22 @@ class Binding:
         own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
-    def flush(self, timeout: float) -> bool:
-        """Write what was seen and tell its events; return whether it was written within ``timeout`` seconds.
+    def flush(self, timeout: float) -> None:
+        """Write what was seen within ``timeout`` seconds, and tell its events.
 
         A callback has as long again, unless it kept someone waiting in vain before. A store that refused the
         last write isn't waited for: every client that closes would.
         """
-        if self._engine is None:
-            return True
-        recorder = self._engine.recorder
-        is_written = recorder.flush(0.0 if recorder.is_failing else timeout)
-        self._engine.events.rest(timeout)
-        return is_written
+        if self._engine is not None:
+            recorder = self._engine.recorder
+            recorder.flush(0.0 if recorder.is_failing else timeout)
+            self._engine.events.rest(timeout)
 
-    async def flush_async(self, timeout: float) -> bool:
+    async def flush_async(self, timeout: float) -> None:
         """Do as ``flush`` does, in a worker thread."""
         engine = self._engine
-        if engine is None or not (engine.recorder.has_unwritten or engine.events.are_waiting):
-            return True
-        return await in_thread(self.flush, timeout)
+        if engine is not None and (engine.recorder.has_unwritten or engine.events.are_waiting):
+            await in_thread(self.flush, timeout)
 
 
 def _config_error(error: Exception) -> str:

@@ -60,7 +60,7 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Binding(config))
     binding = guarded._finetune_guard  # noqa: SLF001 -- its other half
-    if not (binding.is_broken or not binding.engine.config.enabled or guarded.guard.active):
+    if binding.answers is not None and binding.engine.config.enabled and not guarded.guard.active:
         log(
             logging.WARNING,
             "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "
