@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import threading
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from finetune_guard.recording.notes import MOST_SUBJECTS, Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
+from tests.stores.store_workers import forked
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
@@ -94,6 +96,23 @@ def test_what_a_store_refuses_is_kept_and_written_later(caplog):
     assert ["WARNING", "INFO"] == levels
     assert "the disk is full" in caplog.records[0].getMessage()
     assert "secret" not in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_what_a_parent_could_not_write_is_not_its_childs():
+    """After a fork beside a store that fails, the parent alone writes what it had noted."""
+    store = WatchedStore()
+    store.broken = True
+    recorder = Recorder.of(store)
+    note(recorder)
+    assert not recorder.flush(30)
+
+    def in_child():
+        assert not recorder.has_unwritten
+
+    assert 0 == os.waitpid(forked(in_child), 0)[1]
+    assert recorder.has_unwritten
 
 
 def test_nothing_to_write_is_written_in_no_time():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 from operator import methodcaller
 
 import pytest
@@ -87,6 +88,20 @@ def test_a_few_damaged_histories_are_kept(filled, folder, activity):
     assert {b"garbage %d" % number * 100 for number in range(3, KEPT + 3)} == {
         path.read_bytes() for path in aside(folder)
     }
+
+
+def test_a_file_that_is_moved_away_just_now_is_looked_for_again(filled, folder, activity, monkeypatch):
+    """Between looking for a file and opening it another process may have set it aside."""
+    connect = sqlite3.connect
+
+    def late(*args, **kwargs):
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        (folder / "cache.db").rename(folder / "moved")
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(sqlite3, "connect", late)
+    filled.record("umbrella", [activity()])
+    assert ("umbrella",) == filled.organizations()
 
 
 @pytest.mark.slow
