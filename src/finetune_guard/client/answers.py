@@ -97,7 +97,9 @@ class Answers:
             model = model_shown(value, response, call.model)
             if model is not None:
                 self._saw(client, route, options, response, model)
-        elif isinstance(call, (JobCreation, RecordsCall)) and not _is_stored_base(call, value, response):
+        elif isinstance(call, (JobCreation, RecordsCall)):
+            if call == _STORED_RESPONSE and model_shown(value, response, None) is None:
+                return  # no fine-tuned model has given it
             self._read(client, route, options, response, call, partial(body_if_read, response))
 
     def failed(
@@ -199,11 +201,6 @@ class Answers:
         lasting = isinstance(call, JobCreation)
         subject, date = self._identities.subject(client, route.base, options, response, lasting=lasting)
         self._engine.observer.observe(call, subject, date, body)
-
-
-def _is_stored_base(call: Call, value: object, response: Any) -> bool:
-    """Whether a stored response was looked at that no fine-tuned model has given."""
-    return call == _STORED_RESPONSE and model_shown(value, response, None) is None
 
 
 class _DeploymentAnswers:

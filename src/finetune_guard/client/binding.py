@@ -55,8 +55,11 @@ class Binding:
         except Exception as error:
             if given is not None:
                 raise
+            self._engine = None
             # Only the text is kept: an error holds the frames that it came through, and those the client.
-            self._engine, self._error = None, _config_error(error)
+            self._error = f"what the environment and the defaults say can't be used: {error!r}"
+            if isinstance(error, GuardConfigError):
+                self._error = str(error)
             self.hosts = GuardedHosts(_readable_settings())
             log(logging.ERROR, "finetune-guard is not at work: %s", self._error)
             return
@@ -125,19 +128,14 @@ class Binding:
         if not self.runs_background:
             return
         try:
-            background = self._background_of(client)
-            (background.used if used else background.know)(client)
+            if self.background is None:  # two threads may come here at once, and must end with the same one
+                from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
+
+                kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
+                self.background = self._made.setdefault("background", kind(self.engine))
+            (self.background.used if used else self.background.know)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
-
-    def _background_of(self, client: Any) -> Any:
-        if self.background is None:  # two threads may come here at once, and must end with the same one
-            from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
-
-            kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
-            made = kind(self.engine)
-            self.background = self._made.setdefault("background", made)
-        return self.background
 
     def admin_key(self, client: Any) -> str | None:
         """Return the key that the organization's usage is read with; None when there is none for the host.
@@ -168,13 +166,6 @@ class Binding:
         engine = self._engine
         if engine is not None and (engine.recorder.has_unwritten or engine.events.are_waiting):
             await in_thread(self.flush, timeout)
-
-
-def _config_error(error: Exception) -> str:
-    """Return what is wrong with the configuration, whatever it was that the environment led to."""
-    if isinstance(error, GuardConfigError):
-        return str(error)
-    return f"what the environment and the defaults say can't be used: {error!r}"
 
 
 def _readable_settings() -> GuardConfig:

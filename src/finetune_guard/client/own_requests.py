@@ -30,7 +30,7 @@ _LONGEST_ASKING = timedelta(seconds=60)
 """How long the questions before one call of the user's may take, whatever its timeout."""
 _LONGEST_TIMEOUT = 10**9
 
-_OF_THE_CALL_ITSELF = ("accept", "content-", "idempotency-key", "transfer-encoding", "x-stainless-")
+_OF_THE_CALL = ("accept", "content-", "idempotency-key", "transfer-encoding", "x-stainless-")
 """How the names of headers begin that speak of the user's own request and its answer."""
 
 
@@ -62,7 +62,7 @@ class TakenOver:
         given = options.timeout
         total = _total(given if given is None or _total(given) is not None else timeout)
         return cls(
-            {name: value for name, value in headers.items() if not _is_of_the_call(name)},
+            {name: value for name, value in headers.items() if not name.lower().startswith(_OF_THE_CALL)},
             options.params if isinstance(options.params, Mapping) else {},
             None if total is None else countdown(total),
             countdown(_LONGEST_ASKING if total is None else min(total, _LONGEST_ASKING)),
@@ -116,10 +116,6 @@ def _total(timeout: object) -> timedelta | None:
     if isinstance(seconds, (int, float)) and 0 <= seconds <= _LONGEST_TIMEOUT:
         return timedelta(seconds=seconds)
     return None
-
-
-def _is_of_the_call(header: str) -> bool:
-    return header.lower().startswith(_OF_THE_CALL_ITSELF)
 
 
 def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
