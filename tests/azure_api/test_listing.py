@@ -6,6 +6,7 @@ import sys
 from datetime import datetime, timezone
 
 import pytest
+import requests
 
 from finetune_guard import AzureListingError, GuardConfigError
 from finetune_guard.azure_api.listing import ListedDeployment, ListedResource, list_deployments
@@ -70,6 +71,22 @@ def test_a_failure_says_what_to_do(azure, fields, said):
         list_deployments(SUBSCRIPTION)
     assert not {SECRET, TOKEN} & set(str(caught.value).split())
     assert caught.value.__cause__ is not None
+
+
+def test_where_azure_is_not_reached_no_password_is_shown(azure, monkeypatch):
+    """The error names who stands between, and keeps to itself how one gets by."""
+    answer = azure.send
+
+    def send(request):
+        if "login" in request.url:
+            return answer(request)
+        raise requests.ConnectionError("no route by http://somebody:hunter2@proxy.example")
+
+    monkeypatch.setattr(azure, "send", send)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # Azure's package tries again and again
+    with pytest.raises(AzureListingError, match=r"proxy\.example") as caught:
+        list_deployments(SUBSCRIPTION)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_what_is_no_subscription_is_refused(azure):
