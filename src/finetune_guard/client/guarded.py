@@ -57,6 +57,13 @@ class Guarded:
 
     with_options = copy
 
+    @property
+    def guard(self) -> Any:
+        """What can be asked and done about the organization's eligibility; see ``ClientGuard``."""
+        from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard  # noqa: PLC0415 -- seldom needed
+
+        return (AsyncClientGuard if self._guard_is_async else ClientGuard)(self)
+
     def _guard_credentials(self, headers: Mapping[str, object] | None = None, url: str = "") -> Credentials:
         return self._finetune_guard.credentials(self, headers, url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import openai
@@ -23,21 +23,11 @@ from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, refresh_api_ke
 from finetune_guard.client.threads import within
 from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T
 
-if TYPE_CHECKING:
-    from finetune_guard.client.guard_api import AsyncClientGuard, ClientGuard
-
 
 class SyncGuarded(Guarded, SyncBase):
     """What a sync client does around the SDK's methods."""
 
     _guard_is_async = False
-
-    @property
-    def guard(self) -> ClientGuard:
-        """What can be asked and done about the organization's eligibility."""
-        from finetune_guard.client.guard_api import ClientGuard  # noqa: PLC0415 -- needed when it is asked for
-
-        return ClientGuard(self)
 
     def request(
         self,
@@ -145,13 +135,6 @@ class AsyncGuarded(Guarded, AsyncBase):
     """What an async client does around the SDK's methods."""
 
     _guard_is_async = True
-
-    @property
-    def guard(self) -> AsyncClientGuard:
-        """What can be asked and done about the organization's eligibility."""
-        from finetune_guard.client.guard_api import AsyncClientGuard  # noqa: PLC0415 -- needed when it is asked for
-
-        return AsyncClientGuard(self)
 
     async def request(
         self,
