@@ -112,8 +112,9 @@ async def test_a_deployment_that_is_gone_is_not_tried_for_ever(connect_azure, az
 
 async def test_jobs_are_a_matter_of_their_own(connect, infer, clock, posts):
     """Keeping deployments alive sends nothing for the sake of jobs, and no deployment is known at OpenAI."""
-    client = connect(config={"keep_alive": KEPT})
+    client = connect(config={"keep_alive": KEPT.model_copy(update={"background": True})})
     await infer(client)
+    assert {} == client._finetune_guard.background._clients
     clock.advance(timedelta(days=50))
     with pytest.raises(openai.BadRequestError):
         await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-none"))
