@@ -119,7 +119,7 @@ def watch(start, tmp_path):
 
         def stop(number=signal.SIGTERM):
             process.send_signal(number)
-            printed = process.communicate(timeout=60)
+            printed = process.communicate(timeout=300)
             return process.returncode, printed, heartbeat.exists()
 
         return process, stop

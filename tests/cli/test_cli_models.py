@@ -159,7 +159,7 @@ def test_a_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, 
     terminal = Terminal(columns=100)
     process = start("models", stdin=terminal.stream, stdout=terminal.stream, env=environment)
     seen = terminal.read()
-    assert 0 == process.wait(timeout=60)
+    assert 0 == process.wait(timeout=300)
     assert paged == got.exists()
     shown = got.read_text(encoding="utf-8") if paged else seen
     assert number == shown.count(":acme:many:")

@@ -57,7 +57,7 @@ def python(folder):
             input=text,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -109,7 +109,7 @@ def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path)
     def run_by_cron():
         bare = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         return subprocess.run(
-            ["/bin/sh", "-c", command], env=bare, capture_output=True, text=True, timeout=60, check=False
+            ["/bin/sh", "-c", command], env=bare, capture_output=True, text=True, timeout=300, check=False
         )
 
     ran = run_by_cron()

@@ -43,7 +43,7 @@ def test_its_instructions_work_as_printed(start):
 
     def printed_by(*command, code=0):
         started = start(*command, env=environment)
-        out, _ = started.communicate(timeout=60)
+        out, _ = started.communicate(timeout=300)
         assert code == started.returncode
         return out
 
@@ -54,12 +54,12 @@ def test_its_instructions_work_as_printed(start):
     assert "until 2026-10-02 00:00 UTC" in printed_by("check")
     assert model in printed_by("sync")  # by the admin key
     turn = re.search(r"^ +curl -d '(.*)' (\S+)$", text, re.MULTILINE)
-    with urllib.request.urlopen(turn[2], turn[1].encode(), timeout=60) as answer:
+    with urllib.request.urlopen(turn[2], turn[1].encode(), timeout=300) as answer:
         assert "2026-10-03T00:00:00+00:00" == json.load(answer)["now"]
     printed_by("check", code=4)
 
     process.send_signal(signal.SIGINT)
-    assert ("Stopped.\n", "", 0) == (*process.communicate(timeout=60), process.returncode)
+    assert ("Stopped.\n", "", 0) == (*process.communicate(timeout=300), process.returncode)
     assert not Path(variables["FINETUNE_GUARD_STORE"]).parent.exists()
     assert "FINETUNE_GUARD_ADMIN_API_KEY" not in exports(instructions(start("simulator", "--port", "0")))
 

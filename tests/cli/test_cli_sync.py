@@ -123,7 +123,7 @@ def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
     terminal = Terminal()
     process = start("sync", *arguments, stderr=terminal.stream, env=environment)
     seen = terminal.read()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert 0 == process.returncode
     assert drawn == ("Reading the usage" in seen)
     assert drawn == ("61 of 61 days" in seen)

@@ -166,7 +166,7 @@ def run_program(sim, tmp_path):
             env={**os.environ, **simulator_environment(sim, store)},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
             check=False,
         )
         return ran.returncode, ran.stdout, ran.stderr

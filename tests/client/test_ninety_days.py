@@ -55,7 +55,7 @@ class World:
     def may_create(self):
         """What the API itself would decide now, for each organization."""
         url = f"http://{self.sim.host}/_simulator/organizations"
-        with urllib.request.urlopen(url, timeout=60) as response:
+        with urllib.request.urlopen(url, timeout=300) as response:
             return {row["slug"]: row["may_create_jobs"] for row in json.load(response)}
 
     async def agree(self):

@@ -202,7 +202,7 @@ def test_demo_tells_its_story():
     script = shutil.which("finetune-guard", path=Path(sys.executable).parent)
     assert script is not None, "the command is not installed beside the interpreter"
     finished = subprocess.run(
-        [script, "demo"], capture_output=True, text=True, encoding="utf-8", timeout=100, check=False
+        [script, "demo"], capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
     )
     assert 0 == finished.returncode, finished.stderr
     assert "InferenceWindowExpiredError" in finished.stdout

@@ -78,7 +78,7 @@ def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
         simulator.clear_calls()
         command = [sys.executable, "-m", "finetune_guard", "run", str(script), model, str(data), train]
         options = {"env": {**os.environ, **own_settings, **environment}, "capture_output": True, "text": True}
-        done = subprocess.run(command, timeout=150, check=False, **options)
+        done = subprocess.run(command, timeout=300, check=False, **options)
         return done, [call.path.removeprefix("/v1") for call in simulator.calls if call.method == "POST"]
 
     done, posts = run()

@@ -59,7 +59,7 @@ def test_the_first_inference_of_a_model_is_written_at_once_and_later_ones_add_up
     store = WatchedStore()
     recorder = Recorder.of(store)
     note(recorder)
-    assert store.written.acquire(timeout=30)
+    assert store.written.acquire(timeout=300)
     assert NOW == store.history("acme-28gund").models[MODEL].at
     for second in range(1, 1001):
         note(recorder, at=NOW + timedelta(seconds=second / 1000))
@@ -68,8 +68,8 @@ def test_the_first_inference_of_a_model_is_written_at_once_and_later_ones_add_up
     assert 2 == store.writes
     note(recorder)
     note(recorder, model=OTHER)
-    assert store.written.acquire(timeout=30)
-    assert store.written.acquire(timeout=30)
+    assert store.written.acquire(timeout=300)
+    assert store.written.acquire(timeout=300)
     history = store.history("acme-28gund")
     assert {MODEL: NOW + timedelta(seconds=1), OTHER: NOW} == {
         name: inference.at for name, inference in history.models.items()
@@ -180,7 +180,7 @@ def test_the_thread_ends_when_the_recorder_is_gone():
     store = WatchedStore()
     recorder = Recorder.of(store)
     note(recorder)
-    assert store.written.acquire(timeout=30)
+    assert store.written.acquire(timeout=300)
     note(recorder, at=NOW + timedelta(seconds=5))
     thread = recorder._writer._thread
     del recorder
@@ -213,7 +213,7 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch):
         exhausted.setattr(threading.Thread, "start", fail)
         note(recorder)
     note(recorder)
-    assert store.written.acquire(timeout=30)
+    assert store.written.acquire(timeout=300)
     assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOW.date()]
 
 

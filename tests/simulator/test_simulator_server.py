@@ -230,7 +230,7 @@ def test_in_the_foreground(interruption):
         url = process.stdout.readline().strip()
         health = HTTP.get(url.replace("/v1", "/_simulator/health")).json()
         process.send_signal(interruption)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=300)
     assert {"status": "ok", "now": "2026-08-01T00:00:00+00:00"} == health
     assert (0, "", "") == (process.returncode, rest, errors)
 

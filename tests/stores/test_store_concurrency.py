@@ -28,9 +28,9 @@ def answers(location, questions, method="fresh"):
     processes = [context.Process(target=ask, args=(location, each, start, results)) for each in questions]
     for process in processes:
         process.start()
-    found = [results.get(timeout=100) for _ in processes]
+    found = [results.get(timeout=300) for _ in processes]
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=300)
     results.close()
     results.join_thread()
     return found
@@ -129,7 +129,7 @@ def test_a_killed_process_leaves_a_sound_history(shared_place):
         started = context.Event()
         process = context.Process(target=record_for_ever, args=(shared_place.location, started))
         process.start()
-        assert started.wait(timeout=60)
+        assert started.wait(timeout=300)
         process.kill()
         process.join()
         process.close()

@@ -26,7 +26,7 @@ def simulator(monkeypatch):
 
 def run(*arguments, environment=None, **options):
     options |= {"env": {**os.environ, **(environment or {})}, "capture_output": True, "text": True}
-    return subprocess.run([sys.executable, *arguments], timeout=60, check=False, **options)
+    return subprocess.run([sys.executable, *arguments], timeout=300, check=False, **options)
 
 
 def test_offers_the_simulator_its_clock_and_its_faults():
