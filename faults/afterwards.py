@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from counting import Tally, ask, at_once, both_halves
+from server import ORGANIZATION
 from stage import GUARDED, Stage
 
 import finetune_guard
 from finetune_guard import GuardConfig, Store, StoreError
-from server import ORGANIZATION
 from table import Row
 
 CATCH_UP_SECONDS = 60.0

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import openai
 from noise import differences, differences_by_rounds
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from server import answer, body, chunks
 from stage import AGAIN, BARE, GUARDED, KEYS, Stage
 
 from finetune_guard import GuardConfig
-from server import answer, body, chunks
 from table import Row
 
 _T = TypeVar("_T")

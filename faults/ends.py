@@ -19,11 +19,11 @@ from pathlib import Path
 from afterwards import stored
 from disk import locked_elsewhere
 from program import ENDINGS, TERMINATED, work
+from server import answered
 from stage import GUARDED, KEYS, Stage
 
 from finetune_guard import StoreError
 from finetune_guard.stores.disk.store import DiskStore
-from server import answered
 from table import Row
 
 _PROGRAM = Path(__file__).with_name("program.py")

@@ -13,9 +13,9 @@ from typing import Any
 
 from afterwards import catch_up, counted, stored
 from counting import Tally, ask, run_and_close, run_async
+from server import answered
 from stage import BARE, GUARDED, KEYS, Stage
 
-from server import answered
 from table import Row
 
 _KINDS = (0, 1, 2)  # a plain call, a raw response, a stream
