@@ -73,23 +73,21 @@ class Guarded:
         Nothing is asked where that would go to another API than the call.
         """
         client: Any = self
-        guard, taken_over = self._finetune_guard.engine, TakenOver.of(options, client.timeout)
+        authorization = self._finetune_guard.engine.authorization
+        taken_over = TakenOver.of(options, client.timeout)
         credentials = self._guard_credentials(taken_over.headers, options.url)
-        url = f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs"
-        may_ask = (
-            self._guard_is_active() and credentials.base == self._guard_credentials(taken_over.headers).base
-        )
-        decision = guard.authorization.authorize(
+        own_base = self._guard_credentials(taken_over.headers).base
+        may_ask = self._guard_is_active() and credentials.base == own_base
+        decision = authorization.authorize(
             call,
             credentials,
             self._guard_admin_key() if may_ask else None,
             taken_over.left,
-            url=url,
+            url=f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs",
             may_ask=may_ask,
         )
-        return guard.authorization.admit(
-            call, decision, credentials, self._finetune_guard.failures.add
-        ), taken_over
+        complain = self._finetune_guard.failures.add
+        return authorization.admit(call, decision, credentials, complain), taken_over
 
     def _guard_failed(self, options: Any, error: openai.APIStatusError) -> None:
         """Learn from an error of the API; raise what it means if it tells that a model is gone."""
