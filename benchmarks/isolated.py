@@ -94,13 +94,15 @@ class AsyncGuardedIsolated(AsyncGuarded, AsyncIsolated):
     """Ours, async."""
 
 
-def prepare(client: Any, options: FinalRequestOptions, *, seconds: int = 1) -> Any:
-    """Have the client answer with responses of so many different seconds, in turns; return it."""
+def prepare(
+    client: Any, options: FinalRequestOptions, *, seconds: int = 1, at: datetime = NOW + ANSWERED
+) -> Any:
+    """Have the client answer with responses of so many different seconds around ``at``, in turns."""
     request = client._build_request(options)
     library = sys.modules[type(request).__module__.partition(".")[0]]  # httpx or httpx2, as the SDK has it
     client.parsed = _parsed(options.json_data["model"]) if options.url == "/chat/completions" else None
     client.responses = cycle(
-        [_response(library, request, NOW + ANSWERED + timedelta(seconds=second)) for second in range(seconds)]
+        [_response(library, request, at + timedelta(seconds=each - seconds // 2)) for each in range(seconds)]
     )
     return client
 

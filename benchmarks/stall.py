@@ -32,7 +32,7 @@ from table import Row, serving, tell
 LOCKED, CALL_EVERY, TICK = 5.0, 0.02, 0.001
 RUNS = 5
 GOAL = 0.010
-WHY = "The longest stretch is that of the first use, when the writing thread imports what a disk needs."
+WHY = "The longest stretch is that of the first use, when two more threads run code for the first time."
 
 
 def rows() -> Iterator[Row]:

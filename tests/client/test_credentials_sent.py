@@ -10,6 +10,7 @@ import pytest
 import respx
 
 from finetune_guard import GuardConfig, NotEligibleError
+from finetune_guard.client.sdk_compat import left_out
 from tests.client.both_ways import HTTP, done
 from tests.support.constants import BASE, MESSAGES
 
@@ -96,6 +97,18 @@ async def test_what_tells_no_key_makes_no_difference(open_client, slugs):
     """Idempotency keys, other spellings of the host and headers of other kinds leave the history one."""
     await infer(open_client(), extra_headers={"Idempotency-Key": "1", "X-Trace": "a"})
     assert await is_eligible(open_client(base_url="https://API.openai.com:443/v1/"))
+
+
+@pytest.mark.parametrize("by_copy", [False, True])
+async def test_the_same_number_of_headers_can_hold_another_key(open_client, slugs, by_copy):
+    """A key that a later request has in the place of another header tells that it is another's."""
+    client = open_client(default_headers={"X-Trace": "a"})
+    await infer(client)
+    if by_copy:
+        await infer(client.with_options(set_default_headers={"X-Api-Key": "k-2"}))
+    else:
+        await infer(client, extra_headers={"X-Trace": left_out(), "X-Api-Key": "k-2"})
+    assert await is_eligible(open_client(default_headers={"X-Api-Key": "k-2"}))
 
 
 async def test_an_error_of_the_guards_own_request_tells_it_too(open_client, slugs, wire):

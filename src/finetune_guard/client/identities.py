@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
-from weakref import WeakKeyDictionary
+
+import openai
 
 from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
 from finetune_guard.domain.organizations import (
@@ -21,10 +25,6 @@ _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 129
 """A header as long as that names no organization, and no more of it is kept."""
 
-_tell_nothing: set[bytes] = set()
-_tell_whose: set[bytes] = set()
-"""Names of headers by whether they tell whose a request is: the same few come with every request."""
-
 
 class Identities:
     """Whose the requests of a client and its copies are.
@@ -38,7 +38,10 @@ class Identities:
         self._learn = learn
         self._subjects: dict[tuple[object, ...], Subject] = {}
         self._rewritten: dict[tuple[object, ...], Credentials] = {}
-        self._http_clients: WeakKeyDictionary[Any, _Rewriting] = WeakKeyDictionary()
+        self._http_clients: weakref.WeakKeyDictionary[Any, _Rewriting] = weakref.WeakKeyDictionary()
+        # The client of the request that was looked through last, how many headers that had, and what picks
+        # out those that tell whose it was. One value, since other threads replace it.
+        self._layout: tuple[Callable[[], Any], int, Callable[[Any], object]] = _nothing, 0, _nothing
 
     def credentials(self, client: Any, base: str, headers: object = None) -> Credentials:
         """Return what a request with ``headers`` of its own to ``base`` will be sent with."""
@@ -71,10 +74,9 @@ class Identities:
             sent_entries = entries = None
         if type(sent_entries) is not list or type(entries) is not list:
             sent_entries, entries = _entries(request), _entries(answer)
-        sent: list[bytes] = []
-        for _, name, value in sent_entries:
-            if name not in _tell_nothing and (name in _tell_whose or _tells_whose(name)):
-                sent += name, value
+        has_own, (latest, count, telling) = type(options.headers) is not openai.NotGiven, self._layout
+        if has_own or latest() is not client or count != len(sent_entries):
+            telling = self._look_through(client, sent_entries, has_own)
         organization, date = b"", None
         for _, name, value in entries:
             if name == b"date":
@@ -82,15 +84,32 @@ class Identities:
             elif name == b"openai-organization":
                 organization = organization + b", " + value if organization else value
         organization = organization[:_LONGEST_NAME]
-        named = id(http_client(client)), base, tuple(sent), organization, lasting
+        about = id(http_client(client)), base, organization, lasting
+        named = about, telling(sent_entries)
         subject = self._subjects.get(named)
         if subject is None:
-            subject = Subject(organization_slug(_text(organization)), _sent_with(sent, base))
+            named = about, self._look_through(client, sent_entries, has_own)(sent_entries)
+            subject = self._subjects.get(named)
+        if subject is None:
+            subject = Subject(organization_slug(_text(organization)), _sent_with(sent_entries, base))
             project = answer.get("openai-project") if lasting else None
             self._remember(named, subject, client, _planned(client, base, options.headers), project)
         elif self._rewritten and named in self._rewritten:
             self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
         return subject, date
+
+    def _look_through(
+        self, client: Any, entries: list[tuple[bytes, bytes, bytes]], has_own: bool
+    ) -> Callable[[Any], object]:
+        """Return what picks the headers out of a request that tell whose it is.
+
+        It holds for all requests of one client that have as many headers, and none of their own.
+        """
+        places = [place for place, (_, name, _) in enumerate(entries) if _tells_whose(name)]
+        telling = itemgetter(*places) if places else _nothing
+        if not has_own:
+            self._layout = weakref.ref(client), len(entries), telling
+        return telling
 
     def _remember(
         self, named: tuple[object, ...], subject: Subject, client: Any, planned: Credentials, project: object
@@ -143,9 +162,9 @@ def _planned(client: Any, base: str, headers: object) -> Credentials:
     return sent_with(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
 
 
-def _sent_with(sent: list[bytes], base: str) -> Credentials:
+def _sent_with(entries: list[tuple[bytes, bytes, bytes]], base: str) -> Credentials:
     headers: dict[str, str] = {}
-    for name, value in zip(map(_text, sent[::2]), map(_text, sent[1::2]), strict=True):
+    for name, value in ((_text(name), _text(value)) for _, name, value in entries if _tells_whose(name)):
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return sent_with(headers.items(), base)
 
@@ -166,13 +185,13 @@ def date_of(response: Any) -> bytes | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def _tells_whose(name: bytes) -> bool:
-    tells = tells_whose(name.decode("latin-1"))
-    known = _tell_whose if tells else _tell_nothing
-    if len(known) >= _MOST_REMEMBERED:
-        known.clear()
-    known.add(name)
-    return tells
+    return tells_whose(name.decode("latin-1"))
+
+
+def _nothing(*_: object) -> None:
+    """Pick nothing out."""
 
 
 def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
