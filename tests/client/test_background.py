@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from finetune_guard import KeepAlive, Source
+from finetune_guard.client.background.background import Background, StoppedError
+from finetune_guard.openai_api.flow import Pause
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
 from tests.client.background import background_threads, checks, settled, until, use
@@ -158,3 +160,20 @@ async def test_a_part_that_breaks_is_told_once_and_tried_again(kept, model, capl
     (record,) = [record for record in caplog.records if record.name == OURS]
     assert ("WARNING", True) == (record.levelname, "in evidence" in record.message)
     await use(client)
+
+
+async def test_a_check_takes_no_other_step_once_nobody_is_left(kept):
+    """However long it would wait to try again, it ends within a quarter of a second."""
+
+    def waiting():
+        yield Pause(timedelta(hours=1))
+        raise AssertionError
+
+    client = kept()
+    background = Background(client._finetune_guard.engine)
+    background.know(client)
+    steps = background._until_stopped(waiting())
+    assert [Pause(timedelta(seconds=0.25))] * 2 == [next(steps), steps.send(None)]
+    background._clients.clear()
+    with pytest.raises(StoppedError):
+        steps.send(None)
