@@ -208,20 +208,6 @@ async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
     assert (1, 1) == (posts(JOBS), posts("/files"))
 
 
-@pytest.mark.parametrize("config", [{"enabled": False}, {"hosts": []}], ids=["disabled", "host not named"])
-async def test_an_inactive_guard_does_nothing(connect, infer, posts, clock, config):
-    """Switched off, or behind a host it was not told of, the guard neither decides nor remembers."""
-    client = connect(config=config)
-    await infer(client)
-    clock.set(AFTER_THE_END)
-    with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create_job(client)
-    assert not isinstance(caught.value, FineTuneGuardError)
-    assert not client.guard.active
-    assert {} == (await done(client.guard.history())).models
-    assert 1 == posts(JOBS)
-
-
 async def test_an_unnamed_host_is_told_once_in_the_log(connect, infer, caplog):
     """A program behind a gateway learns from its log why the guard does nothing, without a warning."""
     client = connect(config={"hosts": []})
