@@ -61,13 +61,12 @@ def checked_folder(location: str, *, make: bool) -> Path | None:
 def _without_links(path: Path) -> Path:
     if not _POSIX:
         return path.resolve()
-    place, *names = Path(path.anchor), *reversed(path.parts[1:])
-    links = 0
+    place, names, links = "", [*reversed(path.parts[1:])], 0  # text: a Path takes several times as long
     while names:
         name = names.pop()
-        step = place.parent if name == ".." else place / name
+        step = place.rpartition("/")[0] if name == ".." else f"{place}/{name}"
         try:
-            found = step.lstat()
+            found = os.lstat(step or "/")
         except (FileNotFoundError, NotADirectoryError):
             found = None
         if found is None or not stat.S_ISLNK(found.st_mode):
@@ -76,17 +75,17 @@ def _without_links(path: Path) -> Path:
         links += 1
         if links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if found.st_uid not in {0, os.geteuid()} and not _is_writable_by_us_alone(place.stat()):
-            _refuse(path, f"{str(step)!r} is a link that another user made", "Remove the link")
-        target = step.readlink()
-        place = Path(target.anchor) if target.is_absolute() else place
+        if found.st_uid not in {0, os.geteuid()} and not _is_writable_by_us_alone(Path(place or "/").stat()):
+            _refuse(path, f"{step!r} is a link that another user made", "Remove the link")
+        target = Path(step).readlink()
+        place = "" if target.is_absolute() else place
         names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-    return place
+    return Path(place or "/")
 
 
 def make_file(path: Path) -> int:
     """Open a file of the folder to read and write, unless it is a link; it is made if it is missing."""
-    mode = _file_mode(path.parent)
+    mode = _file_mode(path.parent.stat())
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         made = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
@@ -100,36 +99,37 @@ def make_file(path: Path) -> int:
 def _check(folder: Path) -> None:
     if not folder.is_dir():
         _refuse(folder, "it is not a folder", "Move the file away")
-    group = _shared_with(folder)
+    of_folder = folder.stat()
+    group = _shared_with(of_folder)
     if _POSIX and group is None:
-        _check_owner(folder, folder.stat(), None, "chmod 700")
+        _check_owner(folder, of_folder, None, "chmod 700")
     for name in _OURS:
         try:
-            found = (folder / name).lstat()
+            found = os.lstat(f"{folder}/{name}")
         except FileNotFoundError:
             continue
         if not stat.S_ISREG(found.st_mode):
             _refuse(folder, f"its {name} is not a plain file", f"Move {name} away")
         if _POSIX:
-            allowed = _file_mode(folder)
+            allowed = _file_mode(of_folder)
             _check_owner(folder / name, found, group, f"chmod {allowed:o}")
             if stat.S_IMODE(found.st_mode) & ~allowed:
                 with contextlib.suppress(OSError):  # of a read-only folder, for example
                     (folder / name).chmod(stat.S_IMODE(found.st_mode) & allowed)
 
 
-def _file_mode(folder: Path) -> int:
-    return 0o600 if _shared_with(folder) is None else 0o660
+def _file_mode(of_folder: os.stat_result) -> int:
+    return 0o600 if _shared_with(of_folder) is None else 0o660
 
 
-def _shared_with(folder: Path) -> int | None:
+def _shared_with(of_folder: os.stat_result) -> int | None:
     if not _POSIX:
         return None
-    found = folder.stat()
     bits = stat.S_ISGID | stat.S_IWGRP
-    is_shared = found.st_mode & (bits | stat.S_IWOTH) == bits
-    is_safe = found.st_uid in {0, os.geteuid()} and found.st_gid in {os.getegid(), *os.getgroups()}
-    return found.st_gid if is_shared and is_safe else None
+    is_shared = of_folder.st_mode & (bits | stat.S_IWOTH) == bits
+    if not is_shared or of_folder.st_uid not in {0, os.geteuid()}:
+        return None
+    return of_folder.st_gid if of_folder.st_gid in {os.getegid(), *os.getgroups()} else None
 
 
 def _is_writable_by_us_alone(found: os.stat_result) -> bool:
