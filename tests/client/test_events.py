@@ -20,7 +20,7 @@ from finetune_guard import (
     StoreError,
     WindowClosing,
 )
-from finetune_guard.engine.events import MOST_WAITING, rest_all
+from finetune_guard.engine.events import MAX_PENDING, wait_until_all_delivered
 from finetune_guard.simulator import Fault
 from tests.client.background import until
 from tests.client.both_ways import create_job, done
@@ -38,7 +38,7 @@ def told():
     events = []
 
     def all_told():
-        rest_all(10)
+        wait_until_all_delivered(10)
         return [*events]
 
     all_told.callback = events.append
@@ -158,7 +158,7 @@ async def test_a_callback_that_fails_harms_no_call(connect, infer, clock, caplog
     for days in (31, 15):
         clock.advance(days * DAY)
         await done(client.guard.check())
-    rest_all(10)
+    wait_until_all_delivered(10)
     assert [30, 15] == [event.within_days for event in seen]
     assert 1 == sum("callback for events failed" in record.getMessage() for record in caplog.records)
 
@@ -189,12 +189,12 @@ async def test_a_callback_that_blocks_keeps_nothing_else(connect, caplog):
         await done(client.close())
         assert (True, []) == (client.is_closed(), seen)
         events, now = client._finetune_guard.engine.events, datetime.now(timezone.utc)
-        for _ in range(MOST_WAITING + 10):
-            events.tell(lambda: JobStopped(at=now, message="stopped", call="job", error="Error"))
+        for _ in range(MAX_PENDING + 10):
+            events.emit(lambda: JobStopped(at=now, message="stopped", call="job", error="Error"))
     finally:
         free.set()
     await until(lambda: not events.are_waiting)
-    assert len(seen) in (MOST_WAITING, MOST_WAITING + 1)  # one more if the thread had taken the first
+    assert len(seen) in (MAX_PENDING, MAX_PENDING + 1)  # one more if the thread had taken the first
     assert [logging.ERROR] == [record.levelno for record in caplog.records if "lost" in record.getMessage()]
 
 

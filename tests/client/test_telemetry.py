@@ -115,6 +115,6 @@ async def test_another_providers_resource_has_no_window(connect, connect_azure, 
     """OpenAI's window is measured for OpenAI's organizations, whatever else the same program calls."""
     await infer(connect())
     await chat(connect_azure("v1"))
-    measured = {attributes["finetune_guard.organization"] for _, attributes in telemetry._windows()}
+    measured = {attributes["finetune_guard.organization"] for _, attributes in telemetry._measure_windows()}
     assert sim.organization().slug in measured
     assert not any("/" in organization or ":" in organization for organization in measured)

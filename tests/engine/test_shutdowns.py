@@ -37,7 +37,7 @@ def ends(store=None, **fields):
 
 def before_job(known, model=BASE, now=NOW):
     """What the guard would stop a job by, or else warn about before it."""
-    return known.stops(model, now) or known.short_lived(model, now)
+    return known.lifetime_error(model, now) or known.lifetime_warning(model, now)
 
 
 def said(day: str | None, at: datetime = NOW) -> Announced:
@@ -107,7 +107,7 @@ def test_what_the_api_says_counts_from_then_on():
     known = ends()
     known.learn({BASE: said("2026-11-01")})
     assert "2026-11-01 (according to the API on 2026-11-22; " in str(before_job(known))
-    assert "according to the API for the base model" in str(known.gone(not_found(), MODEL, NOW))
+    assert "according to the API for the base model" in str(known.shutdown_error(not_found(), MODEL, NOW))
     known.learn({BASE: said("2028-01-01", NOW + DAY)})
     assert before_job(known) is None
     known.learn({BASE: said(None, NOW + 2 * DAY)})
@@ -143,7 +143,7 @@ def test_an_installed_litellms_table_counts_before_ours(litellm):
     told = "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says"
     for warning, words in (
         (before_job(known), told),
-        (known.in_use(MODEL, NOW), told),
+        (known.sunset_warning(MODEL, NOW), told),
         (before_job(known, "gpt-9"), "2026-11-01 (according to the installed litellm's table)"),
     ):
         assert isinstance(warning, Warning)
@@ -155,10 +155,10 @@ def test_dates_of_all_models_are_read_by_a_thread(litellm):
     litellm(**{"gpt-5": "2026-12-11"})
     known = ends(warn_models="all")
     give_up = time.monotonic() + 60
-    while (warned := known.in_use("gpt-5", NOW)) is None and time.monotonic() < give_up:
+    while (warned := known.sunset_warning("gpt-5", NOW)) is None and time.monotonic() < give_up:
         time.sleep(0.01)
     assert "gpt-5 will be shut down in 19 days, on 2026-12-11" in str(warned)
-    assert known.in_use("gpt-5", NOW) is None
+    assert known.sunset_warning("gpt-5", NOW) is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
@@ -177,7 +177,7 @@ def test_what_is_remembered_is_known_to_the_next_process(kind, tmp_path):
     assert [] == list(tmp_path.iterdir())
     ends(store).remember({BASE: said("2026-11-01"), NANO: said(None), "gpt-9": said("2030-01-01")})
     assert {BASE, "gpt-9"} == set(store.announced())
-    assert "according to the API on" in str(ends(store).stops(BASE, NOW))
+    assert "according to the API on" in str(ends(store).lifetime_error(BASE, NOW))
     ends(store).remember({BASE: said(None, NOW + DAY)})
     assert date(2027, 1, 14) == ends(store).prospect(BASE, NOW).base_shutdown.day
 
@@ -221,29 +221,29 @@ def test_a_store_that_fails_is_done_without(caplog):
 )
 def test_a_model_in_use_is_warned_about_thirty_days_before_its_end(days_left, model, warned):
     """From the thirtieth day before its published end on, as long as it answers; no store is asked."""
-    warning = ends(Broken()).in_use(model, SHUTDOWN + 12 * HOUR - days_left * DAY)
+    warning = ends(Broken()).sunset_warning(model, SHUTDOWN + 12 * HOUR - days_left * DAY)
     assert warned == isinstance(warning, ModelSunsetWarning)
 
 
 def test_a_model_is_warned_about_once_a_day():
     """A thousand calls on one day warn once, the first of the next day again; each model for itself."""
     known, now = ends(), SHUTDOWN - 12 * DAY
-    assert known.in_use(MODEL, now) is not None
-    assert all(known.in_use(MODEL, now + timedelta(minutes=minute)) is None for minute in range(1_000))
-    assert known.in_use(MODEL, now + DAY) is not None
-    assert known.in_use(f"{MODEL}:ckpt-step-16", now + DAY) is not None
+    assert known.sunset_warning(MODEL, now) is not None
+    assert all(known.sunset_warning(MODEL, now + timedelta(minutes=minute)) is None for minute in range(1_000))
+    assert known.sunset_warning(MODEL, now + DAY) is not None
+    assert known.sunset_warning(f"{MODEL}:ckpt-step-16", now + DAY) is not None
     for number in range(10_100):
-        known.in_use(f"ft:gpt-9:acme::{number}", NOW)
-    assert len(known.looked_at) <= 10_000
+        known.sunset_warning(f"ft:gpt-9:acme::{number}", NOW)
+    assert len(known.checked_on) <= 10_000
 
 
 def test_news_are_told_on_the_same_day():
     """A date that the API tells in between is warned about at the next call, and not for being told again."""
     known = ends()
-    assert known.in_use(MODEL, NOW) is None
+    assert known.sunset_warning(MODEL, NOW) is None
     for hours, is_news in ((0, True), (1, False)):
         known.learn({BASE: said("2026-12-01", NOW + hours * HOUR)})
-        assert is_news == (known.in_use(MODEL, NOW) is not None)
+        assert is_news == (known.sunset_warning(MODEL, NOW) is not None)
 
 
 def not_found(code: object = "model_not_found") -> openai.NotFoundError:
@@ -263,7 +263,7 @@ def not_found(code: object = "model_not_found") -> openai.NotFoundError:
 def test_a_404_after_the_end_is_explained(code, model, days, explained):
     """A model may go a day early; before that, or with another code, a 404 means something else."""
     original = not_found(code)
-    error = ends(Broken()).gone(original, model, SHUTDOWN + days * DAY)
+    error = ends(Broken()).shutdown_error(original, model, SHUTDOWN + days * DAY)
     assert explained == isinstance(error, openai.NotFoundError)
     if error is not None:
         assert (original.response, original.body, code) == (error.response, error.body, error.code)

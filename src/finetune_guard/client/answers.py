@@ -37,7 +37,7 @@ from finetune_guard.recording.notes import Subject
 from finetune_guard.rules.known_losses import known_loss
 
 if TYPE_CHECKING:
-    from finetune_guard.engine.deployments import Deployments, Place
+    from finetune_guard.engine.deployments import Deployments, Resource
     from finetune_guard.engine.guard import Guard
 
 _STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
@@ -69,8 +69,8 @@ class Answers:
         """
         try:
             route = self._hosts.route(client, options.method, options.url)
-            if route.place is not None:
-                self._deployments.observe(route.place, route, options, response, value)
+            if route.resource is not None:
+                self._deployments.observe(route.resource, route, options, response, value)
                 return
             if self._warns_of_all and route.base is not None:
                 self._warn_of_base(options, value)
@@ -118,7 +118,7 @@ class Answers:
             call = classify(options)
             called = call.model if isinstance(call, InferenceCall) else None
             if isinstance(error, openai.NotFoundError) and called is not None:
-                return self._engine.ends.gone(error, called, decider.now())
+                return self._engine.ends.shutdown_error(error, called, decider.now())
         except Exception as failure:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(failure)
         return None
@@ -129,8 +129,8 @@ class Answers:
         """Return what an error of another provider means if it is one of the known losses."""
         if not self._engine.config.enabled:
             return None
-        if route.place is not None:
-            return self._deployments.lost(route.place, route, options, error)
+        if route.resource is not None:
+            return self._deployments.loss_error(route.resource, route, options, error)
         url = error.response.request.url
         return known_loss(error, host=url.host, model=called_name(options, url.path))
 
@@ -148,7 +148,7 @@ class Answers:
             return
         served = getattr(value, "model", None)
         now = self._engine.decider.now()
-        warning = self._engine.in_use(requested, now, served=served if isinstance(served, str) else None)
+        warning = self._engine.sunset_warning(requested, now, served=served if isinstance(served, str) else None)
         if warning is not None:
             warn_caller(warning)
 
@@ -182,7 +182,7 @@ class Answers:
             self._hosts.tell_inactive(client, options.url)
             return
         subject, date = self._identities.subject(client, route.base, options, response, lasting=True)
-        warning = self._engine.saw(model, subject, date)
+        warning = self._engine.record_answer(model, subject, date)
         if warning is not None:
             warn_caller(warning)
 
@@ -216,25 +216,25 @@ class _DeploymentAnswers:
         self._complain = complain
 
     def observe(
-        self, place: Place, route: Route, options: RequestOptions, response: Any, value: object
+        self, resource: Resource, route: Route, options: RequestOptions, response: Any, value: object
     ) -> None:
         """Note what an answer tells; a body that the SDK hasn't read is not read here either."""
-        if route.operation not in place.policy.resets:
+        if route.operation not in resource.policy.resets:
             return
         named = completed_by(value)
         is_base = named is not None and fine_tune_named(named) is None
-        if is_base and not place.covered and not place.any_answer_counts:
+        if is_base and not resource.covered and not resource.any_answer_counts:
             return
         name = any_model(called_name(options, route.path))
         if name is None:
             return
-        covered = self._deployments.is_covered(place, name)
+        covered = self._deployments.is_covered(resource, name)
         # Without a word on the model, an answer counts where the rule speaks of the deployment anyway.
         requested, recognize = ("", any_model) if covered else (None, fine_tuned_id)
         if not isinstance(value, STREAMS):
             served = recognize(named) if named else model_shown(value, response, requested, recognize)
             if served is not None:
-                self._saw(place, name, response, served)
+                self._saw(resource, name, response, served)
             return
         found = StreamedCompletion(requested, recognize)
 
@@ -242,23 +242,23 @@ class _DeploymentAnswers:
             try:
                 served = found.model_in(event)
                 if served is not None:
-                    self._saw(place, name, response, served)
+                    self._saw(resource, name, response, served)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
                 self._complain(error)
             return found.is_over
 
         watch(value, look)
 
-    def _saw(self, place: Place, name: str, response: Any, served: str) -> None:
-        warning = self._deployments.saw(place, name, served or None, date_of(response))
+    def _saw(self, resource: Resource, name: str, response: Any, served: str) -> None:
+        warning = self._deployments.record_answer(resource, name, served or None, date_of(response))
         if warning is not None:
             warn_caller(warning)
 
-    def lost(
-        self, place: Place, route: Route, options: RequestOptions, error: openai.APIStatusError
+    def loss_error(
+        self, resource: Resource, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone."""
         name = any_model(called_name(options, route.path))
         if name is None or route.operation is None:
             return None
-        return self._deployments.lost(place, name, error)
+        return self._deployments.loss_error(resource, name, error)

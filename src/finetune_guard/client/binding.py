@@ -63,8 +63,8 @@ class Binding:
             self.hosts = GuardedHosts(_readable_settings())
             log(logging.ERROR, "finetune-guard is not at work: %s", self._error)
             return
-        self.hosts = GuardedHosts(config, self._engine.deployments.place)
-        self._identities = Identities(self._engine.identified)
+        self.hosts = GuardedHosts(config, self._engine.deployments.resource)
+        self._identities = Identities(self._engine.learn_organization)
         self.answers = Answers(self._engine, self.hosts, self._identities, self.failures)
         keep_alive = config.keep_alive
         self.runs_background = config.enabled and keep_alive is not None and keep_alive.background
@@ -88,9 +88,9 @@ class Binding:
             route = self.hosts.route(client, options.method, options.url)
             if route.is_routine:
                 return None
-            if route.place is not None:
+            if route.resource is not None:
                 if self._engine is not None:
-                    self._engine.deployments.look_up(route.place)
+                    self._engine.deployments.refresh_from_store(route.resource)
                 return None
             call = to_decide(options)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
@@ -159,12 +159,12 @@ class Binding:
         if self._engine is not None:
             recorder = self._engine.recorder
             recorder.flush(0.0 if recorder.is_failing else timeout)
-            self._engine.events.rest(timeout)
+            self._engine.events.wait_until_delivered(timeout)
 
     async def flush_async(self, timeout: float) -> None:
         """Do as ``flush`` does, in a worker thread."""
         engine = self._engine
-        if engine is not None and (engine.recorder.has_unwritten or engine.events.are_waiting):
+        if engine is not None and (engine.recorder.has_unwritten or engine.events.are_pending):
             await in_thread(self.flush, timeout)
 
 

@@ -153,7 +153,7 @@ class _Operations(Exports):
         Raises:
             GuardConfigError: ``model`` isn't a fine-tuned model's id, or ``at`` is naive or in the future.
         """
-        self._engine.record(self._credentials, model, at, self._client._guard_place())
+        self._engine.record(self._credentials, model, at, self._client._guard_resource())
 
     @LocalOperation
     def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
@@ -168,7 +168,7 @@ class _Operations(Exports):
         Raises:
             StoreError: The history can't be read.
         """
-        return self._engine.deployments.listed(None if everywhere else self._client._guard_place())
+        return self._engine.deployments.list_all(None if everywhere else self._client._guard_resource())
 
     @Operation
     def keep_deployments(
@@ -189,16 +189,16 @@ class _Operations(Exports):
             KeepAliveError: One did not answer; those after it were not tried.
             GuardConfigError: No rule about idle deployments is known for this client's host.
         """
-        place, policy = self._client._guard_place(), self._keep_alive_policy
-        if place is None:
+        resource, policy = self._client._guard_resource(), self._keep_alive_policy
+        if resource is None:
             raise GuardConfigError(
                 "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
                 "rule is known for this client's host. finetune-guard policies lists the rules."
             )
         engine, outcomes = self._engine, list[KeepAliveOutcome]()
         at = self._client._guard_deployments_at()
-        for each in engine.deployments.to_keep(place, (name,) if name is not None else None):
-            sender = engine.deployment_sender(place, each, policy, at=at, force=force)
+        for each in engine.deployments.names_to_keep_alive(resource, (name,) if name is not None else None):
+            sender = engine.deployment_sender(resource, each, policy, at=at, force=force)
             outcomes.append((yield from sender.run()))
         return tuple(outcomes)
 
@@ -247,7 +247,7 @@ class _Operations(Exports):
         return self._engine.config.keep_alive or KeepAlive()
 
     def _not_guarded(self) -> Eligibility:
-        return self._engine.decider.not_guarded(has_idle_policy=self._client._guard_place() is not None)
+        return self._engine.decider.not_guarded(has_idle_policy=self._client._guard_resource() is not None)
 
 
 class ClientGuard(_Operations):

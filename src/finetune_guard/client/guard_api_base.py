@@ -31,7 +31,7 @@ class Facade:
     @property
     def active(self) -> bool:
         """Whether a rule is known to hold behind this client's host: about jobs or idle deployments."""
-        return self.guards_jobs or self._client._guard_place() is not None
+        return self.guards_jobs or self._client._guard_resource() is not None
 
     @property
     def guards_jobs(self) -> bool:

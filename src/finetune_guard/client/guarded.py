@@ -20,7 +20,7 @@ from finetune_guard.openai_api.flow import Flow, Reply
 from finetune_guard.openai_api.requests import GuardedCall
 
 if TYPE_CHECKING:
-    from finetune_guard.engine.deployments import Place
+    from finetune_guard.engine.deployments import Resource
 
 FLUSH_TIMEOUT = 2.0
 """Seconds that closing a client waits at most for the history to be written."""
@@ -111,9 +111,9 @@ class Guarded:
         guard = self._finetune_guard
         return guard.engine is not None and guard.hosts.include(self, client.base_url)
 
-    def _guard_place(self) -> Place | None:
+    def _guard_resource(self) -> Resource | None:
         """The resource that the client speaks to; None where no idle policy holds."""
-        return self._finetune_guard.hosts.route(self, "get", "").place
+        return self._finetune_guard.hosts.route(self, "get", "").resource
 
     def _guard_deployments_at(self) -> str | None:
         """Where the API is, if the base URL names one deployment; None if any can be called."""

@@ -23,7 +23,7 @@ from finetune_guard.openai_api.requests import (
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
-    from finetune_guard.engine.deployments import Place
+    from finetune_guard.engine.deployments import Resource
 
 
 _MOST_ROUTES = 256
@@ -62,7 +62,7 @@ class Route(NamedTuple):
 
     Attributes:
         base: Where the API is, as ``base_of`` writes it; None where the policy doesn't hold.
-        place: The resource that it goes to; None where no idle policy holds.
+        resource: The resource that it goes to; None where no idle policy holds.
         kind: What it is.
         path: The whole path at such a resource; empty elsewhere.
         operation: Which inference it is there; None where it is none.
@@ -70,7 +70,7 @@ class Route(NamedTuple):
     """
 
     base: str | None
-    place: Place | None
+    resource: Resource | None
     kind: CallKind
     path: str
     operation: Operation | None
@@ -82,12 +82,12 @@ class GuardedHosts:
 
     Args:
         config: The configuration.
-        place: Returns the resource whose history and rule are given; None where there is no guard.
+        resource: Returns the resource whose history and rule are given; None where there is no guard.
     """
 
-    def __init__(self, config: GuardConfig, place: Callable[[str, IdlePolicy], Place] | None = None) -> None:
+    def __init__(self, config: GuardConfig, resource: Callable[[str, IdlePolicy], Resource] | None = None) -> None:
         self._config = config
-        self._make_place = place
+        self._make_resource = resource
         self._told_inactive = False
         # One value, since other threads replace it: the last base URL and class of client, the last request
         # with its route, and the routes of that base URL.
@@ -115,22 +115,22 @@ class GuardedHosts:
     def _new_route(self, client: Any, method: str, url: str) -> Route:
         own = own_url(client, url)
         guarded = base_at(client, url) if self.include(client, own) else None
-        place, kind = self._place(own, by_azure=is_azure(client)), kind_of(method, url)
-        path = whole_url(client, url).path if place is not None else ""
+        resource, kind = self._resource_of(own, by_azure=is_azure(client)), kind_of(method, url)
+        path = whole_url(client, url).path if resource is not None else ""
         operation = operation_of(method, path)
         is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}
-        return Route(guarded, place, kind, path, operation, operation is None and not is_decided)
+        return Route(guarded, resource, kind, path, operation, operation is None and not is_decided)
 
-    def _place(self, url: Any, *, by_azure: bool) -> Place | None:
+    def _resource_of(self, url: Any, *, by_azure: bool) -> Resource | None:
         port = port_of(url.scheme, url.port)
         policy = self._config.idle_policy(url.host, port, is_azure=by_azure)
-        if policy is None or self._make_place is None:
+        if policy is None or self._make_resource is None:
             return None
         if policy.covers == "named" and not self._config.named_deployments:
             return None
         before_azure = self._config.idle_policy(url.host, port) is None
         name = history_of(url.host, url.port, url.path, before_azure=before_azure)
-        return self._make_place(name, policy) if name is not None else None
+        return self._make_resource(name, policy) if name is not None else None
 
     def tell_inactive(self, client: Any, url: str) -> None:
         """Log once that a fine-tuned model was called where the policy doesn't hold."""
@@ -145,12 +145,12 @@ class GuardedHosts:
 
     def tell_unseen(self, client: Any, url: str) -> None:
         """Log once in a process that what is answered over the WebSocket at ``url`` is not seen."""
-        place = own_url(client, f"http{url[2:]}")
-        if not _told_unseen and self.include(client, place):
-            _told_unseen.append(place.host)
+        target = own_url(client, f"http{url[2:]}")
+        if not _told_unseen and self.include(client, target):
+            _told_unseen.append(target.host)
             log(
                 logging.INFO,
                 "finetune-guard does not see inferences over a WebSocket (%s). If one was on a fine-tuned "
                 "model, call client.guard.record(model) after it.",
-                place.host,
+                target.host,
             )

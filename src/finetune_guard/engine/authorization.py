@@ -126,7 +126,7 @@ class Authorization:
         except Exception as error:  # noqa: BLE001 -- it can be anything
             complain(error)
         if isinstance(decided, Stop):
-            self._stopped(call, decided.error)
+            self._emit_stopped(call, decided.error)
             raise decided.error from decided.cause
         try:
             yield UserCall(decided.warnings)
@@ -138,11 +138,11 @@ class Authorization:
                 refused = None
             if refused is None:
                 raise
-            self._stopped(call, refused)
+            self._emit_stopped(call, refused)
             raise refused from error
 
-    def _stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
-        self.decider.events.tell(lambda: events.job_stopped(call, error, self.decider.now()))
+    def _emit_stopped(self, call: GuardedCall, error: FineTuneGuardError) -> None:
+        self.decider.events.emit(lambda: events.job_stopped(call, error, self.decider.now()))
 
     def _refused(
         self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
@@ -165,11 +165,11 @@ class Authorization:
         """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
         if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
             return None
-        error = self.ends.stops(call.model, eligibility.checked_at)
+        error = self.ends.lifetime_error(call.model, eligibility.checked_at)
         if error is None:
             return None
         error.eligibility = eligibility
-        telemetry.note_decision(call, eligibility, is_stopped=True)
+        telemetry.trace_decision(call, eligibility, is_stopped=True)
         return Stop(error)
 
     def _enforce(
@@ -187,11 +187,11 @@ class Authorization:
         )
         if isinstance(decision, Stop) and _is_hopeless(failures, listing):
             return Proceed()
-        telemetry.note_decision(call, eligibility, is_stopped=isinstance(decision, Stop))
+        telemetry.trace_decision(call, eligibility, is_stopped=isinstance(decision, Stop))
         if isinstance(decision, Stop) or not isinstance(call, JobCreation) or call.model is None:
             return decision
-        short_lived = self.ends.short_lived(call.model, eligibility.checked_at)
-        return decision if short_lived is None else Proceed((*decision.warnings, short_lived))
+        warning = self.ends.lifetime_warning(call.model, eligibility.checked_at)
+        return decision if warning is None else Proceed((*decision.warnings, warning))
 
     def _keep_alive_before(
         self,

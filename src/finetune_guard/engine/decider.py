@@ -85,7 +85,7 @@ class Decider:
         if not readable and eligibility.reason in ASKABLE:
             return explained(self.config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
         closing = endings.window(eligibility)
-        self.events.approach(closing, now, lambda within: events.window_closing(eligibility, within))
+        self.events.emit_when_near(closing, now, lambda within: events.window_closing(eligibility, within))
         return eligibility
 
     def explain(self, evidence: Evidence, reason: Reason) -> Eligibility:
@@ -133,7 +133,7 @@ class Decider:
     def history_failed(self, error: BaseException) -> None:
         """Tell that the history can't be read or written."""
         location = self.recorder.store.location
-        self.events.tell(lambda: events.history_unavailable(location, error, self.now()))
+        self.events.emit(lambda: events.history_unavailable(location, error, self.now()))
 
     def _complain(self, subject: str, message: str, *details: object) -> bool:
         """Log a failure of our own parts, once for each kind; return whether it is the first."""

@@ -28,7 +28,7 @@ from finetune_guard.rules.known_losses import known_loss, losses_under
 from finetune_guard.stores.base import Store
 
 _MOST_DEPLOYMENTS = 10_000
-_QUIET_PART, _LOOK_PART = 4, 360
+_MIN_PAUSE_PART, _REFRESH_PART = 4, 360
 
 
 @dataclass
@@ -42,32 +42,32 @@ class _Calls:
 
 
 @dataclass(eq=False)
-class Place:
+class Resource:
     """A resource whose deployments end when nobody calls them, and what this process knows of them.
 
     Attributes:
         history: What the resource's history is called.
         any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
-        looked_at: When the store was last asked what it knows, other processes' calls included.
-        is_looking: Whether its answer is still awaited.
+        refreshed_at: When the store was last asked what it knows, other processes' calls included.
+        is_refreshing: Whether its answer is still awaited.
         covered: The deployments that the rule speaks of, as far as that is known.
-        missed: The 404s, and their times, of those that the store may know, but hasn't told of.
+        early_404s: The 404s, and their times, of those that the store may know, but hasn't told of.
     """
 
     history: str
     policy: IdlePolicy
     any_answer_counts: bool
-    looked_at: datetime | None = None
-    is_looking: bool = False
+    refreshed_at: datetime | None = None
+    is_refreshing: bool = False
     calls: Bounded[str, _Calls] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
     covered: Bounded[str, bool] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
-    missed: Bounded[str, tuple[openai.NotFoundError, datetime]] = field(default_factory=Bounded)
+    early_404s: Bounded[str, tuple[openai.NotFoundError, datetime]] = field(default_factory=Bounded)
 
     def __post_init__(self) -> None:
         self.subject = Subject(self.history, Credentials("", base=self.history))
-        self.resource = resource_of(self.history)
-        self.quiet: timedelta = self.policy.window / _QUIET_PART  # nothing is said after a shorter pause
-        self.look_again: timedelta = self.policy.window / _LOOK_PART
+        self.name = resource_of(self.history)
+        self.min_pause: timedelta = self.policy.window / _MIN_PAUSE_PART  # nothing is said after a shorter pause
+        self.refresh_interval: timedelta = self.policy.window / _REFRESH_PART
 
     def learn(self, history: History) -> None:
         """Take in what the store knows of the deployments."""
@@ -87,7 +87,7 @@ class Place:
             if served is None or covers(self.policy, served, named=False):
                 self.covered[name] = True
 
-    def called(self, name: str, at: datetime) -> tuple[_Calls, datetime | None]:
+    def record_call(self, name: str, at: datetime) -> tuple[_Calls, datetime | None]:
         """Remember that a deployment has answered; return its calls, and when it was called before."""
         calls = self.calls.get(name)
         if calls is None or calls.is_gone:
@@ -107,170 +107,170 @@ class Deployments:
         self._recorder = decider.recorder
         self._decider = decider
         self._named = self._config.named_deployments
-        self._places: Bounded[str, Place] = Bounded()
+        self._resources: Bounded[str, Resource] = Bounded()
         self._warned: Bounded[tuple[str, str], date] = Bounded(_MOST_DEPLOYMENTS)
 
     # What happens around a call.
 
-    def place(self, history: str, policy: IdlePolicy) -> Place:
+    def resource(self, history: str, policy: IdlePolicy) -> Resource:
         """Return the resource whose history is called ``history``: always the same object for one name."""
-        known = self._places.get(history)
+        known = self._resources.get(history)
         if known is not None and known.policy is policy:
             return known
-        made = Place(history, policy, policy.covers == "all" or bool(self._named))
+        made = Resource(history, policy, policy.covers == "all" or bool(self._named))
         self._recorder.name(made.subject)
-        self._places[history] = made
+        self._resources[history] = made
         return made
 
-    def look_up(self, place: Place) -> None:
+    def refresh_from_store(self, resource: Resource) -> None:
         """Have the store asked, from time to time, what it knows before the present call is written there."""
-        if place.looked_at is not None and not place.covered:
+        if resource.refreshed_at is not None and not resource.covered:
             return
         now = self._decider.now()
-        if place.looked_at is not None and now - place.looked_at < place.look_again:
+        if resource.refreshed_at is not None and now - resource.refreshed_at < resource.refresh_interval:
             return
-        place.looked_at, place.is_looking = now, True
+        resource.refreshed_at, resource.is_refreshing = now, True
 
-        def look(store: Store) -> None:
+        def read(store: Store) -> None:
             try:
-                place.learn(store.history(place.history))
+                resource.learn(store.history(resource.history))
             finally:
-                place.is_looking = False
-                self._settle(place)
+                resource.is_refreshing = False
+                self._handle_early_404s(resource)
 
-        self._recorder.before_writing(look)
+        self._recorder.before_writing(read)
 
-    def is_covered(self, place: Place, name: str) -> bool:
+    def is_covered(self, resource: Resource, name: str) -> bool:
         """Whether the rule is known to speak of a deployment, whatever its next answer names."""
         if name not in place.covered:
-            named = is_named(name, place.resource, self._named)
-            if not covers(place.policy, None, named=named):
+            named = is_named(name, resource.name, self._named)
+            if not covers(resource.policy, None, named=named):
                 return False
-            place.covered[name] = True
+            resource.covered[name] = True
         return True
 
-    def saw(
-        self, place: Place, name: str, served: str | None, date: bytes | None
+    def record_answer(
+        self, resource: Resource, name: str, served: str | None, date: bytes | None
     ) -> IdleDeploymentWarning | None:
         """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
         at = self._decider.answered_at(date)
-        self._recorder.record(place.subject, name, Source.OBSERVED, at, served)
-        calls, before = place.called(name, at)
+        self._recorder.record(resource.subject, name, Source.OBSERVED, at, served)
+        calls, before = resource.record_call(name, at)
         if calls.pause is not None:
             (began, ended), calls.pause = calls.pause, None
-            if began is not None and ended - began >= place.quiet:
+            if began is not None and ended - began >= resource.min_pause:
                 before, at = began, ended
-        if place.is_looking:
+        if resource.is_refreshing:
             calls.pause = before, at
             return None
-        if before is None or at - before < place.quiet:
+        if before is None or at - before < resource.min_pause:
             return None
-        return self._warning(place, name, before, at)
+        return self._idle_warning(resource, name, before, at)
 
-    def lost(self, place: Place, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
+    def loss_error(self, resource: Resource, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone, and have that remembered."""
         is_gone = isinstance(error, openai.NotFoundError)
         date = error.response.headers.get("date")
         at = self._decider.answered_at(date) if is_gone else self._decider.now()
-        return self._lost(place, name, error, at)
+        return self._loss_error(resource, name, error, at)
 
-    def _lost(
-        self, place: Place, name: str, error: openai.APIStatusError, at: datetime
+    def _loss_error(
+        self, resource: Resource, name: str, error: openai.APIStatusError, at: datetime
     ) -> ProviderLossError | None:
-        calls = place.calls.get(name)
+        calls = resource.calls.get(name)
         found = known_loss(
             error,
-            host=host_of(place.history)[0],
+            host=host_of(resource.history)[0],
             model=name,
             last_call=calls.last if calls is not None else None,
-            losses=losses_under(place.policy),
+            losses=losses_under(resource.policy),
         )
         if isinstance(error, openai.NotFoundError):
             if calls is None:  # whether it was known isn't read yet
                 # A new one: the user's error holds the frames that it came through, and those a client.
                 alike = openai.NotFoundError(error.message, response=error.response, body=error.body)
-                place.missed[name] = alike, at
-                if not place.is_looking:
-                    self._settle(place)
+                resource.early_404s[name] = alike, at
+                if not resource.is_refreshing:
+                    self._handle_early_404s(resource)
             elif found is not None and not calls.is_gone:
-                self.not_found(place, name, at)
+                self.record_not_found(resource, name, at)
         return found
 
-    def _settle(self, place: Place) -> None:
+    def _handle_early_404s(self, resource: Resource) -> None:
         """Look again at the 404s that came before the store was read, now that it has told what it knows."""
-        while place.missed:
-            name, (error, at) = place.missed.popitem()
+        while resource.early_404s:
+            name, (error, at) = resource.early_404s.popitem()
             if name in place.calls:
-                self._lost(place, name, error, at)
+                self._loss_error(resource, name, error, at)
 
-    def not_found(self, place: Place, name: str, at: datetime) -> None:
+    def record_not_found(self, resource: Resource, name: str, at: datetime) -> None:
         """Have it remembered that a deployment was not found; a later call takes that back."""
-        calls = place.calls.get(name)
+        calls = resource.calls.get(name)
         if calls is not None and not calls.is_gone:
             calls.is_gone, calls.pause = True, None
             at = max(at, calls.last)
-        self._recorder.merge(place.subject, told(ended={name: Ended(at=at, why="not_found")}))
+        self._recorder.merge(resource.subject, told(ended={name: Ended(at=at, why="not_found")}))
 
-    def _warning(
-        self, place: Place, name: str, before: datetime, at: datetime
+    def _idle_warning(
+        self, resource: Resource, name: str, before: datetime, at: datetime
     ) -> IdleDeploymentWarning | None:
         """Return the warning for a call shortly before the end, which it has put off; once a day for each."""
-        first, last = place.policy.ends(before)
-        is_near, key = first - place.policy.warn_within <= at < last, (place.history, name)
+        first, last = resource.policy.ends(before)
+        is_near, key = first - resource.policy.warn_within <= at < last, (resource.history, name)
         if not is_near or self._warned.get(key) == at.date():
             return None
         self._warned[key] = at.date()
-        return IdleDeploymentWarning(nearly_idle(place.resource, name, place.policy, before, at))
+        return IdleDeploymentWarning(nearly_idle(resource.name, name, resource.policy, before, at))
 
     # What people ask for.
 
-    def listed(self, only: Place | None = None) -> tuple[Deployment, ...]:
+    def list_all(self, only: Resource | None = None) -> tuple[Deployment, ...]:
         """Return what is known of every deployment, or of those of one resource; the first to end first."""
-        places = self._known_places() if only is None else (only,)
-        found = (each for place in places for each in self._of(place, self._named))
+        resources = self._known_resources() if only is None else (only,)
+        found = (each for resource in resources for each in self._of(resource, self._named))
         return tuple(sorted(found, key=by_end))
 
-    def known(self, place: Place, name: str) -> Deployment:
+    def status_of(self, resource: Resource, name: str) -> Deployment:
         """Return what is known of one deployment, though no call may be known."""
-        return next(each for each in self._of(place, (f"{place.resource}/{name}",)) if each.name == name)
+        return next(each for each in self._of(resource, (f"{resource.name}/{name}",)) if each.name == name)
 
-    def _of(self, place: Place, named: tuple[str, ...]) -> tuple[Deployment, ...]:
-        history = self._recorder.history(place.subject.credentials)
-        return deployments_of(place.resource, history, place.policy, self._decider.now(), named)
+    def _of(self, resource: Resource, named: tuple[str, ...]) -> tuple[Deployment, ...]:
+        history = self._recorder.history(resource.subject.credentials)
+        return deployments_of(resource.name, history, resource.policy, self._decider.now(), named)
 
-    def to_keep(self, place: Place, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    def names_to_keep_alive(self, resource: Resource, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """Return the names of the deployments that are to be kept alive: ``given``, or the configured."""
         keep_alive = self._config.keep_alive
         if given is None:
-            return names_at(place.resource, keep_alive.deployments if keep_alive is not None else ())
+            return names_at(resource.name, keep_alive.deployments if keep_alive is not None else ())
         for each in given:
-            if not names_at(place.resource, (each,)):
+            if not names_at(resource.name, (each,)):
                 raise GuardConfigError(
-                    f"{shown(each)} is not a deployment of {place.resource}, which this client calls. Name "
+                    f"{shown(each)} is not a deployment of {resource.name}, which this client calls. Name "
                     "it without a resource, or call it with a client of its own resource."
                 )
-        return names_at(place.resource, given)
+        return names_at(resource.name, given)
 
-    def _known_places(self) -> Iterable[Place]:
-        names = {*self._recorder.store.organizations(), *self._places}
+    def _known_resources(self) -> Iterable[Resource]:
+        names = {*self._recorder.store.organizations(), *self._resources}
         for name in sorted(filter(is_resource, names)):
             host, port = host_of(name)
             policy = self._config.idle_policy(host, port, is_azure=is_before_azure(name))
             if policy is not None:
-                yield self.place(name, policy)
+                yield self.resource(name, policy)
 
     def forget(self, name: str) -> tuple[Deployment, ...]:
         """Have it remembered that deployments called ``name``, or ``RESOURCE/NAME``, are not to be kept."""
-        found = [each for each in self.listed() if is_named(each.name, each.resource, (name,))]
+        found = [each for each in self.list_all() if is_named(each.name, each.resource, (name,))]
         if not found:
             raise GuardConfigError(
                 f"No deployment is known as {shown(name)}. To see those that are: finetune-guard deployments"
             )
         now = self._decider.now()
-        for place in self._known_places():
-            for each in (each for each in found if each.resource == place.resource):
+        for resource in self._known_resources():
+            for each in (each for each in found if each.resource == resource.name):
                 ended = {each.name: Ended(at=max(now, each.last_call or now), why="forgotten")}
-                evidence = Evidence(organization=place.history, ended=ended)
+                evidence = Evidence(organization=resource.history, ended=ended)
                 self._recorder.store.merge(History(evidence=evidence))
-                place.calls.pop(each.name, None)
+                resource.calls.pop(each.name, None)
         return tuple(found)

@@ -21,7 +21,7 @@ from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
-from finetune_guard.engine.deployments import Deployments, Place
+from finetune_guard.engine.deployments import Deployments, Resource
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.keep_alive import DeploymentSender, KeepAliveSender
 from finetune_guard.engine.observer import Observer
@@ -54,7 +54,7 @@ class Guard:
         self.decider = Decider(config)
         self.recorder, self.events = self.decider.recorder, self.decider.events
         self.ends = ModelEnds(config, self.recorder.store)
-        telemetry.watch(self)
+        telemetry.register(self)
         self.deployments = Deployments(self.decider)
         self.observer = Observer(self.decider, self.ends)
         self.identification = Identification(self.decider, self.ends)
@@ -66,7 +66,7 @@ class Guard:
 
     # What is remembered after a call.
 
-    def identified(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
+    def learn_organization(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
         """Remember whose the credentials of a request are, as its answer tells.
 
         A ``placeholder`` has stood for the credentials until they were known.
@@ -77,34 +77,34 @@ class Guard:
         if placeholder is not None and placeholder in self._recorded_for:
             self.recorder.adopt(placeholder, subject)
 
-    def saw(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
+    def record_answer(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Note an inference; return the warning that is due about its model, if any."""
         at = self.decider.answered_at(date)
         self.recorder.record(subject, model, _OBSERVED, at)
         if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        if self.ends.looked_at.get(model) == at.date():  # asked here, too: every inference comes by here
+        if self.ends.checked_on.get(model) == at.date():  # asked here, too: every inference comes by here
             return None
-        return self.in_use(model, at, organization=subject.organization)
+        return self.sunset_warning(model, at, organization=subject.organization)
 
-    def in_use(
+    def sunset_warning(
         self, model: str, now: datetime, *, served: str | None = None, organization: str | None = None
     ) -> FineTuneGuardWarning | None:
         """Return the warning that is due when a model has answered, if any, which is told as an event too."""
-        warning = self.ends.in_use(model, now, served)
+        warning = self.ends.sunset_warning(model, now, served)
         if warning is not None:
             dates = self.ends.dates
             end = next(iter(endings.models([model], dates) or endings.models([served or ""], dates)), None)
             if end is not None:
                 make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
-                self.events.approach(end, now, make)
+                self.events.emit_when_near(end, now, make)
         return warning
 
     def record(
-        self, credentials: Credentials, model: str, at: datetime | None, place: Place | None = None
+        self, credentials: Credentials, model: str, at: datetime | None, resource: Resource | None = None
     ) -> None:
-        """Record an inference that went another way; at a ``place`` ``model`` is a deployment's name."""
-        if place is None:
+        """Record an inference that went another way; at a ``resource`` ``model`` is a deployment's name."""
+        if resource is None:
             _must_be_fine_tuned("record", model)
         elif not any_model(model):
             raise GuardConfigError(f"record(model=...) is {shown(model)}: a deployment's name is required")
@@ -119,9 +119,9 @@ class Guard:
             raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
         if not self.config.enabled:
             return
-        if place is not None:
-            subject = place.subject
-            place.called(model, moment)
+        if resource is not None:
+            subject = resource.subject
+            resource.record_call(model, moment)
         else:
             subject = Subject(self.decider.organization_of(credentials), credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
@@ -189,10 +189,10 @@ class Guard:
         )
 
     def deployment_sender(
-        self, place: Place, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
+        self, resource: Resource, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
     ) -> DeploymentSender:
         """Return what sends a keep-alive to a deployment, or tells whether it would."""
-        return DeploymentSender(keep_alive, self.decider, self.deployments, place, name, at, force)
+        return DeploymentSender(keep_alive, self.decider, self.deployments, resource, name, at, force)
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

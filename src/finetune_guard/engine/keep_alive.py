@@ -14,7 +14,7 @@ from finetune_guard.domain.facts import Source
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
-from finetune_guard.engine.deployments import Deployments, Place
+from finetune_guard.engine.deployments import Deployments, Resource
 from finetune_guard.engine.identification import Identification, remember_traces
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
@@ -116,7 +116,7 @@ class DeploymentSender(OneSender):
     """
 
     deployments: Deployments
-    place: Place
+    resource: Resource
     name: str
     at: str | None = None
     force: bool = False
@@ -132,19 +132,19 @@ class DeploymentSender(OneSender):
 
     @property
     def _lease(self) -> str:
-        return f"keep-alive/{self.place.history}/{self.name}"
+        return f"keep-alive/{self.resource.history}/{self.name}"
 
     def _reason_not_to(self) -> NotSent | None:
         if self.force:
             return None
         try:
-            deployment = self.deployments.known(self.place, self.name)
+            deployment = self.deployments.status_of(self.resource, self.name)
         except StoreError:
             return NotSent.HISTORY_UNAVAILABLE
         return reason_not_to_keep(self.keep_alive, deployment, self.decider.now())
 
     def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
-        resets = self.place.policy.resets
+        resets = self.resource.policy.resets
         operation: Operation = "chat.completions" if "chat.completions" in resets else resets[0]
         call = partial(smallest_call, operation=operation, at=self.at)
         return Attempts([self.name], left, call=call, is_answered=_shows_completion)
@@ -154,11 +154,11 @@ class DeploymentSender(OneSender):
 
     def _record(self, sent: Sent, at: datetime) -> str:
         served = completing_model(sent.reply.body, "", any_model) or None
-        self.decider.recorder.record(self.place.subject, self.name, Source.KEEP_ALIVE, at, served)
-        self.place.called(self.name, at)
-        return self.place.resource
+        self.decider.recorder.record(self.resource.subject, self.name, Source.KEEP_ALIVE, at, served)
+        self.resource.record_call(self.name, at)
+        return self.resource.name
 
     def _failed(self, error: KeepAliveError) -> str:
         if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
-            self.deployments.not_found(self.place, self.name, self.decider.now())
-        return self.place.resource
+            self.deployments.record_not_found(self.resource, self.name, self.decider.now())
+        return self.resource.name

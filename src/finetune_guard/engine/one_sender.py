@@ -81,7 +81,7 @@ class OneSender(ABC):
                 if reason is NotSent.RENEWED_BY_ANOTHER:
                     return KeepAliveOutcome(sent=False, reason=reason)
                 organization, now = self._failed(error), self.decider.now()
-                self.decider.events.tell(partial(events.keep_alive_failed, organization, error, now))
+                self.decider.events.emit(partial(events.keep_alive_failed, organization, error, now))
                 raise
 
     def _wait(self, turn: Turn) -> Flow[NotSent | None]:
@@ -123,7 +123,7 @@ class OneSender(ABC):
         # Before the turn ends: who comes next must see it.
         if not self.decider.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.decider.recorder.store)
-        self.decider.events.tell(lambda: events.keep_alive_sent(organization, sent.model, at))
+        self.decider.events.emit(lambda: events.keep_alive_sent(organization, sent.model, at))
         return KeepAliveOutcome(sent=True, model=sent.model, at=at)
 
 

@@ -61,7 +61,7 @@ class ModelEnds:
         self._complained = False
         self._is_reading = False
         self._warned: set[str] = set()
-        self.looked_at: Bounded[str, date] = Bounded(_MOST_WARNED)
+        self.checked_on: Bounded[str, date] = Bounded(_MOST_WARNED)
 
     @property
     def dates(self) -> ShutdownDates:
@@ -79,7 +79,7 @@ class ModelEnds:
         if news:
             self._dates = self.dates.with_announced(news)
         if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
-            self.looked_at.clear()
+            self.checked_on.clear()
 
     def remember(self, announced: Mapping[str, Announced]) -> None:
         """Have the store remember what the API said; a ``StoreError`` tells that it can't be written."""
@@ -96,7 +96,7 @@ class ModelEnds:
             litellm = installed_table()
             if litellm != self.dates.litellm:
                 self._dates = replace(self.dates, litellm=litellm)
-                self.looked_at.clear()
+                self.checked_on.clear()
             try:
                 self.learn(self._store.announced())
             except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
@@ -114,7 +114,7 @@ class ModelEnds:
         """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
         return prospect(model, self.read(now), now)
 
-    def stops(self, model: str, now: datetime) -> ModelLifetimeError | None:
+    def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
         """Return the error for a job that can't start from ``model`` or shall not; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
         if any(map(dates.is_litellms_alone, (found.base_shutdown, found.fine_tunes_shutdown))):
@@ -132,7 +132,7 @@ class ModelEnds:
         said = model_messages.too_short_lived(found, least)
         return ShortLivedModelError(said.message, model=model, shutdown=end, remedy=said.remedy)
 
-    def short_lived(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
+    def lifetime_warning(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
         """Return the warning for a job whose fine-tune would end soon; once for each model."""
         found, below = self.prospect(model, now), self._config.warn_below_lifetime
         if below is None or found.lifetime is None or found.lifetime >= below or model in self._warned:
@@ -141,19 +141,19 @@ class ModelEnds:
             self._warned.add(model)
         return ShortLivedModelWarning(model_messages.short_lived(found))
 
-    def in_use(self, model: str, now: datetime, served: str | None = None) -> ModelSunsetWarning | None:
+    def sunset_warning(self, model: str, now: datetime, served: str | None = None) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
 
         Where no source knows the name that was asked for, the one that the answer gives, ``served``, counts.
         No I/O: what an installed litellm's table says of any model is read by a thread.
         """
         today = now.date()
-        if self.looked_at.get(model) == today:
+        if self.checked_on.get(model) == today:
             return None
         if self._config.warn_models == "all" and self._read_at is None and not self._is_reading:
             self._is_reading = True
             Thread(target=self.read, args=(now,), name="finetune-guard-dates", daemon=True).start()
-        self.looked_at[model] = today
+        self.checked_on[model] = today
         dates = self.dates
         shutdown = dates.of(model) or (dates.of(served) if served is not None else None)
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
@@ -161,7 +161,7 @@ class ModelEnds:
         days_left, successor = shutdown.days_left(today), dates.successor_of(shutdown.model)
         return ModelSunsetWarning(model_messages.model_sunset(shutdown, days_left, *successor))
 
-    def gone(
+    def shutdown_error(
         self, error: openai.NotFoundError, model: str, now: datetime
     ) -> FineTunedModelShutDownError | None:
         """Return what a 404 for a model whose day has come means; None for any other 404."""

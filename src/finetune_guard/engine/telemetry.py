@@ -31,7 +31,7 @@ _ORGANIZATION = "finetune_guard.organization"
 _CALL = "finetune_guard.call"
 _MODEL = "gen_ai.request.model"  # as OpenTelemetry's conventions call it
 _ERROR = "error.type"  # too
-_MOST_REMEMBERED = 1_000
+_MAX_SERIES = 1_000
 
 _Measured: TypeAlias = tuple[float, dict[str, Any]]
 """A value and its attributes."""
@@ -40,7 +40,7 @@ _Counters: TypeAlias = tuple[Any, Any]
 """Those of stopped calls and of keep-alives."""
 
 
-def _counters_of(metrics: Any) -> _Counters:
+def _make_instruments(metrics: Any) -> _Counters:
     """Make all instruments; return the counters, since what is observed needs no name."""
     meter = metrics.get_meter("finetune_guard")
 
@@ -49,9 +49,9 @@ def _counters_of(metrics: Any) -> _Counters:
         getattr(meter, f"create_observable_{kind}")(f"finetune_guard.{name}", [callback], unit, description)
 
     seen = "Inferences of fine-tuned models that this process saw."
-    observe("counter", "inferences", _inferences_seen, "{call}", seen)
-    observe("gauge", "window.remaining", _windows, "s", "Time until the window closes; 0 once it has.")
-    observe("gauge", "model.remaining", _models_in_use, "d", "Days until a model ends, give or take one.")
+    observe("counter", "inferences", _measure_inferences, "{call}", seen)
+    observe("gauge", "window.remaining", _measure_windows, "s", "Time until the window closes; 0 once it has.")
+    observe("gauge", "model.remaining", _measure_models, "d", "Days until a model ends, give or take one.")
     stopped = "Jobs and uploads that were stopped or refused."
     return (
         meter.create_counter("finetune_guard.jobs.stopped", "{call}", stopped),
@@ -73,13 +73,13 @@ _counters: _Counters | None = None
 _has_failed = False
 
 
-def watch(guard: Guard) -> None:
+def register(guard: Guard) -> None:
     """Measure the windows that ``guard`` knows of, as long as it is there."""
     _guards.add(guard)
-    begin()
+    instruments()
 
 
-def begin() -> _Counters | None:
+def instruments() -> _Counters | None:
     """Return the counters; None where the program has not imported OpenTelemetry's metrics."""
     global _counters, _has_failed  # noqa: PLW0603 -- the process has one set
     metrics = sys.modules.get(METRICS)
@@ -88,7 +88,7 @@ def begin() -> _Counters | None:
     with _lock:
         if _counters is None:
             try:
-                _counters = _counters_of(metrics)
+                _counters = _make_instruments(metrics)
             except Exception:  # noqa: BLE001 -- a provider of the program's own can fail in any way
                 _has_failed = True
     return _counters
@@ -96,30 +96,30 @@ def begin() -> _Counters | None:
 
 def count_inference(organization: str | None, model: str) -> None:
     """Count an inference of a fine-tuned model."""
-    if _counters is None and begin() is None:
+    if _counters is None and instruments() is None:
         return
     key = organization, model
     with _lock:
         seen = _inferences.get(key)
-        if seen is not None or len(_inferences) < _MOST_REMEMBERED:
+        if seen is not None or len(_inferences) < _MAX_SERIES:
             _inferences[key] = (seen or 0) + 1
 
 
-def count(event: Event) -> None:
+def count_event(event: Event) -> None:
     """Count a call that was stopped, or a keep-alive."""
-    counters = begin()
+    counters = instruments()
     if counters is None:
         return
     stopped, keep_alives = counters
-    attributes = _known({_ORGANIZATION: event.organization})
+    attributes = _without_none({_ORGANIZATION: event.organization})
     if isinstance(event, JobStopped):
-        stopped.add(1, attributes | _known({_CALL: event.call, _MODEL: event.model, _ERROR: event.error}))
+        stopped.add(1, attributes | _without_none({_CALL: event.call, _MODEL: event.model, _ERROR: event.error}))
     elif isinstance(event, (KeepAliveSent, KeepAliveFailed)):
         outcome = "sent" if isinstance(event, KeepAliveSent) else "failed"
         keep_alives.add(1, attributes | {"finetune_guard.outcome": outcome})
 
 
-def note_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bool) -> None:
+def trace_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bool) -> None:
     """Add a decision about a job or an upload to the current span. Never fails."""
     trace = sys.modules.get(_TRACE)
     if trace is None:
@@ -135,23 +135,23 @@ def note_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bo
                 "finetune_guard.stopped": is_stopped,
                 "finetune_guard.window.remaining": seconds_open(eligibility),
             }
-            span.add_event("finetune_guard.decision", _known(facts))
+            span.add_event("finetune_guard.decision", _without_none(facts))
     except Exception:  # noqa: BLE001, S110 -- a tracer of the program's own can fail in any way
         pass
 
 
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _inferences_seen() -> Iterator[_Measured]:
+def _measure_inferences() -> Iterator[_Measured]:
     with _lock:
         counted = list(_inferences.items())
     for (organization, model), number in counted:
-        yield number, _known({_ORGANIZATION: organization, _MODEL: model})
+        yield number, _without_none({_ORGANIZATION: organization, _MODEL: model})
 
 
-def _windows() -> Iterator[_Measured]:
+def _measure_windows() -> Iterator[_Measured]:
     found = {}
     for guard in list(_guards):
         for organization, credentials in guard.recorder.organizations().items():
@@ -164,7 +164,7 @@ def _windows() -> Iterator[_Measured]:
         yield remaining, {_ORGANIZATION: organization}
 
 
-def _models_in_use() -> Iterator[_Measured]:
+def _measure_models() -> Iterator[_Measured]:
     with _lock:
         names = {model for _, model in _inferences}
     days: dict[str, int] = {}
@@ -175,11 +175,11 @@ def _models_in_use() -> Iterator[_Measured]:
         yield left, {_MODEL: model}
 
 
-def _forget_in_child() -> None:
+def _reset_in_child() -> None:
     """Begin at zero: what the parent has counted is the parent's to tell."""
     global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
     _lock = threading.RLock()
     _inferences.clear()
 
 
-process.register(process.Rank.EVENTS, process.Hooks(after_fork_in_child=_forget_in_child))
+process.register(process.Rank.EVENTS, process.Hooks(after_fork_in_child=_reset_in_child))

@@ -58,9 +58,9 @@ class Background:
                 self._clients[id(client)] = weakref.ref(client, self._forget)
 
     def _has_something_to_do(self, client: Any) -> bool:
-        place, keep_alive = client._guard_place(), self._guard.config.keep_alive  # noqa: SLF001 -- its other half
-        if place is not None:
-            return bool(self._guard.deployments.to_keep(place))
+        resource, keep_alive = client._guard_resource(), self._guard.config.keep_alive  # noqa: SLF001 -- its other half
+        if resource is not None:
+            return bool(self._guard.deployments.names_to_keep_alive(resource))
         return keep_alive is not None and keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
 
     def _forget(self, reference: weakref.ref[Any]) -> None:
@@ -79,13 +79,13 @@ class Background:
             if not self._clients:
                 self._nobody_left()
 
-    def rest(self, timeout: float) -> None:
+    def pause(self, timeout: float) -> None:
         """Let checks come to an end before a fork, and none begin; waits at most ``timeout`` seconds."""
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let checks begin again."""
 
-    def end(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds for the end of what has been told to end."""
 
     def _nobody_left(self) -> None:
@@ -110,7 +110,7 @@ class Background:
                 continue
             seen.add(credentials)
             if credentials not in self._checks:
-                kind = WindowCheck if client._guard_place() is None else DeploymentCheck  # noqa: SLF001 -- too
+                kind = WindowCheck if client._guard_resource() is None else DeploymentCheck  # noqa: SLF001 -- too
                 self._checks[credentials] = kind(client)
             check = self._checks[credentials]
             if check.next_at <= time.monotonic():
@@ -123,7 +123,7 @@ class Background:
             check.report(result)
         check.next_at = time.monotonic() + result.next_in.total_seconds()
 
-    def _failed(self, client: Any, check: Check, error: BaseException) -> None:
+    def _log_failure(self, client: Any, check: Check, error: BaseException) -> None:
         wait = LONGEST if client.is_closed() else check.report_unexpected(error)
         check.next_at = time.monotonic() + wait.total_seconds()
 
@@ -134,7 +134,7 @@ class Background:
         return max(shortest, min(next_at - time.monotonic(), longest))
 
     @staticmethod
-    def _round_failed(error: BaseException) -> float:
+    def _log_check_failure(error: BaseException) -> float:
         log(logging.ERROR, "finetune-guard can't check the window: %s", type(error).__name__)
         return LONGEST.total_seconds()
 
@@ -172,32 +172,32 @@ class Background:
 _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
-def _all(act: Callable[[Background, float], object], timeout: float = 0.0) -> None:
+def _for_each(act: Callable[[Background, float], object], timeout: float = 0.0) -> None:
     """Let ``act`` deal with each background in what is left of ``timeout`` seconds for all."""
     deadline = time.monotonic() + timeout
     for background in list(_backgrounds):
         act(background, max(0.0, deadline - time.monotonic()))
 
 
-def _end_at_exit() -> None:
+def _stop_at_exit() -> None:
     Background.is_ending = True
-    _all(lambda background, left: background.end(left), _EXIT_TIMEOUT)
+    _for_each(lambda background, left: background.stop(left), _EXIT_TIMEOUT)
 
 
-def _rest_before_fork() -> None:
+def _pause_before_fork() -> None:
     Background.is_forking = True
-    _all(lambda background, left: background.rest(left), FORK_TIMEOUT)
+    _for_each(lambda background, left: background.pause(left), FORK_TIMEOUT)
 
 
-def _go_on_after_fork() -> None:
+def _resume_after_fork() -> None:
     Background.is_forking = False
-    _all(lambda background, _: background.go_on())
+    _for_each(lambda background, _: background.resume())
 
 
-def _begin_anew_in_child() -> None:
-    _go_on_after_fork()
+def _reset_in_child() -> None:
+    _resume_after_fork()
     reseed()
-    _all(lambda background, _: background.reset())
+    _for_each(lambda background, _: background.reset())
 
 
-register(Rank.BACKGROUND, Hooks(_rest_before_fork, _go_on_after_fork, _begin_anew_in_child, _end_at_exit))
+register(Rank.BACKGROUND, Hooks(_pause_before_fork, _resume_after_fork, _reset_in_child, _stop_at_exit))

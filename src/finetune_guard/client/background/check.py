@@ -187,8 +187,8 @@ class DeploymentCheck(Check):
 
     def __init__(self, client: Any, names: tuple[str, ...] | None = None) -> None:
         super().__init__(client)
-        self.place = client._guard_place()  # noqa: SLF001 -- as above
-        self.names: tuple[str, ...] = self._guard.deployments.to_keep(self.place, names)
+        self.resource = client._guard_resource()  # noqa: SLF001 -- as above
+        self.names: tuple[str, ...] = self._guard.deployments.names_to_keep_alive(self.resource, names)
 
     def run(self, client: Any, *, force: bool = False, only_plan: bool = False) -> Flow[DeploymentsChecked]:
         """Send a keep-alive to each deployment whose end nears; without, nothing is asked of the API."""
@@ -198,7 +198,7 @@ class DeploymentCheck(Check):
         wait = LONGEST
         for name in self.names:
             try:
-                sender = self._guard.deployment_sender(self.place, name, self.keep_alive, at=at, force=force)
+                sender = self._guard.deployment_sender(self.resource, name, self.keep_alive, at=at, force=force)
                 outcomes.append(sender.plan() if only_plan else (yield from sender.run()))
             except KeepAliveError as error:
                 failures[name] = error
@@ -211,21 +211,21 @@ class DeploymentCheck(Check):
 
     def _until_due(self, name: str) -> timedelta:
         try:
-            deployment = self._guard.deployments.known(self.place, name)
+            deployment = self._guard.deployments.status_of(self.resource, name)
         except StoreError:
             return LONGEST
         return until_deployment_due(self.keep_alive, deployment, self._guard.decider.now())
 
     def lines(self, result: DeploymentsChecked) -> list[str]:
         """Return what came of a check, in a sentence or two for each deployment."""
-        told = [kept_alive(each, self.place.policy) for each in result.outcomes]
+        told = [kept_alive(each, self.resource.policy) for each in result.outcomes]
         return told + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
 
     def report(self, result: DeploymentsChecked) -> None:
         """Log what was sent, and what went wrong once until it changes."""
         for each in result.outcomes:
             if each.sent:
-                log(logging.INFO, "finetune-guard: %s", kept_alive(each, self.place.policy))
+                log(logging.INFO, "finetune-guard: %s", kept_alive(each, self.resource.policy))
         if result.is_well:
             self._told = None
         else:

@@ -78,7 +78,7 @@ class AsyncBackground(Background):
     def _set_timer(self, seconds: float) -> None:
         assert self._loop is not None
         # Without the caller's context variables, which are those of one request of the program's.
-        self._timer = self._loop.call_later(seconds, self._begin_round, context=contextvars.Context())
+        self._timer = self._loop.call_later(seconds, self._start_check, context=contextvars.Context())
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -87,17 +87,17 @@ class AsyncBackground(Background):
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(timer.cancel)
 
-    def _begin_round(self) -> None:
+    def _start_check(self) -> None:
         with self._changed:
             loop = asyncio.get_running_loop()
             if self._timer is None or loop is not self._loop:  # it was cancelled too late
                 return
             self._timer, self._news = None, False
             if self._clients:
-                self._task = loop.create_task(self._round(), name="finetune-guard-background")
-                self._task.add_done_callback(self._end_round)
+                self._task = loop.create_task(self._check_due(), name="finetune-guard-background")
+                self._task.add_done_callback(self._finish_check)
 
-    def _end_round(self, task: asyncio.Task[float]) -> None:
+    def _finish_check(self, task: asyncio.Task[float]) -> None:
         with self._changed:
             if task is not self._task:
                 return
@@ -105,23 +105,23 @@ class AsyncBackground(Background):
             if not task.cancelled() and task.exception() is None and self._clients:
                 self._set_timer(0.0 if self._news else task.result())
 
-    async def _round(self) -> float:
+    async def _check_due(self) -> float:
         """Check whatever is due; no client is held when it is over."""
         try:
             for client, check in self._due():
-                await self._attend(client, check)
+                await self._run_check(client, check)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the program's
-            return self._round_failed(error)
+            return self._log_check_failure(error)
         return self._seconds_left()
 
-    async def _attend(self, client: Any, check: Check) -> None:
+    async def _run_check(self, client: Any, check: Check) -> None:
         try:
             await client._guard_learn_key()  # noqa: SLF001 -- its other half
             result = await client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- our failure must not be the program's
-            self._failed(client, check, error)
+            self._log_failure(client, check, error)
         else:
             self._checked(client, check, result)
 

@@ -21,7 +21,7 @@ class ThreadBackground(Background):
         super().reset()
         self._thread = None
         self._checking = threading.Lock()
-        self._is_resting = False
+        self._is_paused = False
 
     def used(self, client: Any) -> None:
         """Begin to check, if that hasn't begun: ``client`` has got an answer."""
@@ -50,19 +50,19 @@ class ThreadBackground(Background):
         """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
         self.dismiss(client)
         if not self._clients:
-            self.end(timeout)
+            self.stop(timeout)
 
-    def rest(self, timeout: float) -> None:
+    def pause(self, timeout: float) -> None:
         """Let a check end first: a child that inherits the locks of an HTTP client under way hangs."""
-        self._is_resting = not self._is_own_thread and self._checking.acquire(timeout=timeout)
+        self._is_paused = not self._is_own_thread and self._checking.acquire(timeout=timeout)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Let checks begin again."""
-        if self._is_resting:
-            self._is_resting = False
+        if self._is_paused:
+            self._is_paused = False
             self._checking.release()
 
-    def end(self, timeout: float) -> None:
+    def stop(self, timeout: float) -> None:
         """Wait until the thread has ended, which has been told to; at most ``timeout`` seconds."""
         with self._changed:
             thread = self._thread
@@ -91,27 +91,27 @@ class ThreadBackground(Background):
                 if self._is_stopped():
                     self._thread = None
                     return
-            seconds = self._round()
+            seconds = self._check_due()
             with self._changed:
                 self._changed.wait_for(lambda: self._news or self._is_stopped(), seconds)
 
-    def _round(self) -> float:
+    def _check_due(self) -> float:
         """Check whatever is due; no client is held when it is over."""
         try:
             for client, check in self._due():
                 with self._checking:
-                    self._attend(client, check)
+                    self._run_check(client, check)
         except BaseException as error:  # noqa: BLE001 -- whatever a client does, this thread lives on
-            return self._round_failed(error)
+            return self._log_check_failure(error)
         return self._seconds_left()
 
-    def _attend(self, client: Any, check: Check) -> None:
+    def _run_check(self, client: Any, check: Check) -> None:
         try:
             client._guard_learn_key()  # noqa: SLF001 -- its other half
             result = client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return
         except BaseException as error:  # noqa: BLE001 -- whatever happens, this thread lives on
-            self._failed(client, check, error)
+            self._log_failure(client, check, error)
         else:
             self._checked(client, check, result)
