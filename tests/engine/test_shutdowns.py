@@ -229,7 +229,9 @@ def test_a_model_is_warned_about_once_a_day():
     """A thousand calls on one day warn once, the first of the next day again; each model for itself."""
     known, now = ends(), SHUTDOWN - 12 * DAY
     assert known.sunset_warning(MODEL, now) is not None
-    assert all(known.sunset_warning(MODEL, now + timedelta(minutes=minute)) is None for minute in range(1_000))
+    assert all(
+        known.sunset_warning(MODEL, now + timedelta(minutes=minute)) is None for minute in range(1_000)
+    )
     assert known.sunset_warning(MODEL, now + DAY) is not None
     assert known.sunset_warning(f"{MODEL}:ckpt-step-16", now + DAY) is not None
     for number in range(10_100):

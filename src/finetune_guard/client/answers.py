@@ -148,7 +148,9 @@ class Answers:
             return
         served = getattr(value, "model", None)
         now = self._engine.decider.now()
-        warning = self._engine.sunset_warning(requested, now, served=served if isinstance(served, str) else None)
+        warning = self._engine.sunset_warning(
+            requested, now, served=served if isinstance(served, str) else None
+        )
         if warning is not None:
             warn_caller(warning)
 

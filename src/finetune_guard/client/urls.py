@@ -85,7 +85,9 @@ class GuardedHosts:
         resource: Returns the resource whose history and rule are given; None where there is no guard.
     """
 
-    def __init__(self, config: GuardConfig, resource: Callable[[str, IdlePolicy], Resource] | None = None) -> None:
+    def __init__(
+        self, config: GuardConfig, resource: Callable[[str, IdlePolicy], Resource] | None = None
+    ) -> None:
         self._config = config
         self._make_resource = resource
         self._told_inactive = False

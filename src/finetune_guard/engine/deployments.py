@@ -66,7 +66,7 @@ class Resource:
     def __post_init__(self) -> None:
         self.subject = Subject(self.history, Credentials("", base=self.history))
         self.name = resource_of(self.history)
-        self.min_pause: timedelta = self.policy.window / _MIN_PAUSE_PART  # nothing is said after a shorter pause
+        self.min_pause: timedelta = self.policy.window / _MIN_PAUSE_PART  # no warning after a shorter one
         self.refresh_interval: timedelta = self.policy.window / _REFRESH_PART
 
     def learn(self, history: History) -> None:
@@ -142,7 +142,7 @@ class Deployments:
 
     def is_covered(self, resource: Resource, name: str) -> bool:
         """Whether the rule is known to speak of a deployment, whatever its next answer names."""
-        if name not in place.covered:
+        if name not in resource.covered:
             named = is_named(name, resource.name, self._named)
             if not covers(resource.policy, None, named=named):
                 return False
@@ -167,7 +167,9 @@ class Deployments:
             return None
         return self._idle_warning(resource, name, before, at)
 
-    def loss_error(self, resource: Resource, name: str, error: openai.APIStatusError) -> ProviderLossError | None:
+    def loss_error(
+        self, resource: Resource, name: str, error: openai.APIStatusError
+    ) -> ProviderLossError | None:
         """Return what an error means if it tells that a deployment is gone, and have that remembered."""
         is_gone = isinstance(error, openai.NotFoundError)
         date = error.response.headers.get("date")
@@ -200,7 +202,7 @@ class Deployments:
         """Look again at the 404s that came before the store was read, now that it has told what it knows."""
         while resource.early_404s:
             name, (error, at) = resource.early_404s.popitem()
-            if name in place.calls:
+            if name in resource.calls:
                 self._loss_error(resource, name, error, at)
 
     def record_not_found(self, resource: Resource, name: str, at: datetime) -> None:
@@ -238,7 +240,9 @@ class Deployments:
         history = self._recorder.history(resource.subject.credentials)
         return deployments_of(resource.name, history, resource.policy, self._decider.now(), named)
 
-    def names_to_keep_alive(self, resource: Resource, given: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    def names_to_keep_alive(
+        self, resource: Resource, given: tuple[str, ...] | None = None
+    ) -> tuple[str, ...]:
         """Return the names of the deployments that are to be kept alive: ``given``, or the configured."""
         keep_alive = self._config.keep_alive
         if given is None:

@@ -61,8 +61,10 @@ class Events:
         if self._delivery is not None:
             self._delivery.wait_until_delivered(timeout)
 
-    def emit_when_near(self, ending: Ending | None, now: datetime, make_event: Callable[[int], Event]) -> None:
-        """Tell the event that ``make_event`` returns for a threshold, if that was crossed since the last time."""
+    def emit_when_near(
+        self, ending: Ending | None, now: datetime, make_event: Callable[[int], Event]
+    ) -> None:
+        """Emit the event for a threshold of ``ending`` if it was crossed since the last call."""
         if self._delivery is None or ending is None:
             return
         key, threshold = (ending.kind, ending.name), ending.threshold(now)
@@ -169,6 +171,8 @@ def _reset_all() -> None:
 process.register(
     process.Rank.EVENTS,
     process.Hooks(
-        before_fork=lambda: wait_until_all_delivered(_FORK_TIMEOUT), after_fork_in_child=_reset_all, at_exit=wait_until_all_delivered
+        before_fork=lambda: wait_until_all_delivered(_FORK_TIMEOUT),
+        after_fork_in_child=_reset_all,
+        at_exit=wait_until_all_delivered,
     ),
 )

@@ -66,7 +66,9 @@ class Guard:
 
     # What is remembered after a call.
 
-    def learn_organization(self, subject: Subject, project: str | None, placeholder: Credentials | None) -> None:
+    def learn_organization(
+        self, subject: Subject, project: str | None, placeholder: Credentials | None
+    ) -> None:
         """Remember whose the credentials of a request are, as its answer tells.
 
         A ``placeholder`` has stood for the credentials until they were known.

@@ -141,7 +141,9 @@ class ModelEnds:
             self._warned.add(model)
         return ShortLivedModelWarning(model_messages.short_lived(found))
 
-    def sunset_warning(self, model: str, now: datetime, served: str | None = None) -> ModelSunsetWarning | None:
+    def sunset_warning(
+        self, model: str, now: datetime, served: str | None = None
+    ) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
 
         Where no source knows the name that was asked for, the one that the answer gives, ``served``, counts.

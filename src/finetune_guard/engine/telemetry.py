@@ -50,7 +50,9 @@ def _make_instruments(metrics: Any) -> _Counters:
 
     seen = "Inferences of fine-tuned models that this process saw."
     observe("counter", "inferences", _measure_inferences, "{call}", seen)
-    observe("gauge", "window.remaining", _measure_windows, "s", "Time until the window closes; 0 once it has.")
+    observe(
+        "gauge", "window.remaining", _measure_windows, "s", "Time until the window closes; 0 once it has."
+    )
     observe("gauge", "model.remaining", _measure_models, "d", "Days until a model ends, give or take one.")
     stopped = "Jobs and uploads that were stopped or refused."
     return (
@@ -113,7 +115,9 @@ def count_event(event: Event) -> None:
     stopped, keep_alives = counters
     attributes = _without_none({_ORGANIZATION: event.organization})
     if isinstance(event, JobStopped):
-        stopped.add(1, attributes | _without_none({_CALL: event.call, _MODEL: event.model, _ERROR: event.error}))
+        stopped.add(
+            1, attributes | _without_none({_CALL: event.call, _MODEL: event.model, _ERROR: event.error})
+        )
     elif isinstance(event, (KeepAliveSent, KeepAliveFailed)):
         outcome = "sent" if isinstance(event, KeepAliveSent) else "failed"
         keep_alives.add(1, attributes | {"finetune_guard.outcome": outcome})

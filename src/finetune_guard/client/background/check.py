@@ -198,7 +198,9 @@ class DeploymentCheck(Check):
         wait = LONGEST
         for name in self.names:
             try:
-                sender = self._guard.deployment_sender(self.resource, name, self.keep_alive, at=at, force=force)
+                sender = self._guard.deployment_sender(
+                    self.resource, name, self.keep_alive, at=at, force=force
+                )
                 outcomes.append(sender.plan() if only_plan else (yield from sender.run()))
             except KeepAliveError as error:
                 failures[name] = error
