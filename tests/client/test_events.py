@@ -193,7 +193,7 @@ async def test_a_callback_that_blocks_keeps_nothing_else(connect, caplog):
             events.emit(lambda: JobStopped(at=now, message="stopped", call="job", error="Error"))
     finally:
         free.set()
-    await until(lambda: not events.are_waiting)
+    await until(lambda: not events.are_pending)
     assert len(seen) in (MAX_PENDING, MAX_PENDING + 1)  # one more if the thread had taken the first
     assert [logging.ERROR] == [record.levelno for record in caplog.records if "lost" in record.getMessage()]
 
