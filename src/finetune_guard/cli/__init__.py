@@ -1,4 +1,4 @@
-"""The command line. No rule stands here: what is true is asked of the core, and drawn or printed."""
+"""The command line. It only formats output; every decision is made by the floors below."""
 
 from __future__ import annotations
 

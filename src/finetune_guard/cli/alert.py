@@ -1,4 +1,4 @@
-"""``finetune-guard alert``: tell a webhook or a command what changed and what ends soon, each thing once."""
+"""``finetune-guard alert``: report changes and approaching deadlines to a webhook or a command, each once."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def alert(
 def _target(
     webhook: str | None, command: str | None, *, slack: bool, dry_run: bool, as_json: bool
 ) -> _Webhook | _Program | None:
-    """Return where alerts go; None for a dry run."""
+    """Return the destination of the alerts; None for a dry run."""
     if webhook is not None and command is not None:
         raise SetupError("--webhook and --command exclude each other.")
     url = webhook if webhook is not None or command is not None else os.environ.get(_WEBHOOK)
@@ -108,7 +108,7 @@ def _target(
 
 
 def _watched(connection: Connection, eligibility: Eligibility) -> Iterator[tuple[str, Callable[[], Due]]]:
-    """Yield the name of the organization and of each resource, with what finds the alerts about it."""
+    """Yield the organization's name and each resource's, with a function that finds its alerts."""
     store, now = connection.config.open_store(), eligibility.checked_at
     if connection.guard.guards_jobs:
         name = eligibility.organization or UNNAMED
@@ -135,7 +135,7 @@ def _tell_all(
     *,
     as_json: bool,
 ) -> bool:
-    """Tell what is due, and keep of each alert that it was told; return whether all has arrived."""
+    """Send the alerts that are due and record each one as sent; return whether all were delivered."""
     lease, arrived = store.lease(f"alert/{name}", _DEADLINE + _MARGIN), True
     if lease is None:
         say("Another run is telling at this moment: nothing is told by this one.", err=True)
@@ -167,7 +167,7 @@ def _payload(alert: Alert) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Webhook:
-    """A URL that takes alerts by POST, in Slack's form or as JSON.
+    """A URL that receives alerts by POST, in Slack's format or as JSON.
 
     The URL is a secret: nothing that is said names more than its host.
     """
@@ -192,7 +192,7 @@ class _Webhook:
         return f"the webhook at {urlsplit(self.url).hostname}"
 
     def send(self, alert: Alert) -> str | None:
-        """Post ``alert``, at most ten seconds long; return why it may not have arrived, None if it has.
+        """Post ``alert`` within ten seconds; return why it may not have arrived, or None if it did.
 
         A redirect is not followed: the URL is a secret, and whatever it leads to may be another's.
         """
@@ -231,7 +231,7 @@ class _Program:
         return "the command"
 
     def send(self, alert: Alert) -> str | None:
-        """Run the program, at most a minute long; return why it failed, None if it did not."""
+        """Run the program for at most a minute; return why it failed, or None if it succeeded."""
         try:
             done = subprocess.run(  # noqa: S603 -- what the user asked for
                 shlex.split(self.line),
@@ -251,7 +251,7 @@ class _Program:
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow none."""
+        """Follow no redirect."""
 
 
 def _open(request: urllib.request.Request) -> None:

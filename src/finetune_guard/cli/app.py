@@ -68,7 +68,7 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks; it may also stand last.")] = False,
 ) -> None:
-    """Take the options that stand before a command's name."""
+    """Handle the options before a command's name."""
 
 
 for panel, commands in _PANELS.items():

@@ -1,4 +1,4 @@
-"""``finetune-guard calendar``: the dates to come as an iCalendar file."""
+"""``finetune-guard calendar``: the upcoming dates as an iCalendar file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RETIREMENTS = {
 
 
 class _Event(NamedTuple):
-    """One entry of the calendar; by its kind a program finds it again in the next file."""
+    """One calendar entry; its kind makes a stable UID, so that the next file updates it."""
 
     kind: str
     start: date | datetime
@@ -46,7 +46,7 @@ class _Event(NamedTuple):
 
 
 def calendar(*, refresh: Refresh = False) -> None:
-    """Print the dates to come as an iCalendar file.
+    """Print the upcoming dates as an iCalendar file.
 
     To write one: `finetune-guard calendar > ends.ics`. It holds the end of the window, the day on which
     the creation of jobs ends, each day on which models end, and when deployments are deleted that nobody
@@ -69,7 +69,7 @@ def calendar(*, refresh: Refresh = False) -> None:
 
 
 def _of_jobs(connection: Connection, eligibility: Eligibility) -> Iterator[_Event]:
-    """Yield what is still to come: the window's end, the end of job creation, and the models' ends by day."""
+    """Yield the upcoming dates: the window's end, the end of job creation, and the models' ends."""
     policy, now, closing = connection.config.policy, eligibility.checked_at, eligibility.creation_ends_on
     closes, band = eligibility.window_closes_at, policy.closing.begins if policy.closing is not None else None
     if closes is not None and closes > now and (band is None or closes < band[0]):
@@ -110,7 +110,7 @@ def _end(ends: DayOfEnds) -> _Event:
 
 
 def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterator[_Event]:
-    """Yield when each deployment may be deleted for want of calls, and what retires with its base model."""
+    """Yield the day each idle deployment may be deleted, and the retirement dates of its base model."""
     retiring: dict[tuple[EndKind, date], list[str]] = {}
     for end in what_ends(deployments):
         each = end.deployment

@@ -82,7 +82,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Outlook:
-    """What is known of a fine-tune that would be made today, beside how long it has to live at ``least``."""
+    """How long a fine-tune made today would live, compared with the required ``least``."""
 
     prospect: Prospect
     today: date
@@ -90,7 +90,7 @@ class _Outlook:
 
     @property
     def lives_long_enough(self) -> bool | None:
-        """Whether it would; None where no source tells, or nothing is asked."""
+        """Whether it would live long enough; None if no source knows, or no minimum is set."""
         lifetime = self.prospect.lifetime
         return None if lifetime is None or self.least is None else lifetime >= self.least
 

@@ -1,4 +1,4 @@
-"""``finetune-guard config``: every setting that is in force, and where its value came from."""
+"""``finetune-guard config``: every effective setting and where its value came from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SET_UP_BY_HAND = (
 
 
 class _Setup(NamedTuple):
-    """What is in force, with what is wrong, by setting; and what can't be had, beside the reason why."""
+    """The effective settings, the errors of each, and the extras that are missing with the reason."""
 
     config: GuardConfig
     wrong: dict[str, str]
@@ -177,7 +177,7 @@ def _in_words(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON can hold it, without keys and the credentials of a URL."""
+    """Return a value as JSON, without API keys and URL credentials."""
     plain: object = str(value)
     match value:
         case None | bool():
@@ -202,7 +202,7 @@ def _plain(value: object) -> object:
 
 
 def _unknown_variables() -> dict[str, str | None]:
-    """Variables that look like settings and are none, each with the one that was probably meant."""
+    """Variables that look like settings but are not, each with the one that was probably meant."""
     known = {name.upper(): variable(name) for name in (*GuardConfig.model_fields, "webhook")}
     found: dict[str, str | None] = {}
     for name in sorted(os.environ):

@@ -57,7 +57,7 @@ class Connection:
 
     @property
     def speaks_of_jobs(self) -> bool:
-        """Whether anything is to be said of creating jobs: not where only idle deployments have a rule."""
+        """Whether to report on job creation: False if only idle deployments are covered by a rule."""
         return self.guard.guards_jobs or not self.guard.active
 
     @property
@@ -85,39 +85,39 @@ class Connection:
         )
 
     def must_guard_jobs(self, refused: str) -> Connection:
-        """Return this; raise what is refused if the policy about creating jobs does not hold here."""
+        """Return self; raise if the policy on job creation does not apply to this host."""
         if self.inactive_because is not None:
             raise SetupError(f"{refused} {self.host}. {self.inactive_because}")
         return self
 
     def must_be_active(self, refused: str) -> Connection:
-        """Return this, if a rule about jobs or about idle deployments holds behind the host; else raise."""
+        """Return self if a rule about jobs or idle deployments applies to this host; otherwise raise."""
         return self if self.guard.active else self.must_guard_jobs(refused)
 
     def history(self, eligibility: Eligibility) -> History:
-        """Return what is remembered; an empty history where none can be read."""
+        """Return the stored history, or an empty one if it can't be read."""
         if eligibility.reason not in (Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED):
             with suppress(StoreError):  # it was readable a moment ago, and what could be read is shown
                 return self.guard.history()
         return History(evidence=Evidence(organization=UNNAMED))
 
     def models_of(self, history: History, now: datetime) -> Inventory:
-        """Return the models that a history knows; nothing is asked of the API."""
+        """Return the models in a history, without asking the API."""
         return joined(Listing(), history, self.dates(), now)
 
     def deployments(self) -> tuple[Deployment, ...]:
-        """Return what is known of all deployments; nothing where the history can't be read."""
+        """Return all known deployments, or none if the history can't be read."""
         try:
             return self.guard.deployments(everywhere=True)
         except StoreError:  # the commands that need the store say so
             return ()
 
     def model_limits(self, *, refresh: bool) -> ModelLimits | None:
-        """Ask what the API shows as the organization's limits; None without ``refresh``, or elsewhere."""
+        """Ask the API for the organization's limits; None without ``refresh``, or on other hosts."""
         return self.guard.model_limits() if refresh and self.guard.guards_jobs else None
 
     def dates(self) -> ShutdownDates:
-        """Return what is known about the ends of models; nothing is asked of the API."""
+        """Return the known shutdown dates, without asking the API."""
         dates = ShutdownDates(
             published_catalog(), litellm=installed_table(), configured=self.config.model_dates
         )

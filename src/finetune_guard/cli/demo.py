@@ -1,4 +1,4 @@
-"""``finetune-guard demo``: run the example program that tells the whole story against the simulator."""
+"""``finetune-guard demo``: run the example program against the simulator."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def demo(
 
 
 def _run(program: Path, folder: Path) -> None:
-    """Run the example and print what it prints, as it does."""
+    """Run the example and print its output as it comes."""
     own = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
     if is_terminal(sys.stdout):
         own.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
@@ -63,7 +63,7 @@ def _run(program: Path, folder: Path) -> None:
 
 
 def example() -> Path:
-    """Return the example program: in the package when that is installed, else in the checkout."""
+    """Return the path of the example: in the installed package, or else in the checkout."""
     here = Path(__file__)
     places = (here.with_name("examples") / "demo.py", here.parents[3] / "examples" / "demo.py")
     for place in places:

@@ -1,4 +1,4 @@
-"""``finetune-guard deployments``: deployments that end when nobody calls them, and when that is."""
+"""``finetune-guard deployments``: the deployments that are deleted when idle, and when."""
 
 from __future__ import annotations
 

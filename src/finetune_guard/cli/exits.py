@@ -1,4 +1,4 @@
-"""How a command ends: its exit codes, and the error of a wrong set-up."""
+"""Exit codes, and the error for a wrong set-up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from finetune_guard.domain.verdict import Verdict
 
 
 class ExitCode(IntEnum):
-    """What the exit code of a command means; each command's help tells its own."""
+    """The exit codes; each command's help says what they mean for it."""
 
     OK = 0  # done; check: jobs can be created
     FAILURE = 1

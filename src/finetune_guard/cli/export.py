@@ -48,7 +48,7 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Save the jobs, their files and what is known of their models.
+    """Save the jobs, their files and the facts about their models.
 
     This is what is needed to train the same models elsewhere, and to show what they were trained on. For
     each job that the key can see: the job with its hyperparameters, its events and checkpoints, its
@@ -178,7 +178,7 @@ def delete_orphans(*, yes: Yes = False, as_json: Json = False) -> None:
 
 
 def _show_orphans(found: Orphans, *, as_json: bool, err: bool = False) -> None:
-    """Print the training files that no job uses; end the command when they are not known."""
+    """Print the training files that no job uses; exit if that can't be determined."""
     if as_json:
         typer.echo(found.model_dump_json())
     else:

@@ -1,4 +1,4 @@
-"""``finetune-guard history``: what is remembered of one organization or of all, and how to forget it."""
+"""``finetune-guard history``: list or remove the stored inferences of one organization or of all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def history(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the inferences that are remembered.
+    """List the recorded inferences.
 
     For each fine-tuned model the latest one is shown, and for the organization how many there were each day.
     Nothing is asked of the API.
@@ -97,7 +97,7 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
 
 
 def _ever(remembered: History) -> str:
-    """Return how many inferences there were at least, and how many each source tells of."""
+    """Return the least possible number of inferences, and the number by source."""
     sources: Counter[Source] = Counter()
     for counted in remembered.daily.values():
         sources.update(counted)
@@ -109,7 +109,7 @@ def _ever(remembered: History) -> str:
 
 
 class _Known(BaseModel):
-    """One organization of the store, with its other names as people may see them."""
+    """One organization of the store, with its aliases in a form that may be printed."""
 
     name: str
     aliases: tuple[str, ...]
@@ -118,7 +118,7 @@ class _Known(BaseModel):
 
 
 def _list_organizations(connection: Connection, *, as_json: bool) -> None:
-    """Print what is known of each organization; no key is needed and nothing asked of the API."""
+    """Print a row for each organization; needs no key and asks nothing of the API."""
     known = _known(connection, connection.guard.check().checked_at)
     if as_json:
         typer.echo(json.dumps({"organizations": [each.model_dump(mode="json") for each in known]}))
@@ -155,7 +155,7 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
 
 
 def _short(name: str) -> str:
-    """Return a name as it is shown: of the hash of a key only the end."""
+    """Return a name for display; a key's hash is shortened to its end."""
     return name if is_named(name) else f"key …{name.removeprefix(ALIAS_PREFIX)[-_TAIL:]}"
 
 

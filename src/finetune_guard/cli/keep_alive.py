@@ -111,7 +111,7 @@ def keep_alive(
 
 
 def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
-    """Print what came of it, on stderr where it is a failure, and end with the exit code for that."""
+    """Print the outcome, on stderr if it is a failure, and exit with its code."""
     code = _FAILED.get(reason, ExitCode.OK) if reason is not None else ExitCode.OK
     if as_json:
         typer.echo(told)
@@ -148,7 +148,7 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
 def _keep_deployments(
     client: OpenAI, check: DeploymentCheck, *, dry_run: bool, force: bool, as_json: bool
 ) -> None:
-    """Send the smallest call to each named deployment whose end nears; end with the exit code for that."""
+    """Send the smallest call to each named deployment that is near its end; exit with the outcome's code."""
     result = check.once(client, force=force, only_plan=dry_run)
     if as_json:
         typer.echo(_as_json(result))

@@ -1,4 +1,4 @@
-"""``finetune-guard metrics``: what is known, in Prometheus' text format."""
+"""``finetune-guard metrics``: the known state in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHOSE = ("organization",)
 
 
 class _Family(NamedTuple):
-    """Samples of one metric, by the values of its labels; one without samples is left out."""
+    """The samples of one metric by label values; a metric without samples is left out."""
 
     name: str
     help_text: str
@@ -42,7 +42,7 @@ def metrics(
     ] = None,
     refresh: Refresh = False,
 ) -> None:
-    """Print what is known as metrics for Prometheus.
+    """Print the known state as metrics for Prometheus.
 
     They are in its text format, for a textfile collector. What is not known has no sample. This command
     needs the extra `metrics`.

@@ -1,4 +1,4 @@
-"""The models as CSV, as plain rows and in summary. The names of the columns do not change. No I/O."""
+"""The models as CSV, plain rows and a summary. Column names are stable. No I/O."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
 
 
 def is_used(record: ModelRecord, since: datetime) -> bool:
-    """Whether an inference of the model is known that may be later than ``since``."""
+    """Whether a recorded inference of the model may be later than ``since``."""
     return record.last_inference is not None and record.last_inference.latest_at > since
 
 
@@ -61,7 +61,7 @@ def _ends(count: int) -> str:
 
 
 def sheet(inventory: Inventory) -> str:
-    """Return the models as CSV; times are ISO 8601 in UTC, and what is not known is empty.
+    """Return the models as CSV; times are ISO 8601 in UTC, unknown values are empty.
 
     What other sources say, where they disagree on the end, stands in the last column as SOURCE:DAY.
     Text that a spreadsheet would take for a formula gets an apostrophe before it.
@@ -74,7 +74,7 @@ def sheet(inventory: Inventory) -> str:
 
 
 def plain_rows(inventory: Inventory) -> str:
-    """Return a line for each model below the names of the columns; what is not known is a hyphen.
+    """Return a header and a line for each model; unknown values are hyphens.
 
     No cell has a space in it, so that awk and sort find the columns.
     """

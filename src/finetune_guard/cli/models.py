@@ -86,7 +86,7 @@ def _selected(
     *,
     unused: bool,
 ) -> Iterator[ModelRecord]:
-    """Yield the models that were asked for."""
+    """Yield the models that match the options."""
     today, since = inventory.as_of.date(), inventory.as_of - (window or timedelta(0))
     bases = {base_of(base), *(each.id for each in published_catalog().versions_of(base))} if base else set()
     for record in inventory.models:
@@ -119,7 +119,7 @@ def _show(found: Inventory, everything: Inventory, window: timedelta | None) -> 
 
 
 def _grouped(records: Sequence[ModelRecord], width: int) -> Iterator[RenderableType]:
-    """Models with the same end and base, below what they have in common; those used last stand first."""
+    """Group models with the same end and base under a common heading, most recently used first."""
     from rich.text import Text  # noqa: PLC0415 -- as above
 
     from finetune_guard.cli import render  # noqa: PLC0415 -- as above

@@ -35,7 +35,7 @@ Refresh = Annotated[
 
 
 def duration(option: str, text: str | None) -> timedelta | None:
-    """Return what an option such as ``30d`` means; raise a ``GuardConfigError`` if it is no duration."""
+    """Parse a duration such as ``30d``; raise a ``GuardConfigError`` if it isn't one."""
     if text is None:
         return None
     try:
@@ -46,7 +46,7 @@ def duration(option: str, text: str | None) -> timedelta | None:
 
 
 def day_or_time(option: str, text: str | None) -> datetime | None:
-    """Return what an option in ISO 8601 means, in UTC where it names no zone.
+    """Parse an ISO 8601 day or time, in UTC if it names no zone.
 
     Raises:
         SetupError: It is no time.

@@ -1,4 +1,4 @@
-"""Output to terminals, pipes and files: what they can show, and what happens when they take none."""
+"""Output to terminals, pipes and files, including encodings and failed writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_printable() -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text for people; in a terminal its lines break between words only."""
+    """Print text for people, wrapped at words in a terminal."""
     if is_terminal(sys.stderr if err else sys.stdout):
         width = shutil.get_terminal_size().columns
         text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
@@ -57,13 +57,13 @@ def _wrapped(line: str, width: int) -> str:
 
 
 def note(*texts: str | None) -> None:
-    """Print notes on stderr; those that are None or empty are left out."""
+    """Print notes on stderr, skipping those that are None or empty."""
     for text in filter(None, texts):
         say(f"Note: {text}", err=True)
 
 
 def tell(text: str) -> None:
-    """Print on stderr, without the keys, passwords and control characters that a message may hold."""
+    """Print on stderr, without any API keys, passwords or control characters."""
     for name in _SECRETS:
         secret = os.environ.get(name, "").strip()
         text = text.replace(secret, HIDDEN) if secret else text
@@ -72,7 +72,7 @@ def tell(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, str], object]]:
-    """Draw a bar on stderr, if that is a terminal; it is gone when all is done.
+    """Draw a progress bar on stderr, if that is a terminal; it is removed at the end.
 
     What is yielded is called with how much is done, how much there is, and both in words.
     """
@@ -89,17 +89,17 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[int, int, str
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a person reads or types there; a stream that was closed before the start is None."""
+    """Whether ``stream`` is a terminal; a stream that was closed before the start is None."""
     return stream is not None and stream.isatty()
 
 
 def unwritten(error: OSError) -> str:
-    """Return what to say when stdout takes no output."""
+    """Return the message for a failed write to stdout."""
     return f"The output can't be written: {error.strerror or error}."
 
 
 def flush_output() -> OSError | None:
-    """Write what is still buffered; return why that failed. Nothing more is written after a failure."""
+    """Flush stdout; return why that failed, if it did. Nothing more is written after a failure."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -110,7 +110,7 @@ def flush_output() -> OSError | None:
 
 
 def discard_output() -> None:
-    """Write nothing more to stdout, also when the interpreter ends."""
+    """Discard all further output to stdout, including at interpreter exit."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -120,12 +120,12 @@ def discard_output() -> None:
 
 
 def template(name: str) -> str:
-    """Return a file that comes with the package."""
+    """Return the text of a template of this package."""
     return (pkgutil.get_data("finetune_guard.cli", f"templates/{name}") or b"").decode()
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all: who reads it meanwhile finds the one before.
+    """Write a file atomically: a concurrent reader sees the old one or the new one.
 
     A link is followed. A device or a pipe, such as ``/dev/stdout``, is written to and never replaced.
 

@@ -1,4 +1,4 @@
-"""The classes of commands and groups: what their help shows, and how every failure is reported."""
+"""The classes of commands and groups: their help, and how failures are reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _PlainFlags:
     """Lets the help show a flag as ``--json`` and not as ``--json <bool>``."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters as the help shows them."""
+        """Return the parameters in the order of the help."""
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
             if getattr(param, "is_flag", False):
@@ -45,10 +45,10 @@ class Group(_PlainFlags, TyperGroup):
 
 
 class Root(Group):
-    """The group of all commands: every failure ends here as a message and an exit code."""
+    """The group of all commands; it turns every failure into a message and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the process; report what can't be understood, and output that can't be written."""
+        """Run the command line; report usage errors and failed output."""
         make_printable()
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False}) or ExitCode.OK
@@ -71,7 +71,7 @@ class Root(Group):
         raise SystemExit(ExitCode.FAILURE)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse arguments with control characters, and take ``--debug`` after a command's name, too.
+        """Refuse arguments with control characters, and accept ``--debug`` after a command's name, too.
 
         Such characters could forge a line of the output. The arguments of a program that ``run`` runs are its
         own matter.
@@ -87,13 +87,13 @@ class Root(Group):
         return super().parse_args(ctx, others if others == args else [DEBUG, *others])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the chosen command."""
         with reported(lambda: bool(ctx.params.get("debug"))), OPENED:
             return super().invoke(ctx)
 
 
 def _misused(error: Exception) -> int:
-    """Report a usage error of the parser, whose class depends on typer's release; return the exit code."""
+    """Report the parser's usage error, whose class depends on typer's release; return the exit code."""
     message: Callable[[], str] | None = getattr(error, "format_message", None)
     if message is None:
         raise error

@@ -1,4 +1,4 @@
-"""``finetune-guard policies``: the rules that are in force, and a check of a file of one's own."""
+"""``finetune-guard policies``: list the rules in force, or check a file of your own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from finetune_guard.rules.idle_messages import idle_rule
 
 
 def policies(context: typer.Context, *, as_json: Json = False) -> None:
-    """List the rules that are in force, with their sources.
+    """List the rules in force and their sources.
 
     Each has its date, too. No key is needed.
     """

@@ -1,4 +1,4 @@
-"""Output of facts, tables and the timeline: fitted to a terminal, plain lines in a pipe."""
+"""Facts, tables and the timeline: fitted to a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Line = Sequence[tuple[str, Style | None]]
 
 
 class Lines:
-    """Lines that are printed as they are: ten thousand of them take no time, and none is cut."""
+    """Lines that are printed as they are, without rich's wrapping, which is slow for thousands of them."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._lines = list(lines)
@@ -68,12 +68,12 @@ class Screen(Console):
             self.width = _UNWRAPPED
 
     def draw(self, *parts: RenderableType) -> None:
-        """Print parts one below the other."""
+        """Print parts, one below the other."""
         for part in parts:
             self.print(part, soft_wrap=isinstance(part, Lines))
 
     def leaf(self, *parts: RenderableType) -> None:
-        """Draw parts, in the system's pager where they are longer than the terminal."""
+        """Print parts, through the system's pager if they are longer than the terminal."""
         if self.is_terminal and is_terminal(sys.stdin) and self._height_of(parts) > self.height:
             with self.pager():
                 self.draw(*parts)
@@ -95,9 +95,9 @@ def headline(verdict: Verdict, why: str) -> Text:
 
 
 def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
-    """Return named facts, one below the other, wrapped at words.
+    """Return labelled facts, one per line, wrapped at words.
 
-    Facts stand below long names, and so does one with a word that is too long to stand beside its name.
+    A fact goes below its label if the label or one of the fact's words is too long.
 
     Args:
         rows: The names, and what each is: text, or rows of columns of which the last is wrapped.
@@ -117,7 +117,7 @@ def facts(rows: Iterable[tuple[str, str | Sequence[Sequence[str]]]]) -> Lines:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Return what stands before the last column of each row, with its gaps, and the last column."""
+    """Return each row as its padded leading columns and its last column."""
     cells = [list(map(lines, row)) for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)][:-1]
     return [
@@ -137,7 +137,7 @@ def _fact(name: str, value: Sequence[tuple[str, str]], margin: int, width: int) 
 
 
 def _hung(before: str, text: str, width: int) -> list[str]:
-    """Return ``text`` behind ``before``, in lines that break between words only."""
+    """Return ``text`` after ``before``, wrapped at words with a hanging indent."""
     indent = " " * _width(before)
     wrapped = textwrap.wrap(
         text,
@@ -151,7 +151,7 @@ def _hung(before: str, text: str, width: int) -> list[str]:
 
 
 def listing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
-    """Return a table, of which the last column is wrapped at words."""
+    """Return a table whose last column is wrapped at words."""
     width = Screen().width
     told = _columns([headings, *rows])
     if max(_width(before) for before, _ in told) + _NARROWEST > width:
@@ -164,7 +164,7 @@ def listing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Lines:
 
 
 def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Lines:
-    """Return a table or, where it is wider than ``width``, each row's first cell above the rest of it.
+    """Return a table or, if it is wider than ``width``, each row with its first cell above the others.
 
     A column with only empty cells is left out. Cells stay whole.
     """
@@ -175,7 +175,7 @@ def entries(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 def alike(
     headings: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], width: int, indent: str = ""
 ) -> list[Lines]:
-    """Return the ``entries`` of each group of rows: all as tables or none, and with the same columns."""
+    """Return the ``entries`` of each group of rows, all in the same form and column widths."""
     rows = [row for group in groups for row in group]
     full = [index for index in range(len(headings)) if index == 0 or any(row[index] for row in rows)]
     headings = [headings[index] for index in full]
@@ -216,7 +216,7 @@ def _width(cell: str) -> int:
 
 
 def timeline(line: Sequence[Moment], now: datetime, until: datetime | None) -> tuple[Text, Lines]:
-    """Return the axis with a mark at each moment, and what the marks mean.
+    """Return the axis with a mark at each date, and the legend.
 
     The time in which jobs can be created is drawn bold: from the last inference until the window closes,
     or ``until`` if that is earlier.

@@ -30,7 +30,7 @@ class _Table(NamedTuple):
 
 
 def as_html(report: Report, line: Sequence[Moment], advice: str) -> str:
-    """Return the page. Names come from outside, so that the template escapes everything."""
+    """Return the page. The template escapes everything, since names come from outside."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 -- an extra
 
     environment = Environment(
@@ -74,7 +74,7 @@ def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[s
 
 
 def _text(text: str) -> str:
-    """Return text that Markdown shows as it is: a name may hold a pipe, a tag or a link."""
+    """Escape text for Markdown: a name may hold a pipe, a tag or a link."""
     return " ".join(text.split()).translate(_ESCAPED)
 
 
@@ -184,6 +184,6 @@ def _chart(report: Report) -> dict[str, Any] | None:
 
 
 def _round_up(most: int) -> int:
-    """Return a round number that is at least ``most`` and that the ticks divide."""
+    """Round ``most`` up to a number that the ticks divide."""
     size = int(10 ** max(0, len(str(most)) - 2))
     return next(_TICKS * step * size for step in _STEPS if _TICKS * step * size >= most)

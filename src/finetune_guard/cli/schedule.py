@@ -1,4 +1,4 @@
-"""``finetune-guard schedule``: print what makes a scheduler run the keep-alive."""
+"""``finetune-guard schedule``: print a scheduler's configuration for the keep-alive."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NOT_PUBLISHED = (
 
 
 class Scheduler(str, Enum):
-    """Who runs the command."""
+    """The supported schedulers."""
 
     CRON = "cron"
     SYSTEMD = "systemd"
@@ -72,7 +72,7 @@ def schedule(
         typer.Option(metavar="WHAT", help="For kubernetes and github-actions: what pip is to install first."),
     ] = None,
 ) -> None:
-    """Print what makes cron or another scheduler run the keep-alive.
+    """Print the configuration with which cron or another scheduler runs the keep-alive.
 
     Nothing is installed. --every takes whole days, or hours such as 12h; the minute is random, so that not
     everybody runs at once. Keys are referred to and never printed. kubernetes needs --image or --install and
@@ -116,7 +116,7 @@ def schedule(
 
 
 def _renewal_of_jobs() -> timedelta:
-    """Return how long before its end the window is renewed; note on stderr if that can't help any more."""
+    """Return how long before its end the window is renewed; warn on stderr if that no longer helps."""
     config = GuardConfig()
     closing = config.policy.closing
     if closing is not None and closing.begins is not None and closing.begins[1] <= config.clock():
@@ -144,7 +144,7 @@ def _period(text: str, renew_within: timedelta) -> timedelta:
 
 
 def _times(every: timedelta) -> tuple[str, str]:
-    """Return cron's five fields and systemd's calendar event for a period, at a time drawn by lot."""
+    """Return cron's five fields and systemd's calendar event for a period, at a random time of day."""
     lots = random.SystemRandom()
     minute, hour, weekday = lots.randint(1, 58), lots.randint(0, 23), lots.randint(0, 6)
     hours, days, at = every // timedelta(hours=1), every.days, f"{hour:02}:{minute:02}:00"
@@ -180,7 +180,7 @@ def _packages(scheduler: Scheduler, image: str | None, install: str | None) -> s
 
 
 def _program() -> list[str]:
-    """The program that runs now, as one that another environment finds."""
+    """Return the running program's absolute path."""
     beside = shutil.which("finetune-guard", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("finetune-guard")
     return [str(Path(found).absolute())] if found else [sys.executable, "-m", "finetune_guard"]

@@ -1,4 +1,4 @@
-"""``finetune-guard status``: the verdict, the next dates, what to do, and deployments that end."""
+"""``finetune-guard status``: the verdict, the next dates, what to do, and idle deployments."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _SOURCES = {
     Source.IMPORTED: "noted by hand or imported",
 }
 _Rows = Sequence[tuple[str, str | Sequence[Sequence[str]]]]
-"""Named facts: text, or rows of columns."""
+"""Labelled facts: text, or rows of columns."""
 
 
 @dataclass(frozen=True)
 class _Section:
-    """One part of the status: what is shown, with ``-v`` drawn and added, and what programs read."""
+    """One part of the status: its output, the additions of ``-v``, and its JSON."""
 
     verdict: tuple[Verdict, str] | None = None
     rows: _Rows = ()
@@ -67,8 +67,8 @@ def status(
 ) -> None:
     """Show whether jobs can be created, until when, and what to do.
 
-    When idle deployments end is shown, too. Without --refresh nothing is asked of the API. The exit code
-    is 0 whatever the verdict; a script wants `check`.
+    Also shows when idle deployments end. Asks nothing of the API without --refresh. The exit code is 0
+    whatever the verdict; for scripts use `check`.
     """
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
@@ -96,7 +96,7 @@ def status(
 
 
 def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits | None) -> _Section:
-    """Return whether jobs can be created."""
+    """Return the section about job creation."""
     now, dates, last = eligibility.checked_at, connection.dates(), eligibility.last_inference
     models = connection.models_of(connection.history(eligibility), now).models
     ends = ends_by_day(models)
@@ -206,7 +206,7 @@ def _coverage(connection: Connection, eligibility: Eligibility) -> str:
 
 
 def _deployments(connection: Connection, now: datetime) -> _Section:
-    """Return the deployments that end if nobody calls them."""
+    """Return the section about deployments that are deleted when idle."""
     known = connection.deployments()
     alive = [each for each in known if each.is_covered]
     facts = {"deployments": [each.model_dump(mode="json") for each in known]} if known else {}
@@ -223,7 +223,7 @@ def _deployments(connection: Connection, now: datetime) -> _Section:
 
 
 def _to_do(soonest: Deployment, name: str, now: datetime) -> _Rows:
-    """Return what to do about the deployment that ends first; nothing where that is far off."""
+    """Return what to do about the deployment that ends first, or nothing if that is far off."""
     if soonest.ends is None or now < soonest.ends[0] - soonest.policy.warn_within:
         return []
     return [

@@ -33,7 +33,7 @@ def sync(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read the whole organization's usage. It takes an admin key.
+    """Read the whole organization's usage. Needs an admin key.
 
     The usage tells which fine-tuned models the organization has run, and when last. GET
     /organization/usage/completions is asked with OPENAI_ADMIN_KEY, some two pages for 60 days. What is

@@ -21,7 +21,7 @@ _MOST_ENDS = 3
 
 
 class Mark(Enum):
-    """What a moment is."""
+    """The kinds of dates on the timeline."""
 
     PHASE = "phase"
     LAST_INFERENCE = "last inference"
@@ -32,7 +32,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Moment:
-    """One point of the timeline: a time, or a published day, which has neither hour nor zone.
+    """One date on the timeline: a time, or a published day without hour and zone.
 
     Such a day stands ``at`` its first instant on Earth; one of the policy is ``over`` after its last.
     """
@@ -49,7 +49,7 @@ class Moment:
         return str(self.day) if self.day is not None else to_the_minute(self.at)
 
     def distance(self, now: datetime) -> str:
-        """Return how far it is from ``now``, in words; nothing for today."""
+        """Return the distance from ``now`` in words; empty for today."""
         if self.mark is Mark.TODAY:
             return ""
         if self.over is not None and self.at <= now < self.over:
@@ -68,7 +68,7 @@ class DayOfEnds:
 
     @property
     def replaced_by(self) -> str | None:
-        """What is published about the replacement of the models, as a clause; None where nothing is."""
+        """The published replacement of the models, as a clause; None if there is none."""
         others = [model for model in self.replacements if model not in self.tunable]
         parts = [with_ability(_listed(of), can) for of, can in ((self.tunable, True), (others, False)) if of]
         return "; ".join(parts) or None
@@ -89,19 +89,19 @@ def _day(day: date, models: list[ModelRecord]) -> DayOfEnds:
 
 
 def with_ability(model: str, tunable: bool | None) -> str:
-    """Return the name of a replacement, and whether it can be fine-tuned where that is known."""
+    """Return a replacement's name and, if known, whether it can be fine-tuned."""
     return (
         model + {True: ", which can be fine-tuned", False: ", which can't be fine-tuned", None: ""}[tunable]
     )
 
 
 def source_in_words(shutdown: Shutdown) -> str:
-    """Return where a day comes from, as of when, and what other sources say if they disagree."""
+    """Return a date's source, its age, and what other sources say if they disagree."""
     return source_of(shutdown) + disagreement(shutdown)
 
 
 def disagreements(models: Iterable[ModelRecord]) -> list[str]:
-    """Return a sentence for each base model about whose fine-tunes, among ``models``, sources disagree."""
+    """Return a sentence for each base model whose fine-tunes' dates differ between sources."""
     found = [(base_of(each.id), each.shutdown) for each in models if each.shutdown and each.shutdown.others]
     said = (
         f"Sources disagree on when fine-tunes of {base} end: {end.day} by {source_in_words(end)}."
@@ -118,7 +118,7 @@ def _listed(models: Iterable[str]) -> str:
 def moments(
     eligibility: Eligibility, policy: AccessPolicy, ends: Sequence[DayOfEnds] = ()
 ) -> tuple[Moment, ...]:
-    """Return the policy's dates, the window, today and the days on which models end, in their order."""
+    """Return the policy's dates, the window, today and the days on which models end, in order."""
     now = eligibility.checked_at
     found = [Moment(Mark.TODAY, now, "today")]
     found += [
@@ -139,7 +139,7 @@ def moments(
 
 
 def coming(line: Sequence[Moment], eligibility: Eligibility) -> list[Moment]:
-    """Return what is still to come or is being crossed, and matters to the organization.
+    """Return the dates that are not past yet and matter to the organization.
 
     The window's end doesn't once nobody can create jobs any more.
     """
@@ -173,7 +173,7 @@ def _required(phase: Phase) -> str:
 
 
 def time_away(at: datetime, now: datetime) -> str:
-    """Return how far a time is from ``now``, in words."""
+    """Return the distance between a time and ``now`` in words."""
     hours = (at - now).total_seconds() / 3600
     if abs(hours) >= 48:  # noqa: PLR2004 -- two days, up to which hours matter
         return days_away(int(hours / 24))
@@ -183,6 +183,6 @@ def time_away(at: datetime, now: datetime) -> str:
 
 
 def days_away(days: int) -> str:
-    """Return in how many days something is, or how many ago it was."""
+    """Return a number of days as ``in 3 days`` or ``3 days ago``."""
     ahead = f"in {days} days" if days > 0 else f"{-days} days ago"
     return {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days, ahead)

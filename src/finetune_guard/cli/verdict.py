@@ -1,4 +1,4 @@
-"""What is said of a verdict: its reason, and the one thing to do about it. No I/O and no clock."""
+"""The words about a verdict: its reason, and the one thing to do. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def in_words(eligibility: Eligibility) -> str:
 
 
 def why(eligibility: Eligibility) -> str:
-    """Return the reason as a clause, which says what this history can't know."""
+    """Return the reason as a clause, including what this history can't know."""
     last, is_unknown = eligibility.last_inference, eligibility.verdict is Verdict.UNKNOWN
     if eligibility.reason is not Reason.WINDOW_EXPIRED or not is_unknown or last is None:
         return cause(eligibility)
@@ -37,14 +37,14 @@ def why(eligibility: Eligibility) -> str:
 
 
 def limits_in_words(limits: ModelLimits) -> str:
-    """Return what the API answered about the organization's limits, as it came."""
+    """Return the organization's limits as the API reported them."""
     if limits.status == HTTPStatus.OK:
         return limits.answer
     return f"none: {'no answer, ' if limits.status is None else 'the API answered '}{limits.answer}"
 
 
 def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
-    """Return, as a clause, why no keep-alive is due, and from when on one is."""
+    """Return, as a clause, why no keep-alive is due and when one will be."""
     closes, due = eligibility.window_closes_at, due_from(keep_alive, eligibility)
     if closes is None or eligibility.jobs_until is None:
         return why(eligibility)
@@ -55,14 +55,14 @@ def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
 
 
 class Advice(NamedTuple):
-    """The one thing to do: a command, None where none helps, and what it does or what to do otherwise."""
+    """The one thing to do: a command, or None if none helps, and an explanation."""
 
     command: str | None
     text: str
 
     @property
     def in_words(self) -> str:
-        """The command and what it does, as sentences."""
+        """The command and its explanation as sentences."""
         return f"Run {self.command}. {self.text}" if self.command is not None else self.text
 
 
@@ -109,7 +109,7 @@ _FOUND_BY_SYNC = (Reason.WINDOW_EXPIRED, Reason.WINDOW_EDGE, Reason.NO_INFERENCE
 def advise(
     eligibility: Eligibility, ends: tuple[DayOfEnds, ...], keep_alive: KeepAlive, *, has_admin_key: bool
 ) -> Advice:
-    """Return the one thing to do, of models that end on ``ends``, and where a usage sync is possible."""
+    """Return the one thing to do, given the models' ends and whether a usage sync is possible."""
     if has_admin_key and eligibility.reason in _FOUND_BY_SYNC:
         return _SYNC
     if eligibility.reason in _ADVICE:

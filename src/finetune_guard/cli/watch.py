@@ -1,4 +1,4 @@
-"""``finetune-guard keep-alive --watch``: send keep-alives in the foreground until it is stopped."""
+"""``finetune-guard keep-alive --watch``: send keep-alives in the foreground until stopped."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from finetune_guard.rules.messages import cause, moment
 
 
 class _StoppedError(BaseException):
-    """SIGTERM or SIGINT came; not an Exception, so that nothing on the way handles it."""
+    """SIGTERM or SIGINT was received; a BaseException, so that no handler swallows it."""
 
 
 class Looked(NamedTuple):
-    """What came of one look, in a line, and whether all was sent that was due."""
+    """The outcome of one check as a line, and whether everything due was sent."""
 
     at: datetime
     line: str
@@ -42,7 +42,7 @@ class Looked(NamedTuple):
 
 
 def look(client: OpenAI, check: WindowCheck, *, as_json: bool) -> Looked:
-    """Send a keep-alive if one is due to keep the window open."""
+    """Send a keep-alive if one is due."""
     result = check.once(client)
     return Looked(
         result.eligibility.checked_at,
@@ -57,7 +57,7 @@ def look(client: OpenAI, check: WindowCheck, *, as_json: bool) -> Looked:
 def keep_looking(
     look: Callable[[], Looked], *, heartbeat: Path | None, as_json: bool, key: str = "OPENAI_API_KEY"
 ) -> None:
-    """Call ``look`` again and again, and say what is new; return when stopped, or when all is over.
+    """Call ``look`` repeatedly and print changes; return when stopped, or when nothing can help any more.
 
     Raises:
         SetupError: The API doesn't accept the key, or the heartbeat can't be written.
@@ -142,7 +142,7 @@ def _beat(heartbeat: Path | None) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end what is inside at once, even while it waits for an answer."""
+    """Let SIGTERM and SIGINT end the block at once, even while it waits for a response."""
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What each Python under ``finetune-guard run`` does at its start: install the guard once openai is imported.
+"""Run at the start of each Python under ``finetune-guard run``: install the guard once openai is imported.
 
 Python imports ``sitecustomize`` before the program. Nothing else is imported, and nothing done, until the
 program imports ``openai`` or this package; a Python that can't import finetune_guard goes on without it.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class _InstallAfterImport:
-    """Finds ``openai`` and ``finetune_guard`` as Python would; the guard is installed after the first."""
+    """Finds ``openai`` and ``finetune_guard`` as Python would, and installs the guard after ``openai``."""
 
     @classmethod
     def find_spec(cls, name: str, _path: object = None, _target: object = None) -> "ModuleSpec | None":
@@ -34,7 +34,7 @@ class _InstallAfterImport:
 
 
 def _install() -> None:
-    """Install the guard; where that fails the program runs without it, and is told so."""
+    """Install the guard; if that fails, warn and let the program run without it."""
     try:
         from finetune_guard import install  # noqa: PLC0415 -- only programs that import openai need it
 
