@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from finetune_guard import GuardConfig, NotEligibleError
-from finetune_guard.client.sdk_compat import left_out
+from finetune_guard.client.sdk_compat import omitted_header
 from tests.client.both_ways import HTTP, done
 from tests.support.constants import BASE, MESSAGES
 
@@ -107,7 +107,7 @@ async def test_the_same_number_of_headers_can_hold_another_key(open_client, slug
     if by_copy:
         await infer(client.with_options(set_default_headers={"X-Api-Key": "k-2"}))
     else:
-        await infer(client, extra_headers={"X-Trace": left_out(), "X-Api-Key": "k-2"})
+        await infer(client, extra_headers={"X-Trace": omitted_header(), "X-Api-Key": "k-2"})
     assert await is_eligible(open_client(default_headers={"X-Api-Key": "k-2"}))
 
 

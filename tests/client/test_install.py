@@ -209,9 +209,9 @@ async def test_copies_and_pickles_of_a_client_make_a_guard_of_their_own(way, sim
     await done(client.close())
 
 
-async def test_a_websocket_is_told_of_once(way, connect, bare, install, caplog, monkeypatch):
+async def test_a_websocket_is_logged_once(way, connect, bare, install, caplog, monkeypatch):
     """What is answered over a WebSocket isn't seen: the log says so once, of guarded hosts only."""
-    monkeypatch.setattr("finetune_guard.client.urls._told_unseen", [])
+    monkeypatch.setattr("finetune_guard.client.urls._logged_websockets", [])
     install()
     caplog.set_level("INFO", "finetune_guard")
     for client in (bare, connect()):

@@ -11,7 +11,7 @@ from unittest import mock
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard import GuardConfig, GuardConfigError, StoreError
-from finetune_guard.client.urls import own_url
+from finetune_guard.client.urls import api_url
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.hosts import is_pattern, matches, normalized
 from finetune_guard.domain.validation import Duration
@@ -119,7 +119,7 @@ def request_url(text):
     if not sent_to.is_absolute_url or not text.startswith(("http://", "https://")):
         return
     client = SimpleNamespace(base_url=HTTP.URL("https://api.openai.com/v1/"))
-    found = own_url(client, text)
+    found = api_url(client, text)
     guarded = matches("api.openai.com", sent_to.host, sent_to.port)
     assert guarded == matches("api.openai.com", found.host, found.port)
 

@@ -22,7 +22,7 @@ from finetune_guard.cli.connection import Connection, connect
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.options import Json, Refresh
 from finetune_guard.cli.output import say, tell
-from finetune_guard.client.threads import within
+from finetune_guard.client.threads import run_with_timeout
 from finetune_guard.clock import countdown
 from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.text import lines
@@ -201,7 +201,7 @@ class _Webhook:
         headers = {"Content-Type": "application/json", "User-Agent": "finetune-guard"}
         try:
             request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)  # noqa: S310 -- checked above
-            within(_TIMEOUT, partial(_open, request))
+            run_with_timeout(_TIMEOUT, partial(_open, request))
         except urllib.error.HTTPError as error:
             error.close()
             return f"it answered {error.code}{_NOT_FOLLOWED if error.code in _REDIRECTS else ''}"

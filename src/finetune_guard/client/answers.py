@@ -1,4 +1,4 @@
-"""Noting what the answers to a client's calls tell; the answers themselves are never changed."""
+"""Records facts from the responses to a client's calls, and never changes a response."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from finetune_guard.client.identities import Identities, date_of
+from finetune_guard.client.identities import Identities, date_header
 from finetune_guard.client.log import FailureLog, warn_caller
-from finetune_guard.client.responses import STREAMS, body_if_read, model_shown, watch
-from finetune_guard.client.urls import GuardedHosts, Route, base_at
+from finetune_guard.client.responses import STREAMS, body_if_read, model_in_response, watch_events
+from finetune_guard.client.urls import GuardedHosts, Route, api_base
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
@@ -44,7 +44,7 @@ _STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
 
 
 class Answers:
-    """Sees what a client and its copies are answered. No method fails for a part of ours."""
+    """Records the responses that a client and its copies get. An error of our own never reaches the user."""
 
     def __init__(
         self, engine: Guard, hosts: GuardedHosts, identities: Identities, failures: FailureLog
@@ -53,63 +53,63 @@ class Answers:
         self._hosts = hosts
         self._identities = identities
         self._failures = failures
-        self._warns_of_all = engine.config.warn_models == "all"
+        self._warns_about_all_models = engine.config.warn_models == "all"
         self._deployments = _DeploymentAnswers(engine.deployments, failures.add)
 
     def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
-        """Note what a successful call tells, and warn about its model if that is due.
+        """Record what a successful response says, and warn about its model if a warning is due.
 
         A body that the SDK hasn't read is not read here either.
 
         Args:
-            client: Who has made the call.
+            client: The client that made the call.
             options: The SDK's options of the request.
             response: The response of httpx or httpx2.
-            value: What the SDK made of the response, and the program gets; None where it failed.
+            value: The SDK's result, which the program gets; None if the SDK failed to make one.
         """
         try:
             route = self._hosts.route(client, options.method, options.url)
             if route.resource is not None:
                 self._deployments.observe(route.resource, route, options, response, value)
                 return
-            if self._warns_of_all and route.base is not None:
-                self._warn_of_base(options, value)
+            if self._warns_about_all_models and route.base is not None:
+                self._warn_about_base_model(options, value)
             if route.kind is None:
                 return
             named = completed_by(value) if route.kind is InferenceCall else None
             if named is None:
-                self._look_closer(client, route, options, response, value)
+                self._observe_other(client, route, options, response, value)
                 return
             model = fine_tune_named(named)
             if model is not None:
-                self._saw(client, route, options, response, model)
+                self._record(client, route, options, response, model)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(error)
 
-    def _look_closer(
+    def _observe_other(
         self, client: Any, route: Route, options: RequestOptions, response: Any, value: object
     ) -> None:
-        """Note what an answer tells that is not simply a completion."""
+        """Record a response that is not a plain completion."""
         call = call_of(route.kind, options)
         if isinstance(value, STREAMS):
-            self._watch(client, route, options, value, call)
+            self._watch_stream(client, route, options, value, call)
         elif type(call) is InferenceCall:
-            model = model_shown(value, response, call.model)
+            model = model_in_response(value, response, call.model)
             if model is not None:
-                self._saw(client, route, options, response, model)
+                self._record(client, route, options, response, model)
         elif isinstance(call, (JobCreation, RecordsCall)):
-            if call == _STORED_RESPONSE and model_shown(value, response, None) is None:
-                return  # no fine-tuned model has given it
-            self._read(client, route, options, response, call, partial(body_if_read, response))
+            if call == _STORED_RESPONSE and model_in_response(value, response, None) is None:
+                return  # no fine-tuned model ran
+            self._observe_record(client, route, options, response, call, partial(body_if_read, response))
 
-    def failed(
+    def explain_error(
         self, client: Any, options: RequestOptions, error: openai.APIStatusError
     ) -> FineTuneGuardError | None:
-        """Learn whom an error was given to; return what it means if it tells that a model is gone."""
+        """Record who got an error; return the error to raise instead if a model is gone."""
         try:
             route = self._hosts.route(client, options.method, options.url)
             if route.base is None:
-                return self._lost(route, options, error)
+                return self._loss_error(route, options, error)
             subject = self.identify(client, options, error.response)
             if isinstance(error, openai.AuthenticationError):
                 self._engine.identification.doubt(subject.credentials)
@@ -123,10 +123,10 @@ class Answers:
             self._failures.add(failure)
         return None
 
-    def _lost(
+    def _loss_error(
         self, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
-        """Return what an error of another provider means if it is one of the known losses."""
+        """Return the error to raise if another provider says that a model is gone."""
         if not self._engine.config.enabled:
             return None
         if route.resource is not None:
@@ -135,14 +135,14 @@ class Answers:
         return known_loss(error, host=url.host, model=called_name(options, url.path))
 
     def identify(self, client: Any, options: RequestOptions, response: Any) -> Subject:
-        """Return whom any answer of a guarded host is about, errors included, and remember it."""
-        base = base_at(client, options.url)
+        """Record and return the subject of a guarded host's response, which may be an error."""
+        base = api_base(client, options.url)
         subject, _ = self._identities.subject(client, base, options, response, lasting=False)
         self._engine.recorder.name(subject)
         return subject
 
-    def _warn_of_base(self, options: RequestOptions, value: object) -> None:
-        """Warn if a model that is no fine-tune was called and ends soon; no body is read for it."""
+    def _warn_about_base_model(self, options: RequestOptions, value: object) -> None:
+        """Warn if a base model was called that shuts down soon; never reads a body."""
         requested = base_model_called(options)
         if requested is None:
             return
@@ -154,41 +154,41 @@ class Answers:
         if warning is not None:
             warn_caller(warning)
 
-    def _watch(
+    def _watch_stream(
         self, client: Any, route: Route, options: RequestOptions, stream: Any, call: Call | None
     ) -> None:
-        """Note what a stream tells once it does; where the guard has nothing to do it stays as it is."""
+        """Record facts from a stream's events; leave the stream alone if it has none to record."""
         if route.base is None or call is None:
             return
-        found = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
-        response = stream.response  # the stream itself would hold itself, and its connection, by what looks
+        streamed = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
+        response = stream.response  # a callback that held the stream would keep its connection open
 
-        def look(event: object) -> bool:
+        def see_event(event: object) -> bool:
             try:
                 if isinstance(call, RecordsCall):
                     stored = ended_response(event)
                     if stored is not None:
-                        self._read(client, route, options, response, call, lambda: stored)
+                        self._observe_record(client, route, options, response, call, lambda: stored)
                     return stored is not None
-                model = found.model_in(event)
+                model = streamed.model_in(event)
                 if model is not None:
-                    self._saw(client, route, options, response, model)
+                    self._record(client, route, options, response, model)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
                 self._failures.add(error)
-            return found.is_over
+            return streamed.is_over
 
-        watch(stream, look)
+        watch_events(stream, see_event)
 
-    def _saw(self, client: Any, route: Route, options: RequestOptions, response: Any, model: str) -> None:
+    def _record(self, client: Any, route: Route, options: RequestOptions, response: Any, model: str) -> None:
         if route.base is None:
-            self._hosts.tell_inactive(client, options.url)
+            self._hosts.log_inactive(client, options.url)
             return
         subject, date = self._identities.subject(client, route.base, options, response, lasting=True)
         warning = self._engine.record_answer(model, subject, date)
         if warning is not None:
             warn_caller(warning)
 
-    def _read(  # noqa: PLR0917 -- as _saw, with what it reads
+    def _observe_record(  # noqa: PLR0917 -- as _saw, with what it reads
         self,
         client: Any,
         route: Route,
@@ -198,7 +198,7 @@ class Answers:
         body: Callable[[], object],
     ) -> None:
         if route.base is None:
-            self._hosts.tell_inactive(client, options.url)
+            self._hosts.log_inactive(client, options.url)
             return
         lasting = isinstance(call, JobCreation)
         subject, date = self._identities.subject(client, route.base, options, response, lasting=lasting)
@@ -206,21 +206,21 @@ class Answers:
 
 
 class _DeploymentAnswers:
-    """Sees the answers at hosts with an idle policy: which deployment answered, and which is gone.
+    """Records which deployments responded or are gone, at hosts with an idle policy.
 
     Args:
-        deployments: What remembers them.
-        complain: Is told of failures of our own parts while a stream is read.
+        deployments: The deployments to update.
+        log_failure: Logs an error of our own while a stream is read.
     """
 
-    def __init__(self, deployments: Deployments, complain: Callable[[Exception], None]) -> None:
+    def __init__(self, deployments: Deployments, log_failure: Callable[[Exception], None]) -> None:
         self._deployments = deployments
-        self._complain = complain
+        self._log_failure = log_failure
 
     def observe(
         self, resource: Resource, route: Route, options: RequestOptions, response: Any, value: object
     ) -> None:
-        """Note what an answer tells; a body that the SDK hasn't read is not read here either."""
+        """Record a response; never reads a body that the SDK hasn't read."""
         if route.operation not in resource.policy.resets:
             return
         named = completed_by(value)
@@ -231,35 +231,35 @@ class _DeploymentAnswers:
         if name is None:
             return
         covered = self._deployments.is_covered(resource, name)
-        # Without a word on the model, an answer counts where the rule speaks of the deployment anyway.
+        # A response that names no model counts if the rule applies to the deployment.
         requested, recognize = ("", any_model) if covered else (None, fine_tuned_id)
         if not isinstance(value, STREAMS):
-            served = recognize(named) if named else model_shown(value, response, requested, recognize)
+            served = recognize(named) if named else model_in_response(value, response, requested, recognize)
             if served is not None:
-                self._saw(resource, name, response, served)
+                self._record(resource, name, response, served)
             return
-        found = StreamedCompletion(requested, recognize)
+        streamed = StreamedCompletion(requested, recognize)
 
-        def look(event: object) -> bool:
+        def see_event(event: object) -> bool:
             try:
-                served = found.model_in(event)
+                served = streamed.model_in(event)
                 if served is not None:
-                    self._saw(resource, name, response, served)
+                    self._record(resource, name, response, served)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-                self._complain(error)
-            return found.is_over
+                self._log_failure(error)
+            return streamed.is_over
 
-        watch(value, look)
+        watch_events(value, see_event)
 
-    def _saw(self, resource: Resource, name: str, response: Any, served: str) -> None:
-        warning = self._deployments.record_answer(resource, name, served or None, date_of(response))
+    def _record(self, resource: Resource, name: str, response: Any, served: str) -> None:
+        warning = self._deployments.record_answer(resource, name, served or None, date_header(response))
         if warning is not None:
             warn_caller(warning)
 
     def loss_error(
         self, resource: Resource, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
-        """Return what an error means if it tells that a deployment is gone."""
+        """Return the error to raise if the response says that a deployment is gone."""
         name = any_model(called_name(options, route.path))
         if name is None or route.operation is None:
             return None

@@ -10,7 +10,7 @@ from finetune_guard.client.answers import Answers
 from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.threads import in_thread
-from finetune_guard.client.urls import GuardedHosts, base_at
+from finetune_guard.client.urls import GuardedHosts, api_base
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import kind_of
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 class Binding:
     """The guard of a client, or the reason why it has none.
 
-    A wrong value in the environment doesn't keep a client from being made, nor an inference from going
-    through: it is logged at once and raised as soon as the guard is asked for a decision.
+    A wrong value in the environment stops neither the creation of a client nor an inference. It is logged
+    at once, and raised when the guard first has to decide.
 
     Attributes:
-        hosts: The hosts that the policy holds for; with a wrong environment those that its rest names.
-        answers: Sees what is answered; None with a wrong environment.
-        failures: Where failures of our own parts are logged.
+        hosts: The hosts the policy applies to; in a wrong environment, those its valid settings name.
+        answers: Records responses; None in a wrong environment.
+        failures: The log of our own errors.
         runs_background: Whether keep-alives are sent in the background.
-        background: What sends them, once a client was used.
+        background: The background task or thread, once a client was used.
     """
 
     def __init__(self, given: GuardConfig | None) -> None:
-        # Costly, and a client is the first to need them.
+        # A costly import that only clients need.
         from finetune_guard.config import GuardConfig  # noqa: PLC0415
         from finetune_guard.engine.guard import Guard  # noqa: PLC0415
 
@@ -44,7 +44,7 @@ class Binding:
         self.answers: Answers | None = None
         self.runs_background = False
         self.background: Any = None
-        self._made: dict[str, Any] = {}
+        self._backgrounds: dict[str, Any] = {}
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(
                 f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
@@ -57,7 +57,7 @@ class Binding:
                 raise
             self._engine = None
             # Only the text is kept: an error holds the frames that it came through, and those the client.
-            self._error = f"what the environment and the defaults say can't be used: {error!r}"
+            self._error = f"The settings in the environment can't be used: {error!r}"
             if isinstance(error, GuardConfigError):
                 self._error = str(error)
             self.hosts = GuardedHosts(_readable_settings())
@@ -68,7 +68,7 @@ class Binding:
         self.answers = Answers(self._engine, self.hosts, self._identities, self.failures)
         keep_alive = config.keep_alive
         self.runs_background = config.enabled and keep_alive is not None and keep_alive.background
-        if not self.runs_background:  # every call of a program comes by here
+        if not self.runs_background:  # on the path of every call
             self.observe = self.answers.observe  # type: ignore[method-assign]
 
     @property
@@ -83,7 +83,7 @@ class Binding:
         return self._engine
 
     def call(self, client: Any, options: RequestOptions) -> GuardedCall | None:
-        """Return what is to be decided before a request is sent; None for most requests."""
+        """Return the call that needs a decision before it is sent; None for most requests."""
         try:
             route = self.hosts.route(client, options.method, options.url)
             if route.is_routine:
@@ -102,45 +102,45 @@ class Binding:
         return call
 
     def credentials(self, client: Any, headers: object = None, url: str = "") -> Credentials:
-        """Return what a request with ``headers`` of its own to ``url`` will be sent with."""
-        return self._identities.credentials(client, base_at(client, url), headers)
+        """Return the credentials of a request to ``url`` with its own ``headers``."""
+        return self._identities.credentials(client, api_base(client, url), headers)
 
     def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
-        """Note what a call was answered, and keep the window open from now on if that is asked for.
+        """Record a response, and start the background if it is configured. Never raises.
 
-        It never fails. The arguments are those of ``Answers.observe``.
+        The arguments are those of ``Answers.observe``.
         """
         if self.answers is not None:
             self.answers.observe(client, options, response, value)
         if self.runs_background:
-            self.know(client, used=True)
+            self.notify_background(client, used=True)
 
-    def prepare(self, client: Any, url: str) -> None:
-        """Look where a WebSocket is to be opened, if ``url`` is that of one. Never fails."""
+    def check_websocket(self, client: Any, url: str) -> None:
+        """Log that a WebSocket is not observed, if ``url`` opens one. Never raises."""
         try:
             if url.startswith(("wss://", "ws://")):
-                self.hosts.tell_unseen(client, url)
+                self.hosts.log_websocket(client, url)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
 
-    def know(self, client: Any, *, used: bool = False) -> None:
-        """Tell the background, if it runs, that ``client`` is there, and whether it was used. Never fails."""
+    def notify_background(self, client: Any, *, used: bool = False) -> None:
+        """Pass ``client`` to the background, if it runs, and say whether it was used. Never raises."""
         if not self.runs_background:
             return
         try:
-            if self.background is None:  # two threads may come here at once, and must end with the same one
+            if self.background is None:  # two threads may race here, and must get the same one
                 from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
 
                 kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
-                self.background = self._made.setdefault("background", kind(self.engine))
+                self.background = self._backgrounds.setdefault("background", kind(self.engine))
             (self.background.used if used else self.background.know)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
 
     def admin_key(self, client: Any) -> str | None:
-        """Return the key that the organization's usage is read with; None when there is none for the host.
+        """Return the admin key for reading the organization's usage; None if there is none for the host.
 
-        A host that only ``hosts`` names, a gateway perhaps, gets none but the one of the configuration.
+        A host that only ``hosts`` names, such as a gateway, gets only the key from the configuration.
         """
         configured = self.engine.config.admin_api_key
         if configured is not None:
@@ -151,10 +151,10 @@ class Binding:
         return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def flush(self, timeout: float) -> None:
-        """Write what was seen within ``timeout`` seconds, and tell its events.
+        """Write what is pending within ``timeout`` seconds, and deliver its events.
 
-        A callback has as long again, unless it kept someone waiting in vain before. A store that refused the
-        last write isn't waited for: every client that closes would.
+        Callbacks get the same time again, unless one timed out before. A store that refused the last write
+        isn't waited for: every client that closes would wait.
         """
         if self._engine is not None:
             recorder = self._engine.recorder
@@ -162,17 +162,17 @@ class Binding:
             self._engine.events.wait_until_delivered(timeout)
 
     async def flush_async(self, timeout: float) -> None:
-        """Do as ``flush`` does, in a worker thread."""
+        """Run ``flush`` in a daemon thread."""
         engine = self._engine
         if engine is not None and (engine.recorder.has_unwritten or engine.events.are_pending):
             await in_thread(self.flush, timeout)
 
 
 def _readable_settings() -> GuardConfig:
-    """Return what can be read of a wrong environment; the defaults where nothing can."""
+    """Return the valid settings of a wrong environment; the defaults if there are none."""
     from finetune_guard.config import GuardConfig  # noqa: PLC0415 -- as above
 
     try:
         return GuardConfig.from_environment()[0]
-    except Exception:  # noqa: BLE001 -- the environment can lead to any failure, which is told already
+    except Exception:  # noqa: BLE001 -- the environment can lead to any failure, and was logged already
         return GuardConfig.model_construct()

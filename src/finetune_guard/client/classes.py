@@ -1,8 +1,8 @@
-"""The clients people use: drop-in replacements for the SDK's.
+"""The public client classes: drop-in replacements for the SDK's.
 
-A client says that its class comes from ``openai``, since other libraries tell clients of the SDK by
-``type(client).__module__``. So the class of a client is a subclass of the one here, of the same name.
-The classes here keep their own module, by which ``pickle`` finds them.
+Other libraries recognize the SDK's clients by ``type(client).__module__``, so an instance's class is a
+subclass of the one here, with the same name and the module ``openai``. The classes here keep their own
+module, where ``pickle`` finds them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _GUARD = Parameter("guard", Parameter.KEYWORD_ONLY, default=None)
 
 
 def show_parent_parameters(cls: Any) -> Any:
-    """Let ``help``, editors and ``inspect`` see what the SDK's release takes, and ``guard`` beside it."""
+    """Show the SDK release's parameters, and ``guard``, to ``help``, editors and ``inspect``."""
 
     def __init__(self: Any, *args: Any, **options: Any) -> None:  # noqa: N807 -- it becomes one
         super(cls, self).__init__(*args, **options)
@@ -34,7 +34,7 @@ def show_parent_parameters(cls: Any) -> Any:
         method.__qualname__ = f"{cls.__qualname__}.{name}"
         method.__module__ = cls.__module__
         _look_like(method, original, with_guard=True)
-        # Python itself ignores the names that aren't in the method's own code; tools read them all.
+        # Python ignores names that are not in the method's code; tools read them all.
         method.__kwdefaults__ = {**(original.__kwdefaults__ or {}), "guard": None}
         setattr(cls, name, method)
     cls.with_options = copy
@@ -42,7 +42,7 @@ def show_parent_parameters(cls: Any) -> Any:
 
 
 def _look_like(method: Any, original: Any, *, with_guard: bool) -> None:
-    """Let ``method`` show the signature and the type hints of ``original``."""
+    """Give ``method`` the signature and the type hints of ``original``."""
     shown, annotations = signature(original), dict(original.__annotations__)
     if with_guard:
         *parameters, last = shown.parameters.values()
@@ -50,7 +50,7 @@ def _look_like(method: Any, original: Any, *, with_guard: bool) -> None:
         shown, annotations["guard"] = shown.replace(parameters=[*parameters, *tail]), Any
     method.__doc__ = original.__doc__ or method.__doc__
     method.__signature__ = shown
-    # What resolves type hints looks at these, and resolves names where the original was written.
+    # ``get_type_hints`` reads these, and resolves names in the original's module.
     method.__annotations__ = annotations
     method.__wrapped__ = original
 
@@ -60,7 +60,7 @@ class OpenAI(SyncGuarded, openai.OpenAI):
     """``openai.OpenAI`` that knows whether fine-tuning jobs may still be created.
 
     It takes what ``openai.OpenAI`` takes, and ``guard``: a ``GuardConfig``; without one the environment
-    and the defaults hold. ``client.guard`` tells and does what there is beyond the SDK.
+    and the defaults hold. ``client.guard`` has the methods beyond the SDK's.
 
     Raises:
         GuardConfigError: ``guard`` is wrong. A wrong value in the environment is raised later, when a
@@ -77,8 +77,8 @@ class AsyncOpenAI(AsyncGuarded, openai.AsyncOpenAI):
 class AzureOpenAI(OpenAI, openai.AzureOpenAI):
     """``openai.AzureOpenAI`` that is also this package's ``OpenAI``.
 
-    OpenAI's policy doesn't speak of Azure, so that no job is stopped. The guard remembers when deployments
-    were called, since Azure deletes a fine-tuned one that nobody calls.
+    OpenAI's policy does not apply to Azure, so no job is stopped. The guard remembers when deployments were
+    called, since Azure deletes a fine-tuned one that is never called.
     """
 
 
@@ -95,11 +95,11 @@ AsyncClient = AsyncOpenAI
 
 
 class _FromTheSdk(type):
-    """The type of the classes that say they come from the SDK, so that ``pickle`` can be told the truth."""
+    """The metaclass of classes with the SDK's module name, so that ``pickle`` finds the real ones."""
 
 
 def class_of_instances(public: type[Any]) -> Any:
-    """Return the class of the clients that ``public`` makes; None where that is ``public`` itself."""
+    """Return the class of the instances of ``public``; None if that is ``public`` itself."""
     return public.__dict__.get("_finetune_guard_instances")
 
 

@@ -22,9 +22,9 @@ def drive(
     """Run ``flow`` to its end in the caller's thread.
 
     Args:
-        flow: What is to be done.
+        flow: The flow to run.
         ask: Makes its API calls.
-        send: Makes the user's own call, after the flow's warnings; None where the flow is not about one.
+        send: Makes the user's own call, after the flow's warnings; None if the flow has none.
     """
     steps = _Steps(flow)
     try:
@@ -34,13 +34,13 @@ def drive(
             try:
                 match step:
                     case UserCall():
-                        return _warned(step, send)()
+                        return _issue_warnings(step, send)()
                     case Pause():
                         time.sleep(step.duration.total_seconds())
                     case InParallel():
                         _drive_in_parallel(step, ask)
                     case _:
-                        reply = ask(steps.begun(step))
+                        reply = ask(steps.mark_started(step))
             except Exception as error:
                 if isinstance(step, UserCall) and not isinstance(error, openai.APIError):
                     raise
@@ -57,10 +57,10 @@ async def drive_async(
     ask: Callable[[Request], Awaitable[Reply | None]],
     send: Callable[[], Awaitable[Any]] | None = None,
 ) -> Any:
-    """Run ``flow`` to its end as ``drive`` does; what it does between calls happens in a daemon thread.
+    """Run ``flow`` to its end as ``drive`` does, but run its code between calls in a daemon thread.
 
-    So no store ever blocks the event loop. A task that is cancelled ends at once, and the flow is closed
-    in a thread of its own as soon as its present step is over.
+    So no store ever blocks the event loop. A cancelled task ends at once; another thread then closes the
+    flow when its current step is over.
     """
     steps = _Steps(flow)
     try:
@@ -70,13 +70,13 @@ async def drive_async(
             try:
                 match step:
                     case UserCall():
-                        return await _warned(step, send)()
+                        return await _issue_warnings(step, send)()
                     case Pause():
                         await anyio.sleep(step.duration.total_seconds())
                     case InParallel():
                         await _drive_in_parallel_async(step, ask)
                     case _:
-                        reply = await ask(steps.begun(step))
+                        reply = await ask(steps.mark_started(step))
             except Exception as error:
                 if isinstance(step, UserCall) and not isinstance(error, openai.APIError):
                     raise
@@ -84,12 +84,12 @@ async def drive_async(
             else:
                 step = await in_thread(steps.send, reply)
     finally:
-        if not steps.ended:
+        if not steps.is_over:
             in_background(steps.close)
     return steps.result
 
 
-def _warned(step: UserCall, send: Callable[[], T] | None) -> Callable[[], T]:
+def _issue_warnings(step: UserCall, send: Callable[[], T] | None) -> Callable[[], T]:
     assert send is not None
     for warning in step.warnings:
         warn_caller(warning)
@@ -97,19 +97,19 @@ def _warned(step: UserCall, send: Callable[[], T] | None) -> Callable[[], T]:
 
 
 def _drive_in_parallel(step: InParallel, ask: Callable[[Request], Reply | None]) -> None:
-    """Run the flows in daemon threads, so that Ctrl-C waits for none of them."""
-    flows, taking = iter(step.flows), threading.Lock()
+    """Run the flows in daemon threads, so that Ctrl-C does not wait for them."""
+    flows, lock = iter(step.flows), threading.Lock()
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             while not failures:
-                with taking:
+                with lock:
                     flow = next(flows, None)
                 if flow is None:
                     return
                 drive(flow, ask)
-        except BaseException as error:  # noqa: BLE001 -- it is raised where the flows were asked for
+        except BaseException as error:  # noqa: BLE001 -- the caller raises it
             failures.append(error)
 
     try:
@@ -132,7 +132,7 @@ async def _drive_in_parallel_async(
         try:
             for flow in flows:
                 await drive_async(flow, ask)
-        except Exception as error:  # noqa: BLE001 -- it is raised where the flows were asked for
+        except Exception as error:  # noqa: BLE001 -- the caller raises it
             failures.append(error)
             tasks.cancel_scope.cancel()
 
@@ -144,20 +144,19 @@ async def _drive_in_parallel_async(
 
 
 class _Steps(Generic[T]):
-    """The steps of a flow, one at a time.
+    """Runs a flow step by step, one step at a time.
 
-    When a task is cancelled the step that it waited for goes on in its thread; the flow can be closed,
-    and let go of what it holds, only after that. Its result is no StopIteration, which can't travel through
-    a thread or a coroutine.
+    When a task is cancelled, the step it was waiting for continues in its thread; only then can the flow be
+    closed. A flow's end is not passed on as StopIteration, which can't cross a thread or a coroutine.
     """
 
     result: T
 
     def __init__(self, flow: Flow[T]) -> None:
-        self.ended = False
-        self._is_begun = True
+        self.is_over = False
+        self._is_started = True
         self._flow = flow
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     def send(self, reply: Reply | None) -> Step | None:
         return self._next(lambda: self._flow.send(reply))
@@ -165,28 +164,28 @@ class _Steps(Generic[T]):
     def throw(self, error: Exception) -> Step | None:
         return self._next(lambda: self._flow.throw(error))
 
-    def begun(self, call: Request) -> Request:
-        self._is_begun = True
+    def mark_started(self, call: Request) -> Request:
+        self._is_started = True
         return call
 
     def close(self) -> None:
-        with self._one_at_a_time:
-            self.ended = True
-            if self._is_begun:
+        with self._lock:
+            self.is_over = True
+            if self._is_started:
                 self._flow.close()
             else:
                 give_up(self._flow)
 
     def _next(self, step: Callable[[], Step]) -> Step | None:
-        with self._one_at_a_time:
-            self._is_begun = True  # so that an interrupted step is not taken for a call that wasn't made
+        with self._lock:
+            self._is_started = True  # an interrupted step is not a call that was never made
             try:
-                found = step()
+                next_step = step()
             except BaseException as error:
-                self.ended = True
+                self.is_over = True
                 if not isinstance(error, StopIteration):
                     raise
                 self.result = error.value
                 return None
-            self._is_begun = False
-            return found
+            self._is_started = False
+            return next_step

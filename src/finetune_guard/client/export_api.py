@@ -1,4 +1,4 @@
-"""What ``client.guard`` can do about exports and about training files that no job uses."""
+"""The methods of ``client.guard`` for exports and unused training files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Exports(Facade):
-    """The part of ``client.guard`` that saves what is fine-tuned, and finds files that are left over."""
+    """The methods of ``client.guard`` that save fine-tuning jobs and find unused files."""
 
     @Operation
     def export(
@@ -35,20 +35,20 @@ class Exports(Facade):
     ) -> Flow[Export]:
         """Save the jobs that the key can see, with their events, checkpoints and files, in a folder.
 
-        Another run fetches only what is missing or differs. ``GET /models``, ``/fine_tuning/jobs``,
-        ``/files`` and what they list is what is asked.
+        Another run fetches only what is missing or differs. The requests are ``GET /models``,
+        ``/fine_tuning/jobs``, ``/files``, and those for what they list.
 
         Args:
-            folder: Where to; it is made if it is missing, for its owner alone.
+            folder: The target; a missing folder is created for its owner alone.
             jobs: Only the jobs with these ids.
-            model: Only jobs that made this fine-tuned model, or began with this base model.
+            model: Only jobs that created this fine-tuned model or started from this base model.
             since: Only jobs that were created then or later; a datetime with a time zone, or a day in UTC.
             files: Whether the contents of their files are saved, too.
-            progress: Called with how far it has come, also from other threads, one call at a time.
+            progress: Called with the progress, also from other threads, one call at a time.
 
         Raises:
             ExportError: The list of jobs could not be read, or the folder can't be used or written.
-            GuardConfigError: An argument is wrong, or the policy doesn't hold behind this client's host.
+            GuardConfigError: An argument is wrong, or the policy does not apply to this client's host.
         """
         exporter = self._exporter(jobs, model, since, files=files)
         models = partial(self._engine.inventory, self._credentials, refresh=False)
@@ -63,7 +63,7 @@ class Exports(Facade):
         since: date | None = None,
         files: bool = True,
     ) -> Flow[ExportPlan]:
-        """Return what ``export`` would save, with the sizes of files; nothing is written.
+        """Return what ``export`` would save, with file sizes; writes nothing.
 
         The arguments and errors are those of ``export``.
         """
@@ -73,10 +73,10 @@ class Exports(Facade):
     def orphans(self) -> Flow[Orphans]:
         """Return the training files that no job uses; an upload for a refused job leaves one.
 
-        ``GET /files`` and ``GET /fine_tuning/jobs`` are what is asked.
+        The requests are ``GET /files`` and ``GET /fine_tuning/jobs``.
 
         Raises:
-            GuardConfigError: The policy doesn't hold behind this client's host.
+            GuardConfigError: The policy does not apply to this client's host.
         """
         from finetune_guard.engine.export.orphans import find_orphans  # noqa: PLC0415 -- as in _exporter
 
@@ -87,10 +87,10 @@ class Exports(Facade):
     def delete_orphans(self, files: Collection[str]) -> Flow[OrphansDeleted]:
         """Delete those of ``files`` that no job uses and that are at least a day old.
 
-        The lists are read anew before. Nothing is deleted when the list of jobs can't be read whole.
+        Reads the lists again first. Deletes nothing if the list of jobs can't be read completely.
 
         Raises:
-            GuardConfigError: The policy doesn't hold behind this client's host.
+            GuardConfigError: The policy does not apply to this client's host.
         """
         from finetune_guard.engine.export.orphans import delete_orphans  # noqa: PLC0415 -- as in _exporter
 
@@ -102,24 +102,24 @@ class Exports(Facade):
     def _exporter(
         self, jobs: Collection[str], model: str | None, since: date | None, *, files: bool
     ) -> Exporter:
-        # Importing it takes 15 ms, which would stop an event loop that asks for a verdict.
+        # The import takes 15 ms, too long for an event loop that only needs a verdict.
         from finetune_guard.engine.export.exporter import Exporter  # noqa: PLC0415
         from finetune_guard.rules.export import Selection  # noqa: PLC0415
 
         self._must_be_active("export")
         if isinstance(jobs, str):
             raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
-        selection = Selection(jobs=tuple(jobs), model=model, since=_moment(since), files=files)
+        selection = Selection(jobs=tuple(jobs), model=model, since=_parse_since(since), files=files)
         return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
 
 
-def _moment(since: object) -> datetime | None:
+def _parse_since(since: object) -> datetime | None:
     if since is None:
         return None
     if isinstance(since, date) and not isinstance(since, datetime):
         return datetime.combine(since, time(), timezone.utc)
     try:
-        return aware_utc(since)  # type: ignore[arg-type] # whatever it is, it is said what is required
+        return aware_utc(since)  # type: ignore[arg-type] # any other type raises
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise GuardConfigError(
             f"export(since=...) is {shown(since)}: a date, or a datetime with a time zone, is required"

@@ -1,5 +1,5 @@
-"""``client.guard``: what a program can ask and do about its organization's eligibility."""
-# ruff: noqa: SLF001 -- the client and its guard are two halves of one thing
+"""``client.guard``: the methods about the organization's eligibility."""
+# ruff: noqa: SLF001 -- the client and its guard share internals
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class _Operations(Exports):
         """Return whether jobs can be created; never creates one, never sends an inference.
 
         Args:
-            refresh: Ask the API first whose the key is and what it has fine-tuned
-                (``GET /models``, ``GET /fine_tuning/jobs``); with an admin key, and where the verdict
-                would not be ``eligible``, for the organization's usage too, as ``sync`` does.
+            refresh: First ask the API for the key's organization and its fine-tuning (``GET /models``,
+                ``GET /fine_tuning/jobs``); with an admin key, and if the verdict would not be
+                ``eligible``, for the organization's usage too, as ``sync`` does.
         """
         if not self.guards_jobs:
             return self._not_guarded()
@@ -41,20 +41,20 @@ class _Operations(Exports):
     def sync(
         self, *, days: int | None = None, progress: Callable[[SyncProgress], object] | None = None
     ) -> Flow[UsageSync]:
-        """Read the whole organization's usage into its history; it takes an admin key.
+        """Read the whole organization's usage into its history; needs an admin key.
 
-        The latest inference is known to the minute afterwards, whichever program ran it. What is read is
-        kept page by page: after a failure another call goes on where this one ended.
-        ``GET /organization/usage/completions`` is what is asked, some two pages for the policy's window.
+        Afterwards the latest inference is known to the minute, whichever program ran it. Each page is
+        stored at once: after a failure another call continues where this one stopped. The requests are
+        ``GET /organization/usage/completions``, about two pages for the policy's window.
 
         Args:
-            days: How far back, in days; the policy's window by default, 365 for a year's picture.
-            progress: Called after each page with how far it has come; by an async client in a worker thread.
+            days: How far back, in days; the policy's window by default, 365 for a full year.
+            progress: Called after each page with the progress; by an async client in a worker thread.
 
         Raises:
-            UsageSyncError: There is no admin key, it may not read the usage, it is another
-                organization's, or the API didn't answer.
-            GuardConfigError: The policy doesn't hold behind this client's host, or ``days`` is no number
+            UsageSyncError: There is no admin key, it may not read the usage, it belongs to another
+                organization, or the API didn't respond.
+            GuardConfigError: The policy does not apply to this client's host, or ``days`` is not a number
                 from 1 to 3650.
         """
         self._must_be_active("sync")
@@ -65,40 +65,38 @@ class _Operations(Exports):
 
     @Operation
     def models(self, *, refresh: bool = False) -> Flow[Inventory]:
-        """Return every fine-tuned model that the key can see or the history knows; the first to end first.
+        """Return all fine-tuned models that the key can see or the history knows; the first to end first.
 
-        ``GET /models`` and ``GET /fine_tuning/jobs`` are what is asked. An error of the API makes the
-        answer incomplete, which it says, and is not raised.
+        The requests are ``GET /models`` and ``GET /fine_tuning/jobs``. An error of the API is not raised:
+        the inventory is then marked as incomplete.
 
         Args:
-            refresh: Have the store remember the shutdown dates that the API tells; they then count
-                before those of the table that ships with the package.
+            refresh: Store the shutdown dates from the API; they then take precedence over the table that
+                ships with the package.
 
         Raises:
             StoreError: The dates could not be written.
-            GuardConfigError: The policy doesn't hold behind this client's host.
+            GuardConfigError: The policy does not apply to this client's host.
         """
         self._must_be_active("models")
         return (yield from self._engine.inventory(self._credentials, refresh=refresh))
 
     @Operation
     def model_limits(self) -> Flow[ModelLimits]:
-        """Return what the API shows as the organization's limits, as it comes; it decides nothing.
+        """Return the organization's limits as the API sends them; they decide nothing.
 
-        ``GET /fine_tuning/model_limits`` is what is asked. An error of the API is returned as what was
-        answered, and is not raised. The history keeps the latest.
+        The request is ``GET /fine_tuning/model_limits``. An error of the API is returned as the answer,
+        not raised. The history keeps the latest.
 
         Raises:
-            GuardConfigError: The policy doesn't hold behind this client's host.
+            GuardConfigError: The policy does not apply to this client's host.
         """
         self._must_be_active("model_limits")
         return (yield from self._engine.model_limits(self._credentials))
 
     @LocalOperation
     def prospect(self, model: str) -> Prospect:
-        """Return what is known of the life of a fine-tune that would be made from ``model`` now.
-
-        Nothing is asked of the API.
+        """Return the expected lifetime of a fine-tune created from ``model`` now. Sends no request.
 
         Args:
             model: A base model's id, or a fine-tune's.
@@ -109,15 +107,15 @@ class _Operations(Exports):
     def keep_alive(self, *, force: bool = False, model: str | None = None) -> Flow[KeepAliveOutcome]:
         """Send the smallest inference if the window closes soon, has closed, or isn't known to be open.
 
-        Where the API has refused a job, creation is closed, or the history can't be read, it is sent only
-        by force: it may not help, or be the second one.
+        If the API has refused a job, creation is closed, or the history can't be read, it is sent only
+        with ``force``: it may not help, or be a second one.
 
         Args:
             force: Send it even when it isn't due.
             model: The one model to send it to; by default the one used last, then others.
 
         Raises:
-            KeepAliveError: No model answered; it says why, model by model.
+            KeepAliveError: No model answered; the message says why for each.
             GuardConfigError: ``model`` isn't a fine-tuned model's id.
         """
         if not self.guards_jobs:
@@ -127,7 +125,7 @@ class _Operations(Exports):
 
     @Operation
     def plan_keep_alive(self, *, force: bool = False, model: str | None = None) -> KeepAlivePlan:
-        """Return what ``keep_alive`` would do now; nothing is sent and nothing is asked of the API.
+        """Return what ``keep_alive`` would do now. Sends no request.
 
         Args:
             force: As for ``keep_alive``.
@@ -144,10 +142,10 @@ class _Operations(Exports):
 
     @Operation
     def record(self, model: str, *, at: datetime | None = None) -> None:
-        """Note an inference that went another way: a WebSocket, another program.
+        """Record an inference made outside this client, such as over a WebSocket or by another program.
 
         Args:
-            model: The fine-tuned model's id; the deployment's name where those end when nobody calls them.
+            model: The fine-tuned model's id; the deployment's name on a host that deletes idle ones.
             at: When it was answered, with a time zone; now by default.
 
         Raises:
@@ -157,13 +155,13 @@ class _Operations(Exports):
 
     @LocalOperation
     def deployments(self, *, everywhere: bool = False) -> tuple[Deployment, ...]:
-        """Return what is known of the deployments that end when nobody calls them, the first to end first.
+        """Return the known deployments that are deleted when idle, the first to end first. Sends no request.
 
-        They are those of the resource that this client speaks to, such as ``acme.openai.azure.com``; where
-        it speaks to none, all that the history knows. Nothing is asked of the API.
+        They are those of the resource that this client calls, such as ``acme.openai.azure.com``; if it
+        calls none, all in the history.
 
         Args:
-            everywhere: Return all that the history knows in any case.
+            everywhere: Always return all in the history.
 
         Raises:
             StoreError: The history can't be read.
@@ -174,20 +172,20 @@ class _Operations(Exports):
     def keep_deployments(
         self, name: str | None = None, *, force: bool = False
     ) -> Flow[tuple[KeepAliveOutcome, ...]]:
-        """Send the smallest call to each deployment that is to be kept alive and whose end nears.
+        """Send the smallest call to each deployment named for keep-alive whose deletion is near.
 
-        They are those that ``KeepAlive(deployments=[...])`` names. Each goes on being billed by the hour.
+        ``KeepAlive(deployments=[...])`` names them. Each continues to be billed by the hour.
 
         Args:
-            name: One deployment instead, whether it is named there or not.
+            name: Only this deployment, whether it is named there or not.
             force: Send it even when it isn't due.
 
         Returns:
-            What came of each, with the deployment's name as ``model``.
+            The outcome for each, with the deployment's name as ``model``.
 
         Raises:
             KeepAliveError: One did not answer; those after it were not tried.
-            GuardConfigError: No rule about idle deployments is known for this client's host.
+            GuardConfigError: No rule about idle deployments applies to this client's host.
         """
         resource, policy = self._client._guard_resource(), self._keep_alive_policy
         if resource is None:
@@ -204,23 +202,23 @@ class _Operations(Exports):
 
     @LocalOperation
     def forget_deployment(self, name: str) -> tuple[Deployment, ...]:
-        """Remember that a deployment is not to be kept: nothing is said about it until it is called again.
+        """Remember not to keep a deployment: the guard ignores it until it is called again.
 
         Args:
             name: Its name, or ``RESOURCE/NAME``.
 
         Returns:
-            What was known of it.
+            The forgotten deployments.
 
         Raises:
             GuardConfigError: No deployment is known by that name.
-            StoreError: That could not be stored.
+            StoreError: The store could not be written.
         """
         return self._engine.deployments.forget(name)
 
     @Operation
     def history(self) -> History:
-        """Return all that is remembered about this client's organization.
+        """Return everything stored about this client's organization.
 
         Raises:
             StoreError: The history can't be read.
@@ -229,10 +227,10 @@ class _Operations(Exports):
 
     @LocalOperation
     def flush(self, timeout: float = _FLUSH_TIMEOUT) -> None:
-        """Wait until everything noted is stored, at most ``timeout`` seconds.
+        """Wait until everything pending is stored, at most ``timeout`` seconds.
 
         Raises:
-            StoreError: It could not be stored in that time; it is kept and tried again.
+            StoreError: Not everything could be stored in that time; the rest is kept and tried again.
         """
         recorder = self._engine.recorder
         if not recorder.flush(timeout):
@@ -255,4 +253,4 @@ class ClientGuard(_Operations):
 
 
 class AsyncClientGuard(_Operations, Awaited):
-    """The guard of an async client: ``ClientGuard`` to be awaited. No store ever blocks its event loop."""
+    """The guard of an async client: ``ClientGuard`` as coroutines. No store ever blocks the event loop."""

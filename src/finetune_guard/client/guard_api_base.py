@@ -1,5 +1,5 @@
-"""What all methods of ``client.guard`` are made of: operations that are written once for sync and async."""
-# ruff: noqa: SLF001 -- the client and its guard are two halves of one thing
+"""The base of ``client.guard``: operations that are written once for sync and async."""
+# ruff: noqa: SLF001 -- the client and its guard share internals
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _P = ParamSpec("_P")
 
 
 class Facade:
-    """What ``client.guard`` of a sync and of an async client have in common."""
+    """The base of ``client.guard`` for sync and async clients."""
 
     def __init__(self, client: Guarded) -> None:
         self._client = client
 
     @property
     def active(self) -> bool:
-        """Whether a rule is known to hold behind this client's host: about jobs or idle deployments."""
+        """Whether a known rule, about jobs or idle deployments, applies to this client's host."""
         return self.guards_jobs or self._client._guard_resource() is not None
 
     @property
     def guards_jobs(self) -> bool:
-        """Whether the policy about creating jobs holds behind this client's host."""
+        """Whether the policy about creating jobs applies to this client's host."""
         return self._client._guard_is_active()
 
     @property
@@ -63,21 +63,20 @@ class Facade:
     def _must_be_active(self, method: str) -> None:
         if not self.guards_jobs:
             raise GuardConfigError(
-                f"{method}() asks the API that the policy speaks of, and this client speaks to another host "
-                "or its guard is switched off. If the policy holds there, name the host in "
-                "GuardConfig(hosts=...)."
+                f"{method}() needs a host that the policy applies to, and this client calls another host or "
+                "its guard is switched off. If the policy applies there, set GuardConfig(hosts=...)."
             )
 
 
 class Awaited:
-    """A base of what belongs to an async client: its operations are coroutines."""
+    """A marker base for async clients, whose operations are coroutines."""
 
 
 class Operation(Generic[_P, T]):
-    """A method of ``Facade`` that is to be awaited if its class is ``Awaited`` as well.
+    """A method of ``Facade``, which is a coroutine if its class is ``Awaited`` as well.
 
-    What is decorated is written once: a flow, or a function that may block. An async client runs either in
-    a worker thread. The key is asked for first where a function gives it.
+    It decorates a flow, or a function that may block. An async client runs either in a worker thread. If
+    the client's key is a function, that is called first.
     """
 
     _needs_key: ClassVar = True
@@ -93,24 +92,24 @@ class Operation(Generic[_P, T]):
         def run(guard: Any, /, *args: Any, **options: Any) -> Any:
             client = guard._client
             if needs_key:
-                client._guard_learn_key()
-            made = function(guard, *args, **options)
-            return client._guard_drive(made) if is_flow else made
+                client._guard_refresh_key()
+            result = function(guard, *args, **options)
+            return client._guard_drive(result) if is_flow else result
 
         @functools.wraps(function)
         async def run_async(guard: Any, /, *args: Any, **options: Any) -> Any:
             client = guard._client
             if needs_key:
-                await client._guard_learn_key()
+                await client._guard_refresh_key()
             if is_flow:
                 return await client._guard_drive(function(guard, *args, **options))
             return await in_thread(functools.partial(function, guard, *args, **options))
 
-        if is_flow:  # what ``help`` shows to be returned is what the flow comes to
-            shown = inspect.signature(function)
-            returned = str(shown.return_annotation).removeprefix("Flow[").removesuffix("]")
-            for each in list[Any]((run, run_async)):
-                each.__signature__ = shown.replace(return_annotation=returned)
+        if is_flow:  # ``help`` shows the flow's result as the return type
+            original = inspect.signature(function)
+            returned = str(original.return_annotation).removeprefix("Flow[").removesuffix("]")
+            for method in list[Any]((run, run_async)):
+                method.__signature__ = original.replace(return_annotation=returned)
         self._run, self._run_async = run, run_async
 
     @overload
@@ -125,6 +124,6 @@ class Operation(Generic[_P, T]):
 
 
 class LocalOperation(Operation[_P, T]):
-    """An operation that is not about the client's key."""
+    """An operation that does not need the client's key."""
 
     _needs_key = False

@@ -1,4 +1,4 @@
-"""The credentials that requests are sent with, and the organizations that their answers name."""
+"""The credentials of requests, and the organizations that their responses name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.client.sdk_compat import http_client, puts_the_key_in_later
+from finetune_guard.client.sdk_compat import adds_key_later, http_client
 from finetune_guard.domain.organizations import (
     Credentials,
     organization_slug,
@@ -23,60 +23,63 @@ from finetune_guard.recording.notes import Subject
 
 _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 129
-"""A header as long as that names no organization, and no more of it is kept."""
+"""A header of this length names no organization; longer ones are cut to it."""
 
 
 class Identities:
-    """Whose the requests of a client and its copies are.
+    """Finds the credentials and organization of each request of a client and its copies.
 
-    A decision comes before its request, so that it must know what that will be sent with. Where an HTTP
-    client or the SDK puts the key in later, that is what the latest request of the same HTTP client was
-    really sent with. Before there is one, a placeholder keeps such clients apart.
+    A decision is made before its request is sent, so it needs the credentials in advance. If an HTTP client
+    or the SDK adds the key later, the credentials of the latest request of the same HTTP client are used.
+    Before the first request, a placeholder keeps such clients apart.
     """
 
     def __init__(self, learn: Callable[[Subject, str | None, Credentials | None], None]) -> None:
         self._learn = learn
         self._subjects: dict[tuple[object, ...], Subject] = {}
         self._rewritten: dict[tuple[object, ...], Credentials] = {}
-        self._http_clients: weakref.WeakKeyDictionary[Any, _Rewriting] = weakref.WeakKeyDictionary()
-        # The client of the request that was looked through last, how many headers that had, and what picks
-        # out those that tell whose it was. One value, since other threads replace it.
+        self._http_clients: weakref.WeakKeyDictionary[Any, _SentCredentials] = weakref.WeakKeyDictionary()
+        # The last client, how many headers its request had, and the picker of those with its credentials.
+        # One value, which threads replace atomically.
         self._layout: tuple[Callable[[], Any], int, Callable[[Any], object]] = _nothing, 0, _nothing
 
     def credentials(self, client: Any, base: str, headers: object = None) -> Credentials:
-        """Return what a request with ``headers`` of its own to ``base`` will be sent with."""
-        planned = _planned(client, base, headers)
-        rewriting = self._http_clients.get(http_client(client))
-        if rewriting is not None and planned in rewriting.sent:
-            return rewriting.sent[planned]
-        if planned.has_key and not puts_the_key_in_later(client):
+        """Return the credentials of a request to ``base`` with its own ``headers``."""
+        planned = _planned_credentials(client, base, headers)
+        rewritten = self._http_clients.get(http_client(client))
+        if rewritten is not None and planned in rewritten.sent:
+            return rewritten.sent[planned]
+        if planned.has_key and not adds_key_later(client):
             return planned
-        return self._rewriting(client).placeholder(planned)
+        return self._sent_by(client).placeholder(planned)
 
     def subject(
         self, client: Any, base: str, options: Any, response: Any, *, lasting: bool
     ) -> tuple[Subject, bytes | None]:
-        """Return whom an answer is about, and its Date; learn from it when it is the first of its kind.
+        """Return the subject and the ``Date`` of a response; record a subject when it is new.
 
-        One pass over all headers is several times faster than looking up each.
+        One pass over all headers is several times faster than a lookup of each.
 
         Args:
-            client: Who has sent the request.
-            base: Where the request was sent.
+            client: The client that sent the request.
+            base: The base URL of the API.
             options: The SDK's options of the request.
             response: The response of httpx or httpx2.
-            lasting: Whether the answer itself is recorded, so that more of it may be written as well.
+            lasting: Whether the response itself is recorded, so that its project may be, too.
         """
-        request, answer = response.request.headers, response.headers
+        request, received = response.request.headers, response.headers
         try:  # as _entries does, for both libraries
-            sent_entries, entries = request._list, answer._list  # noqa: SLF001
+            sent_entries, entries = request._list, received._list  # noqa: SLF001
         except AttributeError:
             sent_entries = entries = None
         if type(sent_entries) is not list or type(entries) is not list:
-            sent_entries, entries = _entries(request), _entries(answer)
-        has_own, (latest, count, telling) = type(options.headers) is not openai.NotGiven, self._layout
-        if has_own or latest() is not client or count != len(sent_entries):
-            telling = self._look_through(client, sent_entries, has_own)
+            sent_entries, entries = _entries(request), _entries(received)
+        has_own_headers, (last_client, count, pick) = (
+            type(options.headers) is not openai.NotGiven,
+            self._layout,
+        )
+        if has_own_headers or last_client() is not client or count != len(sent_entries):
+            pick = self._headers_picker(client, sent_entries, has_own_headers)
         organization, date = b"", None
         for _, name, value in entries:
             if name == b"date":
@@ -84,56 +87,56 @@ class Identities:
             elif name == b"openai-organization":
                 organization = organization + b", " + value if organization else value
         organization = organization[:_LONGEST_NAME]
-        about = id(http_client(client)), base, organization, lasting
-        named = about, telling(sent_entries)
-        subject = self._subjects.get(named)
+        scope = id(http_client(client)), base, organization, lasting
+        key = scope, pick(sent_entries)
+        subject = self._subjects.get(key)
         if subject is None:
-            named = about, self._look_through(client, sent_entries, has_own)(sent_entries)
-            subject = self._subjects.get(named)
+            key = scope, self._headers_picker(client, sent_entries, has_own_headers)(sent_entries)
+            subject = self._subjects.get(key)
         if subject is None:
-            subject = Subject(organization_slug(_text(organization)), _sent_with(sent_entries, base))
-            project = answer.get("openai-project") if lasting else None
-            self._remember(named, subject, client, _planned(client, base, options.headers), project)
-        elif self._rewritten and named in self._rewritten:
-            self._rewriting(client).sent[self._rewritten[named]] = subject.credentials
+            subject = Subject(organization_slug(_text(organization)), _credentials_of(sent_entries, base))
+            project = received.get("openai-project") if lasting else None
+            self._remember(key, subject, client, _planned_credentials(client, base, options.headers), project)
+        elif self._rewritten and key in self._rewritten:
+            self._sent_by(client).sent[self._rewritten[key]] = subject.credentials
         return subject, date
 
-    def _look_through(
-        self, client: Any, entries: list[tuple[bytes, bytes, bytes]], has_own: bool
+    def _headers_picker(
+        self, client: Any, entries: list[tuple[bytes, bytes, bytes]], has_own_headers: bool
     ) -> Callable[[Any], object]:
-        """Return what picks the headers out of a request that tell whose it is.
+        """Return a function that picks the headers with credentials out of a request's.
 
-        It holds for all requests of one client that have as many headers, and none of their own.
+        It works for all requests of the client with as many headers and no extra ones of their own.
         """
-        places = [place for place, (_, name, _) in enumerate(entries) if _tells_whose(name)]
-        telling = itemgetter(*places) if places else _nothing
-        if not has_own:
-            self._layout = weakref.ref(client), len(entries), telling
-        return telling
+        positions = [position for position, (_, name, _) in enumerate(entries) if _is_identity_header(name)]
+        pick = itemgetter(*positions) if positions else _nothing
+        if not has_own_headers:
+            self._layout = weakref.ref(client), len(entries), pick
+        return pick
 
     def _remember(
-        self, named: tuple[object, ...], subject: Subject, client: Any, planned: Credentials, project: object
+        self, key: tuple[object, ...], subject: Subject, client: Any, planned: Credentials, project: object
     ) -> None:
         if len(self._subjects) >= _MOST_REMEMBERED:
             self._subjects.clear()
             self._rewritten.clear()
         placeholder = None
-        if planned != subject.credentials or puts_the_key_in_later(client):
-            rewriting = self._rewriting(client)
-            rewriting.remember(planned, subject.credentials)
-            placeholder = rewriting.placeholder(planned)
-            self._rewritten[named] = planned
+        if planned != subject.credentials or adds_key_later(client):
+            rewritten = self._sent_by(client)
+            rewritten.remember(planned, subject.credentials)
+            placeholder = rewritten.placeholder(planned)
+            self._rewritten[key] = planned
         self._learn(subject, project_id(project), placeholder)
-        self._subjects[named] = subject
+        self._subjects[key] = subject
 
-    def _rewriting(self, client: Any) -> _Rewriting:
+    def _sent_by(self, client: Any) -> _SentCredentials:
         http = http_client(client)
         known = self._http_clients.get(http)
-        return known if known is not None else self._http_clients.setdefault(http, _Rewriting())
+        return known if known is not None else self._http_clients.setdefault(http, _SentCredentials())
 
 
-class _Rewriting:
-    """What one HTTP client has made of the credentials that requests were to be sent with."""
+class _SentCredentials:
+    """The credentials that one HTTP client really sent, by those that were planned."""
 
     def __init__(self) -> None:
         self.sent: dict[Credentials, Credentials] = {}
@@ -145,12 +148,12 @@ class _Rewriting:
         self.sent[planned] = sent
 
     def placeholder(self, planned: Credentials) -> Credentials:
-        """Return what stands for the credentials until a request was sent; no header can have its name."""
+        """Return a stand-in for credentials until a request is sent; no header can have its name."""
         return planned._replace(keys=(*planned.keys, (":http-client", self._token)))
 
 
-def _planned(client: Any, base: str, headers: object) -> Credentials:
-    """Return what the SDK itself will send; later headers win, whatever their case."""
+def _planned_credentials(client: Any, base: str, headers: object) -> Credentials:
+    """Return the credentials that the SDK will send; later headers win, whatever their case."""
     key = client.api_key
     planned: dict[str, object] = {}
     if isinstance(key, str) and key:
@@ -158,35 +161,36 @@ def _planned(client: Any, base: str, headers: object) -> Credentials:
     for each in (client.default_headers, headers):
         if isinstance(each, Mapping):
             planned.update((name.lower(), value) for name, value in each.items())
-    # A value that is no text is the SDK's way to leave a header out.
+    # The SDK omits a header whose value is not a string.
     return sent_with(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
 
 
-def _sent_with(entries: list[tuple[bytes, bytes, bytes]], base: str) -> Credentials:
+def _credentials_of(entries: list[tuple[bytes, bytes, bytes]], base: str) -> Credentials:
     headers: dict[str, str] = {}
-    for name, value in ((_text(name), _text(value)) for _, name, value in entries if _tells_whose(name)):
+    for _, raw_name, raw_value in filter(lambda entry: _is_identity_header(entry[1]), entries):
+        name, value = _text(raw_name), _text(raw_value)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return sent_with(headers.items(), base)
 
 
 def _text(value: bytes) -> str:
-    """Return a header's value as httpx and httpx2 read it."""
+    """Decode a header's value as httpx and httpx2 do."""
     try:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
 
 
-def date_of(response: Any) -> bytes | None:
-    """Return the ``Date`` of an answer as it came."""
-    for _, name, value in _entries(response.headers):  # a generator would take twice as long
+def date_header(response: Any) -> bytes | None:
+    """Return the raw ``Date`` header of a response."""
+    for _, name, value in _entries(response.headers):  # a generator is half as fast
         if name == b"date":
             return value
     return None
 
 
 @lru_cache(maxsize=1024)
-def _tells_whose(name: bytes) -> bool:
+def _is_identity_header(name: bytes) -> bool:
     return tells_whose(name.decode("latin-1"))
 
 
@@ -195,14 +199,14 @@ def _nothing(*_: object) -> None:
 
 
 def _entries(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
-    """Return name as written, name in lower case and value of each header, as both libraries keep them.
+    """Return each header's name, lower-case name and value, as both libraries store them.
 
-    What only stands in for such headers, as in a program's tests, is read if it is a mapping.
+    A substitute for such headers, as in a program's tests, is read if it is a mapping.
     """
     entries = getattr(headers, "_list", None)
     if type(entries) is list:
         return entries
     if not isinstance(headers, Mapping):
         return []
-    named = [(str(name).encode(), str(value).encode()) for name, value in headers.items()]
-    return [(name, name.lower(), value) for name, value in named]
+    pairs = [(str(name).encode(), str(value).encode()) for name, value in headers.items()]
+    return [(name, name.lower(), value) for name, value in pairs]

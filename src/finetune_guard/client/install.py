@@ -1,8 +1,8 @@
-"""``install()``: guard every client of the SDK in this process, whoever makes it.
+"""``install()``: guard every client of the SDK in this process, whoever creates it.
 
-The SDK's classes stay the very same objects. Some of their methods are wrapped in place, so that clients
-that exist already, subclasses and the module-level ``openai.chat`` are guarded as well. Each client has a
-``_View``: what the guarded classes do around a call, done for a client of the SDK's own class.
+The SDK's classes stay the same objects. Some of their methods are wrapped in place, so that existing
+clients, subclasses and the module-level ``openai.chat`` are guarded as well. Each client gets a ``_View``,
+which does for it what the guarded classes do around a call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
 
 _VIEW = "_finetune_guard_view"
-"""Where a client keeps its view."""
+"""The attribute of a client that holds its view."""
 
 _MISSING = object()
 
@@ -48,12 +48,12 @@ class _View:
 
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         client = self._finetune_guard_client
-        if cast_to is Reply:  # a request of the guard's own goes the way of a subclass's, too
+        if cast_to is Reply:  # the guard's own request must pass through a subclass's method, too
             return type(client).request(client, cast_to, options, *args, **kwargs)
         return self._finetune_guard_sdk["request"](client, cast_to, options, *args, **kwargs)
 
-    def _process_response(self, **given: Any) -> Any:
-        return self._finetune_guard_sdk["_process_response"](self._finetune_guard_client, **given)
+    def _process_response(self, **kwargs: Any) -> Any:
+        return self._finetune_guard_sdk["_process_response"](self._finetune_guard_client, **kwargs)
 
     def _prepare_options(self, options: Any) -> Any:
         return self._finetune_guard_sdk["_prepare_options"](self._finetune_guard_client, options)
@@ -63,7 +63,7 @@ class _View:
 
     @property  # type: ignore[misc]  # it can't be assigned to
     def __class__(self) -> Any:
-        """The client's class, by which Azure's clients are told from others."""
+        """The client's class, so that ``isinstance`` recognizes Azure's clients."""
         return type(self._finetune_guard_client)
 
     def __getattr__(self, name: str) -> Any:
@@ -72,11 +72,11 @@ class _View:
         return getattr(self._finetune_guard_client, name)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Leave the view out of copies and pickles of its client: each client makes its own."""
+        """Leave the view out of copies and pickles of its client: each client gets its own."""
         return type(None), ()
 
 
-class _SyncView(SyncGuarded, _View):  # type: ignore[misc] # a view hands on whatever it is given
+class _SyncView(SyncGuarded, _View):  # type: ignore[misc] # a view passes on any arguments
     __init__ = _View.__init__
 
 
@@ -92,7 +92,7 @@ def _flavour(client: Any) -> Any:
 
 
 class _Installation:
-    """One time that the guard is installed: what it has replaced, and the views that it has made."""
+    """The methods that one ``install()`` has replaced, and the views it has created."""
 
     def __init__(self, config: GuardConfig | None) -> None:
         self.config = config
@@ -100,23 +100,23 @@ class _Installation:
         self.originals: dict[Any, dict[str, Any]] = {}
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._views: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.RLock()  # a signal handler may make a client in the middle
+        self._lock = threading.RLock()  # a signal handler may create a client meanwhile
         self._failures = FailureLog()
 
     def wrap(self) -> None:
-        """Put the wrappers in the place of the SDK's methods."""
+        """Replace the SDK's methods with wrappers."""
         for cls in _VIEWS:
             self.originals[cls] = {name: getattr(cls, name) for name in WRAPPED_METHODS}
         for cls, originals in self.originals.items():
-            copy = _copy(self, cls.copy)
-            wrappers = {name: _around(self, name, originals[name]) for name in WRAPPED_METHODS}
+            copy = _wrap_copy(self, cls.copy)
+            wrappers = {name: _wrap_method(self, name, originals[name]) for name in WRAPPED_METHODS}
             wrappers.update(copy=copy, with_options=copy, guard=_guard_property(self))
             for name, wrapper in wrappers.items():
                 self._replaced.append((cls, name, vars(cls).get(name, _MISSING), wrapper))
                 setattr(cls, name, wrapper)
 
     def unwrap(self) -> None:
-        """Put back what was there; what was wrapped by others since then stays, and leads past the guard."""
+        """Restore the SDK's methods, except those that others have replaced since, and flush."""
         self.is_active = False
         kept = []
         for cls, name, before, wrapper in self._replaced:
@@ -140,16 +140,16 @@ class _Installation:
             binding.flush(FLUSH_TIMEOUT)
 
     def view_of(self, client: Any) -> Any:
-        """Return the view of ``client``; None where calls go through without one. Never fails."""
+        """Return the view of ``client``; None if its calls are not guarded here. Never raises."""
         if not self.is_active or isinstance(client, Guarded):
             return None
         view = vars(client).get(_VIEW)
-        if view is not None and self._fits(view, client):
+        if view is not None and self._belongs_to(view, client):
             return view
         try:
             with self._lock:
-                view = vars(client).get(_VIEW)  # another thread may have made it
-                if view is None or not self._fits(view, client):
+                view = vars(client).get(_VIEW)  # another thread may have created it
+                if view is None or not self._belongs_to(view, client):
                     view = self.new_view(client, Binding(self.config))
                 return view
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
@@ -162,7 +162,7 @@ class _Installation:
     def __exit__(self, *_: object) -> None:
         _uninstall(self)
 
-    def _fits(self, view: Any, client: Any) -> bool:
+    def _belongs_to(self, view: Any, client: Any) -> bool:
         return view._finetune_guard_client is client and view._finetune_guard_installation is self  # noqa: SLF001
 
     def new_view(self, client: Any, binding: Binding) -> Any:
@@ -177,18 +177,16 @@ _current: _Installation | None = None
 
 
 def install(config: GuardConfig | None = None) -> AbstractContextManager[object]:
-    """Guard every ``openai.OpenAI`` and ``openai.AsyncOpenAI`` of this process, whoever makes it.
+    """Guard every ``openai.OpenAI`` and ``openai.AsyncOpenAI`` of this process, whoever creates it.
 
-    Clients that exist already, subclasses and the module-level ``openai.chat`` are guarded as well, and
-    each has ``client.guard``. Azure's clients are guarded by Azure's rules. To install twice is the same
-    as once.
+    Existing clients, subclasses and the module-level ``openai.chat`` are guarded as well, and each has
+    ``client.guard``. Azure's clients are guarded by Azure's rules. Installing twice is the same as once.
 
     Args:
-        config: How the guard works; without one each client takes the environment at its first call.
+        config: The configuration; without one each client reads the environment at its first call.
 
     Returns:
-        A context manager that uninstalls at the end of its block; in a block that found the guard installed
-        already, it stays installed.
+        A context manager that uninstalls at the end of its block, unless the guard was installed before.
 
     Raises:
         GuardConfigError: ``config`` is wrong, or the guard is installed with another one.
@@ -202,17 +200,17 @@ def install(config: GuardConfig | None = None) -> AbstractContextManager[object]
                     remedy="Call finetune_guard.uninstall() first.",
                 )
             return nullcontext()
-        Binding(config)  # so that what is wrong with it is raised here, and not in somebody's call
+        Binding(config)  # so that a wrong value is raised here, not in a later call
         _current = _Installation(config)
         _current.wrap()
         return _current
 
 
 def uninstall() -> None:
-    """Undo ``install()``: put back each method of the SDK's classes; what was seen is written.
+    """Undo ``install()``: restore the methods of the SDK's classes, and flush the history.
 
-    A method that something else has replaced since then stays, which is logged, and leads past the guard.
-    Without ``install()`` nothing happens.
+    A method that something else has replaced since then stays, unguarded, and that is logged. Does nothing
+    without ``install()``.
     """
     _uninstall(_current)
 
@@ -226,42 +224,42 @@ def _uninstall(installation: _Installation | None) -> None:
         installation.unwrap()
 
 
-def _around(installation: _Installation, name: str, original: Any) -> Any:
-    """Return what does ``name`` by a client's view."""
+def _wrap_method(installation: _Installation, name: str, original: Any) -> Any:
+    """Return a wrapper of method ``name`` that calls it through the client's view."""
 
-    def through(client: Any, arguments: tuple[Any, ...], given: dict[str, Any]) -> Any:
-        is_own = name == "request" and given.get("cast_to", arguments and arguments[0]) is Reply
+    def call_through_view(client: Any, arguments: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        is_own = name == "request" and kwargs.get("cast_to", arguments and arguments[0]) is Reply
         view = None if is_own else installation.view_of(client)
         if view is None:
-            return original(client, *arguments, **given)
-        return getattr(view, name)(*arguments, **given)
+            return original(client, *arguments, **kwargs)
+        return getattr(view, name)(*arguments, **kwargs)
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return through(self, args, kwargs)
+        return call_through_view(self, args, kwargs)
 
     async def async_wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return await through(self, args, kwargs)
+        return await call_through_view(self, args, kwargs)
 
     return functools.wraps(original)(async_wrapper if inspect.iscoroutinefunction(original) else wrapper)
 
 
-def _copy(installation: _Installation, original: Callable[..., Any]) -> Any:
-    """Return a ``copy`` that gives what it makes the guard of the client."""
+def _wrap_copy(installation: _Installation, original: Callable[..., Any]) -> Any:
+    """Return a wrapper of ``copy`` whose new client shares the guard of the old one."""
 
     @functools.wraps(original)
     def copy(self: Any, *args: Any, **kwargs: Any) -> Any:
-        made, view = original(self, *args, **kwargs), installation.view_of(self)
-        if view is not None and not isinstance(made, Guarded):
-            view._finetune_guard.know(view)  # noqa: SLF001 -- its other half
-            installation.new_view(made, view._finetune_guard)  # noqa: SLF001 -- too
-        return made
+        new_client, view = original(self, *args, **kwargs), installation.view_of(self)
+        if view is not None and not isinstance(new_client, Guarded):
+            view._finetune_guard.notify_background(view)  # noqa: SLF001 -- its other half
+            installation.new_view(new_client, view._finetune_guard)  # noqa: SLF001 -- too
+        return new_client
 
     return copy
 
 
 def _guard_property(installation: _Installation) -> property:
     def guard(self: Any) -> Any:
-        """What can be asked and done about the organization's eligibility."""
+        """Methods about the organization's eligibility."""
         view = installation.view_of(self)
         if view is None:
             raise AttributeError("guard")

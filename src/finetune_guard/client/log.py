@@ -1,4 +1,4 @@
-"""Logging and warning that never end a call, whatever a program has set up."""
+"""Logs and warnings that never raise, however the program has configured them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
 def log(level: int, message: str, *details: object) -> None:
     """Log ``message`` for the package.
 
-    Whatever is logged is text: an exception holds the frames that it came through, and those a client.
+    Pass text only: a logged exception would keep its frames alive, and with them a client.
     """
     with contextlib.suppress(Exception):
         logging.getLogger("finetune_guard").log(level, message, *details)
 
 
 class FailureLog:
-    """Logs the first failure of our own parts, and no later one."""
+    """Logs only the first of our own errors."""
 
     def __init__(self) -> None:
         self._has_logged = False
@@ -39,13 +39,13 @@ class FailureLog:
 def warn_caller(warning: FineTuneGuardWarning) -> None:
     """Issue ``warning`` for the line of the program that made the call.
 
-    Where warnings are errors, or the program's own way to show them fails, it is logged instead: a warning
-    ends no call.
+    If warnings are errors, or the program's own hook fails, it is logged instead: a warning must not
+    end a call.
     """
     level, frame = 1, sys._getframe()  # noqa: SLF001 -- the only way to count frames before Python 3.12
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         frame, level = frame.f_back, level + 1
     try:
         warnings.warn(warning, stacklevel=level)
-    except Exception:  # noqa: BLE001 -- a program's own way to show warnings can fail in any way
+    except Exception:  # noqa: BLE001 -- a program's own hook can raise anything
         log(logging.WARNING, "%s", str(warning))

@@ -1,4 +1,4 @@
-"""What happens around ``request`` and ``_process_response`` of a guarded client, sync and async."""
+"""Overrides of the SDK's methods in guarded clients, sync and async."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import openai
 from finetune_guard.client.drivers import drive, drive_async
 from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
 from finetune_guard.client.own_requests import (
-    NOTHING,
-    TakenOver,
+    NO_OPTIONS,
+    CallOptions,
     download,
     download_async,
     own_request,
     timeout_error,
 )
 from finetune_guard.client.sdk_compat import AsyncBase, SyncBase, refresh_api_key
-from finetune_guard.client.threads import within
+from finetune_guard.client.threads import run_with_timeout
 from finetune_guard.openai_api.flow import Download, Flow, Reply, Request, T
 
 
 class SyncGuarded(Guarded, SyncBase):
-    """What a sync client does around the SDK's methods."""
+    """Overrides for a sync client."""
 
     _guard_is_async = False
 
@@ -38,7 +38,7 @@ class SyncGuarded(Guarded, SyncBase):
         stream_cls: Any = None,
         **more: Any,
     ) -> Any:
-        """Decide about jobs and uploads for them, then do what the SDK does."""
+        """Decide about jobs and their uploads, then call the SDK."""
         call = self._finetune_guard.call(self, options)
         if call is not None or args or more:
             send = partial(
@@ -46,23 +46,23 @@ class SyncGuarded(Guarded, SyncBase):
             )
             if call is None:
                 return send()
-            flow, taken_over = self._guard_admission(call, options)
-            return self._guard_drive(flow, taken_over, send)
-        try:  # as in _guard_send, which would take longer
+            flow, call_options = self._guard_admission(call, options)
+            return self._guard_drive(flow, call_options, send)
+        try:  # _guard_send inlined, for speed
             return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except openai.APIStatusError as error:
-            self._guard_failed(options, error)
+            self._guard_explain_error(options, error)
             raise
 
     def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        """Do what the SDK does, and learn from an error."""
+        """Call the SDK, and record an error."""
         try:
             return super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            self._guard_failed(options, error)
+            self._guard_explain_error(options, error)
             raise
 
-    def _process_response(  # arguments that are named cost less than ``**given``
+    def _process_response(  # named arguments are faster than ``**kwargs``
         self,
         *,
         cast_to: Any,
@@ -76,7 +76,7 @@ class SyncGuarded(Guarded, SyncBase):
         if cast_to is Reply:
             return self._guard_reply(options, response)
         process = super()._process_response
-        if later:  # what a later release of the SDK may add
+        if later:  # arguments of later SDK releases
             process = partial(process, **later)
         try:
             value = process(
@@ -87,7 +87,7 @@ class SyncGuarded(Guarded, SyncBase):
                 stream_cls=stream_cls,
                 retries_taken=retries_taken,
             )
-        except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
+        except Exception:  # a model responded, but the SDK or the program's parser refused its answer
             self._finetune_guard.observe(self, options, response, None)
             raise
         self._finetune_guard.observe(self, options, response, value)
@@ -96,11 +96,11 @@ class SyncGuarded(Guarded, SyncBase):
     def _prepare_options(self, options: Any) -> Any:
         url = options.url
         if isinstance(url, str) and url.startswith("ws"):
-            self._finetune_guard.prepare(self, url)
+            self._finetune_guard.check_websocket(self, url)
         return super()._prepare_options(options)
 
     def close(self) -> None:
-        """Let what was seen be written, then close the HTTP client."""
+        """Flush the history, then close the HTTP client."""
         try:
             if self._finetune_guard.background is not None:
                 self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
@@ -108,31 +108,34 @@ class SyncGuarded(Guarded, SyncBase):
         finally:
             super().close()
 
-    def _guard_learn_key(self) -> None:
+    def _guard_refresh_key(self) -> None:
         if self._guard_lacks_key():
             refresh_api_key(self)
 
     def _guard_drive(
-        self, flow: Flow[T], taken_over: TakenOver = NOTHING, send: Callable[[], Any] | None = None
+        self,
+        flow: Flow[T],
+        call_options: CallOptions = NO_OPTIONS,
+        send: Callable[[], Any] | None = None,
     ) -> Any:
-        return drive(flow, partial(self._guard_ask, taken_over=taken_over), send)
+        return drive(flow, partial(self._guard_ask, call_options=call_options), send)
 
-    def _guard_ask(self, call: Request, taken_over: TakenOver) -> Reply | None:
+    def _guard_ask(self, call: Request, call_options: CallOptions) -> Reply | None:
         if isinstance(call, Download):
             download(self, call)
             return None
-        timeout = taken_over.time_for(call)
+        timeout = call_options.timeout_for(call)
         send: Callable[[], Reply] = partial(
-            self._guard_send, Reply, own_request(call, taken_over, timeout, self.default_headers)
+            self._guard_send, Reply, own_request(call, call_options, timeout, self.default_headers)
         )
         try:
-            return within(timeout, send)
+            return run_with_timeout(timeout, send)
         except TimeoutError as error:
             raise timeout_error(self, call) from error
 
 
 class AsyncGuarded(Guarded, AsyncBase):
-    """What an async client does around the SDK's methods."""
+    """Overrides for an async client."""
 
     _guard_is_async = True
 
@@ -145,7 +148,7 @@ class AsyncGuarded(Guarded, AsyncBase):
         stream_cls: Any = None,
         **more: Any,
     ) -> Any:
-        """Decide about jobs and uploads for them, then do what the SDK does."""
+        """Decide about jobs and their uploads, then call the SDK."""
         call = self._finetune_guard.call(self, options)
         if call is not None or args or more:
             send = partial(
@@ -153,23 +156,23 @@ class AsyncGuarded(Guarded, AsyncBase):
             )
             if call is None:
                 return await send()
-            flow, taken_over = self._guard_admission(call, options)
-            return await self._guard_drive(flow, taken_over, send)
-        try:  # as in _guard_send, which would take longer
+            flow, call_options = self._guard_admission(call, options)
+            return await self._guard_drive(flow, call_options, send)
+        try:  # _guard_send inlined, for speed
             return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except openai.APIStatusError as error:
-            self._guard_failed(options, error)
+            self._guard_explain_error(options, error)
             raise
 
     async def _guard_send(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        """Do what the SDK does, and learn from an error."""
+        """Call the SDK, and record an error."""
         try:
             return await super().request(cast_to, options, *args, **kwargs)
         except openai.APIStatusError as error:
-            self._guard_failed(options, error)
+            self._guard_explain_error(options, error)
             raise
 
-    async def _process_response(  # arguments that are named cost less than ``**given``
+    async def _process_response(  # named arguments are faster than ``**kwargs``
         self,
         *,
         cast_to: Any,
@@ -183,7 +186,7 @@ class AsyncGuarded(Guarded, AsyncBase):
         if cast_to is Reply:
             return self._guard_reply(options, response)
         process = super()._process_response
-        if later:  # what a later release of the SDK may add
+        if later:  # arguments of later SDK releases
             process = partial(process, **later)
         try:
             value = await process(
@@ -194,7 +197,7 @@ class AsyncGuarded(Guarded, AsyncBase):
                 stream_cls=stream_cls,
                 retries_taken=retries_taken,
             )
-        except Exception:  # a model may have answered what the SDK, or a parser of the program's, refuses
+        except Exception:  # a model responded, but the SDK or the program's parser refused its answer
             self._finetune_guard.observe(self, options, response, None)
             raise
         self._finetune_guard.observe(self, options, response, value)
@@ -203,11 +206,11 @@ class AsyncGuarded(Guarded, AsyncBase):
     def _prepare_options(self, options: Any) -> Any:
         url = options.url
         if isinstance(url, str) and url.startswith("ws"):
-            self._finetune_guard.prepare(self, url)
+            self._finetune_guard.check_websocket(self, url)
         return super()._prepare_options(options)  # to be awaited
 
     async def close(self) -> None:
-        """Let what was seen be written, then close the HTTP client."""
+        """Flush the history, then close the HTTP client."""
         try:
             if self._finetune_guard.background is not None:
                 await self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
@@ -215,23 +218,26 @@ class AsyncGuarded(Guarded, AsyncBase):
         finally:
             await super().close()
 
-    async def _guard_learn_key(self) -> None:
+    async def _guard_refresh_key(self) -> None:
         if self._guard_lacks_key():
             await refresh_api_key(self)
 
     async def _guard_drive(
-        self, flow: Flow[T], taken_over: TakenOver = NOTHING, send: Callable[[], Awaitable[Any]] | None = None
+        self,
+        flow: Flow[T],
+        call_options: CallOptions = NO_OPTIONS,
+        send: Callable[[], Awaitable[Any]] | None = None,
     ) -> Any:
-        return await drive_async(flow, partial(self._guard_ask, taken_over=taken_over), send)
+        return await drive_async(flow, partial(self._guard_ask, call_options=call_options), send)
 
-    async def _guard_ask(self, call: Request, taken_over: TakenOver) -> Reply | None:
+    async def _guard_ask(self, call: Request, call_options: CallOptions) -> Reply | None:
         if isinstance(call, Download):
             await download_async(self, call)
             return None
-        timeout = taken_over.time_for(call)
+        timeout = call_options.timeout_for(call)
         with anyio.move_on_after(timeout):
             reply: Reply = await self._guard_send(
-                Reply, own_request(call, taken_over, timeout, self.default_headers)
+                Reply, own_request(call, call_options, timeout, self.default_headers)
             )
             return reply
         raise timeout_error(self, call)

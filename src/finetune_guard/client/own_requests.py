@@ -1,7 +1,7 @@
-"""The guard's own requests in the SDK's terms, and their answers in ours.
+"""The guard's own requests and replies, converted to and from the SDK's types.
 
-They go through the SDK's ``request`` with ``Reply`` as the type to cast to, which tells them from the
-user's when they are answered.
+They go through the SDK's ``request`` with ``cast_to=Reply``, which distinguishes their responses from the
+user's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from finetune_guard.client.sdk_compat import FinalRequestOptions, left_out, unsent_request
+from finetune_guard.client.sdk_compat import FinalRequestOptions, omitted_header, unsent_request
 from finetune_guard.client.threads import in_thread
 from finetune_guard.clock import countdown
 from finetune_guard.openai_api.flow import ApiCall, Download, Reply
@@ -23,68 +23,72 @@ from finetune_guard.recording.notes import Subject
 if TYPE_CHECKING:
     from finetune_guard.engine.decider import Decider
 
-_PIECE = 1 << 19
-"""How many bytes of a file are held in memory at a time."""
+_CHUNK_SIZE = 1 << 19
+"""Bytes of a file in memory at a time."""
 
-_LONGEST_ASKING = timedelta(seconds=60)
-"""How long the questions before one call of the user's may take, whatever its timeout."""
+_MOST_LOOKUP_TIME = timedelta(seconds=60)
+"""The most time that the guard's lookups before one call may take, whatever its timeout."""
 _LONGEST_TIMEOUT = 10**9
 
-_OF_THE_CALL = ("accept", "content-", "idempotency-key", "transfer-encoding", "x-stainless-")
-"""How the names of headers begin that speak of the user's own request and its answer."""
+_CALL_ONLY_HEADERS = ("accept", "content-", "idempotency-key", "transfer-encoding", "x-stainless-")
+"""Prefixes of headers that belong to the user's request and response alone."""
 
 
 @dataclass(frozen=True)
-class TakenOver:
-    """What the guard's own requests take over from the user's call that they are made for.
+class CallOptions:
+    """Options of the user's call that the guard's own requests for it share.
 
     Attributes:
-        headers: Its own headers, but for those that speak of its own body and answer.
-        query: Its own query parameters.
-        left: Tells how much is left of its timeout, which all of them share; None for no limit.
-        asking_left: Tells how much is left of the time that questions may take.
+        headers: Its headers, except those about its body and response.
+        query: Its query parameters.
+        time_left: Returns the time left of its timeout, which they all share; None for no limit.
+        lookup_time_left: Returns the time left for lookups.
     """
 
     headers: Mapping[str, Any] = field(default_factory=dict)
     query: Mapping[str, object] = field(default_factory=dict)
-    left: Callable[[], timedelta] | None = None
-    asking_left: Callable[[], timedelta] | None = None
+    time_left: Callable[[], timedelta] | None = None
+    lookup_time_left: Callable[[], timedelta] | None = None
 
     @classmethod
-    def of(cls, options: Any, timeout: object) -> TakenOver:
-        """Return what is taken over from a request with the SDK's ``options``.
+    def of(cls, options: Any, timeout: object) -> CallOptions:
+        """Return the shared options of a request with the SDK's ``options``.
 
         Args:
             options: The SDK's options for the request.
-            timeout: The client's own timeout, which holds where the request has none.
+            timeout: The client's timeout, for a request without one.
         """
         headers = options.headers if isinstance(options.headers, Mapping) else {}
         given = options.timeout
-        total = _total(given if given is None or _total(given) is not None else timeout)
+        total = _total_timeout(given if given is None or _total_timeout(given) is not None else timeout)
         return cls(
-            {name: value for name, value in headers.items() if not name.lower().startswith(_OF_THE_CALL)},
+            {
+                name: value
+                for name, value in headers.items()
+                if not name.lower().startswith(_CALL_ONLY_HEADERS)
+            },
             options.params if isinstance(options.params, Mapping) else {},
             None if total is None else countdown(total),
-            countdown(_LONGEST_ASKING if total is None else min(total, _LONGEST_ASKING)),
+            countdown(_MOST_LOOKUP_TIME if total is None else min(total, _MOST_LOOKUP_TIME)),
         )
 
-    def time_for(self, call: ApiCall) -> float | None:
-        """Return how many seconds ``call`` may take as a whole; None for no limit."""
-        shared = self.asking_left if call.timeout is None else self.left
+    def timeout_for(self, call: ApiCall) -> float | None:
+        """Return how many seconds ``call`` may take in total; None for no limit."""
+        shared = self.lookup_time_left if call.timeout is None else self.time_left
         limits = (call.timeout, shared() if shared is not None else None)
         return min((limit.total_seconds() for limit in limits if limit is not None), default=None)
 
 
-NOTHING = TakenOver()
-"""What is taken over where there is no call of the user's."""
+NO_OPTIONS = CallOptions()
+"""The options if there is no call of the user's."""
 
 
 def own_request(
-    call: ApiCall, taken_over: TakenOver, timeout: float | None, client_headers: Mapping[str, Any]
+    call: ApiCall, call_options: CallOptions, timeout: float | None, client_headers: Mapping[str, Any]
 ) -> FinalRequestOptions:
-    """Return the SDK's options for ``call``, with what it takes over from the user's.
+    """Return the SDK's options for ``call``, including those shared with the user's call.
 
-    A request with a key of its own is made for no project, whatever the client's own headers name.
+    A request with its own key is made for no project, whatever project the client's headers name.
     """
     optional: dict[str, Any] = {}
     if call.json is not None:
@@ -93,25 +97,25 @@ def own_request(
         optional["timeout"] = timeout
     if not call.retry:
         optional["max_retries"] = 0
-    headers = dict(taken_over.headers)
+    headers = dict(call_options.headers)
     if call.key is not None:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         headers["Authorization"] = f"Bearer {call.key}"
         named = (name for name in (*headers, *client_headers) if name.lower() == "openai-project")
-        headers.update(dict.fromkeys(named, left_out()))
-    query = {**taken_over.query, **call.query}
+        headers.update(dict.fromkeys(named, omitted_header()))
+    query = {**call_options.query, **call.query}
     return FinalRequestOptions.construct(
         method=call.method, url=call.path, params=query, headers=headers, **optional
     )
 
 
 def timeout_error(client: Any, call: ApiCall) -> openai.APITimeoutError:
-    """Return the SDK's error for a ``call`` that took too long as a whole."""
+    """Return the SDK's error for a ``call`` whose total timeout has passed."""
     return openai.APITimeoutError(request=unsent_request(client, call.method, call.path))
 
 
-def _total(timeout: object) -> timedelta | None:
-    """Return a timeout of the SDK's as one duration; None for no limit, and for what is no timeout."""
+def _total_timeout(timeout: object) -> timedelta | None:
+    """Return a timeout of the SDK as a duration; None for no limit or an invalid timeout."""
     seconds = getattr(timeout, "read", timeout)
     if isinstance(seconds, (int, float)) and 0 <= seconds <= _LONGEST_TIMEOUT:
         return timedelta(seconds=seconds)
@@ -119,7 +123,7 @@ def _total(timeout: object) -> timedelta | None:
 
 
 def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
-    """Return what a flow may know of ``response``; the SDK has read its body already."""
+    """Return ``response``, whose body the SDK has read already, as a flow's reply."""
     try:
         body = response.json()
     except (RecursionError, ValueError):
@@ -128,35 +132,35 @@ def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
     return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)
 
 
-def download(client: Any, asked: Download) -> None:
-    """Have ``asked.write`` take the content of a file, in the caller's thread."""
-    with client.files.with_streaming_response.content(asked.file) as response:
-        pieces = response.iter_bytes(_PIECE)
+def download(client: Any, step: Download) -> None:
+    """Pass the content of a file to ``step.write``, in the caller's thread."""
+    with client.files.with_streaming_response.content(step.file) as response:
+        chunks = response.iter_bytes(_CHUNK_SIZE)
         while True:
-            with _broken_off(client, asked):
-                piece = next(pieces, None)
-            if piece is None:
+            with _as_connection_error(client, step):
+                chunk = next(chunks, None)
+            if chunk is None:
                 return
-            asked.write(piece)
+            step.write(chunk)
 
 
-async def download_async(client: Any, asked: Download) -> None:
-    """Do as ``download`` does; ``asked.write`` runs in a worker thread."""
-    async with client.files.with_streaming_response.content(asked.file) as response:
-        pieces = response.iter_bytes(_PIECE)
+async def download_async(client: Any, step: Download) -> None:
+    """Do as ``download`` does, but call ``step.write`` in a worker thread."""
+    async with client.files.with_streaming_response.content(step.file) as response:
+        chunks = response.iter_bytes(_CHUNK_SIZE)
         while True:
-            with _broken_off(client, asked):
-                piece = await anext(pieces, None)
-            if piece is None:
+            with _as_connection_error(client, step):
+                chunk = await anext(chunks, None)
+            if chunk is None:
                 return
-            await in_thread(asked.write, piece)
+            await in_thread(step.write, chunk)
 
 
 @contextmanager
-def _broken_off(client: Any, asked: Download) -> Iterator[None]:
-    """Turn the HTTP library's error for a body that ends too early into the SDK's."""
+def _as_connection_error(client: Any, step: Download) -> Iterator[None]:
+    """Convert the HTTP library's error for an incomplete body into the SDK's."""
     try:
         yield
     except Exception as error:
-        request = unsent_request(client, "get", f"/files/{asked.file}/content")
+        request = unsent_request(client, "get", f"/files/{step.file}/content")
         raise openai.APIConnectionError(request=request) from error

@@ -1,8 +1,8 @@
 """Copying a client's attributes, so that resources and patches of the copy call the copy.
 
-What a client holds can lead back to it: the SDK's resources, a resource that a subclass has put in their
-place, a tracer's function around ``client.chat.completions.create`` or ``client.request``. Everything on
-a way that leads back is copied with the new client in the place of the old one. Everything else is shared.
+A client's attributes can reference it: the SDK's resources, a subclass's own resource, a tracer's wrapper
+around ``client.chat.completions.create`` or ``client.request``. Every object on a path back to the client is
+copied, with references to the new client. Everything else is shared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ATOMS = (
     *(types.CodeType, types.FrameType, types.TracebackType),
     *(types.BuiltinFunctionType, types.CoroutineType, types.GeneratorType),
 )
-"""Kinds of objects that are never looked into."""
+"""Types of objects that are never searched."""
 
 _MACHINERY = frozenset(
     (
@@ -28,75 +28,75 @@ _MACHINERY = frozenset(
         *("contextvars", "logging", "queue", "socket", "ssl", "threading", "weakref"),
     )
 )
-"""Modules whose objects reach the whole program, and are no part of a client."""
+"""Modules whose objects can reach the whole program; they are not part of a client."""
 
 _MOST_OBJECTS = 200_000
 
 
 class NotCopyableError(Exception):
-    """Something that leads back to the client can't be copied; the text says where it is and what."""
+    """An object that references the client can't be copied; the message says which and where."""
 
 
 def rebound(original: Any, replacement: Any, shared: tuple[object, ...]) -> dict[str, Any]:
-    """Return the attributes of ``original`` for ``replacement``, to which they lead in its place.
+    """Return copies of the attributes of ``original`` that reference ``replacement`` instead.
 
     Args:
-        original: The client that holds them.
-        replacement: The client that they are for.
-        shared: What both hold, whatever it leads to, such as their HTTP client.
+        original: The client to copy from.
+        replacement: The client to copy to.
+        shared: Objects that both keep as they are, such as their HTTP client.
 
     Raises:
-        NotCopyableError: Something on a way back can't be copied, or there is too much to look through.
+        NotCopyableError: An object on a path back can't be copied, or there are too many objects.
     """
     copies = _Copies(original, replacement, shared)
-    return {name: copies.of(value) for name, value in vars(original).items()}
+    return {name: copies.copy_of(value) for name, value in vars(original).items()}
 
 
 class _Copies:
-    """Copies of what leads back to a client, each made once."""
+    """Copies each object that references a client, once."""
 
     def __init__(self, original: Any, replacement: Any, shared: tuple[object, ...]) -> None:
         self._original = original
-        self._made: dict[int, Any] = {id(original): replacement}
-        self._reached: dict[int, object] = {id(original): original}  # held, so that no id is used twice
-        self._places: dict[int, tuple[int, str]] = {}
-        holders = self._look_through({id(each) for each in shared})
-        self._leading, to_do = {id(original)}, [id(original)]
-        while to_do:
-            new = [each for each in holders.get(to_do.pop(), ()) if each not in self._leading]
-            self._leading.update(new)
-            to_do.extend(new)
+        self._copied: dict[int, Any] = {id(original): replacement}
+        self._reached: dict[int, object] = {id(original): original}  # kept alive, so that no id is reused
+        self._paths: dict[int, tuple[int, str]] = {}
+        holders = self._find_holders({id(each) for each in shared})
+        self._to_copy, queue = {id(original)}, [id(original)]
+        while queue:
+            new = [each for each in holders.get(queue.pop(), ()) if each not in self._to_copy]
+            self._to_copy.update(new)
+            queue.extend(new)
 
-    def _look_through(self, left_out: set[int]) -> dict[int, list[int]]:
-        """Note all that can be reached; return what holds each of it."""
+    def _find_holders(self, excluded: set[int]) -> dict[int, list[int]]:
+        """Find every reachable object; return the ids of the holders of each."""
         holders: dict[int, list[int]] = {}
-        to_do = deque([self._original])
-        while to_do:
-            holder = to_do.popleft()
+        queue = deque([self._original])
+        while queue:
+            holder = queue.popleft()
             for name, part in _parts(holder):
-                if issubclass(type(part), _ATOMS) or id(part) in left_out:
+                if issubclass(type(part), _ATOMS) or id(part) in excluded:
                     continue
                 holders.setdefault(id(part), []).append(id(holder))
                 if id(part) not in self._reached:
                     self._reached[id(part)] = part
-                    self._places[id(part)] = id(holder), name
-                    to_do.append(part)
+                    self._paths[id(part)] = id(holder), name
+                    queue.append(part)
             if len(self._reached) > _MOST_OBJECTS:
                 raise NotCopyableError(f"it holds more than {_MOST_OBJECTS:,} objects")
         return holders
 
-    def _place(self, value: object) -> str:
-        """Return where ``value`` is, as one would write it: ``.chat.completions.create``."""
+    def _path_of(self, value: object) -> str:
+        """Return the path to ``value`` as Python code: ``.chat.completions.create``."""
         names, at = "", id(value)
-        while at in self._places:
-            at, name = self._places[at]
+        while at in self._paths:
+            at, name = self._paths[at]
             names = name + names
         return names
 
-    def of(self, value: Any) -> Any:
-        if id(value) not in self._leading:
+    def copy_of(self, value: Any) -> Any:
+        if id(value) not in self._to_copy:
             return value
-        if id(value) not in self._made:
+        if id(value) not in self._copied:
             kind = type(value)
             wrapt = sys.modules.get("wrapt")
             if kind in self._copiers:
@@ -109,72 +109,74 @@ class _Copies:
                 self._wrapt_method(value)
             else:
                 name = f"{kind.__module__}.{kind.__qualname__}"
-                raise NotCopyableError(f"{self._place(value)} is of type {name}")
-        return self._made[id(value)]
+                raise NotCopyableError(f"{self._path_of(value)} is of type {name}")
+        return self._copied[id(value)]
 
-    def _note(self, value: object, copy: Any) -> Any:
-        """Note ``copy``: before it is filled if it can be filled later, since a part can hold ``value``."""
-        return self._made.setdefault(id(value), copy)
+    def _keep_copy(self, value: object, copy: Any) -> Any:
+        """Store ``copy``, before it is filled if possible, since a part can reference ``value``."""
+        return self._copied.setdefault(id(value), copy)
 
     def _dict(self, value: dict[Any, Any]) -> None:
-        copy = self._note(value, {})
-        copy.update({key: self.of(part) for key, part in value.items()})
+        copy = self._keep_copy(value, {})
+        copy.update({key: self.copy_of(part) for key, part in value.items()})
 
     def _list(self, value: list[Any]) -> None:
-        copy = self._note(value, [])
-        copy.extend(self.of(part) for part in value)
+        copy = self._keep_copy(value, [])
+        copy.extend(self.copy_of(part) for part in value)
 
     def _tuple(self, value: tuple[Any, ...]) -> None:
-        self._note(value, tuple(self.of(part) for part in value))
+        self._keep_copy(value, tuple(self.copy_of(part) for part in value))
 
     def _cell(self, value: types.CellType) -> None:
-        self._note(value, types.CellType()).cell_contents = self.of(value.cell_contents)
+        self._keep_copy(value, types.CellType()).cell_contents = self.copy_of(value.cell_contents)
 
     def _partial(self, value: functools.partial[Any]) -> None:
-        keywords = {name: self.of(part) for name, part in value.keywords.items()}
-        arguments = (self.of(part) for part in value.args)
-        copy = self._note(value, functools.partial(self.of(value.func), *arguments, **keywords))
-        vars(copy).update({name: self.of(part) for name, part in vars(value).items()})
+        keywords = {name: self.copy_of(part) for name, part in value.keywords.items()}
+        arguments = (self.copy_of(part) for part in value.args)
+        copy = self._keep_copy(value, functools.partial(self.copy_of(value.func), *arguments, **keywords))
+        vars(copy).update({name: self.copy_of(part) for name, part in vars(value).items()})
 
     def _method(self, value: types.MethodType) -> None:
-        owner, function = self.of(value.__self__), value.__func__
+        owner, function = self.copy_of(value.__self__), value.__func__
         name = getattr(function, "__name__", "")
         if value.__self__ is self._original and getattr(type(self._original), name, None) is function:
-            self._note(value, getattr(type(owner), name).__get__(owner))  # the guarded class's own
+            self._keep_copy(value, getattr(type(owner), name).__get__(owner))  # the guarded class's own
         else:
-            self._note(value, types.MethodType(self.of(function), owner))
+            self._keep_copy(value, types.MethodType(self.copy_of(function), owner))
 
     def _function(self, value: types.FunctionType) -> None:
         for name, part in _globals_of(value).items():
-            if id(part) in self._leading:
+            if id(part) in self._to_copy:
                 raise NotCopyableError(
-                    f"{self._place(value)} uses the global {name!r}, which leads to the client"
+                    f"{self._path_of(value)} uses the global {name!r}, which leads to the client"
                 )
-        closure = tuple(self.of(cell) for cell in value.__closure__ or ())
-        defaults = tuple(self.of(part) for part in value.__defaults__ or ())
+        closure = tuple(self.copy_of(cell) for cell in value.__closure__ or ())
+        defaults = tuple(self.copy_of(part) for part in value.__defaults__ or ())
         copy = types.FunctionType(
             value.__code__, value.__globals__, value.__name__, defaults or None, closure or None
         )
-        if self._note(value, copy) is not copy:
-            return  # a cell of its own held it, and has made the copy
+        if self._keep_copy(value, copy) is not copy:
+            return  # one of its own cells references it, and has made the copy
         for name in ("__doc__", "__module__", "__qualname__", _ANNOTATIONS):
             setattr(copy, name, getattr(value, name))
-        copy.__kwdefaults__ = {name: self.of(part) for name, part in (value.__kwdefaults__ or {}).items()}
-        vars(copy).update({name: self.of(part) for name, part in vars(value).items()})
+        copy.__kwdefaults__ = {
+            name: self.copy_of(part) for name, part in (value.__kwdefaults__ or {}).items()
+        }
+        vars(copy).update({name: self.copy_of(part) for name, part in vars(value).items()})
 
     def _plain_object(self, value: Any) -> None:
-        copy = self._note(value, object.__new__(type(value)))
-        _attributes(copy).update({name: self.of(part) for name, part in _attributes(value).items()})
+        copy = self._keep_copy(value, object.__new__(type(value)))
+        _attributes(copy).update({name: self.copy_of(part) for name, part in _attributes(value).items()})
 
     def _wrapt_function(self, value: Any) -> None:
-        """Copy what many tracers put around a method; its constructor takes what its attributes hold."""
-        function, wrapper = self.of(value.__wrapped__), self.of(value._self_wrapper)  # noqa: SLF001 -- wrapt's, since 1.10
-        self._note(value, type(value)(function, wrapper, value._self_enabled))  # noqa: SLF001 -- too
+        """Copy the wrapper that many tracers use, through its constructor."""
+        function, wrapper = self.copy_of(value.__wrapped__), self.copy_of(value._self_wrapper)  # noqa: SLF001 -- wrapt's, since 1.10
+        self._keep_copy(value, type(value)(function, wrapper, value._self_enabled))  # noqa: SLF001 -- too
 
     def _wrapt_method(self, value: Any) -> None:
-        """Copy a method of a class that a tracer has wrapped, as it was got from an object."""
-        instance = self.of(value._self_instance)  # noqa: SLF001 -- wrapt's, since 1.10
-        self._note(value, value._self_parent.__get__(instance, type(instance)))  # noqa: SLF001 -- too
+        """Copy the bound method of a class that a tracer has wrapped."""
+        instance = self.copy_of(value._self_instance)  # noqa: SLF001 -- wrapt's, since 1.10
+        self._keep_copy(value, value._self_parent.__get__(instance, type(instance)))  # noqa: SLF001 -- too
 
     _copiers: ClassVar[dict[type[Any], Callable[[_Copies, Any], None]]] = {
         dict: _dict,
@@ -191,7 +193,7 @@ _ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") els
 
 
 def _parts(holder: Any) -> Iterator[tuple[str, object]]:
-    """Yield what ``holder`` holds, each with its place in it as one would write it."""
+    """Yield the objects that ``holder`` references, each with its path as Python code."""
     kind = type(holder)
     if kind is types.FunctionType:
         yield from _globals_of(holder).items()
@@ -214,7 +216,7 @@ def _parts(holder: Any) -> Iterator[tuple[str, object]]:
 def _globals_of(function: types.FunctionType) -> dict[str, object]:
     """Return the methods and the SDK's objects that ``function`` uses by a global name.
 
-    Its other globals are everybody's, and not looked at.
+    Its other globals are shared by the program, and not searched.
     """
     used = {name: function.__globals__.get(name) for name in function.__code__.co_names}
     return {
@@ -226,11 +228,11 @@ def _globals_of(function: types.FunctionType) -> dict[str, object]:
 
 
 def _attributes(holder: Any) -> dict[str, Any]:
-    return object.__getattribute__(holder, "__dict__")  # type: ignore[no-any-return]  # a proxy would do more
+    return object.__getattribute__(holder, "__dict__")  # type: ignore[no-any-return]  # a proxy may override it
 
 
 def _is_plain(kind: type[Any]) -> bool:
-    """Whether ``kind`` is written in Python and keeps all that its objects hold in their ``__dict__``."""
+    """Whether ``kind`` is a Python class whose instances keep their whole state in ``__dict__``."""
     return kind.__dictoffset__ != 0 and all(
         base.__flags__ & _MADE_AT_RUN_TIME
         and not vars(base).get("__slots__")
@@ -240,4 +242,4 @@ def _is_plain(kind: type[Any]) -> bool:
 
 
 _MADE_AT_RUN_TIME = 1 << 9
-"""The flag of classes that a ``class`` statement makes (``Py_TPFLAGS_HEAPTYPE``), and a few others."""
+"""The flag of classes created by a ``class`` statement, among others (``Py_TPFLAGS_HEAPTYPE``)."""

@@ -1,4 +1,4 @@
-"""Reading what the SDK has read of an answer, and seeing the events of a stream as the program reads them."""
+"""Reads bodies that the SDK has read, and watches stream events as the program reads them."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _UNFINISHED = re.compile(rb'"status"\s*:\s*"(?:queued|in_progress)"')
 
 
 def body_if_read(response: Any) -> object:
-    """Return the JSON body of a response that the SDK has read to its end; None of any other.
+    """Return a response's JSON body if the SDK has read all of it; otherwise None.
 
-    What was read and is no JSON is returned as an empty text.
+    A body that is not JSON is returned as an empty string.
     """
     if not _is_read(response):
         return None
     try:
         return response.json()
-    except RuntimeError:  # it was streamed to the program
+    except RuntimeError:  # the program streamed it
         return None
     except ValueError:
         return ""
 
 
-def model_shown(
+def model_in_response(
     value: object, response: Any, requested: str | None, recognize: Recognizer = fine_tuned_id
 ) -> str | None:
-    """Return the fine-tuned model that an answer shows to have run; None if it shows none.
+    """Return the fine-tuned model that ran, according to a response; None if it names none.
 
-    What the SDK has parsed tells it. Where a program parses for itself, the body does if it was read;
-    otherwise the content type is all there is, and the model that was asked for is believed.
+    Uses the SDK's parsed value. If the program parses for itself, uses the body if it was read; otherwise
+    the requested model, if the content type fits a completion.
 
     Args:
-        value: What the SDK made of the response; None where it failed.
+        value: The SDK's parsed value; None if the SDK failed to make one.
         response: The response of httpx or httpx2.
-        requested: The fine-tuned model that was asked for; None when the request named none.
+        requested: The fine-tuned model in the request; None if it named none.
         recognize: As for ``completing_model``.
     """
     fields = fields_of(value)
@@ -75,9 +75,9 @@ def _may_hold_completion(headers: Any) -> bool:
 
 
 def _is_plainly_completion(content: object, model: str) -> bool:
-    """Whether a body shows a completion of ``model`` without being parsed: the program will do that.
+    """Whether an unparsed body is a completion of ``model``; the program will parse it anyway.
 
-    A quotation mark inside of a text has a backslash before it, so only a field can look like one.
+    A quotation mark inside a string is escaped, so only a real field can match.
     """
     return (
         isinstance(content, bytes)
@@ -88,67 +88,66 @@ def _is_plainly_completion(content: object, model: str) -> bool:
 
 
 def _may_name_fine_tune(content: object) -> bool:
-    """Whether it is worth parsing a body a second time, which takes longer than this search."""
+    """Whether a body is worth parsing a second time, which is slower than this search."""
     return isinstance(content, bytes) and any(part in content for part in (b"ft:", b":ft-", b".ft-"))
 
 
 STREAMS = (openai.Stream, openai.AsyncStream)
 
 
-def watch(stream: Any, look: Callable[[object], bool]) -> None:
-    """Have ``look`` see the parsed events of ``stream`` as they pass, until it returns True.
+def watch_events(stream: Any, callback: Callable[[object], bool]) -> None:
+    """Call ``callback`` with each parsed event of ``stream`` until it returns True; it must not raise.
 
-    Nothing is read before the program reads it, and what reads the response's bytes shows no events.
-    ``look`` must not raise.
+    Nothing is read before the program reads it. A program that reads the raw bytes causes no events.
     """
-    kind = _AsyncEvents if isinstance(stream, openai.AsyncStream) else _Events
-    set_events(stream, kind(events_of(stream), look))
+    kind = _AsyncWatchedEvents if isinstance(stream, openai.AsyncStream) else _SyncWatchedEvents
+    set_events(stream, kind(events_of(stream), callback))
 
 
-class _Watched:
-    """The iterator that a stream had, with whatever else can be asked of it."""
+class _WatchedEvents:
+    """Wraps the iterator of a stream, and passes on all its other attributes."""
 
-    __slots__ = ("_events", "_look")
+    __slots__ = ("_callback", "_events")
 
-    def __init__(self, events: Any, look: Callable[[object], bool]) -> None:
+    def __init__(self, events: Any, callback: Callable[[object], bool]) -> None:
         self._events = events
-        self._look = look
+        self._callback = callback
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._events, name)
 
-    def __iter__(self) -> _Watched:
+    def __iter__(self) -> _WatchedEvents:
         return self
 
-    def __aiter__(self) -> _Watched:
+    def __aiter__(self) -> _WatchedEvents:
         return self
 
-    def _see(self, event: object) -> None:
-        if self._look(event):
-            del self._look
-            self.__class__ = _Seen
+    def _report(self, event: object) -> None:
+        if self._callback(event):
+            del self._callback
+            self.__class__ = _UnwatchedEvents
 
 
-class _Events(_Watched):
+class _SyncWatchedEvents(_WatchedEvents):
     __slots__ = ()
 
     def __next__(self) -> object:
         event = self._events.__next__()
-        self._see(event)
+        self._report(event)
         return event
 
 
-class _AsyncEvents(_Watched):
+class _AsyncWatchedEvents(_WatchedEvents):
     __slots__ = ()
 
     async def __anext__(self) -> object:
         event = await self._events.__anext__()
-        self._see(event)
+        self._report(event)
         return event
 
 
-class _Seen(_Watched):
-    """What is left once nobody looks: each step is the iterator's own, and runs no function of ours."""
+class _UnwatchedEvents(_WatchedEvents):
+    """The wrapper after the callback is done: each step runs only the wrapped iterator."""
 
     __slots__ = ()
     __next__ = property(attrgetter("_events.__next__"))

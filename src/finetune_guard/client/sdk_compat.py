@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-# 1.55.3 to 3.57.0: what ``request`` is given beside the type to cast to.
+# 1.55.3 to 3.57.0: the options argument of ``request``.
 from openai._models import FinalRequestOptions as FinalRequestOptions  # noqa: PLC0414 -- others have it from here
 
-# 1.55.3 to 3.57.0: what stands in the place of a header's value to leave the header out.
+# 1.55.3 to 3.57.0: a header value that omits the header.
 from openai._types import Omit
 
 if TYPE_CHECKING:
-    # 1.55.3 to 3.57.0: the bases of all clients, whose ``request`` every call goes through once.
+    # 1.55.3 to 3.57.0: the bases of all clients; every call goes through their ``request`` once.
     from openai._base_client import AsyncAPIClient, SyncAPIClient
 
     SyncBase = SyncAPIClient
@@ -30,23 +30,23 @@ else:
     SyncBase = AsyncBase = object
 
 WRAPPED_METHODS = ("request", "_process_response", "_prepare_options", "close")
-"""The methods of both clients that ``install`` wraps beside ``copy`` (1.55.3 to 3.57.0)."""
+"""The methods of both clients that ``install`` wraps in addition to ``copy`` (1.55.3 to 3.57.0)."""
 
 
 base_url = attrgetter("_base_url")
-"""Returns the URL object of a client; the property would take a microsecond (1.55.3 to 3.57.0)."""
+"""Returns a client's URL object, a microsecond faster than the property (1.55.3 to 3.57.0)."""
 
 http_client = attrgetter("_client")
 """Returns the ``httpx`` or ``httpx2`` client that a client sends with (1.55.3 to 3.57.0)."""
 
 
-def left_out() -> Any:
-    """Return what leaves a header out that the client would send (1.55.3 to 3.57.0)."""
+def omitted_header() -> Any:
+    """Return a header value that omits a header the client would send (1.55.3 to 3.57.0)."""
     return Omit()
 
 
-def puts_the_key_in_later(client: Any) -> bool:
-    """Whether the key is put in while a request is sent: by the HTTP client's ``auth`` or by the SDK itself.
+def adds_key_later(client: Any) -> bool:
+    """Whether the key is added while a request is sent, by the HTTP client's ``auth`` or by the SDK.
 
     ``_client`` and ``custom_auth`` are in 1.55.3 to 3.57.0; ``workload_identity`` and ``_provider`` were
     seen in 3.54.0, and are looked for in every release.
@@ -63,7 +63,7 @@ def has_callable_key(client: Any) -> bool:
 
 
 def refresh_api_key(client: Any) -> Any:
-    """Have ``client`` ask its function for the API key; to be awaited if it is async (1.106 to 3.57.0)."""
+    """Have ``client`` call its API key function; await the result if it is async (1.106 to 3.57.0)."""
     return client._refresh_api_key()  # noqa: SLF001
 
 
@@ -73,7 +73,7 @@ def whole_url(client: Any, url: str) -> Any:
 
 
 def unsent_request(client: Any, method: str, path: str) -> Any:
-    """Return a request of the HTTP library's as ``client`` would send it (1.55.3 to 3.57.0)."""
+    """Return an HTTP library's request as ``client`` would send it (1.55.3 to 3.57.0)."""
     return http_client(client).build_request(method.upper(), whole_url(client, path))
 
 

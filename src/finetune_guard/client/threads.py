@@ -17,18 +17,18 @@ _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
 
 _GRACE = 0.2
-"""Seconds in which a process that was stopped meanwhile may find that it has its answer already."""
+"""Extra seconds to find a result that arrived while the process was suspended."""
 
 
 def in_background(function: Callable[[], _T]) -> Future[_T]:
-    """Run ``function`` in a daemon thread of its own, in the context of the caller.
+    """Run ``function`` in its own daemon thread, in the caller's context.
 
-    Where no thread can be started, as at the end of the interpreter, it is run at once.
+    If no thread can start, as when the interpreter is shutting down, run it at once.
     """
     future: Future[_T] = Future()
-    run, given = contextvars.copy_context().run, (_settle, future, function)
+    run, args = contextvars.copy_context().run, (_settle, future, function)
     try:
-        threading.Thread(target=run, args=given, name="finetune-guard-step", daemon=True).start()
+        threading.Thread(target=run, args=args, name="finetune-guard-step", daemon=True).start()
     except RuntimeError:
         _settle(future, function)
     return future
@@ -37,17 +37,17 @@ def in_background(function: Callable[[], _T]) -> Future[_T]:
 def _settle(future: Future[_T], function: Callable[[], _T]) -> None:
     try:
         future.set_result(function())
-    except BaseException as error:  # noqa: BLE001 -- it belongs to whoever waits for the result
+    except BaseException as error:  # noqa: BLE001 -- the waiting caller raises it
         future.set_exception(error)
     finally:
-        del future  # an error holds this frame, and the frame would hold the error
+        del future  # else the error and this frame would reference each other
 
 
 async def in_thread(function: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
-    """Return what ``function`` returns in a daemon thread.
+    """Run ``function`` in a daemon thread and return its result.
 
-    A task that is cancelled meanwhile ends at once: the function goes on alone. No end of a loop and no
-    end of the program waits for it.
+    A cancelled task ends at once, while the function continues. Neither the end of the loop nor of the
+    program waits for it.
     """
     done = anyio.Event()
     wake = _waker(done)
@@ -60,11 +60,11 @@ async def in_thread(function: Callable[[Unpack[_Arguments]], _T], *arguments: Un
         del future  # as in _settle
 
 
-def within(timeout: float | None, function: Callable[[], _T]) -> _T:
-    """Return what ``function`` returns in a daemon thread; in the caller's where there is no ``timeout``.
+def run_with_timeout(timeout: float | None, function: Callable[[], _T]) -> _T:
+    """Run ``function`` in a daemon thread, or the caller's if ``timeout`` is None; return its result.
 
     Raises:
-        TimeoutError: It took longer than ``timeout`` seconds, and goes on alone; or there was no time for it.
+        TimeoutError: It took longer than ``timeout`` seconds, and continues; or there was no time left.
     """
     if timeout is None:
         return function()
@@ -80,24 +80,24 @@ def within(timeout: float | None, function: Callable[[], _T]) -> _T:
 
 
 def _waker(done: anyio.Event) -> Callable[[object], None]:
-    """Return what sets ``done`` from another thread; a loop that is gone needs no waking."""
+    """Return a callback that sets ``done`` from another thread; it ignores a closed loop."""
     loop = asyncio_loop()
     if loop is not None:
-        soon: Callable[[Callable[[], None]], object] = loop.call_soon_threadsafe
+        call_soon: Callable[[Callable[[], None]], object] = loop.call_soon_threadsafe
     else:
         import trio  # noqa: PLC0415 -- few programs run under it
 
-        soon = trio.lowlevel.current_trio_token().run_sync_soon
+        call_soon = trio.lowlevel.current_trio_token().run_sync_soon
 
     def wake(_: object) -> None:
         with contextlib.suppress(RuntimeError):
-            soon(done.set)
+            call_soon(done.set)
 
     return wake
 
 
 def asyncio_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs the calling task; None under trio, also where that is a guest of asyncio."""
+    """The loop of the calling task; None under trio, even as a guest of asyncio."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

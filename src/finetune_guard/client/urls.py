@@ -1,4 +1,4 @@
-"""Where a client's requests go, and whether the policy holds there."""
+"""Routes of a client's requests, and whether a policy applies to their host."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 _MOST_ROUTES = 256
 _LONGEST_URL = 256
-"""A longer one, which is seldom asked for again, is looked at each time."""
+"""Routes of longer URLs, which rarely repeat, are not cached."""
 
-_told_unseen: list[str] = []
-"""The host whose WebSockets were told of; empty until then."""
+_logged_websockets: list[str] = []
+"""The host of the WebSocket that was logged; empty until then."""
 
 
-def own_url(client: Any, url: str) -> Any:
-    """Return scheme, host, port and path of the API that a request to ``url`` goes to.
+def api_url(client: Any, url: str) -> Any:
+    """Return scheme, host, port and path of the API for a request to ``url``.
 
-    They are the URL's own if it is absolute, else those of the client's base URL.
-    What is no URL goes to no host: what becomes of it is left to the SDK.
+    They come from the URL if it is absolute, else from the client's base URL. The host of an invalid URL is
+    empty: the SDK handles it.
     """
     if "://" not in url:
         return client.base_url
@@ -51,22 +51,22 @@ def own_url(client: Any, url: str) -> Any:
         return SimpleNamespace(scheme="", host="", port=None, path="")
 
 
-def base_at(client: Any, url: str) -> str:
-    """Return where the API is that a request of ``client`` to ``url`` goes to, as ``base_of`` does."""
-    own = own_url(client, url)
+def api_base(client: Any, url: str) -> str:
+    """Return the API's base for a request of ``client`` to ``url``, in the form of ``base_of``."""
+    own = api_url(client, url)
     return base_of(own.scheme, own.host, own.port, own.path)
 
 
 class Route(NamedTuple):
-    """Where a request goes, and what it is as far as its method and URL tell.
+    """The destination and kind of a request, from its method and URL.
 
     Attributes:
-        base: Where the API is, as ``base_of`` writes it; None where the policy doesn't hold.
+        base: The API's base in the form of ``base_of``; None if the policy does not apply.
         resource: The resource that it goes to; None where no idle policy holds.
-        kind: What it is.
-        path: The whole path at such a resource; empty elsewhere.
-        operation: Which inference it is there; None where it is none.
-        is_routine: Whether there is nothing to do before it is sent.
+        kind: The kind of the call.
+        path: The whole path on such a resource; otherwise empty.
+        operation: The kind of inference there; None if it is not one.
+        is_routine: Whether it can be sent without a decision.
     """
 
     base: str | None
@@ -78,7 +78,7 @@ class Route(NamedTuple):
 
 
 class GuardedHosts:
-    """The hosts that the policy holds for, by the policy and the configuration, and those of idle policies.
+    """The hosts of the policy, as configured, and those of idle policies.
 
     Args:
         config: The configuration.
@@ -90,20 +90,20 @@ class GuardedHosts:
     ) -> None:
         self._config = config
         self._make_resource = resource
-        self._told_inactive = False
-        # One value, since other threads replace it: the last base URL and class of client, the last request
-        # with its route, and the routes of that base URL.
+        self._has_logged_inactive = False
+        # One value, which threads replace atomically: the last base URL and class of client, the last
+        # request with its route, and the routes of that base URL.
         self._last: tuple[object, type[object], str, str, Route, dict[tuple[str, str], Route]] | None = None
 
     def include(self, client: object, url: Any) -> bool:
-        """Whether the policy holds for calls of ``client`` to a URL of httpx or httpx2, or to its parts."""
+        """Whether the policy applies to calls of ``client`` to a URL of httpx or httpx2, or its parts."""
         return self._config.guards(url.host, port_of(url.scheme, url.port)) and not is_azure(client)
 
     def route(self, client: Any, method: str, url: str) -> Route:
-        """Return where a request of ``client`` goes, and what it is; every call of a program asks for it."""
-        base, last = base_url(client), self._last  # an object that is a base URL never changes
+        """Return the route of a request of ``client``; every call of a program runs this."""
+        base, last = base_url(client), self._last  # URL objects are immutable
         if last is not None and last[0] is base and last[1] is type(client):
-            if last[3] is url and last[2] is method:  # as when a call is answered
+            if last[3] is url and last[2] is method:  # the response to the same request
                 return last[4]
             routes = last[5]
         else:
@@ -115,8 +115,8 @@ class GuardedHosts:
         return route
 
     def _new_route(self, client: Any, method: str, url: str) -> Route:
-        own = own_url(client, url)
-        guarded = base_at(client, url) if self.include(client, own) else None
+        own = api_url(client, url)
+        guarded = api_base(client, url) if self.include(client, own) else None
         resource, kind = self._resource_of(own, by_azure=is_azure(client)), kind_of(method, url)
         path = whole_url(client, url).path if resource is not None else ""
         operation = operation_of(method, path)
@@ -134,22 +134,22 @@ class GuardedHosts:
         name = history_of(url.host, url.port, url.path, before_azure=before_azure)
         return self._make_resource(name, policy) if name is not None else None
 
-    def tell_inactive(self, client: Any, url: str) -> None:
-        """Log once that a fine-tuned model was called where the policy doesn't hold."""
-        if self._config.enabled and not self._told_inactive:
-            self._told_inactive = True
+    def log_inactive(self, client: Any, url: str) -> None:
+        """Log once that a fine-tuned model was called on a host without the policy."""
+        if self._config.enabled and not self._has_logged_inactive:
+            self._has_logged_inactive = True
             log(
                 logging.INFO,
                 "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
                 "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
-                own_url(client, url).host,
+                api_url(client, url).host,
             )
 
-    def tell_unseen(self, client: Any, url: str) -> None:
-        """Log once in a process that what is answered over the WebSocket at ``url`` is not seen."""
-        target = own_url(client, f"http{url[2:]}")
-        if not _told_unseen and self.include(client, target):
-            _told_unseen.append(target.host)
+    def log_websocket(self, client: Any, url: str) -> None:
+        """Log once per process that inferences over the WebSocket at ``url`` are not observed."""
+        target = api_url(client, f"http{url[2:]}")
+        if not _logged_websockets and self.include(client, target):
+            _logged_websockets.append(target.host)
             log(
                 logging.INFO,
                 "finetune-guard does not see inferences over a WebSocket (%s). If one was on a fine-tuned "

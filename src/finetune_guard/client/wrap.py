@@ -1,4 +1,4 @@
-"""``guard(client)``: a guarded copy of a client that exists already."""
+"""``guard(client)``: a guarded copy of an existing client."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def guard(client: openai.AsyncOpenAI, config: GuardConfig | None = None) -> Asyn
 def guard(client: Any, config: GuardConfig | None = None) -> Any:
     """Return a guarded client of the same class as ``client``, which shares its HTTP client.
 
-    ``client`` itself is not touched. What it holds that leads back to it (its resources, a tracer's wrapper
-    around one of its methods) is copied and leads to the guarded client. A client that is guarded already
-    is returned as it is, unless ``config`` is given: then a copy with that configuration is.
+    ``client`` itself is not changed. Objects that reference it (its resources, a tracer's wrapper around one
+    of its methods) are copied and reference the guarded client. A client that is already guarded is returned
+    as it is or, if ``config`` is given, as a copy with that configuration.
 
     Args:
         client: Any client of the SDK, or of a subclass.
-        config: How the guard works; without one the environment and the defaults hold.
+        config: The configuration; without one, the environment and the defaults.
 
     Raises:
-        GuardConfigError: ``client`` isn't a client of the SDK, ``config`` is wrong, or something that was
-            put into ``client`` would lead calls past the guard.
+        GuardConfigError: ``client`` isn't a client of the SDK, ``config`` is wrong, or something
+            attached to ``client`` would make calls bypass the guard.
     """
     if isinstance(client, Guarded):
         return client if config is None else _reclassed(client, type(client), Binding(config))
@@ -73,12 +73,12 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
 
 _PUBLIC = (AzureOpenAI, AsyncAzureOpenAI, OpenAI, AsyncOpenAI)  # a class before its base
 
-# Both ends are weak: a guarded class holds its base, so a strong one would keep both for ever.
+# Keys and values are weak: a guarded class references its base, so neither would ever be freed.
 _guarded_classes: weakref.WeakKeyDictionary[type[Any], weakref.ref[type[Any]]] = weakref.WeakKeyDictionary()
 
 
 def _guarded_class(cls: type[Any]) -> type[Any]:
-    """The guarded subclass of ``cls``: of the same name, since the User-Agent is made of it."""
+    """The guarded subclass of ``cls``, with the same name, which the User-Agent contains."""
     public = next(each for each in _PUBLIC if issubclass(cls, each.__bases__[-1]))
     if public.__bases__[-1] is cls:
         return class_of_instances(public) or public
@@ -86,19 +86,19 @@ def _guarded_class(cls: type[Any]) -> type[Any]:
     known = reference() if reference is not None else None
     if known is None:
         namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        made: type[Any] = show_parent_parameters(type(cls.__name__, (public, cls), namespace))
-        _guarded_classes[cls] = weakref.ref(made)
-        return made
+        guarded_class: type[Any] = show_parent_parameters(type(cls.__name__, (public, cls), namespace))
+        _guarded_classes[cls] = weakref.ref(guarded_class)
+        return guarded_class
     return known
 
 
 def _reclassed(client: Any, cls: type[Any], binding: Binding) -> Any:
     """A shallow copy of ``client`` as an instance of ``cls``.
 
-    A subclass's constructor can take anything, so none is called: all state is carried over as it is,
-    but for what leads back to ``client``.
+    A subclass's constructor can take anything, so none is called: all state is taken over as it is, except
+    what references ``client``.
     """
-    guarded = object.__new__(cls)  # not by assigning __class__: two bases are another layout than one
+    guarded = object.__new__(cls)  # assigning __class__ fails: two bases have another layout than one
     shared = (http_client(client), vars(client).get("_finetune_guard"))
     try:
         guarded.__dict__.update(rebound(client, guarded, shared))
