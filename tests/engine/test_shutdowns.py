@@ -172,13 +172,13 @@ def test_a_damaged_table_of_litellm_is_passed_over(litellm, text):
 def test_what_is_remembered_is_known_to_the_next_process(kind, tmp_path):
     """Another process judges by the dates that the API told this one; nulls only take something back."""
     store = MemoryStore() if kind == "memory" else DiskStore(tmp_path / "history")
-    ends(store).remember({BASE: said(None)})
+    ends(store).store_announced({BASE: said(None)})
     assert before_job(ends(store)) is not None
     assert [] == list(tmp_path.iterdir())
-    ends(store).remember({BASE: said("2026-11-01"), NANO: said(None), "gpt-9": said("2030-01-01")})
+    ends(store).store_announced({BASE: said("2026-11-01"), NANO: said(None), "gpt-9": said("2030-01-01")})
     assert {BASE, "gpt-9"} == set(store.announced())
     assert "according to the API on" in str(ends(store).lifetime_error(BASE, NOW))
-    ends(store).remember({BASE: said(None, NOW + DAY)})
+    ends(store).store_announced({BASE: said(None, NOW + DAY)})
     assert date(2027, 1, 14) == ends(store).prospect(BASE, NOW).base_shutdown.day
 
 
@@ -203,11 +203,11 @@ def test_a_store_that_fails_is_done_without(caplog):
         assert isinstance(before_job(known), ShortLivedModelWarning)
         assert isinstance(before_job(known, NANO), BaseModelShutDownError)
     (record,) = caplog.records
-    assert "can't read the shutdown dates at nowhere and uses those that it came with" in record.getMessage()
+    assert "can't read the shutdown dates at nowhere and uses its own table" in record.getMessage()
     unwritable = ends(type("Unwritable", (Broken,), {"announced": dict})())
     for error, each in ((RuntimeError, known), (StoreError, unwritable)):
         with pytest.raises(error):
-            each.remember({BASE: said("2026-12-01")})
+            each.store_announced({BASE: said("2026-12-01")})
         assert date(2026, 12, 1) == each.dates.of(BASE).day
 
 

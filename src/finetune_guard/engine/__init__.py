@@ -1,1 +1,1 @@
-"""One guard: it decides, observes, syncs and keeps the window open."""
+"""The guard: it decides about jobs, records responses, syncs usage and sends keep-alives."""

@@ -1,4 +1,4 @@
-"""Deciding about a job or an upload, asking the API before where that may help, and making or stopping it."""
+"""Decide whether a job or an upload may go out, asking the API first where that can help."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from finetune_guard.rules.keep_alive import KeepAlive, NotSent, is_due, within
 logger = logging.getLogger("finetune_guard")
 
 _TO_CONFIRM = (Reason.CLOSED, Reason.REFUSED)
-"""What stops a call for good: by the time, or by a refusal that was another organization's perhaps."""
+"""Reasons to ask the API again first: the clock may be off, or the refusal another organization's."""
 
 _NOT_KNOWN_YET = "Another thread or process is sending one; whether it succeeds was not known in time."
 _TRY_AGAIN = "Try again in a minute."
@@ -43,7 +43,7 @@ _TRY_AGAIN = "Try again in a minute."
 
 @dataclass(frozen=True)
 class Authorization:
-    """Decides about jobs and uploads, after asking and sending what the configuration allows."""
+    """Decides about jobs and uploads, after the requests that the configuration allows."""
 
     decider: Decider
     identification: Identification
@@ -61,20 +61,20 @@ class Authorization:
         url: str | None = None,
         may_ask: bool = True,
     ) -> Flow[Decision]:
-        """Decide about a call, after reading the usage and sending a keep-alive where these are due.
+        """Decide about a call, after a usage sync and a keep-alive if they are due.
 
-        An upload asks what the job would ask, so that no file is uploaded for a job that is then stopped.
-        A call that can only fail as the guard's own requests did, by its key or for want of a connection,
-        goes out.
+        An upload is checked like the job it is for, so that no file is uploaded for a job that is then
+        stopped. If the guard's own requests failed because of the key or the connection, the call goes out:
+        it can only fail in the same way.
 
         Args:
             call: A job or an upload for fine-tuning.
-            credentials: What it is sent with.
-            admin_key: The key that the usage is read with.
-            left: Tells how much is left of the time that all of this may take; None for no limit.
-            url: Where jobs are created, for the error of a call that is stopped.
-            may_ask: Whether the API may be asked. It may not where the call goes to another host than the
-                client's own: whatever would be asked, and the admin key with it, would go to the latter.
+            credentials: The credentials it is sent with.
+            admin_key: The key for reading usage.
+            left: Returns the time left for all of this; None for no limit.
+            url: The URL for creating jobs, shown in the error of a stopped call.
+            may_ask: Whether the guard may send requests. False if the call goes to another host than the
+                client's own, since the guard's requests and the admin key would go to the client's host.
         """
         eligibility = self.decider.decide(credentials)
         failures: list[Failure] = []
@@ -114,9 +114,9 @@ class Authorization:
         credentials: Credentials,
         complain: Callable[[Exception], None],
     ) -> Flow[None]:
-        """Make the user's call, or stop it, as ``decision`` says; a refusal of the API is remembered.
+        """Make the user's call or stop it, as ``decision`` says, and record a refusal by the API.
 
-        A failure of our own parts is told to ``complain``, and never ends the call.
+        The guard's own failures go to ``complain`` and never end the call.
         """
         decided: Decision = Proceed()
         try:
@@ -147,10 +147,10 @@ class Authorization:
     def _refused(
         self, call: GuardedCall, error: openai.PermissionDeniedError, credentials: Credentials
     ) -> FineTuningRefusedError | None:
-        """Remember the API's refusal of ``credentials`` as our error; None for any other error."""
+        """Record the API's refusal and return it as our error; None for any other error."""
         if not (isinstance(call, JobCreation) and is_refusal(error)):
             return None
-        refusal = self.observer.refused(error, credentials)
+        refusal = self.observer.record_refusal(error, credentials)
         evidence, _ = self.decider.evidence(credentials)
         eligibility = self.decider.explain(evidence.model_copy(update={"refusal": refusal}), Reason.REFUSED)
         message = messages.stopped(call, eligibility, self.decider.config.policy)
@@ -162,7 +162,7 @@ class Authorization:
         return eligibility.reason in _TO_CONFIRM and not self.identification.is_confirmed(credentials)
 
     def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
-        """Return what stops a job for its model's sake; None where nothing does, or creation is closed."""
+        """Stop a job whose model is shut down or too short-lived; None for any other call."""
         if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
             return None
         error = self.ends.lifetime_error(call.model, eligibility.checked_at)
@@ -200,7 +200,7 @@ class Authorization:
         left: Callable[[], timedelta] | None,
         listing: Listing | None,
     ) -> Flow[KeepAliveError | None]:
-        """Send a keep-alive before a call, in the time that is left; return why it failed, if it did."""
+        """Send a keep-alive before a call, in the time left; return the error if it failed."""
         try:
             in_time = within(keep_alive, left() if left is not None else None)
             sender = KeepAliveSender(

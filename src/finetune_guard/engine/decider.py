@@ -1,4 +1,4 @@
-"""Deciding about an organization's eligibility by its history and the time, without asking the API."""
+"""Decide an organization's eligibility from its history and the clock, without asking the API."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ASKABLE = (
     Reason.NO_RECENT_INFERENCE,
     Reason.WINDOW_EDGE,
 )
-"""What might be otherwise if more were known."""
+"""Reasons that may change once the API is asked."""
 
 
 class Decider:
-    """Decides about an organization by its history, the policy and the clock."""
+    """Decides eligibility from the history, the policy and the clock."""
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
@@ -47,7 +47,7 @@ class Decider:
         self.recorder.watch(self)
 
     def now(self) -> datetime:
-        """Return the time by the configured clock and the API's answers; without that clock the machine's."""
+        """Return the configured clock's time, corrected by the API's; the machine's if that clock fails."""
         offset = self._server_time.offset
         try:
             now = self._clock()
@@ -60,9 +60,9 @@ class Decider:
             return system_clock() + offset
 
     def answered_at(self, date: str | bytes | None) -> datetime:
-        """Return when an answer with the header ``Date`` was given, and learn from that.
+        """Return when a response with this ``Date`` header was sent, and learn the clock's offset from it.
 
-        What was found for one holds for the next ones of the same second.
+        The result is cached for responses of the same second.
         """
         seconds, (header, found_at, found) = time.time(), self._last_answer
         if type(date) is not bytes or self._clock is not system_clock:
@@ -74,11 +74,11 @@ class Decider:
 
     @property
     def has_been_answered(self) -> bool:
-        """Whether the API has answered, and could tell how far the local clock is off."""
+        """Whether a response has shown how far the local clock is off."""
         return self._server_time.has_answered
 
     def decide(self, credentials: Credentials) -> Eligibility:
-        """Return the eligibility by what is known now."""
+        """Return the eligibility by the evidence recorded so far."""
         now = self.now()
         evidence, readable = self.evidence(credentials)
         eligibility = decide(self.config.policy, evidence, now, self.config.refusal_ttl)
@@ -89,11 +89,11 @@ class Decider:
         return eligibility
 
     def explain(self, evidence: Evidence, reason: Reason) -> Eligibility:
-        """Return the eligibility that ``reason`` means now."""
+        """Return the eligibility for ``reason`` as of now."""
         return explained(self.config.policy, evidence, self.now(), reason)
 
     def not_guarded(self, *, has_idle_policy: bool = False) -> Eligibility:
-        """Return the eligibility where the guard is off, or the policy doesn't speak of the host."""
+        """Return the eligibility if the guard is off or the policy does not apply to the host."""
         eligibility = self.explain(Evidence(organization=UNNAMED), Reason.NOT_GUARDED)
         if self.config.enabled and not has_idle_policy:
             return eligibility
@@ -101,7 +101,7 @@ class Decider:
         return eligibility.model_copy(update={"remedy": remedy})
 
     def organization_of(self, credentials: Credentials) -> str | None:
-        """Return the slug of the credentials' organization; None if it isn't known, or can't be read."""
+        """Return the slug of the credentials' organization; None if unknown or unreadable."""
         try:
             return self.recorder.organization(credentials)
         except StoreError as error:
@@ -109,7 +109,7 @@ class Decider:
             return None
 
     def evidence(self, credentials: Credentials) -> tuple[Evidence, bool]:
-        """Return what is known, and whether the store could be read for it."""
+        """Return the evidence, and whether the store could be read."""
         try:
             return self.recorder.evidence(credentials), True
         except StoreError as error:
@@ -117,7 +117,7 @@ class Decider:
             return self.recorder.unwritten_evidence(credentials), False
 
     def history(self, credentials: Credentials) -> History:
-        """Return the history of the credentials' organization; what isn't written yet if it can't be read."""
+        """Return the organization's history; only the unwritten part if the store can't be read."""
         try:
             return self.recorder.history(credentials)
         except StoreError as error:
@@ -131,12 +131,12 @@ class Decider:
             self.history_failed(error)
 
     def history_failed(self, error: BaseException) -> None:
-        """Tell that the history can't be read or written."""
+        """Emit the event that the history can't be read or written."""
         location = self.recorder.store.location
         self.events.emit(lambda: events.history_unavailable(location, error, self.now()))
 
     def _complain(self, subject: str, message: str, *details: object) -> bool:
-        """Log a failure of our own parts, once for each kind; return whether it is the first."""
+        """Log a failure of the guard, once for each kind; return whether it is the first."""
         if subject in self._complained:
             return False
         self._complained.add(subject)

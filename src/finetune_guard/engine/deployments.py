@@ -1,7 +1,6 @@
-"""Remembering when deployments were called, and telling when one ends or is gone.
+"""Record when deployments were called, and warn when one is about to end or is gone.
 
-What happens around a call costs no I/O: the store is read by the thread that writes it, before it writes
-what the call has told.
+Methods around a call do no I/O: the store's writer thread reads the store before it writes the call.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ _MIN_PAUSE_PART, _REFRESH_PART = 4, 360
 
 @dataclass
 class _Calls:
-    """When a deployment was last called, and whether it was not found since."""
+    """When a deployment was last called, and whether a later call did not find it."""
 
     last: datetime
     is_gone: bool = False
     pause: tuple[datetime | None, datetime] | None = None
-    """Between which times nobody called it, by a call that came before the store had told."""
+    """The last pause between two calls, to be checked once the store has been read."""
 
 
 @dataclass(eq=False)
 class Resource:
-    """A resource whose deployments end when nobody calls them, and what this process knows of them.
+    """A resource whose deployments end when nobody calls them, and what this process knows about them.
 
     Attributes:
-        history: What the resource's history is called.
-        any_answer_counts: Whether a base model's answer may be that of a deployment which the rule speaks of.
-        refreshed_at: When the store was last asked what it knows, other processes' calls included.
-        is_refreshing: Whether its answer is still awaited.
-        covered: The deployments that the rule speaks of, as far as that is known.
-        early_404s: The 404s, and their times, of those that the store may know, but hasn't told of.
+        history: The name of the resource's history.
+        any_answer_counts: Whether the rule may apply to a deployment that serves a base model.
+        refreshed_at: When the store was last read for the calls of other processes.
+        is_refreshing: Whether that read is still pending.
+        covered: The deployments that the rule is known to apply to.
+        early_404s: The 404s, with their times, received before the store was read.
     """
 
     history: str
@@ -70,7 +69,7 @@ class Resource:
         self.refresh_interval: timedelta = self.policy.window / _REFRESH_PART
 
     def learn(self, history: History) -> None:
-        """Take in what the store knows of the deployments."""
+        """Take over the deployments that the store knows."""
         for name, last in history.models.items():
             calls = self.calls.get(name)
             if calls is None:
@@ -88,7 +87,7 @@ class Resource:
                 self.covered[name] = True
 
     def record_call(self, name: str, at: datetime) -> tuple[_Calls, datetime | None]:
-        """Remember that a deployment has answered; return its calls, and when it was called before."""
+        """Record that a deployment was called; return its calls and the time of the previous one."""
         calls = self.calls.get(name)
         if calls is None or calls.is_gone:
             self.covered[name] = True
@@ -100,7 +99,7 @@ class Resource:
 
 
 class Deployments:
-    """The deployments of all resources that a guard sees."""
+    """The deployments of all resources that a guard's clients call."""
 
     def __init__(self, decider: Decider) -> None:
         self._config = decider.config
@@ -110,10 +109,10 @@ class Deployments:
         self._resources: Bounded[str, Resource] = Bounded()
         self._warned: Bounded[tuple[str, str], date] = Bounded(_MOST_DEPLOYMENTS)
 
-    # What happens around a call.
+    # Around a call.
 
     def resource(self, history: str, policy: IdlePolicy) -> Resource:
-        """Return the resource whose history is called ``history``: always the same object for one name."""
+        """Return the resource with the history ``history``: always the same object for one name."""
         known = self._resources.get(history)
         if known is not None and known.policy is policy:
             return known
@@ -123,7 +122,7 @@ class Deployments:
         return made
 
     def refresh_from_store(self, resource: Resource) -> None:
-        """Have the store asked, from time to time, what it knows before the present call is written there."""
+        """Have the writer thread read the store before it writes this call, if the last read is too old."""
         if resource.refreshed_at is not None and not resource.covered:
             return
         now = self._decider.now()
@@ -141,7 +140,7 @@ class Deployments:
         self._recorder.before_writing(read)
 
     def is_covered(self, resource: Resource, name: str) -> bool:
-        """Whether the rule is known to speak of a deployment, whatever its next answer names."""
+        """Whether the rule is known to apply to a deployment, whatever model its next answer names."""
         if name not in resource.covered:
             named = is_named(name, resource.name, self._named)
             if not covers(resource.policy, None, named=named):
@@ -152,7 +151,7 @@ class Deployments:
     def record_answer(
         self, resource: Resource, name: str, served: str | None, date: bytes | None
     ) -> IdleDeploymentWarning | None:
-        """Note an answer of a deployment that the rule speaks of; return the warning that is due, if any."""
+        """Record an answer of a deployment that the rule applies to; return a warning if one is due."""
         at = self._decider.answered_at(date)
         self._recorder.record(resource.subject, name, Source.OBSERVED, at, served)
         calls, before = resource.record_call(name, at)
@@ -170,7 +169,7 @@ class Deployments:
     def loss_error(
         self, resource: Resource, name: str, error: openai.APIStatusError
     ) -> ProviderLossError | None:
-        """Return what an error means if it tells that a deployment is gone, and have that remembered."""
+        """Return our error if ``error`` means that a deployment is gone, and record the loss."""
         is_gone = isinstance(error, openai.NotFoundError)
         date = error.response.headers.get("date")
         at = self._decider.answered_at(date) if is_gone else self._decider.now()
@@ -188,7 +187,7 @@ class Deployments:
             losses=losses_under(resource.policy),
         )
         if isinstance(error, openai.NotFoundError):
-            if calls is None:  # whether it was known isn't read yet
+            if calls is None:  # the store may know it, but was not read yet
                 # A new one: the user's error holds the frames that it came through, and those a client.
                 alike = openai.NotFoundError(error.message, response=error.response, body=error.body)
                 resource.early_404s[name] = alike, at
@@ -199,14 +198,14 @@ class Deployments:
         return found
 
     def _handle_early_404s(self, resource: Resource) -> None:
-        """Look again at the 404s that came before the store was read, now that it has told what it knows."""
+        """Handle the 404s that came before the store was read."""
         while resource.early_404s:
             name, (error, at) = resource.early_404s.popitem()
             if name in resource.calls:
                 self._loss_error(resource, name, error, at)
 
     def record_not_found(self, resource: Resource, name: str, at: datetime) -> None:
-        """Have it remembered that a deployment was not found; a later call takes that back."""
+        """Record that a deployment was not found; a later call takes that back."""
         calls = resource.calls.get(name)
         if calls is not None and not calls.is_gone:
             calls.is_gone, calls.pause = True, None
@@ -216,7 +215,7 @@ class Deployments:
     def _idle_warning(
         self, resource: Resource, name: str, before: datetime, at: datetime
     ) -> IdleDeploymentWarning | None:
-        """Return the warning for a call shortly before the end, which it has put off; once a day for each."""
+        """Return the warning for a call that came shortly before the end; once a day for each deployment."""
         first, last = resource.policy.ends(before)
         is_near, key = first - resource.policy.warn_within <= at < last, (resource.history, name)
         if not is_near or self._warned.get(key) == at.date():
@@ -224,16 +223,16 @@ class Deployments:
         self._warned[key] = at.date()
         return IdleDeploymentWarning(nearly_idle(resource.name, name, resource.policy, before, at))
 
-    # What people ask for.
+    # Public operations.
 
     def list_all(self, only: Resource | None = None) -> tuple[Deployment, ...]:
-        """Return what is known of every deployment, or of those of one resource; the first to end first."""
+        """Return every known deployment, or those of one resource, the first to end first."""
         resources = self._known_resources() if only is None else (only,)
         found = (each for resource in resources for each in self._of(resource, self._named))
         return tuple(sorted(found, key=by_end))
 
     def status_of(self, resource: Resource, name: str) -> Deployment:
-        """Return what is known of one deployment, though no call may be known."""
+        """Return what is known about one deployment, even if no call is known."""
         return next(each for each in self._of(resource, (f"{resource.name}/{name}",)) if each.name == name)
 
     def _of(self, resource: Resource, named: tuple[str, ...]) -> tuple[Deployment, ...]:
@@ -243,7 +242,7 @@ class Deployments:
     def names_to_keep_alive(
         self, resource: Resource, given: tuple[str, ...] | None = None
     ) -> tuple[str, ...]:
-        """Return the names of the deployments that are to be kept alive: ``given``, or the configured."""
+        """Return the names of the deployments to keep alive: ``given``, or those configured."""
         keep_alive = self._config.keep_alive
         if given is None:
             return names_at(resource.name, keep_alive.deployments if keep_alive is not None else ())
@@ -264,7 +263,7 @@ class Deployments:
                 yield self.resource(name, policy)
 
     def forget(self, name: str) -> tuple[Deployment, ...]:
-        """Have it remembered that deployments called ``name``, or ``RESOURCE/NAME``, are not to be kept."""
+        """Record that deployments called ``name``, or ``RESOURCE/NAME``, are no longer to be kept alive."""
         found = [each for each in self.list_all() if is_named(each.name, each.resource, (name,))]
         if not found:
             raise GuardConfigError(

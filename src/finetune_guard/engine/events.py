@@ -1,4 +1,4 @@
-"""Telling events to the program's own callback, in a thread of its own, so that no call waits for it."""
+"""Deliver events to the program's callback in a separate thread, so that no call waits for it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from finetune_guard.rules.endings import Ending, is_crossed
 logger = logging.getLogger("finetune_guard")
 
 MAX_PENDING = 1_000
-"""How many events wait for a callback that takes its time; later ones are lost, which is logged."""
+"""How many events may wait for a slow callback; later ones are dropped, which is logged."""
 
 _FORK_TIMEOUT = 1.0
 _EXIT_TIMEOUT = 2.0
 
 
 class Events:
-    """Where all events of one guard are told. Telling fails never, waits for nothing, and does no I/O."""
+    """Emits the events of one guard. Emitting never raises, never blocks and does no I/O."""
 
     def __init__(self, callback: Callable[[Event], object] | None) -> None:
         self._delivery = _delivery_to(callback) if callback is not None else None
@@ -37,7 +37,7 @@ class Events:
         self._logged = False
 
     def emit(self, make_event: Callable[[], Event]) -> None:
-        """Tell the event that ``make_event`` returns, if anyone listens."""
+        """Emit the event that ``make_event`` returns, if anyone listens."""
         if self._delivery is None and telemetry.instruments() is None:
             return
         try:
@@ -48,16 +48,16 @@ class Events:
         except Exception:
             if not self._logged:
                 self._logged = True
-                with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-                    logger.exception("finetune-guard can't tell an event; calls go on.")
+                with contextlib.suppress(Exception):  # the program's logging can fail in any way
+                    logger.exception("finetune-guard can't deliver an event; calls go on.")
 
     @property
     def are_pending(self) -> bool:
-        """Whether the callback has not been told everything."""
+        """Whether events are still to be delivered."""
         return self._delivery is not None and self._delivery.is_delivering
 
     def wait_until_delivered(self, timeout: float) -> None:
-        """Wait until the callback has been told everything, at most ``timeout`` seconds."""
+        """Wait until all events are delivered, at most ``timeout`` seconds."""
         if self._delivery is not None:
             self._delivery.wait_until_delivered(timeout)
 
@@ -75,7 +75,7 @@ class Events:
 
 
 class _Delivery:
-    """A queue of events, and a daemon thread that is there only while something waits in it."""
+    """A queue of events, and a daemon thread that runs only while the queue has any."""
 
     def __init__(self, callback: Callable[[Event], object]) -> None:
         self._callback = callback
@@ -84,7 +84,7 @@ class _Delivery:
         _deliveries.add(self)
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` what waits in the parent is the parent's to tell."""
+        """Start with an empty queue. After ``fork``, the parent delivers its own events."""
         # Re-entrant: a signal handler may come in the middle, and make_event a call that leads to an event.
         self._changed = threading.Condition(threading.RLock())
         self._pending: deque[Event] = deque()
@@ -92,7 +92,7 @@ class _Delivery:
         self._is_stuck = self._finishes_in_child = False
 
     def put(self, event: Event) -> None:
-        """Have ``event`` told soon."""
+        """Queue ``event`` for delivery."""
         with self._changed:
             if len(self._pending) >= MAX_PENDING:
                 self._complain("full", "The callback for events is too slow: events are lost from now on.")
@@ -100,7 +100,7 @@ class _Delivery:
             self._pending.append(event)
             if self._thread is not None:
                 return
-            # Without the caller's context variables, which are those of one request of the program's.
+            # Without the caller's context variables, which belong to one request of the program.
             run, name = contextvars.Context().run, "finetune-guard-events"
             thread = self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
             if not self._finishes_in_child:
@@ -108,7 +108,7 @@ class _Delivery:
                 process.finish_in_child(wait_until_all_delivered)
         try:
             thread.start()
-        except RuntimeError:  # none can be started now; the next event tries again
+        except RuntimeError:  # no thread can be started now; the next event tries again
             self._thread = None
 
     def _run(self) -> None:
@@ -121,17 +121,17 @@ class _Delivery:
                 event = self._pending.popleft()
             try:
                 self._callback(event)
-            except BaseException as error:  # noqa: BLE001 -- it is the program's own, and can fail in any way
+            except BaseException as error:  # noqa: BLE001 -- the program's callback can fail in any way
                 text = "".join(traceback.format_exception(error))
                 self._complain("failed", "The callback for events failed; calls go on.\n%s", text)
 
     @property
     def is_delivering(self) -> bool:
-        """Whether something waits, or is being told."""
+        """Whether an event is queued or being delivered."""
         return self._thread is not None
 
     def wait_until_delivered(self, timeout: float) -> None:
-        """Wait until all is told, at most ``timeout`` seconds; not again for a callback that is stuck."""
+        """Wait until the queue is empty, at most ``timeout`` seconds; a stuck callback is waited for once."""
         with self._changed:
             if self._thread is None or self._thread is threading.current_thread() or self._is_stuck:
                 return
@@ -140,7 +140,7 @@ class _Delivery:
     def _complain(self, subject: str, message: str, *details: object) -> None:
         if subject not in self._logged:
             self._logged.add(subject)
-            with contextlib.suppress(Exception):  # a program's own logging can fail in any way
+            with contextlib.suppress(Exception):  # the program's logging can fail in any way
                 logger.error(message, *details)
 
 
@@ -149,15 +149,15 @@ _by_callback = weakref.WeakValueDictionary[Callable[[Event], object], _Delivery]
 
 
 def _delivery_to(callback: Callable[[Event], object]) -> _Delivery:
-    """Return what tells ``callback``: one for all guards that have it. A stuck one blocks one thread."""
+    """Return the queue of ``callback``, shared by all guards with it. A stuck callback blocks one thread."""
     try:
         return _by_callback.get(callback) or _by_callback.setdefault(callback, _Delivery(callback))
-    except TypeError:  # it can't be the key of a dictionary
+    except TypeError:  # not hashable
         return _Delivery(callback)
 
 
 def wait_until_all_delivered(timeout: float = _EXIT_TIMEOUT) -> None:
-    """Wait until every callback has been told what waits, at most ``timeout`` seconds for all."""
+    """Wait until every queue is empty, at most ``timeout`` seconds in all."""
     deadline = time.monotonic() + timeout
     for delivery in list(_deliveries):
         delivery.wait_until_delivered(max(0.0, deadline - time.monotonic()))

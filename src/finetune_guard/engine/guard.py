@@ -1,6 +1,6 @@
-"""The guard of one configuration: its parts, what they remember after a call, and what people ask for.
+"""The guard of one configuration: it records responses and serves the operations of ``client.guard``.
 
-It is shared by a client and all its copies. Whatever needs API calls is a flow.
+A client and all its copies share one. Operations that need API calls are flows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.deployments import Deployments, Resource
-from finetune_guard.engine.identification import Identification, remember_traces
+from finetune_guard.engine.identification import Identification, record_traces
 from finetune_guard.engine.keep_alive import DeploymentSender, KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("finetune_guard")
 
 _MOST_REMEMBERED = 1_000
-_OBSERVED = Source.OBSERVED  # to look it up takes 0.1 µs before Python 3.12
+_OBSERVED = Source.OBSERVED  # a lookup on the class takes 0.1 µs before Python 3.12
 
 
 class Guard:
-    """One configuration at work."""
+    """The parts that one configuration needs, wired together."""
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
@@ -64,14 +64,14 @@ class Guard:
         )
         self._recorded_for: set[Credentials] = set()
 
-    # What is remembered after a call.
+    # After a call.
 
     def learn_organization(
         self, subject: Subject, project: str | None, placeholder: Credentials | None
     ) -> None:
-        """Remember whose the credentials of a request are, as its answer tells.
+        """Record which organization the credentials of a request belong to, as its response says.
 
-        A ``placeholder`` has stood for the credentials until they were known.
+        A ``placeholder`` stood for the credentials until they were known.
         """
         self.recorder.name(subject)
         if project is not None:
@@ -80,19 +80,21 @@ class Guard:
             self.recorder.adopt(placeholder, subject)
 
     def record_answer(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
-        """Note an inference; return the warning that is due about its model, if any."""
+        """Record an inference; return the warning that is due about its model, if any."""
         at = self.decider.answered_at(date)
         self.recorder.record(subject, model, _OBSERVED, at)
         if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        if self.ends.checked_on.get(model) == at.date():  # asked here, too: every inference comes by here
+        if (
+            self.ends.checked_on.get(model) == at.date()
+        ):  # checked here too, since every inference passes here
             return None
         return self.sunset_warning(model, at, organization=subject.organization)
 
     def sunset_warning(
         self, model: str, now: datetime, *, served: str | None = None, organization: str | None = None
     ) -> FineTuneGuardWarning | None:
-        """Return the warning that is due when a model has answered, if any, which is told as an event too."""
+        """Return the warning that is due when a model has answered, if any, and emit it as an event."""
         warning = self.ends.sunset_warning(model, now, served)
         if warning is not None:
             dates = self.ends.dates
@@ -105,7 +107,7 @@ class Guard:
     def record(
         self, credentials: Credentials, model: str, at: datetime | None, resource: Resource | None = None
     ) -> None:
-        """Record an inference that went another way; at a ``resource`` ``model`` is a deployment's name."""
+        """Record an inference made outside this client; at a ``resource``, ``model`` names a deployment."""
         if resource is None:
             _must_be_fine_tuned("record", model)
         elif not any_model(model):
@@ -130,16 +132,16 @@ class Guard:
                 self._recorded_for.add(credentials)
         self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, moment)
 
-    # What people ask for.
+    # Public operations.
 
     def prospect(self, model: str) -> Prospect:
-        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
+        """Return how long a fine-tune made from ``model`` now would live."""
         return self.ends.prospect(model, self.decider.now())
 
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None
     ) -> Flow[Eligibility]:
-        """Decide; with ``refresh`` ask the API first, as the client's ``check`` says."""
+        """Decide; with ``refresh``, ask the API first."""
         if refresh:
             credentials, listing = yield from self.identification.identify(credentials, again=True)
             if listing is not None and listing.failure is not None:
@@ -154,19 +156,19 @@ class Guard:
         return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
-        """Ask for every fine-tuned model that the key can see, and add what is remembered."""
+        """List every fine-tuned model that the key can see, and add those in the history."""
         found = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
         if found.reply is not None:
             credentials = found.reply.credentials
-            remember_traces(self.recorder, found)
+            record_traces(self.recorder, found)
             self.ends.learn(found.announced)
             if refresh:
-                self.ends.remember(found.announced)
+                self.ends.store_announced(found.announced)
         now, history = self.decider.now(), self.decider.history(credentials)
         return joined(found, history, self.ends.read(now), now)
 
     def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
-        """Ask what the API shows as the organization's limits, and remember it; nothing is decided by it."""
+        """Fetch the organization's model limits and record them; no decision uses them."""
         limits, reply = yield from read_model_limits(self.decider.now())
         if reply is not None:
             subject = Subject(reply.organization, reply.credentials)
@@ -183,7 +185,7 @@ class Guard:
         force: bool = False,
         model: str | None = None,
     ) -> KeepAliveSender:
-        """Return what sends a keep-alive, or plans one: to a ``model`` alone, if one is given."""
+        """Return the sender of a keep-alive, which goes only to ``model`` if one is given."""
         if model is not None:
             _must_be_fine_tuned("keep_alive", model)
         return KeepAliveSender(
@@ -193,7 +195,7 @@ class Guard:
     def deployment_sender(
         self, resource: Resource, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
     ) -> DeploymentSender:
-        """Return what sends a keep-alive to a deployment, or tells whether it would."""
+        """Return the sender of a keep-alive for a deployment."""
         return DeploymentSender(keep_alive, self.decider, self.deployments, resource, name, at, force)
 
 

@@ -1,4 +1,4 @@
-"""Asking the API which organization credentials belong to, and which fine-tuned models they can see."""
+"""Ask the API which organization credentials belong to, and which fine-tuned models they can see."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from finetune_guard.recording.recorder import Recorder
 
 
 class Identification:
-    """Asks the API once for each credentials, unless their organization is known already."""
+    """Asks the API once for each set of credentials, unless their organization is known."""
 
     def __init__(self, decider: Decider, ends: ModelEnds) -> None:
         self._recorder = decider.recorder
@@ -23,11 +23,11 @@ class Identification:
         self._is_confirmed: Bounded[Credentials, bool] = Bounded()
 
     def is_confirmed(self, credentials: Credentials) -> bool:
-        """Whether answers of the API have told whose the credentials are and what time it is.
+        """Whether a response in this process has named the credentials' organization and shown the time.
 
-        What a store remembers of a key may be out of date, since keys move to other organizations, and the
-        local clock may be off. An error may name the organization as well, but where asking ended with one,
-        it is asked again.
+        The store may be out of date, since keys move to other organizations, and the local clock may be off.
+        An error response may name the organization too, but if identifying ended with one, the API is asked
+        again.
         """
         if not self._decider.has_been_answered:
             return False
@@ -35,18 +35,18 @@ class Identification:
         return self._recorder.answered(credentials) is not None if confirmed is None else confirmed
 
     def doubt(self, credentials: Credentials) -> None:
-        """Ask the API again before a decision: it has just refused the credentials."""
+        """Have the API asked again before the next decision: it has just refused the credentials."""
         self._is_confirmed[credentials] = False
 
     def identify(
         self, credentials: Credentials, *, again: bool = False, confirm: bool = False
     ) -> Flow[tuple[Credentials, Listing | None]]:
-        """Learn whose the credentials are, and what they can see, unless that is known already.
+        """Find out the credentials' organization and the models they can see, unless that is known already.
 
-        With ``again`` the API is asked in any case, with ``confirm`` where only the store knows.
+        With ``again`` the API is always asked, with ``confirm`` if only the store knows.
 
-        Returns the credentials as they were really sent, since a callable key is known only then, and
-        what the API listed; None where it wasn't asked.
+        Returns the credentials as they were sent, since a callable key is known only then, and what the API
+        listed; None if it wasn't asked.
         """
         is_known = self.is_confirmed(credentials) or (
             not confirm and self._decider.organization_of(credentials) is not None
@@ -54,7 +54,7 @@ class Identification:
         if is_known and not again:
             return credentials, None
         found = yield from read_listing()
-        if found.reply is None:  # an error's answer has told whose they are as well, if it named that
+        if found.reply is None:  # an error response that names the organization was recorded already
             self.doubt(credentials)
             return credentials, found
         subject = Subject(found.reply.organization, found.reply.credentials)
@@ -63,13 +63,13 @@ class Identification:
         # What a list that failed would have shown may be what a decision needs.
         self._is_confirmed[subject.credentials] = found.failure is None
         self._recorder.name(subject)
-        remember_traces(self._recorder, found)
+        record_traces(self._recorder, found)
         self._ends.learn(found.announced)
         return subject.credentials, found
 
 
-def remember_traces(recorder: Recorder, listing: Listing) -> None:
-    """Remember what the API listed about earlier fine-tuning: a trace of it, or that there is none."""
+def record_traces(recorder: Recorder, listing: Listing) -> None:
+    """Record the traces of earlier fine-tuning in what the API listed, or that it has none."""
     if listing.reply is None:
         return
     no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces

@@ -1,4 +1,4 @@
-"""What a keep-alive is sent for: an organization's window, or a deployment that nobody else calls."""
+"""Senders of keep-alives, for an organization's window and for a single deployment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.engine.deployments import Deployments, Resource
-from finetune_guard.engine.identification import Identification, remember_traces
+from finetune_guard.engine.identification import Identification, record_traces
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import any_model, completing_model
@@ -37,8 +37,8 @@ _NEVER_UNFORCED = {
 class KeepAliveSender(OneSender):
     """Sends the keep-alives of one policy, never two at once for an organization.
 
-    Without a ``model`` it is sent to the one used last, then to others. What the API listed a moment ago,
-    the ``listing``, isn't asked for again.
+    Without a ``model``, the one used last is tried first, then others. A ``listing`` is what the API has just
+    listed, so that it isn't asked again.
     """
 
     ends: ModelEnds
@@ -49,12 +49,12 @@ class KeepAliveSender(OneSender):
     listing: Listing | None = None
 
     def send(self) -> Flow[KeepAliveOutcome]:
-        """Ask whose the credentials are, unless that is known, and do as ``run``."""
+        """Identify the credentials' organization unless it is known, then ``run``."""
         credentials, listing = yield from self.identification.identify(self.credentials)
         return (yield from replace(self, credentials=credentials, listing=listing).run())
 
     def plan(self) -> KeepAlivePlan:
-        """Return what ``run`` would do by what is known now; nothing is sent and nothing asked."""
+        """Return what ``run`` would do now, without sending any request."""
         eligibility = self.decider.decide(self.credentials)
         reason = self._reason_not_to()
         if reason is not None:
@@ -79,7 +79,7 @@ class KeepAliveSender(OneSender):
         dates, today = self.ends.read(now), now.date()
 
         def find_more(found: Listing) -> tuple[str, ...]:
-            remember_traces(self.decider.recorder, found)
+            record_traces(self.decider.recorder, found)
             return live(found.newest_first, dates, today)
 
         return Attempts(self._known(), left, find_more, self.listing)
@@ -93,7 +93,7 @@ class KeepAliveSender(OneSender):
         self.decider.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
         return subject.organization
 
-    def _failed(self, _error: KeepAliveError) -> str | None:
+    def _record_failure(self, _error: KeepAliveError) -> str | None:
         subject = Subject(self.decider.organization_of(self.credentials), self.credentials)
         self.decider.recorder.merge(subject, told(keep_alive_failed_at=self.decider.now()))
         return subject.organization
@@ -104,7 +104,7 @@ class KeepAliveSender(OneSender):
 
 
 def _shows_completion(answer: object, _deployment: str) -> bool:
-    """Whether ``answer`` shows a completion, of whatever model: a deployment's name says nothing about it."""
+    """Whether ``answer`` is a completion of any model: the deployment's name doesn't tell which it serves."""
     return completing_model(answer, "", any_model) is not None
 
 
@@ -112,7 +112,7 @@ def _shows_completion(answer: object, _deployment: str) -> bool:
 class DeploymentSender(OneSender):
     """Sends the keep-alives of one deployment, never two at once.
 
-    For a client whose base URL names another deployment, ``at`` is where the API is.
+    If the client's base URL names another deployment, ``at`` is the base URL of the API.
     """
 
     deployments: Deployments
@@ -122,12 +122,12 @@ class DeploymentSender(OneSender):
     force: bool = False
 
     def run(self) -> Flow[KeepAliveOutcome]:
-        """Do as for an organization; the outcome's model is the deployment's name."""
+        """Send the keep-alive if it is due; the outcome's model is the deployment's name."""
         outcome = yield from super().run()
         return outcome.model_copy(update={"model": self.name})
 
     def plan(self) -> KeepAliveOutcome:
-        """Return what ``run`` would do by what is known now; without a reason one would be sent."""
+        """Return what ``run`` would do now; without a reason, it would send one."""
         return KeepAliveOutcome(sent=False, model=self.name, reason=self._reason_not_to())
 
     @property
@@ -158,7 +158,7 @@ class DeploymentSender(OneSender):
         self.resource.record_call(self.name, at)
         return self.resource.name
 
-    def _failed(self, error: KeepAliveError) -> str:
-        if isinstance(error.__cause__, openai.NotFoundError):  # else it would be tried again every hour
+    def _record_failure(self, error: KeepAliveError) -> str:
+        if isinstance(error.__cause__, openai.NotFoundError):  # otherwise it would be tried again every hour
             self.deployments.record_not_found(self.resource, self.name, self.decider.now())
         return self.resource.name

@@ -1,4 +1,4 @@
-"""What successful calls and refusals tell about an organization, noted in its history."""
+"""Record facts from successful calls and refusals in the organization's history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from finetune_guard.recording.notes import Subject, told
 
 
 class Observer:
-    """Sees successful calls and refusals, and notes what they tell. Nothing here does any I/O."""
+    """Records facts from successful calls and refusals. No I/O."""
 
     def __init__(self, decider: Decider, ends: ModelEnds) -> None:
         self._decider = decider
@@ -39,16 +39,16 @@ class Observer:
         date: bytes | None,
         body: Callable[[], object],
     ) -> None:
-        """Note what a call that is no inference tells; ``body`` returns None where the SDK hasn't read it."""
+        """Record the facts in a response to ``call``; ``body`` returns None if the SDK hasn't read it."""
         self._recorder.name(subject)
         at = self._decider.answered_at(date)
         if isinstance(call, JobCreation):
-            self._note_job(subject, body(), at)
+            self._record_job(subject, body(), at)
         elif (records := body()) is not None:
-            self._read(call.kind, records, subject, at)
+            self._record_records(call.kind, records, subject, at)
 
-    def refused(self, error: openai.APIStatusError, credentials: Credentials) -> Refusal:
-        """Note the API's refusal of a job, which was given to ``credentials``; return it."""
+    def record_refusal(self, error: openai.APIStatusError, credentials: Credentials) -> Refusal:
+        """Record the API's refusal of a job created with ``credentials``, and return it."""
         headers = error.response.headers
         refusal = Refusal(
             at=self._decider.answered_at(headers.get("date")),
@@ -59,34 +59,34 @@ class Observer:
         self._recorder.merge(Subject(slug, credentials), told(refusal=refusal))
         return refusal
 
-    def _read(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
+    def _record_records(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
         if kind is RecordKind.BATCHES:
             for run in batch_runs(body, at):
-                self._note_run(subject, run, at)
+                self._record_run(subject, run, at)
         elif kind is RecordKind.RESPONSES:
             if (response := stored_run(body, at)) is not None:
-                self._note_run(subject, response, at)
+                self._record_run(subject, response, at)
         elif kind is RecordKind.JOBS:
-            self._note_traces(subject, traces_in_jobs(body, at))
+            self._record_traces(subject, traces_in_jobs(body, at))
         elif kind is RecordKind.MODELS:
             self._ends.learn(announcements(body, at))
-            self._note_traces(subject, traces_in_models(body, at))
+            self._record_traces(subject, traces_in_models(body, at))
         else:
             assert_never(kind)
 
-    def _note_job(self, subject: Subject, body: object, at: datetime) -> None:
-        """Note that a job was created, unless the answer was read and is no job's."""
+    def _record_job(self, subject: Subject, body: object, at: datetime) -> None:
+        """Record that a job was created, unless the response was read and is no job."""
         if body is None or (isinstance(body, Mapping) and body.get("id")):
             job = traces_in_jobs(body, at)
             created_at = job.evidence.job_created_at or at
             facts = told(fine_tuned_by=at, job_created_at=created_at)
             self._recorder.merge(subject, facts, job.organizations)
 
-    def _note_run(self, subject: Subject, run: PastRun, now: datetime) -> None:
-        """Note what a record tells, once for each subject, however often it is looked at.
+    def _record_run(self, subject: Subject, run: PastRun, now: datetime) -> None:
+        """Record an earlier inference found in a batch or a stored response, once for each subject.
 
-        A day's count is merged, not added, so that another process, or this one after a restart, may
-        look at the same records: it is at least the number of requests in those that were seen together.
+        A day's count is merged, not added, because another process, or this one after a restart, may read
+        the same records. The count is therefore a lower bound.
         """
         if self._runs.get((subject, run.id)) == run:
             return
@@ -99,14 +99,14 @@ class Observer:
         inference = Inference(
             organization=UNNAMED, model=run.model, at=run.at, source=run.source, within=run.within
         )
-        # One before the window tells nothing about the time since: it must not pass for the latest.
+        # A run before the window must not pass for the latest one: later runs may exist.
         last = inference if self._window is None or now - run.at - run.within < self._window else None
         evidence = Evidence(organization=UNNAMED, last_inference=last, fine_tuned_by=run.at)
         history = History(evidence=evidence, models={run.model: inference}, daily={day: {run.source: count}})
         self._recorder.merge(subject, history)
 
-    def _note_traces(self, subject: Subject, traces: Traces) -> None:
-        """Note what jobs or models prove, if that is more than was noted before."""
+    def _record_traces(self, subject: Subject, traces: Traces) -> None:
+        """Record the traces in jobs or models, if they prove more than those recorded before."""
         before = self._traced.get(subject, Traces())
         joined = before.joined(traces)
         if joined == before:

@@ -1,4 +1,4 @@
-"""Sending a keep-alive, and no second one while another thread or process sends it."""
+"""Send a keep-alive, unless another thread or process is sending the same one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from finetune_guard.stores.base import Lease, Store
 logger = logging.getLogger("finetune_guard")
 
 FLUSH_TIMEOUT = 5.0
-"""Seconds to wait at most for the history to be written before others may act on it."""
+"""The longest wait, in seconds, for the history to be written before others may act on it."""
 
 _POLL = timedelta(milliseconds=100)
 _LONGEST_MARGIN = timedelta(seconds=30)
@@ -34,7 +34,7 @@ _OLDEST_DATE = timedelta(days=1)
 
 @dataclass(frozen=True)
 class OneSender(ABC):
-    """Sends a keep-alive where one is due: the part that is the same whatever is kept alive."""
+    """Sends a keep-alive if one is due: the part that windows and deployments have in common."""
 
     keep_alive: KeepAlive
     decider: Decider
@@ -42,27 +42,27 @@ class OneSender(ABC):
     @property
     @abstractmethod
     def _lease(self) -> str:
-        """What only one may do at a time."""
+        """The name of the lease that one sender may hold at a time."""
 
     @abstractmethod
     def _reason_not_to(self) -> NotSent | None:
-        """Return why none is to be sent by what is known now; None when one is."""
+        """Return why no keep-alive is to be sent now; None if one is."""
 
     @abstractmethod
     def _attempts(self, left: Callable[[], timedelta]) -> Attempts:
-        """Return what is tried in the time that is ``left``."""
+        """Return the attempts to make in the time that is ``left``."""
 
     @abstractmethod
     def _newest_fact(self) -> datetime | None:
-        """Return when the latest was that a keep-alive sent now comes after; None where nothing was."""
+        """Return the time of the latest fact that a keep-alive sent now must be later than, if any."""
 
     @abstractmethod
     def _record(self, sent: Sent, at: datetime) -> str | None:
-        """Have it remembered that it was answered at ``at``; return whose it is, as far as that is known."""
+        """Record that a model answered at ``at``; return the organization or resource, if known."""
 
     @abstractmethod
-    def _failed(self, error: KeepAliveError) -> str | None:
-        """Have it remembered that nobody answered; return whose it is, as far as that is known."""
+    def _record_failure(self, error: KeepAliveError) -> str | None:
+        """Record that no model answered; return the organization or resource, if known."""
 
     def run(self) -> Flow[KeepAliveOutcome]:
         """Send the keep-alive unless it isn't due or someone else has just sent it."""
@@ -76,33 +76,33 @@ class OneSender(ABC):
             try:
                 return (yield from self._send(turn))
             except KeepAliveError as error:
-                # Who was held up for longer than its turn lasts finds that another has taken over.
-                reason = self._reason_by_now()
+                # If this sender was delayed beyond its turn, another has taken over.
+                reason = self._reason_to_give_up()
                 if reason is NotSent.RENEWED_BY_ANOTHER:
                     return KeepAliveOutcome(sent=False, reason=reason)
-                organization, now = self._failed(error), self.decider.now()
+                organization, now = self._record_failure(error), self.decider.now()
                 self.decider.events.emit(partial(events.keep_alive_failed, organization, error, now))
                 raise
 
     def _wait(self, turn: Turn) -> Flow[NotSent | None]:
-        """Wait for the turn, no longer than all tries may take; return why nothing is to be sent, if so."""
+        """Wait for the turn, at most as long as all tries may take; return a reason not to send, if any."""
         patience = countdown(self.keep_alive.deadline)
         recorder = self.decider.recorder
         for store in (recorder.leases, recorder.store):
             while True:
-                if store is recorder.store:  # once a process, however many threads of it wait
-                    reason = self._reason_by_now()
+                if store is recorder.store:  # checked by one thread of each process
+                    reason = self._reason_to_give_up()
                     if reason is not None:
                         return reason
-                if turn.taken(store):
+                if turn.try_take(store):
                     break
                 if patience() <= timedelta(0) and not turn.is_refused:
-                    return self._reason_by_now() or NotSent.ANOTHER_IS_SENDING
+                    return self._reason_to_give_up() or NotSent.ANOTHER_IS_SENDING
                 yield Pause(_POLL)
-        return self._reason_by_now()
+        return self._reason_to_give_up()
 
-    def _reason_by_now(self) -> NotSent | None:
-        """Return why what was due a moment ago is not to be sent any more; None when it still is."""
+    def _reason_to_give_up(self) -> NotSent | None:
+        """Return why a keep-alive that was due is no longer to be sent; None if it still is."""
         reason = self._reason_not_to()
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
@@ -111,16 +111,16 @@ class OneSender(ABC):
         attempts = self._attempts(turn.left)
         try:
             sent = yield from attempts.send()
-        except BaseException:  # a cancelled task closes the flow while an inference is on its way
+        except BaseException:  # a cancelled task closes the flow while an inference is under way
             if attempts.unknown_outcomes:
                 turn.outlast()
             raise
-        # What was known before it was sent is older than its answer, though dates have whole seconds.
+        # Facts known before it was sent are older than its answer, even if the dates show the same second.
         at = max(sent.reply.at, before + _INSTANT) if before is not None else sent.reply.at
-        if now - at > _OLDEST_DATE:  # by such a Date another would be sent at once
+        if now - at > _OLDEST_DATE:  # such an old Date would make another one due at once
             at = now
         organization = self._record(sent, at)
-        # Before the turn ends: who comes next must see it.
+        # Before the turn ends: the next sender must see it.
         if not self.decider.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
             turn.outlast(self.decider.recorder.store)
         self.decider.events.emit(lambda: events.keep_alive_sent(organization, sent.model, at))
@@ -128,15 +128,15 @@ class OneSender(ABC):
 
 
 class Turn:
-    """The right to send: among this process's threads first, then among all users of the store.
+    """The right to send, first among the threads of this process, then among all users of the store.
 
-    It lasts somewhat longer than all tries may take, so that what was sent can be written in it.
+    It lasts a little longer than all tries may take, so that the result can still be written.
     """
 
     def __init__(self, name: str, deadline: timedelta) -> None:
         self.margin = min(deadline / 2, _LONGEST_MARGIN)
         self.left = countdown(deadline)
-        """Tells how much is left of the time in which something may be sent."""
+        """Returns the time left for sending."""
         self._name = name
         self._deadline = deadline
         self._refusals = 0
@@ -144,20 +144,24 @@ class Turn:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the store failed when the turn was last tried to take."""
+        """Whether the store failed at the last attempt to take the turn."""
         return self._refusals > 0
 
-    def taken(self, store: Store) -> bool:
-        """Try to take the turn in ``store``; return whether that succeeded, or never will."""
-        self.left = countdown(self._deadline)  # from before it is taken: who is held up in between is late
+    def try_take(self, store: Store) -> bool:
+        """Try to take the turn in ``store``; true if it is held, or if the store keeps failing."""
+        self.left = countdown(
+            self._deadline
+        )  # starts before the lease does, so that a delay in between counts
         try:
             lease = store.lease(self._name, self._deadline + self.margin)
         except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
             self._refusals += 1
             if self._refusals < _MOST_REFUSALS:  # it may only be overloaded
                 return False
-            # A broken store must not stop a keep-alive: the turn is then this process's alone.
-            logger.warning("finetune-guard can't keep other processes from a keep-alive: %s", error)
+            # A broken store must not stop a keep-alive: the turn then holds for this process only.
+            logger.warning(
+                "finetune-guard can't keep other processes from sending the same keep-alive: %s", error
+            )
             return True
         self._refusals = 0
         if lease is not None:
@@ -165,7 +169,7 @@ class Turn:
         return lease is not None
 
     def outlast(self, store: Store | None = None) -> None:
-        """Keep the turn until its time is over, in ``store`` or in all: what was sent isn't written there."""
+        """Keep the turn until it expires, in ``store`` or in all: the result isn't written there yet."""
         self._held = [held for held in self._held if store is not None and held[0] is not store]
 
     def __enter__(self) -> Self:
@@ -176,4 +180,4 @@ class Turn:
             try:
                 store.release(lease)
             except Exception as error:  # noqa: BLE001 -- as above
-                logger.warning("finetune-guard can't end its turn; it ends by itself in time: %s", error)
+                logger.warning("finetune-guard can't release its lease, which expires by itself: %s", error)

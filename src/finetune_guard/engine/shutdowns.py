@@ -1,4 +1,4 @@
-"""The shutdown dates that this process knows, and the errors and warnings that they lead to."""
+"""The shutdown dates known to this process, and the errors and warnings based on them."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("finetune_guard")
 
 SUNSET = timedelta(days=30)
-"""How long before its end a model in use is warned about."""
+"""How long before its end a call of a model warns."""
 
 _READ_AGAIN_AFTER = timedelta(hours=1)
 _MOST_WARNED = 10_000
 _MOST_ANNOUNCED = 100_000
-"""Of how many models an end is remembered: a server that makes up more fills no memory."""
+"""The most models with an announced end, so that a server that makes up names can't fill the memory."""
 _NOT_FOUND = "model_not_found"
 
 _FILE = "litellm/model_prices_and_context_window_backup.json"
-_MOST_BYTES = 50_000_000  # ten times what it has
+_MOST_BYTES = 50_000_000  # ten times its present size
 _NOTHING: Mapping[str, Row] = {}
 
 
 class ModelEnds:
-    """When models end, by the published table, the store and what the API has said in this process."""
+    """When models end, by the published table, the store, and the API's announcements in this process."""
 
     def __init__(self, config: GuardConfig, store: Store) -> None:
         self._config = config
@@ -65,13 +65,13 @@ class ModelEnds:
 
     @property
     def dates(self) -> ShutdownDates:
-        """What this process knows by now; no I/O."""
+        """The dates known so far; no I/O."""
         if self._dates is None:
             self._dates = ShutdownDates(published_catalog(), configured=self._config.model_dates)
         return self._dates
 
     def learn(self, announced: Mapping[str, Announced]) -> None:
-        """Remember in this process what the API said; no I/O."""
+        """Add the API's announcements in this process; no I/O."""
         known = self.dates.announced
         news = {model: said for model, said in announced.items() if known.get(model) != said}
         if len(known) + len(news) > _MOST_ANNOUNCED:
@@ -81,8 +81,8 @@ class ModelEnds:
         if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
             self.checked_on.clear()
 
-    def remember(self, announced: Mapping[str, Announced]) -> None:
-        """Have the store remember what the API said; a ``StoreError`` tells that it can't be written."""
+    def store_announced(self, announced: Mapping[str, Announced]) -> None:
+        """Write the API's announcements to the store; raises ``StoreError`` if that fails."""
         self.learn(announced)
         known = self._store.announced()
         news = {model: said for model, said in announced.items() if said.day is not None or model in known}
@@ -90,7 +90,7 @@ class ModelEnds:
             self._store.announce(news)
 
     def read(self, now: datetime) -> ShutdownDates:
-        """Return what is known, with what the store and an installed litellm say, read every hour at most."""
+        """Return the dates, with those of the store and an installed litellm, read at most once an hour."""
         if self._read_at is None or abs(now - self._read_at) > _READ_AGAIN_AFTER:
             self._read_at = now
             litellm = installed_table()
@@ -103,19 +103,18 @@ class ModelEnds:
                 if not self._complained:
                     self._complained = True
                     logger.warning(
-                        "finetune-guard can't read the shutdown dates at %s and uses those that it came "
-                        "with: %s",
+                        "finetune-guard can't read the shutdown dates at %s and uses its own table: %s",
                         self._store.location,
                         error,
                     )
         return self.dates
 
     def prospect(self, model: str, now: datetime) -> Prospect:
-        """Return what is known of the life of a fine-tune that would be made from ``model`` now."""
+        """Return how long a fine-tune made from ``model`` now would live."""
         return prospect(model, self.read(now), now)
 
     def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
-        """Return the error for a job that can't start from ``model`` or shall not; None if it may."""
+        """Return the error for a job that can't or must not start from ``model``; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
         if any(map(dates.is_litellms_alone, (found.base_shutdown, found.fine_tunes_shutdown))):
             return None
@@ -146,8 +145,8 @@ class ModelEnds:
     ) -> ModelSunsetWarning | None:
         """Return the warning that is due when a model has answered: once a day for each that ends soon.
 
-        Where no source knows the name that was asked for, the one that the answer gives, ``served``, counts.
-        No I/O: what an installed litellm's table says of any model is read by a thread.
+        If no source knows the requested name, ``served``, the name in the answer, is used. No I/O: a thread
+        reads the table of an installed litellm.
         """
         today = now.date()
         if self.checked_on.get(model) == today:
@@ -166,7 +165,7 @@ class ModelEnds:
     def shutdown_error(
         self, error: openai.NotFoundError, model: str, now: datetime
     ) -> FineTunedModelShutDownError | None:
-        """Return what a 404 for a model whose day has come means; None for any other 404."""
+        """Return the error for a 404 of a model whose shutdown day has come; None for any other 404."""
         shutdown = self.dates.of(model)
         if error_code(error) != _NOT_FOUND or shutdown is None or not shutdown.may_be_over(now.date()):
             return None
@@ -182,9 +181,9 @@ class ModelEnds:
 
 
 def installed_table() -> Mapping[str, Row]:
-    """Return the dated models of the litellm in this environment; empty where there is none.
+    """Return the dated models of the installed litellm; empty if there is none.
 
-    The first call takes about 0.1 s where litellm is installed, later ones much less.
+    The first call takes about 0.1 s if litellm is installed, later ones much less.
     """
     try:
         path = Path(str(distribution("litellm").locate_file(_FILE)))
@@ -192,11 +191,11 @@ def installed_table() -> Mapping[str, Row]:
         return _read(path, found.st_size, found.st_mtime_ns) if found.st_size <= _MOST_BYTES else _NOTHING
     except PackageNotFoundError:
         return _NOTHING
-    except Exception as error:  # noqa: BLE001 -- another package's files can be damaged in any way
+    except Exception as error:  # noqa: BLE001 -- another package's files can be broken in any way
         logger.debug("finetune-guard can't read litellm's table of models: %s", error)
         return _NOTHING
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, size: int, changed_at: int) -> Mapping[str, Row]:  # noqa: ARG001 -- read anew after a change
+def _read(path: Path, size: int, changed_at: int) -> Mapping[str, Row]:  # noqa: ARG001 -- cache keys: read again after a change
     return rows_of(json.loads(path.read_bytes()))

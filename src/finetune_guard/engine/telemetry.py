@@ -1,8 +1,8 @@
-"""Metrics and span events for programs that use OpenTelemetry's API; nothing at all for others.
+"""Metrics and span events for programs that have imported OpenTelemetry; nothing for others.
 
-OpenTelemetry is never imported here: a program that has not imported it can't have set it up. Nothing that a
-program calls waits for a store: what has to be read is read when the program's exporter asks for it. A
-decision about a job or an upload is the event ``finetune_guard.decision`` of the current span.
+OpenTelemetry is never imported here: a program that has not imported it can't have set it up. The store is
+read only when the exporter collects, never during a call. A decision about a job or an upload is added to
+the current span as the event ``finetune_guard.decision``.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ METRICS = "opentelemetry.metrics"
 _TRACE = "opentelemetry.trace"
 _ORGANIZATION = "finetune_guard.organization"
 _CALL = "finetune_guard.call"
-_MODEL = "gen_ai.request.model"  # as OpenTelemetry's conventions call it
-_ERROR = "error.type"  # too
+_MODEL = "gen_ai.request.model"  # from OpenTelemetry's semantic conventions
+_ERROR = "error.type"  # as above
 _MAX_SERIES = 1_000
 
 _Measured: TypeAlias = tuple[float, dict[str, Any]]
 """A value and its attributes."""
 _Measure: TypeAlias = Callable[[], Iterable[_Measured]]
 _Counters: TypeAlias = tuple[Any, Any]
-"""Those of stopped calls and of keep-alives."""
+"""The counters of stopped calls and of keep-alives."""
 
 
 def _make_instruments(metrics: Any) -> _Counters:
-    """Make all instruments; return the counters, since what is observed needs no name."""
+    """Create all instruments, and return the counters."""
     meter = metrics.get_meter("finetune_guard")
 
     def observe(kind: str, name: str, measure: _Measure, unit: str, description: str) -> None:
@@ -69,20 +69,20 @@ def _observed(observation: Any, measure: _Measure, _options: Any) -> list[Any]:
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
-_lock = threading.RLock()  # a signal handler that makes a call may come in the middle
+_lock = threading.RLock()  # re-entrant: a signal handler may interrupt and make a call
 _inferences: dict[tuple[str | None, str], int] = {}
 _counters: _Counters | None = None
 _has_failed = False
 
 
 def register(guard: Guard) -> None:
-    """Measure the windows that ``guard`` knows of, as long as it is there."""
+    """Measure the windows that ``guard`` knows, for as long as it lives."""
     _guards.add(guard)
     instruments()
 
 
 def instruments() -> _Counters | None:
-    """Return the counters; None where the program has not imported OpenTelemetry's metrics."""
+    """Return the counters; None if the program has not imported OpenTelemetry's metrics."""
     global _counters, _has_failed  # noqa: PLW0603 -- the process has one set
     metrics = sys.modules.get(METRICS)
     if _counters is not None or _has_failed or not hasattr(metrics, "get_meter"):
@@ -91,7 +91,7 @@ def instruments() -> _Counters | None:
         if _counters is None:
             try:
                 _counters = _make_instruments(metrics)
-            except Exception:  # noqa: BLE001 -- a provider of the program's own can fail in any way
+            except Exception:  # noqa: BLE001 -- the program's provider can fail in any way
                 _has_failed = True
     return _counters
 
@@ -108,7 +108,7 @@ def count_inference(organization: str | None, model: str) -> None:
 
 
 def count_event(event: Event) -> None:
-    """Count a call that was stopped, or a keep-alive."""
+    """Count a stopped call or a keep-alive."""
     counters = instruments()
     if counters is None:
         return
@@ -124,7 +124,7 @@ def count_event(event: Event) -> None:
 
 
 def trace_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: bool) -> None:
-    """Add a decision about a job or an upload to the current span. Never fails."""
+    """Add a decision about a job or an upload to the current span. Never raises."""
     trace = sys.modules.get(_TRACE)
     if trace is None:
         return
@@ -140,7 +140,7 @@ def trace_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: b
                 "finetune_guard.window.remaining": seconds_open(eligibility),
             }
             span.add_event("finetune_guard.decision", _without_none(facts))
-    except Exception:  # noqa: BLE001, S110 -- a tracer of the program's own can fail in any way
+    except Exception:  # noqa: BLE001, S110 -- the program's tracer can fail in any way
         pass
 
 
@@ -159,7 +159,7 @@ def _measure_windows() -> Iterator[_Measured]:
     found = {}
     for guard in list(_guards):
         for organization, credentials in guard.recorder.organizations().items():
-            if is_resource(organization):  # of another provider, which has no such window
+            if is_resource(organization):  # another provider's, without such a window
                 continue
             remaining = seconds_open(guard.decider.decide(credentials))
             if remaining is not None:
@@ -180,7 +180,7 @@ def _measure_models() -> Iterator[_Measured]:
 
 
 def _reset_in_child() -> None:
-    """Begin at zero: what the parent has counted is the parent's to tell."""
+    """Start counting at zero: the parent exports its own counts."""
     global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
     _lock = threading.RLock()
     _inferences.clear()

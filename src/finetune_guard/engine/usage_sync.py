@@ -1,4 +1,4 @@
-"""Reading the whole organization's usage into its history, on request and for decisions."""
+"""Read an organization's usage into its history, on request and for decisions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from finetune_guard.recording.notes import Subject
 logger = logging.getLogger("finetune_guard")
 
 _FLUSH_TIMEOUT = 10.0
-_READ_ANEW = timedelta(days=31)
-"""How much is read again although it was read before: usage may lag, and this is one page."""
+_READ_AGAIN = timedelta(days=31)
+"""How far back usage is read again, since it may lag; this is one page."""
 
 _SYNCABLE = (*ASKABLE, Reason.REFUSED, Reason.HISTORY_UNAVAILABLE)
 _JUST_READ = timedelta(minutes=1)
@@ -44,28 +44,28 @@ _NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {
 
 
 class SyncProgress(Value):
-    """How many days of how many a sync has read."""
+    """How many of its days a sync has read."""
 
     days_read: int
     days: int
 
 
 class UsageSync(Value):
-    """What came of reading the organization's usage.
+    """The result of reading an organization's usage.
 
     Attributes:
         organization: The organization's slug.
-        start: From when on the usage was asked for, in UTC.
-        end: Up to when it was: the time of the API's last answer.
-        covered_until: Up to when it was read without a gap, now and earlier. What the API's answers leave
-            out counts as not read.
-        complete: Whether all of it was read; another sync goes on where this one ended.
-        last_inference: The latest inference in the part that was read now; None where there was none.
-        precision: How exactly the time of that is known; None where there was none.
-        models: How many fine-tuned models were run in the part that was read now.
-        projects: The projects that ran them.
-        requests: How often each model was called on each day of that part, and by which project.
-        failure: Why not all was read, as status and code where the API said so; None when all was.
+        start: The start of the requested time, in UTC.
+        end: Its end: the time of the API's last response.
+        covered_until: The end of the time read without a gap, now and earlier. Anything that the API's
+            responses leave out counts as not read.
+        complete: Whether all of it was read; otherwise the next sync continues where this one ended.
+        last_inference: The latest inference in the part read now; None if there was none.
+        precision: How exactly the time of that inference is known; None if there was none.
+        models: The number of fine-tuned models used in the part read now.
+        projects: The projects that called them.
+        requests: How often each project called each model on each day of that part.
+        failure: Why not all was read, as status and code if the API said so; None if all was.
     """
 
     organization: str
@@ -82,7 +82,7 @@ class UsageSync(Value):
 
 
 class UsageReader:
-    """Reads usage into histories, and not again for a decision what was just tried."""
+    """Reads usage into histories; for decisions, at most once a minute."""
 
     def __init__(self, decider: Decider, identification: Identification) -> None:
         self._decider = decider
@@ -98,11 +98,11 @@ class UsageReader:
         days: int | None = None,
         progress: Callable[[SyncProgress], object] | None = None,
     ) -> Flow[UsageSync]:
-        """Read the organization's usage into its history; what is known for long is not read again.
+        """Read the organization's usage into its history; older usage read before is skipped.
 
         Raises:
-            UsageSyncError: There is no admin key, it may not, or nothing could be read; or no answer of the
-                API has named the credentials' organization, or it isn't the admin key's.
+            UsageSyncError: There is no admin key, it lacks the permission, or nothing could be read; or the
+                credentials' organization is unknown, or isn't the admin key's.
         """
         if admin_key is None:
             raise UsageSyncError(_NO_ADMIN_KEY, remedy=_NO_ADMIN_KEY)
@@ -110,35 +110,40 @@ class UsageReader:
         organization = self._decider.organization_of(credentials)
         if organization is None:
             failure = listing.failure if listing is not None else None
-            raise _whose_key_is_unknown(failure) from failure
+            raise _organization_unknown_error(failure) from failure
         if not (admin_key.isascii() and admin_key.isprintable()):  # httpx would fail in its own way
             raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
         evidence, _ = self._decider.evidence(credentials)
         now = self._decider.now()
         first = _midnight(now - (timedelta(days=days) if days is not None else self._window))
         read_until = evidence.usage_read_until(first)
-        begin = first if read_until is None else _midnight(min(max(first, read_until - _READ_ANEW), now))
+        begin = first if read_until is None else _midnight(min(max(first, read_until - _READ_AGAIN), now))
         subject, recorder = Subject(organization, credentials), self._decider.recorder
         read_now: list[Span] = []
 
-        def learn(page: UsagePage) -> None:
-            # Up to where it was read is learnt a page late: only with the last inference is it proof.
-            facts = {"last_inference": self._decisive(page.newest, page.at), "usage_read": united(read_now)}
-            told = page.history.evidence.model_copy(update=facts)
+        def record_page(page: UsagePage) -> None:
+            # The end of the read time is recorded one page late: it is proof only with the last inference.
+            facts = {
+                "last_inference": self._if_in_window(page.newest, page.at),
+                "usage_read": united(read_now),
+            }
+            evidence_read = page.history.evidence.model_copy(update=facts)
             read_now.extend(page.history.evidence.usage_read)
             projects = filter(None, map(project_id, page.projects))
-            recorder.merge(subject, page.history.model_copy(update={"evidence": told}), projects)
+            recorder.merge(subject, page.history.model_copy(update={"evidence": evidence_read}), projects)
             if progress is not None:
                 until = min(page.end, page.at)
                 progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
 
-        read = yield from read_usage(begin, organization=organization, key=admin_key, learn=learn)
+        read = yield from read_usage(begin, organization=organization, key=admin_key, learn=record_page)
         if read.failure is not None and read.pages == 0:
-            raise _failed(read.failure) from read.failure
-        latest = read.latest  # as exactly as it is known now, and for when that is so
-        last = latest if read.complete else self._decisive(latest, read.end)
-        told = Evidence(organization=UNNAMED, last_inference=last, usage_read=united(read_now))
-        recorder.merge(subject, History(evidence=told, models={latest.model: latest} if latest else {}))
+            raise _read_error(read.failure) from read.failure
+        latest = read.latest  # with its final precision
+        last = latest if read.complete else self._if_in_window(latest, read.end)
+        read_evidence = Evidence(organization=UNNAMED, last_inference=last, usage_read=united(read_now))
+        recorder.merge(
+            subject, History(evidence=read_evidence, models={latest.model: latest} if latest else {})
+        )
         recorder.flush(_FLUSH_TIMEOUT)
         return UsageSync(
             organization=organization,
@@ -151,19 +156,19 @@ class UsageReader:
             models=read.models,
             projects=tuple(sorted(read.projects)),
             requests=read.requests,
-            failure=_why(read.failure) if read.failure is not None else None,
+            failure=_describe(read.failure) if read.failure is not None else None,
         )
 
-    def _decisive(self, last: Inference | None, at: datetime) -> Inference | None:
+    def _if_in_window(self, last: Inference | None, at: datetime) -> Inference | None:
         """Return ``last`` if it keeps the window open at ``at``.
 
-        One before the window decides nothing until all is read: it would pass for the latest, and what isn't
-        read yet may tell of a later one.
+        An inference before the window must not pass for the latest until all usage is read: the rest may
+        show a later one.
         """
         return last if last is not None and at - last.at < self._window else None
 
     def before_call(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
-        """Read the usage before a call, unless that was just tried; return why it failed, if it did."""
+        """Read the usage before a call, unless that was just tried; return the errors, if any."""
         now = self._decider.now()
         tried_at, failures = self._tried.get(credentials, (None, []))
         if tried_at is None or abs(now - tried_at) >= _JUST_READ:
@@ -172,7 +177,7 @@ class UsageReader:
         return failures
 
     def for_decision(self, credentials: Credentials, admin_key: str | None) -> Flow[list[UsageSyncError]]:
-        """Read the usage for a decision, which goes on without it; return why that failed, if it did."""
+        """Read the usage for a decision, which does without it if that fails; return the errors, if any."""
         try:
             done = yield from self.sync(credentials, admin_key)
         except UsageSyncError as error:
@@ -180,13 +185,13 @@ class UsageReader:
         else:
             if done.complete:
                 return []
-            failure = _broken_off(done)
+            failure = _incomplete_error(done)
         logger.warning("%s", failure)
         return [failure]
 
 
 def may_help(eligibility: Eligibility, admin_key: str | None) -> bool:
-    """Whether reading the usage is possible, may change the verdict, and wasn't done just now."""
+    """Whether reading the usage is possible, may change the verdict, and was not just done."""
     read_until = eligibility.covered_until
     just_read = read_until is not None and abs(eligibility.checked_at - read_until) < _JUST_READ
     return admin_key is not None and not just_read and eligibility.reason in _SYNCABLE
@@ -200,11 +205,11 @@ def _days(start: datetime, end: datetime) -> int:
     return -((start - end) // timedelta(days=1))
 
 
-def _why(failure: openai.APIError | UsageSyncError) -> str:
+def _describe(failure: openai.APIError | UsageSyncError) -> str:
     return in_short(failure) if isinstance(failure, openai.APIError) else str(failure)
 
 
-def _whose_key_is_unknown(failure: openai.APIError | None) -> UsageSyncError:
+def _organization_unknown_error(failure: openai.APIError | None) -> UsageSyncError:
     why = "no answer of the API names it"
     remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
     if failure is not None:
@@ -217,15 +222,15 @@ def _whose_key_is_unknown(failure: openai.APIError | None) -> UsageSyncError:
     )
 
 
-def _broken_off(done: UsageSync) -> UsageSyncError:
+def _incomplete_error(done: UsageSync) -> UsageSyncError:
     remedy = "Another sync goes on from there."
     until, why = f"{done.covered_until:%Y-%m-%d %H:%M} UTC", (done.failure or "").removesuffix(".")
     message = f"The organization's usage was read up to {until} only: {why}. {remedy}"
     return UsageSyncError(message, remedy=remedy)
 
 
-def _failed(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
-    said = _why(failure)
+def _read_error(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
+    said = _describe(failure)
     if not isinstance(failure, openai.APIError):
         return UsageSyncError(
             said, remedy=failure.remedy or "Try again later; a gateway in between may be the cause."
