@@ -80,7 +80,7 @@ def _bucket(day: datetime) -> dict[str, Any]:
 def _synchronized(page: dict[str, Any]) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         guard = Guard(GuardConfig(store=folder, clock=_end))
-        guard.recorder.name(Subject("acme-28gund", WHOSE))
+        guard.recorder.record_organization(Subject("acme-28gund", WHOSE))
 
         def once() -> None:
             done = _drive(guard.usage.sync(WHOSE, "sk", days=DAYS), page)

@@ -28,7 +28,7 @@ KEY = Credentials("Bearer sk-test")
 def test_a_server_that_always_calls_itself_anew_fills_no_store():
     """Ten thousand organizations are taken in by one process; then the key stands for those to come."""
     store = MemoryStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     for number in range(10_050):
         recorder.record(Subject(f"acme-{number}", KEY), MODEL, Source.OBSERVED, NOW)
     assert recorder.flush(60)
@@ -39,7 +39,7 @@ def test_a_server_that_always_calls_itself_anew_fills_no_store():
 def test_a_flood_of_projects_is_cut():
     """A page that names a hundred thousand projects keeps nobody busy, and fills no store."""
     store = MemoryStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     recorder.merge(Subject("acme", KEY), names=[f"proj_{number}" for number in range(100_000)])
     assert recorder.flush(60)
     assert 1_100 > len(store.aliases())

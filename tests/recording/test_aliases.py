@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.aliases import Aliases, resolved
+from finetune_guard.recording.aliases import Aliases, resolve
 from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
@@ -42,8 +42,8 @@ class Process:
     def sees(self, slug, credentials=KEY, *proven, runs=None):
         """Write what an answer tells, and the inference it was of, if any; return the history's name."""
         subject = Subject(slug, credentials)
-        self.aliases.name(subject)
-        name = self.aliases.write(subject, sorted(proven))
+        self.aliases.record_organization(subject)
+        name = self.aliases.link_subject(subject, sorted(proven))
         if runs is not None:
             inference = Inference(organization=name, model=model(runs), at=NOW)
             self.store.record(name, [Activity(inference=inference, counts={NOW.date(): 1})])
@@ -190,7 +190,7 @@ def test_what_answers_tell_of_names(store, case, one_process):
     assert expected == kept(store)
     for who, name in found.items():
         if isinstance(who, str):
-            assert name == resolved(store, who)
+            assert name == resolve(store, who)
         else:
             assert (name,) == process.aliases.names_of(who) == Aliases(store).names_of(who)
 
@@ -265,7 +265,7 @@ def join(case):
     )
     told = Recorder(store)
     if before.organization is None:  # a new slug alone may as well mean that the key has moved
-        told.name(after)
+        told.record_organization(after)
     return store, (knowing, told), after, proven_then
 
 

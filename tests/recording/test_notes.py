@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, told
+from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, new_facts
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
@@ -30,7 +30,7 @@ def test_inferences_add_up_and_the_latest_time_stays():
 def test_notes_are_false_when_there_is_nothing_in_them():
     """Only notes with something to write count."""
     assert not Notes()
-    assert Notes(told=EMPTY)
+    assert Notes(facts=EMPTY)
     assert Notes(names={"org-1"})
     notes = Notes()
     notes.record(SEEN, NOW, DAY)
@@ -44,22 +44,22 @@ def test_a_part_can_be_taken_out():
     notes.record(SENT, NOW, DAY)
     notes.merge(EMPTY, ["org-1"])
     taken = notes.split([SENT])
-    assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.told, taken.names)
-    assert ([SEEN], None, set()) == (list(notes.tallies), notes.told, notes.names)
+    assert ([SENT], EMPTY, {"org-1"}) == (list(taken.tallies), taken.facts, taken.names)
+    assert ([SEEN], None, set()) == (list(notes.tallies), notes.facts, notes.names)
 
 
 def test_what_was_taken_out_can_be_put_back():
     """What a store refused is added to what was noted meanwhile; nothing is lost or doubled."""
     notes, refused = Notes(), Notes()
     refused.record(SEEN, NOW, DAY, 2)
-    refused.merge(told(fine_tuned_by=NOW), ["org-1"])
+    refused.merge(new_facts(fine_tuned_by=NOW), ["org-1"])
     notes.record(SEEN, NOW + timedelta(hours=1), DAY)
-    notes.merge(told(no_trace_at=NOW), ["proj_1"])
-    notes.take(refused)
-    notes.take(Notes())
+    notes.merge(new_facts(no_trace_at=NOW), ["proj_1"])
+    notes.add(refused)
+    notes.add(Notes())
     (activity,) = notes.activities("acme-28gund")
     assert (NOW + timedelta(hours=1), {DAY: 3}) == (activity.inference.at, activity.counts)
-    assert (NOW, NOW) == (notes.told.evidence.fine_tuned_by, notes.told.evidence.no_trace_at)
+    assert (NOW, NOW) == (notes.facts.evidence.fine_tuned_by, notes.facts.evidence.no_trace_at)
     assert {"org-1", "proj_1"} == notes.names
 
 
@@ -69,7 +69,7 @@ def test_what_is_noted_counts_before_it_is_written():
     notes.record(SEEN, NOW, DAY)
     history = notes.added_to(EMPTY)
     assert (NOW, {DAY: {Source.OBSERVED: 1}}) == (history.last_inference.at, history.daily)
-    notes.merge(told(no_trace_at=NOW), ["proj_1"])
+    notes.merge(new_facts(no_trace_at=NOW), ["proj_1"])
     assert NOW == notes.added_to(history).evidence.no_trace_at
 
 
@@ -77,8 +77,8 @@ def subject(number, organization="acme-28gund"):
     return Subject(organization, Credentials(f"Bearer {number}"))
 
 
-def note(backlog, about, count=1):
-    backlog.notes_of(about).record(SEEN, NOW, DAY, count)
+def note(backlog, copies_for, count=1):
+    backlog.notes_of(copies_for).record(SEEN, NOW, DAY, count)
 
 
 def counted(batches):
@@ -99,8 +99,8 @@ def test_tokens_that_change_with_every_request_do_not_fill_the_memory():
     for number in range(MOST_SUBJECTS + 500):
         note(backlog, subject(number))
     assert MOST_SUBJECTS == len(backlog.pending)
-    assert MOST_SUBJECTS + 500 == counted(backlog.take(lambda *_: True))
-    assert 0 == backlog.unkept
+    assert MOST_SUBJECTS + 500 == counted(backlog.take_due(lambda *_: True))
+    assert 0 == backlog.dropped
 
 
 def test_what_is_being_written_and_what_is_refused_count_as_well():
@@ -109,11 +109,11 @@ def test_what_is_being_written_and_what_is_refused_count_as_well():
     for round_ in range(1, 4):
         for number in range(MOST_SUBJECTS):
             note(backlog, subject((round_, number)))
-        batches = backlog.take(lambda *_: True)
+        batches = backlog.take_due(lambda *_: True)
         note(backlog, subject((round_, "late")))
-        backlog.settle(batches)
+        backlog.finish_write(batches)
         assert len(backlog.pending) <= MOST_SUBJECTS + 1
-    assert 3 * (MOST_SUBJECTS + 1) == counted(backlog.take(lambda *_: True))
+    assert 3 * (MOST_SUBJECTS + 1) == counted(backlog.take_due(lambda *_: True))
 
 
 def test_what_can_not_be_kept_is_counted():
@@ -124,19 +124,19 @@ def test_what_can_not_be_kept_is_counted():
         note(backlog, subject(number, None))
     note(backlog, subject(0))
     assert MOST_SUBJECTS == len(backlog.pending)
-    assert 8 == backlog.unkept
-    assert MOST_SUBJECTS + 7 == counted(backlog.take(lambda *_: True))
+    assert 8 == backlog.dropped
+    assert MOST_SUBJECTS + 7 == counted(backlog.take_due(lambda *_: True))
 
 
 def test_there_is_room_again_when_something_is_written():
     """Once the store has taken what waited, further keys have notes of their own."""
     backlog = waiting()
-    backlog.take(lambda *_: True)
-    backlog.settle([])
+    backlog.take_due(lambda *_: True)
+    backlog.finish_write([])
     assert not backlog
     note(backlog, subject("another", None))
     assert 1 == len(backlog.pending)
-    assert 0 == backlog.unkept
+    assert 0 == backlog.dropped
 
 
 def test_only_what_is_due_is_taken():
@@ -145,9 +145,9 @@ def test_only_what_is_due_is_taken():
     for number in (1, 2):
         backlog.notes_of(subject(number)).record(later, NOW, DAY)
     note(backlog, subject(1), count=3)
-    taken = backlog.take(lambda _, stream: stream == SEEN)
+    taken = backlog.take_due(lambda _, stream: stream == SEEN)
     assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]
-    backlog.settle([])
+    backlog.finish_write([])
     assert {subject(1): [later], subject(2): [later]} == {
         each: list(notes.tallies) for each, notes in backlog.pending.items()
     }

@@ -57,7 +57,7 @@ def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at=NOW
 def test_the_first_inference_of_a_model_is_written_at_once_and_later_ones_add_up():
     """A thousand calls of a model within a minute cost one more write, another model's first goes at once."""
     store = WatchedStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     note(recorder)
     assert store.written.acquire(timeout=300)
     assert NOW == store.history("acme-28gund").models[MODEL].at
@@ -81,7 +81,7 @@ def test_what_a_store_refuses_is_kept_and_written_later(caplog):
     """While the store fails, decisions know what was seen; when it works again, it has all of it."""
     store = WatchedStore()
     store.broken = True
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     with caplog.at_level(logging.INFO, "finetune_guard"):
         for _ in range(3):
             note(recorder)
@@ -104,7 +104,7 @@ def test_what_a_parent_could_not_write_is_not_its_childs():
     """After a fork beside a store that fails, the parent alone writes what it had noted."""
     store = WatchedStore()
     store.broken = True
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     note(recorder)
     assert not recorder.flush(30)
 
@@ -117,14 +117,14 @@ def test_what_a_parent_could_not_write_is_not_its_childs():
 
 def test_nothing_to_write_is_written_in_no_time():
     """Flushing without anything noted succeeds, starts no thread and touches no store."""
-    recorder = Recorder.of(WatchedStore())
+    recorder = Recorder.for_store(WatchedStore())
     assert recorder.flush(0)
     assert not recorder.has_unwritten
 
 
 def test_a_key_without_a_name_gets_one_later():
     """What was seen before the API named the organization is in its history afterwards."""
-    recorder = Recorder.of(MemoryStore())
+    recorder = Recorder.for_store(MemoryStore())
     note(recorder, Subject(None, KEY))
     assert recorder.flush(30)
     assert 1 == len(recorder.history(KEY).models)
@@ -138,10 +138,10 @@ def test_a_key_without_a_name_gets_one_later():
 @pytest.mark.parametrize("organization", [None, "org-Acme"])
 def test_a_name_that_is_learnt_hides_nothing(organization):
     """What was kept without a name still counts while the organization's name is not yet written."""
-    recorder, credentials = Recorder.of(MemoryStore()), KEY._replace(organization=organization)
+    recorder, credentials = Recorder.for_store(MemoryStore()), KEY._replace(organization=organization)
     note(recorder, Subject(None, credentials))
     assert recorder.flush(30)
-    recorder.name(Subject("acme-28gund", credentials))
+    recorder.record_organization(Subject("acme-28gund", credentials))
     evidence = recorder.evidence(credentials)
     assert (NOW, "acme-28gund") == (evidence.last_inference.at, evidence.organization)
     assert {Source.OBSERVED: 1} == recorder.history(credentials).daily[NOW.date()]
@@ -161,24 +161,24 @@ def test_a_key_is_known_again_in_a_new_process(tmp_path):
 
 def test_clients_of_one_place_share_its_recorder(tmp_path):
     """Two stores in one folder have one writer; two memories, or stores of a program's own, have two."""
-    here = Recorder.of(DiskStore(tmp_path / "guard"))
-    assert here is Recorder.of(DiskStore(tmp_path / "guard"))
-    assert here is not Recorder.of(DiskStore(tmp_path / "other"))
-    assert Recorder.of(WatchedStore()) is not Recorder.of(WatchedStore())
+    here = Recorder.for_store(DiskStore(tmp_path / "guard"))
+    assert here is Recorder.for_store(DiskStore(tmp_path / "guard"))
+    assert here is not Recorder.for_store(DiskStore(tmp_path / "other"))
+    assert Recorder.for_store(WatchedStore()) is not Recorder.for_store(WatchedStore())
 
 
 def test_many_keys_do_not_grow_memory_without_end():
     """Tokens that change all the time are forgotten again."""
-    recorder = Recorder.of(MemoryStore())
+    recorder = Recorder.for_store(MemoryStore())
     for number in range(3_000):
-        recorder.name(Subject("acme-28gund", Credentials(f"Bearer {number}")))
-    assert len(recorder._aliases._answered) <= 1_000
+        recorder.record_organization(Subject("acme-28gund", Credentials(f"Bearer {number}")))
+    assert len(recorder._aliases._seen) <= 1_000
 
 
 def test_the_thread_ends_when_the_recorder_is_gone():
     """A dropped client leaves no thread behind, and what it noted is written first."""
     store = WatchedStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     note(recorder)
     assert store.written.acquire(timeout=300)
     note(recorder, at=NOW + timedelta(seconds=5))
@@ -193,7 +193,7 @@ def test_the_thread_ends_when_the_recorder_is_gone():
 def test_what_is_noted_during_a_flush_does_not_hold_it_up():
     """Flushing ends once all that was noted before it is written, however busy the program is."""
     store = WatchedStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     store.before = lambda: note(recorder)
     for flushes in range(1, 4):
         note(recorder)
@@ -208,7 +208,7 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     store = WatchedStore()
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     with monkeypatch.context() as exhausted:
         exhausted.setattr(threading.Thread, "start", fail)
         note(recorder)
@@ -223,7 +223,7 @@ def test_keys_that_change_all_the_time_are_kept_within_bounds(caplog, organizati
     """While a store hangs nothing of a known organization is lost; that other keys' was is said once."""
     store, begun, go_on = WatchedStore(), threading.Event(), threading.Event()
     store.before = lambda: (begun.set(), go_on.wait())
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     note(recorder)
     assert begun.wait(30)
     with caplog.at_level(logging.INFO, "finetune_guard"):
@@ -233,7 +233,7 @@ def test_keys_that_change_all_the_time_are_kept_within_bounds(caplog, organizati
         assert recorder.flush(300)
     kept = sum(store.history(name).inferences_on(NOW.date()) for name in store.organizations())
     assert MOST_SUBJECTS + 100 - unkept == kept
-    assert [f"did not keep what {unkept} answers told"] * bool(unkept) == [
+    assert [f"dropped the facts from {unkept} responses"] * bool(unkept) == [
         message[len("finetune-guard ") : message.index(";")] for message in caplog.messages
     ]
     assert "Bearer" not in caplog.text

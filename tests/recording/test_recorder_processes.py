@@ -24,7 +24,7 @@ from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from tests.recording.test_recorder import note
 
-recorder = Recorder.of(DiskStore(sys.argv[1]))
+recorder = Recorder.for_store(DiskStore(sys.argv[1]))
 for _ in range(3):
     note(recorder)
 recorder.flush(30)
@@ -50,7 +50,7 @@ def test_a_fork_finds_no_thread_of_ours(tmp_path):
 
 
 def note_in_child(location):
-    recorder = Recorder.of(DiskStore(location))
+    recorder = Recorder.for_store(DiskStore(location))
     for _ in range(100):
         note(recorder)
 
@@ -73,7 +73,7 @@ from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from tests.recording.test_recorder import note
 
-recorder = Recorder.of(DiskStore(sys.argv[1]))
+recorder = Recorder.for_store(DiskStore(sys.argv[1]))
 for number in range(100):
     note(recorder, model=f"model{number % 5}")
     if number < 5:
@@ -100,7 +100,7 @@ def fail(*arguments, **options):
     raise RuntimeError("no")
 
 methods = {name: fail for name in Store.__abstractmethods__}
-note(Recorder.of(type("Broken", (Store,), {"location": "nowhere", **methods})()))
+note(Recorder.for_store(type("Broken", (Store,), {"location": "nowhere", **methods})()))
 """
 
 

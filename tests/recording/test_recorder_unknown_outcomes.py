@@ -7,7 +7,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.base import OutcomeUnknownError
 from finetune_guard.stores.memory import MemoryStore
@@ -76,7 +76,7 @@ def lose(recorder, times, subject=ACME):
 
 def test_what_was_seen_before_and_after_a_lost_answer_counts_once(store):
     """Whether the store had done it or not, nothing is lost and nothing is doubled."""
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     lose(recorder, 3)
     note(recorder, 4)
     store.away = False
@@ -88,7 +88,7 @@ def test_what_was_seen_before_and_after_a_lost_answer_counts_once(store):
 
 def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
     """An outage after a lost answer makes nothing count twice, however long it lasts and what it sees."""
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     lose(recorder, 3)
     for _ in range(3):
         note(recorder, 2)
@@ -100,7 +100,7 @@ def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
 
 def test_while_one_record_is_in_doubt_later_ones_of_its_organization_wait(store):
     """So that there is never more in doubt than one record of each; other organizations' go on."""
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     lose(recorder, 2)
     del store.tried[:]
     note(recorder)
@@ -114,7 +114,7 @@ def test_while_one_record_is_in_doubt_later_ones_of_its_organization_wait(store)
 
 def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
     """When the organization of a key becomes known meanwhile, the inferences end in its history."""
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     lose(recorder, 2, Subject(None, KEY))
     note(recorder)
     store.away = False
@@ -125,9 +125,9 @@ def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
 
 def test_what_is_told_while_inferences_are_in_doubt_is_remembered(store):
     """Evidence that is learnt while inferences are in doubt is written when that is settled."""
-    recorder = Recorder.of(store)
+    recorder = Recorder.for_store(store)
     lose(recorder, 2)
-    recorder.merge(ACME, told(no_trace_at=NOW))
+    recorder.merge(ACME, new_facts(no_trace_at=NOW))
     store.away = False
     assert recorder.flush(30)
     assert NOW == store.evidence("acme-28gund").no_trace_at

@@ -20,7 +20,7 @@ from finetune_guard.domain.history import History
 from finetune_guard.domain.hosts import histories_of, is_resource, resource_of
 from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
 from finetune_guard.domain.verdict import Eligibility
-from finetune_guard.recording.aliases import resolved
+from finetune_guard.recording.aliases import resolve
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.messages import moment
 
@@ -139,7 +139,7 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
     finally_called: dict[str, str] = {}
     for alias, name in store.aliases().items():
         if name not in finally_called:
-            finally_called[name] = resolved(store, name)
+            finally_called[name] = resolve(store, name)
         owner = finally_called[name]
         if not is_resource(owner) and alias != owner and not alias.startswith(PROOF_PREFIX):
             called.setdefault(owner, []).append(alias)
@@ -203,7 +203,7 @@ def forget(
     """
     store = connect(needs_key=False).config.open_store()
     known = store.organizations()
-    named = (resolved(store, organization), *histories_of(organization))
+    named = (resolve(store, organization), *histories_of(organization))
     name = next((each for each in named if each in known), None)
     if name is None:
         listed = ", ".join(resource_of(each) if is_resource(each) else each for each in known) or "none"

@@ -138,7 +138,7 @@ class Answers:
         """Record and return the subject of a guarded host's response, which may be an error."""
         base = api_base(client, options.url)
         subject, _ = self._identities.subject(client, base, options, response, lasting=False)
-        self._engine.recorder.name(subject)
+        self._engine.recorder.record_organization(subject)
         return subject
 
     def _warn_about_base_model(self, options: RequestOptions, value: object) -> None:

@@ -38,13 +38,13 @@ class Decider:
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
-        self.recorder = Recorder.of(config.open_store())
+        self.recorder = Recorder.for_store(config.open_store())
         self.events = Events(config.on_event)
         self._clock = config.clock
         self._server_time = ServerTime()
         self._last_answer = b"", 0.0, system_clock()
         self._complained: set[str] = set()
-        self.recorder.watch(self)
+        self.recorder.add_watcher(self)
 
     def now(self) -> datetime:
         """Return the configured clock's time, corrected by the API's; the machine's if that clock fails."""

@@ -20,7 +20,7 @@ from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import shown
 from finetune_guard.engine.decider import Decider
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules.deployments import Deployment, by_end, covers, deployments_of, is_named, names_at
 from finetune_guard.rules.idle_messages import nearly_idle
 from finetune_guard.rules.known_losses import known_loss, losses_under
@@ -117,7 +117,7 @@ class Deployments:
         if known is not None and known.policy is policy:
             return known
         made = Resource(history, policy, policy.covers == "all" or bool(self._named))
-        self._recorder.name(made.subject)
+        self._recorder.record_organization(made.subject)
         self._resources[history] = made
         return made
 
@@ -210,7 +210,7 @@ class Deployments:
         if calls is not None and not calls.is_gone:
             calls.is_gone, calls.pause = True, None
             at = max(at, calls.last)
-        self._recorder.merge(resource.subject, told(ended={name: Ended(at=at, why="not_found")}))
+        self._recorder.merge(resource.subject, new_facts(ended={name: Ended(at=at, why="not_found")}))
 
     def _idle_warning(
         self, resource: Resource, name: str, before: datetime, at: datetime

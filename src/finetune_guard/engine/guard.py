@@ -32,7 +32,7 @@ from finetune_guard.openai_api.completions import any_model
 from finetune_guard.openai_api.errors import in_short
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -73,11 +73,11 @@ class Guard:
 
         A ``placeholder`` stood for the credentials until they were known.
         """
-        self.recorder.name(subject)
+        self.recorder.record_organization(subject)
         if project is not None:
             self.recorder.merge(subject, names=(project,))
         if placeholder is not None and placeholder in self._recorded_for:
-            self.recorder.adopt(placeholder, subject)
+            self.recorder.merge_placeholder(placeholder, subject)
 
     def record_answer(self, model: str, subject: Subject, date: bytes | None) -> FineTuneGuardWarning | None:
         """Record an inference; return the warning that is due about its model, if any."""
@@ -174,7 +174,7 @@ class Guard:
             subject = Subject(reply.organization, reply.credentials)
         else:
             subject = Subject(self.decider.organization_of(credentials), credentials)
-        self.recorder.merge(subject, told(model_limits=limits))
+        self.recorder.merge(subject, new_facts(model_limits=limits))
         return limits
 
     def sender(

@@ -32,7 +32,7 @@ class Identification:
         if not self._decider.has_been_answered:
             return False
         confirmed = self._is_confirmed.get(credentials)
-        return self._recorder.answered(credentials) is not None if confirmed is None else confirmed
+        return self._recorder.known_organization(credentials) is not None if confirmed is None else confirmed
 
     def doubt(self, credentials: Credentials) -> None:
         """Have the API asked again before the next decision: it has just refused the credentials."""
@@ -62,7 +62,7 @@ class Identification:
             self._is_confirmed.pop(credentials, None)
         # What a list that failed would have shown may be what a decision needs.
         self._is_confirmed[subject.credentials] = found.failure is None
-        self._recorder.name(subject)
+        self._recorder.record_organization(subject)
         record_traces(self._recorder, found)
         self._ends.learn(found.announced)
         return subject.credentials, found

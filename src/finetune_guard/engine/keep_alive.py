@@ -21,7 +21,7 @@ from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import any_model, completing_model
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules.deployments import reason_not_to_keep
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan, NotSent, candidates, is_due, live
 from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, smallest_call
@@ -95,7 +95,7 @@ class KeepAliveSender(OneSender):
 
     def _record_failure(self, _error: KeepAliveError) -> str | None:
         subject = Subject(self.decider.organization_of(self.credentials), self.credentials)
-        self.decider.recorder.merge(subject, told(keep_alive_failed_at=self.decider.now()))
+        self.decider.recorder.merge(subject, new_facts(keep_alive_failed_at=self.decider.now()))
         return subject.organization
 
     def _known(self) -> tuple[str, ...]:

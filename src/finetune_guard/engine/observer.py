@@ -18,7 +18,7 @@ from finetune_guard.openai_api.completions import PastRun, batch_runs, stored_ru
 from finetune_guard.openai_api.errors import error_code, error_message
 from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 
 
 class Observer:
@@ -40,7 +40,7 @@ class Observer:
         body: Callable[[], object],
     ) -> None:
         """Record the facts in a response to ``call``; ``body`` returns None if the SDK hasn't read it."""
-        self._recorder.name(subject)
+        self._recorder.record_organization(subject)
         at = self._decider.answered_at(date)
         if isinstance(call, JobCreation):
             self._record_job(subject, body(), at)
@@ -56,7 +56,7 @@ class Observer:
             message=error_message(error),
         )
         slug = organization_slug(headers.get("openai-organization"))
-        self._recorder.merge(Subject(slug, credentials), told(refusal=refusal))
+        self._recorder.merge(Subject(slug, credentials), new_facts(refusal=refusal))
         return refusal
 
     def _record_records(self, kind: RecordKind, body: object, subject: Subject, at: datetime) -> None:
@@ -79,7 +79,7 @@ class Observer:
         if body is None or (isinstance(body, Mapping) and body.get("id")):
             job = traces_in_jobs(body, at)
             created_at = job.evidence.job_created_at or at
-            facts = told(fine_tuned_by=at, job_created_at=created_at)
+            facts = new_facts(fine_tuned_by=at, job_created_at=created_at)
             self._recorder.merge(subject, facts, job.organizations)
 
     def _record_run(self, subject: Subject, run: PastRun, now: datetime) -> None:

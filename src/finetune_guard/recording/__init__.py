@@ -1,1 +1,1 @@
-"""Notes of what was seen, and the thread that writes them to a store."""
+"""Notes of inferences and other facts, and the thread that writes them to a store."""

@@ -1,4 +1,4 @@
-"""Writes batches of notes to a store, and tells when a model may be written again."""
+"""Writes batches of notes to a store, at most once a minute per model, with backoff."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ WRITE_INTERVAL = 60.0
 
 _LONGEST_BACKOFF = 60.0
 
-# Of its own, since a program that has seeded the shared one counts on its order.
+# Its own generator: a program that seeded the shared one relies on its sequence.
 _jitter = random.Random()  # noqa: S311 -- no secret
 
 
 class Watcher(Protocol):
-    """Who is told when a store begins to refuse what is written."""
+    """Is called when a store starts to refuse writes."""
 
     def history_failed(self, error: BaseException) -> None:
-        """Learn that nothing can be written, and why. It must not fail or wait."""
+        """Handle the first refused write; must not raise or block."""
         ...
 
 
@@ -37,9 +37,9 @@ class BatchWriter:
     """Writes batches to one store, for one thread at a time.
 
     Attributes:
-        failures: How many rounds in a row were refused.
-        not_before: The monotonic time before which no failed write is tried again.
-        watchers: Who is told of the first of several failures.
+        failures: How many writes in a row were refused.
+        not_before: The monotonic time of the next retry.
+        watchers: Called after the first failure in a row.
     """
 
     def __init__(self, store: Store, aliases: Aliases) -> None:
@@ -50,22 +50,22 @@ class BatchWriter:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew in a child: what the parent failed to write is the parent's."""
+        """Reset the failures in a forked child: they are the parent's."""
         self.failures = 0
         self.not_before = 0.0
 
     def due_at(self, subject: Subject, stream: Stream | None) -> float:
-        """Return the monotonic time from which on a model may be written; without a model that is at once."""
+        """Return the monotonic time when a model may be written; 0.0, at once, without a model."""
         written_at = self._written_at.get((subject, stream)) if stream is not None else None
         return written_at + WRITE_INTERVAL if written_at is not None else 0.0
 
-    def write(self, due: list[Batch], unkept: int) -> list[Batch]:
-        """Write ``due`` batch by batch; return what the store refused, or may not have."""
+    def write(self, due: list[Batch], dropped: int) -> list[Batch]:
+        """Write ``due`` batch by batch; return those the store refused or may have lost."""
         refused: list[Batch] = []
         problems: dict[Subject, BaseException] = {}
         written: set[tuple[Subject, Stream]] = set()
         for batch in due:
-            # After one that failed the subject's next waits: else there could be ever more in doubt.
+            # After a failure the subject's other batches wait, so that only one can be uncertain.
             problem = problems.get(batch.subject) or self._write(batch)
             if problem is not None:
                 refused.append(batch)
@@ -78,23 +78,23 @@ class BatchWriter:
         before, self.failures = self.failures, self.failures + 1 if problems else 0
         backoff = min(_LONGEST_BACKOFF, 2.0 ** min(self.failures, 10)) * _jitter.uniform(0.5, 1.0)
         self.not_before = now + backoff if problems else 0.0
-        with contextlib.suppress(Exception):  # a program's own logging can fail in any way
-            self._log(before, next(reversed(problems.values()), None), unkept)
+        with contextlib.suppress(Exception):  # a program's logging can raise anything
+            self._log(before, next(reversed(problems.values()), None), dropped)
         return refused
 
     def _write(self, batch: Batch) -> BaseException | None:
-        """Write ``batch``; return what it failed with."""
+        """Write ``batch``; return the error, if any."""
         notes = batch.notes
         try:
-            name = self._aliases.write(batch.subject, sorted(notes.names))
-            # What is merged comes first: it may be written twice if what follows fails, counts must not be.
-            if notes.told is not None:
-                self._store.merge(History(evidence=Evidence(organization=name)).merged(notes.told))
+            name = self._aliases.link_subject(batch.subject, sorted(notes.names))
+            # Merge first: if a later step fails, facts may be merged twice, but counts must not be.
+            if notes.facts is not None:
+                self._store.merge(History(evidence=Evidence(organization=name)).merged(notes.facts))
             if batch.again is not None:
                 batch.again(name)
             else:
                 self._store.record(name, notes.activities(name))
-            self._aliases.collect(name)
+            self._aliases.move_if_renamed(name)
         except OutcomeUnknownError as error:
             batch.again = error.again
             return error
@@ -102,12 +102,12 @@ class BatchWriter:
             return error
         return None
 
-    def _log(self, failures_before: int, problem: BaseException | None, unkept: int) -> None:
-        """Log the first failure, the recovery, and what was not kept."""
+    def _log(self, failures_before: int, problem: BaseException | None, dropped: int) -> None:
+        """Log the first failure, the recovery, and dropped responses."""
         location = self._store.location
         if problem is not None and not failures_before:
             logger.warning(
-                "finetune-guard can't write the history at %s; calls go on, and what was seen is kept in "
+                "finetune-guard can't write the history at %s; calls go on, and the facts are kept in "
                 "memory and tried again: %s",
                 location,
                 problem,
@@ -116,11 +116,11 @@ class BatchWriter:
                 watcher.history_failed(problem)
         elif problem is None and failures_before:
             logger.info("finetune-guard writes the history at %s again.", location)
-        if unkept:
+        if dropped:
             logger.warning(
-                "finetune-guard did not keep what %d answers told; calls go on. What is known of %d other "
-                "keys waits to be written at %s already.",
-                unkept,
+                "finetune-guard dropped the facts from %d responses; calls go on. The facts about %d other "
+                "keys are already waiting to be written at %s.",
+                dropped,
                 MOST_SUBJECTS,
                 location,
             )

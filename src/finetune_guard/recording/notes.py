@@ -1,6 +1,6 @@
-"""What was seen and isn't written yet: inferences added up by model and source, and other facts.
+"""Unwritten facts: inferences, added up by model and source, and other evidence.
 
-It is not thread-safe: whoever holds notes guards them.
+Not thread-safe: the owner must hold a lock.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 
 MOST_SUBJECTS = 10_000
-"""How many subjects may wait at once: keys that change with every request must not fill the memory."""
+"""The most pending subjects: keys that change with every request must not fill the memory."""
 
 
 class Subject(NamedTuple):
-    """Whom a fact is about: the slug that the response named, and what the request was sent with."""
+    """The subject of a fact: the slug in the response, and the credentials of the request."""
 
     organization: str | None
     credentials: Credentials
 
 
 Stream: TypeAlias = tuple[str, Source, str | None]
-"""Model and source of inferences that are added up together, and what a deployment served in them."""
+"""The model and source of inferences that are added up, and the model a deployment served."""
 
 
-def told(**facts: Any) -> History:
-    """Return evidence as notes take it, whatever its organization turns out to be called."""
+def new_facts(**facts: Any) -> History:
+    """Return evidence for an organization whose name is not known yet."""
     return History(evidence=Evidence(organization=UNNAMED, **facts))
 
 
@@ -42,19 +42,19 @@ class _Tally:
 
 @dataclass
 class Notes:
-    """Everything about one subject that isn't written yet.
+    """All unwritten facts about one subject.
 
     Attributes:
-        told: What else is known: to be merged, so that hearing it twice is the same as once.
-        names: Ids of the organization and its projects, by the API's own word.
+        facts: Other evidence, which can be merged twice without harm.
+        names: Ids of the organization and its projects, as named by the API.
     """
 
     tallies: dict[Stream, _Tally] = field(default_factory=dict)
-    told: History | None = None
+    facts: History | None = None
     names: set[str] = field(default_factory=set)
 
     def record(self, stream: Stream, at: datetime, day: date, count: int = 1) -> bool:
-        """Note ``count`` inferences; return whether they are the first of their stream."""
+        """Add ``count`` inferences; return whether they are the first of their stream."""
         tally = self.tallies.get(stream)
         if tally is None:
             self.tallies[stream] = _Tally(at, {day: count})
@@ -63,32 +63,32 @@ class Notes:
         tally.counts[day] = tally.counts.get(day, 0) + count
         return False
 
-    def merge(self, told: History | None, names: Iterable[str] = ()) -> None:
-        """Note what is ``told``, and further names; which organization it names doesn't matter here."""
-        if told is not None:
-            self.told = told if self.told is None else self.told.merged(told)
+    def merge(self, facts: History | None, names: Iterable[str] = ()) -> None:
+        """Add evidence and names; the organization in ``facts`` is ignored."""
+        if facts is not None:
+            self.facts = facts if self.facts is None else self.facts.merged(facts)
         self.names.update(names)
 
-    def take(self, other: Notes) -> None:
-        """Note everything that ``other`` holds."""
+    def add(self, other: Notes) -> None:
+        """Add all notes of ``other``."""
         for stream, tally in other.tallies.items():
             for day, count in tally.counts.items():
                 self.record(stream, tally.at, day, count)
-        self.merge(other.told, other.names)
+        self.merge(other.facts, other.names)
 
     def split(self, streams: Iterable[Stream]) -> Notes:
-        """Take ``streams`` and what was told out of these notes and return them."""
-        taken = Notes({stream: self.tallies.pop(stream) for stream in streams}, self.told, self.names)
-        self.told, self.names = None, set()
+        """Remove ``streams``, the facts and the names from these notes and return them."""
+        taken = Notes({stream: self.tallies.pop(stream) for stream in streams}, self.facts, self.names)
+        self.facts, self.names = None, set()
         return taken
 
     @property
     def is_urgent(self) -> bool:
-        """Whether something waits that is not throttled."""
-        return self.told is not None or bool(self.names)
+        """Whether there is something to write at once."""
+        return self.facts is not None or bool(self.names)
 
     def activities(self, organization: str) -> list[Activity]:
-        """Return the inferences as what a store records."""
+        """Return the inferences in the form that a store records."""
         return [
             Activity(
                 inference=Inference(
@@ -104,9 +104,9 @@ class Notes:
         ]
 
     def added_to(self, history: History) -> History:
-        """Return ``history`` with what these notes tell."""
+        """Return ``history`` with these notes added."""
         history = history.recorded(*self.activities(history.organization))
-        return history if self.told is None else history.merged(self.told)
+        return history if self.facts is None else history.merged(self.facts)
 
     def __bool__(self) -> bool:
         return bool(self.tallies) or self.is_urgent
@@ -116,8 +116,8 @@ class Notes:
 class Batch:
     """Notes about one subject that are written together.
 
-    Where the store's answer was lost, ``again`` writes their inferences unless the store has them. Nothing
-    more is added to the notes then.
+    If the store's reply was lost, ``again`` writes their inferences unless the store has them. The notes
+    don't change any more then.
     """
 
     subject: Subject
@@ -126,52 +126,52 @@ class Batch:
 
 
 class PendingWrites:
-    """The notes that wait to be written, by subject, and those that are being written.
+    """The pending notes by subject, and the batches that are being written.
 
     Attributes:
-        pending: What waits, and is added to.
-        doubtful: What a store may have or not, since its answer was lost.
-        writing: What was taken out to be written, and isn't settled yet.
-        unkept: How many answers told something that was not kept, for too many subjects wait.
+        pending: The notes that new facts are added to.
+        uncertain: Batches that a store may have or not, since its reply was lost.
+        writing: Batches that are being written.
+        dropped: How many responses were not recorded, because too many subjects are pending.
     """
 
     def __init__(self) -> None:
         self.pending: dict[Subject, Notes] = {}
-        self.doubtful: list[Batch] = []
+        self.uncertain: list[Batch] = []
         self.writing: list[Batch] = []
-        self.unkept = 0
+        self.dropped = 0
         self._subject_of: dict[str, Subject] = {}
 
     def notes_of(self, subject: Subject) -> Notes:
-        """Return the notes to add to; where too many wait, those of another key of the organization."""
+        """Return the notes to add to; if too many are pending, those of the organization's other key."""
         notes = self.pending.get(subject)
         if notes is not None:
             return notes
-        if len(self.pending) + len(self.doubtful) + len(self.writing) >= MOST_SUBJECTS:
+        if len(self.pending) + len(self.uncertain) + len(self.writing) >= MOST_SUBJECTS:
             other = self._subject_of.get(subject.organization) if subject.organization is not None else None
             if other is None:
-                self.unkept += 1
-                return Notes()  # which nobody keeps
+                self.dropped += 1
+                return Notes()  # dropped
             subject = other
         elif subject.organization is not None:
             self._subject_of[subject.organization] = subject
         return self.pending.setdefault(subject, Notes())
 
-    def about(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
+    def copies_for(self, organizations: Collection[str], credentials: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
         found = []
-        batches = [(batch.subject, batch.notes) for batch in (*self.doubtful, *self.writing)]
+        batches = [(batch.subject, batch.notes) for batch in (*self.uncertain, *self.writing)]
         for subject, notes in [*self.pending.items(), *batches]:
-            unnamed = subject.organization is None and subject.credentials in whose
+            unnamed = subject.organization is None and subject.credentials in credentials
             if unnamed or subject.organization in organizations:
                 copy = Notes()
-                copy.take(notes)
+                copy.add(notes)
                 found.append(copy)
         return found
 
-    def take(self, is_due: Callable[[Subject, Stream], bool]) -> list[Batch]:
-        """Take out what is to be written now: first what is in doubt."""
-        self.writing, self.doubtful = self.doubtful, []
+    def take_due(self, is_due: Callable[[Subject, Stream], bool]) -> list[Batch]:
+        """Remove and return the batches to write now, the uncertain ones first."""
+        self.writing, self.uncertain = self.uncertain, []
         for subject, notes in list(self.pending.items()):
             streams = {stream for stream in notes.tallies if is_due(subject, stream)}
             if streams or notes.is_urgent:
@@ -180,16 +180,16 @@ class PendingWrites:
                 del self.pending[subject]
         return self.writing
 
-    def settle(self, refused: Iterable[Batch]) -> None:
-        """Put back what a store refused; all else that was taken out is written."""
+    def finish_write(self, refused: Iterable[Batch]) -> None:
+        """Put back the batches that a store refused; the others are written."""
         for batch in refused:
             if batch.again is not None:
-                self.doubtful.append(batch)
+                self.uncertain.append(batch)
             else:
-                self.pending.setdefault(batch.subject, Notes()).take(batch.notes)
+                self.pending.setdefault(batch.subject, Notes()).add(batch.notes)
         self.writing = []
-        left = (*self.pending, *(batch.subject for batch in self.doubtful))
-        self._subject_of = {each.organization: each for each in left if each.organization is not None}
+        waiting = (*self.pending, *(batch.subject for batch in self.uncertain))
+        self._subject_of = {each.organization: each for each in waiting if each.organization is not None}
 
     def __bool__(self) -> bool:
-        return bool(self.pending or self.doubtful or self.writing)
+        return bool(self.pending or self.uncertain or self.writing)

@@ -1,8 +1,8 @@
-"""Notes what a store is to remember in memory, and reads a history with what isn't written yet.
+"""Records facts in memory for a store, and reads a history together with unwritten facts.
 
-A note costs a dictionary look-up. One daemon thread for each store writes: a model's first inference at
-once, later ones at most once a minute, their counts adding up meanwhile. What a store refuses is kept and
-tried again. Memory is bounded by the number of models.
+Recording costs a dictionary lookup. One daemon thread per store writes: a model's first inference at once,
+later ones at most once a minute, with their counts added up. Refused writes are kept and retried. Memory is
+bounded by the number of models.
 """
 
 from __future__ import annotations
@@ -16,139 +16,140 @@ from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import Subject, told
+from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 
 _MOST_READS = 5
-_MOST_ADOPTED = 1_000
-_REST_TIMEOUT = 1.0
+_MOST_PLACEHOLDERS = 1_000
+_IDLE_TIMEOUT = 1.0
 
 
 class Recorder:
-    """Notes what one store is to remember, and reads it together with what isn't written yet.
+    """Records facts for one store, and reads its histories together with unwritten facts.
 
-    What reads the store raises a ``StoreError`` where that can't be read; what notes something never fails.
+    Methods that read the store raise a ``StoreError`` if it can't be read; methods that record never raise.
 
     Attributes:
-        name, answered, organizations: See ``Aliases``.
+        record_organization, known_organization, organizations: See ``Aliases``.
         record, flush, before_writing: See ``Writer``.
-        watch: Has a ``Watcher``, as long as it is there, told when the store begins to refuse writes.
+        add_watcher: Calls a ``Watcher``, which is held weakly, when the store starts to refuse writes.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.leases = MemoryStore()
         self._aliases = Aliases(store)
-        self._adopted: dict[Credentials, Credentials] = {}
+        self._placeholders: dict[Credentials, Credentials] = {}
         self._writer = Writer(store, self._aliases)
-        self.name, self.answered = self._aliases.name, self._aliases.answered
+        self.record_organization = self._aliases.record_organization
+        self.known_organization = self._aliases.known_organization
         self.organizations = self._aliases.organizations
         self.record, self.flush = self._writer.record, self._writer.flush
-        self.before_writing, self.watch = self._writer.before_writing, self._writer.watchers.add
-        weakref.finalize(self, self._writer.finish).atexit = False
+        self.before_writing, self.add_watcher = self._writer.before_writing, self._writer.watchers.add
+        weakref.finalize(self, self._writer.stop_when_done).atexit = False
 
     @staticmethod
-    def of(store: Store) -> Recorder:
-        """Return the recorder of ``store``: one for a place, however many clients use it."""
+    def for_store(store: Store) -> Recorder:
+        """Return the recorder of ``store``: all stores of one place share it."""
         with _registry_lock:
             recorder = _recorders.get(store.place)
             if recorder is None:
                 recorder = _recorders[store.place] = Recorder(store)
             return recorder
 
-    def merge(self, subject: Subject, told: History | None = None, names: Iterable[str] = ()) -> None:
-        """Note what is ``told`` of the subject's organization, and further ``names`` the API has for it."""
-        self.name(subject)
-        self._writer.merge(subject, told, names)
+    def merge(self, subject: Subject, facts: History | None = None, names: Iterable[str] = ()) -> None:
+        """Record ``facts`` about the subject's organization, and more ``names`` the API uses for it."""
+        self.record_organization(subject)
+        self._writer.merge(subject, facts, names)
 
-    def adopt(self, placeholder: Credentials, subject: Subject) -> None:
-        """Let what was recorded for a placeholder count for the subject that it turned out to stand for."""
-        if len(self._adopted) >= _MOST_ADOPTED:
-            self._adopted.clear()
-        self._adopted[subject.credentials] = placeholder
+    def merge_placeholder(self, placeholder: Credentials, subject: Subject) -> None:
+        """Add everything recorded for a placeholder to the subject that replaces it."""
+        if len(self._placeholders) >= _MOST_PLACEHOLDERS:
+            self._placeholders.clear()
+        self._placeholders[subject.credentials] = placeholder
         if subject.organization is not None:
-            self.merge(subject._replace(credentials=placeholder), told())
+            self.merge(subject._replace(credentials=placeholder), new_facts())
 
     def organization(self, credentials: Credentials) -> str | None:
-        """Return the slug of the organization that the credentials belong to; None if it isn't known."""
+        """Return the slug of the organization that the credentials belong to; None if unknown."""
         with self._store_errors():
             names = self._aliases.names_of(credentials)
         return names[-1] if names and is_slug(names[-1]) else None
 
     def evidence(self, credentials: Credentials) -> Evidence:
-        """Return the evidence about the credentials' organization, what isn't written yet included.
+        """Return the evidence about the credentials' organization, including unwritten facts.
 
-        It costs one read of the store once the organization's slug is known and stored.
+        Costs one read of the store once the organization's slug is known and stored.
         """
         return self._read(lambda name: History(evidence=self.store.evidence(name)), credentials).evidence
 
     def unwritten_evidence(self, credentials: Credentials) -> Evidence:
-        """Return what is known without the store: for when it can't be read."""
-        name = self.answered(credentials) or UNNAMED
+        """Return the unwritten evidence alone, for when the store can't be read."""
+        name = self.known_organization(credentials) or UNNAMED
         known = History(evidence=Evidence(organization=name))
         for notes in self._writer.unwritten((name,), (credentials,)):
             known = notes.added_to(known)
         return known.evidence
 
     def history(self, credentials: Credentials) -> History:
-        """Return the history of the credentials' organization, what isn't written yet included."""
-        for _ in range(_MOST_READS):  # counts add up: what is written in between must not be seen twice
-            written = self._writer.rest(_REST_TIMEOUT)
+        """Return the history of the credentials' organization, including unwritten facts."""
+        for _ in range(_MOST_READS):  # counts add up: a write in between must not count twice
+            written = self._writer.wait_until_idle(_IDLE_TIMEOUT)
             history = self._read(self.store.history, credentials)
-            if written is not None and written == self._writer.rest(0.0):
+            if written is not None and written == self._writer.wait_until_idle(0.0):
                 break
         return history
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether something waits to be written."""
+        """Whether anything is pending."""
         return self._writer.has_unwritten
 
     @property
     def is_failing(self) -> bool:
-        """Whether the store refused the last write, so that another may take as long and be refused too."""
+        """Whether the store refused the last write, so that the next may fail as slowly."""
         return self._writer.is_failing
 
     def _read(self, read: Callable[[str], History], credentials: Credentials) -> History:
-        """Return what is kept for the credentials, and what isn't written yet."""
-        whose = [credentials]
-        if credentials in self._adopted:
-            whose.append(self._adopted[credentials])
-        found = told()
-        # The notes always come first: what is written in between is then seen twice, not never.
-        tried = [self.answered(credentials) or UNNAMED]
-        unwritten = self._writer.unwritten(tried, whose)
+        """Return the stored history of the credentials, with unwritten facts added."""
+        all_credentials = [credentials]
+        if credentials in self._placeholders:
+            all_credentials.append(self._placeholders[credentials])
+        history = new_facts()
+        # Read the notes first: a write in between is then seen twice, never missed.
+        organizations_read = [self.known_organization(credentials) or UNNAMED]
+        unwritten = self._writer.unwritten(organizations_read, all_credentials)
         with self._store_errors():
-            names = self._names_of(whose)
+            names = self._names_of(all_credentials)
             for _ in range(_MOST_READS):
                 if not names:
                     break
-                tried.extend(names)
-                unwritten = self._writer.unwritten(tried, whose)
-                # The best name comes last: what is moved to it in between is then found there.
-                *others, found = [read(name) for name in names]
+                organizations_read.extend(names)
+                unwritten = self._writer.unwritten(organizations_read, all_credentials)
+                # Read the best name last: facts moved to it in between are then found there.
+                *others, history = [read(name) for name in names]
                 for other in others:
-                    found = found.merged(other)
-                is_empty = found.evidence == Evidence(organization=found.organization)
+                    history = history.merged(other)
+                is_empty = history.evidence == Evidence(organization=history.organization)
                 if not is_empty or not self._aliases.may_have_moved(credentials, names[-1]):
                     break
-                before, names = names, self._names_of(whose)
+                before, names = names, self._names_of(all_credentials)
                 if names == before:
                     break
         for notes in unwritten:
-            found = notes.added_to(found)
-        return found
+            history = notes.added_to(history)
+        return history
 
-    def _names_of(self, whose: Iterable[Credentials]) -> tuple[str, ...]:
-        """Return the names that a history may be kept under, those of the first credentials last."""
-        names = [name for each in whose for name in reversed(self._aliases.names_of(each))]
+    def _names_of(self, all_credentials: Iterable[Credentials]) -> tuple[str, ...]:
+        """Return the possible names of a history, those of the first credentials last."""
+        names = [name for each in all_credentials for name in reversed(self._aliases.names_of(each))]
         return tuple(reversed(dict.fromkeys(names)))
 
     @contextmanager
     def _store_errors(self) -> Iterator[None]:
-        """Let whatever goes wrong in a store end as a StoreError, also in a user's own."""
+        """Convert any error of a store, including a user's own store, into a StoreError."""
         try:
             yield
         except StoreError:

@@ -1,4 +1,4 @@
-"""The thread that has notes written to a store, throttled, and keeps what the store refuses."""
+"""The thread that writes notes to a store, throttled, and retries refused writes."""
 
 from __future__ import annotations
 
@@ -24,138 +24,137 @@ _EXIT_TIMEOUT = 5.0
 
 
 class Writer:
-    """The thread that writes, and what it shares; it outlives its recorder until all is written."""
+    """The writer thread and its shared state; it outlives its recorder until all is written."""
 
     def __init__(self, store: Store, aliases: Aliases) -> None:
         self._store = store
         self._aliases = aliases
         self._batches = BatchWriter(store, aliases)
         self.watchers = self._batches.watchers
-        self._finishing = False
+        self._stops_when_done = False
         self.reset()
         _writers.add(self)
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` what the parent had noted is the parent's to write."""
-        # Re-entrant: a garbage collection inside the lock may finish this very writer.
+        """Start empty. After ``fork`` the parent writes what it has recorded."""
+        # Re-entrant: a garbage collection inside the lock may stop this very writer.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._pending = PendingWrites()
-        self._looks: list[Callable[[Store], object]] = []
+        self._callbacks: list[Callable[[Store], object]] = []
         self._thread: threading.Thread | None = None
-        self._hurry = False
+        self._flushing = False
         self._stopped = False
-        self._rounds = 0
+        self._write_count = 0
         self._batches.reset()
 
     def record(
         self, subject: Subject, model: str, source: Source, at: datetime, served: str | None = None
     ) -> None:
-        """Note one inference; ``served`` is what a deployment's answer named. No I/O happens here."""
+        """Record one inference; ``served`` is the model in a deployment's response. No I/O."""
         if subject is not self._aliases.last_named:
-            self._aliases.name(subject)
+            self._aliases.record_organization(subject)
         stream, day = (model, source, served), at.date()
         with self._lock:
             notes = self._pending.pending.get(subject)
             tally = notes.tallies.get(stream) if notes is not None else None
             if tally is None or self._thread is None:
                 self._pending.notes_of(subject).record(stream, at, day)
-                self._wake()
+                self._wake_thread()
                 return
-            # As Notes.record does, which would take longer: every inference comes by here.
+            # Notes.record inlined, for speed: every inference runs this.
             if at > tally.at:  # noqa: PLR1730 -- nor max()
                 tally.at = at
             tally.counts[day] = tally.counts.get(day, 0) + 1
 
-    def merge(self, subject: Subject, told: History | None, names: Iterable[str]) -> None:
-        """Note what was told; no I/O happens here."""
+    def merge(self, subject: Subject, facts: History | None, names: Iterable[str]) -> None:
+        """Record evidence and names. No I/O."""
         with self._lock:
-            self._pending.notes_of(subject).merge(told, names)
-            self._wake()
+            self._pending.notes_of(subject).merge(facts, names)
+            self._wake_thread()
 
-    def before_writing(self, look: Callable[[Store], object]) -> None:
-        """Have the thread call ``look`` before it writes what is noted from now on."""
+    def before_writing(self, callback: Callable[[Store], object]) -> None:
+        """Have the thread call ``callback`` before it writes facts recorded from now on."""
         with self._lock:
-            self._looks.append(look)
-            self._wake()
+            self._callbacks.append(callback)
+            self._wake_thread()
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether something waits to be written, or to be looked at before."""
-        return bool(self._pending or self._looks)
+        """Whether there are pending notes or callbacks."""
+        return bool(self._pending or self._callbacks)
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last round was refused."""
+        """Whether the store refused the last write."""
         return self._batches.failures > 0
 
-    def unwritten(self, organizations: Collection[str], whose: Collection[Credentials]) -> list[Notes]:
+    def unwritten(self, organizations: Collection[str], credentials: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
         with self._changed:
-            return self._pending.about(organizations, whose)
+            return self._pending.copies_for(organizations, credentials)
 
-    def rest(self, timeout: float) -> int | None:
-        """Wait until no write is under way, at most ``timeout`` seconds; return how many there were.
+    def wait_until_idle(self, timeout: float) -> int | None:
+        """Wait at most ``timeout`` seconds until no write is running; return how many there were so far.
 
-        Who reads the store and then the notes has missed nothing, and counted nothing twice, if the
-        number is the same before and after; but for what the store may have, since its answer was lost.
-        It is None when a write is still under way.
+        If the number is the same before and after, a reader of the store and the notes has missed nothing
+        and counted nothing twice, except uncertain batches. None if a write is still running.
         """
         with self._changed:
-            resting = self._changed.wait_for(lambda: not self._pending.writing, timeout)
-            return self._rounds if resting else None
+            is_idle = self._changed.wait_for(lambda: not self._pending.writing, timeout)
+            return self._write_count if is_idle else None
 
     def flush(self, timeout: float) -> bool:
-        """Write all that is noted by now; return whether that succeeded within ``timeout`` seconds."""
+        """Write everything pending; return whether that succeeded within ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             if not self.has_unwritten:
                 return True
-            tried_after = self._rounds + bool(self._pending.writing or self._looks)
-            self._hurry = True
-            self._wake()
+            last_write = self._write_count + bool(self._pending.writing or self._callbacks)
+            self._flushing = True
+            self._wake_thread()
             while self.has_unwritten:
-                if self._thread is None:  # none can be started any more: the interpreter is ending
-                    self._round()
+                if self._thread is None:  # no thread can start: the interpreter is shutting down
+                    self._write_due()
                     return not self._pending
-                if self._rounds > tried_after:  # what is still pending was refused, or noted since
+                if self._write_count > last_write:  # the rest was refused, or recorded since
                     return not self.is_failing
-                left = deadline - time.monotonic()
-                if left <= 0:
+                time_left = deadline - time.monotonic()
+                if time_left <= 0:
                     return False
-                self._changed.wait(left)
-            self._hurry = False
+                self._changed.wait(time_left)
+            self._flushing = False
             return True
 
-    def finish(self) -> None:
-        """Let the thread end once all is written: the recorder is gone."""
+    def stop_when_done(self) -> None:
+        """Let the thread end when everything is written, after the recorder was deleted."""
         with self._changed:
-            self._finishing = self._hurry = True
+            self._stops_when_done = self._flushing = True
             self._changed.notify_all()
 
-    def end(self, timeout: float) -> None:
-        """Write everything and end the thread, at most ``timeout`` seconds long: the interpreter ends.
+    def stop(self, timeout: float) -> None:
+        """Write everything and end the thread, within ``timeout`` seconds, at interpreter exit.
 
-        A thread that is inside SQLite while the interpreter takes its objects apart crashes the process.
+        A thread inside SQLite during interpreter shutdown would crash the process.
         """
         deadline = time.monotonic() + timeout
         self.flush(timeout)
-        if self._stop(max(0.0, deadline - time.monotonic())):
-            with contextlib.suppress(Exception):  # a store of the program's own can fail in any way
+        if self._join_thread(max(0.0, deadline - time.monotonic())):
+            with contextlib.suppress(Exception):  # a program's own store can raise anything
                 self._store.close()
 
-    def rest_before_fork(self) -> None:
-        """Write what is pending and end the thread, so that the fork finds none; a store that fails keeps it.
+    def stop_before_fork(self) -> None:
+        """Write what is pending and end the thread before a fork, unless the store fails.
 
-        From Python 3.12 on, a fork beside a running thread makes Python warn.
+        Since Python 3.12, a fork while a thread runs causes a warning.
         """
         is_written = threading.current_thread() is not self._thread and (
             self.is_failing or self.flush(_FORK_TIMEOUT)
         )
         if is_written and not self.has_unwritten:
-            self._stop(_FORK_TIMEOUT)
+            self._join_thread(_FORK_TIMEOUT)
 
-    def _stop(self, timeout: float) -> bool:
+    def _join_thread(self, timeout: float) -> bool:
         with self._changed:
             self._stopped, thread = True, self._thread
             self._changed.notify_all()
@@ -164,85 +163,85 @@ class Writer:
         return thread is not None
 
     def resume(self) -> None:
-        """Go on after a fork, in the parent."""
+        """Continue in the parent after a fork."""
         with self._changed:
             self._stopped = False
             if self.has_unwritten:
-                self._wake()
+                self._wake_thread()
 
-    def _wake(self) -> None:
+    def _wake_thread(self) -> None:
         if self._thread is None and not self._stopped:
             thread = threading.Thread(target=self._run, name="finetune-guard-recorder", daemon=True)
             try:
                 thread.start()
             except RuntimeError:
-                return  # what was noted stays, and the next note tries again
+                return  # the notes stay, and the next one tries again
             self._thread = thread
             process.finish_in_child(partial(_at_exit, Writer.flush))
         self._changed.notify_all()
 
     def _run(self) -> None:
         with self._changed:
-            while not (self._stopped or (self._finishing and not self.has_unwritten)):
+            while not (self._stopped or (self._stops_when_done and not self.has_unwritten)):
                 wait = self._seconds_until_due()
                 if wait is None or wait > 0:
                     self._changed.wait(wait)
                 else:
-                    self._round()
+                    self._write_due()
             self._thread = None
 
-    def _round(self) -> None:
-        """Write what is due; the lock is held on entry and exit, and not while writing."""
+    def _write_due(self) -> None:
+        """Write the notes that are due; the lock is held on entry and exit, but not while writing."""
         now = time.monotonic()
-        looks = list(self._looks)
-        due = self._pending.take(lambda *each: self._hurry or self._batches.due_at(*each) <= now)
-        unkept, self._pending.unkept = self._pending.unkept, 0
-        self._hurry = False  # whoever is in a hurry from now on means the next round
+        callbacks = list(self._callbacks)
+        due = self._pending.take_due(lambda *each: self._flushing or self._batches.due_at(*each) <= now)
+        dropped, self._pending.dropped = self._pending.dropped, 0
+        self._flushing = False  # a flush from now on means the next write
         self._changed.release()
         try:
-            for look in looks:
-                with contextlib.suppress(Exception):  # a store can fail in any way
-                    look(self._store)
-            refused = self._batches.write(due, unkept)
+            for callback in callbacks:
+                with contextlib.suppress(Exception):  # a store can raise anything
+                    callback(self._store)
+            refused = self._batches.write(due, dropped)
         finally:
             self._changed.acquire()
-        del self._looks[: len(looks)]
-        self._pending.settle(refused)
-        self._rounds += 1
+        del self._callbacks[: len(callbacks)]
+        self._pending.finish_write(refused)
+        self._write_count += 1
         self._changed.notify_all()
 
     def _seconds_until_due(self) -> float | None:
-        """Seconds until something is due, zero or less when it is; None when there is nothing."""
+        """Return the seconds until the next write, at most zero if due; None if nothing is pending."""
         now = time.monotonic()
         waits = [
-            0.0 if self._hurry or notes.is_urgent else self._batches.due_at(subject, stream) - now
+            0.0 if self._flushing or notes.is_urgent else self._batches.due_at(subject, stream) - now
             for subject, notes in self._pending.pending.items()
             for stream in notes.tallies or (None,)
         ]
-        if self._pending.doubtful or self._looks:
+        if self._pending.uncertain or self._callbacks:
             waits.append(0.0)
-        return max(min(waits), 0.0 if self._hurry else self._batches.not_before - now) if waits else None
+        return max(min(waits), 0.0 if self._flushing else self._batches.not_before - now) if waits else None
 
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
-def _for_all(work: Callable[[Writer], object]) -> None:
+def _for_each_writer(function: Callable[[Writer], object]) -> None:
     for writer in list(_writers):
-        work(writer)
+        function(writer)
 
 
-def _at_exit(work: Callable[[Writer, float], object]) -> None:
+def _at_exit(function: Callable[[Writer, float], object]) -> None:
     deadline = time.monotonic() + _EXIT_TIMEOUT
-    _for_all(lambda writer: work(writer, max(0.0, deadline - time.monotonic())))
+    _for_each_writer(lambda writer: function(writer, max(0.0, deadline - time.monotonic())))
 
 
 process.register(
     process.Rank.RECORDING,
     process.Hooks(
-        before_fork=partial(_for_all, Writer.rest_before_fork),
-        after_fork_in_parent=partial(_for_all, Writer.resume),
-        after_fork_in_child=partial(_for_all, Writer.reset),
-        at_exit=partial(_at_exit, Writer.end),
+        before_fork=partial(_for_each_writer, Writer.stop_before_fork),
+        after_fork_in_parent=partial(_for_each_writer, Writer.resume),
+        after_fork_in_child=partial(_for_each_writer, Writer.reset),
+        at_exit=partial(_at_exit, Writer.stop),
     ),
 )
