@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 
 if TYPE_CHECKING:
     from finetune_guard.simulator import Fault, SimulatedClock, Simulator
@@ -58,7 +58,8 @@ def simulator_clock() -> datetime:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise GuardConfigError(
-            f"OPENAI_BASE_URL is {shown(base_url)}: the simulator's base URL is required, since the clock "
+            f"OPENAI_BASE_URL is {format_value(base_url)}: the simulator's base URL is required, since "
+            "the clock "
             "finetune_guard.testing:simulator_clock asks the simulator for the time"
         )
     address = parts.netloc.rpartition("@")[2]  # without a user and a password, which belong in no message

@@ -9,8 +9,8 @@ from finetune_guard.cli.connection import connect
 from finetune_guard.cli.report_page import as_html, as_markdown
 from finetune_guard.domain.facts import ModelRequests
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.rules.inventory import joined
-from finetune_guard.rules.report import report
+from finetune_guard.rules.inventory import build_inventory
+from finetune_guard.rules.report import build_report
 from tests.support.constants import BASE
 
 HOSTILE = 'proj_<script>alert("1")</script>|[x](https://evil.example)'
@@ -80,9 +80,9 @@ def test_names_from_outside_stay_text(run, ask, model):
     connection = connect()
     eligibility = connection.guard.check()
     day, history = eligibility.checked_at.date(), connection.guard.history()
-    inventory = joined(Listing(), history, connection.dates(), eligibility.checked_at)
+    inventory = build_inventory(Listing(), history, connection.dates(), eligibility.checked_at)
     usage = [ModelRequests(day=day, model=model, project=HOSTILE, requests=7)]
-    found = report(eligibility, inventory, history, usage, asked=True)
+    found = build_report(eligibility, inventory, history, usage, asked=True)
     page = Page(as_html(found, (), HOSTILE))
     connection.client.close()
     assert (2, False) == (page.text.count(HOSTILE), "script" in page.tags)

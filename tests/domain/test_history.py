@@ -20,8 +20,8 @@ from finetune_guard.domain.facts import (
     Served,
     Source,
     Span,
-    latest_listed,
-    united,
+    merge_listed,
+    merge_spans,
 )
 from finetune_guard.domain.history import Evidence, History
 from tests.support.constants import DAY, NOW
@@ -56,7 +56,7 @@ evidences = st.builds(
     no_trace_at=st.none() | moments,
     refusal=st.none() | refusals,
     model_limits=st.none() | limits,
-    usage_read=st.lists(spans, max_size=3).map(united),
+    usage_read=st.lists(spans, max_size=3).map(merge_spans),
     listed=st.dictionaries(st.sampled_from(["ft:a", "ft:b", "ft:c"]), days),
 )
 histories = st.builds(
@@ -172,7 +172,7 @@ def test_a_refusals_message_is_bounded():
 @given(st.lists(spans, max_size=5))
 def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
     """A moment is covered by the joined stretches when it was by one of them, and gaps stay gaps."""
-    joined = united(many)
+    joined = merge_spans(many)
     assert list(joined) == sorted(joined, key=lambda span: span.start)
     assert all(one.end < next_one.start for one, next_one in pairwise(joined))
     ends = {moment for span in many for moment in (span.start, span.end)}
@@ -233,8 +233,8 @@ def test_of_too_many_listed_models_those_that_were_listed_last_are_kept():
     """A model's latest day counts, and however many there are, no more than the bound are kept."""
     old = {f"ft:{number}": date(2026, 1, 1) for number in range(MOST_LISTED)}
     new = {"ft:0": date(2026, 1, 2), "ft:new": date(2026, 1, 3)}
-    kept = latest_listed(old, new)
-    assert kept == latest_listed(new, old) == latest_listed(kept, old)
+    kept = merge_listed(old, new)
+    assert kept == merge_listed(new, old) == merge_listed(kept, old)
     assert (MOST_LISTED, new) == (len(kept), {model: kept.get(model) for model in new})
     assert {"ft:new", "ft:0"} <= EMPTY.merged(
         History(evidence=Evidence(organization="acme", listed=kept))

@@ -8,11 +8,11 @@ import pytest
 
 from finetune_guard.domain.catalog import azure_retirement_of
 from finetune_guard.domain.hosts import (
-    histories_of,
-    history_of,
     host_of,
-    is_before_azure,
+    is_azure_gateway,
     is_resource,
+    resource_histories,
+    resource_history,
     resource_of,
 )
 from finetune_guard.domain.organizations import is_slug, organization_slug
@@ -32,9 +32,9 @@ from finetune_guard.domain.organizations import is_slug, organization_slug
 )
 def test_one_resource_has_one_name(url, resource, host):
     """Every way to write a base URL means the same resource; no organization can have its name."""
-    history = history_of(*url)
+    history = resource_history(*url)
     assert is_resource(history)
-    assert not is_before_azure(history)
+    assert not is_azure_gateway(history)
     assert (resource, host) == (resource_of(history), host_of(history))
     assert is_slug(history)
     assert organization_slug(history) is None
@@ -42,16 +42,16 @@ def test_one_resource_has_one_name(url, resource, host):
 
 def test_a_gateway_before_azure_is_remembered_as_one():
     """Its rule can be found without the client that called it."""
-    history = history_of("gw.example", None, "/openai", before_azure=True)
-    assert is_before_azure(history)
-    assert history in histories_of("gw.example")
+    history = resource_history("gw.example", None, "/openai", before_azure=True)
+    assert is_azure_gateway(history)
+    assert history in resource_histories("gw.example")
     assert ("gw.example", ("gw.example", None)) == (resource_of(history), host_of(history))
 
 
 @pytest.mark.parametrize("url", [("", None, "/"), ("h", None, "/" + "x" * 400), ("h", None, "/\n")])
 def test_what_is_no_name_names_nothing(url):
     """No host, an endless path and control characters make no resource."""
-    assert history_of(*url) is None
+    assert resource_history(*url) is None
 
 
 def test_retirements_at_azure():

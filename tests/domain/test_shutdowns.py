@@ -66,7 +66,7 @@ def agreed(shutdown: Shutdown | None) -> Shutdown | None:
 def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, source):
     """A model's own field wins, then its base's, then the table; a null states nothing."""
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
-    shutdown = known(**said).of(model_id)
+    shutdown = known(**said).shutdown_of(model_id)
     assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
     assert source is not DateSource.TABLE or day == published_catalog().shutdown_of(model_id)
     differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in said
@@ -79,8 +79,8 @@ def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, s
 def test_what_no_source_tells_is_not_guessed(model_id):
     """A part of a name is not the name, and a model without a date is never said to be gone."""
     dates = known(BASE=LATE)
-    assert dates.of(model_id) is dates.catalog.shutdown_of(model_id) is None
-    assert dates.of_fine_tunes_of(model_id) is None
+    assert dates.shutdown_of(model_id) is dates.catalog.shutdown_of(model_id) is None
+    assert dates.shutdown_of_new_fine_tunes(model_id) is None
     assert not dates.is_over(model_id, date.max)
 
 
@@ -97,7 +97,7 @@ def test_what_no_source_tells_is_not_guessed(model_id):
 def test_fine_tunes_can_outlive_their_base(base_day, day, source):
     """Where the API repeats the base's published day, give or take one, its fine-tunes keep their own."""
     dates = known(OLD=base_day)
-    shutdown, of_new_ones = dates.of(OLD_TUNE), dates.of_fine_tunes_of(OLD)
+    shutdown, of_new_ones = dates.shutdown_of(OLD_TUNE), dates.shutdown_of_new_fine_tunes(OLD)
     assert (day, source) == (shutdown.day, shutdown.source)
     assert shutdown.model_copy(update={"model": OLD}) == of_new_ones
 
@@ -106,7 +106,11 @@ def test_a_new_fine_tune_ends_with_those_of_its_base():
     """What is made from a fine-tune ends with its base, whatever the API says of that fine-tune itself."""
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
-    assert expected == agreed(dates.of_fine_tunes_of(BASE)) == agreed(dates.of_fine_tunes_of(TUNE))
+    assert (
+        expected
+        == agreed(dates.shutdown_of_new_fine_tunes(BASE))
+        == agreed(dates.shutdown_of_new_fine_tunes(TUNE))
+    )
 
 
 LITELLM = {
@@ -138,7 +142,7 @@ ALIAS = "gpt-4o-mini"
 )
 def test_a_disagreement_is_kept(said, model_id, day, source, others):
     """The API comes before litellm's table, and that before ours; what differs by more than a day is told."""
-    shutdown = replace(known(**said), litellm=LITELLM).of(model_id)
+    shutdown = replace(known(**said), litellm=LITELLM).shutdown_of(model_id)
     assert (model_id, day, source) == (shutdown.model, shutdown.day, shutdown.source)
     assert others == [other.day for other in shutdown.others]
 
@@ -151,7 +155,7 @@ def test_nothing_is_gone_by_one_table_alone():
     assert dates.is_over(BASE, PUBLISHED + 2 * DAY)
     assert dates.with_announced(known(BASE=EARLY).announced).is_over(BASE, EARLY + 2 * DAY)
     assert not dates.is_over(NEW_TUNE, LATE + 9 * DAY)  # which litellm's table alone knows
-    assert not dates.is_litellms_alone(dates.of("gpt-8"))
+    assert not dates.is_litellms_alone(dates.shutdown_of("gpt-8"))
 
 
 @pytest.mark.parametrize(
@@ -167,10 +171,10 @@ def test_nothing_is_gone_by_one_table_alone():
 def test_the_users_own_date_counts_before_all(configured, days):
     """It holds for the model, for a base's fine-tunes and for its alias; None says that there is no end."""
     dates = replace(known(BASE=EARLY, TUNE=EARLY), configured=configured)
-    found = [dates.of(BASE), dates.of(TUNE), dates.of_fine_tunes_of(TUNE)]
+    found = [dates.shutdown_of(BASE), dates.shutdown_of(TUNE), dates.shutdown_of_new_fine_tunes(TUNE)]
     assert days == [end and end.day for end in found]
     assert [] == [end for end in found if end and end.source is DateSource.CONFIG and end.others]
-    assert days[0] == (end.day if (end := dates.of(ALIAS)) else None)
+    assert days[0] == (end.day if (end := dates.shutdown_of(ALIAS)) else None)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_the_users_own_date_counts_before_all(configured, days):
 def test_a_published_day_is_right_within_one(days, over, may_be_over):
     """A model is known to be gone when the day after has passed; it may be gone from the day before on."""
     dates, today = known(), PUBLISHED - timedelta(days=days)
-    shutdown = dates.of(TUNE)
+    shutdown = dates.shutdown_of(TUNE)
     assert (days, may_be_over) == (shutdown.days_left(today), shutdown.may_be_over(today))
     assert over == shutdown.is_over(today) == dates.is_over(TUNE, today)
 
@@ -209,7 +213,7 @@ def test_the_newest_word_counts():
     later = {BASE: Announced(day=None, seen_at=SEEN + timedelta(seconds=1))}
     dates = known(BASE=LATE).with_announced(later)
     assert later == dates.announced
-    assert DateSource.TABLE is dates.of(BASE).source
+    assert DateSource.TABLE is dates.shutdown_of(BASE).source
 
 
 words = st.dictionaries(

@@ -13,13 +13,13 @@ from finetune_guard.clock import ServerTime, system_clock
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     Credentials,
+    credentials_in,
+    is_credential_header,
     is_named,
     is_slug,
     organization_id,
     organization_slug,
     project_id,
-    sent_with,
-    tells_whose,
 )
 from finetune_guard.domain.validation import Duration
 from tests.support.constants import NOW
@@ -45,7 +45,7 @@ BASE = "api.openai.com:443/v1"
 )
 def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
     """An empty header names no organization, and a request without a key still stands for somebody."""
-    assert credentials == sent_with(headers.items(), BASE)
+    assert credentials == credentials_in(headers.items(), BASE)
     assert credentials.has_key is bool(credentials.authorization or credentials.keys)
     assert "secret" not in f"{credentials!r} {credentials} {[credentials]}"
 
@@ -59,7 +59,7 @@ NO_KEYS += ["helicone-cache-key", "sec-websocket-key", "x-tokens"]
 def test_headers_that_tell_whose_a_request_is():
     """Every header whose name says that it holds a key counts, but for keys of something else."""
     assert [*KEYS, "openai-organization"] == [
-        name for name in (*KEYS, *NO_KEYS, "openai-organization") if tells_whose(name)
+        name for name in (*KEYS, *NO_KEYS, "openai-organization") if is_credential_header(name)
     ]
 
 

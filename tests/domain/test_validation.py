@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from finetune_guard.domain.validation import config_error, did_you_mean, problems, shown
+from finetune_guard.domain.validation import config_error, describe_problems, did_you_mean, format_value
 
 
 class Settings(BaseModel):
@@ -33,7 +33,7 @@ def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
     with pytest.raises(ValidationError) as caught:
         Settings(**wrong)
     fields = Settings.model_fields
-    (said,) = problems(
+    (said,) = describe_problems(
         "Settings", caught.value, fields=fields, variables={"key": "KEY"}, secrets=("key",)
     ).values()
     assert told in said
@@ -43,6 +43,6 @@ def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
 
 def test_what_is_shown_is_short_and_has_no_secrets():
     """Values of any type are cut, and keys and passwords in them are hidden; nothing long is compared."""
-    assert "['***', 'redis://***@h']" == shown(["sk-proj-abc123", "redis://u:p@h"])
-    assert 123 == len(shown("x" * 1_000))
+    assert "['***', 'redis://***@h']" == format_value(["sk-proj-abc123", "redis://u:p@h"])
+    assert 123 == len(format_value("x" * 1_000))
     assert "" == did_you_mean("raise" * 100, ["raise"])

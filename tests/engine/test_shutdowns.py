@@ -111,7 +111,7 @@ def test_what_the_api_says_counts_from_then_on():
     known.learn({BASE: said("2028-01-01", NOW + DAY)})
     assert before_job(known) is None
     known.learn({BASE: said(None, NOW + 2 * DAY)})
-    assert date(2027, 1, 14) == known.dates.of(MODEL).day
+    assert date(2027, 1, 14) == known.dates.shutdown_of(MODEL).day
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_dates_of_all_models_are_read_by_a_thread(litellm):
 def test_a_damaged_table_of_litellm_is_passed_over(litellm, text):
     """Whatever stands there, ours is used."""
     litellm().write_text(text)
-    assert DateSource.TABLE is ends().read(NOW).of(BASE).source
+    assert DateSource.TABLE is ends().read(NOW).shutdown_of(BASE).source
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
@@ -189,9 +189,9 @@ def test_the_store_is_read_again_after_an_hour():
     known.read(NOW)
     ahead.read(NOW + 100 * DAY)
     store.announce({BASE: said("2026-12-01")})
-    assert date(2027, 1, 14) == known.read(NOW + HOUR).of(BASE).day
-    assert date(2026, 12, 1) == known.read(NOW + HOUR + timedelta(seconds=1)).of(BASE).day
-    assert date(2026, 12, 1) == ahead.read(NOW).of(BASE).day
+    assert date(2027, 1, 14) == known.read(NOW + HOUR).shutdown_of(BASE).day
+    assert date(2026, 12, 1) == known.read(NOW + HOUR + timedelta(seconds=1)).shutdown_of(BASE).day
+    assert date(2026, 12, 1) == ahead.read(NOW).shutdown_of(BASE).day
 
 
 def test_a_store_that_fails_is_done_without(caplog):
@@ -208,7 +208,7 @@ def test_a_store_that_fails_is_done_without(caplog):
     for error, each in ((RuntimeError, known), (StoreError, unwritable)):
         with pytest.raises(error):
             each.store_announced({BASE: said("2026-12-01")})
-        assert date(2026, 12, 1) == each.dates.of(BASE).day
+        assert date(2026, 12, 1) == each.dates.shutdown_of(BASE).day
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from finetune_guard.openai_api.errors import (
 from finetune_guard.openai_api.flow import Reply
 from finetune_guard.openai_api.listing import announcements, read_listing, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.usage_pages import DAYS, UsageQuery
-from finetune_guard.rules.inventory import joined
+from finetune_guard.rules.inventory import build_inventory
 from finetune_guard.stores.keys import checked
 from tests.hostile.promises_of_stores import is_clean, read
 from tests.support.http import HTTP
@@ -134,7 +134,7 @@ def lists(bodies):
         assert all(FineTunedModel.parse(model) is not None for model in found.newest_first)
         assert found.traces.evidence.fine_tuned_by is None or found.traces.evidence.fine_tuned_by <= NOW
         history = History(evidence=Evidence(organization="acme"))
-        inventory = joined(found, history, ShutdownDates(published_catalog()), NOW)
+        inventory = build_inventory(found, history, ShutdownDates(published_catalog()), NOW)
         assert json.loads(inventory.model_dump_json())
 
 

@@ -17,7 +17,7 @@ from finetune_guard.domain.hosts import is_pattern, matches, normalized
 from finetune_guard.domain.validation import Duration
 from finetune_guard.openai_api.requests import classify, to_decide
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.messages import rule
+from finetune_guard.rules.messages import describe_rule
 from finetune_guard.stores.open import open_store
 from finetune_guard.stores.redis.url import read_url
 from tests.hostile.promises_of_stores import is_clean, read
@@ -66,7 +66,7 @@ def environment(variables):
     assert repr(config).isprintable()
     for year in (2025, 2026, 2027, 2028):
         eligibility = decide(config.policy, Evidence(organization="acme"), NOW.replace(year=year))
-        assert is_clean(rule(eligibility, config.policy))
+        assert is_clean(describe_rule(eligibility, config.policy))
     for pattern in (*config.hosts, *config.policy.hosts):
         host(pattern)
     assert config.open_store() is config.open_store()

@@ -12,7 +12,7 @@ from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.messages import cause, stopped
+from finetune_guard.rules.messages import describe_cause, stopped
 from finetune_guard.stores import codec
 from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, parts
@@ -43,7 +43,7 @@ def decides(evidence):
     """Whatever is known, an answer is given, and its words forge nothing."""
     for now in NOWS:
         eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
-        assert is_clean(cause(eligibility))
+        assert is_clean(describe_cause(eligibility))
         message = stopped(JobCreation(None), eligibility, OPENAI_SELF_SERVE)
         assert 4 >= len(message.split("\n"))
         assert all(map(is_clean, message.split("\n")))

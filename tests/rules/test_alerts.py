@@ -15,10 +15,10 @@ from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.requests import JobCreation
 from finetune_guard.rules import endings, events
-from finetune_guard.rules.alerts import deployments_due, due
+from finetune_guard.rules.alerts import alerts_due, deployment_alerts_due
 from finetune_guard.rules.deployments import deployments_of
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.endings import MODEL, Ending, window
+from finetune_guard.rules.endings import MODEL, Ending, window_end
 from tests.support.constants import DAY, NOW, utc
 from tests.support.facts import ORGANIZATION, decided, known
 
@@ -41,7 +41,9 @@ class Watch:
         """Return the kinds of the alerts that are due, with their threshold or verdict."""
         evidence = known(last, keep_alive_failed_at=failed_at)
         eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
-        found = due(eligibility, evidence, [*filter(None, [window(eligibility)]), *ends], self.told)
+        found = alerts_due(
+            eligibility, evidence, [*filter(None, [window_end(eligibility)]), *ends], self.told
+        )
         self.keep(found, delivered=delivered)
         events = [alert.event for alert in found.alerts]
         assert all(ORGANIZATION == event.organization and event.message for event in events)
@@ -122,7 +124,9 @@ def test_deployments_are_told_by_half_of_their_window_and_by_their_retirement(wa
     def told(now, last=START, policy=azure):
         inference = Inference(organization="east", model="support", at=last, served=served)
         history = History(evidence=Evidence(organization="east"), models={"support": inference})
-        found = deployments_due(deployments_of("east", history, policy, now, ["support"]), watch.told, now)
+        found = deployment_alerts_due(
+            deployments_of("east", history, policy, now, ["support"]), watch.told, now
+        )
         watch.keep(found)
         assert all("support" in alert.event.message for alert in found.alerts)
         return [(alert.event.cause, alert.event.within_days) for alert in found.alerts]
@@ -165,7 +169,7 @@ def test_thresholds(ends, days_left, threshold):
 def test_models_are_sorted_by_their_end():
     """The first to end comes first; a model whose end nobody knows is left out."""
     dates = ShutdownDates(published_catalog())
-    found = endings.models(
+    found = endings.model_ends(
         ["ft:gpt-4o-mini-2024-07-18:a::1", "ft:o4-mini-2025-04-16:a::1", "ft:x:a::1"], dates
     )
     assert [date(2026, 10, 23), date(2027, 1, 14)] == [ending.ends for ending in found]

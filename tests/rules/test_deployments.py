@@ -12,12 +12,12 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.idle_policy import SHIPPED
 from finetune_guard.rules.deployments import (
     covers,
+    deployment_delay,
     deployments_of,
     names_at,
     reason_not_to_keep,
     unambiguous,
-    until_deployment_due,
-    what_ends,
+    upcoming_ends,
     with_listing,
 )
 from finetune_guard.rules.idle_messages import end_in_words, kept_alive, nearly_idle, retirement_in_words
@@ -111,7 +111,7 @@ def test_what_ends_when():
         ("deployment_retirement", date(2027, 10, 14), "support", "on"),
     ] == [
         (end.kind, end.day, end.deployment.name, end.published and end.published.kind)
-        for end in what_ends(known)
+        for end in upcoming_ends(known)
     ]
 
 
@@ -192,7 +192,7 @@ def test_when_a_keep_alive_is_due(known, after, expected, looked_after):
     now = AT + after
     [each] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
     assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), each, now)
-    assert looked_after == until_deployment_due(KeepAlive(deployments=["x"]), each, now)
+    assert looked_after == deployment_delay(KeepAlive(deployments=["x"]), each, now)
 
 
 def test_deployments_are_kept_alive_without_jobs():

@@ -26,7 +26,13 @@ from finetune_guard.domain.verdict import Reason
 from finetune_guard.openai_api.requests import JobCreation, TrainingUpload
 from finetune_guard.rules.eligibility import explained
 from finetune_guard.rules.enforcement import Proceed, Stop, enforce
-from finetune_guard.rules.messages import cause, evidence, moment, rule, stopped
+from finetune_guard.rules.messages import (
+    describe_cause,
+    describe_evidence,
+    describe_rule,
+    format_time,
+    stopped,
+)
 from tests.support.constants import FINE_TUNED, utc
 
 NOW = utc(2026, 12, 1)
@@ -129,26 +135,31 @@ def test_what_was_tried_in_vain_is_told():
 def test_every_reason_has_words():
     """Each reason is put into a clause of its own, without a full stop, whether or not a slug is known."""
     for reason in Reason:
-        words = cause(because(reason))
+        words = describe_cause(because(reason))
         assert (False, False) == (words.endswith("."), "None" in words)
     unnamed = because(Reason.NO_INFERENCE_RECORDED).model_copy(update={"organization": None, "remedy": None})
-    assert "no inference of this organization on a fine-tuned model is known" == cause(unnamed)
+    assert "no inference of this organization on a fine-tuned model is known" == describe_cause(unnamed)
     assert "What to do" not in stopped(JOB, unnamed, OPENAI_SELF_SERVE)
 
 
 def test_evidence_says_whose_inferences_were_seen():
     """Local and organization-wide knowledge are told apart, and nothing known is said to be nothing."""
     local = because(Reason.WINDOW_EXPIRED)
-    assert "not the whole organization" in evidence(local)
+    assert "not the whole organization" in describe_evidence(local)
     part = local.model_copy(update={"covered_until": NOW})
-    assert f"usage was read up to {moment(NOW)} only, and after that only clients that share" in evidence(
-        part
+    assert (
+        f"usage was read up to {format_time(NOW)} only, and after that only clients that share"
+        in describe_evidence(part)
     )
     whole = part.model_copy(update={"coverage": Coverage.ORGANIZATION})
-    assert "the whole organization's usage was read" in evidence(whole)
-    assert "may lag" in evidence(whole)
-    assert evidence(local.model_copy(update={"last_inference": None})).startswith("no inference is known")
-    assert '403 training_not_available: "OpenAI is winding down."' in evidence(because(Reason.REFUSED))
+    assert "the whole organization's usage was read" in describe_evidence(whole)
+    assert "may lag" in describe_evidence(whole)
+    assert describe_evidence(local.model_copy(update={"last_inference": None})).startswith(
+        "no inference is known"
+    )
+    assert '403 training_not_available: "OpenAI is winding down."' in describe_evidence(
+        because(Reason.REFUSED)
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,17 +173,17 @@ def test_evidence_says_whose_inferences_were_seen():
 def test_evidence_says_how_exactly_a_time_is_known(within, said):
     """A day's bucket of usage is not told as if it were a minute."""
     last = LAST.model_copy(update={"within": within})
-    assert said in evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
+    assert said in describe_evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
 
 
 def test_the_rule_that_is_quoted():
     """Before the first none is, and who never fine-tuned is told the rule about that, not the 60-day rule."""
     early = explained(OPENAI_SELF_SERVE, KNOWN, utc(2026, 1, 1), Reason.REFUSED)
-    assert "none of OpenAI self-serve fine-tuning holds yet." == rule(early, OPENAI_SELF_SERVE)
-    assert rule(because(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith("since 2026-05-07: ")
+    assert "none of OpenAI self-serve fine-tuning holds yet." == describe_rule(early, OPENAI_SELF_SERVE)
+    assert describe_rule(because(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith("since 2026-05-07: ")
     only = OPENAI_SELF_SERVE.model_copy(update={"phases": OPENAI_SELF_SERVE.phases[2:]})
-    assert rule(because(Reason.NEVER_FINE_TUNED), only).startswith("since 2026-07-02: ")
-    assert "an unknown day" == moment(None)
+    assert describe_rule(because(Reason.NEVER_FINE_TUNED), only).startswith("since 2026-07-02: ")
+    assert "an unknown day" == format_time(None)
 
 
 def test_a_window_that_outlives_job_creation_says_so():
@@ -180,7 +191,9 @@ def test_a_window_that_outlives_job_creation_says_so():
     recent = LAST.model_copy(update={"at": utc(2026, 11, 20)})
     known = Evidence(organization="acme-28gund", last_inference=recent)
     outlives = explained(OPENAI_SELF_SERVE, known, NOW, Reason.RECENT_INFERENCE)
-    assert cause(outlives).endswith("until 2027-01-19 00:00 UTC; from 2027-01-06 on nobody can create jobs")
+    assert describe_cause(outlives).endswith(
+        "until 2027-01-19 00:00 UTC; from 2027-01-06 on nobody can create jobs"
+    )
     known = Evidence(organization="acme-28gund", last_inference=LAST)
     closes_before = explained(OPENAI_SELF_SERVE, known, LAST.at, Reason.RECENT_INFERENCE)
-    assert cause(closes_before).endswith("until 2026-10-31 10:30 UTC")
+    assert describe_cause(closes_before).endswith("until 2026-10-31 10:30 UTC")

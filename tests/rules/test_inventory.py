@@ -12,7 +12,7 @@ from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import History
 from finetune_guard.domain.shutdowns import Announced, DateSource, Shutdown, ShutdownDates, StatedEnd
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.rules.inventory import Inventory, ModelRecord, joined
+from finetune_guard.rules.inventory import Inventory, ModelRecord, build_inventory
 from tests.openai_api.flow_scripts import NOW, error
 from tests.support.constants import BASE, DAY, FINE_TUNED, utc
 from tests.support.facts import decided, known, ran
@@ -42,7 +42,7 @@ def seen(*models: str, **fields: Any) -> Listing:
 def test_what_ends_first_stands_first():
     """Models are in the order of their ends, those without a known end last, and by id among equals."""
     found = seen(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
-    inventory = joined(found, remembering(GONE), DATES, NOW)
+    inventory = build_inventory(found, remembering(GONE), DATES, NOW)
     assert [GONE, ONE, CHECKPOINT, TWO, LEGACY, UNDATED] == [record.id for record in inventory.models]
 
 
@@ -51,7 +51,7 @@ def test_a_record_joins_all_that_is_known():
     announced = {ONE: Announced(day=date(2026, 12, 24), seen_at=NOW)}
     found = seen(announced=announced, created={ONE: at(1_750_000_000)})
     history = remembering(ONE, GONE)
-    gone, one = joined(found, history, DATES, NOW).models
+    gone, one = build_inventory(found, history, DATES, NOW).models
     assert one.shutdown is not None
     assert (ONE, BASE, None, True) == (one.id, one.base, one.checkpoint_step, one.visible)
     assert (at(1_750_000_000), history.models[ONE]) == (one.created_at, one.last_inference)
@@ -66,7 +66,7 @@ def test_a_record_joins_all_that_is_known():
 
 def test_a_checkpoint_tells_its_step_and_the_unknown_stays_unknown():
     """A checkpoint is a record of its own; a model that no source tells of has no end and no successor."""
-    checkpoint, undated = joined(seen(CHECKPOINT, UNDATED), NOTHING, DATES, NOW).models
+    checkpoint, undated = build_inventory(seen(CHECKPOINT, UNDATED), NOTHING, DATES, NOW).models
     assert 16 == checkpoint.checkpoint_step
     assert (None, None, None) == (undated.shutdown, undated.days_left, undated.last_inference)
     assert (None, None) == (undated.replacement, undated.replacement_can_be_fine_tuned)
@@ -75,17 +75,17 @@ def test_a_checkpoint_tells_its_step_and_the_unknown_stays_unknown():
 def test_days_are_those_of_utc():
     """The days left don't depend on the time's zone; an id of no fine-tuned model is left out."""
     late = datetime(2027, 1, 14, 1, tzinfo=timezone(timedelta(hours=5)))
-    (record,) = joined(seen(ONE), remembering("gpt-9", ""), DATES, late).models
+    (record,) = build_inventory(seen(ONE), remembering("gpt-9", ""), DATES, late).models
     assert 1 == record.days_left
 
 
 def test_what_is_missing_is_said():
     """An inventory tells whether the API was read to its end and, as status and code, why not."""
     found = seen(complete=False, failure=error(403, "missing_scope"))
-    inventory = joined(found, NOTHING, DATES, NOW)
+    inventory = build_inventory(found, NOTHING, DATES, NOW)
     assert (NOW, False, "403 missing_scope") == (inventory.as_of, inventory.complete, inventory.failure)
     assert inventory == Inventory.model_validate_json(inventory.model_dump_json())
-    assert joined(seen(), NOTHING, DATES, NOW).failure is None
+    assert build_inventory(seen(), NOTHING, DATES, NOW).failure is None
 
 
 THEN, LAST = utc(2026, 8, 13, 9), utc(2026, 8, 3, 9)

@@ -17,7 +17,7 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.openai_api.flow import give_up
 from finetune_guard.rules.eligibility import decide, explained
-from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, live, within
+from finetune_guard.rules.keep_alive import KeepAlive, candidates, is_due, limited_to, usable_models
 from finetune_guard.rules.keep_alive_attempts import Attempts, smallest_call
 from tests.openai_api.flow_scripts import NOW, connection_error, error, reply, run
 from tests.support.constants import DAY, START, utc
@@ -84,7 +84,7 @@ def test_the_model_used_last_comes_first():
     assert (C, B, A) == candidates(history, C, dates, TODAY)
     assert (B, A, DEAD, C) == candidates(history, None, dates, date(2026, 10, 1))
     many = [f"ft:gpt-4o-mini-2024-07-18:acme::{number}" for number in range(50)]
-    assert tuple(many[:10]) == live([*many, "gpt-4o"], dates, TODAY)
+    assert tuple(many[:10]) == usable_models([*many, "gpt-4o"], dates, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_an_inference_that_is_given_up_may_have_been_run_unless_it_was_not_sent(
 def test_the_time_of_a_call_limits_its_keep_alive():
     """It ends by the call's timeout, and isn't begun where that is over."""
     two, four = timedelta(seconds=2), timedelta(seconds=4)
-    assert two == within(KeepAlive(deadline=four), two).deadline
-    assert two == within(KeepAlive(deadline=two), four).deadline
-    assert two == within(KeepAlive(deadline=two), None).deadline
+    assert two == limited_to(KeepAlive(deadline=four), two).deadline
+    assert two == limited_to(KeepAlive(deadline=two), four).deadline
+    assert two == limited_to(KeepAlive(deadline=two), None).deadline
     with pytest.raises(KeepAliveError, match="longer timeout"):
-        within(KeepAlive(), timedelta(0))
+        limited_to(KeepAlive(), timedelta(0))
 
 
 def test_an_error_tells_model_by_model_and_no_secret():

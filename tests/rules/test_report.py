@@ -9,8 +9,8 @@ from finetune_guard.domain.facts import Activity, ModelRequests
 from finetune_guard.domain.history import History
 from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.rules.inventory import joined
-from finetune_guard.rules.report import DAYS, Report, report
+from finetune_guard.rules.inventory import build_inventory
+from finetune_guard.rules.report import DAYS, Report, build_report
 from tests.openai_api.flow_scripts import NOW
 from tests.support.constants import BASE
 from tests.support.facts import decided, known, ran
@@ -27,8 +27,8 @@ def used(model: str, days_ago: int, project: str | None = "proj_a", requests: in
 
 def made(history: History, usage: list[ModelRequests] | None, *, asked: bool = False) -> Report:
     listing = Listing(created=dict.fromkeys((*MODELS, ENDED, UNDATED)))
-    inventory = joined(listing, history, ShutdownDates(published_catalog()), NOW)
-    return report(decided(NOW), inventory, history, usage, asked=asked)
+    inventory = build_inventory(listing, history, ShutdownDates(published_catalog()), NOW)
+    return build_report(decided(NOW), inventory, history, usage, asked=asked)
 
 
 def remembered(*activities: tuple[str, int, int]) -> History:
@@ -54,7 +54,7 @@ def test_without_anything_known_it_has_no_requests() -> None:
     """An empty chart would look like a measurement."""
     found = made(remembered(), None, asked=True)
     assert ({}, True, None) == (found.requests, found.complete, found.last_job_at)
-    assert found.speaks_of_jobs
+    assert found.covers_jobs
 
 
 def test_with_usage_it_tells_who_called_what() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from finetune_guard.domain.catalog import ModelCatalog, published_catalog
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
-from finetune_guard.rules.inventory import prospect
+from finetune_guard.rules.inventory import prospect_of
 from finetune_guard.rules.model_messages import (
     base_shut_down,
     fine_tune_shut_down,
@@ -32,16 +32,19 @@ def announced(**days: date | None) -> ShutdownDates:
 
 def test_the_life_of_a_fine_tune_made_now():
     """It lasts until 00:00 UTC of the day that is published for fine-tunes of its base."""
-    found = prospect(BASE, DATES, NOW)
+    found = prospect_of(BASE, DATES, NOW)
     assert timedelta(days=52, hours=12) == found.lifetime
-    assert (DATES.of(BASE), DATES.of_fine_tunes_of(BASE)) == (found.base_shutdown, found.fine_tunes_shutdown)
+    assert (DATES.of(BASE), DATES.shutdown_of_new_fine_tunes(BASE)) == (
+        found.base_shutdown,
+        found.fine_tunes_shutdown,
+    )
     assert ("gpt-6-luna", False) == (found.replacement, found.replacement_can_be_fine_tuned)
     assert not found.is_shut_down(TODAY)
 
 
 def test_continued_training():
     """A job that starts from a fine-tune is measured by that, and what it makes by the base of both."""
-    found = prospect(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
+    found = prospect_of(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
     ends = [(end.day, end.model) for end in (found.base_shutdown, found.fine_tunes_shutdown)]
     assert [(date(2026, 11, 1), TUNE), (date(2027, 3, 1), BASE)] == ends
     assert found.is_shut_down(TODAY)
@@ -51,15 +54,15 @@ def test_what_the_api_says_of_a_dated_model_holds_for_its_alias():
     """Of several dated models the longest life counts, and the API's word on the alias before all."""
     own = ShutdownDates(published_catalog(), {"gpt-4.1": Announced(day=date(2029, 1, 1), seen_at=NOW)})
     for dates, year in ((announced(BASE=date(2028, 1, 1)), 2028), (own, 2029)):
-        found = prospect("gpt-4.1", dates, NOW)
+        found = prospect_of("gpt-4.1", dates, NOW)
         assert [date(year, 1, 1)] * 2 == [found.base_shutdown.day, found.fine_tunes_shutdown.day]
 
 
 def test_a_base_is_gone_a_day_after_its_date():
     """On the published day and the next the API decides; of a model without a day nothing is said."""
-    gone = prospect(GONE, DATES, NOW)
+    gone = prospect_of(GONE, DATES, NOW)
     assert [False, False, True] == [gone.is_shut_down(date(2026, 9, day)) for day in (28, 29, 30)]
-    unknown = prospect("gpt-9", DATES, NOW)
+    unknown = prospect_of("gpt-9", DATES, NOW)
     assert (None, None, False) == (unknown.lifetime, unknown.replacement, unknown.is_shut_down(date.max))
 
 
@@ -68,7 +71,7 @@ TABLE = "according to finetune-guard's table of 2026-11-22"
 
 def test_the_error_for_a_base_that_is_shut_down():
     """It names the model, both days with their source, what could be named instead, and the way out."""
-    said = base_shut_down(prospect(GONE, DATES, NOW), DATES, TODAY)
+    said = base_shut_down(prospect_of(GONE, DATES, NOW), DATES, TODAY)
     expected = (
         "The fine-tuning job was not created: gpt-3.5-turbo-1106 is shut down and can't be fine-tuned any "
         "more.\n"
@@ -81,13 +84,13 @@ def test_the_error_for_a_base_that_is_shut_down():
     )
     assert expected == said.message
     assert said.message.endswith(f"What to do: {said.remedy}")
-    none_left = base_shut_down(prospect(BASE, DATES, NOW), DATES, date(2027, 2, 1))
+    none_left = base_shut_down(prospect_of(BASE, DATES, NOW), DATES, date(2027, 2, 1))
     assert "No other base model is known." in none_left.message
 
 
 def test_the_error_for_a_life_that_is_too_short():
     """It names the setting that stopped the job, and says how to have it made all the same."""
-    said = too_short_lived(prospect(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
+    said = too_short_lived(prospect_of(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
     expected = (
         "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 made now would live for "
         "about 53 days, less than the 90 days of min_model_lifetime.\n"
@@ -110,7 +113,7 @@ def test_the_warning_for_a_short_life():
         "Plan the move to another model before that. The published replacement is gpt-6-luna, which can't be "
         "fine-tuned."
     )
-    assert expected == short_lived(prospect(BASE, DATES, NOW))
+    assert expected == short_lived(prospect_of(BASE, DATES, NOW))
 
 
 @pytest.mark.parametrize(
@@ -125,8 +128,8 @@ def test_the_warning_for_a_short_life():
 )
 def test_lengths_of_time_are_in_days_or_hours(model_id, now, hours, said):
     """A life and a limit of any length read well, also one that has ended or isn't known."""
-    assert said in too_short_lived(prospect(model_id, DATES, now), timedelta(hours=hours)).message
-    assert "\nPlan the move" in short_lived(prospect(model_id, DATES, now))
+    assert said in too_short_lived(prospect_of(model_id, DATES, now), timedelta(hours=hours)).message
+    assert "\nPlan the move" in short_lived(prospect_of(model_id, DATES, now))
 
 
 @pytest.mark.parametrize(

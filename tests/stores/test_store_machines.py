@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from finetune_guard.domain.facts import Activity, Inference, Refusal, Source, Span, united
+from finetune_guard.domain.facts import Activity, Inference, Refusal, Source, Span, merge_spans
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
@@ -64,7 +64,7 @@ histories = st.builds(
         fine_tuned_by=st.none() | moments,
         no_trace_at=st.none() | moments,
         refusal=st.none() | st.builds(Refusal, at=moments, code=st.just("x")),
-        usage_read=st.lists(spans, max_size=2).map(united),
+        usage_read=st.lists(spans, max_size=2).map(merge_spans),
     ),
     models=st.lists(inferences, max_size=2).map(lambda many: {each.model: each for each in many}),
     daily=st.dictionaries(

@@ -13,7 +13,7 @@ from uuid import UUID
 from finetune_guard.domain.errors import AzureListingError, GuardConfigError
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED
 from finetune_guard.domain.text import one_line, without_secrets
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 
 _KINDS = frozenset({"OpenAI", "AIServices"})
 """The kinds of resources that can have deployments."""
@@ -49,7 +49,7 @@ def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
         given = str(UUID(subscription))
     except ValueError:
         raise GuardConfigError(
-            f"subscription is {shown(subscription)}: the id of a subscription is required, such as "
+            f"subscription is {format_value(subscription)}: the id of a subscription is required, such as "
             "12345678-1234-1234-1234-123456789abc. To see yours: az account list --output table"
         ) from None
     try:

@@ -28,7 +28,7 @@ from finetune_guard.domain.organizations import UNNAMED
 from finetune_guard.domain.text import lines
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules import endings
-from finetune_guard.rules.alerts import Alert, Due, deployments_due, due
+from finetune_guard.rules.alerts import Alert, Due, alerts_due, deployment_alerts_due
 from finetune_guard.stores.base import Store
 
 _WEBHOOK = "FINETUNE_GUARD_WEBHOOK"
@@ -114,16 +114,16 @@ def _watched(connection: Connection, eligibility: Eligibility) -> Iterator[tuple
         name = eligibility.organization or UNNAMED
 
         def find() -> Due:
-            history, window = connection.guard.history(), endings.window(eligibility)
-            models = endings.models(history.known_models, connection.dates())
+            history, window = connection.guard.history(), endings.window_end(eligibility)
+            models = endings.model_ends(history.known_models, connection.dates())
             ends = models if window is None else [window, *models]
-            return due(eligibility, history.evidence, ends, store.alerts(name))
+            return alerts_due(eligibility, history.evidence, ends, store.alerts(name))
 
         yield name, find
     deployments = connection.guard.deployments(everywhere=True)
     for resource in sorted({each.resource for each in deployments}):
         mine = [each for each in deployments if each.resource == resource]
-        yield resource, lambda: deployments_due(mine, store.alerts(resource), now)  # noqa: B023 -- called at once
+        yield resource, lambda: deployment_alerts_due(mine, store.alerts(resource), now)  # noqa: B023 -- called at once
 
 
 def _tell_all(

@@ -15,10 +15,10 @@ from finetune_guard.cli.options import Refresh
 from finetune_guard.cli.output import note
 from finetune_guard.cli.timeline import DayOfEnds, ends_by_day
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.rules.deployments import Deployment, EndKind, what_ends
+from finetune_guard.rules.deployments import Deployment, EndKind, upcoming_ends
 from finetune_guard.rules.endings import THRESHOLDS
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 _CLOSING = "closing"
 _MOST_NAMED = 50
@@ -78,7 +78,8 @@ def _of_jobs(connection: Connection, eligibility: Eligibility) -> Iterator[_Even
             "window",
             closes,
             f"OpenAI fine-tuning: the {'60-day ' if is_published else ''}window closes",
-            f"Unless an inference on a fine-tuned model is run before {moment(closes)}, the organization "
+            f"Unless an inference on a fine-tuned model is run before {format_time(closes)}, the "
+            "organization "
             "can't create fine-tuning jobs any more. finetune-guard keep-alive renews the window; the next "
             "calendar then moves this event.",
         )
@@ -112,7 +113,7 @@ def _end(ends: DayOfEnds) -> _Event:
 def _of_deployments(deployments: Iterable[Deployment], now: datetime) -> Iterator[_Event]:
     """Yield the day each idle deployment may be deleted, and the retirement dates of its base model."""
     retiring: dict[tuple[EndKind, date], list[str]] = {}
-    for end in what_ends(deployments):
+    for end in upcoming_ends(deployments):
         each = end.deployment
         where = f"{each.name} at {each.resource}"
         if end.kind != "idle":

@@ -17,7 +17,7 @@ from finetune_guard.cli.output import note, say
 from finetune_guard.cli.timeline import days_away, source_in_words
 from finetune_guard.cli.verdict import in_words, limits_in_words
 from finetune_guard.rules.inventory import Prospect
-from finetune_guard.rules.messages import moment, span
+from finetune_guard.rules.messages import format_duration, format_time
 from finetune_guard.rules.model_messages import old_table
 
 _WORST_FIRST = (ExitCode.INELIGIBLE, ExitCode.MODEL_ENDS, ExitCode.UNKNOWN, ExitCode.CLOSES_SOON, ExitCode.OK)
@@ -74,9 +74,12 @@ def check(
         say("\n".join(said))
     if needed is not None and until is not None and until - eligibility.checked_at < needed:
         codes.add(ExitCode.CLOSES_SOON)
-        less = f"Jobs can be created until {moment(until)}: that is less than the {span(needed)} asked for."
+        less = (
+            f"Jobs can be created until {format_time(until)}: that is less than the "
+            f"{format_duration(needed)} asked for."
+        )
         say(less, err=as_json)
-    note(old_table(connection.dates(), today) if connection.speaks_of_jobs else None, connection.forgets)
+    note(old_table(connection.dates(), today) if connection.covers_jobs else None, connection.forgets)
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
@@ -113,7 +116,7 @@ class _Outlook:
         known += f", {days_away(end.days_left(self.today))} ({source_in_words(end)})"
         if self.least is None or self.lives_long_enough:
             return f"{known}."
-        return f"{known}; that is less than the {span(self.least)} asked for."
+        return f"{known}; that is less than the {format_duration(self.least)} asked for."
 
     def as_json(self) -> dict[str, object]:
         """Return it for programs; durations are in seconds."""

@@ -22,9 +22,9 @@ from finetune_guard.config import ENVIRONMENT_PREFIX, GuardConfig, variable
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.rules.keep_alive import KeepAlive
-from finetune_guard.rules.messages import span
+from finetune_guard.rules.messages import format_duration
 
 _SET_UP_BY_HAND = (
     "Then remove what you have set up yourself: the line in crontab -e; finetune-guard.timer and "
@@ -59,7 +59,7 @@ def config(*, as_json: Json = False) -> None:
         _draw(setup)
     for name, meant in unknown.items():
         hint = f"; did you mean {meant}?" if meant is not None else "."
-        tell(f"Note: {shown(name)[1:-1]} is not a setting and has no effect{hint}")
+        tell(f"Note: {format_value(name)[1:-1]} is not a setting and has no effect{hint}")
     is_on = setup.config.enabled
     for told in setup.wrong.values():
         tell(f"Error: {told}" if is_on else f"Note: No effect, since the guard is off: {told}")
@@ -169,7 +169,7 @@ def _in_words(value: object) -> str:
     if isinstance(value, KeepAlive):
         return "on: " + ", ".join(f"{name} {_in_words(each)}" for name, each in value if each is not None)
     if isinstance(value, timedelta):
-        return span(value)
+        return format_duration(value)
     plain = _plain(value)
     if isinstance(plain, dict):
         plain = [f"{model} {day or 'no end'}" for model, day in plain.items()]
@@ -195,7 +195,7 @@ def _plain(value: object) -> object:
         case Mapping():
             plain = {str(name): _plain(each) for name, each in value.items()}
         case str():
-            plain = shown(value)[1:-1]
+            plain = format_value(value)[1:-1]
         case _ if callable(value):
             plain = f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', '?')}"
     return plain

@@ -23,7 +23,7 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.shutdowns import installed_table
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.rules.deployments import Deployment
-from finetune_guard.rules.inventory import Inventory, joined
+from finetune_guard.rules.inventory import Inventory, build_inventory
 
 OPENED = ExitStack()
 """Closes the clients that ``connect`` has made, so that what they learnt is stored."""
@@ -56,7 +56,7 @@ class Connection:
         return f"{url.host}:{url.port}" if url.port is not None else url.host
 
     @property
-    def speaks_of_jobs(self) -> bool:
+    def covers_jobs(self) -> bool:
         """Whether to report on job creation: False if only idle deployments are covered by a rule."""
         return self.guard.guards_jobs or not self.guard.active
 
@@ -103,7 +103,7 @@ class Connection:
 
     def models_of(self, history: History, now: datetime) -> Inventory:
         """Return the models in a history, without asking the API."""
-        return joined(Listing(), history, self.dates(), now)
+        return build_inventory(Listing(), history, self.dates(), now)
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Return all known deployments, or none if the history can't be read."""

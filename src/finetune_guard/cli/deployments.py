@@ -16,7 +16,7 @@ from finetune_guard.cli.output import say
 from finetune_guard.domain.idle_policy import AZURE
 from finetune_guard.rules.deployments import Deployment, with_listing
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 
 def deployments(
@@ -75,7 +75,7 @@ def _draw(known: Sequence[Deployment], now: datetime) -> None:
             (
                 each.name,
                 end_in_words(each, now),
-                moment(each.last_call) if each.last_call is not None else "",
+                format_time(each.last_call) if each.last_call is not None else "",
                 each.served or "",
                 retirement_in_words(each),
             )

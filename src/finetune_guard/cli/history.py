@@ -17,12 +17,12 @@ from finetune_guard.cli.options import Json, Yes
 from finetune_guard.cli.output import say
 from finetune_guard.domain.facts import Source, Span
 from finetune_guard.domain.history import History
-from finetune_guard.domain.hosts import histories_of, is_resource, resource_of
+from finetune_guard.domain.hosts import is_resource, resource_histories, resource_of
 from finetune_guard.domain.organizations import ALIAS_PREFIX, PROOF_PREFIX, is_named
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.recording.aliases import resolve
 from finetune_guard.rules.eligibility import decide
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 _DAYS = 60
 _BARS = "▁▂▃▄▅▆▇█"
@@ -62,9 +62,11 @@ def _emptiness(connection: Connection, remembered: History) -> str:
     said = ["No inference on a fine-tuned model is known for this key's organization."]
     earlier = remembered.evidence.fine_tuned_by
     if earlier is not None:
-        said.append(f"It has fine-tuned before: there is a trace from {moment(earlier)}.")
+        said.append(f"It has fine-tuned before: there is a trace from {format_time(earlier)}.")
     elif remembered.evidence.no_trace_at is not None:
-        said.append(f"On {moment(remembered.evidence.no_trace_at)} the API showed no earlier fine-tuning.")
+        said.append(
+            f"On {format_time(remembered.evidence.no_trace_at)} the API showed no earlier fine-tuning."
+        )
     said.append(f"The history is looked for in {connection.config.open_store().location}.")
     return "\n".join(filter(None, (*said, connection.forgets, connection.inactive_because)))
 
@@ -75,9 +77,9 @@ def _draw(connection: Connection, remembered: History, now: datetime) -> None:
     screen, dates = render.Screen(), connection.dates()
     name = remembered.organization if is_named(remembered.organization) else "not known yet for this key"
     newest_first = sorted(remembered.models.values(), key=lambda inference: inference.at, reverse=True)
-    ends = [dates.of(inference.model) for inference in newest_first]
+    ends = [dates.shutdown_of(inference.model) for inference in newest_first]
     rows = [
-        (each.model, moment(each.at), each.source.value, str(end.day) if end is not None else "unknown")
+        (each.model, format_time(each.at), each.source.value, str(end.day) if end is not None else "unknown")
         for each, end in zip(newest_first, ends, strict=True)
     ]
     days = [now.date() - timedelta(days=back) for back in reversed(range(_DAYS))]
@@ -167,14 +169,14 @@ def _order(name: str) -> tuple[bool, bool, str]:
 def _row(known: _Known) -> Sequence[str]:
     last, until, read = known.eligibility.last_inference, known.eligibility.covered_until, "never"
     if until is not None:
-        read = f"to {moment(until)}"
+        read = f"to {format_time(until)}"
     elif known.usage_read:
-        read = f"not for the window, to {moment(known.usage_read[-1].end)}"
+        read = f"not for the window, to {format_time(known.usage_read[-1].end)}"
     few, more = ", ".join(known.aliases[:_MOST_ALIASES]), len(known.aliases) - _MOST_ALIASES
     return (
         known.name,
         known.eligibility.verdict.value,
-        moment(last.at) if last is not None else "none known",
+        format_time(last.at) if last is not None else "none known",
         read,
         f"{few} and {more} more" if more > 0 else few or "nothing else",
     )
@@ -203,7 +205,7 @@ def forget(
     """
     store = connect(needs_key=False).config.open_store()
     known = store.organizations()
-    named = (resolve(store, organization), *histories_of(organization))
+    named = (resolve(store, organization), *resource_histories(organization))
     name = next((each for each in named if each in known), None)
     if name is None:
         listed = ", ".join(resource_of(each) if is_resource(each) else each for each in known) or "none"

@@ -18,7 +18,7 @@ from finetune_guard.cli.watch import Looked, keep_looking, look
 from finetune_guard.client.background.check import DeploymentCheck, DeploymentsChecked, WindowCheck
 from finetune_guard.client.classes import OpenAI
 from finetune_guard.rules.keep_alive import KeepAlive, KeepAliveOutcome, KeepAlivePlan, NotSent
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 _NOT_SENT = {
     NotSent.NOT_DUE: "it is not due",
@@ -124,7 +124,7 @@ def _end_with(told: str, reason: NotSent | None, *, as_json: bool) -> None:
 
 
 def _told(connection: Connection, outcome: KeepAliveOutcome) -> str:
-    said = f"Sent: {outcome.model} answered at {moment(outcome.at)}."
+    said = f"Sent: {outcome.model} answered at {format_time(outcome.at)}."
     if outcome.reason is not None:
         said = f"Not sent: {_NOT_SENT[outcome.reason]}."
     return f"{said}\nNow {in_words(connection.guard.check())}"
@@ -141,7 +141,7 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
     first = f"first to {plan.model}" if plan.model else "to a model that the API would be asked for"
     if eligibility.remaining is not None:
         forced = "it was asked for with --force, and " if force else ""
-        reason = f"{forced}the window closes on {moment(eligibility.window_closes_at)}"
+        reason = f"{forced}the window closes on {format_time(eligibility.window_closes_at)}"
     return f"Due: {reason}. It would go {first}. Nothing was sent."
 
 

@@ -104,7 +104,7 @@ def _of_jobs(eligibility: Eligibility, history: History, dates: ShutdownDates) -
     counts: Counter[str] = Counter()
     for day in history.daily.values():
         counts.update({source.value: count for source, count in day.items()})
-    ends = ((each.name, each.days_left(now)) for each in endings.models(history.known_models, dates))
+    ends = ((each.name, each.days_left(now)) for each in endings.model_ends(history.known_models, dates))
     return [
         _Family(
             "verdict",

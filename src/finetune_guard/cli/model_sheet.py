@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from finetune_guard.cli.timeline import days_away
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.inventory import Inventory, ModelRecord
-from finetune_guard.rules.messages import span
+from finetune_guard.rules.messages import format_duration
 
 _PLAIN = (
     *("model", "ends_on", "days_left", "last_inference_at", "base", "created_at"),
@@ -42,7 +42,9 @@ def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
     said = [f"{counted(number)}: {', '.join(parts)}."]
     if window is not None:
         used = sum(is_used(record, inventory.as_of - window) for record in inventory.models)
-        said.append(f"Used in the past {span(window)}, as far as is known here: {used:,} of {number:,}.")
+        said.append(
+            f"Used in the past {format_duration(window)}, as far as is known here: {used:,} of {number:,}."
+        )
     return said
 
 

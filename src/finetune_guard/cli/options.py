@@ -9,7 +9,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.cli.exits import SetupError
-from finetune_guard.domain.validation import Duration, config_error, shown
+from finetune_guard.domain.validation import Duration, config_error, format_value
 
 Deployments = Annotated[
     list[str] | None,
@@ -57,7 +57,8 @@ def day_or_time(option: str, text: str | None) -> datetime | None:
         at = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
     except ValueError:
         raise SetupError(
-            f"{option} is {shown(text)}: a day or a time in ISO 8601 is required, such as 2026-08-03 or "
+            f"{option} is {format_value(text)}: a day or a time in ISO 8601 is required, such as "
+            "2026-08-03 or "
             "2026-08-03T09:00Z."
         ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)

@@ -17,7 +17,7 @@ from finetune_guard.cli.connection import OPENED
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.output import discard_output, flush_output, make_printable, tell, unwritten
 from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.openai_api.errors import in_short
 
 DEBUG = "--debug"
@@ -81,7 +81,7 @@ class Root(Group):
             return super().parse_args(ctx, args)
         for argument in args:
             if not argument.isprintable():
-                named = shown(argument) if "://" not in argument else "A URL"  # which may be a secret
+                named = format_value(argument) if "://" not in argument else "A URL"  # which may be a secret
                 raise typer.BadParameter(f"{named} has characters that can't be printed.", ctx)
         others = [argument for argument in args if argument != DEBUG]
         return super().parse_args(ctx, others if others == args else [DEBUG, *others])

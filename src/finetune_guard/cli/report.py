@@ -16,7 +16,7 @@ from finetune_guard.cli.status import advice_for
 from finetune_guard.cli.timeline import ends_by_day, moments
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.rules.report import DAYS, Report
-from finetune_guard.rules.report import report as reported
+from finetune_guard.rules.report import build_report as reported
 
 _STDOUT = Path("-")
 

@@ -10,7 +10,7 @@ from finetune_guard.cli.timeline import Moment, days_away, source_in_words, with
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.idle_messages import end_in_words, retirement_in_words
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 from finetune_guard.rules.report import DAYS, Report, ReportedModel
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 240, 48, 12, 12, 28
@@ -57,7 +57,7 @@ def as_markdown(report: Report, line: Sequence[Moment], advice: str) -> str:
 def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[str]:
     facts = {name: _text(fact) for name, fact in _facts(report).items()}
     yield f"# {facts['title']}"
-    if report.speaks_of_jobs:
+    if report.covers_jobs:
         yield f"\n**{report.eligibility.verdict.value.upper()}**: {facts['why']}."
         yield f"\n**What to do:** {_text(advice)}"
         yield f"\n{facts['in_use']} {facts['last_job']}".rstrip()
@@ -69,7 +69,7 @@ def _markdown(report: Report, line: Sequence[Moment], advice: str) -> Iterator[s
             yield from (f"| {' | '.join(map(_text, row))} |" for row in table.rows)
         else:
             yield table.if_empty
-    if report.speaks_of_jobs:
+    if report.covers_jobs:
         yield f"\n{facts['counted']} {facts['seen']} Made on {facts['made_at']} by finetune-guard."
 
 
@@ -81,7 +81,7 @@ def _text(text: str) -> str:
 def _facts(report: Report) -> dict[str, str]:
     eligibility, in_use = report.eligibility, len(report.in_use)
     title = "Deployments of fine-tuned models"
-    if report.speaks_of_jobs:
+    if report.covers_jobs:
         title = f"Fine-tuned models of {eligibility.organization or 'this key'}"
     counted = (
         "Requests are the whole organization's, from its usage."
@@ -95,7 +95,11 @@ def _facts(report: Report) -> dict[str, str]:
         False: "The API did not answer all that was asked, so models may be missing.",
         True: "The models are those that the key can see in its project, and those that the history knows.",
     }[report.complete]
-    job = f"The latest job known was created on {moment(report.last_job_at)}." if report.last_job_at else ""
+    job = (
+        f"The latest job known was created on {format_time(report.last_job_at)}."
+        if report.last_job_at
+        else ""
+    )
     return {
         "title": title,
         "why": why(eligibility),
@@ -103,13 +107,13 @@ def _facts(report: Report) -> dict[str, str]:
         "last_job": job,
         "counted": counted,
         "seen": seen,
-        "made_at": moment(eligibility.checked_at),
+        "made_at": format_time(eligibility.checked_at),
     }
 
 
 def _tables(report: Report, line: Sequence[Moment]) -> Iterator[_Table]:
     now = report.eligibility.checked_at
-    if report.deployments or not report.speaks_of_jobs:
+    if report.deployments or not report.covers_jobs:
         yield _Table(
             "Deployments that end when nobody calls them",
             ("Deployment", "Resource", "End", "Last call", "Retirement"),
@@ -118,14 +122,14 @@ def _tables(report: Report, line: Sequence[Moment]) -> Iterator[_Table]:
                     each.name,
                     each.resource,
                     end_in_words(each, now),
-                    moment(each.last_call) if each.last_call is not None else "",
+                    format_time(each.last_call) if each.last_call is not None else "",
                     retirement_in_words(each),
                 )
                 for each in report.deployments
             ],
             "No deployment is known that ends when nobody calls it.",
         )
-    if report.speaks_of_jobs:
+    if report.covers_jobs:
         dates = [(each.when, each.text, each.distance(now)) for each in line]
         yield _Table("Dates", ("Date", "What", "When"), dates, "")
         ending = [each for each in report.in_use if each.record.shutdown is not None]
@@ -149,7 +153,7 @@ def _row(model: ReportedModel) -> dict[str, str]:
         "Ends": str(shutdown.day) if shutdown is not None else "unknown",
         "When": days_away(record.days_left) if record.days_left is not None else "",
         "Date from": source_in_words(shutdown) if shutdown is not None else "",
-        "Latest inference": moment(last.at) if last is not None else "none known",
+        "Latest inference": format_time(last.at) if last is not None else "none known",
         f"Requests in {DAYS} days": not_read or f"{model.requests:,}",
         "Projects": ", ".join(model.projects) or not_read,
         "Replacement": with_ability(replacement, record.replacement_can_be_fine_tuned),

@@ -29,7 +29,7 @@ from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
 from finetune_guard.rules.deployments import Deployment, unambiguous
 from finetune_guard.rules.idle_messages import end_in_words
 from finetune_guard.rules.keep_alive import KeepAlive
-from finetune_guard.rules.messages import moment, rule
+from finetune_guard.rules.messages import describe_rule, format_time
 from finetune_guard.rules.model_messages import old_table
 
 _MOST_DATES = 3
@@ -73,7 +73,7 @@ def status(
     connection = connect()
     eligibility = connection.guard.check(refresh=refresh)
     sections = [_deployments(connection, eligibility.checked_at)]
-    if connection.speaks_of_jobs:
+    if connection.covers_jobs:
         jobs = _jobs(connection, eligibility, connection.model_limits(refresh=refresh))
         is_over = eligibility.reason is Reason.CLOSED  # then what is still alive comes first
         sections.insert(1 if is_over else 0, jobs)
@@ -91,7 +91,7 @@ def status(
         if verbose and section.line:
             drawing = render.timeline(section.line, eligibility.checked_at, eligibility.jobs_until)
             screen.draw(*drawing, "", render.facts(section.details))
-    if not verbose and connection.speaks_of_jobs:
+    if not verbose and connection.covers_jobs:
         screen.draw("The rule, its source and the evidence: finetune-guard status -v")
 
 
@@ -105,7 +105,7 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
     line = moments(eligibility, connection.config.policy, ends)
     next_dates = coming(line, eligibility)
     advice = advice_for(connection, eligibility, ends)
-    ruled, covered = rule(eligibility, connection.config.policy), _coverage(connection, eligibility)
+    ruled, covered = describe_rule(eligibility, connection.config.policy), _coverage(connection, eligibility)
     replaced = [
         f"{day.replaced_by}, for what ends on {day.day}"
         for day in ends
@@ -127,7 +127,9 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
             ("Organization", eligibility.organization or "not known yet for this key"),
             (
                 "Last inference",
-                f"{moment(last.at)} on {last.model}, {_SOURCES[last.source]}" if last else "none is known",
+                f"{format_time(last.at)} on {last.model}, {_SOURCES[last.source]}"
+                if last
+                else "none is known",
             ),
             ("Coverage", covered),
             ("Rule", ruled),
@@ -165,7 +167,7 @@ def _in_short(eligibility: Eligibility) -> str:
     if until != eligibility.window_closes_at and eligibility.creation_ends_on is not None:
         days = (eligibility.creation_ends_on - eligibility.checked_at.date()).days
         return f"{can} until {eligibility.creation_ends_on} ({days_away(days)})"
-    return f"{can} until {moment(until)} ({time_away(until, eligibility.checked_at)})"
+    return f"{can} until {format_time(until)} ({time_away(until, eligibility.checked_at)})"
 
 
 def advice_for(connection: Connection, eligibility: Eligibility, ends: tuple[DayOfEnds, ...]) -> Advice:
@@ -195,7 +197,7 @@ def _date_as_json(each: Moment, *, is_to_come: bool) -> dict[str, object]:
 def _coverage(connection: Connection, eligibility: Eligibility) -> str:
     until, now = eligibility.covered_until, eligibility.checked_at
     if until is not None:
-        read = f"The whole organization's usage was read up to {moment(until)}, {time_away(until, now)}."
+        read = f"The whole organization's usage was read up to {format_time(until)}, {time_away(until, now)}."
         is_recent = eligibility.coverage is Coverage.ORGANIZATION
         return read if is_recent else f"{read} finetune-guard sync reads it anew."
     with_a_key = "" if connection.guard.has_admin_key else "with an admin key (OPENAI_ADMIN_KEY) "
@@ -212,7 +214,7 @@ def _deployments(connection: Connection, now: datetime) -> _Section:
     facts = {"deployments": [each.model_dump(mode="json") for each in known]} if known else {}
     if not alive:
         none = [("Deployments", "none is known to end: finetune-guard deployments")]
-        return _Section(rows=[] if connection.speaks_of_jobs else none, facts=facts)
+        return _Section(rows=[] if connection.covers_jobs else none, facts=facts)
     names = unambiguous(alive)
     rows = [(name, end_in_words(each, now)) for name, each in zip(names, alive, strict=True)]
     more = len(rows) - _MOST_DEPLOYMENTS

@@ -16,7 +16,7 @@ from finetune_guard.domain.facts import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
@@ -58,7 +58,8 @@ def sync(
     note(connection.forgets)
     if not done.complete:
         say(
-            f"Incomplete: the usage after {moment(done.covered_until)} could not be read ({done.failure}). "
+            f"Incomplete: the usage after {format_time(done.covered_until)} could not be read "
+            f"({done.failure}). "
             "What was read is kept; another sync goes on from there.",
             err=True,
         )
@@ -68,12 +69,15 @@ def sync(
 def _draw(done: UsageSync, eligibility: Eligibility) -> None:
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
-    is_all = "complete" if done.complete else f"NOT COMPLETE: up to {moment(done.end)} was asked for"
+    is_all = "complete" if done.complete else f"NOT COMPLETE: up to {format_time(done.end)} was asked for"
     rows = [
         ("Organization", done.organization),
         (
             "Usage read",
-            f"{moment(done.start)} to {moment(done.covered_until)}{',' if done.complete else ';'} {is_all}",
+            (
+                f"{format_time(done.start)} to "
+                f"{format_time(done.covered_until)}{',' if done.complete else ';'} {is_all}"
+            ),
         ),
         ("Models", _models(done)),
         ("Latest inference", _latest(done, eligibility.last_inference)),
@@ -97,11 +101,11 @@ def _models(done: UsageSync) -> str:
 def _latest(done: UsageSync, known: Inference | None) -> str:
     last = done.last_inference
     if last is None:
-        before = f"; {moment(known.at)} on {known.model} was known before" if known is not None else ""
+        before = f"; {format_time(known.at)} on {known.model} was known before" if known is not None else ""
         return f"none in the part read now{before}"
     when = {
-        Precision.MINUTE: f"{moment(last.at)}, to the minute",
-        Precision.HOUR: f"between {moment(last.at)} and {last.at + timedelta(hours=1):%H:%M UTC}",
+        Precision.MINUTE: f"{format_time(last.at)}, to the minute",
+        Precision.HOUR: f"between {format_time(last.at)} and {last.at + timedelta(hours=1):%H:%M UTC}",
         Precision.DAY: f"on {last.at.date()} (UTC), at an hour that is not known",
     }[done.precision or Precision.DAY]
     return f"{when}, on {last.model}"

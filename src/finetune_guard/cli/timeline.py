@@ -13,7 +13,7 @@ from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.shutdowns import Shutdown
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.inventory import ModelRecord
-from finetune_guard.rules.messages import moment as to_the_minute
+from finetune_guard.rules.messages import format_time as to_the_minute
 from finetune_guard.rules.model_messages import disagreement, source_of
 
 _MOST_ENDS = 3

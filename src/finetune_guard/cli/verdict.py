@@ -8,8 +8,8 @@ from typing import NamedTuple
 from finetune_guard.cli.timeline import DayOfEnds
 from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.rules.keep_alive import KeepAlive, due_from, is_due
-from finetune_guard.rules.messages import cause, moment
+from finetune_guard.rules.keep_alive import KeepAlive, due_at, is_due
+from finetune_guard.rules.messages import describe_cause, format_time
 
 REMOVABLE = (
     "A scheduled keep-alive can be removed, unless it is for deployments; finetune-guard config says "
@@ -29,10 +29,10 @@ def why(eligibility: Eligibility) -> str:
     """Return the reason as a clause, including what this history can't know."""
     last, is_unknown = eligibility.last_inference, eligibility.verdict is Verdict.UNKNOWN
     if eligibility.reason is not Reason.WINDOW_EXPIRED or not is_unknown or last is None:
-        return cause(eligibility)
+        return describe_cause(eligibility)
     return (
-        f"the last inference this history saw was at {moment(last.at)}, and by it the window closed on "
-        f"{moment(eligibility.window_closed_at)}; another program may have run one since"
+        f"the last inference this history saw was at {format_time(last.at)}, and by it the window closed on "
+        f"{format_time(eligibility.window_closed_at)}; another program may have run one since"
     )
 
 
@@ -45,13 +45,13 @@ def limits_in_words(limits: ModelLimits) -> str:
 
 def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:
     """Return, as a clause, why no keep-alive is due and when one will be."""
-    closes, due = eligibility.window_closes_at, due_from(keep_alive, eligibility)
+    closes, due = eligibility.window_closes_at, due_at(keep_alive, eligibility)
     if closes is None or eligibility.jobs_until is None:
         return why(eligibility)
     if due is None:
-        until = moment(eligibility.jobs_until)
+        until = format_time(eligibility.jobs_until)
         return f"the window is open for as long as jobs can be created, until {until}"
-    return f"the window is open until {moment(closes)}, and one is due from {moment(due)} on"
+    return f"the window is open until {format_time(closes)}, and one is due from {format_time(due)} on"
 
 
 class Advice(NamedTuple):
@@ -118,9 +118,11 @@ def advise(
     if eligibility.verdict is not Verdict.ELIGIBLE:
         is_export = any(day.day >= today for day in ends)
         return _EXPORT if is_export else Advice(None, f"Nothing more. {REMOVABLE}")
-    due = due_from(keep_alive, eligibility)
+    due = due_at(keep_alive, eligibility)
     if is_due(keep_alive, eligibility):
         return _RENEW
     is_near = end is not None and (end - today).days <= _SOON_DAYS
     told = f"Create the jobs that are still needed before {end}." if is_near else "Nothing now."
-    return Advice(None, f"{told} A keep-alive is due from {moment(due)} on." if due is not None else told)
+    return Advice(
+        None, f"{told} A keep-alive is due from {format_time(due)} on." if due is not None else told
+    )

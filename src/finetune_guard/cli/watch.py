@@ -23,7 +23,7 @@ from finetune_guard.client.classes import OpenAI
 from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.rules.keep_alive import KeepAlive, is_over
-from finetune_guard.rules.messages import cause, moment
+from finetune_guard.rules.messages import describe_cause, format_time
 
 
 class _StoppedError(BaseException):
@@ -73,7 +73,7 @@ def keep_looking(
                 if looked.line != told and as_json:
                     typer.echo(looked.line)
                 elif looked.line != told:
-                    say(f"{moment(looked.at)}  {looked.line}", err=not looked.is_well)
+                    say(f"{format_time(looked.at)}  {looked.line}", err=not looked.is_well)
                 told = looked.line
                 if looked.is_over:
                     say(REMOVABLE, err=True)
@@ -96,7 +96,7 @@ def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
         vain = " Another is due all the same: do the API's clock and this one differ?"
         return f"Sent: {result.outcome.model} answered. {state}{vain if result.sent_in_vain else ''}"
     if is_over(eligibility):
-        return f"Ended: {cause(eligibility)}, and no keep-alive can help any more."
+        return f"Ended: {describe_cause(eligibility)}, and no keep-alive can help any more."
     if eligibility.reason is Reason.HISTORY_UNAVAILABLE:
         return (
             "Not sent: the history can't be read, so that one may have been sent already. It is tried again."

@@ -13,7 +13,7 @@ from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import GuardedHosts, api_base
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.domain.validation import kind_of
+from finetune_guard.domain.validation import describe_type
 from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, to_decide
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Binding:
         self._backgrounds: dict[str, Any] = {}
         if given is not None and not isinstance(given, GuardConfig):
             raise GuardConfigError(
-                f"The guard's configuration is {kind_of(given)}: a GuardConfig is required"
+                f"The guard's configuration is {describe_type(given)}: a GuardConfig is required"
             )
         try:
             config = given if given is not None else GuardConfig()

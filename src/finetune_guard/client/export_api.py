@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from finetune_guard.client.guard_api_base import Facade, Operation
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.policy import aware_utc
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.openai_api.flow import Flow
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ class Exports(Facade):
 
         self._must_be_active("delete_orphans")
         if isinstance(files, str):
-            raise GuardConfigError(f"delete_orphans(...) is {shown(files)}: a list of files' ids is required")
+            raise GuardConfigError(
+                f"delete_orphans(...) is {format_value(files)}: a list of files' ids is required"
+            )
         return (yield from delete_orphans(files, self._engine.decider.now))
 
     def _exporter(
@@ -108,7 +110,9 @@ class Exports(Facade):
 
         self._must_be_active("export")
         if isinstance(jobs, str):
-            raise GuardConfigError(f"export(jobs=...) is {shown(jobs)}: a list of jobs' ids is required")
+            raise GuardConfigError(
+                f"export(jobs=...) is {format_value(jobs)}: a list of jobs' ids is required"
+            )
         selection = Selection(jobs=tuple(jobs), model=model, since=_parse_since(since), files=files)
         return Exporter(selection, api=self._credentials.base, now=self._engine.decider.now)
 
@@ -122,5 +126,5 @@ def _parse_since(since: object) -> datetime | None:
         return aware_utc(since)  # type: ignore[arg-type] # any other type raises
     except (AttributeError, OverflowError, TypeError, ValueError):
         raise GuardConfigError(
-            f"export(since=...) is {shown(since)}: a date, or a datetime with a time zone, is required"
+            f"export(since=...) is {format_value(since)}: a date, or a datetime with a time zone, is required"
         ) from None

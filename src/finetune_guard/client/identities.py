@@ -14,10 +14,10 @@ import openai
 from finetune_guard.client.sdk_compat import adds_key_later, http_client
 from finetune_guard.domain.organizations import (
     Credentials,
+    credentials_in,
+    is_credential_header,
     organization_slug,
     project_id,
-    sent_with,
-    tells_whose,
 )
 from finetune_guard.recording.notes import Subject
 
@@ -162,7 +162,7 @@ def _planned_credentials(client: Any, base: str, headers: object) -> Credentials
         if isinstance(each, Mapping):
             planned.update((name.lower(), value) for name, value in each.items())
     # The SDK omits a header whose value is not a string.
-    return sent_with(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
+    return credentials_in(((name, value) for name, value in planned.items() if isinstance(value, str)), base)
 
 
 def _credentials_of(entries: list[tuple[bytes, bytes, bytes]], base: str) -> Credentials:
@@ -170,7 +170,7 @@ def _credentials_of(entries: list[tuple[bytes, bytes, bytes]], base: str) -> Cre
     for _, raw_name, raw_value in filter(lambda entry: _is_identity_header(entry[1]), entries):
         name, value = _text(raw_name), _text(raw_value)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return sent_with(headers.items(), base)
+    return credentials_in(headers.items(), base)
 
 
 def _text(value: bytes) -> str:
@@ -191,7 +191,7 @@ def date_header(response: Any) -> bytes | None:
 
 @lru_cache(maxsize=1024)
 def _is_identity_header(name: bytes) -> bool:
-    return tells_whose(name.decode("latin-1"))
+    return is_credential_header(name.decode("latin-1"))
 
 
 def _nothing(*_: object) -> None:

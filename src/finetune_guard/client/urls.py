@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import base_url, is_azure, whole_url
-from finetune_guard.domain.hosts import base_of, history_of, port_of
+from finetune_guard.domain.hosts import base_of, port_of, resource_history
 from finetune_guard.domain.idle_policy import IdlePolicy, Operation
 from finetune_guard.openai_api.requests import (
     CallKind,
@@ -131,7 +131,7 @@ class GuardedHosts:
         if policy.covers == "named" and not self._config.named_deployments:
             return None
         before_azure = self._config.idle_policy(url.host, port) is None
-        name = history_of(url.host, url.port, url.path, before_azure=before_azure)
+        name = resource_history(url.host, url.port, url.path, before_azure=before_azure)
         return self._make_resource(name, policy) if name is not None else None
 
     def log_inactive(self, client: Any, url: str) -> None:

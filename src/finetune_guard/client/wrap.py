@@ -22,7 +22,7 @@ from finetune_guard.client.log import log
 from finetune_guard.client.rebinding import NotCopyableError, rebound
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.errors import GuardConfigError
-from finetune_guard.domain.validation import kind_of
+from finetune_guard.domain.validation import describe_type
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -55,7 +55,8 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
         return client if config is None else _reclassed(client, type(client), Binding(config))
     if not isinstance(client, (openai.OpenAI, openai.AsyncOpenAI)):
         raise GuardConfigError(
-            f"guard(client) is {kind_of(client)}: an openai.OpenAI or openai.AsyncOpenAI is required, or a "
+            f"guard(client) is {describe_type(client)}: an openai.OpenAI or openai.AsyncOpenAI is "
+            "required, or a "
             "client of a subclass"
         )
     guarded = _reclassed(client, _guarded_class(type(client)), Binding(config))

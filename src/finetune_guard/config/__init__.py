@@ -30,7 +30,7 @@ from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.idle_policy import AZURE, IdlePolicy, in_force
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE
 from finetune_guard.domain.text import without_secrets
-from finetune_guard.domain.validation import Duration, problems
+from finetune_guard.domain.validation import Duration, describe_problems
 from finetune_guard.rules.eligibility import REFUSAL_TTL
 from finetune_guard.rules.enforcement import OnUnknown
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -246,7 +246,9 @@ def _wrong(error: ValidationError, given: Mapping[str, object]) -> dict[str, str
     """Return what is wrong, by field; what was not ``given`` came from the environment."""
     fields = GuardConfig.model_fields
     variables = {name: variable(name) for name in fields if name not in given}
-    return problems("GuardConfig", error, fields=fields, variables=variables, secrets=("admin_api_key",))
+    return describe_problems(
+        "GuardConfig", error, fields=fields, variables=variables, secrets=("admin_api_key",)
+    )
 
 
 def _defaults(fields: Iterable[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.domain.policy_file import policies_in
 from finetune_guard.domain.text import Line, day_in, is_name
-from finetune_guard.domain.validation import Duration, shown
+from finetune_guard.domain.validation import Duration, format_value
 from finetune_guard.rules.keep_alive import KeepAlive
 
 _LONGEST_FILE = 1_000_000
@@ -129,7 +129,7 @@ def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
     for host in hosts:
         if not is_pattern(host):
             raise ValueError(
-                f"{shown(host)} is no host: a name, *. before one, or an address is required, with or "
+                f"{format_value(host)} is no host: a name, *. before one, or an address is required, with or "
                 "without a port, such as gateway.acme.com or 127.0.0.1:8400"
             )
     return tuple(hosts)
@@ -141,7 +141,9 @@ def _dated(days: object) -> object:
         raise ValueError('a mapping of model ids to dates is required, such as {"gpt-4.1": date(2027, 6, 1)}')  # noqa: TRY004 -- for pydantic
     for model in days:
         if not is_name(model, MAX_MODEL_ID_LENGTH):
-            raise ValueError(f"{shown(model)} is no model: an id such as gpt-4o-mini-2024-07-18 is required")
+            raise ValueError(
+                f"{format_value(model)} is no model: an id such as gpt-4o-mini-2024-07-18 is required"
+            )
     return {model: _day(model, day) for model, day in days.items()}
 
 
@@ -151,7 +153,8 @@ def _day(model: str, day: object) -> date | None:
     if (found := day_in(day)) is not None:
         return found
     raise ValueError(
-        f"the end of {shown(model)[1:-1]} is {shown(day)}: a date, text such as 2027-06-01, or None for no "
+        f"the end of {format_value(model)[1:-1]} is {format_value(day)}: a date, text such as "
+        "2027-06-01, or None for no "
         "end is required"
     )
 

@@ -114,7 +114,7 @@ class Span(Value):
         raise ValueError("a span must end after its start")
 
 
-def united(spans: Iterable[Span]) -> tuple[Span, ...]:
+def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return ``spans`` in order of time, those joined that touch or overlap."""
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: span.start):
@@ -136,10 +136,10 @@ _T = TypeVar("_T", datetime, Inference, ModelLimits, Refusal, Served, Ended)
 
 
 @overload
-def latest(one: _T | None, other: _T) -> _T: ...
+def later_fact(one: _T | None, other: _T) -> _T: ...
 @overload
-def latest(one: _T | None, other: _T | None) -> _T | None: ...
-def latest(one: _T | None, other: _T | None) -> _T | None:
+def later_fact(one: _T | None, other: _T | None) -> _T | None: ...
+def later_fact(one: _T | None, other: _T | None) -> _T | None:
     """Return the later of two facts; of two at the same instant always the same one, whatever the order.
 
     Two inferences overlap where usage tells only the day: an inference at 10:00, and one at some time of that
@@ -147,21 +147,21 @@ def latest(one: _T | None, other: _T | None) -> _T | None:
     """
     if one is None or other is None:
         return other if one is None else one
-    later = max(one, other, key=moment_of)
+    later = max(one, other, key=sort_key)
     if isinstance(one, Inference) and isinstance(other, Inference) and isinstance(later, Inference):
         within = max(one.latest_at, other.latest_at) - later.at
-        return later.model_copy(update={"within": within, "served": latest(one.served, other.served)})
+        return later.model_copy(update={"within": within, "served": later_fact(one.served, other.served)})
     return later
 
 
-def moment_of(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
+def sort_key(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
     """Return what facts of one kind are put in order by."""
     if isinstance(fact, datetime):
         return fact, ""
     return fact.at, fact.model_dump_json(exclude={"organization", "within", "served"})
 
 
-def latest_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
+def merge_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
     """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
     days = {**one, **{model: max(day, one.get(model, day)) for model, day in other.items()}}
     if len(days) <= MOST_LISTED:

@@ -20,10 +20,10 @@ from finetune_guard.domain.facts import (
     Source,
     Span,
     earliest,
-    latest,
-    latest_listed,
-    moment_of,
-    united,
+    later_fact,
+    merge_listed,
+    merge_spans,
+    sort_key,
 )
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.values import Value
@@ -72,23 +72,23 @@ class Evidence(Value):
 
     def merged(self, other: Evidence) -> Evidence:
         """Return what is known from both; the name is this one's."""
-        newest = latest(self.last_inference, other.last_inference)
+        newest = later_fact(self.last_inference, other.last_inference)
         if newest is not None:  # what a deployment serves is told with the deployment
             newest = newest.model_copy(update={"organization": self.organization, "served": None})
         return Evidence(
             organization=self.organization,
             last_inference=newest,
             fine_tuned_by=earliest(self.fine_tuned_by, other.fine_tuned_by),
-            no_trace_at=latest(self.no_trace_at, other.no_trace_at),
-            refusal=latest(self.refusal, other.refusal),
-            job_created_at=latest(self.job_created_at, other.job_created_at),
-            keep_alive_failed_at=latest(self.keep_alive_failed_at, other.keep_alive_failed_at),
-            usage_read=united((*self.usage_read, *other.usage_read)),
-            listed=latest_listed(self.listed, other.listed),
-            model_limits=latest(self.model_limits, other.model_limits),
+            no_trace_at=later_fact(self.no_trace_at, other.no_trace_at),
+            refusal=later_fact(self.refusal, other.refusal),
+            job_created_at=later_fact(self.job_created_at, other.job_created_at),
+            keep_alive_failed_at=later_fact(self.keep_alive_failed_at, other.keep_alive_failed_at),
+            usage_read=merge_spans((*self.usage_read, *other.usage_read)),
+            listed=merge_listed(self.listed, other.listed),
+            model_limits=later_fact(self.model_limits, other.model_limits),
             ended={
                 **self.ended,
-                **{name: latest(self.ended.get(name), each) for name, each in other.ended.items()},
+                **{name: later_fact(self.ended.get(name), each) for name, each in other.ended.items()},
             },
         )
 
@@ -135,7 +135,7 @@ class History(Value):
         for activity in activities:
             inference = _renamed(activity.inference, self.organization)
             evidence = evidence.recorded(inference)
-            models[inference.model] = latest(models.get(inference.model), inference)
+            models[inference.model] = later_fact(models.get(inference.model), inference)
             for day, count in activity.counts.items():
                 known = daily.get(day, {})
                 daily[day] = {**known, inference.source: known.get(inference.source, 0) + count}
@@ -154,7 +154,7 @@ class History(Value):
         daily = {day: counts for day, counts in others.items() if counts}
         last = self.evidence.last_inference
         if last is not None and last.source is Source.USAGE_API:
-            last = max(models.values(), key=moment_of, default=None)
+            last = max(models.values(), key=sort_key, default=None)
         proofs = [self.evidence.job_created_at, *(each.at for each in (*models.values(), last) if each)]
         kept = {"last_inference": last, "fine_tuned_by": earliest(*proofs), "usage_read": ()}
         return History(evidence=self.evidence.model_copy(update=kept), models=models, daily=daily)
@@ -167,7 +167,7 @@ class History(Value):
         """
         models = dict(self.models)
         for model, inference in other.models.items():
-            models[model] = latest(models.get(model), _renamed(inference, self.organization))
+            models[model] = later_fact(models.get(model), _renamed(inference, self.organization))
         daily = dict(self.daily)
         for day, counts in other.daily.items():
             known = daily.get(day, {})

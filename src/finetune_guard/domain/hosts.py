@@ -68,7 +68,7 @@ def _decoded(label: str) -> str:
     return label if text.isascii() else text
 
 
-def history_of(host: str, port: int | None, path: str, *, before_azure: bool = False) -> str | None:
+def resource_history(host: str, port: int | None, path: str, *, before_azure: bool = False) -> str | None:
     """Return what the history of the resource behind a base URL is called; None where that is no name.
 
     ``before_azure`` tells that an Azure client of the SDK calls a host that no rule names.
@@ -80,7 +80,7 @@ def history_of(host: str, port: int | None, path: str, *, before_azure: bool = F
     return name if host and len(name) <= _LONGEST_RESOURCE and name.isprintable() else None
 
 
-def histories_of(resource: str) -> tuple[str, ...]:
+def resource_histories(resource: str) -> tuple[str, ...]:
     """Return what the history of a resource, by its name for people, may be called."""
     return _PREFIX + resource, _PREFIX + _BEFORE_AZURE + resource
 
@@ -90,7 +90,7 @@ def is_resource(history: str) -> bool:
     return history.startswith(_PREFIX)
 
 
-def is_before_azure(history: str) -> bool:
+def is_azure_gateway(history: str) -> bool:
     """Whether the resource is reached through a gateway before Azure."""
     return history.startswith(_PREFIX + _BEFORE_AZURE)
 

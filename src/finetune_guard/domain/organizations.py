@@ -64,7 +64,7 @@ class Credentials(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def tells_whose(header: str) -> bool:
+def is_credential_header(header: str) -> bool:
     """Whether a request header, by its name in lower case, can tell whose the request is.
 
     That is ``OpenAI-Organization`` and every header whose name says that it holds a key: ``X-API-Key``...
@@ -77,9 +77,9 @@ def tells_whose(header: str) -> bool:
     )
 
 
-def sent_with(headers: Iterable[tuple[str, str]], base: str = "") -> Credentials:
+def credentials_in(headers: Iterable[tuple[str, str]], base: str = "") -> Credentials:
     """Return the credentials that a request was sent with."""
-    sent = {name: value for name, value in headers if value and tells_whose(name)}
+    sent = {name: value for name, value in headers if value and is_credential_header(name)}
     authorization, organization = sent.pop("authorization", ""), sent.pop(_ORGANIZATION, None)
     return Credentials(authorization, organization, base, tuple(sorted(sent.items())))
 

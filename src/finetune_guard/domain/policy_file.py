@@ -14,7 +14,7 @@ from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.hosts import is_pattern
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.text import Line, one_line
-from finetune_guard.domain.validation import Duration, shown, what_is_wrong
+from finetune_guard.domain.validation import Duration, describe_problem, format_value
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -42,11 +42,15 @@ def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
         try:
             policy = IdlePolicy(**_Written.model_validate(table).model_dump())
         except ValidationError as error:
-            wrong += [_told(problem, file, at, fields) for problem in error.errors(include_url=False)]
+            wrong += [
+                _describe_field(problem, file, at, fields) for problem in error.errors(include_url=False)
+            ]
             continue
         if any(policy.name == other.name for other in found):
             line = fields.get("name", at)
-            wrong.append(f"{file}, line {line}: name is {shown(policy.name)}: another rule has that name")
+            wrong.append(
+                f"{file}, line {line}: name is {format_value(policy.name)}: another rule has that name"
+            )
         found.append(policy)
     if wrong:
         raise GuardConfigError("\n".join(wrong[:_MOST_TOLD]), remedy=_REMEDY)
@@ -55,7 +59,7 @@ def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
 
 def _tables(text: str, file: str, *, is_json: bool) -> list[Any]:
     try:
-        read = json.loads(text, object_pairs_hook=_once) if is_json else tomllib.loads(text)
+        read = json.loads(text, object_pairs_hook=_reject_duplicates) if is_json else tomllib.loads(text)
     except RecursionError:
         raise GuardConfigError(f"{file} is nested too deeply to be read.", remedy=_REMEDY) from None
     except ValueError as error:  # both say at which line
@@ -75,7 +79,7 @@ def _tables(text: str, file: str, *, is_json: bool) -> list[Any]:
     return tables
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -96,13 +100,13 @@ class _Written(IdlePolicy):
     window: Duration
 
 
-def _told(problem: Any, file: str, at: int, fields: Mapping[str, int]) -> str:
+def _describe_field(problem: Any, file: str, at: int, fields: Mapping[str, int]) -> str:
     """Return what is wrong with one field of a rule, and where."""
     field = str(problem["loc"][0]) if problem["loc"] else ""
     where = f"{file}, line {fields.get(field, at)}: {one_line(field) or 'the rule'}"
     if problem["type"] == "missing":
         return f"{where} is missing from the rule that begins here"
-    return f"{where} {what_is_wrong(problem, field, IdlePolicy.model_fields)}"
+    return f"{where} {describe_problem(problem, field, IdlePolicy.model_fields)}"
 
 
 Lines = list[tuple[int, dict[str, int]]]

@@ -108,19 +108,19 @@ class ShutdownDates:
     litellm: Mapping[str, Row] = field(default_factory=dict)
     configured: Mapping[str, date | None] = field(default_factory=dict)
 
-    def of(self, model_id: str) -> Shutdown | None:
+    def shutdown_of(self, model_id: str) -> Shutdown | None:
         """Return the end of a fine-tune or of a base model; None when no source tells one."""
         base = base_of(model_id)
         return self._end(model_id, base, of_fine_tunes=base != model_id)
 
-    def of_fine_tunes_of(self, model_id: str) -> Shutdown | None:
+    def shutdown_of_new_fine_tunes(self, model_id: str) -> Shutdown | None:
         """Return the end of a fine-tune that is made now from a base model, or from a fine-tune of it."""
         base = base_of(model_id)
         return self._end(base, base, of_fine_tunes=True)
 
     def is_over(self, model_id: str, today: date) -> bool:
         """Whether a model is known to be gone: its published day lies more than a day back."""
-        shutdown = self.of(model_id)
+        shutdown = self.shutdown_of(model_id)
         return shutdown is not None and shutdown.is_over(today) and not self.is_litellms_alone(shutdown)
 
     def is_litellms_alone(self, shutdown: Shutdown | None) -> bool:
@@ -146,7 +146,7 @@ class ShutdownDates:
 
     def tunable_bases(self, today: date) -> tuple[str, ...]:
         """Return the base models for which fine-tuning is offered and whose end is still to come."""
-        ends = ((row.id, self.of(row.id)) for row in self.catalog.base_models)
+        ends = ((row.id, self.shutdown_of(row.id)) for row in self.catalog.base_models)
         return tuple(base for base, end in ends if end is None or not end.may_be_over(today))
 
     def with_announced(self, announced: Mapping[str, Announced]) -> ShutdownDates:

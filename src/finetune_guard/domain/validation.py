@@ -21,10 +21,10 @@ _MAX_MESSAGE = 1_000
 
 def config_error(owner: str, error: ValidationError, *, fields: Mapping[str, Any]) -> GuardConfigError:
     """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed."""
-    return GuardConfigError("\n".join(problems(owner, error, fields=fields).values()))
+    return GuardConfigError("\n".join(describe_problems(owner, error, fields=fields).values()))
 
 
-def problems(
+def describe_problems(
     owner: str,
     error: ValidationError,
     *,
@@ -43,17 +43,19 @@ def problems(
         field = parts[0] if parts else ""
         name = ".".join(one_line(part, _MAX_SHOWN) for part in parts if not part.startswith("function-"))
         origin = f" (from {variables[field]})" if variables and field in variables else ""
-        wrong = what_is_wrong(problem, name, fields, is_secret=field in secrets)
+        wrong = describe_problem(problem, name, fields, is_secret=field in secrets)
         found.setdefault(field, []).append(f"{owner}{'.' if name else ''}{name}{origin} {wrong}")
     return {field: "\n".join(lines) for field, lines in found.items()}
 
 
-def what_is_wrong(problem: ErrorDetails, name: str, fields: Iterable[str], *, is_secret: bool = False) -> str:
+def describe_problem(
+    problem: ErrorDetails, name: str, fields: Iterable[str], *, is_secret: bool = False
+) -> str:
     """Return what pydantic has found wrong with the field ``name``, after which that stands."""
     if problem["type"] == "extra_forbidden":
         allowed, hint = ", ".join(sorted(fields)), did_you_mean(name, fields)
         return f"does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
-    value = kind_of(problem["input"]) if is_secret else shown(problem["input"])
+    value = describe_type(problem["input"]) if is_secret else format_value(problem["input"])
     message = "true or false is required" if problem["type"].startswith("bool") else problem["msg"]
     allowed = _allowed(one_line(without_secrets(message), _MAX_MESSAGE))
     choices = _QUOTED.findall(str(problem.get("ctx", {}).get("expected", "")))
@@ -67,13 +69,13 @@ def did_you_mean(value: object, choices: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else ""
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return ``value`` for a message: short, on one line, and without keys and passwords."""
     text = repr(without_secrets(value)) if isinstance(value, str) else without_secrets(repr(value))
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def kind_of(value: object) -> str:
+def describe_type(value: object) -> str:
     """Return what ``value`` is, and not the value itself: it may well be a key."""
     return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
@@ -89,7 +91,7 @@ _WRITTEN = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*([smhdw])")
 _ALLOWED = "a time longer than zero is required, such as 14d, 12h, 30m, ISO 8601 text or a timedelta"
 
 
-def _read(value: object) -> object:
+def _parse_duration(value: object) -> object:
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str):
@@ -100,11 +102,11 @@ def _read(value: object) -> object:
     raise ValueError(_ALLOWED)
 
 
-def _checked(duration: timedelta) -> timedelta:
+def _check_positive(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
         raise ValueError(_ALLOWED)
     return duration
 
 
-Duration = Annotated[timedelta, BeforeValidator(_read), AfterValidator(_checked)]
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), AfterValidator(_check_positive)]
 """A timedelta longer than zero, also given as ``14d`` or as ISO 8601 text."""

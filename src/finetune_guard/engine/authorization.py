@@ -30,7 +30,7 @@ from finetune_guard.openai_api.listing import Listing
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.rules import events, messages
 from finetune_guard.rules.enforcement import Decision, Failure, Proceed, Stop, enforce
-from finetune_guard.rules.keep_alive import KeepAlive, NotSent, is_due, within
+from finetune_guard.rules.keep_alive import KeepAlive, NotSent, is_due, limited_to
 
 logger = logging.getLogger("finetune_guard")
 
@@ -202,7 +202,7 @@ class Authorization:
     ) -> Flow[KeepAliveError | None]:
         """Send a keep-alive before a call, in the time left; return the error if it failed."""
         try:
-            in_time = within(keep_alive, left() if left is not None else None)
+            in_time = limited_to(keep_alive, left() if left is not None else None)
             sender = KeepAliveSender(
                 in_time, self.decider, self.ends, self.identification, credentials, listing=listing
             )

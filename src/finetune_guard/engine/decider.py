@@ -84,7 +84,7 @@ class Decider:
         eligibility = decide(self.config.policy, evidence, now, self.config.refusal_ttl)
         if not readable and eligibility.reason in ASKABLE:
             return explained(self.config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
-        closing = endings.window(eligibility)
+        closing = endings.window_end(eligibility)
         self.events.emit_when_near(closing, now, lambda within: events.window_closing(eligibility, within))
         return eligibility
 

@@ -15,10 +15,10 @@ from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import GuardConfigError, IdleDeploymentWarning, ProviderLossError
 from finetune_guard.domain.facts import Ended, Source
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.hosts import host_of, is_before_azure, is_resource, resource_of
+from finetune_guard.domain.hosts import host_of, is_azure_gateway, is_resource, resource_of
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.domain.organizations import Credentials
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.engine.decider import Decider
 from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules.deployments import Deployment, by_end, covers, deployments_of, is_named, names_at
@@ -249,7 +249,8 @@ class Deployments:
         for each in given:
             if not names_at(resource.name, (each,)):
                 raise GuardConfigError(
-                    f"{shown(each)} is not a deployment of {resource.name}, which this client calls. Name "
+                    f"{format_value(each)} is not a deployment of {resource.name}, which this client "
+                    "calls. Name "
                     "it without a resource, or call it with a client of its own resource."
                 )
         return names_at(resource.name, given)
@@ -258,7 +259,7 @@ class Deployments:
         names = {*self._recorder.store.organizations(), *self._resources}
         for name in sorted(filter(is_resource, names)):
             host, port = host_of(name)
-            policy = self._config.idle_policy(host, port, is_azure=is_before_azure(name))
+            policy = self._config.idle_policy(host, port, is_azure=is_azure_gateway(name))
             if policy is not None:
                 yield self.resource(name, policy)
 
@@ -267,7 +268,8 @@ class Deployments:
         found = [each for each in self.list_all() if is_named(each.name, each.resource, (name,))]
         if not found:
             raise GuardConfigError(
-                f"No deployment is known as {shown(name)}. To see those that are: finetune-guard deployments"
+                f"No deployment is known as {format_value(name)}. To see those that are: finetune-guard "
+                "deployments"
             )
         now = self._decider.now()
         for resource in self._known_resources():

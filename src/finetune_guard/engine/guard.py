@@ -16,7 +16,7 @@ from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.policy import aware_utc
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
@@ -34,7 +34,7 @@ from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules import endings, events
-from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, joined
+from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, build_inventory
 from finetune_guard.rules.keep_alive import KeepAlive
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class Guard:
         warning = self.ends.sunset_warning(model, now, served)
         if warning is not None:
             dates = self.ends.dates
-            end = next(iter(endings.models([model], dates) or endings.models([served or ""], dates)), None)
+            end = next(
+                iter(endings.model_ends([model], dates) or endings.model_ends([served or ""], dates)), None
+            )
             if end is not None:
                 make = partial(events.model_ending, organization, (end.name,), end.ends, now=now)
                 self.events.emit_when_near(end, now, make)
@@ -111,13 +113,15 @@ class Guard:
         if resource is None:
             _must_be_fine_tuned("record", model)
         elif not any_model(model):
-            raise GuardConfigError(f"record(model=...) is {shown(model)}: a deployment's name is required")
+            raise GuardConfigError(
+                f"record(model=...) is {format_value(model)}: a deployment's name is required"
+            )
         now = self.decider.now()
         try:
             moment = aware_utc(at) if at is not None else now
         except (AttributeError, OverflowError, ValueError):
             raise GuardConfigError(
-                f"record(at=...) is {shown(at)}: a datetime with a time zone is required"
+                f"record(at=...) is {format_value(at)}: a datetime with a time zone is required"
             ) from None
         if moment - now > timedelta(days=1):
             raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
@@ -165,7 +169,7 @@ class Guard:
             if refresh:
                 self.ends.store_announced(found.announced)
         now, history = self.decider.now(), self.decider.history(credentials)
-        return joined(found, history, self.ends.read(now), now)
+        return build_inventory(found, history, self.ends.read(now), now)
 
     def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
         """Fetch the organization's model limits and record them; no decision uses them."""
@@ -202,6 +206,6 @@ class Guard:
 def _must_be_fine_tuned(method: str, model: object) -> None:
     if FineTunedModel.parse(model) is None:
         raise GuardConfigError(
-            f"{method}(model=...) is {shown(model)}: a fine-tuned model's id is required, "
+            f"{method}(model=...) is {format_value(model)}: a fine-tuned model's id is required, "
             f"such as {EXAMPLE_ID}"
         )

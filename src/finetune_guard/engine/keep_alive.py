@@ -23,7 +23,14 @@ from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, new_facts
 from finetune_guard.rules.deployments import reason_not_to_keep
-from finetune_guard.rules.keep_alive import KeepAliveOutcome, KeepAlivePlan, NotSent, candidates, is_due, live
+from finetune_guard.rules.keep_alive import (
+    KeepAliveOutcome,
+    KeepAlivePlan,
+    NotSent,
+    candidates,
+    is_due,
+    usable_models,
+)
 from finetune_guard.rules.keep_alive_attempts import Attempts, Sent, smallest_call
 
 _NEVER_UNFORCED = {
@@ -80,7 +87,7 @@ class KeepAliveSender(OneSender):
 
         def find_more(found: Listing) -> tuple[str, ...]:
             record_traces(self.decider.recorder, found)
-            return live(found.newest_first, dates, today)
+            return usable_models(found.newest_first, dates, today)
 
         return Attempts(self._known(), left, find_more, self.listing)
 

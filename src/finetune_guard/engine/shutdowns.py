@@ -28,7 +28,7 @@ from finetune_guard.domain.errors import (
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
 from finetune_guard.openai_api.errors import error_code
 from finetune_guard.rules import model_messages
-from finetune_guard.rules.inventory import Prospect, prospect
+from finetune_guard.rules.inventory import Prospect, prospect_of
 from finetune_guard.stores.base import Store
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class ModelEnds:
 
     def prospect(self, model: str, now: datetime) -> Prospect:
         """Return how long a fine-tune made from ``model`` now would live."""
-        return prospect(model, self.read(now), now)
+        return prospect_of(model, self.read(now), now)
 
     def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
         """Return the error for a job that can't or must not start from ``model``; None if it may."""
@@ -156,7 +156,7 @@ class ModelEnds:
             Thread(target=self.read, args=(now,), name="finetune-guard-dates", daemon=True).start()
         self.checked_on[model] = today
         dates = self.dates
-        shutdown = dates.of(model) or (dates.of(served) if served is not None else None)
+        shutdown = dates.shutdown_of(model) or (dates.shutdown_of(served) if served is not None else None)
         if shutdown is None or shutdown.days_left(today) > SUNSET.days:
             return None
         days_left, successor = shutdown.days_left(today), dates.successor_of(shutdown.model)
@@ -166,7 +166,7 @@ class ModelEnds:
         self, error: openai.NotFoundError, model: str, now: datetime
     ) -> FineTunedModelShutDownError | None:
         """Return the error for a 404 of a model whose shutdown day has come; None for any other 404."""
-        shutdown = self.dates.of(model)
+        shutdown = self.dates.shutdown_of(model)
         if error_code(error) != _NOT_FOUND or shutdown is None or not shutdown.may_be_over(now.date()):
             return None
         said = model_messages.fine_tune_shut_down(shutdown, *self.dates.successor_of(model))

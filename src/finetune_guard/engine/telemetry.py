@@ -20,7 +20,7 @@ from finetune_guard.domain.hosts import is_resource
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.openai_api.requests import GuardedCall
 from finetune_guard.rules import events
-from finetune_guard.rules.endings import models, seconds_open
+from finetune_guard.rules.endings import model_ends, seconds_open
 
 if TYPE_CHECKING:
     from finetune_guard.engine.guard import Guard
@@ -132,7 +132,7 @@ def trace_decision(call: GuardedCall, eligibility: Eligibility, *, is_stopped: b
         span = trace.get_current_span()
         if span.is_recording():
             facts = {
-                _CALL: events.kind_of(call),
+                _CALL: events.call_kind(call),
                 _ORGANIZATION: eligibility.organization,
                 "finetune_guard.verdict": eligibility.verdict.value,
                 "finetune_guard.reason": eligibility.reason.value,
@@ -174,7 +174,7 @@ def _measure_models() -> Iterator[_Measured]:
     days: dict[str, int] = {}
     for guard in list(_guards):
         now = guard.decider.now()
-        days |= {ending.name: ending.days_left(now) for ending in models(names, guard.ends.read(now))}
+        days |= {ending.name: ending.days_left(now) for ending in model_ends(names, guard.ends.read(now))}
     for model, left in days.items():
         yield left, {_MODEL: model}
 

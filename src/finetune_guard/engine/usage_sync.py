@@ -10,7 +10,7 @@ import openai
 
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import UsageSyncError
-from finetune_guard.domain.facts import Inference, ModelRequests, Span, united
+from finetune_guard.domain.facts import Inference, ModelRequests, Span, merge_spans
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, project_id
 from finetune_guard.domain.policy import UtcDatetime
@@ -125,7 +125,7 @@ class UsageReader:
             # The end of the read time is recorded one page late: it is proof only with the last inference.
             facts = {
                 "last_inference": self._if_in_window(page.newest, page.at),
-                "usage_read": united(read_now),
+                "usage_read": merge_spans(read_now),
             }
             evidence_read = page.history.evidence.model_copy(update=facts)
             read_now.extend(page.history.evidence.usage_read)
@@ -140,7 +140,7 @@ class UsageReader:
             raise _read_error(read.failure) from read.failure
         latest = read.latest  # with its final precision
         last = latest if read.complete else self._if_in_window(latest, read.end)
-        read_evidence = Evidence(organization=UNNAMED, last_inference=last, usage_read=united(read_now))
+        read_evidence = Evidence(organization=UNNAMED, last_inference=last, usage_read=merge_spans(read_now))
         recorder.merge(
             subject, History(evidence=read_evidence, models={latest.model: latest} if latest else {})
         )

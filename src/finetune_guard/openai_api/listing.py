@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import openai
 
-from finetune_guard.domain.facts import ModelLimits, earliest, latest_listed
+from finetune_guard.domain.facts import ModelLimits, earliest, merge_listed
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import UNNAMED, organization_id
@@ -193,7 +193,7 @@ def _proof(
     evidence = Evidence(
         organization=UNNAMED,
         fine_tuned_by=earliest(now, *times) if rows else None,
-        listed=latest_listed({}, {model.id: now.date() for model in models}),
+        listed=merge_listed({}, {model.id: now.date() for model in models}),
     )
     return evidence, max(times, default=None)
 

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from finetune_guard.domain.errors import UnreadableUsageError, UsageSyncError
-from finetune_guard.domain.facts import Inference, ModelRequests, Source, Span, united
+from finetune_guard.domain.facts import Inference, ModelRequests, Source, Span, merge_spans
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.text import is_name
@@ -161,7 +161,7 @@ class UsageQuery:
                 organization=self.organization,
                 last_inference=newest,
                 fine_tuned_by=min((each.at for each in models.values()), default=None),
-                usage_read=united(spans),
+                usage_read=merge_spans(spans),
             ),
             models=models,
             daily=daily,

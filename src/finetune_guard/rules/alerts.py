@@ -17,7 +17,7 @@ from finetune_guard.domain.events import Event
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.rules import events
-from finetune_guard.rules.deployments import Deployment, DeploymentEnd, what_ends
+from finetune_guard.rules.deployments import Deployment, DeploymentEnd, upcoming_ends
 from finetune_guard.rules.endings import MODEL, THRESHOLDS, WINDOW, Ending, is_crossed
 
 _DAY = timedelta(days=1)
@@ -48,7 +48,9 @@ class Due:
     settled: dict[str, str | None] = field(default_factory=dict)
 
 
-def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], told: Mapping[str, str]) -> Due:
+def alerts_due(
+    eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], told: Mapping[str, str]
+) -> Due:
     """Return the alerts that are due about verdict and ``ends``; ``told`` is what was told before."""
     now, organization = eligibility.checked_at, eligibility.organization
     crossed, found = _crossed(ends, told, now)
@@ -71,13 +73,13 @@ def due(eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], to
     return found
 
 
-def deployments_due(deployments: Iterable[Deployment], told: Mapping[str, str], now: datetime) -> Due:
+def deployment_alerts_due(deployments: Iterable[Deployment], told: Mapping[str, str], now: datetime) -> Due:
     """Return the alerts that are due about deployments of one resource; see ``due``.
 
     What ends when nobody calls it never has longer to go than its window: half of that counts at most.
     """
     ends: dict[Ending, DeploymentEnd] = {}
-    for end in what_ends(deployments):
+    for end in upcoming_ends(deployments):
         half = end.deployment.policy.window / _DAY / 2
         most_days = half if end.kind == "idle" else THRESHOLDS[-1]
         ends[Ending(end.kind, end.deployment.name, end.day, most_days)] = end

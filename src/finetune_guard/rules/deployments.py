@@ -70,8 +70,8 @@ class Deployment(Value):
         return self.ends is not None
 
 
-_ELSEWHERE = re.compile(r"[^/]*[.:][^/]*/")  # a resource's name, which is a host's, before a deployment's
-_OTHERS = "calls by programs that do not share this history"
+_WITH_RESOURCE = re.compile(r"[^/]*[.:][^/]*/")  # a resource's name, which is a host's, before a deployment's
+_UNSEEN_CALLS = "calls by programs that do not share this history"
 
 
 def is_named(name: str, resource: str, given: Collection[str]) -> bool:
@@ -82,7 +82,7 @@ def is_named(name: str, resource: str, given: Collection[str]) -> bool:
 def names_at(resource: str, given: Iterable[str]) -> tuple[str, ...]:
     """Return the names that ``given`` has for deployments of a resource: without one, or with this one's."""
     mine = (each.removeprefix(f"{resource}/") for each in given)
-    return tuple(dict.fromkeys(each for each in mine if _ELSEWHERE.match(each) is None))
+    return tuple(dict.fromkeys(each for each in mine if _WITH_RESOURCE.match(each) is None))
 
 
 def unambiguous(deployments: Iterable[Deployment]) -> list[str]:
@@ -111,13 +111,13 @@ def deployments_of(
     mine = {each.removeprefix(f"{resource}/") for each in given if each.startswith(f"{resource}/")}
     names = sorted({*history.models, *mine})
     found = [
-        _deployment(resource, name, history, policy, now, named=is_named(name, resource, given))
+        _deployment_of(resource, name, history, policy, now, named=is_named(name, resource, given))
         for name in names
     ]
     return tuple(sorted(found, key=by_end))
 
 
-def _deployment(
+def _deployment_of(
     resource: str, name: str, history: History, policy: IdlePolicy, now: datetime, *, named: bool
 ) -> Deployment:
     last, ended = history.models.get(name), history.evidence.ended.get(name)
@@ -127,7 +127,7 @@ def _deployment(
         state=_state(ended, None, now) if ended is not None else DeploymentState.NO_CALL_KNOWN,
         policy=policy,
         ended=ended,
-        unknown=(_OTHERS,),
+        unknown=(_UNSEEN_CALLS,),
     )
     if last is None:
         return found
@@ -146,7 +146,7 @@ def _deployment(
             "ends": ends,
             "ended": ended,
             "retirement": retirement,
-            "unknown": _unknown(last, ends, retirement, policy),
+            "unknown": _unknown_facts(last, ends, retirement, policy),
         }
     )
 
@@ -159,14 +159,14 @@ def _state(ended: Ended | None, ends: tuple[datetime, datetime] | None, now: dat
     return DeploymentState.ALIVE if now < ends[0] else DeploymentState.MAY_BE_GONE
 
 
-def _unknown(
+def _unknown_facts(
     last: Inference, ends: tuple[datetime, datetime] | None, retirement: Retirement | None, policy: IdlePolicy
 ) -> tuple[str, ...]:
     if ends is None:
         return ()
     condition = policy.condition[:1].lower() + policy.condition[1:].rstrip(".")
     told = {
-        _OTHERS: True,
+        _UNSEEN_CALLS: True,
         "the hour and the zone of its last day": ends[0] != ends[1],
         "which model it serves: no answer has told": last.served is None,
         "when its base model retires": policy.name == AZURE and retirement is None,
@@ -191,7 +191,7 @@ def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime
     return deployment.ends[0] - min(keep_alive.renew_within, deployment.policy.warn_within)
 
 
-def until_deployment_due(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> timedelta:
+def deployment_delay(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> timedelta:
     """Return how long to wait for the next check of a deployment after it was looked after."""
     due_at = keep_alive_due_at(keep_alive, deployment)
     return LONGEST if due_at is None or due_at <= now else bounded(due_at - now)
@@ -223,7 +223,7 @@ class DeploymentEnd(NamedTuple):
     published: PublishedDate | None = None
 
 
-def what_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
+def upcoming_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
     """Return everything that ends of the deployments that may still answer, in the order of days."""
     found: list[DeploymentEnd] = []
     for each in deployments:
@@ -250,16 +250,16 @@ def with_listing(
         resource = by_host.get(each.resource)
         if resource is not None:
             seen.add((resource.hosts[0], each.name))
-            each = _told(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same, with more known
+            each = _with_listed(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same, with more known
         found.append(each)
     for resource in resources:
         for name, listed in resource.deployments.items():
             if (resource.hosts[0], name) not in seen:
-                found.append(_uncalled(resource.hosts[0], name, listed, policy))
+                found.append(_listed_only(resource.hosts[0], name, listed, policy))
     return tuple(found)
 
 
-def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> Deployment:
+def _with_listed(known: Deployment, listed: ListedDeployment | None, now: datetime) -> Deployment:
     if listed is None:
         if known.ended is not None:
             return known
@@ -271,14 +271,14 @@ def _told(known: Deployment, listed: ListedDeployment | None, now: datetime) -> 
         DeploymentState.GONE,
         DeploymentState.NO_CALL_KNOWN,
     }:  # it was deployed again, and not called since
-        return _uncalled(known.resource, known.name, listed, known.policy, named=True)
+        return _listed_only(known.resource, known.name, listed, known.policy, named=True)
     if known.state is not DeploymentState.MAY_BE_GONE:
         return known
     later = "when it was last called: it stands, so another program has called it since"
     return known.model_copy(update={"state": DeploymentState.ALIVE, "ends": None, "unknown": (later,)})
 
 
-def _uncalled(
+def _listed_only(
     resource: str, name: str, listed: ListedDeployment, policy: IdlePolicy, *, named: bool = False
 ) -> Deployment:
     is_base = covers(policy, listed.model, named=named) is False

@@ -32,7 +32,7 @@ from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.organizations import is_named
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement, aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason, Verdict
-from finetune_guard.rules.messages import remedy
+from finetune_guard.rules.messages import remedy_for
 
 _VERDICTS = {
     Reason.NO_REQUIREMENT: Verdict.ELIGIBLE,
@@ -94,7 +94,7 @@ def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: R
         covered_until=covered_until,
         refusal=evidence.refusal if reason in (Reason.REFUSED, Reason.REFUSAL_IN_DOUBT) else None,
         checked_at=now,
-        remedy=remedy(reason),
+        remedy=remedy_for(reason),
     )
 
 

@@ -50,15 +50,15 @@ def seconds_open(eligibility: Eligibility) -> float | None:
     return 0.0 if eligibility.window_closed_at is not None else None
 
 
-def window(eligibility: Eligibility) -> Ending | None:
+def window_end(eligibility: Eligibility) -> Ending | None:
     """Return the end of the time in which jobs can be created; None where it is over or not known."""
     until = eligibility.jobs_until
     return Ending(WINDOW, eligibility.organization or "", until) if until is not None else None
 
 
-def models(names: Iterable[str], dates: ShutdownDates) -> list[Ending]:
+def model_ends(names: Iterable[str], dates: ShutdownDates) -> list[Ending]:
     """Return the ends of those models whose end is known, the first to end first."""
-    found = ((name, dates.of(name)) for name in names)
+    found = ((name, dates.shutdown_of(name)) for name in names)
     known = (Ending(MODEL, name, end.day) for name, end in found if end is not None)
     return sorted(known, key=lambda ending: (ending.ends, ending.name))
 

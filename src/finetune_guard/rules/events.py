@@ -21,12 +21,12 @@ from finetune_guard.domain.verdict import Eligibility, Verdict
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.rules.deployments import DeploymentEnd
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule, retirement_in_words
-from finetune_guard.rules.messages import cause, moment
+from finetune_guard.rules.messages import describe_cause, format_time
 
 _MOST_NAMED = 3
 
 
-def kind_of(call: GuardedCall) -> Literal["job", "upload"]:
+def call_kind(call: GuardedCall) -> Literal["job", "upload"]:
     """Return what a call is in a word."""
     return "job" if isinstance(call, JobCreation) else "upload"
 
@@ -38,7 +38,7 @@ def job_stopped(call: GuardedCall, error: FineTuneGuardError, now: datetime) -> 
         at=now,
         organization=decided.organization if decided is not None else None,
         message=str(error),
-        call=kind_of(call),
+        call=call_kind(call),
         model=call.model if isinstance(call, JobCreation) else None,
         sent=isinstance(error, NotEligibleError) and error.sent,
         error=type(error).__name__,
@@ -64,7 +64,8 @@ def keep_alive_unanswered(eligibility: Eligibility, failed_at: datetime) -> Keep
     return KeepAliveFailed(
         at=failed_at,
         organization=eligibility.organization,
-        message=f"On {moment(failed_at)} no model answered a keep-alive, and no inference is known since. "
+        message=f"On {format_time(failed_at)} no model answered a keep-alive, and no inference is known "
+        "since. "
         "To try again and see why, run: finetune-guard keep-alive",
     )
 
@@ -80,7 +81,7 @@ def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChang
     return VerdictChanged(
         at=eligibility.checked_at,
         organization=eligibility.organization,
-        message=f"{now_it_is}: {cause(eligibility)}. To see what to do, run: finetune-guard status",
+        message=f"{now_it_is}: {describe_cause(eligibility)}. To see what to do, run: finetune-guard status",
         verdict=verdict,
         reason=eligibility.reason,
         previous=previous,
@@ -100,7 +101,7 @@ def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing:
     return WindowClosing(
         at=now,
         organization=eligibility.organization,
-        message=f"Fine-tuning jobs can be created until {moment(until)} if nothing changes. {then}",
+        message=f"Fine-tuning jobs can be created until {format_time(until)} if nothing changes. {then}",
         jobs_until=until,
         remaining=until - now,
         within_days=within_days,

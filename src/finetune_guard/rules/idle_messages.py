@@ -8,7 +8,7 @@ from finetune_guard.domain.catalog import PublishedDate
 from finetune_guard.domain.idle_policy import IdlePolicy
 from finetune_guard.rules.deployments import Deployment, DeploymentState
 from finetune_guard.rules.keep_alive import KeepAliveOutcome, NotSent
-from finetune_guard.rules.messages import moment, span
+from finetune_guard.rules.messages import format_duration, format_time
 
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 _CONSEQUENCES = {"deleted": "deleted", "stopped": "stopped", "access_lost": "no longer accessible"}
@@ -20,14 +20,15 @@ def idle_rule(policy: IdlePolicy) -> str:
     tuned = "fine-tuned " if policy.covers == "fine_tuned" else ""
     return (
         f"A {tuned}{policy.subject} without a call of {' or '.join(policy.resets)} for "
-        f"{span(policy.window)} is {_CONSEQUENCES[policy.consequence]}. {undone}"
+        f"{format_duration(policy.window)} is {_CONSEQUENCES[policy.consequence]}. {undone}"
     )
 
 
 def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, at: datetime) -> str:
     """Return what the warning says where a deployment was called shortly before its end."""
     return (
-        f"{name} at {resource} was not called for {span(_rounded(at - before))}. {idle_rule(policy)}\n"
+        f"{name} at {resource} was not called for {format_duration(_rounded(at - before))}. "
+        f"{idle_rule(policy)}\n"
         f"This call has put that off. To see when deployments end: finetune-guard deployments. To keep this "
         f'one alive, set GuardConfig(keep_alive=KeepAlive(deployments=["{name}"])). {policy.cost}'
     )
@@ -38,19 +39,22 @@ def end_in_words(deployment: Deployment, now: datetime) -> str:
     ended, ends, end = deployment.ended, deployment.ends, _CONSEQUENCES[deployment.policy.consequence]
     if ended is not None:
         known = "not found" if deployment.state is DeploymentState.GONE else "forgotten"
-        return f"{known} on {moment(ended.at)}; a later call takes that back"
+        return f"{known} on {format_time(ended.at)}; a later call takes that back"
     if deployment.state is DeploymentState.BASE_MODEL:
         said = "it serves" if deployment.last_call is None else "its answers name"
         return f"no end: {said} a base model"
     if deployment.last_call is None:
         since = f"; deployed on {deployment.deployed_at.date()}" if deployment.deployed_at is not None else ""
-        return f"no call known: {end} {span(deployment.policy.window)} after the last one{since}"
+        return f"no call known: {end} {format_duration(deployment.policy.window)} after the last one{since}"
     if ends is None:
         return "no end known: it stands, so another program has called it since"
     last_day = deployment.last_call + deployment.policy.window
-    on = moment(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
+    on = format_time(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
     if now < ends[0]:
-        return f"{end} on {on}, if nobody calls it (in {span(_rounded(ends[0] - now))} at the soonest)"
+        return (
+            f"{end} on {on}, if nobody calls it (in {format_duration(_rounded(ends[0] - now))} at "
+            "the soonest)"
+        )
     is_over = now >= ends[1]
     return (
         f"{end} since {on}, unless another program has called it" if is_over else f"may be {end} by now: {on}"

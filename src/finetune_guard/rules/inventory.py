@@ -61,7 +61,7 @@ class Inventory(Value):
     failure: str | None = None
 
 
-def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
+def build_inventory(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
     """Return what is known of every model, by what the API told and the history remembers."""
     as_of = aware_utc(now)
     dates = dates.with_announced(found.announced)
@@ -78,7 +78,7 @@ def joined(found: Listing, history: History, dates: ShutdownDates, now: datetime
 def _record(
     model: FineTunedModel, found: Listing, history: History, dates: ShutdownDates, today: date
 ) -> ModelRecord:
-    shutdown = dates.of(model.id)
+    shutdown = dates.shutdown_of(model.id)
     replacement, tunable = dates.successor_of(model.id)
     return ModelRecord(
         id=model.id,
@@ -124,14 +124,14 @@ class Prospect:
         return self.base_shutdown is not None and self.base_shutdown.is_over(today)
 
 
-def prospect(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
+def prospect_of(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
     """Return what is known of the life of a fine-tune made from ``model_id`` at ``now`` (aware)."""
-    end = dates.of_fine_tunes_of(model_id)
+    end = dates.shutdown_of_new_fine_tunes(model_id)
     replacement, tunable = dates.successor_of(model_id)
     return Prospect(
         model=model_id,
         can_be_fine_tuned=dates.can_be_fine_tuned(model_id),
-        base_shutdown=dates.of(model_id),
+        base_shutdown=dates.shutdown_of(model_id),
         fine_tunes_shutdown=end,
         lifetime=datetime.combine(end.day, time(), tzinfo=timezone.utc) - now if end is not None else None,
         replacement=replacement,

@@ -130,11 +130,11 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
     """
     if eligibility.reason in _NEVER_AUTOMATIC + _WITHOUT_WINDOW or outlasts_creation(eligibility):
         return False
-    due = due_from(keep_alive, eligibility)
+    due = due_at(keep_alive, eligibility)
     return due is None or due <= eligibility.checked_at
 
 
-def due_from(keep_alive: KeepAlive, eligibility: Eligibility) -> datetime | None:
+def due_at(keep_alive: KeepAlive, eligibility: Eligibility) -> datetime | None:
     """Return when an open window is to be renewed; None where it isn't open or needs no renewal."""
     closes, window = eligibility.window_closes_at, eligibility.phase.window
     if closes is None or outlasts_creation(eligibility):
@@ -151,7 +151,7 @@ def outlasts_creation(eligibility: Eligibility) -> bool:
     return closes is not None and ends is not None and closes.date() - ends > _AFTER_THE_END
 
 
-def within(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
+def limited_to(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
     """Return the policy with all attempts ended within ``left``; a KeepAliveError where none is left."""
     if left is None:
         return keep_alive
@@ -165,10 +165,10 @@ def candidates(history: History, preferred: str | None, dates: ShutdownDates, to
     """Return the models to try: the preferred one, then those used last, without those shut down."""
     used = sorted(history.models.values(), key=lambda inference: inference.at, reverse=True)
     ids = [preferred] if preferred is not None else []
-    return live([*ids, *(inference.model for inference in used)], dates, today)
+    return usable_models([*ids, *(inference.model for inference in used)], dates, today)
 
 
-def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
+def usable_models(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
     """Return the first ten of ``models`` that aren't known to be shut down, each once.
 
     Nothing is sent but to fine-tuned models, whatever a history that was tampered with may name.
@@ -178,7 +178,7 @@ def live(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str,
     return tuple(islice(alive, _MOST_CANDIDATES))
 
 
-def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
+def with_jitter(keep_alive: KeepAlive, lot: float) -> KeepAlive:
     """Return the policy with a ``renew_within`` that is up to a twentieth shorter.
 
     Each guard draws its own lot, from 0 to 1, so that a fleet that was started at once doesn't wake at once.
@@ -186,15 +186,15 @@ def spread_out(keep_alive: KeepAlive, lot: float) -> KeepAlive:
     return keep_alive.model_copy(update={"renew_within": keep_alive.renew_within * (1 - _SPREAD * lot)})
 
 
-def until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
+def delay_until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
     """Return how long to wait until one is due; the longest time if one is already, or nothing tells."""
-    due = due_from(keep_alive, eligibility)
+    due = due_at(keep_alive, eligibility)
     if due is None or is_due(keep_alive, eligibility):
         return LONGEST
     return bounded(due - eligibility.checked_at)
 
 
-def until_retry(failures: int, eligibility: Eligibility | None, lot: float) -> timedelta:
+def retry_delay(failures: int, eligibility: Eligibility | None, lot: float) -> timedelta:
     """Return how long to wait after a failure: twice as long after each, and up to half of it less.
 
     It is never so long that fewer than ten tries are left before an open window closes.

@@ -105,7 +105,7 @@ class Attempts:
                 return Sent(model, reply)
             self._failures[model] = "its answer was not a completion of this model"
         cause = self._last or (self._listing.failure if self._listing is not None else None)
-        raise _failed(self._failures, self._listing) from cause
+        raise _no_answer_error(self._failures, self._listing) from cause
 
     def _next_model(self) -> Flow[str | None]:
         """Return the next candidate, asking the API for others before one is tried again; None at the end."""
@@ -151,7 +151,7 @@ def _backoff(attempt: int) -> timedelta:
     return timedelta(seconds=wait_random_exponential(multiplier=0.5, max=8)(state))
 
 
-def _failed(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
+def _no_answer_error(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
     failure = listing.failure if listing is not None else None
     remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
     if failures:

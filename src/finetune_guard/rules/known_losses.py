@@ -19,7 +19,7 @@ from finetune_guard.domain.hosts import matches
 from finetune_guard.domain.idle_policy import AZURE, SHIPPED, IdlePolicy
 from finetune_guard.domain.text import one_line
 from finetune_guard.rules.idle_messages import idle_rule
-from finetune_guard.rules.messages import moment
+from finetune_guard.rules.messages import format_time
 
 _MOST_READ = 2_000
 _LONGEST_NAME = 120
@@ -137,7 +137,7 @@ def _error(
     loss: KnownLoss, error: openai.APIStatusError, model: str | None, last_call: datetime | None
 ) -> ProviderLossError:
     name = one_line(model, _LONGEST_NAME) if model else "the model that was called"
-    last = f"was at {moment(last_call)}" if last_call is not None else "is not known"
+    last = f"was at {format_time(last_call)}" if last_call is not None else "is not known"
     doubt = f" That {loss.provider} answers so in this case is not verified: it can mean something else."
     message = (
         f"{loss.happened.format(name=name)}\n"

@@ -57,7 +57,7 @@ IDLE_POLICY_ONLY = (
 SWITCHED_OFF = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or pass GuardConfig(enabled=True)."
 
 
-def remedy(reason: Reason) -> str | None:
+def remedy_for(reason: Reason) -> str | None:
     """Return what to do now; None when there is nothing to do."""
     return _REMEDIES.get(reason)
 
@@ -75,10 +75,10 @@ def stopped(
         else "training file was not uploaded"
     )
     lines = [
-        f"The {what}: {cause(eligibility)}.",
-        f"Rule: {rule(eligibility, policy)}",
-        f"Evidence: {evidence(eligibility)}.",
-        *(_failed(failure) for failure in failures),
+        f"The {what}: {describe_cause(eligibility)}.",
+        f"Rule: {describe_rule(eligibility, policy)}",
+        f"Evidence: {describe_evidence(eligibility)}.",
+        *(_describe_failure(failure) for failure in failures),
     ]
     if eligibility.remedy is not None:
         lines.append(f"What to do: {eligibility.remedy}")
@@ -88,20 +88,20 @@ def stopped(
 def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
     """Return what the warning says about a call that goes through although nobody knows whether it may."""
     what = "fine-tuning job" if isinstance(call, JobCreation) else "training file"
-    return f"The API decides about this {what}: {cause(eligibility)}. {eligibility.remedy}"
+    return f"The API decides about this {what}: {describe_cause(eligibility)}. {eligibility.remedy}"
 
 
-def _failed(failure: object) -> str:
+def _describe_failure(failure: object) -> str:
     if isinstance(failure, openai.APIError):  # its own wording can hold parts of a key
         return f"The API could not be asked which models and jobs this key sees: {in_short(failure)}."
     return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
 
 
-def cause(eligibility: Eligibility) -> str:
+def describe_cause(eligibility: Eligibility) -> str:
     """Return why the verdict is what it is, as a clause without its full stop."""
     who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
-    closes, closed = moment(eligibility.window_closes_at), moment(eligibility.window_closed_at)
-    refused = moment(eligibility.refusal.at if eligibility.refusal is not None else None)
+    closes, closed = format_time(eligibility.window_closes_at), format_time(eligibility.window_closed_at)
+    refused = format_time(eligibility.refusal.at if eligibility.refusal is not None else None)
     is_cut_short = eligibility.jobs_until not in {None, eligibility.window_closes_at}
     ends = f"; from {eligibility.creation_ends_on} on nobody can create jobs" if is_cut_short else ""
     return {
@@ -128,7 +128,7 @@ def cause(eligibility: Eligibility) -> str:
     }[eligibility.reason]
 
 
-def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
+def describe_rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
     """Return the rule that decides, in the provider's words, with its date and source."""
     phase, required = eligibility.phase, Requirement.EARLIER_FINE_TUNING
     if eligibility.reason is Reason.NEVER_FINE_TUNED:
@@ -138,18 +138,23 @@ def rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
     return f'since {phase.starts_on}: "{phase.rule}" ({policy.source})'
 
 
-def evidence(eligibility: Eligibility) -> str:
+def describe_evidence(eligibility: Eligibility) -> str:
     """Return what the verdict rests on, as a clause without its full stop."""
     last, known = eligibility.last_inference, "no inference is known"
     if last is not None:
-        or_later = f" or up to {span(last.within)} later" if last.within >= timedelta(minutes=2) else ""
-        known = f"the last inference known was on {last.model} at {moment(last.at)}{or_later} ({last.source})"
+        or_later = (
+            f" or up to {format_duration(last.within)} later" if last.within >= timedelta(minutes=2) else ""
+        )
+        known = (
+            f"the last inference known was on {last.model} at {format_time(last.at)}{or_later} "
+            f"({last.source})"
+        )
     if eligibility.refusal is not None:
         refusal = eligibility.refusal
-        known += f'; at {moment(refusal.at)} the API answered 403 {refusal.code}: "{refusal.message}"'
+        known += f'; at {format_time(refusal.at)} the API answered 403 {refusal.code}: "{refusal.message}"'
     if eligibility.covered_until is None:
         return f"{known}; only clients that share this history were seen, not the whole organization"
-    until = moment(eligibility.covered_until)
+    until = format_time(eligibility.covered_until)
     if eligibility.coverage is Coverage.LOCAL:
         return (
             f"{known}; the organization's usage was read up to {until} only, and after that only clients "
@@ -164,12 +169,12 @@ def evidence(eligibility: Eligibility) -> str:
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-def moment(at: datetime | None) -> str:
+def format_time(at: datetime | None) -> str:
     """Return a time to the minute, as people read it."""
     return at.strftime("%Y-%m-%d %H:%M UTC") if at is not None else "an unknown day"
 
 
-def span(duration: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """Return a length of time in days or hours."""
     amount, unit = (duration / _HOUR, "hour") if duration % _DAY else (duration / _DAY, "day")
     return f"{amount:.4g} {unit}{'' if amount == 1 else 's'}"

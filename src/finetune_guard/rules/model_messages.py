@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from finetune_guard.domain.shutdowns import DateSource, Shutdown, ShutdownDates, StatedEnd
 from finetune_guard.rules.inventory import Prospect
-from finetune_guard.rules.messages import ONE_CALL, span
+from finetune_guard.rules.messages import ONE_CALL, format_duration
 
 
 class Words(NamedTuple):
@@ -36,7 +36,7 @@ def too_short_lived(prospect: Prospect, minimum: timedelta) -> Words:
     """Return what the error says where a new fine-tune would live less than ``min_model_lifetime``."""
     return _stopped_for_a_model(
         f"a fine-tune of {prospect.model} made now {_would_live(prospect.lifetime)}, less than the "
-        f"{span(minimum)} of min_model_lifetime",
+        f"{format_duration(minimum)} of min_model_lifetime",
         prospect,
         f"To create it anyway, lower GuardConfig(min_model_lifetime=...), or for one call use {ONE_CALL}.",
     )
@@ -139,7 +139,7 @@ def _would_live(lifetime: timedelta | None) -> str:
         return "would live for an unknown time"
     if lifetime < timedelta(days=1):
         return "would live for less than a day"
-    return f"would live for about {span(timedelta(days=lifetime.days))}"
+    return f"would live for about {format_duration(timedelta(days=lifetime.days))}"
 
 
 def _will_end(days: int) -> str:

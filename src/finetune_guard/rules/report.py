@@ -55,7 +55,7 @@ class Report(Value):
     deployments: tuple[Deployment, ...] = ()
 
     @property
-    def speaks_of_jobs(self) -> bool:
+    def covers_jobs(self) -> bool:
         """Whether there is a rule about creating jobs; else only deployments are told of."""
         return self.eligibility.reason is not Reason.NOT_GUARDED
 
@@ -69,7 +69,7 @@ class Report(Value):
         )
 
 
-def report(
+def build_report(
     eligibility: Eligibility,
     inventory: Inventory,
     history: History,

@@ -15,18 +15,18 @@ from finetune_guard.client.log import log
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.flow import Flow
-from finetune_guard.rules.deployments import until_deployment_due
+from finetune_guard.rules.deployments import deployment_delay
 from finetune_guard.rules.idle_messages import kept_alive
 from finetune_guard.rules.keep_alive import (
     LONGEST,
     KeepAlive,
     KeepAliveOutcome,
     NotSent,
+    delay_until_due,
     is_due,
     is_over,
-    spread_out,
-    until_due,
-    until_retry,
+    retry_delay,
+    with_jitter,
 )
 
 # Of its own, since a program that has seeded the shared one counts on its order.
@@ -45,7 +45,7 @@ class Check(ABC):
 
     def __init__(self, client: Any) -> None:
         self._guard = client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
-        self.keep_alive = spread_out(self._guard.config.keep_alive or KeepAlive(), _lots.random())
+        self.keep_alive = with_jitter(self._guard.config.keep_alive or KeepAlive(), _lots.random())
         self.next_at = 0.0
         """When to check again, on the monotonic clock."""
         self._failures = 0
@@ -73,7 +73,7 @@ class Check(ABC):
 
     def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
         self._failures += 1
-        return until_retry(self._failures, eligibility, _lots.random())
+        return retry_delay(self._failures, eligibility, _lots.random())
 
     def _say(self, what: str, level: int, message: str, *details: object) -> None:
         if what != self._told:
@@ -125,7 +125,7 @@ class WindowCheck(Check):
             next_in = self._until_retry(eligibility)
         else:
             self._failures = 0
-            next_in = until_due(self.keep_alive, eligibility)
+            next_in = delay_until_due(self.keep_alive, eligibility)
         if failure is not None and not failure.attempts:  # there is nothing that it could be sent to
             next_in = LONGEST
         return CheckResult(eligibility, next_in, outcome, failure, in_vain)
@@ -216,7 +216,7 @@ class DeploymentCheck(Check):
             deployment = self._guard.deployments.status_of(self.resource, name)
         except StoreError:
             return LONGEST
-        return until_deployment_due(self.keep_alive, deployment, self._guard.decider.now())
+        return deployment_delay(self.keep_alive, deployment, self._guard.decider.now())
 
     def lines(self, result: DeploymentsChecked) -> list[str]:
         """Return what came of a check, in a sentence or two for each deployment."""

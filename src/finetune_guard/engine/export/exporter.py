@@ -14,7 +14,7 @@ import openai
 
 from finetune_guard.clock import countdown
 from finetune_guard.domain.errors import ExportError
-from finetune_guard.domain.validation import shown
+from finetune_guard.domain.validation import format_value
 from finetune_guard.engine.export.folder import Folder, NewFile
 from finetune_guard.engine.export.record import Record
 from finetune_guard.openai_api.errors import in_short, retry_after
@@ -171,13 +171,15 @@ class Exporter:
             if self._has_place(file.id):
                 yield self._export_file(file, record)
             else:
-                record.miss(f"a file called {shown(file.id)}", _NO_PLACE)
+                record.miss(f"a file called {format_value(file.id)}", _NO_PLACE)
 
     # What is selected.
 
     def _ask_for_job(self, job_id: str) -> Flow[None]:
         if not is_safe_id(job_id):
-            raise ExportError(f"{shown(job_id)} is no job's id. An id such as ftjob-AbC123 is required.")
+            raise ExportError(
+                f"{format_value(job_id)} is no job's id. An id such as ftjob-AbC123 is required."
+            )
         try:
             reply = yield from self._retries.ask(ApiCall("get", f"{_JOBS}/{job_id}", retry=False))
         except openai.NotFoundError as error:
@@ -196,7 +198,7 @@ class Exporter:
         if job_id in self._jobs or self._has_place(job_id):
             self._jobs[str(job_id)] = job
         else:
-            self._miss(f"a job called {shown(job_id)}", _NO_PLACE)
+            self._miss(f"a job called {format_value(job_id)}", _NO_PLACE)
 
     def _has_place(self, some_id: object) -> bool:
         """Whether an id can be a folder's name, on a disk that doesn't tell capitals apart, too."""
