@@ -34,7 +34,7 @@ def test_the_life_of_a_fine_tune_made_now():
     """It lasts until 00:00 UTC of the day that is published for fine-tunes of its base."""
     found = prospect_of(BASE, DATES, NOW)
     assert timedelta(days=52, hours=12) == found.lifetime
-    assert (DATES.of(BASE), DATES.shutdown_of_new_fine_tunes(BASE)) == (
+    assert (DATES.shutdown_of(BASE), DATES.shutdown_of_new_fine_tunes(BASE)) == (
         found.base_shutdown,
         found.fine_tunes_shutdown,
     )
@@ -148,12 +148,12 @@ def test_the_warning_before_the_end(days, said):
         "Calls go on until then. Plan the move to another model. The published replacement is gpt-6-luna, "
         "which can't be fine-tuned."
     )
-    assert expected == model_sunset(DATES.of(TUNE), days, "gpt-6-luna", tunable=False)
+    assert expected == model_sunset(DATES.shutdown_of(TUNE), days, "gpt-6-luna", tunable=False)
 
 
 def test_the_error_for_a_model_that_is_gone():
     """It keeps apart what the API said and what was published, and says what to do now."""
-    said = fine_tune_shut_down(DATES.of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
+    said = fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
     expected = (
         f"{GONE_TUNE} does not answer any more: the API can't find it, and its shutdown day has come.\n"
         f"Evidence: its shutdown day is 2026-10-23 ({TABLE}). Published days can be off by one.\n"
@@ -177,7 +177,7 @@ def test_a_replacement_is_named_only_where_one_is_published():
         "Call another model. The published replacement is b, which can be fine-tuned.",
         "Call another model.",
         "Call another model. The published replacement is gpt-9.",
-    ] == [fine_tune_shut_down(DATES.of(GONE_TUNE), *successor).remedy for successor in successors]
+    ] == [fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), *successor).remedy for successor in successors]
 
 
 def test_a_table_that_is_old_says_how_old_it_is():
