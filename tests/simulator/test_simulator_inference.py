@@ -7,7 +7,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from finetune_guard.simulator.canned import instance_of
+from finetune_guard.simulator.canned import example_of
 from tests.support.constants import BASE, MESSAGES, START
 
 TEXT = "This is a simulated answer."
@@ -154,7 +154,7 @@ class Node(BaseModel):
 @pytest.mark.parametrize("shape", [Thing, Part, Node])
 def test_values_fit_their_schema(shape):
     """What the simulator makes up for a schema is valid for the class that the schema came from."""
-    assert shape.model_validate(instance_of(shape.model_json_schema()))
+    assert shape.model_validate(example_of(shape.model_json_schema()))
 
 
 PARAMETERS = {**Part.model_json_schema(), "required": ["name", "colour", "parts"]}

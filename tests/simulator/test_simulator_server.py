@@ -139,7 +139,7 @@ def test_the_control_endpoints(sim, http, clock, client, model):
     [
         ("clock", {"now": "2026-09-01T00:00:00"}, "now: "),
         ("clock", {"now": "2026-09-01T00:00:00Z", "advance_seconds": 1}, "give either now"),
-        ("clock", {"advance_seconds": 1e300}, "can't be turned that far"),
+        ("clock", {"advance_seconds": 1e300}, "can't be set that far"),
         ("faults", {"path": "nowhere"}, "path: "),
     ],
 )

@@ -1,11 +1,11 @@
-"""Who may create fine-tuning jobs: the policy as the provider enforces it. Pure.
+"""Decides who may create fine-tuning jobs, as the provider does. No I/O.
 
-This is written anew, not shared with the guard's own decision, so that each can prove the other
-wrong. Where the provider's pages leave something open, the simulator does this:
+It shares no code with the guard's own decision, so that tests can compare the two. Where the provider's
+documentation leaves something open, the simulator does this:
 
-* A date takes effect at one instant, 00:00 UTC unless the simulator was told otherwise.
-* "In the past 60 days" holds while less than 60 days have gone by since the latest inference.
-* A new inference re-opens a window that has lapsed.
+* A date takes effect at one instant, 00:00 UTC unless ``rollover`` says otherwise.
+* "In the past 60 days" is true while the latest inference is less than 60 days old.
+* A new inference reopens an expired window.
 * Every successful inference counts, whatever its size; checkpoints of a job count as models.
 """
 
@@ -16,11 +16,11 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 
 Rollover = tzinfo | timedelta
-"""When a published date takes effect: at 00:00 in a time zone, or so long after 00:00 UTC."""
+"""When a published date takes effect: at 00:00 in a time zone, or this long after 00:00 UTC."""
 
 
 def takes_effect(day: date, rollover: Rollover) -> datetime:
-    """Return the instant (UTC) from which on ``day`` holds."""
+    """Return the instant (UTC) at which ``day`` takes effect."""
     zone = rollover if isinstance(rollover, tzinfo) else timezone.utc
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(timezone.utc)
     return midnight + rollover if isinstance(rollover, timedelta) else midnight

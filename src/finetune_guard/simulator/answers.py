@@ -1,4 +1,4 @@
-"""What the API sends back: answers, and the errors with the texts and codes of the real one."""
+"""The answers of the simulated API, and its errors with OpenAI's texts and codes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Answer:
     """One answer: a JSON value, raw bytes, or a stream of server-sent events.
 
     Attributes:
-        body: The JSON value; not looked at when another kind of body is given.
+        body: The JSON value; ignored if there is another kind of body.
         status: The HTTP status.
-        raw: The body's bytes, for what is not JSON.
+        raw: The body's bytes, if it is not JSON.
         events: The encoded server-sent events of a stream.
-        kind: The media type, where it does not follow from the above.
-        size: How long the body is where ``made`` makes it.
-        made: Makes the body piece by piece while it is sent, so that it is never in memory as a whole.
+        kind: The media type, if it does not follow from the body.
+        size: The body's length in bytes, if ``made`` makes it.
+        made: Makes the body in chunks while it is sent, so that it is never in memory as a whole.
     """
 
     body: Any = None
@@ -49,7 +49,7 @@ class Answer:
         return "application/json" if self.raw is None and self.made is None else "application/octet-stream"
 
     def chunks(self) -> Iterator[bytes]:
-        """Return the body as it goes over the wire, a stream's events one by one."""
+        """Return the body in the chunks in which it is sent: one for each event of a stream."""
         if self.made is not None:
             return self.made()
         if self.events is not None:
@@ -58,7 +58,7 @@ class Answer:
 
 
 class ApiError(Exception):
-    """A call that the API refuses; it knows the answer to give."""
+    """An error of the API, with its ``answer``."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ApiError(Exception):
 
 
 def forbidden(missing_scope: str | None = None) -> ApiError:
-    """Return the refusal of a key of the wrong kind; ``missing_scope`` is what the right one would have."""
+    """Return the error for a key of the wrong kind; ``missing_scope`` is the scope that it lacks."""
     refused = "You have insufficient permissions for this operation."
     if missing_scope is None:
         return ApiError(403, refused)
@@ -83,7 +83,7 @@ def forbidden(missing_scope: str | None = None) -> ApiError:
 
 
 def model_not_found(model: str, why: str = "does not exist or you do not have access to it.") -> ApiError:
-    """Return the error for a model that does not exist for this organization, or not any more."""
+    """Return the error for a model that does not exist for this organization, or no longer exists."""
     return ApiError(404, f"The model `{model}` {why}", code="model_not_found")
 
 
@@ -98,31 +98,33 @@ def invalid(param: str, why: str) -> ApiError:
     return ApiError(400, f"Invalid '{param}': {why}.", code="invalid_value", param=param)
 
 
-def event(data: Mapping[str, Any], *, named: bool = False) -> bytes:
-    """Encode one server-sent event; ``named`` puts its ``type`` in an ``event:`` line too."""
-    name = f"event: {data['type']}\n" if named else ""
+def event(data: Mapping[str, Any], *, with_type: bool = False) -> bytes:
+    """Encode one server-sent event; ``with_type`` puts its ``type`` in an ``event:`` line too."""
+    name = f"event: {data['type']}\n" if with_type else ""
     return f"{name}data: {json.dumps(data)}\n\n".encode()
 
 
-def page(items: Sequence[Mapping[str, Any]], query: Mapping[str, str], *, default: int, most: int) -> Answer:
-    """Return the page of ``items`` that ``query`` asks for with ``limit`` and ``after``.
+def page(
+    items: Sequence[Mapping[str, Any]], query: Mapping[str, str], *, default: int, maximum: int
+) -> Answer:
+    """Return the page of ``items`` that ``limit`` and ``after`` in ``query`` select.
 
     Raises:
-        ApiError: 400; ``limit`` is no number from 1 to ``most``, or ``after`` names no item.
+        ApiError: 400; ``limit`` is not a number from 1 to ``maximum``, or ``after`` is not the id of an item.
     """
     text = query.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise invalid("limit", f"expected an integer from 1 to {most}")
+    if not text.isdigit() or not 1 <= int(text) <= maximum:
+        raise invalid("limit", f"expected an integer from 1 to {maximum}")
     start = 0
     if after := query.get("after"):
         ids = [item["id"] for item in items]
         if after not in ids:
             raise invalid("after", "no such object")
         start = ids.index(after) + 1
-    shown = items[start : start + int(text)]
-    first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+    data = items[start : start + int(text)]
+    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     has_more = start + int(text) < len(items)
-    return Answer({"object": "list", "data": shown, "first_id": first, "last_id": last, "has_more": has_more})
+    return Answer({"object": "list", "data": data, "first_id": first, "last_id": last, "has_more": has_more})
 
 
 def tokens_used(sent: int, received: int) -> dict[str, Any]:
@@ -136,6 +138,6 @@ def tokens_used(sent: int, received: int) -> dict[str, Any]:
     }
 
 
-def seconds(at: datetime | None) -> int | None:
+def unix_time(at: datetime | None) -> int | None:
     """Return a time in Unix seconds."""
     return int(at.timestamp()) if at is not None else None

@@ -1,4 +1,4 @@
-"""The API as an ASGI application: routes, authentication, faults, headers and the log of calls."""
+"""The API as an ASGI application: routes, authentication, faults, headers and the call log."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/files/{file}", files.retrieve),
     ("GET", "/v1/files/{file}/content", files.content),
     ("DELETE", "/v1/files/{file}", files.delete),
-    ("POST", "/v1/uploads", files.begin_upload),
+    ("POST", "/v1/uploads", files.create_upload),
     ("POST", "/v1/uploads/{upload}/parts", files.add_part),
     ("POST", "/v1/uploads/{upload}/complete", files.complete_upload),
     ("POST", "/v1/uploads/{upload}/cancel", files.cancel_upload),
@@ -74,8 +74,8 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
 
 
 @dataclass(frozen=True)
-class Desk:
-    """All that an answer can depend on; ``stopping`` is set when the server stops, so nobody waits on."""
+class RequestHandler:
+    """Answers requests; ``stopping`` is set when the server stops, which ends every delay."""
 
     provider: Provider
     azure: SimulatedAzure
@@ -87,11 +87,11 @@ class Desk:
     strip_headers: bool = False
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Response:
-        """Answer one request: what goes wrong on demand first, then the endpoint."""
+        """Answer one request: with the next fault that fits it, or by its endpoint."""
         content = await read(request)
         path = request.scope["path"]
-        named = content.body.get("model", request.path_params.get("model"))
-        model = named if isinstance(named, str) else None
+        requested = content.body.get("model", request.path_params.get("model"))
+        model = requested if isinstance(requested, str) else None
         fault = self.faults.take(request.method, path, model)
         if fault is not None and fault.delay:
             await self._pause(fault.delay)
@@ -119,16 +119,16 @@ class Desk:
             try:
                 caller = self.provider.authenticate(request.headers)
                 if fault is not None and fault.answer is not None:
-                    return caller, _spoil(fault.answer, fault)
+                    return caller, _apply_fault(fault.answer, fault)
                 if content.problem is not None:
                     raise content.problem
                 project = caller.project_for(request.scope["path"])
                 settle(self.provider, caller.account, now)
-                asked = content.body, content.parts, request.path_params, request.query_params
-                answer = endpoint(Call(self.provider, caller.account, project, now, *asked))
+                request_parts = content.body, content.parts, request.path_params, request.query_params
+                answer = endpoint(Call(self.provider, caller.account, project, now, *request_parts))
             except ApiError as error:
                 answer = fault.answer if fault is not None and fault.answer is not None else error.answer
-        return caller, _spoil(answer, fault) if fault is not None else answer
+        return caller, _apply_fault(answer, fault) if fault is not None else answer
 
     def _headers(self, caller: Caller | None, now: datetime) -> dict[str, str]:
         headers = {"date": format_datetime(now, usegmt=True), "x-request-id": f"req_{secrets.token_hex(16)}"}
@@ -148,7 +148,7 @@ class Desk:
             return
 
 
-def _spoil(answer: Answer, fault: Fault) -> Answer:
+def _apply_fault(answer: Answer, fault: Fault) -> Answer:
     if fault.usage is not None and isinstance(answer.body, dict) and answer.body.get("object") == "page":
         answer = replace(answer, body=fault.usage.spoil(answer.body))
     if not fault.malformed:
@@ -159,34 +159,35 @@ def _spoil(answer: Answer, fault: Fault) -> Answer:
     return replace(answer, body=None, raw=body[: len(body) // 2], made=None, kind=answer.media_type)
 
 
-def build(desk: Desk) -> ASGIApp:
+def build(handler: RequestHandler) -> ASGIApp:
     """Return the application."""
 
-    def routes(desk: Desk, endpoints: Iterable[tuple[str, str, Endpoint]]) -> Iterator[Route]:
+    def routes(handler: RequestHandler, endpoints: Iterable[tuple[str, str, Endpoint]]) -> Iterator[Route]:
         for method, path, endpoint in endpoints:
-            yield Route(path, partial(desk.answer, endpoint), methods=[method])
+            yield Route(path, partial(handler.answer, endpoint), methods=[method])
 
-    def refused(status: int, message: str, _: Call) -> Answer:
+    def raise_error(status: int, message: str, _: Call) -> Answer:
         raise ApiError(status, message)
 
-    at_azure = replace(desk, provider=desk.azure.provider, strip_headers=True)
+    azure_handler = replace(handler, provider=handler.azure.provider, strip_headers=True)
 
-    async def refuse(request: Request, error: Exception) -> Response:
+    async def handle_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         path = request.scope["path"]
         if path.startswith(PREFIX):
             return JSONResponse({"error": error.detail}, error.status_code)
-        known = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-        message = f"{'Not allowed to use this method' if known else 'Invalid URL'} ({request.method} {path})"
-        return await desk.answer(partial(refused, error.status_code, message), request)
+        is_wrong_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        problem = "Not allowed to use this method" if is_wrong_method else "Invalid URL"
+        message = f"{problem} ({request.method} {path})"
+        return await handler.answer(partial(raise_error, error.status_code, message), request)
 
     api = Starlette(
         routes=[
-            *routes(desk, ENDPOINTS),
-            *Control(desk.provider, desk.azure, desk.clock, desk.faults, desk.log).routes,
-            *routes(at_azure, azure.ENDPOINTS),
+            *routes(handler, ENDPOINTS),
+            *Control(handler.provider, handler.azure, handler.clock, handler.faults, handler.log).routes,
+            *routes(azure_handler, azure.ENDPOINTS),
         ],
-        exception_handlers={HTTPException: refuse},
+        exception_handlers={HTTPException: handle_error},
     )
     api.router.redirect_slashes = False
 
@@ -195,7 +196,6 @@ def build(desk: Desk) -> ASGIApp:
         try:
             await api({**scope, "path": path}, receive, send)
         except ClientDisconnect:
-            # Nobody is left to answer; uvicorn would log it as our failure.
-            return
+            return  # uvicorn would log it as a bug of the application
 
     return app

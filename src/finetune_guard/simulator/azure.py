@@ -1,11 +1,11 @@
-"""Azure OpenAI in the simulator: resources, and deployments that are deleted when nobody calls them.
+"""Azure OpenAI in the simulator: resources, and deployments that are deleted when they are not called.
 
-Where Microsoft's pages leave something open, the simulator does this:
+Where Microsoft's documentation leaves something open, the simulator does this:
 
-* A deployment of a fine-tuned model is gone as soon as 15 days have passed since its latest successful chat
-  completions or responses call, or since it was deployed; one of a base model stays.
-* Deploying a name again begins its 15 days anew, whether it stands or is gone.
-* A deployment that is gone gets the answer of one that never was: 404 ``DeploymentNotFound``.
+* A deployment of a fine-tuned model is deleted 15 days after its latest successful chat completions or
+  responses call, or after it was deployed; a deployment of a base model stays.
+* Deploying a name again restarts its 15 days, whether or not the deployment was deleted.
+* A deleted deployment gets the same answer as one that never existed: 404 ``DeploymentNotFound``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class AzureResource(BaseModel):
-    """A resource that is to be added, as ``SimulatedAzure.add_resource`` describes it."""
+    """The arguments of ``SimulatedAzure.add_resource``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +42,7 @@ class AzureResource(BaseModel):
 
 
 class NewDeployment(BaseModel):
-    """A deployment that is to be made, as ``SimulatedAzure.deploy`` describes it."""
+    """The arguments of ``SimulatedAzure.deploy``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,31 +53,31 @@ class NewDeployment(BaseModel):
 
 
 class Deployment(NewDeployment):
-    """A deployment that was made at ``deployed_at``, by the simulated clock.
+    """A deployment, created at ``deployed_at`` by the simulated clock.
 
     Attributes:
-        last_call: Its latest successful call; None for none.
+        last_call: The time of its latest successful call; None if there is none.
     """
 
     deployed_at: datetime
     last_call: datetime | None = None
 
-    def is_gone(self, now: datetime) -> bool:
-        """Whether it was deleted for want of calls."""
+    def is_deleted(self, now: datetime) -> bool:
+        """Whether it was deleted because it was not called."""
         if FineTunedModel.parse(self.model) is None:
             return False
         return now - (self.last_call or self.deployed_at) >= IDLE_WINDOW
 
 
-def _refusal(status: int, code: str, message: str) -> ApiError:
-    """Return an error in Azure's own words and shape."""
+def _azure_error(status: int, code: str, message: str) -> ApiError:
+    """Return an error with Azure's wording and format."""
     error = ApiError(status, message)
     error.answer = Answer({"error": {"code": code, "message": message}}, status)
     return error
 
 
 def _access_denied() -> ApiError:
-    return _refusal(
+    return _azure_error(
         401,
         "401",
         "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid "
@@ -87,36 +87,36 @@ def _access_denied() -> ApiError:
 
 @dataclass
 class AzureProvider(Provider):
-    """What Azure knows: an account for each resource, and the deployments of all."""
+    """The state of Azure: an account for each resource, and all deployments."""
 
     deployments: dict[tuple[str, str], Deployment] = field(default_factory=dict)
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """Return whose key or token the request carries, in either of the headers that Azure takes."""
+        """Return the caller with the request's key or token, from either of the two headers."""
         bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
         caller = self._callers.get(headers.get("api-key") or bearer)
         if caller is None:
             raise _access_denied()
         return caller
 
-    def find_model(self, account: Account, model_id: str, now: datetime) -> str:  # noqa: ARG002 -- the API's form
-        """Return the model of a deployment as it is: OpenAI's shutdown dates mean nothing here."""
+    def find_model(self, account: Account, model_id: str, now: datetime) -> str:  # noqa: ARG002 -- overrides
+        """Return the model unchanged: OpenAI's shutdown dates do not apply to Azure."""
         return model_id
 
-    def standing(self, resource: str, name: object, now: datetime) -> Deployment:
-        """Return a deployment; an ApiError if it was deleted or never was."""
+    def find_deployment(self, resource: str, name: object, now: datetime) -> Deployment:
+        """Return a deployment, or raise an ApiError if it was deleted or never existed."""
         found = self.deployments.get((resource, name)) if isinstance(name, str) else None
-        if found is None or found.is_gone(now):
+        if found is None or found.is_deleted(now):
             message = "The API deployment for this resource does not exist. If you created the deployment "
             message += "within the last 5 minutes, please wait a moment and try again."
-            raise _refusal(404, "DeploymentNotFound", message)
+            raise _azure_error(404, "DeploymentNotFound", message)
         return found
 
 
 class SimulatedAzure:
     """The Azure side of a simulator: ``simulator.azure``. Every method is thread-safe.
 
-    A resource is a path of the simulator's address. Clients reach it as
+    A resource is a path under the simulator's address. Clients reach it as
     ``AzureOpenAI(azure_endpoint=azure.endpoint("acme"), ...)`` or
     ``OpenAI(base_url=azure.endpoint("acme") + "/openai/v1/", ...)``.
     """
@@ -126,37 +126,37 @@ class SimulatedAzure:
         self._host = host
 
     def endpoint(self, resource: str) -> str:
-        """Return what to pass to a client as ``azure_endpoint``."""
+        """Return the ``azure_endpoint`` of a client."""
         return f"http://{self._host()}/{resource}"
 
     def add_resource(self, name: str, *, api_key: str, tokens: Iterable[str] = ()) -> None:
         """Add a resource.
 
         Args:
-            name: Its name, which its endpoint ends with.
-            api_key: The key that opens it.
-            tokens: The Entra tokens that open it as well.
+            name: Its name, the last part of its endpoint.
+            api_key: Its API key.
+            tokens: Entra tokens that it accepts, too.
 
         Raises:
-            ValueError: The name is none that a resource can have, or the key or a token is empty or taken.
+            ValueError: The name is not valid, or the key or a token is empty or already in use.
         """
-        asked = AzureResource(name=name, api_key=api_key, tokens=tuple(tokens))
+        resource = AzureResource(name=name, api_key=api_key, tokens=tuple(tokens))
         with self.provider.lock:
-            account = self.provider.open_account(asked.name, asked.api_key, fine_tuned_before=False)
-            for token in asked.tokens:
-                self.provider.open_project(account, token)
+            account = self.provider.add_account(resource.name, resource.api_key, fine_tuned_before=False)
+            for token in resource.tokens:
+                self.provider.add_project(account, token)
 
     def deploy(self, resource: str, name: str, *, model: str, shown_as: str | None = None) -> Deployment:
-        """Deploy a model, under a new name or one that was used before.
+        """Deploy a model, under a new name or an existing one.
 
         Args:
             resource: The resource's name.
             name: The deployment's name.
             model: The id of the model; ``gpt-4.1-mini-2025-04-14.ft-0a1b`` is a fine-tuned one.
-            shown_as: What the answers say in their ``model``; the model's id when left out.
+            shown_as: The ``model`` in answers; the model's id if omitted.
 
         Raises:
-            ValueError: There is no such resource, or the name is none that a deployment can have.
+            ValueError: There is no such resource, or the name is not valid.
         """
         now = self.provider.clock()
         deployment = Deployment(resource=resource, name=name, model=model, shown_as=shown_as, deployed_at=now)
@@ -167,52 +167,56 @@ class SimulatedAzure:
             return deployment.model_copy()
 
     def delete(self, resource: str, name: str) -> None:
-        """Delete a deployment; one that isn't there makes no difference."""
+        """Delete a deployment, if it exists."""
         with self.provider.lock:
             self.provider.deployments.pop((resource, name), None)
 
     def deployments(self, resource: str | None = None) -> tuple[Deployment, ...]:
-        """Return the deployments that stand, of one resource or of all."""
+        """Return the existing deployments of one resource or of all."""
         with self.provider.lock:
             now = self.provider.clock()
             return tuple(
                 each.model_copy()
                 for each in self.provider.deployments.values()
-                if resource in {None, each.resource} and not each.is_gone(now)
+                if resource in {None, each.resource} and not each.is_deleted(now)
             )
 
 
-def _refuse(_: Call) -> Answer:
-    raise _refusal(404, "404", "Resource not found")
+def _not_found(_: Call) -> Answer:
+    raise _azure_error(404, "404", "Resource not found")
 
 
-def _served(endpoint: Endpoint, *, needs_version: bool) -> Endpoint:
-    """Return the endpoint of an API that is called by the names of deployments."""
+def _by_deployment(endpoint: Endpoint, *, needs_version: bool) -> Endpoint:
+    """Return the endpoint for calls that name a deployment instead of a model."""
 
     def serve(call: Call) -> Answer:
         resource = call.account.organization.slug
         if resource != call.params["resource"]:
             raise _access_denied()
         if needs_version and not call.query.get("api-version"):
-            _refuse(call)
+            _not_found(call)
         assert isinstance(call.provider, AzureProvider)
         name = call.params.get("deployment") or required(call, "model")
-        deployment = call.provider.standing(resource, name, call.now)
-        shown = deployment.shown_as or deployment.model
-        answer = endpoint(replace(call, body={**call.body, "model": shown}))
+        deployment = call.provider.find_deployment(resource, name, call.now)
+        model = deployment.shown_as or deployment.model
+        answer = endpoint(replace(call, body={**call.body, "model": model}))
         deployment.last_call = call.now
         if answer.events is None or endpoint is not chat.create:
             return answer
-        # Azure begins the stream of a chat with what its content filter has found, and names no model there.
-        filtered = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-        return replace(answer, events=(event({**filtered, "prompt_filter_results": []}), *answer.events))
+        # The first chunk of Azure's chat streams has the content filter's results and an empty model.
+        first = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
+        return replace(answer, events=(event({**first, "prompt_filter_results": []}), *answer.events))
 
     return serve
 
 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     *(
-        ("POST", f"/{{resource}}/openai/{path}", _served(endpoint, needs_version="v1/" not in path))
+        (
+            "POST",
+            f"/{{resource}}/openai/{path}",
+            _by_deployment(endpoint, needs_version="v1/" not in path),
+        )
         for path, endpoint in (
             ("deployments/{deployment}/chat/completions", chat.create),
             ("responses", responses.create),
@@ -220,6 +224,6 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
             ("v1/responses", responses.create),
         )
     ),
-    *((method, "/{resource}/openai/{rest:path}", _refuse) for method in ("GET", "POST", "DELETE")),
+    *((method, "/{resource}/openai/{rest:path}", _not_found) for method in ("GET", "POST", "DELETE")),
 )
-"""Method, path and endpoint of all that Azure answers."""
+"""The method, path and function of each Azure endpoint."""

@@ -1,6 +1,6 @@
-"""What the simulated models say: canned text, or the smallest value that a JSON schema allows.
+"""The output of simulated models: fixed text, or a small value that fits a JSON schema.
 
-Prompts are looked at for their length only.
+Only the length of a prompt matters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from finetune_guard.simulator.answers import invalid
 
 TEXT = "This is a simulated answer."
 _DEEPEST = 12
-_LONGEST = 10_000  # a schema that asks for more gets an invalid value, not all of the memory
+_LONGEST = 10_000  # a schema that requires more gets an invalid value
 _RECURSION_SUSPECTED = 3
 _BY_FORMAT = {
     "date-time": "2026-01-01T00:00:00Z",
@@ -31,61 +31,61 @@ _BY_FORMAT = {
 }
 
 
-class Said(NamedTuple):
-    """What a model says: words, or the arguments of the function that it was told to call.
+class Output(NamedTuple):
+    """The output of a model: text, or the arguments of a function call.
 
     Attributes:
-        tokens: The text, cut into tokens.
-        whole: Whether that is all of it.
-        function: The function's name; None for words.
+        tokens: The text, split into tokens.
+        is_complete: Whether the token limit cut nothing off.
+        function: The function's name; None for text.
     """
 
     tokens: list[str]
-    whole: bool
+    is_complete: bool
     function: str | None = None
 
     @property
     def text(self) -> str:
-        """The tokens together."""
+        """The tokens, joined."""
         return "".join(self.tokens)
 
 
 def tokens_in(prompt: Any) -> int:
-    """Return a rough number of tokens in any JSON value: one for four characters."""
+    """Return the approximate number of tokens in a JSON value: one per four characters."""
     return len(prompt if isinstance(prompt, str) else json.dumps(prompt)) // 4 + 1
 
 
-def cut(text: str, most: int | None, function: str | None = None) -> Said:
-    """Cut ``text`` into tokens, at most so many."""
+def tokenize(text: str, max_tokens: int | None, function: str | None = None) -> Output:
+    """Split ``text`` into tokens, at most ``max_tokens``."""
     tokens = re.findall(r"\s*\S{1,8}|\s+", text)
-    return Said(tokens[:most], most is None or len(tokens) <= most, function)
+    return Output(tokens[:max_tokens], max_tokens is None or len(tokens) <= max_tokens, function)
 
 
-def said_to(body: Mapping[str, Any], most: int | None, response_format: Any, param: str) -> Said:
-    """Return what a model says to a chat or a response, whose format ``param`` gives.
+def output_for(body: Mapping[str, Any], max_tokens: int | None, response_format: Any, param: str) -> Output:
+    """Return a model's output for a chat completion or a response; ``param`` names the format in errors.
 
     Raises:
         ApiError: 400; the schema of the format or of a function can't be understood.
     """
-    function = _forced_function(body.get("tools"), body.get("tool_choice"))
+    function = _required_function(body.get("tools"), body.get("tool_choice"))
     if function is not None:
         schema = function.get("parameters") or {"type": "object"}
-        return cut(_fitting(schema, "tools"), most, str(function.get("name")))
+        return tokenize(_example_json(schema, "tools"), max_tokens, str(function.get("name")))
     kind = response_format.get("type") if isinstance(response_format, Mapping) else None
     if kind == "json_object":
-        return cut(json.dumps({"answer": TEXT}), most)
+        return tokenize(json.dumps({"answer": TEXT}), max_tokens)
     if kind == "json_schema":
         holder = response_format.get("json_schema", response_format)
         schema = holder.get("schema") if isinstance(holder, Mapping) else None
-        return cut(_fitting(schema or {}, param), most)
-    return cut(TEXT, most)
+        return tokenize(_example_json(schema or {}, param), max_tokens)
+    return tokenize(TEXT, max_tokens)
 
 
-def _forced_function(tools: Any, choice: Any) -> Mapping[str, Any] | None:
-    """Return the function (name, parameters) that ``tool_choice`` leaves no way around, if any.
+def _required_function(tools: Any, choice: Any) -> Mapping[str, Any] | None:
+    """Return the function (name, parameters) that ``tool_choice`` requires, if any.
 
-    Chat wraps a function in a ``function`` object and responses do not; both are understood. A
-    model that may choose talks instead.
+    Chat completions wrap a function in a ``function`` object and responses do not; both are accepted.
+    If the model may choose, it answers with text.
     """
     wrapped = [
         tool.get("function", tool)
@@ -95,25 +95,25 @@ def _forced_function(tools: Any, choice: Any) -> Mapping[str, Any] | None:
     functions = [function for function in wrapped if isinstance(function, Mapping)]
     if choice == "required":
         return functions[0] if functions else None
-    named = choice.get("function", choice) if isinstance(choice, Mapping) else None
-    name = named.get("name") if isinstance(named, Mapping) else None
+    chosen = choice.get("function", choice) if isinstance(choice, Mapping) else None
+    name = chosen.get("name") if isinstance(chosen, Mapping) else None
     return next((function for function in functions if name and function.get("name") == name), None)
 
 
-def _fitting(schema: Any, param: str) -> str:
+def _example_json(schema: Any, param: str) -> str:
     try:
-        return json.dumps(instance_of(schema))
+        return json.dumps(example_of(schema))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise invalid(param, "the schema can't be understood") from None
 
 
-def instance_of(schema: Any) -> Any:
-    """Return a small value that is valid under ``schema``, as structured output accepts them."""
-    return _Maker(schema).make(schema, 0)
+def example_of(schema: Any) -> Any:
+    """Return a small value that fits ``schema``, a JSON schema as structured outputs accept it."""
+    return _ExampleBuilder(schema).make(schema, 0)
 
 
-class _Maker:
-    """Makes values for the parts of one schema; ``$ref`` is looked up in its root."""
+class _ExampleBuilder:
+    """Builds values for the parts of one schema; a ``$ref`` is resolved against its root."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
@@ -125,16 +125,16 @@ class _Maker:
             return schema["const"]
         if schema.get("enum"):
             return schema["enum"][0]
-        if part := self._delegate(schema, depth):
+        if part := self._subschema(schema, depth):
             return self.make(part, depth + 1)
         return self._of_type(schema, depth)
 
-    def _delegate(self, schema: Mapping[str, Any], depth: int) -> Any:
-        """Return the schema that decides in this one's place, if there is one."""
+    def _subschema(self, schema: Mapping[str, Any], depth: int) -> Any:
+        """Return the schema that this one refers to or combines, if any."""
         if reference := schema.get("$ref"):
             return self._resolve(reference)
         if options := schema.get("anyOf") or schema.get("oneOf"):
-            # Only null can end a type that contains itself.
+            # Only null ends a recursive type.
             ends = [option for option in options if option.get("type") == "null"]
             return ends[0] if ends and depth > _RECURSION_SUSPECTED else options[0]
         if parts := schema.get("allOf"):
@@ -167,12 +167,12 @@ class _Maker:
             text = _BY_FORMAT.get(str(schema.get("format")), "simulated")
             return text.ljust(min(int(schema.get("minLength", 0)), _LONGEST), "x")[: schema.get("maxLength")]
         if kind in {"integer", "number"}:
-            return _number(schema, whole=kind == "integer")
+            return _number(schema, is_integer=kind == "integer")
         return False if kind == "boolean" else None
 
 
-def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
-    step = schema.get("multipleOf") or (1 if whole else 0.5)
+def _number(schema: Mapping[str, Any], *, is_integer: bool) -> float:
+    step = schema.get("multipleOf") or (1 if is_integer else 0.5)
     steps = 0
     if "minimum" in schema:
         steps = ceil(schema["minimum"] / step)
@@ -182,4 +182,4 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
         steps = min(0, floor(schema["maximum"] / step))
     elif "exclusiveMaximum" in schema:
         steps = min(0, ceil(schema["exclusiveMaximum"] / step) - 1)
-    return int(steps * step) if whole else float(steps * step)
+    return int(steps * step) if is_integer else float(steps * step)

@@ -8,11 +8,11 @@ from typing import Any
 from finetune_guard.simulator import canned
 from finetune_guard.simulator.answers import DONE, Answer, ApiError, event
 from finetune_guard.simulator.inference import (
-    count,
+    integer,
     is_reasoning,
-    note,
     only_completes,
     option,
+    record_inference,
     requested_model,
     required,
 )
@@ -23,21 +23,23 @@ _MOST_CHOICES = 128
 
 
 def create(call: Call) -> Answer:
-    """Answer a chat."""
-    most = count(call, "max_completion_tokens", least=1)
-    older = count(call, "max_tokens", least=1)
-    choices = count(call, "n", least=1, most=_MOST_CHOICES) or 1
+    """Create a chat completion."""
+    max_tokens = integer(call, "max_completion_tokens", minimum=1)
+    older_limit = integer(call, "max_tokens", minimum=1)
+    choices = integer(call, "n", minimum=1, maximum=_MOST_CHOICES) or 1
     with_usage = bool(option(call, "stream_options").get("include_usage"))
     model = requested_model(call)
     messages = required(call, "messages")
-    _check_model(model, older)
-    asked = call.body.get("response_format")
-    said = canned.said_to(call.body, most if most is not None else older, asked, "response_format")
+    _check_model(model, older_limit)
+    text_format = call.body.get("response_format")
+    output = canned.output_for(
+        call.body, max_tokens if max_tokens is not None else older_limit, text_format, "response_format"
+    )
     # The API says "stop" when the caller named the function, "tool_calls" when the model picked it.
-    picked = said.function is not None and call.body.get("tool_choice") == "required"
-    finish = ("tool_calls" if picked else "stop") if said.whole else "length"
-    sent, received = canned.tokens_in(messages), len(said.tokens) * choices
-    note(call, model, sent, received)
+    picked = output.function is not None and call.body.get("tool_choice") == "required"
+    finish = ("tool_calls" if picked else "stop") if output.is_complete else "length"
+    sent, received = canned.tokens_in(messages), len(output.tokens) * choices
+    record_inference(call, model, sent, received)
     head = {
         "id": random_id("chatcmpl-"),
         "created": call.timestamp,
@@ -47,13 +49,13 @@ def create(call: Call) -> Answer:
     }
     usage = _usage(sent, received)
     if call.body.get("stream"):
-        chunks = _chunks(head, said, finish, choices, usage if with_usage else None)
+        chunks = _chunks(head, output, finish, choices, usage if with_usage else None)
         return Answer(events=(*(event(chunk) for chunk in chunks), DONE))
-    answered = [
-        {"index": index, "message": _message(said), "logprobs": None, "finish_reason": finish}
+    answers = [
+        {"index": index, "message": _message(output), "logprobs": None, "finish_reason": finish}
         for index in range(choices)
     ]
-    return Answer({**head, "object": "chat.completion", "choices": answered, "usage": usage})
+    return Answer({**head, "object": "chat.completion", "choices": answers, "usage": usage})
 
 
 def _check_model(model: str, max_tokens: int | None) -> None:
@@ -74,37 +76,37 @@ def _check_model(model: str, max_tokens: int | None) -> None:
         )
 
 
-def _message(said: canned.Said) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None, "annotations": []}
-    if said.function is None:
-        return message
-    return {**message, "content": None, "tool_calls": [_tool_call(said.function, said.text)]}
+def _message(output: canned.Output) -> dict[str, Any]:
+    body: dict[str, Any] = {"role": "assistant", "content": output.text, "refusal": None, "annotations": []}
+    if output.function is None:
+        return body
+    return {**body, "content": None, "tool_calls": [_tool_call(output.function, output.text)]}
 
 
 def _tool_call(name: str, arguments: str) -> dict[str, Any]:
     return {"id": random_id("call_"), "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _deltas(said: canned.Said) -> Iterator[dict[str, Any]]:
-    begun = {"role": "assistant", "content": "", "refusal": None}
-    if said.function is None:
-        yield begun
-        yield from ({"content": token} for token in said.tokens)
+def _deltas(output: canned.Output) -> Iterator[dict[str, Any]]:
+    first = {"role": "assistant", "content": "", "refusal": None}
+    if output.function is None:
+        yield first
+        yield from ({"content": token} for token in output.tokens)
         return
-    yield {**begun, "content": None, "tool_calls": [{"index": 0, **_tool_call(said.function, "")}]}
-    for token in said.tokens:
+    yield {**first, "content": None, "tool_calls": [{"index": 0, **_tool_call(output.function, "")}]}
+    for token in output.tokens:
         yield {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
 
 
 def _chunks(
-    head: dict[str, Any], said: canned.Said, finish: str, choices: int, usage: dict[str, Any] | None
+    head: dict[str, Any], output: canned.Output, finish: str, choices: int, usage: dict[str, Any] | None
 ) -> Iterator[dict[str, Any]]:
     chunk = {**head, "object": "chat.completion.chunk"}
-    unknown_yet = {"usage": None} if usage else {}
-    for delta, reason in (*((delta, None) for delta in _deltas(said)), ({}, finish)):
+    null_usage = {"usage": None} if usage else {}
+    for delta, reason in (*((delta, None) for delta in _deltas(output)), ({}, finish)):
         for index in range(choices):
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-            yield {**chunk, "choices": [choice], **unknown_yet}
+            yield {**chunk, "choices": [choice], **null_usage}
     if usage:
         yield {**chunk, "choices": [], "usage": usage}
 

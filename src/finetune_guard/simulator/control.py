@@ -1,4 +1,4 @@
-"""``/_simulator``: turning the clock, asking for faults and looking on, from other processes."""
+"""``/_simulator``: endpoints to set the clock, add faults and list the calls from other processes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PREFIX = "/_simulator"
 
 
 class ServedCall(BaseModel):
-    """One call that the simulated API has answered: enough to prove what a client did, and nothing it said.
+    """One call that the simulated API has answered, without its prompt and answer.
 
     Attributes:
         method: The HTTP method.
-        path: The path, with ``/v1``, without the query.
+        path: The path, including ``/v1``, without the query.
         organization: The slug of the organization whose key was used; None for an unknown key.
-        model: The model that the call named; None for calls that name none.
+        model: The model in the request; None if it names no model.
         status: The HTTP status of the answer.
         at: The simulated time.
         stream: Whether the answer was a stream of server-sent events.
@@ -49,8 +49,8 @@ class ServedCall(BaseModel):
     stream: bool
 
 
-class ClockTurn(BaseModel):
-    """How to turn the clock: to a time, or on by so many seconds."""
+class ClockChange(BaseModel):
+    """A change of the clock: to a time, or by a number of seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class ClockTurn(BaseModel):
     advance_seconds: float | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> ClockTurn:
+    def _has_one_field(self) -> ClockChange:
         if (self.now is None) == (self.advance_seconds is None):
             raise ValueError("give either now or advance_seconds")
         return self
@@ -66,7 +66,7 @@ class ClockTurn(BaseModel):
 
 @dataclass(frozen=True)
 class Control:
-    """What can be done from outside. No key is needed here, and none is shown."""
+    """The endpoints under ``/_simulator``. They need no key and show none."""
 
     provider: Provider
     azure: SimulatedAzure
@@ -76,48 +76,48 @@ class Control:
 
     @property
     def routes(self) -> list[Route]:
-        """The routes under ``/_simulator``; each act is given the body as its model, or the query."""
-        acts: tuple[tuple[str, str, int, type[BaseModel] | None, Callable[[Any], Any]], ...] = (
+        """The routes; each operation receives the body, parsed as its model, or the query."""
+        operations: tuple[tuple[str, str, int, type[BaseModel] | None, Callable[[Any], Any]], ...] = (
             ("GET", "health", 200, None, lambda _: {"status": "ok", **self._time()}),
             ("GET", "clock", 200, None, lambda _: self._time()),
-            ("POST", "clock", 200, ClockTurn, self._turn_clock),
-            ("GET", "calls", 200, None, lambda _: _dumped(*self.log.copy())),
+            ("POST", "clock", 200, ClockChange, self._change_clock),
+            ("GET", "calls", 200, None, lambda _: _as_json(*self.log.copy())),
             ("POST", "faults", 201, Fault, self._add_fault),
             ("DELETE", "faults", 204, None, lambda _: self.faults.clear()),
             ("GET", "organizations", 200, None, self._organizations),
             ("POST", "azure/resources", 201, AzureResource, self._add_resource),
-            ("GET", "azure/deployments", 200, None, lambda _: _dumped(*self.azure.deployments())),
+            ("GET", "azure/deployments", 200, None, lambda _: _as_json(*self.azure.deployments())),
             ("POST", "azure/deployments", 201, NewDeployment, self._deploy),
             ("DELETE", "azure/deployments", 204, None, self._delete_deployment),
         )
         return [
-            Route(f"{PREFIX}/{path}", partial(_served, status, model, act), methods=[method])
-            for method, path, status, model, act in acts
+            Route(f"{PREFIX}/{path}", partial(_respond, status, model, operation), methods=[method])
+            for method, path, status, model, operation in operations
         ]
 
     def _time(self) -> dict[str, str]:
         return {"now": self.clock().isoformat()}
 
-    def _turn_clock(self, turn: ClockTurn) -> dict[str, str]:
+    def _change_clock(self, change: ClockChange) -> dict[str, str]:
         try:
-            if turn.now is not None:
-                self.clock.set(turn.now)
-            elif turn.advance_seconds is not None:
-                self.clock.advance(timedelta(seconds=turn.advance_seconds))
+            if change.now is not None:
+                self.clock.set(change.now)
+            elif change.advance_seconds is not None:
+                self.clock.advance(timedelta(seconds=change.advance_seconds))
         except (OverflowError, ValueError) as error:
-            raise ValueError("the clock can't be turned that far") from error
+            raise ValueError("the clock can't be set that far") from error
         return self._time()
 
     def _add_fault(self, fault: Fault) -> Any:
         self.faults.add(fault)
-        return _dumped(fault)[0]
+        return _as_json(fault)[0]
 
     def _organizations(self, _: object) -> list[dict[str, Any]]:
         with self.provider.lock:
             now = self.clock()
-            return [self._shown(account, now) for account in self.provider.accounts.values()]
+            return [self._organization(account, now) for account in self.provider.accounts.values()]
 
-    def _shown(self, account: Account, now: datetime) -> dict[str, Any]:
+    def _organization(self, account: Account, now: datetime) -> dict[str, Any]:
         settle(self.provider, account, now)
         last = account.last_inference
         return {
@@ -131,32 +131,32 @@ class Control:
             "may_create_jobs": self.provider.may_create_jobs(account, now),
         }
 
-    def _add_resource(self, asked: AzureResource) -> dict[str, str]:
-        self.azure.add_resource(**asked.model_dump())
-        return {"name": asked.name, "endpoint": self.azure.endpoint(asked.name)}
+    def _add_resource(self, request: AzureResource) -> dict[str, str]:
+        self.azure.add_resource(**request.model_dump())
+        return {"name": request.name, "endpoint": self.azure.endpoint(request.name)}
 
-    def _deploy(self, asked: NewDeployment) -> Any:
-        return _dumped(self.azure.deploy(**asked.model_dump()))[0]
+    def _deploy(self, request: NewDeployment) -> Any:
+        return _as_json(self.azure.deploy(**request.model_dump()))[0]
 
     def _delete_deployment(self, query: Mapping[str, str]) -> None:
         self.azure.delete(query.get("resource", ""), query.get("name", ""))
 
 
-def _dumped(*shown: BaseModel) -> list[Any]:
-    return [each.model_dump(mode="json") for each in shown]
+def _as_json(*models: BaseModel) -> list[Any]:
+    return [each.model_dump(mode="json") for each in models]
 
 
-async def _served(
-    status: int, model: type[BaseModel] | None, act: Callable[[Any], Any], request: Request
+async def _respond(
+    status: int, model: type[BaseModel] | None, operation: Callable[[Any], Any], request: Request
 ) -> Response:
-    """Answer what ``act`` returns, and 400 to what can't be."""
+    """Answer with the result of ``operation``, or with 400 if the request is not valid."""
     body = await request.body()
     try:
-        told = act(model.model_validate_json(body) if model is not None else request.query_params)
+        result = operation(model.model_validate_json(body) if model is not None else request.query_params)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        said = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in problems)
-        raise HTTPException(400, said) from error
+        detail = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+        raise HTTPException(400, detail) from error
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
-    return Response(status_code=status) if told is None else JSONResponse(told, status)
+    return Response(status_code=status) if result is None else JSONResponse(result, status)

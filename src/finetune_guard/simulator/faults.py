@@ -1,4 +1,4 @@
-"""Faults on request: what a test can ask the simulator to do wrong."""
+"""Faults that a test can add to the simulator's answers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from finetune_guard.simulator.answers import TRAINING_NOT_AVAILABLE, Answer, Api
 
 JOBS = "/v1/fine_tuning/jobs"
 SPARE_CURSOR = "page_spare"
-"""The cursor of a page of usage that is not there."""
+"""The cursor of a usage page that does not exist."""
 
 
 class UsageFlaw(BaseModel):
-    """What is wrong with a page of usage that is right otherwise.
+    """A flaw in a page of usage.
 
     Attributes:
-        leaves_out: The buckets that are missing: those without results, all, or some by their position,
+        leaves_out: The buckets that are missing: those without results, all, or those at some positions,
             where -1 is the last one.
-        spare_cursor: Whether the last page too says that another follows; what follows is empty.
-        null_models: Whether no result names its model.
+        spare_cursor: Whether the last page announces another one, which is empty.
+        null_models: Whether the results have no model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,25 +53,25 @@ class UsageFlaw(BaseModel):
 
 
 class Fault(BaseModel):
-    """Something that goes wrong with calls of one path.
+    """A fault in the calls of one path.
 
-    A fault that gives ``status``, ``body``, ``code`` or ``message`` answers in the API's place: the call
-    has no effect, an inference does not count. One that only gives ``delay``, ``headers``,
-    ``cut_after``, ``malformed`` or ``usage`` does that to the real answer: the call has had its effect.
-    One that gives nothing of these answers 500.
+    A fault that gives ``status``, ``body``, ``code`` or ``message`` answers instead of the API: the call
+    has no effect, and an inference does not count. One that only gives ``delay``, ``headers``,
+    ``cut_after``, ``malformed`` or ``usage`` changes the real answer: the call has its effect.
+    One that gives none of these answers 500.
 
     Attributes:
-        path: The path of the calls, with ``/v1``; a ``*`` at the end stands for anything.
-        method: Their HTTP method; ``*`` for any.
+        path: The path of the calls, including ``/v1``; a ``*`` at the end matches anything.
+        method: The HTTP method; ``*`` for any.
         model: Only calls that name this model.
-        status: The HTTP status to answer with; 500 where another field asks for an error.
+        status: The HTTP status of the answer; 500 if another field makes it an error.
         times: How many calls it hits; None until the faults are cleared.
-        body: The body to answer with: a JSON value, or a string that is sent as it is.
+        body: The body of the answer: a JSON value, or a string that is sent unchanged.
         headers: Headers to add to the answer.
-        delay: Real seconds to wait before anything else.
-        cut_after: Bytes of a plain body, or events of a stream, after which the connection is cut.
-        malformed: Whether to send JSON that breaks off in the middle, in a complete body.
-        usage: What is wrong with the page of usage that is the real answer.
+        delay: Real seconds to wait first.
+        cut_after: The number of bytes of a body, or events of a stream, after which the connection is closed.
+        malformed: Whether to send truncated JSON in a complete body.
+        usage: The flaw in the real answer, if that is a page of usage.
         code: ``error.code`` of the answer.
         message: ``error.message`` of the answer.
         kind: ``error.type`` of the answer.
@@ -95,9 +95,9 @@ class Fault(BaseModel):
     kind: str | None = None
 
     @model_validator(mode="after")
-    def _malformed_is_the_body(self) -> Fault:
+    def _malformed_excludes_body(self) -> Fault:
         if self.malformed and self.body is not None:
-            raise ValueError("malformed breaks the real body: give either malformed or body")
+            raise ValueError("malformed truncates the real body: give either malformed or body")
         return self
 
     @classmethod
@@ -105,8 +105,8 @@ class Fault(BaseModel):
         """429 ``rate_limit_exceeded`` with a ``Retry-After`` header in seconds."""
         fields.setdefault("method", "*")
         headers = {"retry-after": f"{retry_after:g}", "retry-after-ms": f"{retry_after * 1000:g}"}
-        said: Any = {"code": "rate_limit_exceeded", "message": "Rate limit reached for requests."}
-        return cls(path=path, status=429, kind="requests", headers=headers, **said, **fields)
+        error: Any = {"code": "rate_limit_exceeded", "message": "Rate limit reached for requests."}
+        return cls(path=path, status=429, kind="requests", headers=headers, **error, **fields)
 
     @classmethod
     def insufficient_quota(cls, *, path: str = "/v1/*", **fields: Any) -> Fault:
@@ -132,7 +132,7 @@ class Fault(BaseModel):
 
     @classmethod
     def training_not_available(cls, *, path: str = JOBS, **fields: Any) -> Fault:
-        """403 ``training_not_available``: the policy's refusal, whatever the policy says."""
+        """403 ``training_not_available``: the policy's refusal, regardless of the policy."""
         code = "training_not_available"
         return cls(path=path, status=403, code=code, message=TRAINING_NOT_AVAILABLE, **fields)
 
@@ -143,55 +143,55 @@ class Fault(BaseModel):
         return cls(path=path, status=503, code="DEPLOYMENT_SCALING_UP", message=message, **fields)
 
     def hits(self, method: str, path: str, model: str | None) -> bool:
-        """Whether the fault is meant for such a call."""
+        """Whether the fault applies to such a call."""
         if self.method not in {"*", method} or self.model not in {None, model}:
             return False
         return path.startswith(self.path[:-1]) if self.path.endswith("*") else path == self.path
 
     @property
     def answer(self) -> Answer | None:
-        """The answer in the API's place; None when the API is to answer itself."""
-        asked = (self.status, self.body, self.code, self.message, self.kind)
-        spoils = self.delay or self.headers or self.malformed or self.usage or self.cut_after is not None
-        if spoils and all(value is None for value in asked):
+        """The answer to send instead of the API's; None if the API answers."""
+        error_fields = (self.status, self.body, self.code, self.message, self.kind)
+        has_effects = self.delay or self.headers or self.malformed or self.usage or self.cut_after is not None
+        if has_effects and all(value is None for value in error_fields):
             return None
         status = self.status or 500
         if isinstance(self.body, str):
             return Answer(raw=self.body.encode(), status=status)
         if self.body is not None or status < HTTPStatus.BAD_REQUEST:
             return Answer(self.body, status)
-        is_theirs = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = self.kind or ("server_error" if is_theirs else "invalid_request_error")
+        is_server_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = self.kind or ("server_error" if is_server_error else "invalid_request_error")
         message = self.message or f"The simulator was asked to answer {status}."
         return ApiError(status, message, code=self.code, kind=kind).answer
 
 
 class FaultQueue:
-    """The faults that were asked for and are not used up. Thread-safe."""
+    """The faults that are not used up. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Fault, int | None]] = []
+        self._pending: list[tuple[Fault, int | None]] = []
 
     def add(self, fault: Fault) -> None:
-        """Ask for ``fault``; earlier ones that hit the same call come first."""
+        """Add ``fault``, after earlier ones that apply to the same call."""
         with self._lock:
-            self._waiting.append((fault, fault.times))
+            self._pending.append((fault, fault.times))
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Remove every fault."""
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
     def take(self, method: str, path: str, model: str | None) -> Fault | None:
-        """Return the first fault that hits this call and count it as used once."""
+        """Return the first fault that applies to this call, and count its use."""
         with self._lock:
-            for position, (fault, left) in enumerate(self._waiting):
+            for position, (fault, remaining) in enumerate(self._pending):
                 if not fault.hits(method, path, model):
                     continue
-                if left == 1:
-                    del self._waiting[position]
-                elif left is not None:
-                    self._waiting[position] = (fault, left - 1)
+                if remaining == 1:
+                    del self._pending[position]
+                elif remaining is not None:
+                    self._pending[position] = (fault, remaining - 1)
                 return fault
             return None

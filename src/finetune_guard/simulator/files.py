@@ -1,4 +1,4 @@
-"""``/files`` and ``/uploads``: whole files, and files that come in parts, all kept in memory."""
+"""``/files`` and ``/uploads``: whole files, and files uploaded in parts, all kept in memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from finetune_guard.simulator.answers import Answer, ApiError, invalid, missing, page
-from finetune_guard.simulator.inference import count, required
+from finetune_guard.simulator.inference import integer, required
 from finetune_guard.simulator.organizations import PendingUpload, StoredFile, random_id
 from finetune_guard.simulator.provider import Call
 
-_PIECE = 1 << 20
+_CHUNK_SIZE = 1 << 20
 _PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _UPLOAD_LIFETIME = timedelta(hours=1)
 
@@ -23,82 +23,82 @@ def create(call: Call) -> Answer:
     if "file" not in call.parts:
         raise missing("file")
     name, content = call.parts["file"]
-    return Answer(_stored(call, name, _purpose(call), content).body)
+    return Answer(_store_file(call, name, _purpose(call), content).body)
 
 
 def list_all(call: Call) -> Answer:
-    """List the organization's files, the newest first."""
+    """List the organization's files, newest first."""
     purpose = call.query.get("purpose")
     newest_first = reversed(call.account.files.values())
-    shown = [file.body for file in newest_first if purpose in {None, file.purpose}]
-    return page(shown, call.query, default=10_000, most=10_000)
+    bodies = [file.body for file in newest_first if purpose in {None, file.purpose}]
+    return page(bodies, call.query, default=10_000, maximum=10_000)
 
 
 def retrieve(call: Call) -> Answer:
-    """Show one file."""
+    """Return one file."""
     return Answer(_find(call).body)
 
 
 def content(call: Call) -> Answer:
-    """Send a file back."""
+    """Return the content of a file."""
     file = _find(call)
-    return Answer(size=file.body["bytes"], made=partial(_pieces, file.content, file.repeated))
+    return Answer(size=file.body["bytes"], made=partial(_chunks, file.content, file.repeated))
 
 
 def delete(call: Call) -> Answer:
-    """Forget a file."""
+    """Delete a file."""
     file = call.account.files.pop(_find(call).id)
     return Answer({"id": file.id, "object": "file", "deleted": True})
 
 
-def begin_upload(call: Call) -> Answer:
-    """Begin an upload. The policy does not stop it."""
-    size = count(call, "bytes", least=1)
+def create_upload(call: Call) -> Answer:
+    """Create an upload. The policy does not stop it."""
+    size = integer(call, "bytes", minimum=1)
     if size is None:
         raise missing("bytes")
     name = str(required(call, "filename"))
     upload = PendingUpload(random_id("upload_"), name, _purpose(call), size, call.now)
     call.account.uploads[upload.id] = upload
-    return Answer(_shown(upload))
+    return Answer(_upload_body(upload))
 
 
 def add_part(call: Call) -> Answer:
-    """Take one part."""
-    upload = _pending(call)
+    """Add a part to an upload."""
+    upload = _pending_upload(call)
     if "data" not in call.parts:
         raise missing("data")
     part_id = random_id("part_")
     upload.parts[part_id] = call.parts["data"][1]
-    about = {"id": part_id, "object": "upload.part", "created_at": call.timestamp, "upload_id": upload.id}
-    return Answer(about)
+    body = {"id": part_id, "object": "upload.part", "created_at": call.timestamp, "upload_id": upload.id}
+    return Answer(body)
 
 
 def complete_upload(call: Call) -> Answer:
-    """Put the parts together, in the order asked for."""
-    upload = _pending(call)
+    """Join the parts in the requested order."""
+    upload = _pending_upload(call)
     part_ids = required(call, "part_ids")
     if not isinstance(part_ids, list) or any(str(part_id) not in upload.parts for part_id in part_ids):
         raise ApiError(400, "Invalid 'part_ids': no such part.", param="part_ids")
     content = b"".join(upload.parts[str(part_id)] for part_id in part_ids)
     if len(content) != upload.size:
         raise ApiError(400, f"Expected {upload.size} bytes, got {len(content)}.")
-    upload.file = _stored(call, upload.name, upload.purpose, content)
-    return _ended(upload, "completed")
+    upload.file = _store_file(call, upload.name, upload.purpose, content)
+    return _finish_upload(upload, "completed")
 
 
 def cancel_upload(call: Call) -> Answer:
-    """Give up an upload."""
-    return _ended(_pending(call), "cancelled")
+    """Cancel an upload."""
+    return _finish_upload(_pending_upload(call), "cancelled")
 
 
-def _ended(upload: PendingUpload, status: str) -> Answer:
+def _finish_upload(upload: PendingUpload, status: str) -> Answer:
     upload.status = status
     upload.parts.clear()
-    return Answer(_shown(upload))
+    return Answer(_upload_body(upload))
 
 
-def _stored(call: Call, name: str, purpose: str, content: bytes) -> StoredFile:
-    """Keep a file, after a look at whether it can be used for its purpose."""
+def _store_file(call: Call, name: str, purpose: str, content: bytes) -> StoredFile:
+    """Store a file, after checking a training file's format."""
     if purpose == "fine-tune":
         _check_examples(content)
     return call.account.add_file(name, purpose, content, call.now)
@@ -112,7 +112,7 @@ def _purpose(call: Call) -> str:
 
 
 def _check_examples(content: bytes) -> None:
-    """Look at a training file: JSON lines with ``messages``, or preferences for DPO."""
+    """Check that a training file has JSON lines with ``messages``, or preferences for DPO."""
     lines = [line for line in content.splitlines() if line.strip()]
     if not lines:
         raise ApiError(400, "File is empty.", code="invalid_file_format", param="file")
@@ -137,15 +137,15 @@ def _find(call: Call) -> StoredFile:
     return call.account.files[file_id]
 
 
-def _pieces(content: bytes, repeated: int) -> Iterator[bytes]:
-    """Return ``content`` so many times, in pieces of about a megabyte."""
-    at_once = max(1, _PIECE // max(1, len(content)))
-    piece = content * min(at_once, repeated)
-    for left in range(repeated, 0, -at_once):
-        yield piece[: len(content) * left]
+def _chunks(content: bytes, repeated: int) -> Iterator[bytes]:
+    """Yield ``content`` ``repeated`` times, in chunks of about a megabyte."""
+    per_chunk = max(1, _CHUNK_SIZE // max(1, len(content)))
+    chunk = content * min(per_chunk, repeated)
+    for remaining in range(repeated, 0, -per_chunk):
+        yield chunk[: len(content) * remaining]
 
 
-def _pending(call: Call) -> PendingUpload:
+def _pending_upload(call: Call) -> PendingUpload:
     upload = call.account.uploads.get(call.params["upload"])
     if upload is None:
         raise ApiError(404, f"No such Upload object: {call.params['upload']}", param="id")
@@ -156,7 +156,7 @@ def _pending(call: Call) -> PendingUpload:
     return upload
 
 
-def _shown(upload: PendingUpload) -> dict[str, Any]:
+def _upload_body(upload: PendingUpload) -> dict[str, Any]:
     return {
         "id": upload.id,
         "object": "upload",

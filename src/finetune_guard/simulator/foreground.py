@@ -1,4 +1,4 @@
-"""The simulator for people: in the foreground, until it is interrupted."""
+"""Runs the simulator in the foreground until it is interrupted."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; prints nothing.
 
-    Whoever reaches the address can turn the clock and ask for faults: ``/_simulator`` needs no key.
+    Everyone who can reach the address can set the clock and add faults: ``/_simulator`` needs no key.
 
     Args:
         host: The address to listen on.
         port: The TCP port; 0 for any free one.
-        now: The simulated time to begin with; the real time when left out.
-        speed: Simulated seconds for one real second; 0 for a clock that only moves when turned.
+        now: The initial simulated time; the real time if omitted.
+        speed: Simulated seconds per real second; 0 for a clock that only moves when it is set.
         policy: The rules to enforce.
         models: Fine-tuned models that the default organization owns: their ids, or base models.
-        admin_key: The default organization's admin key; it has none when left out.
-        on_ready: Called once with the base URL when calls are answered.
+        admin_key: The default organization's admin key; omitted, it has none.
+        on_ready: Called once with the base URL when the server is ready.
 
     Raises:
-        OSError: The port can't be had.
+        OSError: The port is not available.
         ValueError: ``speed`` is negative, ``now`` has no time zone, ``admin_key`` is empty or taken, or
-            the caller is not the main thread, which alone receives signals.
+            this is not the main thread, the only one that receives signals.
     """
     clock = SimulatedClock(now, running=speed != 0, speed=speed or 1.0)
     interrupted = threading.Event()
@@ -56,7 +56,7 @@ def serve(
         ) as simulator:
             if on_ready is not None:
                 on_ready(simulator.base_url)
-            # Waiting without an end can't be interrupted on Windows.
+            # On Windows a wait without a timeout can't be interrupted.
             while not interrupted.wait(0.5):
                 pass
     finally:

@@ -1,4 +1,4 @@
-"""What the inference endpoints have in common, and the two older ones: completions and embeddings."""
+"""Helpers of the inference endpoints, and the endpoints for completions and embeddings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _DEFAULT_DIMENSIONS, _MOST_DIMENSIONS = 8, 3072
 
 
 def complete(call: Call) -> Answer:
-    """Complete a prompt, with the models that came before chats."""
-    most = count(call, "max_tokens", least=1) or _DEFAULT_MAX_TOKENS
+    """Complete a prompt; only models without chat support do that."""
+    max_tokens = integer(call, "max_tokens", minimum=1) or _DEFAULT_MAX_TOKENS
     model = requested_model(call)
     prompt = required(call, "prompt")
     if not only_completes(model):
@@ -32,16 +32,16 @@ def complete(call: Call) -> Answer:
             "Did you mean to use v1/chat/completions?",
             param="model",
         )
-    said = canned.cut(canned.TEXT, most)
-    finish = "stop" if said.whole else "length"
-    sent, received = canned.tokens_in(prompt), len(said.tokens)
-    note(call, model, sent, received)
+    output = canned.tokenize(canned.TEXT, max_tokens)
+    finish = "stop" if output.is_complete else "length"
+    sent, received = canned.tokens_in(prompt), len(output.tokens)
+    record_inference(call, model, sent, received)
     head = {"id": random_id("cmpl-"), "object": "text_completion", "created": call.timestamp, "model": model}
     if call.body.get("stream"):
-        parts = [_choice(token, None) for token in said.tokens[:-1]] + [_choice(said.tokens[-1], finish)]
+        parts = [_choice(token, None) for token in output.tokens[:-1]] + [_choice(output.tokens[-1], finish)]
         return Answer(events=(*(event({**head, "choices": [part]}) for part in parts), DONE))
     usage = {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
-    return Answer({**head, "choices": [_choice(said.text, finish)], "usage": usage})
+    return Answer({**head, "choices": [_choice(output.text, finish)], "usage": usage})
 
 
 def _choice(text: str, finish: str | None) -> dict[str, Any]:
@@ -49,38 +49,38 @@ def _choice(text: str, finish: str | None) -> dict[str, Any]:
 
 
 def embed(call: Call) -> Answer:
-    """Answer each input with the same unit vector; that is no inference on a fine-tuned model."""
-    dimensions = count(call, "dimensions", least=1, most=_MOST_DIMENSIONS) or _DEFAULT_DIMENSIONS
+    """Return the same unit vector for each input; it does not count as an inference."""
+    dimensions = integer(call, "dimensions", minimum=1, maximum=_MOST_DIMENSIONS) or _DEFAULT_DIMENSIONS
     model = requested_model(call)
-    given = required(call, "input")
-    inputs = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
+    value = required(call, "input")
+    inputs = value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]
     vector = [1.0] + [0.0] * (dimensions - 1)
     packed = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode()
     embedding = packed if call.body.get("encoding_format") == "base64" else vector
     data = [{"object": "embedding", "index": index, "embedding": embedding} for index in range(len(inputs))]
-    used = canned.tokens_in(given)
+    used = canned.tokens_in(value)
     usage = {"prompt_tokens": used, "total_tokens": used}
     return Answer({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def base_of(model_id: str) -> str:
-    """Return the base of a fine-tuned model, and any other id as it is."""
+    """Return the base of a fine-tuned model, or any other id unchanged."""
     fine_tune = FineTunedModel.parse(model_id)
     return fine_tune.base if fine_tune else model_id
 
 
 def is_reasoning(model_id: str) -> bool:
-    """Whether a model thinks before it answers, and therefore refuses ``max_tokens``."""
+    """Whether it is a reasoning model, which rejects ``max_tokens``."""
     return base_of(model_id).startswith(_REASONING)
 
 
 def only_completes(model_id: str) -> bool:
-    """Whether a model answers on ``/completions`` and not in chats."""
+    """Whether a model supports ``/completions`` and not chat completions."""
     return base_of(model_id).startswith(_COMPLETION_ONLY)
 
 
 def requested_model(call: Call) -> str:
-    """Return the served id of the model that the body names; an ApiError without one that is there."""
+    """Return the id of the model in the body, without alias; raise an ApiError if there is no such model."""
     model = call.body.get("model")
     if not isinstance(model, str) or not model:
         raise ApiError(400, "you must provide a model parameter")
@@ -88,7 +88,7 @@ def requested_model(call: Call) -> str:
 
 
 def required(call: Call, name: str) -> Any:
-    """Return a parameter; an ApiError without it."""
+    """Return a parameter, or raise an ApiError if it is missing."""
     value = call.body.get(name)
     if value is None:
         raise missing(name)
@@ -96,7 +96,7 @@ def required(call: Call, name: str) -> Any:
 
 
 def option(call: Call, name: str) -> Mapping[str, Any]:
-    """Return a parameter that is an object, an empty one when it is left out; an ApiError for any other."""
+    """Return an object parameter, empty if it is missing; raise an ApiError for any other type."""
     value = call.body.get(name)
     if value is None:
         return {}
@@ -105,23 +105,23 @@ def option(call: Call, name: str) -> Mapping[str, Any]:
     return value
 
 
-def count(call: Call, name: str, *, least: int, most: int = 2**63 - 1) -> int | None:
-    """Return a whole-number parameter, None when it is left out; an ApiError for any other."""
+def integer(call: Call, name: str, *, minimum: int, maximum: int = 2**63 - 1) -> int | None:
+    """Return an integer parameter, None if it is missing; raise an ApiError for any other value."""
     value = call.body.get(name)
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise invalid(name, "expected an integer")
-    if least <= value <= most:
+    if minimum <= value <= maximum:
         return value
-    which, sign, bound = ("below min", ">=", least) if value < least else ("above max", "<=", most)
+    which, sign, bound = ("below min", ">=", minimum) if value < minimum else ("above max", "<=", maximum)
     expected = f"Expected a value {sign} {bound}, but got {value} instead."
     message = f"Invalid '{name}': integer {which}imum value. {expected}"
     raise ApiError(400, message, code=f"integer_{which.replace(' ', '_')}_value", param=name)
 
 
-def note(call: Call, model: str, input_tokens: int, output_tokens: int) -> None:
-    """Count the inference; one on a fine-tuned model opens the organization's window again."""
+def record_inference(call: Call, model: str, input_tokens: int, output_tokens: int) -> None:
+    """Count an inference; on a fine-tuned model it restarts the organization's window."""
     use = Use(call.timestamp - call.timestamp % MINUTE, model, call.project, call.batch)
     tally = call.account.usage.setdefault(use, Tally(call.now))
     tally.latest = max(tally.latest, call.now)

@@ -1,4 +1,4 @@
-"""``/fine_tuning/jobs``: where the policy is enforced."""
+"""``/fine_tuning/jobs``: the endpoints of fine-tuning jobs, which enforce the policy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from finetune_guard.simulator.answers import (
     invalid,
     missing,
     page,
-    seconds,
+    unix_time,
 )
-from finetune_guard.simulator.inference import base_of, count, option
+from finetune_guard.simulator.inference import base_of, integer, option
 from finetune_guard.simulator.organizations import Account, Job, random_id
 from finetune_guard.simulator.provider import Call
 
@@ -29,8 +29,7 @@ _AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "
 def create(call: Call) -> Answer:
     """Create a job, if the policy allows this organization to.
 
-    The order of the checks is not published. Here: the parameters' presence, the policy, the
-    model, the files.
+    OpenAI doesn't document the order of its checks. Here it is: required parameters, policy, model, files.
     """
     model, training_file = call.body.get("model"), call.body.get("training_file")
     for name, value in (("model", model), ("training_file", training_file)):
@@ -38,14 +37,14 @@ def create(call: Call) -> Answer:
             raise missing(name)
     if not call.provider.may_create_jobs(call.account, call.now):
         raise ApiError(403, TRAINING_NOT_AVAILABLE, code="training_not_available")
-    model = _tunable(call, str(model))
+    model = _model_to_tune(call, str(model))
     job = Job(
         id=random_id("ftjob-"),
         base=model,
-        training_file=_file(call, "training_file"),
-        validation_file=_file(call, "validation_file") if call.body.get("validation_file") else None,
+        training_file=_file_id(call, "training_file"),
+        validation_file=_file_id(call, "validation_file") if call.body.get("validation_file") else None,
         suffix=_suffix(call),
-        seed=count(call, "seed", least=0) or secrets.randbelow(2**31),
+        seed=integer(call, "seed", minimum=0) or secrets.randbelow(2**31),
         method=_method(call),
         metadata=dict(option(call, "metadata")) or None,
         created_at=call.now,
@@ -57,21 +56,21 @@ def create(call: Call) -> Answer:
 
 
 def model_limits(call: Call) -> Answer:
-    """Show what the organization may fine-tune, in a form that is made up: the API's is not published."""
+    """Return the models that may be fine-tuned, in a made-up format: OpenAI doesn't document its own."""
     may_create = call.provider.may_create_jobs(call.account, call.now)
-    tunable = [base for base in call.provider.base_models() if call.provider.tunable(base)]
+    tunable = [base for base in call.provider.base_models() if call.provider.is_tunable(base)]
     alive = [base for base in tunable if may_create and not call.provider.is_shut_down(base, call.now)]
     return Answer({"object": "list", "data": [{"model": base, "max_active_jobs": 3} for base in alive]})
 
 
 def list_all(call: Call) -> Answer:
-    """List the organization's jobs, the newest first. The policy does not stop it."""
+    """List the organization's jobs, newest first, whatever the policy says."""
     jobs = [_body(call, job) for job in reversed(call.account.jobs.values())]
-    return page(jobs, call.query, default=20, most=100)
+    return page(jobs, call.query, default=20, maximum=100)
 
 
 def retrieve(call: Call) -> Answer:
-    """Show one job."""
+    """Return one job."""
     return Answer(_body(call, _find(call)))
 
 
@@ -85,33 +84,33 @@ def cancel(call: Call) -> Answer:
 
 
 def events(call: Call) -> Answer:
-    """List what has happened to a job so far, the newest first."""
+    """List the events of a job so far, newest first."""
     job = _find(call)
     end = job.cancelled_at or job.finished_at
-    told = [
+    stages = [
         (job.created_at, f"Created fine-tuning job: {job.id}"),
         (job.created_at, f"Validating training file: {job.training_file}"),
-        (_begins_at(call, job), "Fine-tuning job started"),
+        (_starts_at(call, job), "Fine-tuning job started"),
     ]
-    happened = [(at, text) for at, text in told if at <= call.now and (end is None or at <= end)]
+    entries = [(at, text) for at, text in stages if at <= call.now and (end is None or at <= end)]
     if job.cancelled_at is not None:
-        happened.append((job.cancelled_at, "The job was cancelled"))
+        entries.append((job.cancelled_at, "The job was cancelled"))
     if job.finished_at is not None:
-        happened.append((job.finished_at, f"New fine-tuned model created: {job.fine_tuned_model}"))
-        happened.append((job.finished_at, "The job has successfully completed"))
+        entries.append((job.finished_at, f"New fine-tuned model created: {job.fine_tuned_model}"))
+        entries.append((job.finished_at, "The job has successfully completed"))
     listed = [
         {
             "object": "fine_tuning.job.event",
             "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{number}",
-            "created_at": seconds(at),
+            "created_at": unix_time(at),
             "level": "info",
             "message": text,
             "data": None,
             "type": "message",
         }
-        for number, (at, text) in enumerate(happened)
+        for number, (at, text) in enumerate(entries)
     ]
-    return page(listed[::-1], call.query, default=20, most=100)
+    return page(listed[::-1], call.query, default=20, maximum=100)
 
 
 def checkpoints(call: Call) -> Answer:
@@ -124,7 +123,7 @@ def checkpoints(call: Call) -> Answer:
             {
                 "object": "fine_tuning.job.checkpoint",
                 "id": f"ftckpt_{job.id.removeprefix('ftjob-')}",
-                "created_at": seconds(job.finished_at),
+                "created_at": unix_time(job.finished_at),
                 "fine_tuned_model_checkpoint": job.checkpoint,
                 "fine_tuning_job_id": job.id,
                 "metrics": {"step": _STEP, "train_loss": 0.1, "train_mean_token_accuracy": 0.9},
@@ -132,27 +131,27 @@ def checkpoints(call: Call) -> Answer:
             }
         ]
     )
-    return page(listed, call.query, default=10, most=100)
+    return page(listed, call.query, default=10, maximum=100)
 
 
 def finish(account: Account, job: Job, at: datetime) -> None:
-    """Bring a job's models into being."""
+    """Finish a job: create its model, its checkpoint and its result file."""
     job.fine_tuned_model = account.add_model(base_of(job.base), job.suffix or "", at)
-    job.checkpoint = account.own(f"{job.fine_tuned_model}:ckpt-step-{_STEP}", at)
+    job.checkpoint = account.register_model(f"{job.fine_tuned_model}:ckpt-step-{_STEP}", at)
     results = b"step,train_loss,train_accuracy\n10,0.1,0.9\n"
     job.result_file = account.add_file("step_metrics.csv", "fine-tune-results", results, at).id
     job.finished_at = at
 
 
-def _tunable(call: Call, model: str) -> str:
+def _model_to_tune(call: Call, model: str) -> str:
     base = base_of(model)
-    if not call.provider.tunable(base) or (base != model and model not in call.account.models):
+    if not call.provider.is_tunable(base) or (base != model and model not in call.account.models):
         message = f"Model {model} is not available for fine-tuning or does not exist."
         raise ApiError(400, message, code="model_not_available")
     return call.provider.find_model(call.account, model, call.now)
 
 
-def _file(call: Call, name: str) -> str:
+def _file_id(call: Call, name: str) -> str:
     file_id = str(call.body[name])
     stored = call.account.files.get(file_id)
     if stored is not None and stored.purpose == "fine-tune":
@@ -171,19 +170,19 @@ def _suffix(call: Call) -> str | None:
 
 
 def _method(call: Call) -> dict[str, Any]:
-    given = option(call, "method") or {"type": "supervised"}
-    kind = given.get("type")
+    method = option(call, "method") or {"type": "supervised"}
+    kind = method.get("type")
     if kind not in _METHODS:
         raise invalid("method.type", f"expected one of {', '.join(_METHODS)}")
-    settings = given.get(kind) or {}
+    settings = method.get(kind) or {}
     if not isinstance(settings, dict):
         raise invalid(f"method.{kind}", "expected an object")
     if kind == "reinforcement" and "grader" not in settings:
         raise missing("method.reinforcement.grader")
-    asked = settings.get("hyperparameters") or option(call, "hyperparameters")
-    if not isinstance(asked, dict):
+    hyperparameters = settings.get("hyperparameters") or option(call, "hyperparameters")
+    if not isinstance(hyperparameters, dict):
         raise invalid(f"method.{kind}.hyperparameters", "expected an object")
-    return {"type": kind, kind: {**settings, "hyperparameters": {**_AUTO, **asked}}}
+    return {"type": kind, kind: {**settings, "hyperparameters": {**_AUTO, **hyperparameters}}}
 
 
 def _find(call: Call) -> Job:
@@ -194,7 +193,7 @@ def _find(call: Call) -> Job:
     return job
 
 
-def _begins_at(call: Call, job: Job) -> datetime:
+def _starts_at(call: Call, job: Job) -> datetime:
     return job.created_at + call.provider.settings.job_duration / 10
 
 
@@ -203,7 +202,7 @@ def _status(call: Call, job: Job) -> str:
         return "cancelled"
     if job.finished_at is not None:
         return "succeeded"
-    return "validating_files" if call.now < _begins_at(call, job) else "running"
+    return "validating_files" if call.now < _starts_at(call, job) else "running"
 
 
 def _body(call: Call, job: Job) -> dict[str, Any]:
@@ -213,8 +212,8 @@ def _body(call: Call, job: Job) -> dict[str, Any]:
         "object": "fine_tuning.job",
         "id": job.id,
         "model": job.base,
-        "created_at": seconds(job.created_at),
-        "finished_at": seconds(job.finished_at or job.cancelled_at),
+        "created_at": unix_time(job.created_at),
+        "finished_at": unix_time(job.finished_at or job.cancelled_at),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": call.account.organization.id,
         "result_files": [job.result_file] if job.result_file is not None else [],
@@ -226,7 +225,7 @@ def _body(call: Call, job: Job) -> dict[str, Any]:
         "error": None,
         "user_provided_suffix": job.suffix,
         "seed": job.seed,
-        "estimated_finish": seconds(due) if status == "running" else None,
+        "estimated_finish": unix_time(due) if status == "running" else None,
         "integrations": [],
         "metadata": job.metadata,
         "method": job.method,

@@ -1,4 +1,4 @@
-"""``/models``: what an organization can use, and when it ends."""
+"""``/models``: the models of an organization and their shutdown dates."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _BASES_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
 
 
 def list_all(call: Call) -> Answer:
-    """List the base models that are alive and the organization's own."""
+    """List the available base models and the organization's own models."""
     known = (*call.provider.base_models(), *call.account.models)
     alive = [_body(call, model) for model in known if not call.provider.is_shut_down(model, call.now)]
     return Answer({"object": "list", "data": alive})
 
 
 def retrieve(call: Call) -> Answer:
-    """Show one model."""
+    """Return one model."""
     model_id = call.params["model"]
     call.provider.find_model(call.account, model_id, call.now)
     return Answer(_body(call, model_id))
 
 
 def delete(call: Call) -> Answer:
-    """Delete a fine-tuned model of the organization."""
+    """Delete one of the organization's fine-tuned models."""
     model_id = call.params["model"]
     if call.account.models.pop(model_id, None) is None:
         if model_id in call.provider.base_models():

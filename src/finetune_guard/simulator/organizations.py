@@ -1,4 +1,4 @@
-"""The organizations that the simulated API knows, and what belongs to each."""
+"""The data of the simulated organizations: files, jobs, batches, models and usage."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def random_id(prefix: str, length: int = 24) -> str:
-    """Return a new id such as ``file-`` and 24 letters or digits."""
+    """Return a new id: the prefix and random letters or digits."""
     return prefix + "".join(secrets.choice(_LETTERS) for _ in range(length))
 
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization and its two names.
+    """An organization, its names and its keys.
 
     Attributes:
         slug: The name in response headers, such as ``acme-28gund``.
         id: The name in job bodies and in the ``OpenAI-Organization`` request header, ``org-…``.
         project: The id of its first project, ``proj_…``.
         api_key: The key of that project.
-        admin_key: The key that reads the organization's usage and nothing else; None for no such key.
+        admin_key: The key that can only read the organization's usage; None if there is none.
     """
 
     slug: str
@@ -38,13 +38,13 @@ class Organization:
 
     @property
     def name(self) -> str:
-        """The name that its fine-tuned models carry: the slug without its last part."""
+        """The name in the ids of its fine-tuned models: the slug without its last part."""
         return self.slug.rpartition("-")[0] or self.slug
 
 
 @dataclass
 class StoredFile:
-    """An uploaded file, in memory only; or one of ``repeated`` times the content, made as it is sent."""
+    """An uploaded file in memory; its content is sent ``repeated`` times."""
 
     id: str
     name: str
@@ -85,7 +85,7 @@ class PendingUpload:
 
 @dataclass
 class Job:
-    """A fine-tuning job; its status follows from the time."""
+    """A fine-tuning job; its status depends on the time."""
 
     id: str
     base: str
@@ -106,7 +106,7 @@ class Job:
 
 @dataclass
 class Batch:
-    """Requests that are answered together, or their problems; the status follows from the time."""
+    """A batch of requests, or their problems; its status depends on the time."""
 
     id: str
     project: str
@@ -129,17 +129,17 @@ class Batch:
 
     @property
     def validation(self) -> timedelta:
-        """How long the file is looked at, and how long it takes to cancel."""
+        """How long it takes to validate the file, and to cancel the batch."""
         return self.duration / 10
 
     @property
-    def begins_at(self) -> datetime:
-        """When the file has been looked at."""
+    def starts_at(self) -> datetime:
+        """When validation ends."""
         return self.created_at + self.validation
 
 
 class Use(NamedTuple):
-    """What is counted together: the requests of one minute, which begins at ``minute`` in Unix seconds."""
+    """The key of a usage counter: requests of one minute, which starts at ``minute`` in Unix seconds."""
 
     minute: int
     model: str
@@ -149,7 +149,7 @@ class Use(NamedTuple):
 
 @dataclass
 class Tally:
-    """How much was used, by the API's names, and when for the last time."""
+    """Usage counts by the API's field names, and the time of the latest request."""
 
     latest: datetime
     counts: Counter[str] = field(default_factory=Counter)
@@ -157,9 +157,9 @@ class Tally:
 
 @dataclass
 class Account:
-    """What the API keeps about one organization; ``models`` has the time at which each was made.
+    """The stored data of one organization; ``models`` maps each id to its creation time.
 
-    The usage is counted by the minute, so that it grows with time and not with calls.
+    Usage is counted per minute, so that memory grows with time and not with calls.
     """
 
     organization: Organization
@@ -174,12 +174,12 @@ class Account:
     batches: dict[str, Batch] = field(default_factory=dict)
 
     def add_model(self, base: str, suffix: str, created_at: datetime) -> str:
-        """Create a fine-tuned model with a new id, and return that."""
+        """Create a fine-tuned model and return its id."""
         model_id = f"ft:{base}:{self.organization.name}:{suffix}:{random_id('', 8)}"
-        return self.own(model_id, created_at)
+        return self.register_model(model_id, created_at)
 
-    def own(self, model_id: str, created_at: datetime) -> str:
-        """Take the model ``model_id`` into the organization's possession."""
+    def register_model(self, model_id: str, created_at: datetime) -> str:
+        """Add the fine-tuned model ``model_id`` and return its id."""
         self.models[model_id] = created_at
         self.fine_tuned_before = True
         return model_id
@@ -187,7 +187,7 @@ class Account:
     def add_file(
         self, name: str, purpose: str, content: bytes, created_at: datetime, repeated: int = 1
     ) -> StoredFile:
-        """Keep a file under a new id."""
+        """Store a file under a new id."""
         file = StoredFile(random_id("file-"), name, purpose, content, created_at, repeated)
         self.files[file.id] = file
         return file

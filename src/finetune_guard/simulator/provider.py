@@ -1,4 +1,4 @@
-"""The provider behind the API: its organizations, its models, its policy, its time."""
+"""The state of the simulated provider: organizations, keys, models and policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How the simulated provider behaves; ``Simulator`` says what each field means."""
+    """Settings of the simulated provider; ``Simulator`` documents them."""
 
     policy: AccessPolicy
     catalog: ModelCatalog
@@ -44,13 +44,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key a request carries; an admin key belongs to no project."""
+    """The organization and project of a request's key; an admin key has no project."""
 
     account: Account
     project: str | None
 
     def project_for(self, path: str) -> str:
-        """Return the project that a call of ``path`` is accounted to; empty for an admin key's."""
+        """Return the project that a call of ``path`` counts for; empty for an admin key."""
         if path.startswith(_ADMIN_PATHS):
             if self.project is not None:
                 raise forbidden("api.usage.read")
@@ -62,7 +62,7 @@ class Caller:
 
 @dataclass
 class Provider:
-    """Everything that the API knows. Whoever touches it from another thread holds ``lock``."""
+    """The state behind the API. Hold ``lock`` to use it from another thread."""
 
     clock: Callable[[], datetime]
     settings: Settings
@@ -70,10 +70,10 @@ class Provider:
     lock: threading.RLock = field(default_factory=threading.RLock)
     _callers: dict[str, Caller] = field(default_factory=dict, init=False, repr=False)
 
-    def open_account(
+    def add_account(
         self, slug: str, api_key: str, *, fine_tuned_before: bool, admin_key: str | None = None
     ) -> Account:
-        """Add an organization with one project; a ValueError if the slug or a key is taken or empty."""
+        """Add an organization with one project; raise a ValueError if the slug or a key is taken or empty."""
         if not slug or slug in self.accounts:
             raise ValueError(f"slug {slug!r} is {'taken by another organization' if slug else 'empty'}")
         self._check_keys(api_key=api_key, admin_key=admin_key)
@@ -85,8 +85,8 @@ class Provider:
             self._callers[admin_key] = Caller(account, None)
         return account
 
-    def open_project(self, account: Account, api_key: str) -> str:
-        """Add a project with a key of its own to an organization, and return its id."""
+    def add_project(self, account: Account, api_key: str) -> str:
+        """Add a project with its own key to an organization, and return its id."""
         self._check_keys(api_key=api_key)
         project = random_id("proj_")
         account.projects.append(project)
@@ -99,10 +99,10 @@ class Provider:
             if not key:
                 raise ValueError(f"{name} must not be empty")
             if key in self._callers or list(given.values()).count(key) > 1:
-                raise ValueError(f"{name} is taken: a key has one use")
+                raise ValueError(f"{name} is already in use")
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """Return whose key the request carries; else an ApiError, without the key in its message."""
+        """Return the caller with the request's key; raise an ApiError, which never shows the key."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -118,18 +118,18 @@ class Provider:
         return caller
 
     def is_shut_down(self, model_id: str, now: datetime) -> bool:
-        """Whether a model's published shutdown date has come."""
+        """Whether a model's published shutdown date has passed."""
         day = self.settings.catalog.shutdown_of(ALIASES.get(model_id, model_id))
         return day is not None and takes_effect(day, self.settings.rollover) <= now
 
     def base_models(self) -> tuple[str, ...]:
-        """The ids of all base models, gone or not."""
+        """The ids of all base models, shut down or not."""
         dated = [row.id for row in self.settings.catalog.base_models]
         successors = [row.replacement for row in self.settings.catalog.base_models if row.replacement]
         return tuple(dict.fromkeys((*dated, *ALIASES, *successors, *_UNDATED_MODELS)))
 
     def find_model(self, account: Account, model_id: str, now: datetime) -> str:
-        """Return the id under which ``model_id`` is served to the organization; an ApiError if it isn't."""
+        """Return ``model_id`` without alias; raise an ApiError if the organization can't use it."""
         if model_id not in account.models and model_id not in self.base_models():
             raise model_not_found(model_id)
         if self.is_shut_down(model_id, now):
@@ -137,8 +137,8 @@ class Provider:
             raise model_not_found(model_id, f"has been deprecated, learn more here: {page}")
         return ALIASES.get(model_id, model_id)
 
-    def tunable(self, base: str) -> bool:
-        """Whether fine-tuning is offered for a base model, gone or not."""
+    def is_tunable(self, base: str) -> bool:
+        """Whether a base model, shut down or not, can be fine-tuned."""
         return any(row.id == base for row in self.settings.catalog.base_models)
 
     def may_create_jobs(self, account: Account, now: datetime) -> bool:
@@ -154,14 +154,14 @@ class Provider:
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated call, as the endpoints see it; the provider's lock is held.
+    """An authenticated call, passed to the endpoints while the provider's lock is held.
 
     Attributes:
-        project: The project that it is accounted to; empty for an admin key's.
+        project: The project that it counts for; empty for an admin key.
         body: The JSON object or the form's text fields.
         parts: The form's files, each with its name and content.
-        params: The parts of the path.
-        batch: Whether it is a request of a batch.
+        params: The path parameters.
+        batch: Whether it is part of a batch.
     """
 
     provider: Provider

@@ -1,4 +1,4 @@
-"""The simulator: a real HTTP server on this machine, in a thread of this process."""
+"""The simulator: a real HTTP server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finetune_guard.domain.catalog import ModelCatalog, published_catalog
 from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy
 from finetune_guard.simulator.access import Rollover
-from finetune_guard.simulator.app import Desk, build
+from finetune_guard.simulator.app import RequestHandler, build
 from finetune_guard.simulator.azure import AzureProvider, SimulatedAzure
 from finetune_guard.simulator.batches import COMPLETION_WINDOW
 from finetune_guard.simulator.clock import SimulatedClock
@@ -31,39 +31,39 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 DEFAULT_SLUG = "acme-28gund"
-DEFAULT_API_KEY = "sk-simulated-acme"  # names no secret: it opens the simulator only
-DEFAULT_ADMIN_KEY = "sk-simulated-acme-admin"  # neither does this; only there when asked for
-_MOST_CALLS = 100_000  # so many that only a server of days forgets the first ones
+DEFAULT_API_KEY = "sk-simulated-acme"  # not a secret: only the simulator accepts it
+DEFAULT_ADMIN_KEY = "sk-simulated-acme-admin"  # not a secret either
+_MOST_CALLS = 100_000  # older ones are dropped
 
 
 class Simulator:
     """An HTTP server that behaves as OpenAI's API does under the wind-down policy.
 
-    It enforces the policy for each organization at the creation of fine-tuning jobs, by the
-    simulated clock; a context manager, or ``start`` and ``stop``. It keeps files, those of batches
-    included, in memory, and no other prompt or completion and no unknown key anywhere. Every method
-    is thread-safe. ``azure`` adds resources of Azure OpenAI, which are there under the same address.
+    It enforces the policy for each organization when fine-tuning jobs are created, by the simulated
+    clock. Use it as a context manager, or call ``start`` and ``stop``. It keeps files, including those
+    of batches, in memory, but no other prompts or completions and no unknown keys. Every method is
+    thread-safe. ``azure`` adds Azure OpenAI resources under the same address.
 
     Args:
-        clock: The simulated clock; one that stands at the real time when left out.
+        clock: The simulated clock; if omitted, one that is stopped at the current time.
         policy: The rules to enforce.
-        port: The TCP port; 0 for any free one. A second ``start`` uses the first one's port again.
+        port: The TCP port; 0 for any free one. A second ``start`` uses the same port again.
         interface: The address to listen on.
         rollover: When a published date takes effect: at 00:00 in a time zone, or a time span after
-            00:00 UTC of that date.
+            00:00 UTC.
         job_duration: How long a fine-tuning job takes, in simulated time.
         batch_duration: How long a batch takes, in simulated time; at most its completion window, 24 hours.
-        usage_lag: How long it takes until a request shows in the organization's usage; how long it
-            takes at OpenAI is unknown.
+        usage_lag: The delay until a request appears in the organization's usage; OpenAI's delay is
+            unknown.
         strip_headers: Whether to leave out the ``openai-*`` response headers, as some gateways do.
         models: Fine-tuned models that the default organization owns: their ids, or base models.
-        admin_key: The default organization's admin key; it has none when left out.
+        admin_key: The default organization's admin key; omitted, it has none.
         catalog: The base models and their shutdown dates.
-        fine_tunes_carry_shutdown_date: Whether ``GET /models`` tells the date of fine-tunes too;
-            whether OpenAI's does is unknown.
+        fine_tunes_carry_shutdown_date: Whether ``GET /models`` shows the date of fine-tuned models,
+            too; whether OpenAI's does is unknown.
 
     Raises:
-        ValueError: ``batch_duration`` or ``usage_lag`` can't be, or ``admin_key`` is empty or taken.
+        ValueError: ``batch_duration``, ``usage_lag`` or ``admin_key`` is not valid.
     """
 
     def __init__(
@@ -118,14 +118,14 @@ class Simulator:
         )
 
     def start(self) -> Self:
-        """Begin to serve and return the simulator itself, ready for calls.
+        """Start the server and return the simulator, ready for calls.
 
         Raises:
-            OSError: The port can't be had.
-            RuntimeError: It serves already.
+            OSError: The port is not available.
+            RuntimeError: It is running already.
         """
         if self._serving is not None:
-            raise RuntimeError("the simulator serves already")
+            raise RuntimeError("the simulator is running already")
         listener = socket.create_server((self._interface, self._port))
         self._port = listener.getsockname()[1]
         serving = ServingThread(self._application, listener)
@@ -134,7 +134,7 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Stop serving and cut what is under way; nothing happens when it does not serve."""
+        """Stop the server and close its connections, if it is running."""
         serving, self._serving = self._serving, None
         if serving is not None:
             serving.stop()
@@ -149,22 +149,22 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The TCP port; 0 as long as none was given or taken."""
+        """The TCP port; 0 before the first ``start`` if none was given."""
         return self._port
 
     @property
     def host(self) -> str:
-        """Where it listens, ``ADDRESS:PORT``."""
-        reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(self._interface, self._interface)  # noqa: S104 # to reach it, not to listen
+        """The address and port, ``ADDRESS:PORT``."""
+        reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1"}.get(self._interface, self._interface)  # noqa: S104 # the address to connect to
         return f"{reachable}:{self._port}"
 
     @property
     def base_url(self) -> str:
-        """What to pass to a client as ``base_url``."""
+        """The ``base_url`` of a client."""
         return f"http://{self.host}/v1"
 
     def organization(self) -> Organization:
-        """Return the organization that is there from the start; it has fine-tuned before."""
+        """Return the default organization, which has fine-tuned before."""
         return self._default
 
     def add_organization(
@@ -180,16 +180,16 @@ class Simulator:
 
         Args:
             slug: Its name in response headers.
-            api_key: The key that the project calls with.
-            fine_tuned_before: Whether it has run fine-tuning earlier; true in any case with ``models``.
-            models: Fine-tuned models that it owns: their ids, or base models to make ids for.
-            admin_key: A key that reads the organization's usage and can do nothing else.
+            api_key: The project's key.
+            fine_tuned_before: Whether it has fine-tuned before; always true with ``models``.
+            models: Fine-tuned models that it owns: their ids, or base models to create ids for.
+            admin_key: A key that can only read the organization's usage.
 
         Raises:
             ValueError: The slug or a key is empty or taken.
         """
         with self._provider.lock:
-            account = self._provider.open_account(
+            account = self._provider.add_account(
                 slug, api_key, fine_tuned_before=fine_tuned_before, admin_key=admin_key
             )
             for model in models:
@@ -199,12 +199,12 @@ class Simulator:
     def add_project(self, organization_slug: str, api_key: str) -> str:
         """Add a project to an organization and return its id, ``proj_…``.
 
-        Calls with its key name it in their answers' ``openai-project`` header and are accounted to it.
-        Models, files, jobs and batches are the whole organization's.
+        Calls with its key count for it, and their answers name it in the ``openai-project`` header.
+        Models, files, jobs and batches belong to the whole organization.
 
         Args:
-            organization_slug: Whose project it is.
-            api_key: The key that it calls with.
+            organization_slug: The organization's slug.
+            api_key: The project's key.
 
         Raises:
             ValueError: There is no such organization, or the key is empty or taken.
@@ -213,7 +213,7 @@ class Simulator:
             account = self._provider.accounts.get(organization_slug)
             if account is None:
                 raise ValueError(f"no organization has the slug {organization_slug!r}")
-            return self._provider.open_project(account, api_key)
+            return self._provider.add_project(account, api_key)
 
     def add_model(
         self,
@@ -226,19 +226,19 @@ class Simulator:
         """Give an organization a fine-tuned model, as if from an earlier job, and return its id.
 
         Args:
-            organization: Whose; the default organization's when left out.
-            base: The base model, or the whole id of the fine-tuned model, in any form.
+            organization: The owner; the default organization if omitted.
+            base: The base model, or the full id of the fine-tuned model.
             suffix: The suffix in the id; only with a base model.
-            created_at: When it was made; the clock's time when left out.
+            created_at: When it was created; the clock's time if omitted.
         """
         with self._provider.lock:
             return self._add_model(self._account(organization), base, suffix, created_at)
 
     def _add_model(self, account: Account, base: str, suffix: str, created_at: datetime | None) -> str:
-        made = created_at if created_at is not None else self.clock()
+        created = created_at if created_at is not None else self.clock()
         if FineTunedModel.parse(base) is not None:
-            return account.own(base, made)
-        return account.add_model(base, suffix, made)
+            return account.register_model(base, created)
+        return account.add_model(base, suffix, created)
 
     def add_file(
         self,
@@ -251,9 +251,9 @@ class Simulator:
         """Give an organization a training file, as if it had uploaded it, and return its id.
 
         Args:
-            organization: Whose; the default organization's when left out.
-            content: What is in it.
-            repeated: How many times: a file of any size takes no more memory than ``content``.
+            organization: The owner; the default organization if omitted.
+            content: Its content.
+            repeated: How many times the content is repeated, which takes no memory.
             name: Its name.
         """
         with self._provider.lock:
@@ -261,7 +261,7 @@ class Simulator:
             return account.add_file(name, "fine-tune", content, self.clock(), repeated).id
 
     def last_inference(self, organization: Organization | None = None) -> datetime | None:
-        """Return when the server last saw an inference on a fine-tuned model; None for never."""
+        """Return the time of the latest inference on a fine-tuned model; None if there is none."""
         with self._provider.lock:
             account = self._account(organization)
             settle(self._provider, account, self.clock())
@@ -276,17 +276,17 @@ class Simulator:
         return tuple(self._log.copy())
 
     def clear_calls(self) -> None:
-        """Forget the calls served so far."""
+        """Clear ``calls``."""
         self._log.clear()
 
     def fault(self, fault: Fault) -> None:
-        """Ask for something to go wrong; of several that fit a call, the earliest comes first."""
+        """Add a fault; if several apply to a call, the earliest comes first."""
         self._faults.add(fault)
 
     def clear_faults(self) -> None:
-        """Let everything go right again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def _application(self, connections: Connections, stopping: asyncio.Event) -> ASGIApp:
-        known = self._provider, self.azure, self.clock, self._faults, self._log
-        return build(Desk(*known, connections, stopping, self._strip_headers))
+        shared = self._provider, self.azure, self.clock, self._faults, self._log
+        return build(RequestHandler(*shared, connections, stopping, self._strip_headers))

@@ -1,4 +1,4 @@
-"""HTTP: reading requests, sending answers, cutting connections, and the thread that serves an application."""
+"""Reads requests, sends answers, closes connections, and runs an ASGI application in a thread."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from uvicorn.server import ServerState
 
 from finetune_guard.simulator.answers import Answer, ApiError
 
-# A pooled connection must not be closed under a client that pauses in a debugger.
+# Long enough that a client can pause in a debugger without losing its pooled connection.
 _KEEP_ALIVE_SECONDS = 600
-_TURNS_TO_CONNECT = 10
+_ITERATIONS_TO_CONNECT = 10
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a request carries: a JSON object, or a form's text fields and files."""
+    """The content of a request: a JSON object, or a form's text fields and files."""
 
     body: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Content:
 
 
 async def read(request: Request) -> Content:
-    """Read a request's body; what can't be parsed is the content's ``problem``."""
+    """Read a request's body; if it can't be parsed, ``problem`` is the error to answer."""
     if request.method not in {"POST", "PUT", "PATCH"}:
         return Content()
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -61,20 +61,20 @@ async def read(request: Request) -> Content:
 
 
 class Connections:
-    """The open connections of the server, so that each of them can be cut."""
+    """The server's open connections."""
 
     def __init__(self) -> None:
         self._transports: dict[Any, asyncio.Transport] = {}
 
     def protocol(self) -> type[H11Protocol]:
-        """Return uvicorn's protocol, made to report its connections here."""
+        """Return uvicorn's protocol class, extended to register its connections here."""
         transports = self._transports
 
         class ReportingProtocol(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 super().connection_made(transport)
-                # asyncio does so by itself only for listeners that name their protocol; without it an
-                # answer's second packet waits 40 ms for the client's acknowledgement.
+                # Without it an answer's second packet waits 40 ms for the client's acknowledgement. asyncio
+                # only sets it for listeners that name their protocol.
                 transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 transports[self.client] = transport
 
@@ -85,7 +85,7 @@ class Connections:
         return ReportingProtocol
 
     def cut(self, client: Any) -> None:
-        """Close a client's connection after what has been written, wherever in a body that is."""
+        """Close a client's connection, possibly in the middle of a body, after sending the written bytes."""
         if transport := self._transports.get(tuple(client)):
             transport.close()
 
@@ -96,7 +96,7 @@ class Connections:
 
 
 class WireResponse(Response):
-    """An answer on its way out, piece by piece, possibly not to its end."""
+    """An answer, sent in chunks and possibly cut off."""
 
     def __init__(
         self, answer: Answer, headers: Mapping[str, str], connections: Connections, cut_after: int | None
@@ -121,27 +121,27 @@ class WireResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         self._connections.cut(scope["client"])
-        # Returning before the connection is gone would look like a bug to uvicorn, which logs it.
+        # uvicorn would log an error if this returned before the connection is closed.
         while (await receive())["type"] != "http.disconnect":
             pass
 
     def _chunks(self) -> Iterator[bytes]:
-        """Return what is sent: all, or the first bytes of a body or events of a stream."""
-        chunks, left = self._answer.chunks(), self._cut_after
-        if left is None or self._answer.events is not None:
-            yield from islice(chunks, left)
+        """Yield the chunks to send: all, or the first bytes of a body or events of a stream."""
+        chunks, remaining = self._answer.chunks(), self._cut_after
+        if remaining is None or self._answer.events is not None:
+            yield from islice(chunks, remaining)
             return
         for chunk in chunks:
-            if not left:
+            if not remaining:
                 return
-            yield chunk[:left]
-            left = max(0, left - len(chunk))
+            yield chunk[:remaining]
+            remaining = max(0, remaining - len(chunk))
 
 
 class ServingThread:
-    """Serves on ``listener``, which it closes at the end, in an event loop of its own.
+    """A thread with its own event loop that serves on ``listener``, and closes it at the end.
 
-    There ``build`` makes the application, from the connections and an event that is set when it stops.
+    ``build`` makes the application, from the connections and an event that is set when the thread stops.
     """
 
     def __init__(
@@ -149,17 +149,17 @@ class ServingThread:
     ) -> None:
         self._build = build
         self._listener = listener
-        self._begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=self._run, name="finetune-guard-simulator", daemon=True)
 
     def start(self) -> None:
-        """Start the thread and wait until it serves; what prevents that is raised."""
+        """Start the thread and wait until it serves; raise the error if it can't."""
         self._thread.start()
-        self._begun.result()
+        self._started.result()
 
     def stop(self) -> None:
-        """Cut all connections and wait for the thread's end."""
-        loop, stopping = self._begun.result()
+        """Close all connections and wait until the thread has ended."""
+        loop, stopping = self._started.result()
         loop.call_soon_threadsafe(stopping.set)
         self._thread.join()
 
@@ -167,10 +167,10 @@ class ServingThread:
         try:
             asyncio.run(self._serve())
         except BaseException as error:
-            if self._begun.done():
+            if self._started.done():
                 raise
             self._listener.close()
-            self._begun.set_exception(error)
+            self._started.set_exception(error)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -192,22 +192,22 @@ class ServingThread:
         )
         config.load()
         state = ServerState()
-        # uvicorn's own server wakes ten times a second and takes 0.1 s and more to stop; its
-        # protocol alone does neither.
+        # uvicorn's own server wakes up ten times a second and takes at least 0.1 s to stop, so only its
+        # protocol is used.
         server = await loop.create_server(
             lambda: protocol(config=config, server_state=state, app_state={}), sock=self._listener
         )
-        self._begun.set_result((loop, stopping))
+        self._started.set_result((loop, stopping))
         await stopping.wait()
-        # A connection that was just accepted reaches its protocol some turns later. asyncio loses it, with
-        # its socket open, if the server is closed before that. So nothing new is accepted first.
-        with suppress(NotImplementedError):  # Windows' event loop accepts in another way
+        # An accepted connection reaches its protocol some iterations of the loop later. If the server is
+        # closed before that, asyncio leaks its socket. So stop accepting first.
+        with suppress(NotImplementedError):  # not on Windows
             loop.remove_reader(self._listener)
-        for _ in range(_TURNS_TO_CONNECT):
+        for _ in range(_ITERATIONS_TO_CONNECT):
             connections.abort_all()
             await asyncio.sleep(0)
         server.close()
         await asyncio.gather(*state.tasks, return_exceptions=True)
-        while state.connections:  # noqa: ASYNC110 # each is gone after two turns of the loop
+        while state.connections:  # noqa: ASYNC110 # each closes within two iterations of the loop
             await asyncio.sleep(0)
         await server.wait_closed()

@@ -1,7 +1,7 @@
-"""What happens by itself: jobs and batches end when their time has come.
+"""Finishes jobs and batches that are due.
 
-Nothing runs in the background. Whoever looks at an organization settles it first, and then what was
-due has happened in its order and at its own time, however late anybody looks.
+Nothing runs in the background. Before an organization's data is used, ``settle`` applies all changes that
+are due, in order and with the time at which each was due.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from finetune_guard.simulator.provider import Provider
 
 
 def settle(provider: Provider, account: Account, now: datetime) -> None:
-    """Let everything happen that is due by ``now``, the earliest first. The provider's lock is held."""
-    for at, happen in sorted(_waiting(provider, account), key=itemgetter(0)):
+    """Apply all changes that are due by ``now``, earliest first. Requires the provider's lock."""
+    for at, apply in sorted(_changes(provider, account), key=itemgetter(0)):
         if at <= now:
-            happen(at)
+            apply(at)
 
 
-def _waiting(provider: Provider, account: Account) -> Iterator[tuple[datetime, Callable[[datetime], None]]]:
+def _changes(provider: Provider, account: Account) -> Iterator[tuple[datetime, Callable[[datetime], None]]]:
     for job in account.jobs.values():
         if job.cancelled_at is None and job.finished_at is None:
             yield job.created_at + provider.settings.job_duration, partial(jobs.finish, account, job)
