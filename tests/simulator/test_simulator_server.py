@@ -192,7 +192,7 @@ def test_stopping_cuts_what_is_under_way(sim, client, model):
     sim.fault(Fault(path="/v1/chat/completions", delay=600))
     thread = threading.Thread(target=call)
     thread.start()
-    while sim._faults._waiting:
+    while sim._faults._pending:
         time.sleep(0.01)
     sim.stop()
     thread.join(30)

@@ -99,7 +99,7 @@ class Provider:
             if not key:
                 raise ValueError(f"{name} must not be empty")
             if key in self._callers or list(given.values()).count(key) > 1:
-                raise ValueError(f"{name} is already in use")
+                raise ValueError(f"{name} is taken: a key has one use")
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller with the request's key; raise an ApiError, which never shows the key."""
