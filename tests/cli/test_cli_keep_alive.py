@@ -160,7 +160,7 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(watch, due, sim):
     sim.clear_calls()
     sim.fault(Fault(path="/v1/chat/completions", delay=600))
     _, stop = watch("--json", "--debug")
-    while sim._faults._waiting:  # until the request is there, which is not answered
+    while sim._faults._pending:  # until the request is there, which is not answered
         time.sleep(0.02)
     assert (0, ("", ""), []) == (*stop()[:2], inferences(sim))
 

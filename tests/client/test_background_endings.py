@@ -122,7 +122,7 @@ async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, 
     async with ASYNC.guarded(**options) as client:
         await use(client)
         background = client._finetune_guard.background
-        await until(lambda: not sim._faults._waiting)  # it has asked for models
+        await until(lambda: not sim._faults._pending)  # it has asked for models
         background._task.cancel()
         await until(lambda: not at_work(background))
         await use(client)

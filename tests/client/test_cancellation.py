@@ -58,7 +58,7 @@ async def connect_async(sim, configured, model):
 
 async def served(sim):
     """Wait until the request that is to be answered late has arrived."""
-    while sim._faults._waiting:  # noqa: ASYNC110 -- a thread brings it about
+    while sim._faults._pending:  # noqa: ASYNC110 -- a thread brings it about
         await anyio.sleep(0.01)
 
 

@@ -201,7 +201,7 @@ def test_stopping_cuts_what_is_under_way(sim, client, model):
 
 def test_stopping_closes_a_connection_that_is_just_coming(sim):
     """A client that connects in the moment of the stop is cut like the others, and nothing stays open."""
-    loop, stopping = sim._serving._begun.result()
+    loop, stopping = sim._serving._started.result()
     busy = threading.Event()
     loop.call_soon_threadsafe(busy.wait)
     with socket.create_connection(("127.0.0.1", sim.port), timeout=10) as connection:
