@@ -2,7 +2,7 @@
 
     from finetune_guard import OpenAI  # instead of: from openai import OpenAI
 
-Nothing else in the program changes. ``client.guard`` tells what is known and does what can be done.
+Nothing else in the program changes. ``client.guard`` has the guard's own methods.
 """
 
 from importlib import import_module
@@ -94,8 +94,8 @@ if TYPE_CHECKING:
     from finetune_guard.rules.keep_alive import NotSent as NotSent
     from finetune_guard.stores.base import Store as Store
 
-# Found when they are asked for, so that the import costs nothing, not even the SDK's.
-_HOMES = {
+# Imported on first use, so that importing the package is cheap and doesn't import the SDK.
+_MODULES = {
     name: module
     for module, names in {
         "client.classes": "AsyncAzureOpenAI AsyncClient AsyncOpenAI AzureOpenAI Client OpenAI",
@@ -132,14 +132,14 @@ _HOMES = {
     for name in names.split()
 }
 
-if not TYPE_CHECKING:  # a checker reads the imports above, and would take every name for one of ours
-    __all__ = sorted(_HOMES)  # noqa: PLE0605 -- it is a list
+if not TYPE_CHECKING:  # type checkers use the imports above; with __getattr__ they would accept any name
+    __all__ = sorted(_MODULES)  # noqa: PLE0605 -- it is a list
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return found
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

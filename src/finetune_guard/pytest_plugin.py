@@ -1,7 +1,6 @@
 """The pytest fixtures of ``finetune_guard.testing``; imported by pytest only (PYTEST_DONT_REWRITE).
 
-pytest imports this module at its start wherever the package is installed, so that what the fixtures need
-is imported when one is used.
+pytest always imports this module if the package is installed, so the fixtures import what they need.
 """
 
 from __future__ import annotations
@@ -16,59 +15,59 @@ import pytest
 if TYPE_CHECKING:
     from finetune_guard.simulator import SimulatedClock, Simulator
 
-_ELSEWHERE = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
-"""Variables that would make a client speak for another organization than the simulator's."""
+_OTHER_ORGANIZATION = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
+"""Variables that would make a client use another organization than the simulator's."""
 
 _MARKER = "finetune_guard"
-_FIRST_DATE = "2026-08-01"  # without the marker: in the phase of the 60 days
+_FIRST_DATE = "2026-08-01"  # without the marker: in the phase with the 60-day rule
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
-        "markers", f'{_MARKER}(date="2026-12-01"): when a test with the simulator of finetune-guard begins'
+        "markers", f'{_MARKER}(date="2026-12-01"): the initial time of the simulator of finetune-guard'
     )
 
 
 @pytest.fixture
 def finetune_guard_clock(request: pytest.FixtureRequest) -> SimulatedClock:
-    """The simulator's clock; it stands until turned.
+    """The simulator's clock; it stands still until it is set.
 
-    It begins at noon of 2026-08-01 in UTC, or at the date of ``@pytest.mark.finetune_guard(date=...)``.
+    It starts at noon UTC on 2026-08-01, or on the date of ``@pytest.mark.finetune_guard(date=...)``.
     """
-    from finetune_guard.simulator import SimulatedClock  # noqa: PLC0415 -- see above
+    from finetune_guard.simulator import SimulatedClock  # noqa: PLC0415 -- on use
 
     marker = request.node.get_closest_marker(_MARKER)
-    return SimulatedClock(_beginning(_FIRST_DATE) if marker is None else _marked(marker))
+    return SimulatedClock(_start_time(_FIRST_DATE) if marker is None else _time_of(marker))
 
 
 @pytest.fixture
 def finetune_guard_simulator(
     finetune_guard_clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Simulator]:
-    """A simulator that serves, and an environment in which every client made from it uses it.
+    """A running simulator, and environment variables that make every client use it.
 
-    The history is in a folder of this test's own, so clients share it, in other processes as well.
+    The history is in the test's own folder, so clients share it, including those in other processes.
     """
-    from finetune_guard.simulator import Simulator  # noqa: PLC0415 -- see above
-    from finetune_guard.testing import simulator_environment  # noqa: PLC0415 -- too
+    from finetune_guard.simulator import Simulator  # noqa: PLC0415 -- on use
+    from finetune_guard.testing import simulator_environment  # noqa: PLC0415 -- on use
 
     with Simulator(clock=finetune_guard_clock) as simulator:
-        for name in _ELSEWHERE:
+        for name in _OTHER_ORGANIZATION:
             monkeypatch.delenv(name, raising=False)
         for name, value in simulator_environment(simulator, tmp_path / "finetune-guard").items():
             monkeypatch.setenv(name, value)
         yield simulator
 
 
-def _marked(marker: pytest.Mark) -> datetime:
-    """Return the time that a marker names."""
+def _time_of(marker: pytest.Mark) -> datetime:
+    """Return the time in a marker."""
     if marker.args or set(marker.kwargs) != {"date"}:
-        named = (f"{key}={each!r}" for key, each in marker.kwargs.items())
-        given = ", ".join((*map(repr, marker.args), *named))
-        raise pytest.UsageError(f"@pytest.mark.{_MARKER}({given}): date=... is required, and nothing else")
+        keywords = (f"{key}={each!r}" for key, each in marker.kwargs.items())
+        arguments = ", ".join((*map(repr, marker.args), *keywords))
+        raise pytest.UsageError(f"@pytest.mark.{_MARKER}({arguments}): date=... is the only argument")
     try:
-        return _beginning(marker.kwargs["date"])
+        return _start_time(marker.kwargs["date"])
     except (TypeError, ValueError):
         raise pytest.UsageError(
             f"@pytest.mark.{_MARKER}(date={marker.kwargs['date']!r}): a date as in '2026-12-01', or a time "
@@ -76,12 +75,12 @@ def _marked(marker: pytest.Mark) -> datetime:
         ) from None
 
 
-def _beginning(given: object) -> datetime:
-    """Return noon in UTC of a date, and a time with a zone as it is."""
-    if isinstance(given, str):
-        given = date.fromisoformat(given) if len(given) == len(_FIRST_DATE) else datetime.fromisoformat(given)
-    if isinstance(given, datetime) and given.tzinfo is not None:
-        return given.astimezone(timezone.utc)
-    if isinstance(given, date) and not isinstance(given, datetime):
-        return datetime.combine(given, time(12), timezone.utc)
+def _start_time(value: object) -> datetime:
+    """Return noon UTC of a date, or a time with a time zone unchanged."""
+    if isinstance(value, str):
+        value = date.fromisoformat(value) if len(value) == len(_FIRST_DATE) else datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(timezone.utc)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, time(12), timezone.utc)
     raise ValueError

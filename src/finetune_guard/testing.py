@@ -1,12 +1,12 @@
-"""What a program's own tests need: the simulator, a clock to turn, and faults to ask for.
+"""Tools for testing programs that use finetune-guard: the simulator, its clock, and faults.
 
-pytest has the fixtures wherever this package is installed: ``finetune_guard_simulator`` serves the API on
-this machine and points the environment to it, so that the code under test runs unmodified;
-``finetune_guard_clock`` is its clock, and the marker ``finetune_guard(date="2026-12-01")`` says where that
-stands when a test begins. Neither pytest nor the simulator's dependencies are imported before they are used.
+pytest finds the fixtures if this package is installed: ``finetune_guard_simulator`` serves the API on this
+machine and sets the environment variables, so that the code under test runs unmodified;
+``finetune_guard_clock`` is its clock, and the marker ``finetune_guard(date="2026-12-01")`` sets its initial
+time. pytest and the simulator's dependencies are imported when they are first used.
 
-PYTEST_DONT_REWRITE: without this word pytest warns when the module was imported before it, as in a
-``conftest.py`` that takes a name from here.
+PYTEST_DONT_REWRITE: without this word pytest warns if the module was imported before, as by a ``conftest.py``
+that imports a name from it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "SimulatedClock", "Simulator", "simulator_clock", "simulator_environment"]
 
 pytest_plugins = ("finetune_guard.pytest_plugin",)
-"""For programs that name this module among their plugins, where pytest loads no plugins by itself."""
+"""For test suites that list this module as a plugin because plugin autoloading is disabled."""
 
 _CLOCK_TIMEOUT_SECONDS = 5.0
-_FROM_SIMULATOR = ("Fault", "SimulatedClock", "Simulator")
+_SIMULATOR_NAMES = ("Fault", "SimulatedClock", "Simulator")
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs the extra ``simulator`` only when it is asked for."""
-    if name in _FROM_SIMULATOR:
+    """Import the simulator's names on first use, since they need the extra ``simulator``."""
+    if name in _SIMULATOR_NAMES:
         from finetune_guard import simulator  # noqa: PLC0415 -- needs the extra "simulator"
 
         return getattr(simulator, name)
@@ -47,12 +47,12 @@ def __getattr__(name: str) -> object:
 def simulator_clock() -> datetime:
     """Return the time of the simulator that ``OPENAI_BASE_URL`` points to.
 
-    For programs in another process than the simulator, which then live in its time:
+    For programs in another process than the simulator, which share its clock by setting
     ``FINETUNE_GUARD_CLOCK=finetune_guard.testing:simulator_clock``.
 
     Raises:
-        GuardConfigError: ``OPENAI_BASE_URL`` is missing or no HTTP URL.
-        ConnectionError: No simulator answers there.
+        GuardConfigError: ``OPENAI_BASE_URL`` is missing or not an HTTP URL.
+        ConnectionError: There is no simulator at that URL.
     """
     base_url = os.environ.get("OPENAI_BASE_URL", "")
     parts = urlsplit(base_url)
@@ -62,23 +62,22 @@ def simulator_clock() -> datetime:
             "the clock "
             "finetune_guard.testing:simulator_clock asks the simulator for the time"
         )
-    address = parts.netloc.rpartition("@")[2]  # without a user and a password, which belong in no message
+    address = parts.netloc.rpartition("@")[2]  # without user and password, which must not be shown
     url = f"{parts.scheme}://{address}/_simulator/clock"
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy can't reach this machine
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores proxies
     try:
-        with direct.open(url, timeout=_CLOCK_TIMEOUT_SECONDS) as response:
+        with opener.open(url, timeout=_CLOCK_TIMEOUT_SECONDS) as response:
             return aware_utc(datetime.fromisoformat(json.load(response)["now"]))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         raise ConnectionError(f"no simulator tells the time at {url}: {error}") from error
 
 
 def simulator_environment(simulator: Simulator, store: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the environment variables with which an unmodified program uses ``simulator``.
+    """Return the environment variables that make an unmodified program use ``simulator``.
 
     Args:
-        simulator: A simulator that serves; its default organization's key is used, and its admin key
-            if it has one.
-        store: The folder of the history. ``"memory"`` would give each client one of its own.
+        simulator: A running simulator; the keys are those of its default organization.
+        store: The folder of the history. With ``"memory"``, each client would have its own history.
     """
     organization = simulator.organization()
     admin = {"FINETUNE_GUARD_ADMIN_API_KEY": organization.admin_key}

@@ -136,4 +136,4 @@ def test_fixtures_come_by_themselves_and_with_a_line_of_conftest(conftest, autol
     said = finished.stdout + finished.stderr
     assert "3 passed, 2 errors" in finished.stdout, said
     assert "(date='soon'): a date as in '2026-12-01'" in said
-    assert "('2026-12-01'): date=... is required, and nothing else" in said
+    assert "('2026-12-01'): date=... is the only argument" in said

@@ -1,1 +1,1 @@
-"""What Azure's management API is asked. Needs the extra ``azure``."""
+"""Client of Azure's management API. Needs the extra ``azure``."""

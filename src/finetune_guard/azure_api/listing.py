@@ -1,6 +1,6 @@
 """Lists the Azure OpenAI deployments of a subscription, through Azure's management API.
 
-The API knows no time of a last call. Credentials are found by azure-identity, and none of them is kept.
+The API doesn't return the time of the last call. azure-identity finds the credentials; none are stored.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MISSING = (
 
 
 class ListedDeployment(NamedTuple):
-    """A deployment that stands: the id of the model that it serves, and when it was made, if that is told."""
+    """An existing deployment: the id of its model and its creation time, if known."""
 
     model: str | None
     created_at: datetime | None
 
 
 class ListedResource(NamedTuple):
-    """A resource: the hosts by which clients reach it, the one to show first, and its deployments by name."""
+    """A resource: its hosts, the one to display first, and its deployments by name."""
 
     hosts: tuple[str, ...]
     deployments: Mapping[str, ListedDeployment]
@@ -42,11 +42,11 @@ def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
     """Return a subscription's Azure OpenAI and AI Services resources with every deployment.
 
     Raises:
-        GuardConfigError: The id is none, or the extra ``azure`` is not installed.
-        AzureListingError: Azure gave no credential, or did not answer all that was asked.
+        GuardConfigError: The id is not valid, or the extra ``azure`` is not installed.
+        AzureListingError: There is no credential, or a request failed.
     """
     try:
-        given = str(UUID(subscription))
+        subscription_id = str(UUID(subscription))
     except ValueError:
         raise GuardConfigError(
             f"subscription is {format_value(subscription)}: the id of a subscription is required, such as "
@@ -61,63 +61,65 @@ def list_deployments(subscription: str) -> tuple[ListedResource, ...]:
     try:
         with (
             DefaultAzureCredential() as credential,
-            CognitiveServicesManagementClient(credential, given) as client,
+            CognitiveServicesManagementClient(credential, subscription_id) as client,
         ):
-            return tuple(_listed(client))
+            return tuple(_resources(client))
     except AzureError as error:
-        raise AzureListingError(_failure(given, error)) from error
+        raise AzureListingError(_failure(subscription_id, error)) from error
     except Exception as error:
-        # What a proxy or another release of the API answers makes Azure's packages, and us, fail in any way.
+        # A proxy's response, or another API version, can make Azure's packages or this code fail in any way.
         raise AzureListingError(
-            f"The deployments of subscription {given} could not be listed: what Azure answered can't be read "
-            f"({type(error).__name__}).\nWhat to do: See whether az cognitiveservices account list works, "
-            "and update azure-mgmt-cognitiveservices."
+            f"The deployments of subscription {subscription_id} could not be listed: Azure's response can't "
+            f"be read ({type(error).__name__}).\nWhat to do: See whether az cognitiveservices account list "
+            "works, and update azure-mgmt-cognitiveservices."
         ) from error
 
 
-def _listed(client: Any) -> Iterator[ListedResource]:
+def _resources(client: Any) -> Iterator[ListedResource]:
     for account in client.accounts.list():
         if account.kind in _KINDS:
             group = account.id.split("/")[4]  # /subscriptions/ID/resourceGroups/GROUP/providers/…
-            found = {each.name: _deployment(each) for each in client.deployments.list(group, account.name)}
-            yield ListedResource(_hosts(account), found)
+            deployments = {
+                each.name: _deployment(each) for each in client.deployments.list(group, account.name)
+            }
+            yield ListedResource(_hosts(account), deployments)
 
 
-def _deployment(listed: Any) -> ListedDeployment:
-    model = listed.properties.model if listed.properties is not None else None
-    created = listed.system_data.created_at if listed.system_data is not None else None
+def _deployment(deployment: Any) -> ListedDeployment:
+    model = deployment.properties.model if deployment.properties is not None else None
+    created = deployment.system_data.created_at if deployment.system_data is not None else None
     is_dated = created is not None and created.tzinfo is not None
     return ListedDeployment(_model_id(model), created if is_dated else None)
 
 
 def _hosts(account: Any) -> tuple[str, ...]:
-    """Return the hosts of a resource: those of its own domain name, and the one that Azure shows."""
-    shown_endpoint = str(account.properties.endpoint or "").partition("://")[2].partition("/")[0].lower()
+    """Return the hosts of a resource: those of its domain name, and that of its endpoint."""
+    endpoint = str(account.properties.endpoint or "").partition("://")[2].partition("/")[0].lower()
     own = account.properties.custom_sub_domain_name or account.name
-    named = (domain.replace("*", own.lower()) for domain in _DOMAINS)
-    return tuple(dict.fromkeys(filter(None, (*named, shown_endpoint))))
+    hosts = (domain.replace("*", own.lower()) for domain in _DOMAINS)
+    return tuple(dict.fromkeys(filter(None, (*hosts, endpoint))))
 
 
 def _model_id(model: Any) -> str | None:
-    """Return the id as the answers of a deployment give it: a base model's with its version."""
+    """Return the id as in a deployment's responses: for a base model, including its version."""
     if model is None or not model.name:
         return None
-    dated = not model.version or ".ft-" in model.name or model.name.endswith(model.version)
-    return str(model.name) if dated else f"{model.name}-{model.version}"
+    has_version = not model.version or ".ft-" in model.name or model.name.endswith(model.version)
+    return str(model.name) if has_version else f"{model.name}-{model.version}"
 
 
 def _failure(subscription: str, error: Any) -> str:
-    """Return what happened and what to do: by status and code, since the API's wording can hold anything."""
+    """Return an error message with status and code, but without the API's text, which can hold anything."""
     status = getattr(error, "status_code", None)
     code = getattr(getattr(error, "error", None), "code", None)
     if status is None:
-        happened = one_line(without_secrets(str(error).partition("\n")[0]), 200)
+        problem = one_line(without_secrets(str(error).partition("\n")[0]), 200)
         hint = "Sign in with az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
     else:
-        happened = " ".join(map(str, filter(None, (status, code))))
+        problem = " ".join(map(str, filter(None, (status, code))))
         hint = (
             "The role Reader on the subscription is enough to list them; az account show tells who you are."
         )
     return (
-        f"The deployments of subscription {subscription} could not be listed: {happened}.\nWhat to do: {hint}"
+        f"The deployments of subscription {subscription} could not be listed: {problem}.\nWhat to do: {hint}"
     )

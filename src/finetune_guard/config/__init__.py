@@ -1,4 +1,4 @@
-"""The settings of a guard: defaults < environment < constructor. Every default stands here, once."""
+"""The settings of a guard: defaults < environment < constructor. All defaults are defined here."""
 
 from __future__ import annotations
 
@@ -47,48 +47,47 @@ Origin = Literal["default", "environment", "constructor"]
 
 
 class GuardConfig(BaseSettings):
-    """How a guard works. Each field can also be set by ``FINETUNE_GUARD_<FIELD>``.
+    """The settings of a guard. Each field can also be set by ``FINETUNE_GUARD_<FIELD>``.
 
     Attributes:
         store: Where histories live: ``"disk"`` (the user's state folder), a folder, ``"memory"``
             (shared by the clients that share this configuration), the URL of a Redis or Valkey server,
-            or a ``Store``. Of a URL the field holds what may be shown: ``***`` for user and password.
+            or a ``Store``. In a URL, the field shows user and password as ``***``.
         policy: The provider's rules; in the environment as JSON.
-        hosts: Hosts beyond the policy's own behind which it holds too, such as a gateway's; with or
-            without a port; in the environment separated by commas, or as a JSON list.
-        policies: Rules of one's own about deployments that nobody calls, beside those that ship with the
-            package: ``IdlePolicy`` objects, or a TOML or JSON file of them. One with the name of a shipped
-            rule takes its place.
-        deployments: Deployments (or models) that the rules of their host speak of, though their answers may
-            not show it; a name, or ``RESOURCE/NAME``; in the environment as ``hosts``.
-        on_unknown: What happens to a job or an upload where only the API can tell: ``"raise"`` stops it,
-            ``"warn"`` lets it through with a warning, ``"allow"`` in silence. The closing date and the API's
-            own recent refusal stop it in any case.
-        refusal_ttl: How long a refusal of the API stops jobs and uploads without asking again; in the
+        hosts: More hosts that the policy applies to, such as a gateway's; with or without a port; in the
+            environment separated by commas, or as a JSON list.
+        policies: Your own rules about idle deployments, in addition to the built-in ones: ``IdlePolicy``
+            objects, or a TOML or JSON file of them. One with the name of a built-in rule replaces that.
+        deployments: Deployments (or models) that the rules of their host apply to, even if their responses
+            don't show it; a name, or ``RESOURCE/NAME``; in the environment as ``hosts``.
+        on_unknown: What happens to a job or an upload if the verdict is unknown: ``"raise"`` stops it,
+            ``"warn"`` lets it through with a warning, ``"allow"`` without one. The closing date and a
+            recent refusal by the API always stop it.
+        refusal_ttl: How long jobs and uploads are stopped after the API has refused a job; in the
             environment a duration such as ``12h``.
-        keep_alive: When a keep-alive inference is sent before a job is created; None for never. In
+        keep_alive: When to send a keep-alive inference before a job is created; None for never. In
             the environment ``on``, ``off``, a ``renew_within`` such as ``14d``, or JSON.
-        admin_api_key: An admin key of the organization, used for nothing but to read its usage; by default
-            the client's own, or that of ``OPENAI_ADMIN_KEY``, which are sent to the policy's own hosts only.
-        warn_below_lifetime: Warn when a job's model would live less than this; None for never. In the
+        admin_api_key: An admin key of the organization, only used to read its usage; by default the client's
+            own, or ``OPENAI_ADMIN_KEY``, which are sent to the policy's own hosts only.
+        warn_below_lifetime: Warn if a job's model would be shut down sooner than this; None for never. In the
             environment ``off`` or a duration such as ``90d``.
-        min_model_lifetime: Stop a job whose model would live less than this; None for never.
-        warn_models: Of which models in use that end within 30 days is warned: ``"fine-tuned"``, or
-            ``"all"``, base models too.
-        model_dates: When models end for you, by the id of a model, of a base model (which holds for its
-            fine-tunes too), or the alias of one; None for one that has no end, as with dedicated capacity.
-            They count before what the API and the tables say. In the environment as JSON.
-        check_uploads: Whether uploads for fine-tuning are stopped as well when a job would be.
-        enabled: False leaves every call alone and records nothing. Wrong values of other settings then
-            have no effect, whether they come from the environment or the constructor.
+        min_model_lifetime: Stop a job whose model would be shut down sooner than this; None for never.
+        warn_models: Which models cause a warning if they are used within 30 days of their shutdown:
+            ``"fine-tuned"``, or ``"all"``, including base models.
+        model_dates: Your own shutdown dates, by the id or alias of a model or of a base model (including its
+            fine-tunes); None for a model without shutdown, as with dedicated capacity. They override the
+            API's dates and the built-in ones. In the environment as JSON.
+        check_uploads: Whether uploads for fine-tuning are stopped, too, if a job would be.
+        enabled: False turns the guard off: it stops and records nothing, and wrong values of other settings
+            have no effect.
         clock: Returns the current time, aware; in the environment as ``module:function``.
-        on_event: Called with each ``Event``, one after the other, in a thread of its own: no call waits for
-            it, and what it raises is logged once. A thousand events may wait for it; later ones are lost.
-            When a client is closed, and at the end of the program, it has two seconds. In the environment as
+        on_event: Called with each ``Event``, one at a time, in its own thread: no call waits for it, and its
+            first exception is logged. A thousand events can be queued; more are dropped. Closing a client,
+            or the end of the program, waits up to two seconds for it. In the environment as
             ``module:function``.
 
     Raises:
-        GuardConfigError: A value is not allowed; it names the field, the value and what is.
+        GuardConfigError: A value is not allowed; the message names the field, the value and what is allowed.
     """
 
     model_config = SettingsConfigDict(
@@ -98,7 +97,7 @@ class GuardConfig(BaseSettings):
         extra="forbid",
         arbitrary_types_allowed=True,
         validate_default=False,
-        protected_namespaces=(),  # before 2.10 pydantic warns of fields that are called model_...
+        protected_namespaces=(),  # before 2.10 pydantic warns about fields named model_...
     )
 
     store: str | os.PathLike[str] | Store = "disk"
@@ -130,76 +129,77 @@ class GuardConfig(BaseSettings):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                wrong = _wrong(error, values)
-                if not _is_off(values) or not wrong.keys() <= type(self).model_fields.keys():
-                    raise GuardConfigError("\n".join(wrong.values())) from None
+                errors = _errors_by_field(error, values)
+                if not _is_off(values) or not errors.keys() <= type(self).model_fields.keys():
+                    raise GuardConfigError("\n".join(errors.values())) from None
                 logger.info(
-                    "finetune-guard is switched off; wrong, but without effect: %s", "; ".join(wrong.values())
+                    "finetune-guard is switched off; these wrong settings have no effect: %s",
+                    "; ".join(errors.values()),
                 )
-                super().__init__(**{**values, **_defaults(wrong)})
-                self._ignored = wrong
+                super().__init__(**{**values, **_defaults(errors)})
+                self._ignored = errors
             self._constructed_with = frozenset(values)
             if isinstance(self.store, str) and self.store != without_secrets(self.store):
                 self._store_url = SecretStr(self.store)
-                self.__dict__["store"] = without_secrets(self.store)  # what vars() and model_dump() show
+                self.__dict__["store"] = without_secrets(self.store)  # for vars() and model_dump()
 
     @classmethod
     def from_environment(cls) -> tuple[GuardConfig, dict[str, str]]:
-        """Return the configuration that the environment makes, and what is wrong in it, by field.
+        """Return the configuration from the environment, and its errors by field.
 
-        A field whose value is wrong has its default.
+        A field with a wrong value has its default.
         """
         try:
             config = cls()
         except GuardConfigError as error:
-            found = error.__context__
-            if not isinstance(found, ValidationError):
+            cause = error.__context__
+            if not isinstance(cause, ValidationError):
                 raise
-            wrong = _wrong(found, {})
-            config = cls(**_defaults(wrong))
-            config._ignored, config._constructed_with = wrong, frozenset()
+            errors = _errors_by_field(cause, {})
+            config = cls(**_defaults(errors))
+            config._ignored, config._constructed_with = errors, frozenset()
         return config, dict(config._ignored)
 
     def guards(self, host: str, port: int | None) -> bool:
-        """Whether the policy holds behind ``host``: its own, or one of ``hosts`` without an idle policy."""
+        """Whether the policy applies to ``host``: its own, or one of ``hosts`` without an idle policy."""
         return self.enabled and (
             self.is_policys_own(host, port)
             or (any(matches(each, host, port) for each in self.hosts) and not self.idle_policy(host, port))
         )
 
     def idle_policy(self, host: str, port: int | None, *, is_azure: bool = False) -> IdlePolicy | None:
-        """Return the rule about what nobody calls behind ``host``; None where there is none.
+        """Return the rule about idle deployments on ``host``; None if there is none.
 
-        A host that no rule names is taken for a gateway before Azure where ``is_azure`` tells that one of the
-        SDK's Azure clients calls it.
+        With ``is_azure``, for one of the SDK's Azure clients, a host without a rule counts as a gateway to
+        Azure.
         """
         if not self.enabled or self.is_policys_own(host, port):
             return None
         for policy in self.idle_policies:
             if any(matches(each, host, port) for each in policy.hosts):
                 return policy
-        named = (policy for policy in self.idle_policies if policy.name == AZURE)
-        return next(named, None) if is_azure else None
+        azure = (policy for policy in self.idle_policies if policy.name == AZURE)
+        return next(azure, None) if is_azure else None
 
     @property
     def named_deployments(self) -> tuple[str, ...]:
-        """The deployments that are named, as covered by a rule or to be kept alive."""
-        kept = self.keep_alive.deployments if self.keep_alive is not None else ()
-        return (*self.deployments, *kept)
+        """The deployments named in ``deployments`` and ``keep_alive``."""
+        kept_alive = self.keep_alive.deployments if self.keep_alive is not None else ()
+        return (*self.deployments, *kept_alive)
 
     @property
     def idle_policies(self) -> tuple[IdlePolicy, ...]:
-        """The rules about what nobody calls: one's own, then those that ship with the package."""
-        own = self.policies  # a file was read when this was made
+        """The rules about idle deployments: your own, then the built-in ones."""
+        own = self.policies  # a file was read by the validator
         return in_force(() if isinstance(own, (str, os.PathLike)) else tuple(own))
 
     def is_policys_own(self, host: str, port: int | None) -> bool:
-        """Whether the policy itself names ``host``, and not ``hosts`` alone."""
+        """Whether ``host`` is one of the policy's own hosts, not just one of ``hosts``."""
         return any(matches(each, host, port) for each in self.policy.hosts)
 
     @field_validator("store", mode="before")
     @classmethod
-    def _store_is_one(cls, store: object) -> object:
+    def _check_store(cls, store: object) -> object:
         if not isinstance(store, (str, os.PathLike, Store)):
             raise ValueError('"disk", "memory", a folder, a URL or a Store is required')  # noqa: TRY004 -- for pydantic
         try:
@@ -219,18 +219,18 @@ class GuardConfig(BaseSettings):
         return keep_alive
 
     def __hash__(self) -> int:
-        return hash(tuple(value for name, value in self if name != "model_dates"))  # a mapping has no hash
+        return hash(tuple(value for name, value in self if name != "model_dates"))  # not hashable
 
     def open_store(self) -> Store:
-        """Return the store that ``store`` names, the same one at every call."""
-        if self._opened is None or self._opened[0] != self.store:  # a copy may name another one
+        """Return the store of this configuration, the same object on every call."""
+        if self._opened is None or self._opened[0] != self.store:  # a copy can have another one
             url = self._store_url.get_secret_value() if self._store_url is not None else ""
-            whole = url if url and self.store == without_secrets(url) else self.store
-            self._opened = self.store, open_store(whole)
+            location = url if url and self.store == without_secrets(url) else self.store
+            self._opened = self.store, open_store(location)
         return self._opened[1]
 
     def origins(self) -> dict[str, Origin]:
-        """Return, for each field, where the value that counts came from."""
+        """Return the origin of each field's value."""
         origins: dict[str, Origin] = dict.fromkeys(type(self).model_fields, "default")
         origins |= dict.fromkeys(self.model_fields_set, "environment")
         origins |= dict.fromkeys(self._constructed_with, "constructor")
@@ -242,10 +242,10 @@ def variable(field: str) -> str:
     return ENVIRONMENT_PREFIX + field.upper()
 
 
-def _wrong(error: ValidationError, given: Mapping[str, object]) -> dict[str, str]:
-    """Return what is wrong, by field; what was not ``given`` came from the environment."""
+def _errors_by_field(error: ValidationError, arguments: Mapping[str, object]) -> dict[str, str]:
+    """Return the errors by field; a value that is not in ``arguments`` came from the environment."""
     fields = GuardConfig.model_fields
-    variables = {name: variable(name) for name in fields if name not in given}
+    variables = {name: variable(name) for name in fields if name not in arguments}
     return describe_problems(
         "GuardConfig", error, fields=fields, variables=variables, secrets=("admin_api_key",)
     )
@@ -255,10 +255,10 @@ def _defaults(fields: Iterable[str]) -> dict[str, Any]:
     return {name: GuardConfig.model_fields[name].default for name in fields}
 
 
-def _is_off(given: Mapping[str, object]) -> bool:
-    """Whether ``enabled`` is false, whatever else is wrong."""
+def _is_off(arguments: Mapping[str, object]) -> bool:
+    """Whether ``enabled`` is false, even if other values are wrong."""
     names = {name.upper(): name for name in os.environ}
-    value = given.get("enabled", os.environ.get(names.get(variable("enabled"), ""), "true"))
+    value = arguments.get("enabled", os.environ.get(names.get(variable("enabled"), ""), "true"))
     try:
         return not TypeAdapter(bool).validate_python(value)
     except ValidationError:

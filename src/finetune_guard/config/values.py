@@ -1,4 +1,4 @@
-"""The values of settings: how people and environment variables write them, and what they become."""
+"""The types of the settings, and how they are parsed from environment variables."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ from finetune_guard.domain.text import Line, day_in, is_name
 from finetune_guard.domain.validation import Duration, format_value
 from finetune_guard.rules.keep_alive import KeepAlive
 
-_LONGEST_FILE = 1_000_000
+_MAX_FILE_LENGTH = 1_000_000
 
 
-def _switch(value: object) -> object:
-    """``on``, ``off``, a duration or JSON, as written in the environment, for a KeepAlive."""
+def _parse_keep_alive(value: object) -> object:
+    """Parse ``on``, ``off``, a duration or JSON."""
     if value is not None and not isinstance(value, (str, Mapping, KeepAlive)):
         raise ValueError('a KeepAlive, "on", "off" or a renew_within such as "14d" is required')
     if not isinstance(value, str):
         return value
-    written = value.strip()
-    if written.lower() in ("on", "true", "1", "yes"):
+    text = value.strip()
+    if text.lower() in ("on", "true", "1", "yes"):
         return KeepAlive()
-    if written.lower() in ("off", "false", "0", "no", "none"):
+    if text.lower() in ("off", "false", "0", "no", "none"):
         return None
-    return _json(written) if written.startswith("{") else {"renew_within": written}
+    return _parse_json(text) if text.startswith("{") else {"renew_within": text}
 
 
-def _none(value: object) -> object:
-    """``off``, as written in the environment, for None."""
+def _parse_off(value: object) -> object:
+    """Parse ``off`` as None."""
     return None if isinstance(value, str) and value.strip().lower() in ("off", "none", "") else value
 
 
-def _secret(value: object) -> object:
-    """Text that is never shown."""
+def _hide_secret(value: object) -> object:
+    """Hide text from representations."""
     if isinstance(value, str) and value:
         return SecretStr(value)
     if value is None or (isinstance(value, SecretStr) and len(value) > 0):
@@ -64,7 +64,7 @@ def _secret(value: object) -> object:
     raise ValueError("text is required")
 
 
-def _json(value: object) -> object:
+def _parse_json(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
@@ -73,50 +73,50 @@ def _json(value: object) -> object:
         raise ValueError("valid JSON is required") from None
 
 
-def _imported(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    """Let a module fail in whatever way while it is imported."""
+def _import_function(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """Turn every error of an import into a ValueError."""
     try:
-        return read(value)
+        return validate(value)
     except ValidationError:
         raise
     except Exception as error:  # noqa: BLE001 -- a module can fail in any way
         raise ValueError(f"a function that can be imported is required: {error!r}") from None
 
 
-def _no_coroutine(function: Callable[..., object] | None) -> Callable[..., object] | None:
+def _check_plain_function(function: Callable[..., object] | None) -> Callable[..., object] | None:
     if inspect.iscoroutinefunction(function):
-        raise ValueError("a plain function is required: it is called in a thread that has no event loop")
+        raise ValueError("a plain function is required: it is called in a thread without an event loop")
     return function
 
 
-def _listed(value: object) -> object:
-    """Hosts separated by commas, a JSON list of them, or a sequence."""
+def _parse_list(value: object) -> object:
+    """Parse values separated by commas, or a JSON list."""
     if not isinstance(value, str):
         return value
     try:
-        found = json.loads(value)
-    except (RecursionError, ValueError):  # an IPv6 address begins with a bracket, too
-        found = value
-    hosts = found if isinstance(found, list) else str(found).split(",")
-    return tuple(host.strip() if isinstance(host, str) else host for host in hosts if host not in ("", " "))
+        parsed = json.loads(value)
+    except (RecursionError, ValueError):  # also an IPv6 address, which starts with a bracket
+        parsed = value
+    items = parsed if isinstance(parsed, list) else str(parsed).split(",")
+    return tuple(item.strip() if isinstance(item, str) else item for item in items if item not in ("", " "))
 
 
 def read_policies(file: str | os.PathLike[str]) -> tuple[IdlePolicy, ...]:
-    """Return the idle policies that a TOML or JSON file holds; a GuardConfigError tells what is wrong."""
+    """Return the idle policies in a TOML or JSON file; raise a GuardConfigError if it is not valid."""
     path = Path(file).expanduser()
     try:
-        with path.open(encoding="utf-8-sig") as opened:
-            text = opened.read(_LONGEST_FILE + 1)
+        with path.open(encoding="utf-8-sig") as stream:
+            text = stream.read(_MAX_FILE_LENGTH + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not text in UTF-8"
         raise GuardConfigError(f"{path} can't be read: {why}.") from None
-    if len(text) > _LONGEST_FILE:
-        raise GuardConfigError(f"{path} has more than {_LONGEST_FILE:,} characters.")
+    if len(text) > _MAX_FILE_LENGTH:
+        raise GuardConfigError(f"{path} has more than {_MAX_FILE_LENGTH:,} characters.")
     return policies_in(text, str(path))
 
 
-def _rules(value: object) -> object:
-    """The policies of a file, or what was given in its place."""
+def _parse_policies(value: object) -> object:
+    """Read the policies if the value is a file."""
     if not isinstance(value, (str, os.PathLike)):
         return value
     try:
@@ -125,33 +125,33 @@ def _rules(value: object) -> object:
         raise ValueError("; ".join(str(error).splitlines())) from None
 
 
-def _hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+def _check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
     for host in hosts:
         if not is_pattern(host):
             raise ValueError(
-                f"{format_value(host)} is no host: a name, *. before one, or an address is required, with or "
-                "without a port, such as gateway.acme.com or 127.0.0.1:8400"
+                f"{format_value(host)} is not a host: a name, *. before one, or an address is required, with "
+                "or without a port, such as gateway.acme.com or 127.0.0.1:8400"
             )
     return tuple(hosts)
 
 
-def _dated(days: object) -> object:
-    """The ends of models: days or None, by the model's id."""
-    if not isinstance(days, Mapping):
+def _parse_model_dates(dates: object) -> object:
+    """Parse shutdown dates, or None, by model id."""
+    if not isinstance(dates, Mapping):
         raise ValueError('a mapping of model ids to dates is required, such as {"gpt-4.1": date(2027, 6, 1)}')  # noqa: TRY004 -- for pydantic
-    for model in days:
+    for model in dates:
         if not is_name(model, MAX_MODEL_ID_LENGTH):
             raise ValueError(
-                f"{format_value(model)} is no model: an id such as gpt-4o-mini-2024-07-18 is required"
+                f"{format_value(model)} is not a model: an id such as gpt-4o-mini-2024-07-18 is required"
             )
-    return {model: _day(model, day) for model, day in days.items()}
+    return {model: _parse_date(model, day) for model, day in dates.items()}
 
 
-def _day(model: str, day: object) -> date | None:
+def _parse_date(model: str, day: object) -> date | None:
     if day is None or (isinstance(day, date) and not isinstance(day, datetime)):
         return day
-    if (found := day_in(day)) is not None:
-        return found
+    if (parsed := day_in(day)) is not None:
+        return parsed
     raise ValueError(
         f"the end of {format_value(model)[1:-1]} is {format_value(day)}: a date, text such as "
         "2027-06-01, or None for no "
@@ -159,19 +159,25 @@ def _day(model: str, day: object) -> date | None:
     )
 
 
-Policy = Annotated[AccessPolicy, NoDecode, BeforeValidator(_json)]
-Hosts = Annotated[Sequence[str], NoDecode, BeforeValidator(_listed), AfterValidator(_hosts)]
-IdlePolicies = Annotated[str | os.PathLike[str] | Sequence[IdlePolicy], NoDecode, BeforeValidator(_rules)]
-Deployments = Annotated[Sequence[Line], NoDecode, BeforeValidator(_listed)]
-KeepAliveOrNone = Annotated[KeepAlive | None, NoDecode, BeforeValidator(_switch)]
-Secret = Annotated[str | SecretStr | None, BeforeValidator(_secret), Field(repr=False)]
-DurationOrNone = Annotated[Duration | None, NoDecode, BeforeValidator(_none)]
-ModelDates = Annotated[Mapping[str, date | None], NoDecode, BeforeValidator(_dated), BeforeValidator(_json)]
-Clock = Annotated[ImportString[Callable[[], Any]], NoDecode, WrapValidator(_imported), Field(repr=False)]
+Policy = Annotated[AccessPolicy, NoDecode, BeforeValidator(_parse_json)]
+Hosts = Annotated[Sequence[str], NoDecode, BeforeValidator(_parse_list), AfterValidator(_check_hosts)]
+IdlePolicies = Annotated[
+    str | os.PathLike[str] | Sequence[IdlePolicy], NoDecode, BeforeValidator(_parse_policies)
+]
+Deployments = Annotated[Sequence[Line], NoDecode, BeforeValidator(_parse_list)]
+KeepAliveOrNone = Annotated[KeepAlive | None, NoDecode, BeforeValidator(_parse_keep_alive)]
+Secret = Annotated[str | SecretStr | None, BeforeValidator(_hide_secret), Field(repr=False)]
+DurationOrNone = Annotated[Duration | None, NoDecode, BeforeValidator(_parse_off)]
+ModelDates = Annotated[
+    Mapping[str, date | None], NoDecode, BeforeValidator(_parse_model_dates), BeforeValidator(_parse_json)
+]
+Clock = Annotated[
+    ImportString[Callable[[], Any]], NoDecode, WrapValidator(_import_function), Field(repr=False)
+]
 EventCallback = Annotated[
     ImportString[Callable[[Event], object]] | None,
     NoDecode,
-    WrapValidator(_imported),
-    AfterValidator(_no_coroutine),
+    WrapValidator(_import_function),
+    AfterValidator(_check_plain_function),
     Field(repr=False),
 ]
