@@ -43,7 +43,7 @@ def rows() -> Iterator[Row]:
 
 
 def _read() -> Any:
-    return read_usage(START, organization="acme-28gund", key="sk", learn=lambda _: None)
+    return read_usage(START, organization="acme-28gund", key="sk", on_page=lambda _: None)
 
 
 def _page() -> dict[str, Any]:

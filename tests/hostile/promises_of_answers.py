@@ -25,10 +25,10 @@ from finetune_guard.openai_api.errors import (
     concerns_model,
     error_code,
     error_message,
-    in_short,
     is_refusal,
     is_transient,
     retry_after,
+    status_and_code,
     would_fail_alike,
 )
 from finetune_guard.openai_api.flow import Reply
@@ -145,8 +145,8 @@ def api_error(body):
         headers = {name: value for name, value in headers.items() if value.isprintable()}
         response = HTTP.Response(status, headers=headers, request=_REQUEST)
         error = _CLIENT._make_status_error("told", body=body, response=response)
-        assert is_clean(in_short(error))
-        assert 100 > len(in_short(error))
+        assert is_clean(status_and_code(error))
+        assert 100 > len(status_and_code(error))
         assert is_clean(error_message(error))
         assert 500 >= len(error_message(error))
         assert is_clean(error_code(error) or "")

@@ -15,7 +15,7 @@ from finetune_guard.client.urls import api_url
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.hosts import is_pattern, matches, normalized
 from finetune_guard.domain.validation import Duration
-from finetune_guard.openai_api.requests import classify, to_decide
+from finetune_guard.openai_api.requests import classify, guarded_call
 from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.messages import describe_rule
 from finetune_guard.stores.open import open_store
@@ -111,7 +111,7 @@ def request_url(text):
             method=method, url=text, json_data={"model": "ft:gpt-4o:acme::1"}, extra_json=None
         )
         assert classify(options) == classify(options)
-        assert to_decide(options) is None or method == "post"
+        assert guarded_call(options) is None or method == "post"
     try:
         sent_to = HTTP.URL(text)
     except Exception:  # noqa: BLE001 -- it is never sent, then

@@ -11,12 +11,12 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
-    any_model,
-    completed_by,
+    completed_model,
     completing_model,
     ended_response,
     fine_tuned_id,
     shows_completion_of,
+    valid_model_name,
 )
 from tests.support.constants import BASE, COMPLETION
 from tests.support.constants import FINE_TUNED as MODEL
@@ -109,7 +109,7 @@ def test_an_answer_shows_which_model_ran(answer, requested, model):
 )
 def test_most_answers_need_no_second_look(answer, named):
     """Which model has completed an answer is told from its own fields alone."""
-    assert named == completed_by(answer)
+    assert named == completed_model(answer)
 
 
 CHUNK = {**CHAT, "object": "chat.completion.chunk"}
@@ -192,7 +192,7 @@ def test_no_answer_does_harm(answer, requested):
 def test_a_deployments_answer_counts_whatever_model_it_names():
     """Where any model counts, the answer's own printable word is it; one that names none counts, too."""
     names = ("gpt-4o", "", "a\nb", "x" * 513, 3)
-    assert ["gpt-4o", "", None, None, None] == [any_model(name) for name in names]
-    assert "gpt-4o" == completing_model({**COMPLETION, "model": "gpt-4o"}, "", any_model)
-    assert "" == completing_model(COMPLETION, "", any_model)
-    assert completing_model({"error": "x"}, "", any_model) is None
+    assert ["gpt-4o", "", None, None, None] == [valid_model_name(name) for name in names]
+    assert "gpt-4o" == completing_model({**COMPLETION, "model": "gpt-4o"}, "", valid_model_name)
+    assert "" == completing_model(COMPLETION, "", valid_model_name)
+    assert completing_model({"error": "x"}, "", valid_model_name) is None

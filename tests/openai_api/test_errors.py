@@ -10,10 +10,10 @@ from finetune_guard.openai_api.errors import (
     concerns_model,
     error_code,
     error_message,
-    in_short,
     is_refusal,
     is_transient,
     retry_after,
+    status_and_code,
     would_fail_alike,
 )
 from tests.openai_api.flow_scripts import connection_error, error
@@ -67,7 +67,7 @@ def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
     told = denied({"message": f"{'x ' * 240}{key}, and {key}", "code": key})
     assert "sk-proj" not in error_message(told)
     assert error_code(told) is None
-    assert "403" == in_short(told)
+    assert "403" == status_and_code(told)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
 def test_what_may_help_against_an_error(problem, model, passing, alike, short):
     """By status and code: another model, a later try, or neither; and whether the user's call fails alike."""
     found = concerns_model(problem), is_transient(problem), would_fail_alike(problem)
-    assert (model, passing, alike, short) == (*found, in_short(problem))
+    assert (model, passing, alike, short) == (*found, status_and_code(problem))
 
 
 def test_what_was_never_sent():
     """A header that none can have fails the user's own call as well; what is no error of the API does not."""
     problem = connection_error("LocalProtocolError")
     assert would_fail_alike(problem)
-    assert in_short(problem).startswith("a header, such as the key,")
+    assert status_and_code(problem).startswith("a header, such as the key,")
     assert not would_fail_alike(ValueError("x"))
     assert not would_fail_alike(None)
 
@@ -127,4 +127,4 @@ def test_how_long_the_api_asks_to_wait(problem, seconds):
 def test_a_code_that_can_be_none_is_none(code):
     """A code that is endless, or would forge a line, harms nothing: the status tells enough."""
     for body in ({"code": code}, {"error": {"code": code}}):
-        assert (None, "403") == (error_code(denied(body)), in_short(denied(body)))
+        assert (None, "403") == (error_code(denied(body)), status_and_code(denied(body)))

@@ -16,8 +16,8 @@ from finetune_guard.openai_api.requests import (
     base_model_called,
     called_name,
     classify,
+    guarded_call,
     operation_of,
-    to_decide,
 )
 from tests.support.constants import BASE
 from tests.support.constants import FINE_TUNED as MODEL
@@ -71,7 +71,7 @@ def test_an_inference_is_told_however_its_path_is_written(path, written):
 def test_what_the_guard_has_to_do_with(options, call):
     """Jobs and uploads, which alone are decided about, calls and looks at records; extra_body wins."""
     assert call == classify(options)
-    assert (call if isinstance(call, JobCreation | TrainingUpload) else None) == to_decide(options)
+    assert (call if isinstance(call, JobCreation | TrainingUpload) else None) == guarded_call(options)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_the_guard_has_to_do_with(options, call):
 )
 def test_everything_else_is_left_alone(options):
     """Other endpoints, methods and purposes are none of the guard's business."""
-    assert classify(options) is None is to_decide(options)
+    assert classify(options) is None is guarded_call(options)
 
 
 @pytest.mark.parametrize(

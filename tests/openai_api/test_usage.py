@@ -27,7 +27,7 @@ START = TODAY - 3 * DAY
 def read(answer, start=START):
     """Read with what ``answer`` says to each call: the outcome, what was learnt, and the calls."""
     learnt = []
-    flow = read_usage(start, organization="acme-28gund", key=KEY, learn=learnt.append)
+    flow = read_usage(start, organization="acme-28gund", key=KEY, on_page=learnt.append)
     usage, calls, _ = run(flow, answer)
     return usage, learnt, calls
 

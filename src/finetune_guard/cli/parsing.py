@@ -18,7 +18,7 @@ from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.output import discard_output, flush_output, make_printable, tell, unwritten
 from finetune_guard.domain.errors import FineTuneGuardError, GuardConfigError, KeepAliveError
 from finetune_guard.domain.validation import format_value
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.errors import status_and_code
 
 DEBUG = "--debug"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO)
@@ -153,7 +153,7 @@ def _message_of(error: Exception) -> str:
         discard_output()
         return unwritten(error)
     if isinstance(error, openai.APIError):  # its own wording can hold parts of a key
-        return f"The API did not do what was asked: {in_short(error)}."
+        return f"The API did not do what was asked: {status_and_code(error)}."
     reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
     return f"finetune-guard failed with {type(error).__name__}{reason}. Add --debug to see where."
 

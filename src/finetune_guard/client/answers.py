@@ -15,11 +15,11 @@ from finetune_guard.client.urls import GuardedHosts, Route, api_base
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
-    any_model,
-    completed_by,
+    completed_model,
     ended_response,
-    fine_tune_named,
     fine_tuned_id,
+    parse_fine_tune,
+    valid_model_name,
 )
 from finetune_guard.openai_api.requests import (
     Call,
@@ -76,11 +76,11 @@ class Answers:
                 self._warn_about_base_model(options, value)
             if route.kind is None:
                 return
-            named = completed_by(value) if route.kind is InferenceCall else None
+            named = completed_model(value) if route.kind is InferenceCall else None
             if named is None:
                 self._observe_other(client, route, options, response, value)
                 return
-            model = fine_tune_named(named)
+            model = parse_fine_tune(named)
             if model is not None:
                 self._record(client, route, options, response, model)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
@@ -223,16 +223,16 @@ class _DeploymentAnswers:
         """Record a response; never reads a body that the SDK hasn't read."""
         if route.operation not in resource.policy.resets:
             return
-        named = completed_by(value)
-        is_base = named is not None and fine_tune_named(named) is None
+        named = completed_model(value)
+        is_base = named is not None and parse_fine_tune(named) is None
         if is_base and not resource.covered and not resource.any_answer_counts:
             return
-        name = any_model(called_name(options, route.path))
+        name = valid_model_name(called_name(options, route.path))
         if name is None:
             return
         covered = self._deployments.is_covered(resource, name)
         # A response that names no model counts if the rule applies to the deployment.
-        requested, recognize = ("", any_model) if covered else (None, fine_tuned_id)
+        requested, recognize = ("", valid_model_name) if covered else (None, fine_tuned_id)
         if not isinstance(value, STREAMS):
             served = recognize(named) if named else model_in_response(value, response, requested, recognize)
             if served is not None:
@@ -260,7 +260,7 @@ class _DeploymentAnswers:
         self, resource: Resource, route: Route, options: RequestOptions, error: openai.APIStatusError
     ) -> ProviderLossError | None:
         """Return the error to raise if the response says that a deployment is gone."""
-        name = any_model(called_name(options, route.path))
+        name = valid_model_name(called_name(options, route.path))
         if name is None or route.operation is None:
             return None
         return self._deployments.loss_error(resource, name, error)

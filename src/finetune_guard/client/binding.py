@@ -14,7 +14,7 @@ from finetune_guard.client.urls import GuardedHosts, api_base
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import describe_type
-from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, to_decide
+from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, guarded_call
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
@@ -92,7 +92,7 @@ class Binding:
                 if self._engine is not None:
                     self._engine.deployments.refresh_from_store(route.resource)
                 return None
-            call = to_decide(options)
+            call = guarded_call(options)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
             return None

@@ -16,7 +16,7 @@ from finetune_guard.openai_api.requests import (
     CallKind,
     JobCreation,
     TrainingUpload,
-    kind_of,
+    call_kind,
     operation_of,
     root_path,
 )
@@ -117,7 +117,7 @@ class GuardedHosts:
     def _new_route(self, client: Any, method: str, url: str) -> Route:
         own = api_url(client, url)
         guarded = api_base(client, url) if self.include(client, own) else None
-        resource, kind = self._resource_of(own, by_azure=is_azure(client)), kind_of(method, url)
+        resource, kind = self._resource_of(own, by_azure=is_azure(client)), call_kind(method, url)
         path = whole_url(client, url).path if resource is not None else ""
         operation = operation_of(method, path)
         is_decided = guarded is not None and kind in {JobCreation, TrainingUpload}

@@ -28,8 +28,8 @@ from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.telemetry import METRICS
 from finetune_guard.engine.usage_sync import UsageReader, may_help
-from finetune_guard.openai_api.completions import any_model
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.completions import valid_model_name
+from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.recording.notes import Subject, new_facts
@@ -112,7 +112,7 @@ class Guard:
         """Record an inference made outside this client; at a ``resource``, ``model`` names a deployment."""
         if resource is None:
             _must_be_fine_tuned("record", model)
-        elif not any_model(model):
+        elif not valid_model_name(model):
             raise GuardConfigError(
                 f"record(model=...) is {format_value(model)}: a deployment's name is required"
             )
@@ -151,7 +151,9 @@ class Guard:
             if listing is not None and listing.failure is not None:
                 rest = "the history alone" if listing.reply is None else "the history and its other answers"
                 logger.warning(
-                    "The API did not answer (%s); the verdict rests on %s.", in_short(listing.failure), rest
+                    "The API did not answer (%s); the verdict rests on %s.",
+                    status_and_code(listing.failure),
+                    rest,
                 )
             eligibility = self.decider.decide(credentials)
             if not may_help(eligibility, admin_key):

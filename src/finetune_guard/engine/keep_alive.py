@@ -18,7 +18,7 @@ from finetune_guard.engine.deployments import Deployments, Resource
 from finetune_guard.engine.identification import Identification, record_traces
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
-from finetune_guard.openai_api.completions import any_model, completing_model
+from finetune_guard.openai_api.completions import completing_model, valid_model_name
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
 from finetune_guard.recording.notes import Subject, new_facts
@@ -112,7 +112,7 @@ class KeepAliveSender(OneSender):
 
 def _shows_completion(answer: object, _deployment: str) -> bool:
     """Whether ``answer`` is a completion of any model: the deployment's name doesn't tell which it serves."""
-    return completing_model(answer, "", any_model) is not None
+    return completing_model(answer, "", valid_model_name) is not None
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class DeploymentSender(OneSender):
         return None
 
     def _record(self, sent: Sent, at: datetime) -> str:
-        served = completing_model(sent.reply.body, "", any_model) or None
+        served = completing_model(sent.reply.body, "", valid_model_name) or None
         self.decider.recorder.record(self.resource.subject, self.name, Source.KEEP_ALIVE, at, served)
         self.resource.record_call(self.name, at)
         return self.resource.name

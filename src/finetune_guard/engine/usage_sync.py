@@ -18,7 +18,7 @@ from finetune_guard.domain.values import Value
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.openai_api.usage_pages import Precision, UsagePage
@@ -135,7 +135,7 @@ class UsageReader:
                 until = min(page.end, page.at)
                 progress(SyncProgress(days_read=_days(begin, until), days=_days(begin, page.at)))
 
-        read = yield from read_usage(begin, organization=organization, key=admin_key, learn=record_page)
+        read = yield from read_usage(begin, organization=organization, key=admin_key, on_page=record_page)
         if read.failure is not None and read.pages == 0:
             raise _read_error(read.failure) from read.failure
         latest = read.latest  # with its final precision
@@ -206,14 +206,14 @@ def _days(start: datetime, end: datetime) -> int:
 
 
 def _describe(failure: openai.APIError | UsageSyncError) -> str:
-    return in_short(failure) if isinstance(failure, openai.APIError) else str(failure)
+    return status_and_code(failure) if isinstance(failure, openai.APIError) else str(failure)
 
 
 def _organization_unknown_error(failure: openai.APIError | None) -> UsageSyncError:
     why = "no answer of the API names it"
     remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
     if failure is not None:
-        why = f"the API could not be asked: {in_short(failure)}"
+        why = f"the API could not be asked: {status_and_code(failure)}"
         remedy = "Use a client whose key the API accepts."
     return UsageSyncError(
         f"Which organization the client's key belongs to is not known ({why}), so nobody can tell whether "

@@ -1,1 +1,1 @@
-"""What OpenAI's API is asked, and what it answers."""
+"""Requests to OpenAI's API and their responses."""

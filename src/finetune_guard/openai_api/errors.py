@@ -1,4 +1,4 @@
-"""What the API's errors mean, told from status and code and never from their wording."""
+"""Meaning of the API's errors, by status and code, never by their wording."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ TRAINING_NOT_AVAILABLE = "training_not_available"
 
 _LONGEST_CODE = 64
 _LONGEST_MESSAGE = 500
-_MOST_READ = 2_000  # a key that the cut falls into must be seen as a whole
+_MOST_READ = 2_000  # longer than the result, so that a key is not cut before it is found
 _NEVER_SENT = frozenset(
     {"ConnectError", "ConnectTimeout", "InvalidURL", "LocalProtocolError", "PoolTimeout", "ProxyError"}
     | {"UnsupportedProtocol"}
 )
-"""The HTTP libraries' errors, by name since there are two, before a request has left."""
-_OF_MODEL = frozenset({400, 403, 404, 422})
+"""Errors of the HTTP libraries before a request is sent; by name, since there are two libraries."""
+_MODEL_STATUSES = frozenset({400, 403, 404, 422})
 _TIMED_OUT = 408
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
@@ -27,15 +27,15 @@ _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 def error_code(error: openai.APIError) -> str | None:
     """Return the API's error code; the body holds it bare or inside ``error``, by SDK release.
 
-    The SDK takes any JSON for it. What is no text, longer than a code can be, or a key, is none.
+    The SDK accepts any JSON. A value that is not a string, too long, or a key is ignored.
     """
-    found: tuple[object, ...] = (error.code, _details(error).get("code"))
-    code = next((code for code in found if isinstance(code, str) and code), None)
+    codes: tuple[object, ...] = (error.code, _details(error).get("code"))
+    code = next((code for code in codes if isinstance(code, str) and code), None)
     return code if is_name(code, _LONGEST_CODE) and code == without_secrets(code) else None
 
 
 def error_message(error: openai.APIError) -> str:
-    """Return the API's own explanation: one printable line without keys, at most 500 characters long."""
+    """Return the API's message: one printable line without keys, at most 500 characters."""
     message = _details(error).get("message")
     if not isinstance(message, str):
         return ""
@@ -43,25 +43,25 @@ def error_message(error: openai.APIError) -> str:
 
 
 def is_refusal(error: openai.APIError) -> bool:
-    """Whether the API refused a job by its policy: neither quota nor permission nor an untunable model."""
+    """Whether the API refused a job by its policy, not by quota, permission or model."""
     return isinstance(error, openai.PermissionDeniedError) and error_code(error) == TRAINING_NOT_AVAILABLE
 
 
 def was_never_sent(error: BaseException | None) -> bool:
-    """Whether a request can't have arrived: no connection, or nothing that could be sent over one."""
+    """Whether a request can't have arrived: no connection was made, or the request was invalid."""
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
     return any(kind.__name__ in _NEVER_SENT for kind in type(cause).__mro__)
 
 
 def would_fail_alike(error: BaseException | None) -> bool:
-    """Whether the user's own call can only fail in the same way: by its key, or because nobody is reached."""
+    """Whether the user's own call must fail in the same way: bad key, or no connection."""
     return isinstance(error, openai.AuthenticationError) or was_never_sent(error)
 
 
 def concerns_model(error: openai.APIError) -> bool:
-    """Whether another model might well answer where this one gave ``error``."""
+    """Whether another model may work although this one gave ``error``."""
     status = error.status_code if isinstance(error, openai.APIStatusError) else None
-    return status in _OF_MODEL and error_code(error) not in _NO_MONEY
+    return status in _MODEL_STATUSES and error_code(error) not in _NO_MONEY
 
 
 def is_transient(error: openai.APIError) -> bool:
@@ -72,8 +72,8 @@ def is_transient(error: openai.APIError) -> bool:
     return isinstance(error, kinds) or getattr(error, "status_code", None) == _TIMED_OUT
 
 
-def in_short(error: openai.APIError) -> str:
-    """Return status and code: what may be shown, since the API's wording can hold parts of a key."""
+def status_and_code(error: openai.APIError) -> str:
+    """Return status and code only, since the API's wording can contain parts of a key."""
     if isinstance(error, openai.APIStatusError):
         return " ".join(part for part in (str(error.status_code), error_code(error)) if part)
     if type(error.__cause__).__name__ == "LocalProtocolError":
@@ -84,7 +84,7 @@ def in_short(error: openai.APIError) -> str:
 
 
 def retry_after(error: openai.APIError) -> float:
-    """Return how many seconds the API asks to wait; 0.0 when it doesn't say."""
+    """Return how many seconds the API asks to wait; 0.0 if it doesn't say."""
     if not isinstance(error, openai.APIStatusError):
         return 0.0
     try:

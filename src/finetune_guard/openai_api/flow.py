@@ -1,8 +1,8 @@
 """Flows: generators that ask their client for API calls, so that sync and async share their logic.
 
-A *flow* yields an ``ApiCall`` and is sent the ``Reply``, or has the SDK's error thrown in; it is sent None
-when a ``Download`` was read, a ``Pause`` is over, or all flows ``InParallel`` have ended; it yields a
-``UserCall`` where the user's own call is to be made. Drivers, beside the clients, hold no logic.
+A *flow* yields an ``ApiCall`` and is sent the ``Reply``, or the SDK's error is thrown in; it is sent None
+after a ``Download``, a ``Pause``, or when all flows ``InParallel`` have ended; it yields a ``UserCall`` to
+have the user's own call made. The drivers in ``client`` contain no logic.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ApiCall:
-    """A request that a flow asks its client to make, with the client's own timeout and key if none is given.
+    """A request that the client should make, by default with the client's timeout and key.
 
-    A flow that retries by itself says ``retry=False``, so that the SDK does not.
+    A flow that retries by itself sets ``retry=False``, so that the SDK does not.
     """
 
     method: str
@@ -36,26 +36,26 @@ class ApiCall:
 
 
 class Download(NamedTuple):
-    """A file whose content a flow asks for, piece by piece; a body that breaks off is an API error."""
+    """A file to download in chunks; an incomplete body is an API error."""
 
     file: str
     write: Callable[[bytes], object]
 
 
 class Pause(NamedTuple):
-    """A time to wait before the flow goes on."""
+    """A delay before the flow continues."""
 
     duration: timedelta
 
 
 class Reply(NamedTuple):
-    """The successful answer to an ``ApiCall``.
+    """The successful response to an ``ApiCall``.
 
     Attributes:
         body: The JSON body, or None when it isn't JSON.
-        organization: The organization's slug, when the API named it.
-        credentials: What the request was sent with.
-        at: When it was answered, by the server's clock if that is believed.
+        organization: The organization's slug, if the API named it.
+        credentials: The credentials of the request.
+        at: The time of the response, by the server's clock if that is trusted.
     """
 
     body: Any
@@ -65,13 +65,13 @@ class Reply(NamedTuple):
 
 
 class UserCall(NamedTuple):
-    """The user's own call goes out now, after the warnings; its success ends the flow."""
+    """Make the user's own call now, after the warnings; its success ends the flow."""
 
     warnings: tuple[FineTuneGuardWarning, ...] = ()
 
 
 class InParallel(NamedTuple):
-    """Flows of which ``at_once`` run at a time. The first error ends the others and is thrown in."""
+    """Flows to run, ``at_once`` at a time. The first error ends the others and is thrown in."""
 
     flows: Iterable[Generator[Step, Reply | None, None]]
     at_once: int
@@ -83,11 +83,11 @@ Flow: TypeAlias = Generator[Step, "Reply | None", T]
 
 
 class NotMadeError(BaseException):
-    """Thrown into a flow that is given up before the call that it asks for was made."""
+    """Thrown into a flow that is abandoned before its requested call was made."""
 
 
 def give_up(flow: Flow[Any]) -> None:
-    """End ``flow``, whose present step was not begun."""
+    """End ``flow``, whose current step was not started."""
     with suppress(NotMadeError, StopIteration):
         flow.throw(NotMadeError())
     flow.close()

@@ -1,6 +1,6 @@
-"""The API's lists of models and fine-tuning jobs, and model limits: how they are asked for, what they tell.
+"""Reads the API's lists of models and fine-tuning jobs, and its model limits.
 
-A body is read so that no answer can do harm, whoever asked for it.
+Bodies are read defensively: no response can do harm.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel
 from finetune_guard.domain.organizations import UNNAMED, organization_id
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.domain.text import day_in, is_name, one_line, without_secrets
-from finetune_guard.openai_api.errors import error_message, in_short
+from finetune_guard.openai_api.errors import error_message, status_and_code
 from finetune_guard.openai_api.flow import ApiCall, Flow, Reply
 
-MOST_JOB_PAGES = 10  # are read for a decision
-MOST_PAGES = 1_000  # are read of any list: a server that always has one more fills no disk
+MOST_JOB_PAGES = 10  # for a decision
+MOST_PAGES = 1_000  # for any list: an endless list must not fill the disk
 _PAGE_SIZE = 100
 _MOST_ROWS = 100_000
 _LONGEST_CURSOR = 2_048
 _CLOCK_SKEW = timedelta(days=1)
 _LONGEST_LIMITS = 2_000
-_MOST_READ = 10_000  # a key that the cut falls into must be seen as a whole
+_MOST_READ = 10_000  # longer than the result, so that a key is not cut before it is found
 
 
 class Traces(NamedTuple):
-    """What jobs or models prove of earlier fine-tuning, and the ``org-`` ids that the jobs belong to."""
+    """Evidence of earlier fine-tuning from jobs or models, and the ``org-`` ids of the jobs."""
 
     evidence: Evidence = Evidence(organization=UNNAMED)
     organizations: frozenset[str] = frozenset()
@@ -45,15 +45,15 @@ class Traces(NamedTuple):
 
 @dataclass
 class Listing:
-    """What the API listed for a key.
+    """The models and jobs that the API listed for a key.
 
     Attributes:
-        created: The fine-tuned models and when each was made; None where the API did not say.
-        announced: What the API said about shutdown dates, of base models too.
-        traces: What the lists prove about earlier fine-tuning.
-        complete: Whether everything that was asked for was answered and read to its end.
-        reply: The last answer, which names the organization; None when nothing was answered.
-        failure: The first error of the API; None when everything was answered.
+        created: The fine-tuned models with their creation times; None if the API did not say.
+        announced: Shutdown dates from the API, of base models too.
+        traces: Evidence of earlier fine-tuning.
+        complete: Whether every request succeeded and every list was read to its end.
+        reply: The last reply, which names the organization; None if there was none.
+        failure: The first error of the API; None if there was none.
     """
 
     created: dict[str, datetime | None] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Listing:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything the key may see was read and held no trace of fine-tuning."""
+        """Whether everything the key can see was read, without a trace of fine-tuning."""
         return self.complete and self.traces.evidence.fine_tuned_by is None
 
     @property
@@ -78,13 +78,13 @@ class Listing:
 
 
 def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = False) -> Flow[Listing]:
-    """Ask which fine-tuned models and jobs the key can see; an error makes the listing incomplete."""
+    """List the fine-tuned models and jobs that the key can see; an error makes it incomplete."""
     listing = Listing()
-    yield from _asked(listing, "/models", {}, _add_models)
+    yield from _read_page(listing, "/models", {}, _add_models)
     if listing.created and not always_jobs:
         return listing
     last = yield from _read_pages(
-        _PAGE_SIZE, most_job_pages, lambda query: _asked(listing, "/fine_tuning/jobs", query, _add_jobs)
+        _PAGE_SIZE, most_job_pages, lambda query: _read_page(listing, "/fine_tuning/jobs", query, _add_jobs)
     )
     listing.complete = listing.complete and last is not None
     return listing
@@ -93,10 +93,10 @@ def read_listing(*, most_job_pages: int = MOST_JOB_PAGES, always_jobs: bool = Fa
 def read_rows(
     path: str,
     limit: int,
-    take: Callable[[Mapping[str, Any]], object],
+    on_row: Callable[[Mapping[str, Any]], object],
     ask: Callable[[ApiCall], Flow[Reply | None]],
 ) -> Flow[bool]:
-    """Ask for every page of a list and give each row to ``take``; return whether all was certainly read."""
+    """Read all pages of a list, pass each row to ``on_row``; return whether the list is complete."""
     is_whole = True
 
     def page(query: Mapping[str, object]) -> Flow[object]:
@@ -107,7 +107,7 @@ def read_rows(
             rows = list(records(body))
             is_whole = is_whole and len(rows) == len(body["data"])
             for row in rows:
-                take(row)
+                on_row(row)
         return body
 
     last = yield from _read_pages(limit, MOST_PAGES, page)
@@ -115,29 +115,29 @@ def read_rows(
 
 
 def _read_pages(
-    limit: int, most: int, ask: Callable[[Mapping[str, object]], Flow[object]]
+    limit: int, max_pages: int, ask: Callable[[Mapping[str, object]], Flow[object]]
 ) -> Flow[Mapping[str, Any] | None]:
-    """Ask for one page after the other; return the last one, or None where that was not reached."""
+    """Request page after page; return the last one, or None if it was not reached."""
     query: dict[str, object] = {"limit": limit}
-    followed: set[str] = set()
-    for _ in range(most):
+    cursors: set[str] = set()
+    for _ in range(max_pages):
         page = yield from ask(query)
         if not is_list(page):
             return None
         if page.get("has_more") is not True:
             return page
         after = _last_id(page)
-        if after is None or after in followed:
+        if after is None or after in cursors:
             return None
-        followed.add(after)
+        cursors.add(after)
         query = {"limit": limit, "after": after}
     return None
 
 
-def _asked(
+def _read_page(
     listing: Listing, path: str, query: Mapping[str, object], add: Callable[[Listing, Reply], None]
 ) -> Flow[object]:
-    """Ask for a page, add to ``listing`` what it tells, and return its body; None after an error."""
+    """Request a page, add it to ``listing`` and return its body; None after an error."""
     try:
         reply = yield ApiCall("get", path, query=query)
     except openai.APIError as error:
@@ -154,7 +154,7 @@ def _add_models(listing: Listing, reply: Reply) -> None:
     listing.announced.update(announcements(reply.body, reply.at))
     listing.traces = listing.traces.joined(traces_in_models(reply.body, reply.at))
     for row in _fine_tuned(reply.body):
-        listing.created[row["id"]] = listing.created.get(row["id"]) or moment(row.get("created"), reply.at)
+        listing.created[row["id"]] = listing.created.get(row["id"]) or unix_time(row.get("created"), reply.at)
 
 
 def _add_jobs(listing: Listing, reply: Reply) -> None:
@@ -162,7 +162,7 @@ def _add_jobs(listing: Listing, reply: Reply) -> None:
     for row in _jobs(reply.body):
         model = row.get("fine_tuned_model")
         if isinstance(model, str) and FineTunedModel.parse(model) is not None:
-            times = (moment(row.get(name), reply.at) for name in ("finished_at", "created_at"))
+            times = (unix_time(row.get(name), reply.at) for name in ("finished_at", "created_at"))
             listing.created[model] = listing.created.get(model) or next(filter(None, times), None)
 
 
@@ -172,7 +172,7 @@ def _is_checkpoint(model: str) -> bool:
 
 
 def traces_in_jobs(body: object, now: datetime) -> Traces:
-    """Return what a fine-tuning job, or a list of them, proves: each was fine-tuning when it was created."""
+    """Return the evidence in a fine-tuning job or a list of jobs, by their creation times."""
     jobs = list(_jobs(body))
     evidence, newest = _proof(jobs, "created_at", "fine_tuned_model", now)
     ids = (organization_id(row.get("organization_id")) for row in jobs)
@@ -180,15 +180,15 @@ def traces_in_jobs(body: object, now: datetime) -> Traces:
 
 
 def traces_in_models(body: object, now: datetime) -> Traces:
-    """Return what a model, or a list of them, proves: a fine-tuned one was made when it was created."""
+    """Return the evidence in a model or a list of models, by their creation times."""
     return Traces(_proof(list(_fine_tuned(body)), "created", "id", now)[0])
 
 
 def _proof(
     rows: list[Mapping[str, Any]], created: str, name: str, now: datetime
 ) -> tuple[Evidence, datetime | None]:
-    """Return what rows prove by the times and the models that they name, and the latest of these times."""
-    times = [at for row in rows if (at := moment(row.get(created), now))]
+    """Return the evidence in rows, from their times and models, and the latest time."""
+    times = [at for row in rows if (at := unix_time(row.get(created), now))]
     models = filter(None, (FineTunedModel.parse(row.get(name)) for row in rows))
     evidence = Evidence(
         organization=UNNAMED,
@@ -199,7 +199,7 @@ def _proof(
 
 
 def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
-    """Return what a model, or a list of them, says about shutdown dates; what is malformed is passed over."""
+    """Return the shutdown dates in a model or a list of models; skip malformed ones."""
     found: dict[str, Announced] = {}
     for row in records(body):
         model_id = row.get("id")
@@ -211,47 +211,47 @@ def announcements(body: object, seen_at: datetime) -> dict[str, Announced]:
 
 
 def read_model_limits(now: datetime) -> Flow[tuple[ModelLimits, Reply | None]]:
-    """Ask for the model limits; return them and the reply, or what went wrong at ``now`` and None.
+    """Request the model limits; return them and the reply, or the error at ``now`` and None.
 
-    OpenAI's help page names them for an organization's fine-tuning availability. Their form is not published,
-    nor what an organization gets that is refused, so that nothing is read from them.
+    OpenAI's help page mentions them for an organization's fine-tuning availability. Neither their format nor
+    the response for a refused organization is published, so they are not interpreted.
     """
     try:
         reply = yield ApiCall("get", "/fine_tuning/model_limits")
     except openai.APIError as error:
-        told = filter(None, (in_short(error), error_message(error)))
+        details = filter(None, (status_and_code(error), error_message(error)))
         status = error.status_code if isinstance(error, openai.APIStatusError) else None
-        return ModelLimits(at=now, status=status, answer=_shown(": ".join(told))), None
+        return ModelLimits(at=now, status=status, answer=_printable(": ".join(details))), None
     assert reply is not None
     body = "not JSON" if reply.body is None else json.dumps(reply.body, ensure_ascii=False)
-    return ModelLimits(at=reply.at, status=200, answer=_shown(body)), reply
+    return ModelLimits(at=reply.at, status=200, answer=_printable(body)), reply
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     return one_line(without_secrets(one_line(text, _MOST_READ)), _LONGEST_LIMITS)
 
 
 def is_list(body: object) -> TypeGuard[Mapping[str, Any]]:
-    """Whether ``body`` is one of the API's lists, or a page of one; nothing endless is."""
+    """Whether ``body`` is a list of the API, or a page of one, and not too long."""
     rows = body.get("data") if isinstance(body, Mapping) else None
     return isinstance(rows, list) and len(rows) <= _MOST_ROWS
 
 
 def is_cursor(value: object) -> TypeGuard[str]:
-    """Whether ``value`` can be what the next page is asked for with: it becomes a part of a URL."""
+    """Whether ``value`` can be a cursor for the next page, which becomes a part of a URL."""
     return is_name(value, _LONGEST_CURSOR)
 
 
 def records(body: object) -> Iterator[Mapping[str, Any]]:
-    """Return the objects of a list, or the one object that the body is."""
+    """Return the objects of a list, or the body itself if it is one object."""
     rows = body["data"] if is_list(body) else [body]
     return (row for row in rows if isinstance(row, Mapping))
 
 
-def moment(second: object, now: datetime) -> datetime | None:
-    """Return a time in Unix seconds; None when it is none, or lies more than a day after ``now``.
+def unix_time(second: object, now: datetime) -> datetime | None:
+    """Convert Unix seconds; None if invalid, or more than a day after ``now``.
 
-    The API sends whole seconds; some of the SDK's classes, such as ``Response``, make floats of them.
+    The API sends integers; some of the SDK's classes, such as ``Response``, convert them to floats.
     """
     if isinstance(second, bool) or not isinstance(second, (int, float)):
         return None
@@ -271,7 +271,7 @@ def _jobs(body: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _last_id(page: Mapping[str, Any]) -> str | None:
-    """Return the id of a page's last row, after which the next page begins; None when it has none."""
+    """Return the id of a page's last row, the cursor of the next page; None if it has none."""
     last = page["data"][-1] if page["data"] else None
     found = last.get("id") if isinstance(last, Mapping) else None
     return found if is_cursor(found) else None

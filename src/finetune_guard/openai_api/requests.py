@@ -1,6 +1,6 @@
-"""What a request is, told from its method, path and body before anything is sent.
+"""Classifies a request by its method, path and body before it is sent.
 
-A body is never read: only what the SDK holds as JSON or form fields.
+Only the SDK's JSON or form fields are used; a body is never read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RECORDS_PATH = re.compile(r"/(batches|fine_tuning/jobs|models|responses)(?:/[^/
 
 
 class RequestOptions(Protocol):
-    """The part of the SDK's request options that is looked at."""
+    """The parts of the SDK's request options used here."""
 
     method: str
     url: str
@@ -32,24 +32,24 @@ class RequestOptions(Protocol):
 
 
 class JobCreation(NamedTuple):
-    """A fine-tuning job is about to be created, for a model that the body may name."""
+    """The creation of a fine-tuning job, for the model in the body, if any."""
 
     model: str | None
 
 
 @dataclass(frozen=True)
 class TrainingUpload:
-    """A file is about to be uploaded for fine-tuning."""
+    """An upload of a file for fine-tuning."""
 
 
 class InferenceCall(NamedTuple):
-    """A model is called: a fine-tuned one where the request names that, else only the answer may show it."""
+    """A call of a model: the fine-tuned one in the request, or None if only the answer can name it."""
 
     model: str | None
 
 
 class RecordKind(StrEnum):
-    """What the API is asked to show."""
+    """The endpoints of records that can prove inferences or fine-tuning."""
 
     BATCHES = "batches"
     JOBS = "fine_tuning/jobs"
@@ -58,7 +58,7 @@ class RecordKind(StrEnum):
 
 
 class RecordsCall(NamedTuple):
-    """The API is asked for one or several of its records, which tell what happened elsewhere."""
+    """A request for one or more records, which may be about other programs' calls."""
 
     kind: RecordKind
 
@@ -79,42 +79,42 @@ _POSTED_TO: dict[str, type[InferenceCall | GuardedCall]] = {
 
 
 def classify(options: RequestOptions) -> Call | None:
-    """Return what the request is; None when the guard has nothing to do with it.
+    """Return the kind and details of a request; None if the guard ignores it.
 
-    Which host it goes to is asked elsewhere. A model given with ``extra_body`` wins, as it does on the wire.
+    The host is checked elsewhere. A model in ``extra_body`` wins, as it does on the wire.
     """
-    return call_of(kind_of(options.method, options.url), options)
+    return call_of(call_kind(options.method, options.url), options)
 
 
 def call_of(kind: CallKind, options: RequestOptions) -> Call | None:
-    """Return what ``classify`` does for a request whose kind is known."""
-    if kind is InferenceCall:  # first, since every call of a model comes by here
+    """Do as ``classify`` does for a request whose kind is known."""
+    if kind is InferenceCall:  # first, for speed
         model = _model_in(options)
-        return _inference(model) if model is not None else _OF_NO_FINE_TUNE
-    return kind if kind is None or isinstance(kind, RecordsCall) else _guarded(kind, options)
+        return _inference(model) if model is not None else _NO_FINE_TUNE
+    return kind if kind is None or isinstance(kind, RecordsCall) else _to_guarded_call(kind, options)
 
 
 def base_model_called(options: RequestOptions) -> str | None:
-    """Return the model that a request of any endpoint calls; None for a fine-tune, and for a job."""
-    if options.method.lower() != "post" or to_decide(options) is not None:
+    """Return the base model that a request to any endpoint calls; None for a fine-tune or a job."""
+    if options.method.lower() != "post" or guarded_call(options) is not None:
         return None
     model = _model_in(options)
     return model if model and fine_tuned_id(model) is None else None
 
 
-def to_decide(options: RequestOptions) -> GuardedCall | None:
-    """Return what ``classify`` does for a request that is decided about, and None for any other."""
-    kind = kind_of(options.method, options.url)
-    return _guarded(kind, options) if kind is JobCreation or kind is TrainingUpload else None
+def guarded_call(options: RequestOptions) -> GuardedCall | None:
+    """Return the call if it needs a decision: a job or an upload; otherwise None."""
+    kind = call_kind(options.method, options.url)
+    return _to_guarded_call(kind, options) if kind is JobCreation or kind is TrainingUpload else None
 
 
-def _guarded(kind: object, options: RequestOptions) -> GuardedCall | None:
+def _to_guarded_call(kind: object, options: RequestOptions) -> GuardedCall | None:
     if kind is JobCreation:
         return JobCreation(_model_in(options))
     return TrainingUpload() if _field(options, "purpose") == "fine-tune" else None
 
 
-_OF_NO_FINE_TUNE = InferenceCall(None)
+_NO_FINE_TUNE = InferenceCall(None)
 
 
 @lru_cache(maxsize=1024)
@@ -122,13 +122,13 @@ def _inference(model: str) -> InferenceCall:
     return InferenceCall(fine_tuned_id(model))
 
 
-def kind_of(method: str, url: str) -> CallKind:
-    """Return the class of a call, or the call itself where no body tells more of it."""
-    return _kind(method, url[:_LONGEST_URL])
+def call_kind(method: str, url: str) -> CallKind:
+    """Return the class of a call, or the call itself if the body doesn't matter."""
+    return _call_kind(method, url[:_LONGEST_URL])
 
 
 @lru_cache(maxsize=1024)
-def _kind(method: str, url: str) -> CallKind:
+def _call_kind(method: str, url: str) -> CallKind:
     method, path = method.lower(), _path(url)
     if method == "get" or (method == "post" and path == "/batches"):
         records = _RECORDS_PATH.fullmatch(path)
@@ -143,7 +143,7 @@ def root_path(path: str) -> str:
 
 
 def _path(url: str) -> str:
-    """The path below the API's root: ``/chat/completions`` for every way to write it."""
+    """Return the path below the API's root, such as ``/chat/completions``, in one form."""
     path = url.split("?", 1)[0].split("#", 1)[0]
     if "://" in path:
         path = "/" + path.split("://", 1)[1].partition("/")[2]
@@ -152,34 +152,34 @@ def _path(url: str) -> str:
 
 
 def called_name(options: RequestOptions, path: str) -> str | None:
-    """Return what an inference calls; in the older form of its API, Azure's path names the deployment."""
+    """Return the model or deployment that an inference calls; Azure's older paths contain it."""
     in_path = _deployment(path)
-    return _short(in_path) if in_path is not None else _model_in(options)
+    return _valid_name(in_path) if in_path is not None else _model_in(options)
 
 
 @lru_cache(maxsize=1024)
 def _deployment(path: str) -> str | None:
-    found = _DEPLOYMENT.search(path)
-    return found[1] if found is not None else None
+    match = _DEPLOYMENT.search(path)
+    return match[1] if match is not None else None
 
 
 def operation_of(method: str, path: str) -> Operation | None:
-    """Return which inference a request to ``path`` is; None where it is none."""
+    """Return the kind of inference of a request to ``path``; None if it is not one."""
     return _operation(path) if method.lower() == "post" else None
 
 
 @lru_cache(maxsize=1024)
 def _operation(path: str) -> Operation | None:
-    found = _OPERATION.search(path)
-    return cast("Operation", found[1].replace("/", ".")) if found is not None else None
+    match = _OPERATION.search(path)
+    return cast("Operation", match[1].replace("/", ".")) if match is not None else None
 
 
 def _model_in(options: RequestOptions) -> str | None:
-    """Return the model that a body names; None where it names none that can be one."""
-    return _short(_field(options, "model"))
+    """Return the model in a body; None if there is no valid one."""
+    return _valid_name(_field(options, "model"))
 
 
-def _short(name: object) -> str | None:
+def _valid_name(name: object) -> str | None:
     return name if isinstance(name, str) and len(name) <= MAX_MODEL_ID_LENGTH else None
 
 
@@ -188,5 +188,5 @@ def _field(options: RequestOptions, name: str) -> object:
     if extra is not None and name in extra:
         return extra[name]
     body = options.json_data
-    # What the SDK makes is a dict, and to ask whether something is a Mapping costs ten times as much.
+    # The SDK's body is a dict; checking for Mapping is ten times slower.
     return body.get(name) if type(body) is dict or isinstance(body, Mapping) else None

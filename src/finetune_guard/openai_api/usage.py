@@ -1,8 +1,8 @@
-"""Asking the API which fine-tuned models the whole organization has run, and when last.
+"""Reads which fine-tuned models the whole organization has run, and when last.
 
-``GET /organization/usage/completions`` adds up requests in buckets of time, for who has an admin key.
-A bucket tells that a model was run between its start and its end, so it counts from its start. Daily
-buckets are read first; then the last active day by the hour and the last active hour by the minute.
+``GET /organization/usage/completions`` counts requests in time buckets, and needs an admin key. A bucket
+proves a run between its start and its end, so its start counts. Daily buckets are read first, then the last
+active day by the hour and the last active hour by the minute.
 
 https://platform.openai.com/docs/api-reference/usage/completions
 """
@@ -30,17 +30,17 @@ from finetune_guard.openai_api.usage_pages import (
     unreadable,
 )
 
-_PRESENT = timedelta(minutes=1)  # so long before its answer the API's present may end
+_MOST_LAG = timedelta(minutes=1)  # how far the usage data may lag behind the response
 
 
 @dataclass(frozen=True)
 class UsageRead:
-    """What came of reading the organization's usage.
+    """The organization's usage, as far as it was read.
 
     Attributes:
-        end: The time of the API's last answer; the start where it gave none.
-        covered_until: Up to when the usage was read without a gap from the start on.
-        requests: How often each model was called on each day, and by which project.
+        end: The time of the API's last response; the start if there was none.
+        covered_until: The end of the usage that was read without a gap.
+        requests: The number of calls by day, model and project.
     """
 
     start: datetime
@@ -59,7 +59,7 @@ class UsageRead:
 
     @property
     def models(self) -> int:
-        """How many fine-tuned models were run."""
+        """The number of fine-tuned models that ran."""
         return len({each.model for each in self.requests})
 
     @property
@@ -69,47 +69,47 @@ class UsageRead:
 
 
 def read_usage(
-    start: datetime, *, organization: str, key: str, learn: Callable[[UsagePage], None]
+    start: datetime, *, organization: str, key: str, on_page: Callable[[UsagePage], None]
 ) -> Flow[UsageRead]:
     """Read which fine-tuned models the organization has run from ``start`` up to the API's present.
 
-    An error of the API, or a page that can't be used, ends the reading and is not raised. Each page is given
-    to ``learn`` as it arrives, so that it outlives what happens next.
+    An error of the API, or an invalid page, ends the reading and is not raised. Each page is passed to
+    ``on_page`` as it arrives, so that a later error does not lose it.
     """
     first_day = aware_utc(start).replace(hour=0, minute=0, second=0, microsecond=0)
     query = UsageQuery(DAYS, first_day, None, organization, key)
     pages: list[UsagePage] = []
-    read = Evidence(organization=organization)
+    evidence = Evidence(organization=organization)
     failure: openai.APIError | UsageSyncError | None = None
     cursor: str | None = None
-    followed: set[str | None] = set()
+    cursors: set[str | None] = set()
     since = first_day
     while not pages or cursor is not None:
         reached_present = bool(pages) and since >= pages[-1].at
         try:
             page = yield from query.page(cursor, since)
-            if page.end == since and (page.cursor in followed or len(pages) > (page.at - first_day).days + 1):
+            if page.end == since and (page.cursor in cursors or len(pages) > (page.at - first_day).days + 1):
                 raise unreadable("its pages have no end")
         except (openai.APIError, UsageSyncError) as error:
-            failure = None if reached_present else error  # a page after the last tells nothing that matters
+            failure = None if reached_present else error  # pages after the present don't matter
             break
         if reached_present and page.end == since:
             break
-        followed.add(page.cursor)
+        cursors.add(page.cursor)
         pages.append(page)
-        read = read.merged(page.history.evidence)
+        evidence = evidence.merged(page.history.evidence)
         since, cursor = page.end, page.cursor
-        learn(page)
+        on_page(page)
     end = max((page.at for page in pages), default=first_day)
-    covered_until = read.usage_read_until(first_day) or first_day
-    if failure is None and (covered_until == first_day or end - covered_until > _PRESENT):
+    covered_until = evidence.usage_read_until(first_day) or first_day
+    if failure is None and (covered_until == first_day or end - covered_until > _MOST_LAG):
         failure = UsageSyncError(f"The API's answers do not show all usage of {covered_until.date()} (UTC).")
     latest = max(
         (page.newest for page in pages if page.newest is not None), key=lambda each: each.at, default=None
     )
     precision = Precision.DAY if latest is not None else None
     if latest is not None and failure is None:
-        latest, precision = yield from _refined(latest, query)
+        latest, precision = yield from _refine(latest, query)
     return UsageRead(
         start=first_day,
         end=end,
@@ -122,8 +122,8 @@ def read_usage(
     )
 
 
-def _refined(latest: Inference, days: UsageQuery) -> Flow[tuple[Inference, Precision]]:
-    """Find the smallest bucket of the latest inference; what can't be read leaves it as it is known."""
+def _refine(latest: Inference, days: UsageQuery) -> Flow[tuple[Inference, Precision]]:
+    """Narrow the latest inference to the smallest bucket that can be read."""
     precision = days.buckets.precision
     for finer in (HOURS, MINUTES):
         end = latest.at + latest.within
@@ -133,7 +133,7 @@ def _refined(latest: Inference, days: UsageQuery) -> Flow[tuple[Inference, Preci
         except (openai.APIError, UsageSyncError):
             break
         newest = page.newest
-        # A later one may hide where the answer shows nothing.
+        # Else a gap in the response may hide a later one.
         if newest is None or page.history.evidence.usage_read_until(newest.at) != end:
             break
         latest, precision = newest, finer.precision

@@ -1,8 +1,8 @@
-"""The pages of ``GET /organization/usage/completions``: what is asked, and what an answer tells.
+"""Requests and reads pages of ``GET /organization/usage/completions``.
 
-Usage that was read proves that there were no other inferences, so only what a page really shows counts as
-read: the time of the buckets that are there, up to the moment of the answer. A bucket with a row that may
-hide requests of a fine-tuned model proves nothing, and a page that isn't as documented is refused.
+Usage that was read proves that there were no other inferences. So only the time of buckets in a page counts
+as read, up to the time of the response. A bucket with a row that may hide requests of a fine-tuned model
+proves nothing, and a page that isn't as documented is refused.
 
 https://platform.openai.com/docs/api-reference/usage/completions
 """
@@ -31,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMEOUT = timedelta(seconds=60)
 _MOST_REQUESTS = 10**12
 _LONGEST_PROJECT_ID = 128
-_MOST_AHEAD = timedelta(days=7)  # may a bucket begin after the answer's time: a clock here may be slow
+_MOST_AHEAD = timedelta(days=7)  # how far a bucket may start after the response: our clock may be slow
 _LIKE_FINE_TUNED = re.compile(r"(?:^|[:/.])ft[:-]")
 
 
@@ -44,7 +44,7 @@ class Precision(StrEnum):
 
 
 class Buckets(NamedTuple):
-    """Buckets of one size: how the API calls it, how many to ask for, grouped by what."""
+    """Buckets of one size: the API's name for it, the number per page, and the grouping."""
 
     precision: Precision
     length: timedelta
@@ -60,13 +60,13 @@ MINUTES = Buckets(Precision.MINUTE, timedelta(minutes=1), "1m", 60)
 
 @dataclass(frozen=True)
 class UsagePage:
-    """What one page told about the fine-tuned models of an organization.
+    """The usage of fine-tuned models in one page.
 
     Attributes:
         history: The latest inference of each model, the requests of each day, and in ``usage_read`` the
-            stretches of time of which the page shows every request.
-        newest: The latest of those inferences; of several the model that sorts first.
-        requests: How often each model was called on each day, and by which project.
+            spans of time for which the page has every request.
+        newest: The latest of those inferences; if several, that of the first model in order.
+        requests: The number of calls by day, model and project.
     """
 
     history: History
@@ -84,9 +84,9 @@ class UsagePage:
 
 @dataclass(frozen=True)
 class UsageQuery:
-    """A time whose usage is asked for in buckets of one size, with an admin key.
+    """A query for the usage of a period, in buckets of one size, with an admin key.
 
-    The first bucket begins at ``start``. Without an ``end``, all up to the server's present is asked for.
+    The first bucket starts at ``start``. Without an ``end``, the period lasts until now.
     """
 
     buckets: Buckets
@@ -96,12 +96,12 @@ class UsageQuery:
     key: str = field(repr=False)
 
     def page(self, cursor: str | None, since: datetime) -> Flow[UsagePage]:
-        """Ask for the page that ``cursor`` stands for, the first one without, and read it.
+        """Request and read the page at ``cursor``, or the first page without one.
 
         Raises:
             openai.APIError: The API answered with an error.
             UnreadableUsageError: The answer isn't as documented, or shows a time before ``since``.
-            UsageSyncError: The answer doesn't name the organization as the one whose usage it is.
+            UsageSyncError: The response doesn't name the expected organization.
         """
         query: dict[str, object] = {
             "start_time": int(self.start.timestamp()),
@@ -116,14 +116,14 @@ class UsageQuery:
         return self.read(reply, since)
 
     def read(self, reply: Reply, since: datetime) -> UsagePage:
-        """Return what an answer tells; see ``page``."""
+        """Read a page from its reply; see ``page``."""
         if reply.organization != self.organization:
-            raise _not_of(self.organization, reply.organization)
+            raise _wrong_organization(self.organization, reply.organization)
         body = reply.body
         if not isinstance(body, Mapping) or not isinstance(body.get("data"), list):
             raise unreadable("it is no list of buckets")
         at = reply.at.replace(microsecond=0)
-        shown_until = min(self.end or at, at)
+        known_until = min(self.end or at, at)
         latest: dict[str, tuple[datetime, datetime]] = {}
         daily: dict[date, dict[Source, int]] = {}
         requests: list[ModelRequests] = []
@@ -131,18 +131,18 @@ class UsageQuery:
         until = since
         for bucket in body["data"]:
             start, until, rows = self._bucket(bucket, until, self.end or at + _MOST_AHEAD)
-            shows_all, day = start < shown_until, start.date()
+            shows_all, day = start < known_until, start.date()
             counts: dict[tuple[str, str | None], int] = {}  # of this bucket
             for row in rows:
                 try:
-                    used = _requests_in(row)
+                    row_requests = _requests_in(row)
                 except UnreadableUsageError:
                     shows_all = False
                     continue
-                if used is not None:
-                    model, count, project = used
-                    whose = model, project if is_name(project, _LONGEST_PROJECT_ID) else None
-                    counts[whose] = counts.get(whose, 0) + count
+                if row_requests is not None:
+                    model, count, project = row_requests
+                    group = model, project if is_name(project, _LONGEST_PROJECT_ID) else None
+                    counts[group] = counts.get(group, 0) + count
             for (model, known_project), count in counts.items():
                 latest[model] = start, until
                 requests.append(ModelRequests(day, model, known_project, count))
@@ -150,9 +150,9 @@ class UsageQuery:
                 sources = daily.setdefault(day, {Source.USAGE_API: 0})
                 sources[Source.USAGE_API] += sum(counts.values())
             if shows_all:
-                spans.append(Span(start=start, end=min(until, shown_until)))
+                spans.append(Span(start=start, end=min(until, known_until)))
         models = {
-            model: self._inference(model, start, min(end, shown_until) if start < shown_until else end)
+            model: self._inference(model, start, min(end, known_until) if start < known_until else end)
             for model, (start, end) in latest.items()
         }
         newest = max((models[model] for model in sorted(models)), key=lambda each: each.at, default=None)
@@ -174,10 +174,10 @@ class UsageQuery:
         )
 
     def _bucket(self, bucket: Any, since: datetime, until: datetime) -> tuple[datetime, datetime, list[Any]]:
-        """Return start, end and rows of a bucket that begins at ``since`` or later, and before ``until``."""
+        """Return start, end and rows of a bucket that starts at ``since`` or later, before ``until``."""
         if not isinstance(bucket, Mapping) or not isinstance(bucket.get("results"), list):
             raise unreadable("a bucket has no list of results")
-        start, end = _moment(bucket.get("start_time")), _moment(bucket.get("end_time"))
+        start, end = _unix_time(bucket.get("start_time")), _unix_time(bucket.get("end_time"))
         length = self.buckets.length
         if (start - self.start) % length or not timedelta(0) < end - start <= length:
             raise unreadable("a bucket is not of the size that was asked for")
@@ -187,7 +187,7 @@ class UsageQuery:
 
 
 def _requests_in(row: Any) -> tuple[str, int, object] | None:
-    """Return model, number and project of a row's requests of a fine-tuned model; None if it has none.
+    """Return model, count and project of a row about a fine-tuned model; None for other rows.
 
     Raises:
         UnreadableUsageError: The row may hide requests of a fine-tuned model.
@@ -209,7 +209,7 @@ def _requests_in(row: Any) -> tuple[str, int, object] | None:
 
 @lru_cache(maxsize=10_000)
 def _is_fine_tuned(model: str) -> bool | None:
-    """Whether ``model`` is a fine-tuned one; None for an id that looks like one and can't be read."""
+    """Whether ``model`` is fine-tuned; None for an id that looks like it but can't be parsed."""
     if FineTunedModel.parse(model) is not None:
         return True
     return None if not model.strip() or _LIKE_FINE_TUNED.search(model) else False
@@ -220,7 +220,7 @@ def _cursor(body: Mapping[str, Any]) -> str | None:
     return cursor if body.get("has_more") is not False and is_cursor(cursor) else None
 
 
-def _moment(second: object) -> datetime:
+def _unix_time(second: object) -> datetime:
     if type(second) is int:
         with suppress(OverflowError):
             return _EPOCH + timedelta(seconds=second)
@@ -228,15 +228,15 @@ def _moment(second: object) -> datetime:
 
 
 def unreadable(why: str) -> UnreadableUsageError:
-    """Return the error that says why an answer is not what is documented."""
+    """Return an error for a response that is not as documented."""
     return UnreadableUsageError(f"The API's answer is not a page of usage as it is documented: {why}.")
 
 
-def _not_of(ours: str, theirs: str | None) -> UsageSyncError:
+def _wrong_organization(ours: str, theirs: str | None) -> UsageSyncError:
     if theirs is None:
         return UsageSyncError(
-            f"The API's answer does not name the organization whose usage it is, so nobody can tell whether "
-            f"it is {ours}. Nothing of it was kept.",
+            f"The API's answer does not name the organization, so it may not be the usage of {ours}. "
+            "Nothing of it was kept.",
             remedy="A gateway may strip the openai-organization header: read the usage from api.openai.com.",
         )
     return UsageSyncError(

@@ -17,8 +17,8 @@ from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.text import one_line
 from finetune_guard.domain.values import Value
-from finetune_guard.openai_api.errors import in_short, is_transient, retry_after
-from finetune_guard.openai_api.listing import moment
+from finetune_guard.openai_api.errors import is_transient, retry_after, status_and_code
+from finetune_guard.openai_api.listing import unix_time
 
 MANIFEST = "manifest.json"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -47,7 +47,7 @@ class Selection(Value):
 
     def takes(self, job: Mapping[str, Any], now: datetime) -> bool:
         """Whether a job is exported; one that doesn't say when it was created counts as new."""
-        created = moment(job.get("created_at"), now)
+        created = unix_time(job.get("created_at"), now)
         if self.since is not None and created is not None and created < self.since:
             return False
         if self.model is None:
@@ -268,11 +268,11 @@ def wait_before_retry(error: openai.APIError, attempt: int) -> timedelta | None:
 def missing(error: openai.APIError, at: datetime) -> Missing:
     """Return what the manifest says about something that the API answered with ``error``."""
     is_gone = isinstance(error, openai.NotFoundError)
-    return Missing(why="deleted (404)" if is_gone else in_short(error), at=at, deleted=is_gone)
+    return Missing(why="deleted (404)" if is_gone else status_and_code(error), at=at, deleted=is_gone)
 
 
 def _orphan(file: Mapping[str, Any], now: datetime) -> Orphan:
-    created = moment(file.get("created_at"), now)
+    created = unix_time(file.get("created_at"), now)
     return Orphan(
         id=file["id"],
         filename=one_line(str(file.get("filename") or "")),

@@ -11,7 +11,7 @@ from finetune_guard.domain.model_ids import FineTunedModel
 from finetune_guard.domain.policy import UtcDatetime, aware_utc
 from finetune_guard.domain.shutdowns import Shutdown, ShutdownDates
 from finetune_guard.domain.values import Value
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.listing import Listing
 
 MOST_JOB_PAGES = 1_000
@@ -71,7 +71,7 @@ def build_inventory(found: Listing, history: History, dates: ShutdownDates, now:
         models=tuple(sorted(records, key=_order)),
         as_of=as_of,
         complete=found.complete,
-        failure=in_short(found.failure) if found.failure is not None else None,
+        failure=status_and_code(found.failure) if found.failure is not None else None,
     )
 
 

@@ -15,9 +15,9 @@ from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.openai_api.completions import shows_completion_of
 from finetune_guard.openai_api.errors import (
     concerns_model,
-    in_short,
     is_transient,
     retry_after,
+    status_and_code,
     was_never_sent,
 )
 from finetune_guard.openai_api.flow import ApiCall, Flow, NotMadeError, Pause, Reply
@@ -93,7 +93,7 @@ class Attempts:
             try:
                 reply = yield from self._ask(model)
             except openai.APIError as error:
-                self._last, self._failures[model] = error, in_short(error)
+                self._last, self._failures[model] = error, status_and_code(error)
                 if is_transient(error):
                     self._again.append((model, timedelta(seconds=min(retry_after(error), _LONGEST_WAIT))))
                 elif not concerns_model(error):
@@ -159,7 +159,7 @@ def _no_answer_error(failures: dict[str, str], listing: Listing | None) -> KeepA
         message = f"The keep-alive inference was not answered by any model. Tried {tried}."
         remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
     elif failure is not None:
-        message = f"The API could not be asked which fine-tuned models there are ({in_short(failure)})."
+        message = f"The fine-tuned models could not be listed: {status_and_code(failure)}."
         if isinstance(failure, (openai.AuthenticationError, openai.APIConnectionError)):
             remedy = "Check the API key, the organization and the connection, then try again."
     elif listing is not None and not listing.complete:

@@ -11,7 +11,7 @@ from finetune_guard.domain.errors import KeepAliveError
 from finetune_guard.domain.facts import Coverage
 from finetune_guard.domain.policy import AccessPolicy, Requirement
 from finetune_guard.domain.verdict import Eligibility, Reason
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 
 # Remedies. The first words are what helps most people who meet the error.
@@ -93,7 +93,7 @@ def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
 
 def _describe_failure(failure: object) -> str:
     if isinstance(failure, openai.APIError):  # its own wording can hold parts of a key
-        return f"The API could not be asked which models and jobs this key sees: {in_short(failure)}."
+        return f"The API could not be asked which models and jobs this key sees: {status_and_code(failure)}."
     return f"{'Keep-alive' if isinstance(failure, KeepAliveError) else 'Usage'}: {failure}"
 
 

@@ -17,7 +17,7 @@ from finetune_guard.domain.errors import ExportError
 from finetune_guard.domain.validation import format_value
 from finetune_guard.engine.export.folder import Folder, NewFile
 from finetune_guard.engine.export.record import Record
-from finetune_guard.openai_api.errors import in_short, retry_after
+from finetune_guard.openai_api.errors import retry_after, status_and_code
 from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Pause, Reply, Request
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import (
@@ -100,7 +100,8 @@ class Exporter:
                 self._miss(_JOBS, "the list of jobs could not be read to its end")
         except openai.APIError as error:
             raise ExportError(
-                f"The fine-tuning jobs could not be read: {in_short(error)}. Nothing more was exported.",
+                f"The fine-tuning jobs could not be read: {status_and_code(error)}. "
+                "Nothing more was exported.",
                 remedy="Look at OPENAI_API_KEY, then run the export again.",
             ) from error
         jobs = list(self._jobs.values())

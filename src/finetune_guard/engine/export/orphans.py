@@ -9,7 +9,7 @@ from typing import Any
 import openai
 
 from finetune_guard.engine.export.exporter import Retries
-from finetune_guard.openai_api.errors import in_short
+from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import ApiCall, Flow
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import Orphans, OrphansDeleted, orphans
@@ -29,7 +29,7 @@ def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
         yield from read_rows("/files", 10_000, take_file, retries.ask)
         whole = yield from read_rows("/fine_tuning/jobs", 100, jobs.append, retries.ask)
     except openai.APIError as error:
-        return Orphans(failure=in_short(error))
+        return Orphans(failure=status_and_code(error))
     if not whole:
         return Orphans(failure="the list of jobs could not be read to its end")
     # By the slower clock, so that no file seems older than it is.
@@ -53,5 +53,5 @@ def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[Or
                 yield from retries.ask(ApiCall("delete", f"/files/{file_id}", retry=False))
                 deleted.append(file_id)
             except openai.APIError as error:
-                kept[file_id] = in_short(error)
+                kept[file_id] = status_and_code(error)
     return OrphansDeleted(deleted=tuple(deleted), kept=kept)
