@@ -88,7 +88,7 @@ def test_what_is_unknown_is_said():
     """Others' calls, the hour, what is served, when it retires, and the case in which a rule holds."""
     [silent] = deployments_of(PLACE, history(silent=None), AZURE, AT)
     assert 5 == len(silent.unknown)
-    assert "which model it serves: no answer has told" in silent.unknown
+    assert "which model it serves: no answer has named it" in silent.unknown
     [tuned] = deployments_of(PLACE, history(tuned=TUNED), AZURE, AT)
     assert (3, TUNED) == (len(tuned.unknown), tuned.served)
     [minutes] = deployments_of(PLACE, history(x=None), SHIPPED[2], AT, ["x"])

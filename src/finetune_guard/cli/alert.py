@@ -142,11 +142,11 @@ def _tell_all(
         return True
     try:
         found = find()
-        store.keep_alerts(name, found.settled)
+        store.keep_alerts(name, found.updates)
         for each in found.alerts:
             failure = target.send(each) if left() > timedelta(0) else "there was no time left for it"
             if failure is None:
-                store.keep_alerts(name, each.told)
+                store.keep_alerts(name, each.state)
                 _show("Told", each, as_json=as_json)
                 continue
             arrived = False

@@ -95,7 +95,7 @@ _ADVICE = {
     Reason.REFUSED: Advice(
         "finetune-guard keep-alive --force", f"It runs a small inference all the same. {_UNPUBLISHED}"
     ),
-    Reason.REFUSAL_IN_DOUBT: Advice(None, "Create the job: the API decides, and its answer is remembered."),
+    Reason.REFUSAL_IN_DOUBT: Advice(None, "Create the job: the API decides, and its answer is recorded."),
     Reason.POLICY_BOUNDARY: Advice(
         None, "Create the job now if it matters: the API decides, and its answer may change within hours."
     ),

@@ -1,9 +1,9 @@
-"""Which alerts are due, by what is known now and what was told before.
+"""Decide which alerts are due, given the present state and the alerts sent before.
 
-Told are a verdict that changed, a keep-alive that no model answered, and an end that comes near: of the time
-in which jobs can be created, of models, and of deployments. What has been told is kept by subject, such as
-``verdict`` or ``model/ft:...``: a threshold is told once, and again only after the end has moved away from
-it. Before the first run the verdict counts as eligible, so that nothing is told of an organization that is.
+An alert is due when the verdict has changed, when no model answered a keep-alive, and when the end of the
+time for creating jobs, of a model or of a deployment comes near. Sent alerts are stored by subject, such as
+``verdict`` or ``model/ft:...``. Each threshold alerts once, and again only after the end has moved away from
+it. Before the first run the verdict counts as eligible, so that an eligible organization causes no alert.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from finetune_guard.rules.endings import MODEL, THRESHOLDS, WINDOW, Ending, is_c
 _DAY = timedelta(days=1)
 _VERDICT = "verdict"
 _KEEP_ALIVE = "keep-alive"
-_LONGEST_SUBJECT = 512  # characters: what a store can keep
+_LONGEST_SUBJECT = 512  # characters, the limit of a store
 
 
 @dataclass(frozen=True)
 class Alert:
-    """Something to be told, and what to keep by subject once it was."""
+    """An event to send, and the state to store by subject once it was sent."""
 
     event: Event
-    told: Mapping[str, str]
+    state: Mapping[str, str]
 
     @property
     def id(self) -> str:
-        """The same for the same alert, however often it is sent."""
-        about = repr((self.event.organization, sorted(self.told.items())))
+        """A stable id, the same each time the same alert is sent."""
+        about = repr((self.event.organization, sorted(self.state.items())))
         return blake2b(about.encode(), digest_size=8).hexdigest()
 
 
 @dataclass
 class Due:
-    """The alerts that are due, and what to keep in any case; None for what is to be removed."""
+    """The alerts that are due, and other state to store; None removes a subject."""
 
     alerts: list[Alert] = field(default_factory=list)
-    settled: dict[str, str | None] = field(default_factory=dict)
+    updates: dict[str, str | None] = field(default_factory=dict)
 
 
 def alerts_due(
-    eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], told: Mapping[str, str]
+    eligibility: Eligibility, evidence: Evidence, ends: Iterable[Ending], state: Mapping[str, str]
 ) -> Due:
-    """Return the alerts that are due about verdict and ``ends``; ``told`` is what was told before."""
+    """Return the alerts due about the verdict and ``ends``; ``state`` is that of the alerts sent before."""
     now, organization = eligibility.checked_at, eligibility.organization
-    crossed, found = _crossed(ends, told, now)
-    before = next((each for each in Verdict if each.value == told.get(_VERDICT)), Verdict.ELIGIBLE)
+    crossed, found = _crossed(ends, state, now)
+    before = next((each for each in Verdict if each.value == state.get(_VERDICT)), Verdict.ELIGIBLE)
     if eligibility.verdict is not before:
         event: Event = events.verdict_changed(eligibility, before)
         found.alerts.append(Alert(event, {_VERDICT: eligibility.verdict.value}))
     failed_at = unanswered_at(evidence)
-    if failed_at is not None and _KEEP_ALIVE not in told:
+    if failed_at is not None and _KEEP_ALIVE not in state:
         event = events.keep_alive_unanswered(eligibility, failed_at)
         found.alerts.append(Alert(event, {_KEEP_ALIVE: "failed"}))
-    elif failed_at is None and _KEEP_ALIVE in told:
-        found.settled[_KEEP_ALIVE] = None
+    elif failed_at is None and _KEEP_ALIVE in state:
+        found.updates[_KEEP_ALIVE] = None
     for of, threshold in crossed:
         if of[0].kind == WINDOW:
             event = events.window_closing(eligibility, threshold)
@@ -73,39 +73,39 @@ def alerts_due(
     return found
 
 
-def deployment_alerts_due(deployments: Iterable[Deployment], told: Mapping[str, str], now: datetime) -> Due:
-    """Return the alerts that are due about deployments of one resource; see ``due``.
+def deployment_alerts_due(deployments: Iterable[Deployment], state: Mapping[str, str], now: datetime) -> Due:
+    """Return the alerts due about deployments of one resource; see ``alerts_due``.
 
-    What ends when nobody calls it never has longer to go than its window: half of that counts at most.
+    An idle deployment never has more time left than its window, so thresholds above half of it don't count.
     """
     ends: dict[Ending, DeploymentEnd] = {}
     for end in upcoming_ends(deployments):
         half = end.deployment.policy.window / _DAY / 2
         most_days = half if end.kind == "idle" else THRESHOLDS[-1]
         ends[Ending(end.kind, end.deployment.name, end.day, most_days)] = end
-    crossed, found = _crossed(ends, told, now)
+    crossed, found = _crossed(ends, state, now)
     for of, threshold in crossed:
         found.alerts.append(_alert(events.deployment_ending(ends[of[0]], threshold, now), of, threshold))
     return found
 
 
 def _crossed(
-    ends: Iterable[Ending], told: Mapping[str, str], now: datetime
+    ends: Iterable[Ending], state: Mapping[str, str], now: datetime
 ) -> tuple[list[tuple[list[Ending], int]], Due]:
-    """Return the thresholds that were crossed; models that end on the same day are told together."""
+    """Return the crossed thresholds, with models that end on the same day grouped together."""
     crossed: dict[tuple[str, date, int, str], list[Ending]] = {}
-    settled: dict[str, str | None] = {subject: None for subject in told if "/" in subject}
+    updates: dict[str, str | None] = {subject: None for subject in state if "/" in subject}
     for each in ends:
         subject, threshold = _subject(each), each.threshold(now)
-        before = told.get(subject, "")
+        before = state.get(subject, "")
         if threshold is not None and is_crossed(int(before) if before.isdecimal() else None, threshold):
-            settled.pop(subject, None)
+            updates.pop(subject, None)
             alone = "" if each.kind == MODEL else each.name
             crossed.setdefault((each.kind, each.ends, threshold, alone), []).append(each)
         else:
-            settled[subject] = str(threshold) if threshold is not None else None
-    news = {subject: text for subject, text in settled.items() if text != told.get(subject)}
-    return [(of, threshold) for (_, _, threshold, _), of in crossed.items()], Due(settled=news)
+            updates[subject] = str(threshold) if threshold is not None else None
+    news = {subject: text for subject, text in updates.items() if text != state.get(subject)}
+    return [(of, threshold) for (_, _, threshold, _), of in crossed.items()], Due(updates=news)
 
 
 def _alert(event: Event, of: Iterable[Ending], threshold: int) -> Alert:
@@ -117,7 +117,7 @@ def _subject(ending: Ending) -> str:
 
 
 def unanswered_at(evidence: Evidence) -> datetime | None:
-    """Return when a keep-alive was answered by no model; None if an inference is known since."""
+    """Return when no model answered a keep-alive; None if an inference is known since."""
     failed_at, last = evidence.keep_alive_failed_at, evidence.last_inference
     if failed_at is None or (last is not None and last.latest_at >= failed_at):
         return None

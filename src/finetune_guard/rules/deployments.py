@@ -1,4 +1,4 @@
-"""What is known of deployments, by their history and by Azure's listing: which answer, and what ends when."""
+"""The state and the end of each deployment, from its history and Azure's listing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class DeploymentState(StrEnum):
-    """Whether a deployment answers, as far as this history can tell.
+    """Whether a deployment answers, according to this history.
 
-    ``may_be_gone`` is one whose window may have passed, though another program may have called it;
-    ``base_model`` one whose answers named no fine-tuned model, so that the rule doesn't speak of it.
+    ``may_be_gone``: its window may have passed, unless another program has called it. ``base_model``: its
+    answers named no fine-tuned model, so that the rule does not apply to it.
     """
 
     ALIVE = "alive"
@@ -37,18 +37,18 @@ class DeploymentState(StrEnum):
 
 
 class Deployment(Value):
-    """What is known of one deployment, or model that ends when nobody calls it; what is unknown is None.
+    """A deployment, or a model that ends when nobody calls it; unknown values are None.
 
     Attributes:
-        resource: Where it is, such as ``acme.openai.azure.com``.
-        served: The model that it serves, by its last answer that told.
-        last_call: When it was last called, and ``source`` how that is known.
-        deployed_at: When it was deployed, where Azure was asked.
-        ends: From when to when it ends if nobody calls it again: a band, since a published number of days
-            has neither hour nor zone.
-        ended: That it was not found, or is not to be kept; None where a later call took that back.
+        resource: The resource it belongs to, such as ``acme.openai.azure.com``.
+        served: The model that it serves, by its last answer that named one.
+        last_call: When it was last called; ``source`` says how that is known.
+        deployed_at: When it was deployed, if Azure was asked.
+        ends: The earliest and the latest time at which it ends if nobody calls it again. They differ because
+            a published number of days has neither hour nor zone.
+        ended: Set if it was not found or was forgotten, and not called since.
         retirement: When training and deployments of its base model retire.
-        unknown: What can't be told, in words.
+        unknown: Descriptions of what is not known.
     """
 
     resource: str
@@ -70,7 +70,7 @@ class Deployment(Value):
         return self.ends is not None
 
 
-_WITH_RESOURCE = re.compile(r"[^/]*[.:][^/]*/")  # a resource's name, which is a host's, before a deployment's
+_WITH_RESOURCE = re.compile(r"[^/]*[.:][^/]*/")  # RESOURCE/NAME: the resource is a host's name
 _UNSEEN_CALLS = "calls by programs that do not share this history"
 
 
@@ -80,7 +80,7 @@ def is_named(name: str, resource: str, given: Collection[str]) -> bool:
 
 
 def names_at(resource: str, given: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that ``given`` has for deployments of a resource: without one, or with this one's."""
+    """Return the names in ``given`` that can mean deployments of ``resource``, without the resource."""
     mine = (each.removeprefix(f"{resource}/") for each in given)
     return tuple(dict.fromkeys(each for each in mine if _WITH_RESOURCE.match(each) is None))
 
@@ -93,7 +93,7 @@ def unambiguous(deployments: Iterable[Deployment]) -> list[str]:
 
 
 def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | None:
-    """Whether a rule speaks of a deployment; None where no answer has told what it serves."""
+    """Whether a rule applies to a deployment; None if no answer has named the model it serves."""
     if named or policy.covers == "all":
         return True
     if policy.covers == "named":
@@ -104,9 +104,9 @@ def covers(policy: IdlePolicy, served: str | None, *, named: bool) -> bool | Non
 def deployments_of(
     resource: str, history: History, policy: IdlePolicy, now: datetime, given: Collection[str] = ()
 ) -> tuple[Deployment, ...]:
-    """Return what is known of each deployment of a resource, the first to end first.
+    """Return the deployments of a resource, the first to end first.
 
-    ``given`` are the deployments that the configuration names; those of this resource are listed in any case.
+    ``given`` are the deployments that the configuration names; those of this resource are always included.
     """
     mine = {each.removeprefix(f"{resource}/") for each in given if each.startswith(f"{resource}/")}
     names = sorted({*history.models, *mine})
@@ -132,7 +132,7 @@ def _deployment_of(
     if last is None:
         return found
     served = last.served.model if last.served is not None else None
-    if ended is not None and ended.at < last.at:  # it was deployed again, or called all the same
+    if ended is not None and ended.at < last.at:  # it has answered since
         ended = None
     covered = covers(policy, served, named=named) is not False
     ends = policy.ends(last.at, last.latest_at) if covered and ended is None else None
@@ -165,26 +165,26 @@ def _unknown_facts(
     if ends is None:
         return ()
     condition = policy.condition[:1].lower() + policy.condition[1:].rstrip(".")
-    told = {
+    unknown = {
         _UNSEEN_CALLS: True,
         "the hour and the zone of its last day": ends[0] != ends[1],
-        "which model it serves: no answer has told": last.served is None,
+        "which model it serves: no answer has named it": last.served is None,
         "when its base model retires": policy.name == AZURE and retirement is None,
         f"whether this applies: {condition}": bool(condition),
     }
-    return tuple(words for words, is_unknown in told.items() if is_unknown)
+    return tuple(words for words, is_unknown in unknown.items() if is_unknown)
 
 
 def by_end(deployment: Deployment) -> tuple[bool, float, str]:
-    """Return what sorts deployments: the first to end first, those without an end last."""
+    """Return a sort key: the first to end comes first, deployments without an end last."""
     ends = deployment.ends
     return ends is None, ends[0].timestamp() if ends is not None else 0.0, deployment.name
 
 
 def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime | None:
-    """Return from when on a keep-alive is due; None where it is due already, since no call is known.
+    """Return when a keep-alive becomes due; None if it is due now, since no call is known.
 
-    That is ``renew_within`` before it may end, and in the last fifth of its window at the soonest.
+    It is due ``renew_within`` before the deployment may end, but not before the last fifth of its window.
     """
     if deployment.ends is None:
         return None
@@ -192,13 +192,13 @@ def keep_alive_due_at(keep_alive: KeepAlive, deployment: Deployment) -> datetime
 
 
 def deployment_delay(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> timedelta:
-    """Return how long to wait for the next check of a deployment after it was looked after."""
+    """Return how long to wait before the next check of a deployment."""
     due_at = keep_alive_due_at(keep_alive, deployment)
     return LONGEST if due_at is None or due_at <= now else bounded(due_at - now)
 
 
 def reason_not_to_keep(keep_alive: KeepAlive, deployment: Deployment, now: datetime) -> NotSent | None:
-    """Return why no keep-alive is to be sent to a deployment that is to be kept alive; None when one is."""
+    """Return why no keep-alive is to be sent to a deployment now; None if one is."""
     if deployment.ended is not None:
         gone = deployment.state is DeploymentState.GONE
         return NotSent.DEPLOYMENT_GONE if gone else NotSent.FORGOTTEN
@@ -207,14 +207,14 @@ def reason_not_to_keep(keep_alive: KeepAlive, deployment: Deployment, now: datet
 
 
 EndKind = Literal["idle", "deployment_retirement", "training_retirement"]
-"""What ends a deployment, or a part of what it is for."""
+"""Why a deployment, or its base model's training, ends."""
 
 
 class DeploymentEnd(NamedTuple):
-    """That something of a deployment ends on a day, by ``kind``.
+    """The day on which a deployment ends for the reason ``kind``.
 
-    An idle one may be deleted from then on, which moves with each call. Else ``published`` is the provider's
-    own date, which may be "no earlier than".
+    The day of an ``idle`` end moves with each call. For the others, ``published`` is the provider's date,
+    which may be a "no earlier than".
     """
 
     kind: EndKind
@@ -224,7 +224,7 @@ class DeploymentEnd(NamedTuple):
 
 
 def upcoming_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...]:
-    """Return everything that ends of the deployments that may still answer, in the order of days."""
+    """Return the ends of the deployments that may still answer, in the order of days."""
     found: list[DeploymentEnd] = []
     for each in deployments:
         if each.ends is not None:
@@ -239,9 +239,9 @@ def upcoming_ends(deployments: Iterable[Deployment]) -> tuple[DeploymentEnd, ...
 def with_listing(
     known: Iterable[Deployment], resources: Iterable[ListedResource], policy: IdlePolicy, now: datetime
 ) -> tuple[Deployment, ...]:
-    """Return what is known of each deployment: of those that the history knows, then of those only listed.
+    """Return the ``known`` deployments updated from Azure's listing, then those that are only listed.
 
-    ``resources`` were listed with all their deployments. Deployments elsewhere stay as they are.
+    Each of the ``resources`` was listed completely. Deployments of other resources stay unchanged.
     """
     known, resources = tuple(known), tuple(resources)
     by_host = {host: resource for resource in resources for host in resource.hosts}
@@ -250,7 +250,7 @@ def with_listing(
         resource = by_host.get(each.resource)
         if resource is not None:
             seen.add((resource.hosts[0], each.name))
-            each = _with_listed(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same, with more known
+            each = _with_listed(each, resource.deployments.get(each.name), now)  # noqa: PLW2901 -- the same deployment, updated
         found.append(each)
     for resource in resources:
         for name, listed in resource.deployments.items():
@@ -274,7 +274,7 @@ def _with_listed(known: Deployment, listed: ListedDeployment | None, now: dateti
         return _listed_only(known.resource, known.name, listed, known.policy, named=True)
     if known.state is not DeploymentState.MAY_BE_GONE:
         return known
-    later = "when it was last called: it stands, so another program has called it since"
+    later = "when it was last called: it still exists, so another program has called it since"
     return known.model_copy(update={"state": DeploymentState.ALIVE, "ends": None, "unknown": (later,)})
 
 

@@ -1,4 +1,4 @@
-"""Whether an organization may create fine-tuning jobs at a given moment.
+"""Decide whether an organization may create fine-tuning jobs at a given time.
 
 The first of these that holds decides:
 
@@ -19,8 +19,8 @@ The first of these that holds decides:
 
 A verdict that would be ``eligible`` is ``unknown`` (``refusal_in_doubt``) while an earlier refusal is neither
 recent enough for rule 2 nor followed by a later inference or job. While a date of the policy is being crossed
-somewhere on Earth, both phases are asked; if only one of them says ``eligible``, the answer is ``unknown``
-(``policy_boundary``).
+somewhere on Earth, both phases are checked; if only one of them gives ``eligible``, the verdict is
+``unknown`` (``policy_boundary``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _VERDICTS = {
     Reason.REFUSED: Verdict.INELIGIBLE,
     Reason.NO_RECENT_INFERENCE: Verdict.INELIGIBLE,
 }
-"""All other reasons are for ``unknown``."""
+"""All other reasons mean ``unknown``."""
 
 FRESH = timedelta(minutes=10)
 """How old a reading of the organization's usage may be to prove that there was no inference."""
@@ -51,7 +51,7 @@ _LATELY = timedelta(days=1)
 """How old a reading of the organization's usage may be to count as coverage of the organization."""
 
 REFUSAL_TTL = timedelta(days=1)
-"""How long a refusal of the API is believed, unless the configuration says otherwise."""
+"""How long a refusal of the API counts by default."""
 
 
 def decide(
@@ -63,13 +63,13 @@ def decide(
     eligible = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons]
     if any(eligible) and not all(eligible):
         return explained(policy, evidence, now, Reason.POLICY_BOUNDARY)
-    # Of two phases under which nobody says yes, the one that isn't sure counts.
+    # If neither phase gives eligible, an unknown verdict wins over an ineligible one.
     unsure = (reason for reason in reasons if _verdict(reason) is Verdict.UNKNOWN)
     return explained(policy, evidence, now, next(unsure, reasons[0]))
 
 
 def explained(policy: AccessPolicy, evidence: Evidence, now: datetime, reason: Reason) -> Eligibility:
-    """Return the eligibility that ``reason`` means, with everything that is known beside it."""
+    """Return the eligibility for ``reason``, with the dates and evidence behind it."""
     phases = policy.phases_at(now)
     closes = _window_closes_at(phases, evidence, now)
     is_open = closes is not None and now < closes
@@ -131,7 +131,7 @@ def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reas
 
 
 def _refusal_stands(evidence: Evidence, now: datetime, refusal_ttl: timedelta) -> bool:
-    """Whether the API refused lately, and nothing may have happened since that changes its answer."""
+    """Whether a recent refusal still counts: no inference or job can be later."""
     refusal, last = evidence.refusal, evidence.last_inference
     if refusal is None or abs(now - refusal.at) >= refusal_ttl:
         return False

@@ -1,4 +1,4 @@
-"""What ends when, and which thresholds before an end have been crossed."""
+"""When windows and models end, and which thresholds before an end have been crossed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finetune_guard.domain.shutdowns import ShutdownDates
 from finetune_guard.domain.verdict import Eligibility
 
 THRESHOLDS = (1, 7, 15, 30)
-"""How many days before an end it is told."""
+"""The days before an end at which an event is emitted."""
 
 WINDOW = "window"
 MODEL = "model"
@@ -19,9 +19,9 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Ending:
-    """Something that ends at a moment, in UTC, or on a published day, give or take one.
+    """An end at a time in UTC, or on a published day, give or take one.
 
-    ``most_days`` is the longest threshold that counts; less where something never has long to go.
+    ``most_days`` is the longest threshold that counts.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Ending:
     most_days: float = THRESHOLDS[-1]
 
     def days_left(self, now: datetime) -> int:
-        """Return the days until it ends, begun ones included; negative when that has passed."""
+        """Return the days until the end, rounded up; negative once it has passed."""
         if isinstance(self.ends, datetime):
             return math.ceil((self.ends - now) / timedelta(days=1))
         return (self.ends - now.date()).days
@@ -44,25 +44,25 @@ class Ending:
 
 
 def seconds_open(eligibility: Eligibility) -> float | None:
-    """Return how long the window is still open, by what is known; None where no window is known."""
+    """Return the seconds until the window closes, 0 if it has closed; None if no window is known."""
     if eligibility.remaining is not None:
         return eligibility.remaining.total_seconds()
     return 0.0 if eligibility.window_closed_at is not None else None
 
 
 def window_end(eligibility: Eligibility) -> Ending | None:
-    """Return the end of the time in which jobs can be created; None where it is over or not known."""
+    """Return the end of the time for creating jobs; None if it is over or unknown."""
     until = eligibility.jobs_until
     return Ending(WINDOW, eligibility.organization or "", until) if until is not None else None
 
 
 def model_ends(names: Iterable[str], dates: ShutdownDates) -> list[Ending]:
-    """Return the ends of those models whose end is known, the first to end first."""
+    """Return the known ends of models, the first to end first."""
     found = ((name, dates.shutdown_of(name)) for name in names)
     known = (Ending(MODEL, name, end.day) for name, end in found if end is not None)
     return sorted(known, key=lambda ending: (ending.ends, ending.name))
 
 
 def is_crossed(before: int | None, threshold: int | None) -> bool:
-    """Whether a threshold was crossed since ``before``, the one that was told last."""
+    """Whether a threshold was crossed since ``before``, the last one reported."""
     return threshold is not None and (before is None or threshold < before)

@@ -1,4 +1,4 @@
-"""What happens to a call by its eligibility: it goes through, with or without warnings, or is stopped.
+"""Decide whether a call goes through, with or without warnings, or is stopped.
 
 | What is known | verdict | raise | warn, allow |
 |---|---|---|---|
@@ -11,8 +11,8 @@
 | a refusal is no longer recent, or may not be the latest that happened | unknown | through | through |
 | the history can't be read | unknown | through | through |
 
-An upload for fine-tuning is stopped exactly when a job created now would be. ``"warn"`` says with a warning
-what ``"allow"`` lets through in silence. A job always warns in the last three rows.
+An upload for fine-tuning is stopped exactly when a job created now would be. ``"warn"`` lets the same calls
+through as ``"allow"``, with a warning. A job always warns in the last three rows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 from finetune_guard.rules import messages
 
 Failure: TypeAlias = KeepAliveError | UsageSyncError | openai.APIError
-"""What was tried in order to let a call through, and failed."""
+"""The error of a request that the guard made before the call."""
 
 OnUnknown: TypeAlias = Literal["raise", "warn", "allow"]
 
@@ -57,7 +57,7 @@ _ERRORS: dict[Reason, type[NotEligibleError]] = {
     Reason.NO_INFERENCE_RECORDED: NoInferenceRecordedError,
     Reason.NEVER_FINE_TUNED: NeverFineTunedError,
 }
-"""What stops a call; for any other reason it goes through."""
+"""The reasons that stop a call, with their errors; any other lets it through."""
 
 _ALWAYS_STOPPED = (Reason.CLOSED, Reason.REFUSED)
 
@@ -95,9 +95,9 @@ def enforce(
     failures: Sequence[Failure] = (),
     url: str | None = None,
 ) -> Decision:
-    """Return what happens to ``call``; the module's table says it in words.
+    """Decide about ``call`` by the module's table.
 
-    The error is chained to the last of the ``failures``, and its request goes to ``url``.
+    An error is chained to the last of the ``failures``, and its request shows ``url``.
     """
     reason = eligibility.reason
     kind = _ERRORS.get(reason)

@@ -1,4 +1,4 @@
-"""The events that calls, decisions and models lead to, and what each of them says."""
+"""Build the events of calls, decisions, models and deployments, with their messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_NAMED = 3
 
 
 def call_kind(call: GuardedCall) -> Literal["job", "upload"]:
-    """Return what a call is in a word."""
+    """Return the name of a call's kind for events."""
     return "job" if isinstance(call, JobCreation) else "upload"
 
 
@@ -60,7 +60,7 @@ def keep_alive_failed(organization: str | None, error: KeepAliveError, now: date
 
 
 def keep_alive_unanswered(eligibility: Eligibility, failed_at: datetime) -> KeepAliveFailed:
-    """Return the event of a keep-alive that failed some time ago, since when no inference is known."""
+    """Return the event of an earlier keep-alive that failed, if no inference is known since."""
     return KeepAliveFailed(
         at=failed_at,
         organization=eligibility.organization,
@@ -71,7 +71,7 @@ def keep_alive_unanswered(eligibility: Eligibility, failed_at: datetime) -> Keep
 
 
 def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChanged:
-    """Return the event of a verdict that is not what it was."""
+    """Return the event of a changed verdict."""
     verdict = eligibility.verdict
     now_it_is = {
         Verdict.ELIGIBLE: "Fine-tuning jobs can be created",
@@ -89,7 +89,7 @@ def verdict_changed(eligibility: Eligibility, previous: Verdict) -> VerdictChang
 
 
 def window_closing(eligibility: Eligibility, within_days: int) -> WindowClosing:
-    """Return the event of a time to create jobs that ends soon; its end must be known."""
+    """Return the event that the time for creating jobs ends soon; ``jobs_until`` must be known."""
     until, now = eligibility.jobs_until, eligibility.checked_at
     assert until is not None
     then = (

@@ -1,6 +1,6 @@
-"""What an export holds: which jobs and files, where each is written, and what the manifest says.
+"""Plan an export: its jobs and files, their paths, and the manifest.
 
-Nothing that the API says becomes a path, but for ids of a strict form.
+Of the API's data, only ids of a strict form become part of a path.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from finetune_guard.openai_api.listing import unix_time
 
 MANIFEST = "manifest.json"
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
-"""The states of a job that nothing more happens to."""
+"""The final states of a job."""
 
 YOUNGEST_ORPHAN = timedelta(days=1)
-"""A training file that is younger is not deleted: its job may be about to be created."""
+"""Younger training files are not deleted: their job may be about to be created."""
 
 _ID = r"[A-Za-z]+[-_][A-Za-z0-9_-]{1,120}"
 _MOST_ATTEMPTS = 8
@@ -33,11 +33,11 @@ _FIRST_WAIT, _LONGEST_WAIT, _LONGEST_WAIT_ASKED = 0.25, 30.0, 600.0
 
 
 class Selection(Value):
-    """Which jobs are exported, all by default, and whether the contents of their files are, too.
+    """Which jobs are exported, all by default, and whether their files' contents are.
 
     Attributes:
-        model: The fine-tuned model that they made, or the base model that they began with.
-        since: The earliest time of their creation.
+        model: The fine-tuned model that the jobs made, or the base model they started from.
+        since: The earliest creation time.
     """
 
     jobs: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class ExportPlan(Value):
 
     @property
     def bytes(self) -> int:
-        """The size of those files whose size is known."""
+        """The total size of the files whose size is known."""
         return sum(file.size or 0 for file in self.files)
 
 
@@ -106,7 +106,7 @@ class Entry(Value):
 
 
 class Missing(Value):
-    """Something that could not be had, and why; ``deleted`` if the API no longer has it (404)."""
+    """Something that could not be fetched, and why; ``deleted`` if the API no longer has it (404)."""
 
     why: str
     at: UtcDatetime
@@ -130,12 +130,12 @@ class Manifest(Value):
 
     @property
     def complete(self) -> bool:
-        """Whether the latest run ended, and all was had that the API still has."""
+        """Whether the latest run ended, and everything that the API still has was fetched."""
         return self.ended_at is not None and all(missing.deleted for missing in self.missing.values())
 
 
 class ExportProgress(Value):
-    """How many of an export's jobs and files, and how many bytes of their contents, are done."""
+    """The progress of an export: jobs and files, and bytes of contents."""
 
     done: int
     total: int
@@ -144,13 +144,13 @@ class ExportProgress(Value):
 
 
 class Export(Value):
-    """What came of an export.
+    """The result of an export.
 
     Attributes:
-        fetched: How many files of the folder were written by this run; the others were there already.
+        fetched: How many files this run wrote; the others were there already.
         bytes: The size of everything in the folder.
-        missing: What could not be had, by path or id.
-        complete: Whether all was had that the API still has; if not, another run goes on.
+        missing: What could not be fetched, by path or id.
+        complete: Whether everything that the API still has was fetched; if not, run it again to continue.
     """
 
     folder: str
@@ -163,9 +163,9 @@ class Export(Value):
 
 
 class Verification(Value):
-    """Whether an export is as its manifest says: what is wrong, by path, and what the manifest doesn't name.
+    """The comparison of an export with its manifest: problems by path, and files that it doesn't list.
 
-    Keep ``manifest_sha256`` elsewhere to tell that nothing was changed.
+    Keep ``manifest_sha256`` elsewhere to detect changes to the manifest itself.
     """
 
     checked: int
@@ -186,14 +186,14 @@ class Orphan(Value):
 
 
 class Orphans(Value):
-    """The training files that no job uses; ``failure`` tells why that is not known."""
+    """The training files that no job uses; ``failure`` says why they could not be determined."""
 
     files: tuple[Orphan, ...] = ()
     failure: str | None = None
 
 
 class OrphansDeleted(Value):
-    """The files that were deleted, and why others were kept, by id."""
+    """The deleted files, and by id why others were kept."""
 
     deleted: tuple[str, ...]
     kept: dict[str, str]
@@ -207,7 +207,7 @@ def is_safe_id(value: object) -> TypeGuard[str]:
 def planned(
     jobs: Iterable[Mapping[str, Any]], files: Mapping[str, Mapping[str, Any]], *, contents: bool
 ) -> ExportPlan:
-    """Return what is exported for ``jobs``; ``files`` are the file objects that the API's list has."""
+    """Return the plan for exporting ``jobs``; ``files`` are the file objects listed by the API."""
     kept = list(jobs)
     roles: dict[str, FileRole] = {}
     for job in kept if contents else ():
@@ -237,15 +237,15 @@ def files_of(job: Mapping[str, Any]) -> Iterator[tuple[str, FileRole]]:
 
 
 def size_of(file: Mapping[str, Any]) -> int | None:
-    """Return the size that a file object tells; None when it tells none."""
+    """Return the size in a file object; None if it has none."""
     size = file.get("bytes")
     return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
 
 
 def orphans(jobs: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]], now: datetime) -> Orphans:
-    """Return the training files that none of ``jobs`` uses; both are whole lists.
+    """Return the training files that none of ``jobs`` uses; both lists must be complete.
 
-    A job that doesn't say what it was trained on may have used any of them.
+    A job without a training file may have used any of them.
     """
     used: set[str] = set()
     for job in jobs:
@@ -258,7 +258,7 @@ def orphans(jobs: Iterable[Mapping[str, Any]], files: Iterable[Mapping[str, Any]
 
 
 def wait_before_retry(error: openai.APIError, attempt: int) -> timedelta | None:
-    """Return how long to wait after ``attempt`` attempts; None when another is of no use."""
+    """Return the delay after ``attempt`` attempts; None if another is of no use."""
     asked = retry_after(error)
     if not is_transient(error) or attempt >= _MOST_ATTEMPTS or asked > _LONGEST_WAIT_ASKED:
         return None
@@ -266,7 +266,7 @@ def wait_before_retry(error: openai.APIError, attempt: int) -> timedelta | None:
 
 
 def missing(error: openai.APIError, at: datetime) -> Missing:
-    """Return what the manifest says about something that the API answered with ``error``."""
+    """Return the manifest's entry for something that the API answered with ``error``."""
     is_gone = isinstance(error, openai.NotFoundError)
     return Missing(why="deleted (404)" if is_gone else status_and_code(error), at=at, deleted=is_gone)
 

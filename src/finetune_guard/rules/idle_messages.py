@@ -1,4 +1,4 @@
-"""What is said of deployments that end when nobody calls them."""
+"""Texts about deployments that end when nobody calls them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONSEQUENCES = {"deleted": "deleted", "stopped": "stopped", "access_lost": "no 
 
 
 def idle_rule(policy: IdlePolicy) -> str:
-    """Return a provider's rule about what nobody calls, in a sentence."""
+    """Return a provider's rule about idle deployments, in a sentence."""
     undone = policy.restore or ("That can be undone." if policy.reversible else "That can't be undone.")
     tuned = "fine-tuned " if policy.covers == "fine_tuned" else ""
     return (
@@ -25,7 +25,7 @@ def idle_rule(policy: IdlePolicy) -> str:
 
 
 def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, at: datetime) -> str:
-    """Return what the warning says where a deployment was called shortly before its end."""
+    """Return the warning for a deployment that was called shortly before its end."""
     return (
         f"{name} at {resource} was not called for {format_duration(_rounded(at - before))}. "
         f"{idle_rule(policy)}\n"
@@ -35,7 +35,7 @@ def nearly_idle(resource: str, name: str, policy: IdlePolicy, before: datetime, 
 
 
 def end_in_words(deployment: Deployment, now: datetime) -> str:
-    """Return whether a deployment still answers and when it ends, as a clause."""
+    """Return a deployment's state and end, as a clause."""
     ended, ends, end = deployment.ended, deployment.ends, _CONSEQUENCES[deployment.policy.consequence]
     if ended is not None:
         known = "not found" if deployment.state is DeploymentState.GONE else "forgotten"
@@ -47,7 +47,7 @@ def end_in_words(deployment: Deployment, now: datetime) -> str:
         since = f"; deployed on {deployment.deployed_at.date()}" if deployment.deployed_at is not None else ""
         return f"no call known: {end} {format_duration(deployment.policy.window)} after the last one{since}"
     if ends is None:
-        return "no end known: it stands, so another program has called it since"
+        return "no end known: it still exists, so another program has called it since"
     last_day = deployment.last_call + deployment.policy.window
     on = format_time(ends[0]) if ends[0] == ends[1] else f"{last_day:%Y-%m-%d}, give or take a day"
     if now < ends[0]:
@@ -80,7 +80,7 @@ _NOT_KEPT = {
 
 
 def kept_alive(outcome: KeepAliveOutcome, policy: IdlePolicy) -> str:
-    """Return what came of the keep-alive of a deployment, as sentences."""
+    """Return the result of a deployment's keep-alive, in sentences."""
     if outcome.at is None:
         return f"Not sent to {outcome.model}: {_NOT_KEPT[outcome.reason or NotSent.NOT_DUE]}."
     until = f"{outcome.at + policy.window:%Y-%m-%d}"

@@ -19,14 +19,14 @@ MOST_JOB_PAGES = 1_000
 
 
 class ModelRecord(Value):
-    """What is known about one fine-tuned model; None where no source tells.
+    """One fine-tuned model; unknown values are None.
 
     Attributes:
         created_at: When it was made, in UTC.
-        shutdown: When it ends, and where that date comes from.
+        shutdown: When it ends, and the source of that date.
         days_left: Days until then, negative afterwards.
         replacement: What the provider recommends instead.
-        visible: Whether the key sees it; False when only the organization's history knows it.
+        visible: Whether the key can see it; False if only the organization's history knows it.
     """
 
     id: str
@@ -47,12 +47,12 @@ class ModelRecord(Value):
 
 
 class Inventory(Value):
-    """All fine-tuned models that are known at the moment ``as_of``, in UTC; what ends first stands first.
+    """All fine-tuned models known at ``as_of`` (UTC), the first to end first.
 
     Attributes:
-        complete: Whether the API answered all that was asked and was read to its end. A key sees its
-            own project only.
-        failure: The API's first error, as status and code; None when it gave none.
+        complete: Whether every request succeeded and every list was read to its end. A key sees only its own
+            project.
+        failure: The API's first error, as status and code; None if there was none.
     """
 
     models: tuple[ModelRecord, ...]
@@ -62,7 +62,7 @@ class Inventory(Value):
 
 
 def build_inventory(found: Listing, history: History, dates: ShutdownDates, now: datetime) -> Inventory:
-    """Return what is known of every model, by what the API told and the history remembers."""
+    """Return every model that the API listed or the history holds."""
     as_of = aware_utc(now)
     dates = dates.with_announced(found.announced)
     known = (FineTunedModel.parse(model_id) for model_id in {*history.known_models, *found.created})
@@ -101,13 +101,13 @@ def _order(record: ModelRecord) -> tuple[bool, date, str]:
 
 @dataclass(frozen=True)
 class Prospect:
-    """What is known of a fine-tune that would be made from ``model`` now; None where no source tells.
+    """The lifetime of a fine-tune made from ``model`` now; unknown values are None.
 
     Attributes:
         can_be_fine_tuned: Whether fine-tuning is or was offered for the model.
         base_shutdown: When the model ends.
         fine_tunes_shutdown: When the new fine-tune would end.
-        lifetime: From now to 00:00 UTC of that day, zero or less once it has begun.
+        lifetime: The time from now to 00:00 UTC of that day; zero or less once the day has begun.
         replacement: What the provider recommends instead.
     """
 
@@ -120,12 +120,12 @@ class Prospect:
     replacement_can_be_fine_tuned: bool | None = None
 
     def is_shut_down(self, today: date) -> bool:
-        """Whether the model to start from is known to be gone: its day lies more than a day back."""
+        """Whether the model to start from is known to be shut down: its day is more than one day past."""
         return self.base_shutdown is not None and self.base_shutdown.is_over(today)
 
 
 def prospect_of(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
-    """Return what is known of the life of a fine-tune made from ``model_id`` at ``now`` (aware)."""
+    """Return the lifetime of a fine-tune made from ``model_id`` at ``now`` (aware)."""
     end = dates.shutdown_of_new_fine_tunes(model_id)
     replacement, tunable = dates.successor_of(model_id)
     return Prospect(

@@ -1,6 +1,6 @@
-"""When a keep-alive is due, which models it is sent to, and when the background looks again.
+"""When a keep-alive is due, which models it is sent to, and when the background checks again.
 
-How it is sent to one model after the other stands in ``keep_alive_attempts``.
+``keep_alive_attempts`` sends it to one model after the other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 _AFTER_THE_END = timedelta(days=2)  # published days are ±1 day, and each lasts two days around the Earth
 _MOST_CANDIDATES = 10
 LONGEST, SHORTEST = timedelta(hours=1), timedelta(seconds=1)
-"""From one check in the background to the next: it is found out in time that a machine was suspended or its
-clock set, and nothing runs hot, whatever fails."""
+"""Limits of the delay between two background checks. The upper one notices a suspended machine or a changed
+clock in time; the lower one prevents a busy loop."""
 
 _SPREAD = 0.05
 _FIRST_RETRY = timedelta(minutes=1)
@@ -38,20 +38,21 @@ _WITHOUT_WINDOW = (Reason.NO_REQUIREMENT, Reason.EARLIER_FINE_TUNING)
 class KeepAlive(Value):
     """When and how a minimal inference is sent to stay inside the policy's window.
 
-    It is sent before a job is created, and costs a few tokens. With ``background`` it is sent in between
-    as well, by a program that runs for long.
+    It is sent before a job is created, and costs a few tokens. With ``background``, a long-running program
+    also sends it in between.
 
     Attributes:
         renew_within: Renew when the window closes within this time; also ``"14d"`` or ISO 8601 text.
         model: The fine-tuned model to prefer; by default the one used last.
-        deadline: The longest time that all tries together may take. If whoever sends one dies, another
+        deadline: The longest time that all tries together may take. If the sending process dies, another
             can take over half as long afterwards, or 30 seconds if that is less.
-        background: Look after the window from a client's first answer until it is closed or dropped: in a
-            daemon thread, or for an async client on asyncio's event loop. It wakes at least once an hour.
-        deployments: Deployments to keep alive where they would be deleted when nobody calls them: a name, or
-            ``RESOURCE/NAME``. Each goes on being billed by the hour. With any of them no keep-alive is sent
-            by itself for the sake of jobs, unless ``jobs``.
-        jobs: Whether the window for creating jobs is kept open beside ``deployments``.
+        background: Keep the window open from a client's first response until the client is closed or
+            dropped: in a daemon thread or, for an async client, on asyncio's event loop. It wakes at least
+            once an hour.
+        deployments: Deployments to keep alive that would be deleted when nobody calls them: a name, or
+            ``RESOURCE/NAME``. Each goes on being billed by the hour. If any are given, no automatic
+            keep-alive is sent for jobs unless ``jobs`` is set.
+        jobs: Whether to keep the window for creating jobs open in addition to ``deployments``.
 
     Raises:
         GuardConfigError: A value is not allowed.
@@ -66,7 +67,7 @@ class KeepAlive(Value):
 
     @property
     def for_jobs(self) -> bool:
-        """Whether one is sent by itself to keep the window for creating jobs open."""
+        """Whether keep-alives are sent automatically to keep the window for creating jobs open."""
         return self.jobs or not self.deployments
 
     if not TYPE_CHECKING:
@@ -100,7 +101,7 @@ class NotSent(StrEnum):
 
 
 class KeepAliveOutcome(Value):
-    """What came of a keep-alive: which model answered when (UTC), or the reason why nothing was sent."""
+    """The result of a keep-alive: the model that answered and when (UTC), or why nothing was sent."""
 
     sent: bool
     model: str | None = None
@@ -109,11 +110,11 @@ class KeepAliveOutcome(Value):
 
 
 class KeepAlivePlan(Value):
-    """What a keep-alive would do, by what is known without asking the API.
+    """What a keep-alive would do now, without asking the API.
 
     Attributes:
-        model: The model that it would be sent to first; None when the API would be asked for one.
-        reason: Why none would be sent; None when one would.
+        model: The model that it would be sent to first; None if the API would be asked for one.
+        reason: Why none would be sent; None if one would.
     """
 
     due: bool
@@ -123,10 +124,10 @@ class KeepAlivePlan(Value):
 
 
 def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
-    """Whether an inference should be sent: the window is lapsed, unknown, or closes within ``renew_within``.
+    """Whether an inference should be sent: the window is closed, unknown, or closes within ``renew_within``.
 
-    A window that outlives the creation of jobs needs no renewal. Where the API has refused, nothing is
-    sent without being asked for: it would cost money at every try, and whether it helps is not published.
+    A window that outlasts the creation of jobs needs no renewal. After a refusal by the API, nothing is sent
+    automatically: each try would cost money, and whether it helps is not published.
     """
     if eligibility.reason in _NEVER_AUTOMATIC + _WITHOUT_WINDOW or outlasts_creation(eligibility):
         return False
@@ -135,12 +136,14 @@ def is_due(keep_alive: KeepAlive, eligibility: Eligibility) -> bool:
 
 
 def due_at(keep_alive: KeepAlive, eligibility: Eligibility) -> datetime | None:
-    """Return when an open window is to be renewed; None where it isn't open or needs no renewal."""
+    """Return when an open window is to be renewed; None if it isn't open or needs no renewal."""
     closes, window = eligibility.window_closes_at, eligibility.phase.window
     if closes is None or outlasts_creation(eligibility):
         return None
     renew_within = keep_alive.renew_within
-    if window is not None and renew_within >= window:  # else it would be due again as soon as it was sent
+    if (
+        window is not None and renew_within >= window
+    ):  # otherwise it would be due again as soon as it was sent
         renew_within = window / 2
     return closes - renew_within
 
@@ -152,7 +155,7 @@ def outlasts_creation(eligibility: Eligibility) -> bool:
 
 
 def limited_to(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
-    """Return the policy with all attempts ended within ``left``; a KeepAliveError where none is left."""
+    """Return the policy with its deadline limited to ``left``; raise KeepAliveError if no time is left."""
     if left is None:
         return keep_alive
     if left <= timedelta(0):
@@ -169,9 +172,9 @@ def candidates(history: History, preferred: str | None, dates: ShutdownDates, to
 
 
 def usable_models(models: Iterable[str], dates: ShutdownDates, today: date) -> tuple[str, ...]:
-    """Return the first ten of ``models`` that aren't known to be shut down, each once.
+    """Return the first ten of ``models`` that aren't known to be shut down, without duplicates.
 
-    Nothing is sent but to fine-tuned models, whatever a history that was tampered with may name.
+    Only fine-tuned models are returned, even if the history was tampered with.
     """
     tuned = (model for model in dict.fromkeys(models) if FineTunedModel.parse(model) is not None)
     alive = (model for model in tuned if not dates.is_over(model, today))
@@ -181,13 +184,13 @@ def usable_models(models: Iterable[str], dates: ShutdownDates, today: date) -> t
 def with_jitter(keep_alive: KeepAlive, lot: float) -> KeepAlive:
     """Return the policy with a ``renew_within`` that is up to a twentieth shorter.
 
-    Each guard draws its own lot, from 0 to 1, so that a fleet that was started at once doesn't wake at once.
+    ``lot`` is a random number from 0 to 1, so that processes started together don't all wake together.
     """
     return keep_alive.model_copy(update={"renew_within": keep_alive.renew_within * (1 - _SPREAD * lot)})
 
 
 def delay_until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelta:
-    """Return how long to wait until one is due; the longest time if one is already, or nothing tells."""
+    """Return the delay until a keep-alive is due; the longest one if it is due already or unknown."""
     due = due_at(keep_alive, eligibility)
     if due is None or is_due(keep_alive, eligibility):
         return LONGEST
@@ -195,9 +198,9 @@ def delay_until_due(keep_alive: KeepAlive, eligibility: Eligibility) -> timedelt
 
 
 def retry_delay(failures: int, eligibility: Eligibility | None, lot: float) -> timedelta:
-    """Return how long to wait after a failure: twice as long after each, and up to half of it less.
+    """Return the delay after a failure: doubled each time, with a jitter of up to half.
 
-    It is never so long that fewer than ten tries are left before an open window closes.
+    It leaves room for at least ten more tries before an open window closes.
     """
     longest = _FIRST_RETRY * 2 ** min(failures - 1, _MOST_DOUBLINGS)
     if eligibility is not None and eligibility.remaining is not None:
@@ -206,10 +209,10 @@ def retry_delay(failures: int, eligibility: Eligibility | None, lot: float) -> t
 
 
 def is_over(eligibility: Eligibility) -> bool:
-    """Whether no keep-alive can help any more: nobody can create jobs."""
+    """Whether keep-alives no longer help, because nobody can create jobs any more."""
     return eligibility.reason is Reason.CLOSED
 
 
 def bounded(wait: timedelta) -> timedelta:
-    """Return how long to wait: no shorter than ``SHORTEST``, and no longer than ``LONGEST``."""
+    """Return ``wait`` limited to the range from ``SHORTEST`` to ``LONGEST``."""
     return max(SHORTEST, min(wait, LONGEST))

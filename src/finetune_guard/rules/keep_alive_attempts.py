@@ -1,4 +1,4 @@
-"""Sending the smallest inference to one candidate model after the other, until one answers."""
+"""Send the smallest inference to one candidate model after the other, until one answers."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def smallest_call(
 ) -> ApiCall:
     """Return the cheapest request that is an inference on a model or a deployment.
 
-    For a client whose base URL names another deployment, ``at`` is where the API is.
+    If the client's base URL names another deployment, ``at`` is the base URL of the API.
     """
     body = {
-        # What every chat model takes; reasoning models refuse max_tokens.
+        # Every chat model accepts max_completion_tokens; reasoning models refuse max_tokens.
         "chat.completions": {"messages": [{"role": "user", "content": "."}], "max_completion_tokens": 1},
         "responses": {"input": ".", "max_output_tokens": 16},
         "completions": {"prompt": ".", "max_tokens": 1},
@@ -47,7 +47,7 @@ def smallest_call(
 
 
 class Sent(NamedTuple):
-    """A keep-alive that was answered: by which model, and what."""
+    """An answered keep-alive: the model and its reply."""
 
     model: str
     reply: Reply
@@ -57,8 +57,8 @@ class Sent(NamedTuple):
 class Attempts:
     """The attempts of one keep-alive, the best of the ``known`` candidates first, while time is ``left``.
 
-    ``find_more`` picks further candidates from what the API lists, or has ``listed_before``.
-    ``unknown_outcomes`` counts the inferences that were sent and of which nobody knows whether they were run.
+    ``find_more`` picks further candidates from ``listed_before``, or else from a new listing.
+    ``unknown_outcomes`` counts the inferences that were sent but whose outcome is unknown.
     """
 
     known: InitVar[Iterable[str]]
@@ -80,9 +80,9 @@ class Attempts:
     def send(self) -> Flow[Sent]:
         """Send the smallest inference to the first model that answers it with a completion.
 
-        A model that answers 400, 403, 404 or 422, or with anything but its own completion, is left for the
-        next one at once. After a rate limit, a server error or a lost connection the next attempt waits;
-        models that were not tried yet come first. KeepAliveError says why none answered, model by model.
+        If a model answers 400, 403, 404 or 422, or anything but its own completion, the next one is tried at
+        once. After a rate limit, a server error or a lost connection, the next attempt waits; untried models
+        come first. KeepAliveError says for each model why it did not answer.
         """
         while model := (yield from self._next_model()):
             pause = self._pause(model)
@@ -108,7 +108,7 @@ class Attempts:
         raise _no_answer_error(self._failures, self._listing) from cause
 
     def _next_model(self) -> Flow[str | None]:
-        """Return the next candidate, asking the API for others before one is tried again; None at the end."""
+        """Return the next candidate, asking the API for more before retrying one; None if there is none."""
         if not self._untried and self.find_more is not None and self._listing is None:
             self._listing = self.listed_before or (yield from read_listing())
             found = self.find_more(self._listing)
@@ -118,20 +118,20 @@ class Attempts:
         return self._again[0][0] if self._again else None
 
     def _pause(self, model: str) -> timedelta:
-        """Return how long to wait before ``model`` is tried: as long as the API asked for at least."""
+        """Return the delay before ``model`` is tried: at least what the API asked for."""
         if self._last is None or not is_transient(self._last):
             return timedelta(0)
         asked_for = self._again.popleft()[1] if self._again and self._again[0][0] == model else timedelta(0)
         return max(asked_for, _backoff(self._tries))
 
     def _ask(self, model: str) -> Flow[Reply | None]:
-        """Send one inference; return None when no time is left: others may take their turn soon after."""
+        """Send one inference; return None if no time is left, since another sender may soon take its turn."""
         timeout = self.left()
         if timeout <= timedelta(0):
             self._failures.setdefault(model, "no time was left")
             return None
         self._tries += 1
-        self.unknown_outcomes += 1  # until there is an answer, also where the flow is closed meanwhile
+        self.unknown_outcomes += 1  # until there is an answer, even if the flow is closed meanwhile
         try:
             reply = yield self.call(model, timeout)
         except (openai.APIError, NotMadeError) as error:
@@ -143,7 +143,7 @@ class Attempts:
 
 
 def _backoff(attempt: int) -> timedelta:
-    """Return how long to wait after an attempt that failed: longer after each, with jitter."""
+    """Return the exponential backoff after a failed attempt, with jitter."""
     from tenacity import RetryCallState, Retrying, wait_random_exponential  # noqa: PLC0415 -- not free to import
 
     state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})

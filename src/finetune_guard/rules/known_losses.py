@@ -1,4 +1,4 @@
-"""Answers that tell that a deployment or model is gone because nobody called it, and the errors for them."""
+"""Recognize the error responses for deployments and models that ended because nobody called them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MOST_READ = 2_000
 _LONGEST_NAME = 120
 _CALLED = "(deployment|endpoint|model)"
 _NOT_FOUND = rf"{_CALLED}.*(not.?found|does not exist)|not.?found.*{_CALLED}"
-"""The 404 of a deployment at any provider; that of a path that the host doesn't serve names none."""
+"""Matches a 404 for a deployment at any provider, but not one for an unknown path."""
 
 
 class KnownLoss(NamedTuple):
-    """An answer that tells of a loss.
+    """An error response that means a loss.
 
     Attributes:
-        pattern: What code or message hold: a regular expression, found anywhere and in any case.
-        error: What is raised; also a subclass of what the SDK raises for the status.
-        happened: What the error says has happened, with ``{name}`` for the deployment or model.
-        is_verified: Whether documentation or many reports show this very answer for this loss.
-        only_if_known: Whether the same answer is given for a name that never existed, so that it is a loss
-            only where the history knows an earlier call.
+        pattern: A regular expression to find in the code or message, ignoring case.
+        error: The class to raise; also a subclass of the SDK's error for the status.
+        happened: The first sentence of the error, with ``{name}`` for the deployment or model.
+        is_verified: Whether documentation or many reports show exactly this response for this loss.
+        only_if_known: Whether a name that never existed gets the same response, so that it means a loss
+            only if the history knows an earlier call.
     """
 
     provider: str
@@ -93,7 +93,7 @@ KNOWN_LOSSES = (
 
 
 def losses_under(policy: IdlePolicy) -> tuple[KnownLoss, ...]:
-    """Return the answers that are known at a host of which ``policy`` speaks, a rule of one's own perhaps."""
+    """Return the known losses at a host with ``policy``, which may be the user's own rule."""
     if policy.name == AZURE:
         return KNOWN_LOSSES
     own = KnownLoss(
@@ -118,10 +118,10 @@ def known_loss(
     last_call: datetime | None = None,
     losses: Iterable[KnownLoss] = KNOWN_LOSSES,
 ) -> ProviderLossError | None:
-    """Return the error that tells what ``error`` means; None where it is no known loss.
+    """Return our error for ``error``; None if it is no known loss.
 
-    Where a ``last_call`` of the ``model`` is given, the deployments of ``host`` are recorded, so that it need
-    not be the provider's own.
+    With a ``last_call`` of the ``model``, ``host`` may be any host, such as a gateway: its deployments are
+    recorded.
     """
     said = f"{error.code} {error.message} {error.body}"[:_MOST_READ]
     for loss in losses:

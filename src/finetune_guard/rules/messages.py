@@ -1,4 +1,4 @@
-"""What errors and warnings say about eligibility: what happened, by which rule and evidence, what to do."""
+"""The texts of errors and warnings about eligibility: what happened, the rule, the evidence, the remedy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.requests import GuardedCall, JobCreation
 
-# Remedies. The first words are what helps most people who meet the error.
+# Remedies. What helps most people comes first.
 
 ONE_CALL = "client.with_options(guard=GuardConfig(enabled=False))"
 _LET_THROUGH = f'To let the API decide, set GuardConfig(on_unknown="warn"), or for one call use {ONE_CALL}.'
 _FIND_ANOTHERS = (
     "If another program ran an inference, read the organization's usage with an admin key (finetune-guard "
-    "sync, or client.guard.sync()), or note the inference with client.guard.record(model, at=...)."
+    "sync, or client.guard.sync()), or record the inference with client.guard.record(model, at=...)."
 )
 _RENEW = (
     "To run one now, call client.guard.keep_alive(), or set GuardConfig(keep_alive=KeepAlive()) to have one "
@@ -31,7 +31,7 @@ _REOPENS = "Whether an inference reopens a window that has closed is not publish
 _REMEDIES: Mapping[Reason, str] = {
     Reason.WINDOW_EXPIRED: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW} {_REOPENS}",
     Reason.WINDOW_EDGE: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW}",
-    Reason.NO_RECENT_INFERENCE: f"{_RENEW} {_REOPENS} Usage appears with a lag: note an inference of the "
+    Reason.NO_RECENT_INFERENCE: f"{_RENEW} {_REOPENS} Usage appears with a lag: record an inference of the "
     f"past minutes with client.guard.record(model, at=...). {_LET_THROUGH}",
     Reason.NO_INFERENCE_RECORDED: f"{_FIND_ANOTHERS} {_LET_THROUGH} {_RENEW}",
     Reason.NEVER_FINE_TUNED: "If the organization has fine-tuned in another project, use a key of that "
@@ -39,7 +39,7 @@ _REMEDIES: Mapping[Reason, str] = {
     Reason.REFUSED: f"To ask the API again, use {ONE_CALL} for one call. The guard asks again by itself "
     "once the refusal is older than GuardConfig(refusal_ttl=...), or after a later inference on a fine-tuned "
     f"model. client.guard.keep_alive(force=True) sends one. {_REOPENS}",
-    Reason.REFUSAL_IN_DOUBT: "Create the job: the API decides, and its answer is remembered.",
+    Reason.REFUSAL_IN_DOUBT: "Create the job: the API decides, and its answer is recorded.",
     Reason.CLOSED: "Plan the move to another model: a fine-tuned model answers until its base model is shut "
     f"down. If the provider has moved the date, {ONE_CALL} lets one call through.",
     Reason.POLICY_BOUNDARY: "Create the job now if it matters: the API decides, and its answer may change "
@@ -58,7 +58,7 @@ SWITCHED_OFF = "The guard is switched off: unset FINETUNE_GUARD_ENABLED, or pass
 
 
 def remedy_for(reason: Reason) -> str | None:
-    """Return what to do now; None when there is nothing to do."""
+    """Return what to do now; None if there is nothing to do."""
     return _REMEDIES.get(reason)
 
 
@@ -68,7 +68,7 @@ def remedy_for(reason: Reason) -> str | None:
 def stopped(
     call: GuardedCall, eligibility: Eligibility, policy: AccessPolicy, failures: Sequence[object] = ()
 ) -> str:
-    """Return what the error of a stopped call says."""
+    """Return the message of a stopped call's error."""
     what = (
         "fine-tuning job was not created"
         if isinstance(call, JobCreation)
@@ -86,7 +86,7 @@ def stopped(
 
 
 def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
-    """Return what the warning says about a call that goes through although nobody knows whether it may."""
+    """Return the warning about a call that goes through although its eligibility is unknown."""
     what = "fine-tuning job" if isinstance(call, JobCreation) else "training file"
     return f"The API decides about this {what}: {describe_cause(eligibility)}. {eligibility.remedy}"
 
@@ -98,7 +98,7 @@ def _describe_failure(failure: object) -> str:
 
 
 def describe_cause(eligibility: Eligibility) -> str:
-    """Return why the verdict is what it is, as a clause without its full stop."""
+    """Return the reason for the verdict, as a clause without a full stop."""
     who = f"organization {eligibility.organization}" if eligibility.organization else "this organization"
     closes, closed = format_time(eligibility.window_closes_at), format_time(eligibility.window_closed_at)
     refused = format_time(eligibility.refusal.at if eligibility.refusal is not None else None)
@@ -139,7 +139,7 @@ def describe_rule(eligibility: Eligibility, policy: AccessPolicy) -> str:
 
 
 def describe_evidence(eligibility: Eligibility) -> str:
-    """Return what the verdict rests on, as a clause without its full stop."""
+    """Return the evidence for the verdict, as a clause without a full stop."""
     last, known = eligibility.last_inference, "no inference is known"
     if last is not None:
         or_later = (
@@ -170,11 +170,11 @@ _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def format_time(at: datetime | None) -> str:
-    """Return a time to the minute, as people read it."""
+    """Return a time in UTC, to the minute."""
     return at.strftime("%Y-%m-%d %H:%M UTC") if at is not None else "an unknown day"
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return a length of time in days or hours."""
+    """Return a duration in days or hours."""
     amount, unit = (duration / _HOUR, "hour") if duration % _DAY else (duration / _DAY, "day")
     return f"{amount:.4g} {unit}{'' if amount == 1 else 's'}"

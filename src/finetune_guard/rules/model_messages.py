@@ -1,4 +1,4 @@
-"""What errors and warnings say about models that end."""
+"""The texts of errors and warnings about models that end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from finetune_guard.rules.messages import ONE_CALL, format_duration
 
 
 class Words(NamedTuple):
-    """What an error says, and the part of it that tells what to do."""
+    """An error's message, and its remedy on its own."""
 
     message: str
     remedy: str
@@ -22,7 +22,7 @@ _OLD_AFTER_DAYS = 45
 
 
 def base_shut_down(prospect: Prospect, dates: ShutdownDates, today: date) -> Words:
-    """Return what the error says where the model that a job would start from is shut down."""
+    """Return the error for a job that would start from a model that is shut down."""
     others = ", ".join(dates.tunable_bases(today))
     use = f"Use a base model that is not shut down: {others}." if others else "No other base model is known."
     return _stopped_for_a_model(
@@ -33,7 +33,7 @@ def base_shut_down(prospect: Prospect, dates: ShutdownDates, today: date) -> Wor
 
 
 def too_short_lived(prospect: Prospect, minimum: timedelta) -> Words:
-    """Return what the error says where a new fine-tune would live less than ``min_model_lifetime``."""
+    """Return the error for a fine-tune that would live less than ``min_model_lifetime``."""
     return _stopped_for_a_model(
         f"a fine-tune of {prospect.model} made now {_would_live(prospect.lifetime)}, less than the "
         f"{format_duration(minimum)} of min_model_lifetime",
@@ -43,7 +43,7 @@ def too_short_lived(prospect: Prospect, minimum: timedelta) -> Words:
 
 
 def short_lived(prospect: Prospect) -> str:
-    """Return what the warning says where a new fine-tune would live only for a short time."""
+    """Return the warning for a fine-tune that would live only for a short time."""
     end = prospect.fine_tunes_shutdown
     day = f": it is shut down on {_dated(end)}" if end is not None else ""
     return (
@@ -53,7 +53,7 @@ def short_lived(prospect: Prospect) -> str:
 
 
 def model_sunset(shutdown: Shutdown, days_left: int, replacement: str | None, tunable: bool | None) -> str:
-    """Return what the warning says where a model in use ends soon."""
+    """Return the warning for a model in use that ends soon."""
     return (
         f"{shutdown.model} {_will_end(days_left)} {_dated(shutdown)}.\n"
         f"Calls go on until then. Plan the move to another model.{_successor(replacement, tunable)}"
@@ -61,7 +61,7 @@ def model_sunset(shutdown: Shutdown, days_left: int, replacement: str | None, tu
 
 
 def fine_tune_shut_down(shutdown: Shutdown, replacement: str | None, tunable: bool | None) -> Words:
-    """Return what the error says where the API doesn't find a fine-tuned model whose day has come."""
+    """Return the error for a fine-tuned model that the API doesn't find and whose shutdown day has come."""
     remedy = f"Call another model.{_successor(replacement, tunable)}"
     return Words(
         f"{shutdown.model} does not answer any more: the API can't find it, and its shutdown day has come.\n"
@@ -94,7 +94,7 @@ def _dated(shutdown: Shutdown | None) -> str:
 
 
 def source_of(said: Shutdown | StatedEnd) -> str:
-    """Return where a shutdown date comes from."""
+    """Return the source of a shutdown date, in words."""
     return {
         DateSource.CONFIG: "GuardConfig(model_dates=...)",
         DateSource.MODEL: f"the API, as of {said.as_of}",
@@ -105,12 +105,12 @@ def source_of(said: Shutdown | StatedEnd) -> str:
 
 
 def disagreement(shutdown: Shutdown) -> str:
-    """Return what other sources say about an end, with a semicolon before it; nothing where all agree."""
+    """Return the differing dates of other sources, each after a semicolon; empty if all agree."""
     return "".join(f"; {source_of(other)} says {other.day}" for other in shutdown.others)
 
 
 def old_table(dates: ShutdownDates, today: date) -> str | None:
-    """Return a sentence about the table that ships with the package once it is old; None before that."""
+    """Return a sentence saying that the shipped table is old; None if it is not."""
     as_of = dates.catalog.as_of
     age = (today - as_of).days
     if age <= _OLD_AFTER_DAYS:
@@ -127,7 +127,7 @@ def _successor_of(prospect: Prospect) -> str:
 
 
 def _successor(replacement: str | None, tunable: bool | None) -> str:
-    """Return a sentence with the space before it; nothing where there is no replacement."""
+    """Return a sentence with a space before it; empty if there is no replacement."""
     if replacement is None:
         return ""
     ability = {True: ", which can be fine-tuned", False: ", which can't be fine-tuned", None: ""}[tunable]

@@ -1,4 +1,4 @@
-"""What a report tells of an organization: its models with their requests, and who still calls what ends."""
+"""Build an organization's report: its models, their requests, and which projects still call them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetune_guard.rules.deployments import Deployment
 from finetune_guard.rules.inventory import Inventory, ModelRecord
 
 DAYS = 30
-"""How many days of requests a report shows, the present one (UTC) included."""
+"""How many days of requests a report shows, including today (UTC)."""
 
 _MOST_SERIES = 6
 _ALL_MODELS = "all models"
@@ -23,9 +23,9 @@ _OTHERS = "other models"
 
 
 class ReportedModel(Value):
-    """One model of a report, and how often which projects called it; the most frequent stands first.
+    """One model of a report, with its requests and the projects that called it, the most frequent first.
 
-    ``requests`` is None where only single calls are known.
+    ``requests`` is None if only single calls are known.
     """
 
     record: ModelRecord
@@ -35,13 +35,13 @@ class ReportedModel(Value):
 
 
 class Report(Value):
-    """What is known of an organization's fine-tuned models at one moment; what ends first stands first.
+    """An organization's fine-tuned models at one time, the first to end first.
 
     Attributes:
-        complete: Whether the API answered all that was asked about the models; None if it was not asked.
-        days: The days (UTC) that requests are told of.
-        requests: How many requests each day had, by model where the usage of the organization was read, and
-            else of all models together, as far as this history counted them.
+        complete: Whether every request about the models succeeded; None if the API was not asked.
+        days: The days (UTC) that the requests cover.
+        requests: The number of requests on each day: by model if the organization's usage was read, otherwise
+            of all models together, as this history counted them.
         whole_organization: Whether the requests are the whole organization's.
     """
 
@@ -56,12 +56,12 @@ class Report(Value):
 
     @property
     def covers_jobs(self) -> bool:
-        """Whether there is a rule about creating jobs; else only deployments are told of."""
+        """Whether there is a rule about creating jobs; otherwise the report covers deployments only."""
         return self.eligibility.reason is not Reason.NOT_GUARDED
 
     @property
     def in_use(self) -> tuple[ReportedModel, ...]:
-        """The models of which an inference is known in the days of the report, and that can still answer."""
+        """The models called in the days of the report that can still answer."""
         today = self.eligibility.checked_at.date()
         used = (each for each in self.models if each.in_use)
         return tuple(
@@ -78,7 +78,7 @@ def build_report(
     asked: bool,
     deployments: tuple[Deployment, ...] = (),
 ) -> Report:
-    """Return the report; ``usage`` is None where it was not read, and ``asked`` tells whether the API was."""
+    """Return the report; ``usage`` is None if it was not read, ``asked`` is whether the API was asked."""
     today = eligibility.checked_at.date()
     days = tuple(today - timedelta(days=back) for back in reversed(range(DAYS)))
     counted = [each for each in usage if each.day in days] if usage is not None else None
@@ -113,7 +113,7 @@ def _model(record: ModelRecord, since: date, counted: list[ModelRequests] | None
 
 
 def _by_model(counted: list[ModelRequests], days: tuple[date, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the requests of the models that were called most, and of all others together."""
+    """Return the requests of the models called most, and of all others together."""
     totals: Counter[str] = Counter()
     for each in counted:
         totals[each.model] += each.requests
