@@ -33,7 +33,7 @@ class Watch:
         self.told = {}
 
     def keep(self, found, *, delivered=True):
-        for each in (found.settled, *(alert.told for alert in found.alerts if delivered)):
+        for each in (found.updates, *(alert.state for alert in found.alerts if delivered)):
             self.told |= each
         self.told = {subject: text for subject, text in self.told.items() if text is not None}
 

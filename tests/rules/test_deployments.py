@@ -277,7 +277,7 @@ def test_what_stands_is_told_by_azure():
     assert (None, AT - 2 * DAY) == (here["deleted"].ends, here["deleted"].last_call)
     assert {
         "recent": "deleted on 2026-12-15",
-        "late": "no end known: it stands",
+        "late": "no end known: it still exists",
         "deleted": "not found on 2026-12-01 09:00 UTC",
         "again": "no call known",
     }.items() <= {
