@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
+import tenacity
+
 _T = TypeVar("_T")
 _FIRST_PAUSE = 0.005
-# Of its own, since a program that has seeded the shared one counts on its order.
+# Not the shared generator, whose order a program that has seeded it relies on.
 _jitter = random.Random()  # noqa: S311 -- no secret
 
 
@@ -28,10 +29,10 @@ def repeated(
     longest_pause: float,
     turn: threading.RLock | None = None,
 ) -> _T:
-    """Return what ``work`` returns, which is called again while it fails with a contended error.
+    """Call ``work`` until it stops failing with a contended error, and return its result.
 
-    After ``patience`` the error is raised all the same. From the second call on a pause of at most
-    ``longest_pause`` seconds comes before each, and ``turn`` is held if it can be had in time.
+    After ``patience`` the error is raised. Each retry comes after a random pause of at most ``longest_pause``
+    seconds and holds ``turn``, if that could be acquired in time.
     """
     try:
         return work()
@@ -41,12 +42,11 @@ def repeated(
     with contextlib.ExitStack() as held:
         if turn is not None and turn.acquire(timeout=patience.total_seconds()):
             held.callback(turn.release)
-        deadline, pause = time.monotonic() + patience.total_seconds(), _FIRST_PAUSE
-        while True:
-            time.sleep(_jitter.uniform(0.0, min(pause, longest_pause)))
-            try:
-                return work()
-            except Exception as exc:
-                if not is_contended(exc) or time.monotonic() >= deadline:
-                    raise
-            pause *= 2
+        backoff = tenacity.wait_exponential(multiplier=_FIRST_PAUSE, max=longest_pause)
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(patience.total_seconds()),
+            wait=lambda state: _jitter.uniform(0.0, backoff(state)),
+            retry=tenacity.retry_if_exception(is_contended),
+            reraise=True,
+        )
+        return retrying(work)
