@@ -109,7 +109,7 @@ def test_a_rule_from_a_file(text, file):
         (('"P10D"', '"soon"'), "own.json, line 11: window is 'soon'"),
         (('"name"', '"title"'), "own.json, line 4: title does not exist"),
         (("]\n}", "]"), "own.json is not JSON: Expecting ',' delimiter: line 2"),
-        (('"name": "Acme endpoints"', '"cost": "x", "cost": "y"'), "own.json is not JSON: cost stands twice"),
+        (('"name": "Acme endpoints"', '"cost": "x", "cost": "y"'), "own.json is not JSON: cost occurs twice"),
         ((in_json(), "[" * 100_000), "own.json is nested too deeply"),
         ((in_json(), "[]"), "own.json holds no rule: an object"),
         (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),

@@ -42,7 +42,7 @@ def test_one_resource_has_one_name(url, resource, host):
 
 def test_a_gateway_before_azure_is_remembered_as_one():
     """Its rule can be found without the client that called it."""
-    history = resource_history("gw.example", None, "/openai", before_azure=True)
+    history = resource_history("gw.example", None, "/openai", is_gateway=True)
     assert is_azure_gateway(history)
     assert history in resource_histories("gw.example")
     assert ("gw.example", ("gw.example", None)) == (resource_of(history), host_of(history))

@@ -155,7 +155,7 @@ def test_nothing_is_gone_by_one_table_alone():
     assert dates.is_over(BASE, PUBLISHED + 2 * DAY)
     assert dates.with_announced(known(BASE=EARLY).announced).is_over(BASE, EARLY + 2 * DAY)
     assert not dates.is_over(NEW_TUNE, LATE + 9 * DAY)  # which litellm's table alone knows
-    assert not dates.is_litellms_alone(dates.shutdown_of("gpt-8"))
+    assert not dates.is_only_in_litellm(dates.shutdown_of("gpt-8"))
 
 
 @pytest.mark.parametrize(

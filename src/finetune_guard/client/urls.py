@@ -130,8 +130,8 @@ class GuardedHosts:
             return None
         if policy.covers == "named" and not self._config.named_deployments:
             return None
-        before_azure = self._config.idle_policy(url.host, port) is None
-        name = resource_history(url.host, url.port, url.path, before_azure=before_azure)
+        is_gateway = self._config.idle_policy(url.host, port) is None
+        name = resource_history(url.host, url.port, url.path, is_gateway=is_gateway)
         return self._make_resource(name, policy) if name is not None else None
 
     def log_inactive(self, client: Any, url: str) -> None:

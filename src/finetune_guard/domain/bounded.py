@@ -1,4 +1,4 @@
-"""A dictionary that stays small: names that come without end must not fill the memory."""
+"""A dictionary of limited size, so that an endless stream of names can't fill the memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _V = TypeVar("_V")
 
 
 class Bounded(dict[_K, _V]):
-    """A dictionary that begins anew when it is full and another key is set with ``[]``."""
+    """A dictionary that is cleared when it is full and a new key is set with ``[]``."""
 
     def __init__(self, most: int = 1_000) -> None:
         super().__init__()

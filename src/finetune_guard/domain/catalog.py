@@ -1,4 +1,4 @@
-"""Published dates as tables: OpenAI's shutdowns, those that litellm ships, and retirements at Azure."""
+"""Tables of published dates: OpenAI's shutdowns, those in litellm, and Azure's retirements."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
 
 def undated(model_id: str) -> str:
-    """Return the name of a model without the date at its end, which is the alias that it has."""
+    """Return a model's name without the date at its end, which is its alias."""
     return _DATE.sub("", model_id)
 
 
 class Lifetime(Value):
-    """A base model that can be fine-tuned, both its ends, and what is recommended instead."""
+    """A base model that can be fine-tuned: its end, that of its fine-tunes, and its replacement."""
 
     id: str
     shutdown: date
@@ -42,7 +42,7 @@ class ModelCatalog(Value):
     base_models: tuple[Lifetime, ...]
 
     def lifetime_of(self, base: str) -> Lifetime | None:
-        """Return the row of a base model, found by its whole name or an alias; None when it has none.
+        """Return the row of a base model, found by its full name or an alias; None if there is none.
 
         An alias such as ``gpt-4o-mini`` is the name without its date. Which of several dated models it
         stands for is not published, so the latest days count, and a replacement only if all have the same.
@@ -59,11 +59,11 @@ class ModelCatalog(Value):
         )
 
     def versions_of(self, alias: str) -> list[Lifetime]:
-        """Return the rows of the dated models that ``alias`` may stand for; none for a whole name."""
+        """Return the rows of the dated models that ``alias`` may stand for; none for a full name."""
         return [row for row in self.base_models if row.id != alias and undated(row.id) == alias]
 
     def can_be_fine_tuned(self, model_id: str) -> bool | None:
-        """Return whether fine-tuning is or was offered for a model or its base; None where that is unknown.
+        """Return whether fine-tuning is or was offered for a model or its base; None if unknown.
 
         The published replacements without a row of their own can't be fine-tuned.
         """
@@ -81,8 +81,8 @@ class ModelCatalog(Value):
         return row.shutdown if base == model_id else row.fine_tunes_shutdown
 
 
-# In Python, since a frozen program may come without a package's data files: a base model, its own last day,
-# that of its fine-tunes, and the published replacement.
+# In Python, since a frozen program may lack the package's data files. Each row has the base model, its last
+# day, that of its fine-tunes, and the published replacement.
 _ROWS = (
     ("gpt-4o-2024-08-06", "2027-01-14", "2027-01-14", "gpt-6-luna"),
     ("gpt-4o-2024-11-20", "2027-01-14", "2027-01-14", "gpt-6-luna"),
@@ -116,17 +116,17 @@ _PROVIDERS = ("openai", "text-completion-openai")
 
 
 class Row(NamedTuple):
-    """What litellm's table says of one model: its last day, and what is recommended instead, if anything."""
+    """A model in litellm's table: its last day, and its replacement, if any."""
 
     day: date
     replacement: str | None
 
 
 def rows_of(table: object) -> dict[str, Row]:
-    """Return OpenAI's dated models in litellm's table; one called ``ft:BASE`` is the fine-tunes of a base.
+    """Return OpenAI's dated models in litellm's table; ``ft:BASE`` stands for the fine-tunes of a base.
 
-    The table is the JSON of ``model_prices_and_context_window_backup.json``. Rows of other providers, and
-    whatever is malformed, are passed over.
+    The table is the JSON of ``model_prices_and_context_window_backup.json``. Rows of other providers and
+    malformed rows are skipped.
     """
     found: dict[str, Row] = {}
     for name, fields in table.items() if isinstance(table, Mapping) else ():
@@ -140,14 +140,14 @@ def rows_of(table: object) -> dict[str, Row]:
 
 
 class PublishedDate(Value):
-    """A day that a provider has published, without a zone: on it, or only not before it, something ends."""
+    """A day that a provider has published, without a zone: the end is on it, or no earlier."""
 
     day: date
     kind: Literal["on", "no_earlier_than"]
 
 
 class Retirement(Value):
-    """When on Azure the training and the deployments of a base model's fine-tunes retire, by whose word."""
+    """When training and deployments of a base model's fine-tunes retire on Azure, with the source."""
 
     base: str
     training: PublishedDate
@@ -156,7 +156,7 @@ class Retirement(Value):
     as_of: date = date(2026, 9, 2)
 
 
-# A base model, the day before which training does not end, and the last day of its fine-tunes' deployments.
+# Base model: the earliest day on which training ends, and the last day of its fine-tunes' deployments.
 _RETIREMENTS = {
     "gpt-4.1-2025-04-14": (date(2027, 4, 14), date(2027, 10, 14)),
     "gpt-4.1-mini-2025-04-14": (date(2027, 4, 14), date(2027, 10, 14)),
@@ -168,7 +168,7 @@ _RETIREMENTS = {
 
 
 def azure_retirement_of(model: str | None) -> Retirement | None:
-    """Return when a fine-tune, by its id or its base's, retires on Azure; None where that is not known."""
+    """Return when a fine-tune retires on Azure, by its id or its base's; None if unknown."""
     base = base_of(model or "")
     if base not in _RETIREMENTS:
         return None

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from finetune_guard.domain.verdict import Eligibility
 
 _JOBS_URL = "https://api.openai.com/v1/fine_tuning/jobs"
-_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
+_TRANSFER_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 
 
 class FineTuneGuardError(openai.OpenAIError):
@@ -58,14 +58,14 @@ class FineTuneGuardError(openai.OpenAIError):
     It can be copied and pickled; a copy holds no request headers, and so no key.
 
     Attributes:
-        eligibility: The decision behind the error; None where there was none.
-        remedy: What to do now; None where nothing is known to help.
+        eligibility: The decision behind the error; None if there was none.
+        remedy: What to do now; None if nothing is known to help.
     """
 
     def __init__(
         self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None, **more: Any
     ) -> None:
-        if isinstance(self, openai.APIStatusError):  # which needs the answer's response and body
+        if isinstance(self, openai.APIStatusError):  # it needs the response and its body
             openai.APIStatusError.__init__(self, message, **more)
         else:
             super().__init__(message, **more)
@@ -75,30 +75,30 @@ class FineTuneGuardError(openai.OpenAIError):
     def __reduce__(self) -> tuple[Any, ...]:
         state = dict(vars(self))
         if "response" in state:
-            state["response"] = _copied(state["response"])
+            state["response"] = _copy_response(state["response"])
             state["request"] = getattr(state["response"], "request", None)
         return type(self).__new__, (type(self), *self.args), state
 
 
-def _not_sent(details: Mapping[str, object], url: str | None) -> Any:
-    """Return the response that the API would give to a job that it refuses."""
+def _made_up_response(details: Mapping[str, object], url: str | None) -> Any:
+    """Return a response like the one that the API gives to a job that it refuses."""
     library = importlib.import_module(openai.DefaultHttpxClient.__mro__[1].__module__)  # httpx or httpx2
     request = library.Request("POST", url or _JOBS_URL)
     headers = {"x-finetune-guard-sent": "false"}
     return library.Response(403, headers=headers, json={"error": dict(details)}, request=request)
 
 
-def _copied(response: Any) -> Any:
+def _copy_response(response: Any) -> Any:
     """Return a copy that can be pickled: status, headers, and the body if it was read, but no request header.
 
-    A response of neither httpx nor httpx2 is returned as it is.
+    A response of any other library is returned unchanged.
     """
     bases = (base.__module__.partition(".")[0] for base in type(response).__mro__)
     name = next((name for name in bases if name in ("httpx", "httpx2")), None)
     if name is None:
         return response
     library = importlib.import_module(name)
-    kept = [(key, value) for key, value in response.headers.multi_items() if key not in _OF_THE_TRANSFER]
+    kept = [(key, value) for key, value in response.headers.multi_items() if key not in _TRANSFER_HEADERS]
     try:
         content = response.content
     except library.StreamError:  # the body was not read, or went to the program
@@ -111,7 +111,7 @@ class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
     """A fine-tuning job, or the upload for one, was stopped; ``eligibility`` says why.
 
     It is also the ``openai.PermissionDeniedError`` (403, ``training_not_available``) that the API answers to
-    an organization that may not create jobs. ``sent`` tells whether it did; if not, ``response`` is made up,
+    an organization that may not create jobs. ``sent`` is whether it did; if not, ``response`` is made up,
     with the header ``x-finetune-guard-sent: false`` and no ``request_id``. A ``UsageSyncError`` or
     ``KeepAliveError`` that led to it is chained.
     """
@@ -135,7 +135,7 @@ class NotEligibleError(FineTuneGuardError, openai.PermissionDeniedError):
                 "param": None,
                 "code": refusal.code if refusal is not None else "training_not_available",
             }
-            response, body = _not_sent(details, url), details
+            response, body = _made_up_response(details, url), details
         super().__init__(message, eligibility=eligibility, remedy=remedy, response=response, body=body)
 
 
@@ -146,13 +146,13 @@ class FineTuningClosedError(NotEligibleError):
 class InferenceWindowExpiredError(NotEligibleError):
     """No inference within the policy's window is known.
 
-    With the verdict ``ineligible`` the organization's usage, read just now, showed none. With ``unknown``
-    another program may have run one since the last that this history saw.
+    With the verdict ``ineligible``, the organization's usage, just read, showed none. With ``unknown``,
+    another program may have run one since the last inference in this history.
     """
 
 
 class NoInferenceRecordedError(NotEligibleError):
-    """No inference of the organization is known, and nothing that could be asked told of one."""
+    """No inference of the organization is known, even after the requests that the guard may make."""
 
 
 class NeverFineTunedError(NotEligibleError):
@@ -162,7 +162,7 @@ class NeverFineTunedError(NotEligibleError):
 class FineTuningRefusedError(NotEligibleError):
     """The API itself refused the job with 403 ``training_not_available``.
 
-    While it is ``remembered``, it is raised without a new request, and ``body`` is what was remembered.
+    While it is ``remembered``, it is raised without a new request, and ``body`` is the recorded one.
     """
 
     @property
@@ -200,9 +200,9 @@ class FineTunedModelShutDownError(ModelLifetimeError, openai.NotFoundError):
 
 
 class ProviderLossError(FineTuneGuardError, openai.APIStatusError):
-    """A provider answered that it does not serve a deployment or model any more, or not yet again.
+    """A provider answered that it no longer serves a deployment or model, or is still starting it again.
 
-    It carries what the SDK's own error for the answer carries, and each subclass is also of that class.
+    It has the attributes of the SDK's error for the response, and each subclass is also of that class.
 
     Attributes:
         model: The deployment or model that the call named, if known.
@@ -238,7 +238,7 @@ class ModelAccessLostError(ProviderLossError, openai.NotFoundError):
 
 
 class KeepAliveError(FineTuneGuardError):
-    """No model answered the keep-alive inference; ``attempts`` tells why, by model."""
+    """No model answered the keep-alive inference; ``attempts`` gives the reason for each model."""
 
     def __init__(self, message: str, *, attempts: Mapping[str, str] | None = None, **more: Any) -> None:
         super().__init__(message, **more)
@@ -246,7 +246,7 @@ class KeepAliveError(FineTuneGuardError):
 
 
 class UsageSyncError(FineTuneGuardError):
-    """The organization's usage could not be read, or not all of it; the API's error, if any, is chained."""
+    """The organization's usage could not be read completely; the API's error, if any, is chained."""
 
 
 class UnreadableUsageError(UsageSyncError):
@@ -254,7 +254,7 @@ class UnreadableUsageError(UsageSyncError):
 
 
 class ExportError(FineTuneGuardError):
-    """An export could not be begun, went no further, or can't be read; the cause is chained."""
+    """An export could not be started or continued, or can't be read; the cause is chained."""
 
 
 class AzureListingError(FineTuneGuardError):
@@ -282,7 +282,7 @@ class PolicyBoundaryWarning(FineTuneGuardWarning):
 
 
 class HistoryUnavailableWarning(FineTuneGuardWarning):
-    """The history can't be read or written; calls go through without its knowledge."""
+    """The history can't be read or written; calls go through without it."""
 
 
 class ShortLivedModelWarning(FineTuneGuardWarning):
@@ -290,7 +290,7 @@ class ShortLivedModelWarning(FineTuneGuardWarning):
 
 
 class IdleDeploymentWarning(FineTuneGuardWarning):
-    """A deployment was called again shortly before its end, for want of calls, would have come."""
+    """A deployment was called again shortly before it would have ended for lack of calls."""
 
 
 class ModelSunsetWarning(FineTuneGuardWarning):

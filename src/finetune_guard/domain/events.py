@@ -1,4 +1,4 @@
-"""What happened, or soon will, as values: for `GuardConfig(on_event=...)` and for `finetune-guard alert`."""
+"""The events for `GuardConfig(on_event=...)` and `finetune-guard alert`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Event(Value):
     """The root of all events. An event never holds a key, a prompt or a completion.
 
     Attributes:
-        kind: Which event it is, for logs and webhooks.
+        kind: The name of the event, for logs and webhooks.
         at: When it happened, in UTC.
-        organization: The slug, or the ``org-`` id; None where neither is known.
+        organization: The slug, or the ``org-`` id; None if neither is known.
         message: What happened and what to do, in words.
     """
 
@@ -35,10 +35,10 @@ class JobStopped(Event):
     """A fine-tuning job, or the upload for one, was stopped by the guard or refused by the API's policy.
 
     Attributes:
-        model: The model to be tuned, where the call says so.
+        model: The model to be tuned, if the call names one.
         sent: Whether the call was sent and the API itself refused it.
         error: The name of the error that was raised.
-        verdict: The verdict behind it; None where none was needed.
+        verdict: The verdict behind it; None if none was needed.
     """
 
     kind: ClassVar[str] = "job_stopped"
@@ -58,7 +58,7 @@ class KeepAliveSent(Event):
 
 
 class KeepAliveFailed(Event):
-    """A keep-alive was due, and no model answered it; ``attempts`` tells why, by model."""
+    """A keep-alive was due, and no model answered it; ``attempts`` gives the reason for each model."""
 
     kind: ClassVar[str] = "keep_alive_failed"
     attempts: Mapping[str, str] = Field(default_factory=dict)
@@ -91,11 +91,11 @@ class HistoryUnavailable(Event):
 
 
 class DeploymentEnding(Event):
-    """A deployment ends in 30, 15, 7 days or 1 day (``within_days``). Told by ``finetune-guard alert`` only.
+    """A deployment ends in 30, 15, 7 days or 1 day (``within_days``). Sent only by ``finetune-guard alert``.
 
     Attributes:
-        resource: Where it is, such as ``acme.openai.azure.com``.
-        cause: What ends it: that nobody calls it, or that its base model retires for deployments or training.
+        resource: The resource it belongs to, such as ``acme.openai.azure.com``.
+        cause: Why it ends: nobody calls it, or its base model retires for deployments or training.
         ends_on: The day, give or take one.
     """
 
@@ -109,7 +109,7 @@ class DeploymentEnding(Event):
 
 
 class VerdictChanged(Event):
-    """The verdict is not what was told last, ``previous``. Told by ``finetune-guard alert`` only."""
+    """The verdict differs from the last one sent, ``previous``. Sent only by ``finetune-guard alert``."""
 
     kind: ClassVar[str] = "verdict_changed"
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""The single facts that histories hold, such as inferences and refusals, and which of two is later."""
+"""The facts in a history, such as inferences and refusals, and how two of a kind are merged."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from finetune_guard.domain.text import Line
 from finetune_guard.domain.values import StrEnum, Value
 
 MOST_LISTED = 500
-"""How many of the models that the API listed are remembered: those that it listed last."""
+"""The most listed models that are kept: those that the API listed last."""
 
 ModelId = Annotated[Line, Field(max_length=MAX_MODEL_ID_LENGTH)]
-"""The name of a model or a deployment, as far as it is kept."""
+"""The name of a model or a deployment."""
 
 _END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Source(StrEnum):
-    """How an inference came to be known."""
+    """How an inference is known."""
 
     OBSERVED = "observed"
     KEEP_ALIVE = "keep_alive"
@@ -34,14 +34,14 @@ class Source(StrEnum):
 
 
 class Coverage(StrEnum):
-    """Whose inferences a history knows of."""
+    """Whether a history covers only its clients' inferences or the whole organization's."""
 
     LOCAL = "local"
     ORGANIZATION = "organization"
 
 
 class Served(Value):
-    """The model, a base model's id or a fine-tune's, that an answer of a deployment has named."""
+    """The model that a deployment's answer named, a base model or a fine-tune."""
 
     model: ModelId
     at: UtcDatetime
@@ -51,12 +51,12 @@ class Inference(Value):
     """One successful call of a fine-tuned model, or of a deployment.
 
     Attributes:
-        organization: The organization that ran it, by the name its history has; or the resource.
+        organization: The name of the organization's or the resource's history.
         model: The id of the fine-tuned model, or the deployment's name.
         at: When it was answered, in UTC.
-        source: How it came to be known.
-        within: How much later than ``at`` it may have been: usage tells the minute, the hour or the day.
-        served: The model that a deployment's answer named, this one's or an earlier one's.
+        source: How it is known.
+        within: How much later than ``at`` it may have been: usage gives only the minute, the hour or the day.
+        served: The model named by this answer of a deployment or by an earlier one.
     """
 
     organization: str
@@ -68,7 +68,7 @@ class Inference(Value):
 
     @property
     def latest_at(self) -> datetime:
-        """The latest moment at which it may have been answered."""
+        """The latest time at which it may have been answered."""
         return self.at + min(self.within, _END_OF_TIME - self.at)
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Inference(Value):
 
 
 class Refusal(Value):
-    """The API's own refusal to create a job: when it was given, its error code and its explanation."""
+    """A refusal by the API to create a job, with its error code and message."""
 
     at: UtcDatetime
     code: Annotated[Line, Field(max_length=64)]
@@ -84,16 +84,16 @@ class Refusal(Value):
 
 
 class Ended(Value):
-    """That a deployment was not found, or is not to be kept, since ``at``; a later call takes it back."""
+    """A deployment was not found, or was forgotten, at ``at``; a later call takes that back."""
 
     at: UtcDatetime
     why: Literal["not_found", "forgotten"]
 
 
 class ModelLimits(Value):
-    """What the API answered to ``GET /fine_tuning/model_limits``; no decision rests on it.
+    """The response to ``GET /fine_tuning/model_limits``; no decision uses it.
 
-    ``answer`` is the JSON without what looks like a key, or what went wrong where there is no ``status``.
+    ``answer`` is the JSON without anything that looks like a key, or the error if there is no ``status``.
     """
 
     at: UtcDatetime
@@ -102,7 +102,7 @@ class ModelLimits(Value):
 
 
 class Span(Value):
-    """A stretch of time whose inferences are known for the whole organization."""
+    """A period whose inferences are known for the whole organization."""
 
     start: UtcDatetime
     end: UtcDatetime
@@ -115,7 +115,7 @@ class Span(Value):
 
 
 def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return ``spans`` in order of time, those joined that touch or overlap."""
+    """Return ``spans`` in order of time, with those that touch or overlap joined."""
     joined: list[Span] = []
     for span in sorted(spans, key=lambda span: span.start):
         if joined and span.start <= joined[-1].end:
@@ -126,7 +126,7 @@ def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 class Activity(Value):
-    """Inferences of one model from one source, added up: the latest of them, and their number on each day."""
+    """Inferences of one model from one source: the latest of them, and their number on each day."""
 
     inference: Inference
     counts: Mapping[date, int] = Field(default_factory=dict)
@@ -140,10 +140,10 @@ def later_fact(one: _T | None, other: _T) -> _T: ...
 @overload
 def later_fact(one: _T | None, other: _T | None) -> _T | None: ...
 def later_fact(one: _T | None, other: _T | None) -> _T | None:
-    """Return the later of two facts; of two at the same instant always the same one, whatever the order.
+    """Return the later of two facts; for the same time, the same one in either order.
 
-    Two inferences overlap where usage tells only the day: an inference at 10:00, and one at some time of that
-    day, together mean one between 10:00 and the day's end. The latest word on what is served counts, too.
+    If usage gives only the day, two inferences can overlap: one at 10:00, and one at some time of that day,
+    are merged into one between 10:00 and the end of the day. The latest ``served`` is kept as well.
     """
     if one is None or other is None:
         return other if one is None else one
@@ -155,14 +155,14 @@ def later_fact(one: _T | None, other: _T | None) -> _T | None:
 
 
 def sort_key(fact: datetime | Inference | ModelLimits | Refusal | Served | Ended) -> tuple[datetime, str]:
-    """Return what facts of one kind are put in order by."""
+    """Return the key by which facts of one kind are sorted."""
     if isinstance(fact, datetime):
         return fact, ""
     return fact.at, fact.model_dump_json(exclude={"organization", "within", "served"})
 
 
 def merge_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[str, date]:
-    """Return on which day (UTC) the API last listed each model, of ``MOST_LISTED`` at most."""
+    """Return the day (UTC) on which the API last listed each model, for at most ``MOST_LISTED`` models."""
     days = {**one, **{model: max(day, one.get(model, day)) for model, day in other.items()}}
     if len(days) <= MOST_LISTED:
         return days
@@ -170,7 +170,7 @@ def merge_listed(one: Mapping[str, date], other: Mapping[str, date]) -> Mapping[
 
 
 def earliest(*moments: datetime | None) -> datetime | None:
-    """Return the earliest of the moments that are known."""
+    """Return the earliest of the known times."""
     return min((moment for moment in moments if moment is not None), default=None)
 
 

@@ -1,6 +1,6 @@
-"""What is remembered about one organization, and how new knowledge is merged into it.
+"""The history of one organization, and how new facts are merged into it.
 
-Merging never moves a fact backwards: the order and the number of times that facts arrive don't matter.
+Merging never moves a fact backwards, so that the order of facts and repetitions don't matter.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.values import Value
 
 
-def _renamed(inference: Inference, organization: str) -> Inference:
+def _under_name(inference: Inference, organization: str) -> Inference:
     return inference.model_copy(update={"organization": organization})
 
 
 class Evidence(Value):
-    """What a decision rests on: the summary of one organization's history.
+    """The summary of one organization's history that decisions use.
 
     Attributes:
-        fine_tuned_by: A moment at which fine-tuning had certainly happened already.
+        fine_tuned_by: A time by which fine-tuning had certainly happened.
         no_trace_at: When a search for earlier fine-tuning last came back empty.
         refusal: The latest refusal of the API.
-        job_created_at: When the latest job that is known was created.
-        keep_alive_failed_at: When a keep-alive was last answered by no model.
-        usage_read: The stretches of time for which the organization's usage was read.
-        listed: The fine-tuned models that the API ever listed, and the day (UTC) on which it last did.
-        model_limits: What the API last showed as the organization's limits; it decides nothing.
-        ended: Of a resource's history, the deployments that were not found any more or were forgotten.
+        job_created_at: When the latest known job was created.
+        keep_alive_failed_at: When no model last answered a keep-alive.
+        usage_read: The periods for which the organization's usage was read.
+        listed: The fine-tuned models that the API has listed, each with the day (UTC) of the last time.
+        model_limits: The organization's limits as last shown by the API; no decision uses them.
+        ended: In a resource's history, the deployments that were not found or were forgotten.
     """
 
     organization: str
@@ -61,7 +61,7 @@ class Evidence(Value):
     ended: Mapping[ModelId, Ended] = Field(default_factory=dict)
 
     def usage_read_until(self, since: datetime) -> datetime | None:
-        """Return up to when the organization's usage is known without a gap from ``since`` on."""
+        """Return the time until which the usage is known without a gap from ``since`` on."""
         return next((span.end for span in self.usage_read if span.start <= since < span.end), None)
 
     def recorded(self, inference: Inference) -> Evidence:
@@ -71,9 +71,9 @@ class Evidence(Value):
         )
 
     def merged(self, other: Evidence) -> Evidence:
-        """Return what is known from both; the name is this one's."""
+        """Return the facts of both under this one's name."""
         newest = later_fact(self.last_inference, other.last_inference)
-        if newest is not None:  # what a deployment serves is told with the deployment
+        if newest is not None:  # the served model is kept with the deployment
             newest = newest.model_copy(update={"organization": self.organization, "served": None})
         return Evidence(
             organization=self.organization,
@@ -94,11 +94,11 @@ class Evidence(Value):
 
 
 class History(Value):
-    """All that is remembered about one organization: the evidence that decisions rest on, and more.
+    """Everything recorded about one organization: the evidence for decisions, and more.
 
     Attributes:
         models: The latest inference of each model.
-        daily: How many inferences each day (UTC) had, by source, as far as guarded clients saw them.
+        daily: The number of inferences on each day (UTC), by source.
     """
 
     evidence: Evidence
@@ -112,18 +112,18 @@ class History(Value):
 
     @property
     def last_inference(self) -> Inference | None:
-        """The latest inference known, of whatever model."""
+        """The latest known inference of any model."""
         return self.evidence.last_inference
 
     @property
     def known_models(self) -> frozenset[str]:
-        """The fine-tuned models that were run or that the API listed, also those that are gone."""
+        """The fine-tuned models that were called or that the API listed, including those shut down."""
         return frozenset((*self.models, *self.evidence.listed))
 
     def inferences_on(self, day: date) -> int:
-        """Return how many inferences ``day`` (UTC) had at least.
+        """Return the least number of inferences on ``day`` (UTC).
 
-        The organization's usage includes what other sources count, so that it is not added to them.
+        The organization's usage includes the inferences of other sources, so that it is not added to them.
         """
         counts = self.daily.get(day, {})
         usage = counts.get(Source.USAGE_API, 0)
@@ -133,7 +133,7 @@ class History(Value):
         """Return the history with ``activities`` added: times move forward only, counts add up."""
         evidence, models, daily = self.evidence, dict(self.models), dict(self.daily)
         for activity in activities:
-            inference = _renamed(activity.inference, self.organization)
+            inference = _under_name(activity.inference, self.organization)
             evidence = evidence.recorded(inference)
             models[inference.model] = later_fact(models.get(inference.model), inference)
             for day, count in activity.counts.items():
@@ -142,9 +142,9 @@ class History(Value):
         return History(evidence=evidence, models=models, daily=daily)
 
     def without_usage(self) -> History:
-        """Return the history without what was read from the organization's usage.
+        """Return the history without the facts read from the organization's usage.
 
-        An earlier inference that was known from elsewhere does not come back, nor does fine-tuning so proved.
+        An earlier inference from another source that they replaced does not come back.
         """
         models = {name: each for name, each in self.models.items() if each.source is not Source.USAGE_API}
         others: dict[date, dict[Source, int]] = {
@@ -163,11 +163,11 @@ class History(Value):
         """Return the history of an organization that was known under two names; this name stays.
 
         A day's count is the larger of the two: the same inferences may have been counted under both names,
-        and what the API says of a day may be read again.
+        and the usage of a day may have been read twice.
         """
         models = dict(self.models)
         for model, inference in other.models.items():
-            models[model] = later_fact(models.get(model), _renamed(inference, self.organization))
+            models[model] = later_fact(models.get(model), _under_name(inference, self.organization))
         daily = dict(self.daily)
         for day, counts in other.daily.items():
             known = daily.get(day, {})

@@ -1,4 +1,4 @@
-"""Hosts and the patterns that match them, and the names of the resources that live at a host."""
+"""Host names, the patterns that match them, and the names of resources at a host."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _PATTERN = re.compile(r"(\*\.)?([^\s/@*:?#\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _WITH_PORT = re.compile(r"([^:]+|\[.*\]):([0-9]{1,5})")
 _OWN_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
-# Of resources: the places of a provider where deployments live. Their histories are kept where those of
-# organizations are, under names with a colon, which no slug and no id of an organization has.
-_PREFIX, _BEFORE_AZURE = "resource:", "azure@"
+# A resource is where a provider's deployments are. The histories of resources are stored beside those of
+# organizations, under names with a colon, which no slug or id of an organization contains.
+_PREFIX, _GATEWAY = "resource:", "azure@"
 _LONGEST_RESOURCE = 400
-_ROOTS = ("/openai", "/deployments", "/v1")  # of the API's own paths; what stands before is a gateway's
+_ROOTS = ("/openai", "/deployments", "/v1")  # where the API's path starts; anything before it is a gateway's
 
 
 def is_pattern(text: str) -> bool:
-    """Whether ``text`` can mean a host: neither a URL nor a bare ``*``."""
+    """Whether ``text`` is a host name or pattern, not a URL or a bare ``*``."""
     return len(text) <= _LONGEST and text.isprintable() and _PATTERN.fullmatch(text.strip()) is not None
 
 
 def port_of(scheme: str, port: int | None) -> int | None:
-    """Return the port of a URL: the scheme's own where the URL names none."""
+    """Return the port of a URL, by default that of its scheme."""
     return port if port is not None else _OWN_PORTS.get(scheme.lower())
 
 
 def base_of(scheme: str, host: str, port: int | None, path: str) -> str:
-    """Return where an API is, in one spelling: host, port and path prefix."""
+    """Return the normalized base URL of an API: host, port and path prefix."""
     return f"{normalized(host)}:{port_of(scheme, port)}{path.rstrip('/')}"
 
 
 def matches(pattern: str, host: str, port: int | None) -> bool:
-    """Whether ``pattern`` means ``host``, however a last dot, punycode or an IPv6 address are written."""
+    """Whether ``pattern`` matches ``host``, whatever the spelling of a final dot, punycode or IPv6."""
     pattern = pattern.strip()
     if with_port := _WITH_PORT.fullmatch(pattern):
         pattern = with_port[1]
@@ -47,7 +47,7 @@ def matches(pattern: str, host: str, port: int | None) -> bool:
 
 
 def normalized(name: str) -> str:
-    """Return the one spelling of a host's name or address; what can't be read stays as it is."""
+    """Return a host's name or address in its normal form; unchanged if it can't be parsed."""
     name = name.lower().removesuffix(".")
     if ":" in name:
         try:
@@ -68,21 +68,21 @@ def _decoded(label: str) -> str:
     return label if text.isascii() else text
 
 
-def resource_history(host: str, port: int | None, path: str, *, before_azure: bool = False) -> str | None:
-    """Return what the history of the resource behind a base URL is called; None where that is no name.
+def resource_history(host: str, port: int | None, path: str, *, is_gateway: bool = False) -> str | None:
+    """Return the name of the history of the resource at a base URL; None if it has no valid name.
 
-    ``before_azure`` tells that an Azure client of the SDK calls a host that no rule names.
+    ``is_gateway`` is set if an Azure client of the SDK calls a host that no rule names.
     """
     root = min((path.partition(each)[0] for each in _ROOTS), key=len)
     at = f":{port}" if port is not None else ""
     known = f"[{normalized(host)}]" if ":" in host else normalized(host)
-    name = f"{_PREFIX}{_BEFORE_AZURE if before_azure else ''}{known}{at}{root.rstrip('/')}"
+    name = f"{_PREFIX}{_GATEWAY if is_gateway else ''}{known}{at}{root.rstrip('/')}"
     return name if host and len(name) <= _LONGEST_RESOURCE and name.isprintable() else None
 
 
 def resource_histories(resource: str) -> tuple[str, ...]:
-    """Return what the history of a resource, by its name for people, may be called."""
-    return _PREFIX + resource, _PREFIX + _BEFORE_AZURE + resource
+    """Return the possible history names of a resource, given its display name."""
+    return _PREFIX + resource, _PREFIX + _GATEWAY + resource
 
 
 def is_resource(history: str) -> bool:
@@ -91,17 +91,17 @@ def is_resource(history: str) -> bool:
 
 
 def is_azure_gateway(history: str) -> bool:
-    """Whether the resource is reached through a gateway before Azure."""
-    return history.startswith(_PREFIX + _BEFORE_AZURE)
+    """Whether the resource is reached through a gateway in front of Azure."""
+    return history.startswith(_PREFIX + _GATEWAY)
 
 
 def resource_of(history: str) -> str:
-    """Return the resource's name as people know it, such as ``acme.openai.azure.com``."""
-    return history.removeprefix(_PREFIX).removeprefix(_BEFORE_AZURE)
+    """Return the resource's display name, such as ``acme.openai.azure.com``."""
+    return history.removeprefix(_PREFIX).removeprefix(_GATEWAY)
 
 
 def host_of(history: str) -> tuple[str, int | None]:
-    """Return host and port of the resource."""
+    """Return the host and port of a resource."""
     at = resource_of(history).partition("/")[0]
     host, _, port = at.rpartition(":")
     return (host, int(port)) if port.isdigit() else (at, None)  # an IPv6 address stands in brackets

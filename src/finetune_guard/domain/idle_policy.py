@@ -1,4 +1,4 @@
-"""Providers' rules about deployments and models that nobody calls, as data, and those that ship."""
+"""Rules about deployments and models that end when nobody calls them, including the shipped ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from finetune_guard.domain.text import Line
 from finetune_guard.domain.values import Value
 
 AZURE = "Azure OpenAI fine-tuned deployments"
-"""The name of the rule that also holds for the SDK's Azure clients at hosts that no rule names."""
+"""The rule that also applies to the SDK's Azure clients at hosts that no rule names."""
 
 _DAY = timedelta(days=1)
 _END_OF_TIME = datetime(9999, 12, 30, tzinfo=timezone.utc)
@@ -21,30 +21,30 @@ _LARGEST_WARNING, _WARNING_PART = timedelta(days=3), 5
 
 
 Operation = Literal["chat.completions", "responses", "completions"]
-"""The calls that can keep a deployment or a model alive."""
+"""A call that can keep a deployment or a model alive."""
 
-_Told = Annotated[Line, Field(min_length=1)]
+_Text = Annotated[Line, Field(min_length=1)]
 
 
 class IdlePolicy(Value):
-    """A provider's rule about what nobody calls.
+    """A provider's rule about idle deployments or models.
 
     Attributes:
         name: A short name for messages; of two rules with the same name the user's own counts.
-        hosts: The API hosts that it speaks of; ``*.`` at the start stands for any subdomain.
-        covers: Which of those at the hosts it speaks of: those whose answers name a fine-tuned model or that
-            the configuration names (``fine_tuned``), the latter only (``named``), or ``all``.
+        hosts: The API hosts that it applies to; ``*.`` at the start stands for any subdomain.
+        covers: What it applies to at these hosts: deployments whose answers name a fine-tuned model or that
+            the configuration names (``fine_tuned``), only the latter (``named``), or ``all``.
         window: How long nobody may call it.
-        resets: The calls that begin the window anew.
+        resets: The calls that restart the window.
         reversible: Whether the ``consequence`` can be undone.
-        restore: How, in words; empty where nobody can.
-        cost: What it costs to keep it alive, in words.
-        condition: When it holds only in some cases, in words.
-        source: Where it was published or seen, and ``as_of`` when that was last looked up.
+        restore: How to undo it, in words; empty if nobody can.
+        cost: What keeping it alive costs, in words.
+        condition: The cases in which the rule applies, in words, if not in all.
+        source: Where it was published or seen; ``as_of`` is when that was last checked.
     """
 
     name: Annotated[Line, Field(min_length=1, max_length=100)]
-    hosts: Annotated[tuple[_Told, ...], Field(min_length=1)]
+    hosts: Annotated[tuple[_Text, ...], Field(min_length=1)]
     subject: Literal["deployment", "model"]
     covers: Literal["fine_tuned", "named", "all"] = "named"
     window: Window
@@ -52,24 +52,24 @@ class IdlePolicy(Value):
     consequence: Literal["deleted", "stopped", "access_lost"]
     reversible: bool
     restore: Line = ""
-    cost: _Told
+    cost: _Text
     confidence: Literal["documented", "observed"]
     condition: Line = ""
-    source: _Told
+    source: _Text
     as_of: date
 
     @property
     def warn_within(self) -> timedelta:
-        """How long before its end something is said: the last fifth of the window, three days at most."""
+        """How long before the end to warn: the last fifth of the window, at most three days."""
         return min(_LARGEST_WARNING, self.window / _WARNING_PART)
 
     def ends(self, last_call: datetime, latest: datetime | None = None) -> tuple[datetime, datetime]:
-        """Return the band in which what was last called at ``last_call`` ends if nobody calls it again.
+        """Return the earliest and the latest end after ``last_call``, if nobody calls again.
 
-        A window of whole days ends on a day whose zone nobody publishes: the band then reaches from that
-        day's first moment on Earth (UTC+14) to its last (UTC-12), and begins after half of the window at the
-        soonest. A shorter window ends at an instant. ``latest`` is when the last call may have been at the
-        latest, where that isn't known exactly.
+        A window of whole days ends on a day whose time zone is not published. The end then lies between that
+        day's first moment on Earth (UTC+14), but not before half of the window, and its last (UTC-12). Any
+        other window ends at one instant. ``latest`` is the latest possible time of the last call, if its time
+        isn't known exactly.
         """
         longest = _END_OF_TIME - self.window
         first, last = min(last_call, longest), min(max(last_call, latest or last_call), longest)
@@ -141,10 +141,10 @@ SHIPPED: tuple[IdlePolicy, ...] = (
         }
     ),
 )
-"""The rules that ship with the package, the one that counts first where two speak of the same host."""
+"""The rules that ship with the package; if two apply to the same host, the first one counts."""
 
 
 def in_force(own: tuple[IdlePolicy, ...]) -> tuple[IdlePolicy, ...]:
-    """Return the user's own rules and, after them, those that ship with the package under other names."""
+    """Return the user's own rules, then the shipped ones with other names."""
     names = {policy.name for policy in own}
     return (*own, *(policy for policy in SHIPPED if policy.name not in names))

@@ -8,10 +8,10 @@ from functools import lru_cache
 from finetune_guard.domain.values import StrEnum, Value
 
 MAX_MODEL_ID_LENGTH = 512
-"""Longer ids are not looked at: no published form comes near it, and nothing unbounded is kept."""
+"""Longer ids are ignored: no published form comes near this length."""
 
 EXAMPLE_ID = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
-"""What a fine-tuned model's id looks like, for messages."""
+"""An example of a fine-tuned model's id, for messages."""
 
 
 class ModelForm(StrEnum):
@@ -43,7 +43,7 @@ class FineTunedModel(Value):
 
     Attributes:
         organization: The organization's part of an ``ft:`` id; None in other forms.
-        suffix: The suffix that the user gave; None where there is none.
+        suffix: The suffix that the user gave; None if there is none.
         step: The step of a checkpoint; None for other models.
     """
 
@@ -85,6 +85,6 @@ def _parse(model_id: str) -> FineTunedModel | None:
 
 
 def base_of(model_id: str) -> str:
-    """Return the base model of a fine-tune, and any other id as it is."""
+    """Return the base model of a fine-tune; any other id unchanged."""
     fine_tune = FineTunedModel.parse(model_id)
     return fine_tune.base if fine_tune is not None else model_id

@@ -1,11 +1,11 @@
-"""The names of an organization, and which of them a request or an answer tells.
+"""The names of an organization, and how to read them from requests and responses.
 
-* The **slug**, such as ``acme-28gund``, in the ``openai-organization`` response header. It is what a history
-  is called as soon as it is known; all else is an alias of it, learnt from responses.
-* The **id**, ``org-...``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. Where a
-  gateway strips the response's headers it is the best name there is.
-* **Credentials**: the keys that a request was sent with, the ``OpenAI-Organization`` header beside them, and
-  where it was sent. A salted hash stands for them.
+* The **slug**, such as ``acme-28gund``, in the ``openai-organization`` response header. A history has
+  this name as soon as it is known; all other names are aliases of it, learned from responses.
+* The **id**, ``org-...``, in the bodies of jobs and in the ``OpenAI-Organization`` request header. If a
+  gateway strips the response headers, it is the best name available.
+* **Credentials**: the keys of a request, its ``OpenAI-Organization`` header, and the base URL. They are
+  stored as a salted hash.
 * **Projects**, ``proj_...``: parts of one organization.
 """
 
@@ -23,21 +23,21 @@ _ID = re.compile(r"org-[A-Za-z0-9]{1,64}")
 _PROJECT = re.compile(r"proj_[A-Za-z0-9]{1,64}")
 _ORGANIZATION = "openai-organization"
 _NO_CREDENTIALS = frozenset(("cache", "csrf", "idempotency", "websocket", "xsrf"))
-"""Words of header names that hold something else under the name of a key, often another at each request."""
+"""Words in the names of headers that look like credentials but are not, and often change."""
 
 ALIAS_PREFIX = "key:"
-"""How a history is named whose organization isn't known yet; no slug and no id has a colon."""
+"""The prefix of a history's name until its organization is known; no slug or id has a colon."""
 PROOF_PREFIX = "proof:"
-"""Before an organization's id: an alias of the slug that the API has named in the same answer as the id."""
+"""The prefix of an organization's id used as an alias: one response named both id and slug."""
 UNNAMED = "key:"
-"""The name of no history: nothing at all is known about the credentials."""
+"""A placeholder for the name of an unknown organization; no history has it."""
 
 
 class Credentials(NamedTuple):
-    """What a request is sent with that tells whose it is. It never shows a key.
+    """The parts of a request that identify its organization. Never shows a key.
 
-    ``base`` is where it is sent, as ``base_of`` writes it; ``keys`` are name and value of every header that
-    ``tells_whose`` besides ``Authorization`` and ``OpenAI-Organization``, sorted.
+    ``base`` is the base URL in the form of ``base_of``; ``keys`` are the names and values of all other
+    credential headers besides ``Authorization`` and ``OpenAI-Organization``, sorted.
     """
 
     authorization: str
@@ -50,11 +50,11 @@ class Credentials(NamedTuple):
 
     @property
     def has_key(self) -> bool:
-        """Whether anything in them can be a key."""
+        """Whether they contain anything that can be a key."""
         return bool(self.authorization or self.keys)
 
     def alias(self, salt: bytes) -> str:
-        """Return the salted hash that stands for these credentials; the key can't be read from it."""
+        """Return the salted hash of these credentials; the key can't be recovered from it."""
         digest = blake2b(key=salt[:64], digest_size=16, person=b"finetune-guard")
         named = (self.base, self.authorization, self.organization or "")
         for part in (*named, *(text for header in self.keys for text in header)):
@@ -65,9 +65,9 @@ class Credentials(NamedTuple):
 
 @lru_cache(maxsize=256)
 def is_credential_header(header: str) -> bool:
-    """Whether a request header, by its name in lower case, can tell whose the request is.
+    """Whether a request header, by its lower-case name, identifies the organization.
 
-    That is ``OpenAI-Organization`` and every header whose name says that it holds a key: ``X-API-Key``...
+    These are ``OpenAI-Organization`` and every header that is named like a key, such as ``X-API-Key``.
     """
     words = re.split(r"[^a-z0-9]", header)
     if not _NO_CREDENTIALS.isdisjoint(words):
@@ -85,7 +85,7 @@ def credentials_in(headers: Iterable[tuple[str, str]], base: str = "") -> Creden
 
 
 def organization_slug(header: str | None) -> str | None:
-    """Return the organization that a response header names, or None when it names none sanely."""
+    """Return the organization named by a response header; None if it is missing or malformed."""
     return header if header is not None and len(header) <= _LONGEST_SLUG and _is_slug(header) else None
 
 
@@ -105,10 +105,10 @@ def project_id(value: object) -> str | None:
 
 
 def is_named(history: str) -> bool:
-    """Whether a history is called by the organization's own name, and not by what stands in for it."""
+    """Whether a history has the organization's own name, not an alias of credentials."""
     return not history.startswith(ALIAS_PREFIX)
 
 
 def is_slug(name: str) -> bool:
-    """Whether ``name`` is an organization's slug: the name that stands in for no other."""
+    """Whether ``name`` is an organization's slug."""
     return is_named(name) and organization_id(name) is None

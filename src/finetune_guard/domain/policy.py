@@ -2,7 +2,7 @@
 
 A published date has neither hour nor time zone. It is treated as a *band* from its first moment anywhere on
 Earth (00:00 at UTC+14) to its last (24:00 at UTC-12): before it the earlier phase holds, after it the later
-one, and inside it nobody outside the provider knows.
+one, and inside it only the provider knows.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ def aware_utc(value: datetime) -> datetime:
 
 
 def band_of(day: date) -> tuple[datetime, datetime]:
-    """Return the first and the last instant of a day on Earth, in UTC."""
+    """Return the first and the last instant of a day anywhere on Earth, in UTC."""
     first = datetime(day.year, day.month, day.day, tzinfo=_EARLIEST_ZONE)
     last = first.replace(tzinfo=_LATEST_ZONE) + timedelta(days=1)
     return first.astimezone(timezone.utc), last.astimezone(timezone.utc)
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(aware_utc)]
-"""An aware datetime, turned to UTC on validation."""
+"""An aware datetime, converted to UTC on validation."""
 
 Window = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=3_650))]
 """How long something may go unused."""
 
 
 class Requirement(StrEnum):
-    """What an organization must fulfil to create fine-tuning jobs during a phase."""
+    """The condition for creating fine-tuning jobs during a phase."""
 
     NONE = "none"
     EARLIER_FINE_TUNING = "earlier_fine_tuning"
@@ -55,11 +55,11 @@ class Requirement(StrEnum):
 
 
 class Phase(Value):
-    """A requirement and the day it begins to hold.
+    """A requirement and the day from which it applies.
 
     Attributes:
         starts_on: The published date; None for the time before any rule.
-        window: For ``RECENT_INFERENCE``, how old the latest inference may be at most.
+        window: For ``RECENT_INFERENCE``, the maximum age of the latest inference.
         rule: The rule in the provider's words.
     """
 
@@ -86,7 +86,7 @@ class AccessPolicy(Value):
     Attributes:
         name: A short name for messages.
         phases: In the order of their dates; the first has none.
-        hosts: The API hosts that the policy speaks of; ``*.`` at the start stands for any subdomain.
+        hosts: The API hosts that the policy applies to; ``*.`` at the start stands for any subdomain.
         source: Where the provider published it.
     """
 
@@ -108,7 +108,7 @@ class AccessPolicy(Value):
         return self
 
     def phases_at(self, now: datetime) -> tuple[Phase, ...]:
-        """Return the phase that holds at ``now``; inside a band, the earlier and the later one."""
+        """Return the phase that applies at ``now``; inside a band, the earlier and the later one."""
         holding = self.phases[0]
         for phase in self.phases[1:]:
             band = phase.begins

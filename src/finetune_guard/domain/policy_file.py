@@ -1,4 +1,4 @@
-"""Reading a file of idle policies, TOML or JSON: what is wrong in it is told with its line and field."""
+"""Read a TOML or JSON file of idle policies; errors name the line and the field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ else:  # pragma: no cover -- Python 3.10
 _TABLE = "idle"
 _REMEDY = "See finetune-guard policies --json for rules in the form that is required."
 _HEADER = re.compile(r"\s*\[\[\s*idle\s*\]\]")
-_MOST_TOLD = 20
+_MAX_ERRORS = 20
 
 
 def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
@@ -53,7 +53,7 @@ def policies_in(text: str, file: str) -> tuple[IdlePolicy, ...]:
             )
         found.append(policy)
     if wrong:
-        raise GuardConfigError("\n".join(wrong[:_MOST_TOLD]), remedy=_REMEDY)
+        raise GuardConfigError("\n".join(wrong[:_MAX_ERRORS]), remedy=_REMEDY)
     return tuple(found)
 
 
@@ -62,7 +62,7 @@ def _tables(text: str, file: str, *, is_json: bool) -> list[Any]:
         read = json.loads(text, object_pairs_hook=_reject_duplicates) if is_json else tomllib.loads(text)
     except RecursionError:
         raise GuardConfigError(f"{file} is nested too deeply to be read.", remedy=_REMEDY) from None
-    except ValueError as error:  # both say at which line
+    except ValueError as error:  # both name the line
         kind = "JSON" if is_json else "TOML"
         raise GuardConfigError(f"{file} is not {kind}: {one_line(str(error))}.", remedy=_REMEDY) from None
     tables = read.get(_TABLE) if isinstance(read, dict) else None
@@ -83,7 +83,7 @@ def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice} stands twice in one object")
+        raise ValueError(f"{twice} occurs twice in one object")
     return dict(pairs)
 
 
@@ -94,14 +94,14 @@ def _host(host: str) -> str:
 
 
 class _Written(IdlePolicy):
-    """A rule as people write it: a window such as 15d, and hosts that are checked."""
+    """A rule as written in a file: with a window such as 15d, and hosts that are checked."""
 
     hosts: Annotated[tuple[Annotated[Line, AfterValidator(_host)], ...], Field(min_length=1)]
     window: Duration
 
 
 def _describe_field(problem: Any, file: str, at: int, fields: Mapping[str, int]) -> str:
-    """Return what is wrong with one field of a rule, and where."""
+    """Describe the error in one field of a rule, with its line."""
     field = str(problem["loc"][0]) if problem["loc"] else ""
     where = f"{file}, line {fields.get(field, at)}: {one_line(field) or 'the rule'}"
     if problem["type"] == "missing":
@@ -110,7 +110,7 @@ def _describe_field(problem: Any, file: str, at: int, fields: Mapping[str, int])
 
 
 Lines = list[tuple[int, dict[str, int]]]
-"""For each rule the line at which it begins, and that of each of its fields."""
+"""For each rule, its first line and the line of each of its fields."""
 
 
 def _lines_of_toml(text: str) -> Lines:
@@ -124,7 +124,7 @@ def _lines_of_toml(text: str) -> Lines:
 
 
 def _lines_of_json(text: str, rules: int) -> Lines:
-    """Return where the objects of the list ``"idle"`` stand, which was read already."""
+    """Return the lines of the objects in the list ``"idle"``, which is known to be valid."""
     found: Lines = []
     decoder, place = json.JSONDecoder(), text.find("[") + 1  # nothing but "idle" holds a list before it
     for _ in range(rules):

@@ -9,11 +9,11 @@ are asked in this order:
 4. the table of an installed litellm;
 5. the table that ships with the package.
 
-The API's ``null`` states nothing. Where its date of a base is, give or take a day, the one that a table has
-too, and the table has another for fine-tunes of that base, the table's holds for them: the API has told
-nothing new. Published days differ by one between publications, so a model is known to be gone only when even
-the day after has passed. Where the tables disagree by more, both days are kept, and a model is gone only when
-it is by both. What litellm's table alone tells stops nothing: how old it is, it doesn't say.
+A ``null`` from the API says nothing. If the API's date for a base is the one in a table, give or take a day,
+and the table has another date for fine-tunes of that base, the table's date counts for them: the API has said
+nothing new. Publications differ by a day, so a model is known to be shut down only once the day after has
+passed too. If the tables differ by more, both days are kept, and a model is shut down only after the later
+one. litellm's table alone never stops a job, since it doesn't say how old it is.
 
 ``today`` is always the day in UTC.
 """
@@ -41,14 +41,14 @@ class DateSource(StrEnum):
 
 
 class Announced(Value):
-    """What ``GET /models`` said about one model, in UTC; ``day`` is None when it said that there is none."""
+    """The shutdown day in a response of ``GET /models``; ``day`` is None if it was ``null``."""
 
     day: date | None
     seen_at: UtcDatetime
 
 
 class StatedEnd(Value):
-    """The day on which one source says that a model ends, and when it said so; None where it doesn't tell."""
+    """A model's last day according to one source, and the date of that source, if known."""
 
     day: date
     source: DateSource
@@ -59,10 +59,10 @@ class Shutdown(Value):
     """The published end of a model.
 
     Attributes:
-        model: The model that ends; a base model's id where its future fine-tunes are meant.
+        model: The model that ends; a base model's id also stands for its future fine-tunes.
         day: The published day, give or take one.
-        as_of: The day on which the source said so; None where it doesn't say.
-        others: What sources further behind say, where that differs by more than a day.
+        as_of: The date of the source; None if unknown.
+        others: The days of lower-ranked sources that differ by more than a day.
     """
 
     model: str
@@ -78,29 +78,29 @@ class Shutdown(Value):
 
     @property
     def last_day(self) -> date:
-        """Its day; where that is a table's, and another table disagrees, the later of the two."""
+        """Its day; if two tables disagree, the later of theirs."""
         is_tables = self.source is DateSource.LITELLM
         return max([self.day, *(other.day for other in self.others if is_tables)])
 
     def is_over(self, today: date) -> bool:
-        """Whether the model is known to be gone: its last day lies more than a day back."""
+        """Whether the model is known to be shut down: its last day is more than one day past."""
         return (self.last_day - today).days < -1
 
     def may_be_over(self, today: date) -> bool:
-        """Whether its day is tomorrow at the latest; together with the API's 404 that is proof enough."""
+        """Whether its day is tomorrow or earlier; with a 404 of the API, that is proof enough."""
         return self.days_left(today) <= 1
 
     def days_left(self, today: date) -> int:
-        """Return the days until its day; negative when that has passed."""
+        """Return the days until its day; negative once it has passed."""
         return (self.day - today).days
 
 
 @dataclass(frozen=True)
 class ShutdownDates:
-    """All that is known about the ends of models.
+    """The shutdown dates of models from all sources.
 
-    ``announced`` is what the API said, ``litellm`` the table of an installed litellm, and ``configured`` the
-    user's own dates, by model or base model; None for one that has no end.
+    ``announced`` are the API's dates, ``litellm`` the table of an installed litellm, and ``configured`` the
+    user's own dates, by model or base model; None for a model without an end.
     """
 
     catalog: ModelCatalog
@@ -109,58 +109,58 @@ class ShutdownDates:
     configured: Mapping[str, date | None] = field(default_factory=dict)
 
     def shutdown_of(self, model_id: str) -> Shutdown | None:
-        """Return the end of a fine-tune or of a base model; None when no source tells one."""
+        """Return the end of a fine-tune or of a base model; None if no source has one."""
         base = base_of(model_id)
         return self._end(model_id, base, of_fine_tunes=base != model_id)
 
     def shutdown_of_new_fine_tunes(self, model_id: str) -> Shutdown | None:
-        """Return the end of a fine-tune that is made now from a base model, or from a fine-tune of it."""
+        """Return the end of a new fine-tune of a base model, or of a fine-tune of it."""
         base = base_of(model_id)
         return self._end(base, base, of_fine_tunes=True)
 
     def is_over(self, model_id: str, today: date) -> bool:
-        """Whether a model is known to be gone: its published day lies more than a day back."""
+        """Whether a model is known to be shut down: its published day is more than one day past."""
         shutdown = self.shutdown_of(model_id)
-        return shutdown is not None and shutdown.is_over(today) and not self.is_litellms_alone(shutdown)
+        return shutdown is not None and shutdown.is_over(today) and not self.is_only_in_litellm(shutdown)
 
-    def is_litellms_alone(self, shutdown: Shutdown | None) -> bool:
-        """Whether an end rests on litellm's table alone: it is shown and warned of, and stops nothing."""
+    def is_only_in_litellm(self, shutdown: Shutdown | None) -> bool:
+        """Whether only litellm's table has this end, which then causes warnings but stops nothing."""
         if shutdown is None or shutdown.source is not DateSource.LITELLM:
             return False
         return self.catalog.lifetime_of(base_of(shutdown.model)) is None
 
     def replacement_of(self, model_id: str) -> str | None:
-        """Return what the provider recommends instead of a base model or a fine-tune of it, if it does."""
+        """Return the recommended replacement of a base model or of a fine-tune of it, if any."""
         base = base_of(model_id)
         row, other = self.catalog.lifetime_of(base), self.litellm.get(base)
         return row.replacement if row is not None else other.replacement if other is not None else None
 
     def successor_of(self, model_id: str) -> tuple[str | None, bool | None]:
-        """Return a model's replacement, and whether fine-tuning is offered for that; None without one."""
+        """Return a model's replacement, and whether that can be fine-tuned; None if there is none."""
         replacement = self.replacement_of(model_id)
         return replacement, self.can_be_fine_tuned(replacement) if replacement is not None else None
 
     def can_be_fine_tuned(self, model_id: str) -> bool | None:
-        """Return whether fine-tuning is offered for a model, shut down or not; None where no source tells."""
+        """Return whether fine-tuning is or was offered for a model; None if unknown."""
         return self.catalog.can_be_fine_tuned(model_id)
 
     def tunable_bases(self, today: date) -> tuple[str, ...]:
-        """Return the base models for which fine-tuning is offered and whose end is still to come."""
+        """Return the base models that can be fine-tuned and are not shut down yet."""
         ends = ((row.id, self.shutdown_of(row.id)) for row in self.catalog.base_models)
         return tuple(base for base, end in ends if end is None or not end.may_be_over(today))
 
     def with_announced(self, announced: Mapping[str, Announced]) -> ShutdownDates:
-        """Return what is known when the API's words in ``announced`` are added."""
+        """Return the dates with the API's ``announced`` ones added."""
         return replace(self, announced=merged_announcements(self.announced, announced))
 
     def _end(self, model_id: str, base: str, *, of_fine_tunes: bool) -> Shutdown | None:
-        """Return the end of ``model_id``; of a base model's future fine-tunes where both are meant."""
+        """Return the end of ``model_id``, or of a base model's future fine-tunes."""
         for name in (model_id, base, undated(base)):
             if name in self.configured:
                 day = self.configured[name]
                 return _shutdown(model_id, [StatedEnd(day=day, source=DateSource.CONFIG)] if day else [])
-        is_yet_to_come = of_fine_tunes and base == model_id
-        told = [] if is_yet_to_come else self._announced(model_id, DateSource.MODEL)
+        is_future_tune = of_fine_tunes and base == model_id
+        told = [] if is_future_tune else self._announced(model_id, DateSource.MODEL)
         if of_fine_tunes and not told:
             told = self._announced_of_base(base)
         versions = self.catalog.versions_of(base) if not told else []
@@ -171,7 +171,7 @@ class ShutdownDates:
             for row in versions
         ]
         known = [end for end in ends if end is not None]
-        if len(known) < len(ends):  # the user says that one has no end
+        if len(known) < len(ends):  # the user configured one without an end
             return None
         return max(known, key=lambda end: end.day).model_copy(update={"model": model_id})
 
@@ -182,7 +182,7 @@ class ShutdownDates:
         return [StatedEnd(day=said.day, source=source, as_of=said.seen_at.date())]
 
     def _announced_of_base(self, base: str) -> list[StatedEnd]:
-        """Return what the API said about the base of a fine-tune, if that is news for the fine-tune."""
+        """Return the API's date for a fine-tune's base, unless a table has it for the base alone."""
         told = self._announced(base, DateSource.BASE)
         own = self._published(base, of_fine_tunes=False)
         tuned = {each.source: each.day for each in self._published(base, of_fine_tunes=True)}
@@ -193,7 +193,7 @@ class ShutdownDates:
         return [] if repeats else told
 
     def _published(self, base: str, *, of_fine_tunes: bool) -> list[StatedEnd]:
-        """Return what the tables say about a base model or about its fine-tunes."""
+        """Return the tables' dates for a base model or for its fine-tunes."""
         found, row = [], self.catalog.lifetime_of(base)
         other = self.litellm.get(f"ft:{base}" if of_fine_tunes else base)
         if other is None and row is None:
@@ -207,7 +207,7 @@ class ShutdownDates:
 
 
 def _shutdown(model_id: str, days: Sequence[StatedEnd]) -> Shutdown | None:
-    """Return the end by the first of ``days``, with those of the others that differ; None without one."""
+    """Return the end given by the first of ``days``, with the differing others; None if empty."""
     if not days:
         return None
     first, *rest = days
@@ -218,7 +218,7 @@ def _shutdown(model_id: str, days: Sequence[StatedEnd]) -> Shutdown | None:
 def merged_announcements(
     one: Mapping[str, Announced], other: Mapping[str, Announced]
 ) -> dict[str, Announced]:
-    """Return what the API said last about each model, in whatever order and however often they are merged."""
+    """Return the latest announcement for each model; the order of merging doesn't matter."""
     merged = dict(one)
     for model_id, said in other.items():
         merged[model_id] = latest_announced(merged.get(model_id), said)
@@ -226,7 +226,7 @@ def merged_announcements(
 
 
 def latest_announced(one: Announced | None, other: Announced) -> Announced:
-    """Return what the API said last; of two from one moment, the earlier day wins, and any day over none."""
+    """Return the later announcement; at the same time, the earlier day wins, and any day over none."""
     if one is None:
         return other
     return max(

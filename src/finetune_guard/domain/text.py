@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be shown: printable, not endless, and without keys and passwords."""
+"""Make text from outside safe to show: printable, limited in length, without keys and passwords."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY = re.compile(
     | \bAIza[\w-]{10,}                        # Google's
     | \beyJ[\w-]{10,}\.[\w-]+\.[\w-]+         # a JSON web token
     | (?i:(?<=\bbearer\s)[\w.~+/=*-]{8,})
-    | (?i:                                    # whatever else is long and called a key
+    | (?i:                                    # any other long word called a key
         (?P<called>\b(?:key|token|secret|password)(?:\s(?:provided|given|used|is|was))?\W{0,4})
         (?=[\w*+/=-]*[\d*])[\w*+/=-]{16,}
       )
@@ -29,7 +29,7 @@ _KEY = re.compile(
 
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
-    """Return ``text`` with a space for whatever can't be printed, cut to ``longest`` characters."""
+    """Return ``text`` with spaces for unprintable characters, cut to ``longest`` characters."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: longest * 4])
     return " ".join(shown.split())[:longest].rstrip()
 
@@ -40,7 +40,7 @@ def is_name(value: object, longest: int) -> TypeGuard[str]:
 
 
 def day_in(value: object) -> date | None:
-    """Return the day that text such as ``2027-01-14`` names; None for anything else, such as February 30."""
+    """Return the day in text such as ``2027-01-14``; None for anything else, such as February 30."""
     if not isinstance(value, str) or not _DAY.fullmatch(value):
         return None
     try:
@@ -50,12 +50,12 @@ def day_in(value: object) -> date | None:
 
 
 def lines(text: str) -> str:
-    """Return ``text`` with its line breaks as they are, and ``?`` for whatever else can't be printed."""
+    """Return ``text`` with its line breaks kept, and ``?`` for other unprintable characters."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` as it is or, if it isn't printable, as Python writes it."""
+    """Return ``text`` unchanged or, if it isn't printable, its ``repr``."""
     return text if text.isprintable() else repr(text)
 
 
@@ -66,13 +66,13 @@ def _printable(text: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_printable)]
-"""Text that can be printed on one line."""
+"""Printable text on one line."""
 
 
 def without_secrets(text: str) -> str:
-    """Return ``text`` with ``***`` for what looks like a key, and for a URL's user, password and query.
+    """Return ``text`` with ``***`` for anything like a key, and for a URL's user, password and query.
 
-    A password may hold an ``@`` that is not escaped, so that all before a word's last ``@`` counts as one.
+    A password may contain an unescaped ``@``, so everything before a word's last ``@`` is hidden.
     """
     shown = _WORD.sub(_without_credentials, text)
     return _KEY.sub(lambda found: f"{found['called'] or ''}{HIDDEN}", shown)

@@ -1,4 +1,4 @@
-"""Settings: durations as people write them, and what is said of wrong values."""
+"""Validate settings: durations such as ``14d``, and the error texts for wrong values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_MESSAGE = 1_000
 
 
 def config_error(owner: str, error: ValidationError, *, fields: Mapping[str, Any]) -> GuardConfigError:
-    """Return the error that tells, for each wrong field of ``owner``, the value and what is allowed."""
+    """Return the error that names each wrong field of ``owner``, its value and what is allowed."""
     return GuardConfigError("\n".join(describe_problems(owner, error, fields=fields).values()))
 
 
@@ -32,9 +32,9 @@ def describe_problems(
     variables: Mapping[str, str] | None = None,
     secrets: Collection[str] = (),
 ) -> dict[str, str]:
-    """Return what is wrong, by field of the class ``owner``, in a line each or in several.
+    """Return the error text of each wrong field of the class ``owner``, in one or more lines.
 
-    ``variables`` are those of the fields whose values came from the environment; ``secrets`` the fields whose
+    ``variables`` are the environment variables that fields were read from; ``secrets`` are the fields whose
     values are never shown.
     """
     found: dict[str, list[str]] = {}
@@ -51,7 +51,7 @@ def describe_problems(
 def describe_problem(
     problem: ErrorDetails, name: str, fields: Iterable[str], *, is_secret: bool = False
 ) -> str:
-    """Return what pydantic has found wrong with the field ``name``, after which that stands."""
+    """Return pydantic's error for the field ``name``, worded to follow that name."""
     if problem["type"] == "extra_forbidden":
         allowed, hint = ", ".join(sorted(fields)), did_you_mean(name, fields)
         return f"does not exist; {f'{hint} Allowed' if hint else 'allowed'}: {allowed}"
@@ -63,20 +63,20 @@ def describe_problem(
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
-    """Return a question that names the one of ``choices`` that ``value`` resembles; empty for none."""
+    """Return a question naming the one of ``choices`` that resembles ``value``; empty if none does."""
     text = value.strip("\"' ").lower() if isinstance(value, str) and len(value) <= _MAX_SHOWN else ""
     close = get_close_matches(text, list(choices), n=1, cutoff=0.7)
     return f"did you mean {close[0]}?" if close else ""
 
 
 def format_value(value: object) -> str:
-    """Return ``value`` for a message: short, on one line, and without keys and passwords."""
+    """Return ``value`` for a message: short, on one line, without keys and passwords."""
     text = repr(without_secrets(value)) if isinstance(value, str) else without_secrets(repr(value))
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def describe_type(value: object) -> str:
-    """Return what ``value`` is, and not the value itself: it may well be a key."""
+    """Return the type of ``value``, not the value itself, which may be a key."""
     return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
 
 

@@ -1,4 +1,4 @@
-"""The bases of all values here: what is never changed, and enumerations whose members are words."""
+"""The base classes of all value objects and enumerations."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Value(BaseModel):
-    """It is never changed, and has no other fields than it declares."""
+    """An immutable value that rejects undeclared fields."""
 
-    # Before 2.10 pydantic warns of fields that are called model_...
+    # Before 2.10, pydantic warns about fields named model_...
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class StrEnum(str, Enum):
-    """A member is its value, also in an f-string, which releases of Python else disagree about."""
+    """An enumeration whose members are formatted as their values on every release of Python."""
 
     def __str__(self) -> str:
         return str(self.value)
 
-    __hash__ = str.__hash__  # like the word that it equals, and without a step of Python's own
+    __hash__ = str.__hash__  # the same as for the equal string, and faster

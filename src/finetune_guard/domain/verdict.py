@@ -1,4 +1,4 @@
-"""Eligibility: whether an organization may create fine-tuning jobs at one moment, and why."""
+"""Eligibility: whether an organization may create fine-tuning jobs at a given time, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finetune_guard.domain.values import StrEnum, Value
 
 
 class Verdict(StrEnum):
-    """May jobs be created?"""
+    """Whether jobs may be created."""
 
     ELIGIBLE = "eligible"
     INELIGIBLE = "ineligible"
@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a verdict is what it is."""
+    """The reason for a verdict."""
 
     NO_REQUIREMENT = "no_requirement"
     EARLIER_FINE_TUNING = "earlier_fine_tuning"
@@ -39,28 +39,27 @@ class Reason(StrEnum):
 
 
 class Eligibility(Value):
-    """The answer for one organization at one moment, and what it rests on.
+    """The verdict for one organization at a given time, and the evidence behind it.
 
     Attributes:
-        organization: The organization's slug, or its ``org-`` id where only that is known; None when neither
-            is.
-        phase: The phase of the policy that holds; in the band of a date, the earlier one.
-        last_inference: The latest inference known.
-        window_closes_at: When the window will close, in UTC; None when it isn't open or none is required.
-        window_closed_at: When it closed, in UTC; None when it is open or none is required.
+        organization: The organization's slug, or its ``org-`` id if only that is known; None if neither is.
+        phase: The phase of the policy that applies; in the band of a date, the earlier one.
+        last_inference: The latest known inference.
+        window_closes_at: When the window will close, in UTC; None if it isn't open or none is required.
+        window_closed_at: When it closed, in UTC; None if it is open or none is required.
         remaining: Time until the window closes.
-        creation_ends_on: The published day from which on nobody can create jobs.
-        jobs_until: How long jobs can be created if nothing changes, in UTC: until the window closes, or until
-            ``creation_ends_on`` begins anywhere on Earth, whichever comes first. None unless the verdict is
-            ``eligible``, and where neither is known.
-        coverage: Whose inferences are known: the ``organization``'s where its usage was read without a gap
-            from the window's beginning up to less than a day ago; else this history's clients' (``local``).
-        covered_until: Up to when the organization's usage was read without a gap from the window's beginning
-            on, in UTC; None where it wasn't. Usage appears with a lag that is not published, so the last
+        creation_ends_on: The published day from which nobody can create jobs.
+        jobs_until: The time until which jobs can be created if nothing changes, in UTC: the window's close,
+            or the first moment of ``creation_ends_on`` anywhere on Earth, whichever comes first. None unless
+            the verdict is ``eligible``, and if neither is known.
+        coverage: ``organization`` if the organization's usage was read without a gap from the start of the
+            window up to less than a day ago; ``local`` if only this history's clients are covered.
+        covered_until: The time until which the organization's usage was read without a gap from the start of
+            the window, in UTC; None if it wasn't. Usage appears with an unpublished lag, so the last
             minutes before it may be missing.
-        refusal: The API's latest refusal, when that is what decides.
-        checked_at: The moment the answer is for, in UTC.
-        remedy: What to do now; None when there is nothing to do.
+        refusal: The API's latest refusal, if the verdict is based on it.
+        checked_at: The time of the verdict, in UTC.
+        remedy: What to do now; None if there is nothing to do.
     """
 
     verdict: Verdict
@@ -81,7 +80,7 @@ class Eligibility(Value):
 
     @property
     def ok(self) -> bool:
-        """Whether the verdict is ``eligible``; false also where it is ``unknown``."""
+        """Whether the verdict is ``eligible``; also false if it is ``unknown``."""
         return self.verdict is Verdict.ELIGIBLE
 
     def __bool__(self) -> bool:

@@ -116,7 +116,7 @@ class ModelEnds:
     def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
         """Return the error for a job that can't or must not start from ``model``; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
-        if any(map(dates.is_litellms_alone, (found.base_shutdown, found.fine_tunes_shutdown))):
+        if any(map(dates.is_only_in_litellm, (found.base_shutdown, found.fine_tunes_shutdown))):
             return None
         if found.is_shut_down(now.date()):
             said = model_messages.base_shut_down(found, dates, now.date())
