@@ -35,7 +35,7 @@ from finetune_guard.openai_api.flow import Reply
 from finetune_guard.openai_api.listing import announcements, read_listing, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.usage_pages import DAYS, UsageQuery
 from finetune_guard.rules.inventory import build_inventory
-from finetune_guard.stores.keys import checked
+from finetune_guard.stores.keys import check_name
 from tests.hostile.promises_of_stores import is_clean, read
 from tests.support.http import HTTP
 
@@ -62,12 +62,12 @@ def organization_header(text):
     assert slug in {text, None}
     if slug is not None:
         assert is_clean(slug)
-        assert 128 >= len(checked(slug))
+        assert 128 >= len(check_name(slug))
         assert slug == organization_slug(slug)
         assert "/" not in slug
         assert ":" not in slug
     for known in filter(None, (organization_id(text), project_id(text))):
-        assert known == checked(known)
+        assert known == check_name(known)
         assert is_slug(known) == (project_id(text) is not None)
     assert Credentials(text, text).alias(b"salt").isprintable()
 
@@ -79,7 +79,7 @@ def model_id(text):
     assert base_of(text) == (found.base if found is not None else text)
     if found is None:
         return
-    assert text == found.id == checked(found.id)
+    assert text == found.id == check_name(found.id)
     assert MAX_MODEL_ID_LENGTH >= len(found.id)
     assert not any(letter.isspace() for letter in found.id)
     assert all(part in text for part in (found.base, found.organization or "", found.suffix or ""))
@@ -118,7 +118,7 @@ def records(body):
         assert all(organization_id(each) for each in traces.organizations)
         assert traces == traces.joined(traces)
     said = announcements(body, NOW)
-    assert all(is_clean(checked(model)) for model in said)
+    assert all(is_clean(check_name(model)) for model in said)
     dates = ShutdownDates(published_catalog()).with_announced(said)
     assert dates.announced == dates.with_announced(said).announced
 
@@ -174,7 +174,7 @@ def _driven(flow, bodies):
 def _is_kept(history):
     """A store can keep it, and JSON can say it."""
     for name in history.models:
-        checked(name)
+        check_name(name)
     assert history == History.model_validate_json(history.model_dump_json())
 
 

@@ -15,7 +15,7 @@ from finetune_guard.rules.eligibility import decide
 from finetune_guard.rules.messages import describe_cause, stopped
 from finetune_guard.stores import codec
 from finetune_guard.stores.codec import UnreadableRowError
-from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, parts
+from finetune_guard.stores.keys import MAX_NAME_LENGTH, key, split_key
 from finetune_guard.stores.redis import rows as redis_rows
 
 MODEL = "ft:gpt-4o:acme::1"
@@ -140,11 +140,11 @@ def raw_value(value):
 
 def row_key(text):
     """A key is that of a row, made of names that can be shown, or an error."""
-    named = read(lambda: parts(text), RecursionError, ValueError)
+    named = read(lambda: split_key(text), RecursionError, ValueError)
     if named:
         assert all(part.isprintable() for part in named)
         if all(len(name) <= MAX_NAME_LENGTH for name in named):
-            assert named == parts(key(*named))
+            assert named == split_key(key(*named))
 
 
 ROWS = {

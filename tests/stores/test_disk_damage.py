@@ -10,7 +10,7 @@ from operator import methodcaller
 import pytest
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.stores.disk.faults import KEPT
+from finetune_guard.stores.disk.faults import MOST_COPIES
 from finetune_guard.stores.disk.store import DiskStore
 from tests.stores.store_workers import aside, ask, context_of
 from tests.support.constants import NOW
@@ -80,12 +80,12 @@ def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, lost):
 
 def test_a_few_damaged_histories_are_kept(filled, folder, activity):
     """Of many damaged files the latest few stay, so that they can't fill the disk."""
-    for number in range(KEPT + 3):
+    for number in range(MOST_COPIES + 3):
         (folder / "cache.db").write_bytes(b"garbage %d" % number * 100)
         filled.record("acme", [activity()])
         filled.close()
 
-    assert {b"garbage %d" % number * 100 for number in range(3, KEPT + 3)} == {
+    assert {b"garbage %d" % number * 100 for number in range(3, MOST_COPIES + 3)} == {
         path.read_bytes() for path in aside(folder)
     }
 

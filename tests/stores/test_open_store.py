@@ -15,7 +15,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from finetune_guard.stores.open import _memory_for_want_of_a_folder, open_store
+from finetune_guard.stores.open import _homeless_store, open_store
 from finetune_guard.stores.redis.store import RedisStore
 
 
@@ -41,7 +41,7 @@ def nobody(monkeypatch):
     for name in ("HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
-    _memory_for_want_of_a_folder.cache_clear()
+    _homeless_store.cache_clear()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="homes are found in another way")

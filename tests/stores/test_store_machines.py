@@ -28,7 +28,7 @@ from finetune_guard.domain.facts import Activity, Inference, Refusal, Source, Sp
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, merged_announcements
 from finetune_guard.stores.base import Lease, OutcomeUnknownError
-from finetune_guard.stores.keys import key, parts, prefix
+from finetune_guard.stores.keys import key, prefix, split_key
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
 from tests.effort import some
@@ -288,7 +288,7 @@ def test_every_name_comes_back_as_it_was(place):
 @given(one=st.lists(any_name, max_size=3), other=st.lists(any_name, max_size=3))
 def test_no_two_lists_of_names_share_a_key(one, other):
     """A key says which names it was made of, and a prefix is one of its own names' keys only."""
-    assert ("kind", *one) == parts(key("kind", *one))
+    assert ("kind", *one) == split_key(key("kind", *one))
     assert (one == other) == (key("kind", *one) == key("kind", *other))
     begins = key("kind", *other).startswith(prefix("kind", *one))
     assert begins == (len(other) > len(one) and other[: len(one)] == one)

@@ -1,4 +1,4 @@
-"""The contract of every place where histories live."""
+"""The contract of every store of histories."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def store_error(what: str, remedy: str) -> StoreError:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to do something alone for a limited time."""
+    """The exclusive right to do something for a limited time."""
 
     name: str
     token: str
 
 
 class OutcomeUnknownError(StoreError):
-    """Inferences may have been recorded, or not: the answer was lost on its way.
+    """Inferences may or may not have been recorded: the server's reply was lost.
 
     Attributes:
-        again: Records the same inferences, unless that has been done, in the history of the organization
-            that it is given. It may end with a ``StoreError``: then call it once more later on. A call of
-            ``record`` instead may count them twice.
+        again: Records the same inferences, unless already recorded, in the history of the given
+            organization. It may raise a ``StoreError``: then call it again later. Calling ``record``
+            instead may count them twice.
     """
 
     def __init__(self, message: str, *, remedy: str, again: Callable[[str], None]) -> None:
@@ -41,35 +41,35 @@ class OutcomeUnknownError(StoreError):
 
 
 class Store(ABC):
-    """Where the histories of organizations live.
+    """Stores the histories of organizations.
 
     Stores are synchronous, may be used from any thread and stay usable in a child after ``fork``.
-    Opening one is cheap and touches nothing: a folder, file or connection comes with the first
-    call that needs it, and a read alone never creates one.
-    Whatever goes wrong inside ends as a ``StoreError`` that is chained to its cause.
-    A store knows no client, no policy and no clock; a lease's time is the machine's own.
+    Opening one is cheap and touches nothing: the first call that needs a folder, file or connection
+    opens it, and a read never creates one.
+    Every error inside is raised as a ``StoreError`` that is chained to its cause.
+    A store uses no client, policy or clock; leases use the machine's time.
 
     Attributes:
-        location: Where it is, for people; it never shows a password.
+        location: Its location, to show to people; never contains a password.
     """
 
     location: str
 
     @property
     def place(self) -> Hashable:
-        """What tells the place from every other; stores that mean the same place have the same."""
+        """An identity of the place: equal for two stores of the same histories."""
         return id(self)
 
     @abstractmethod
     def evidence(self, organization: str) -> Evidence:
         """Return the summary of an organization's history, empty when it has none.
 
-        It costs one read, however long the history is.
+        Costs one read, however long the history is.
         """
 
     @abstractmethod
     def history(self, organization: str) -> History:
-        """Return all that is remembered about an organization, empty when there is nothing."""
+        """Return an organization's whole history, empty if there is none."""
 
     @abstractmethod
     def organizations(self) -> tuple[str, ...]:
@@ -82,32 +82,31 @@ class Store(ABC):
         Times only ever move forward and counts add up, also when several processes record at once.
 
         Raises:
-            OutcomeUnknownError: They may have been added all the same. Only a store whose answers can be
-                lost raises it.
+            OutcomeUnknownError: They may have been added. Only raised by a store whose replies can be lost.
             StoreError: None of them was added.
         """
 
     @abstractmethod
     def merge(self, history: History) -> None:
-        """Merge what ``history`` tells into that of its organization, all of it or, on an error, nothing.
+        """Merge ``history`` into that of its organization: all of it or, on an error, nothing.
 
-        Doing so twice is the same as once: a day's count becomes the larger of the two. It costs no more
-        than what ``history`` holds, however long the other is.
+        Merging twice is the same as once: a day's count becomes the larger of the two. The cost depends on
+        the size of ``history`` only.
         """
 
     def forget(self, organization: str, *, usage_only: bool = False) -> None:  # noqa: ARG002 -- for subclasses
-        """Remove an organization's history and its aliases, or only what was read from its usage.
+        """Remove an organization's history and its aliases, or only the facts from its usage.
 
         Raises:
-            StoreError: Nothing was removed; a store of another make need not be able to do so.
+            StoreError: Nothing was removed; a custom store need not support this.
         """
         raise store_error(f"{type(self).__name__} can't forget {organization}.", "Remove it there.")
 
     def alerts(self, organization: str) -> Mapping[str, str]:
-        """Return what alerts have told of an organization, by what it is about.
+        """Return the state of the alerts about an organization, by subject.
 
         Raises:
-            StoreError: It can't be read; a store of another make need not be able to keep it.
+            StoreError: It can't be read; a custom store need not support this.
         """
         raise StoreError(
             f"{type(self).__name__} can't keep what was told of {organization}.",
@@ -115,16 +114,16 @@ class Store(ABC):
         )
 
     def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:  # noqa: ARG002 -- for subclasses
-        """Keep what alerts have told of an organization, beside what was kept before; None removes it."""
+        """Update the state of the alerts about an organization; None removes a subject."""
         self.alerts(organization)
 
     @abstractmethod
     def announced(self) -> Mapping[str, Announced]:
-        """Return what the API said about shutdown dates, by model."""
+        """Return the shutdown dates from the API, by model."""
 
     @abstractmethod
     def announce(self, announced: Mapping[str, Announced]) -> None:
-        """Remember what the API said about shutdown dates; for each model its latest word counts."""
+        """Store shutdown dates from the API; the latest date of each model counts."""
 
     @abstractmethod
     def organization_of(self, alias: str) -> str | None:
@@ -136,29 +135,28 @@ class Store(ABC):
 
     @abstractmethod
     def link(self, alias: str, organization: str) -> None:
-        """Remember that ``alias`` stands for ``organization``.
+        """Store that ``alias`` stands for ``organization``.
 
-        A history that was kept under the alias, for want of a better name, is merged into the
-        organization's and is gone afterwards. Linking an alias anew moves it, and only it.
+        A history under the alias is merged into the organization's, and then removed. Linking an alias
+        again moves only the alias.
         """
 
     @abstractmethod
     def salt(self, *, create: bool) -> bytes | None:
-        """Return the random bytes, the same for everyone who uses this store, that keys are hashed with.
+        """Return the store's random bytes for hashing keys, the same for all its users.
 
         Args:
-            create: Whether to make them when there are none; without, None is returned and nothing
-                is written.
+            create: Whether to create them if missing; otherwise None is returned and nothing is written.
         """
 
     @abstractmethod
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
-        """Return the right to do ``name`` alone until released or for ``ttl``; None when someone has it."""
+        """Take the lease ``name`` until released or for ``ttl``; return None if it is taken."""
 
     @abstractmethod
     def release(self, lease: Lease) -> None:
-        """Give ``lease`` back; nothing happens when its time has passed and another holds it."""
+        """Release ``lease``; do nothing if it has expired and another holder has it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of files and connections; the next call opens them again."""
+        """Close files and connections; the next call opens them again."""

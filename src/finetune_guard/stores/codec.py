@@ -1,9 +1,8 @@
-"""The text of a stored history's rows, written and read.
+"""Encodes and decodes the rows of a stored history.
 
-Every row begins with the version of its form. A row may hold more than this release understands, since a
-later release may have added a field or a source: that is passed over when the row is read, and kept when it
-is written again. An unknown field of a row stays for good. One inside a fact of the row, such as the latest
-inference, stays until another fact takes its place.
+Every row starts with its format version. A later release may add a field or a source: this release ignores
+it when reading and keeps it when writing. An unknown field of a row stays for good. One inside a fact of the
+row, such as the latest inference, stays until that fact is replaced.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from finetune_guard.stores.base import store_error
 from finetune_guard.stores.keys import MAX_NAME_LENGTH
 
 SCHEMA_VERSION = 1
-"""The form of keys and rows; a store that says a higher one is left alone."""
+"""The format version of keys and rows; a store with a higher one is not used."""
 
 _TAG = f"{SCHEMA_VERSION}:"
 _T = TypeVar("_T")
 
 
 class HeldLease(BaseModel):
-    """A lease as it is written down."""
+    """A lease as stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,36 +38,36 @@ class HeldLease(BaseModel):
     until: float
 
     def holds_at(self, now: float) -> bool:
-        """Tell whether nobody else may take it at ``now``.
+        """Whether the lease is still held at ``now``.
 
-        A clock that was set back by more than the lease's own time ends it: else a lease taken while
-        the clock was a year ahead would bar everyone for a year.
+        It also ends if the clock was set back by more than its duration: else a lease taken while the clock
+        was a year ahead would block everyone for a year.
         """
         return self.since - (self.until - self.since) <= now < self.until
 
 
 class UnreadableRowError(ValueError):
-    """A row holds something that was never written there by this library."""
+    """A row has content that this library never writes."""
 
 
 class Form(Generic[_T]):
-    """How facts of one kind are written as the text of a row, and how that text is read."""
+    """Encodes and decodes facts of one kind as the text of a row."""
 
     def __init__(self, fact: Any, to_json: Callable[[Any], str] = BaseModel.model_dump_json) -> None:
         self._adapter: TypeAdapter[_T] = TypeAdapter(fact)
         self._to_json = to_json
 
     def text(self, fact: _T, *found: str) -> str:
-        """Return the row of ``fact``, with the fields of ``found`` that this release doesn't know."""
+        """Return the row for ``fact``, with the unknown fields of the rows ``found``."""
         text = self._to_json(fact)
         for each in found:
-            was, understood = each[len(_TAG) :], self._to_json(self.read(each))
-            if was != understood:
-                text = json.dumps(_kept(*map(json.loads, (text, was, understood))))
+            original, known_part = each[len(_TAG) :], self._to_json(self.read(each))
+            if original != known_part:
+                text = json.dumps(_with_unknown(*map(json.loads, (text, original, known_part))))
         return _TAG + text
 
     def read(self, value: object) -> _T:
-        """Return the fact that a row holds, or raise an ``UnreadableRowError``."""
+        """Decode the fact in a row, or raise an ``UnreadableRowError``."""
         if not isinstance(value, str) or not value.startswith(_TAG):
             raise UnreadableRowError(f"a row does not begin with {_TAG!r}, the version of its form")
         text = value[len(_TAG) :]
@@ -76,9 +75,9 @@ class Form(Generic[_T]):
             try:
                 return self._adapter.validate_json(text)
             except ValidationError as exc:
-                return self._adapter.validate_json(_understood(text, exc))
+                return self._adapter.validate_json(_without_unknown(text, exc))
         except (ValueError, OverflowError, RecursionError) as exc:
-            # The text of a ValidationError repeats the row, whatever it says, over many lines.
+            # A ValidationError's message would repeat the row's content over many lines.
             raise UnreadableRowError("a row is not what was written there") from exc
 
 
@@ -101,20 +100,20 @@ TEXT: Form[str] = Form(Annotated[Line, Field(max_length=MAX_NAME_LENGTH)], json.
 
 
 def evidence_from(value: object, organization: str) -> Evidence:
-    """Return the summary of ``organization`` that ``value`` holds."""
+    """Decode the summary of ``organization`` in ``value``."""
     evidence = EVIDENCE.read(value)
     if evidence.organization != organization:
         raise UnreadableRowError(f"the summary of {organization!r} is that of another organization")
     last = evidence.last_inference
     names = (last.organization, last.model) if last is not None else ()
     if not all(name.isprintable() and len(name) <= MAX_NAME_LENGTH for name in names):
-        # No store was ever given it as a name: it would be shown, and may be sent.
+        # No store accepts such a name, which would be shown and may be sent.
         raise UnreadableRowError("a row has a name that is none")
     return evidence
 
 
 def inference_from(value: object, organization: str, model: str) -> Inference:
-    """Return the latest inference of ``model`` that ``value`` holds."""
+    """Decode the latest inference of ``model`` in ``value``."""
     inference = INFERENCE.read(value)
     if (inference.organization, inference.model) != (organization, model):
         raise UnreadableRowError(f"the row of the model {model!r} is that of another one")
@@ -122,7 +121,7 @@ def inference_from(value: object, organization: str, model: str) -> Inference:
 
 
 def day_from(name: str) -> date:
-    """Return the day that a row is about."""
+    """Return the day in a row's name."""
     try:
         return date.fromisoformat(name)
     except ValueError as exc:
@@ -134,8 +133,8 @@ def lease_text(token: str, now: float, ttl: timedelta) -> str:
     return LEASE.text(HeldLease(token=token, since=now, until=now + ttl.total_seconds()))
 
 
-def renamed(text: str, organization: str) -> str:
-    """Return a row of a history, which must have been read, as that of another organization."""
+def with_organization(text: str, organization: str) -> str:
+    """Return a row, which must have been decoded before, for another organization."""
     row = json.loads(text[len(_TAG) :])
     for fact in (row, row.get("last_inference")):
         if isinstance(fact, dict) and "organization" in fact:
@@ -144,7 +143,7 @@ def renamed(text: str, organization: str) -> str:
 
 
 def check_schema(version: object, where: str, elsewhere: str) -> None:
-    """Refuse a history that a later release wrote, or another program."""
+    """Refuse a history written by a later release or another program."""
     if version == SCHEMA_VERSION:
         return
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -160,7 +159,7 @@ def check_schema(version: object, where: str, elsewhere: str) -> None:
     )
 
 
-def _understood(text: str, invalid: ValidationError) -> str:
+def _without_unknown(text: str, invalid: ValidationError) -> str:
     """Return the JSON of a row without its unknown fields and sources; raise ``invalid`` if more is wrong."""
     row = json.loads(text)
     for error in invalid.errors(include_url=False, include_context=False):
@@ -171,7 +170,7 @@ def _understood(text: str, invalid: ValidationError) -> str:
             raise invalid
         elif where[-1] == "[key]":  # the count of an unknown source
             _parent(row, where[:-1]).pop(where[-2], None)
-        else:  # of all sources this one says least about where the inference was seen
+        else:  # the least specific source
             _parent(row, where)[where[-1]] = Source.IMPORTED.value
     return json.dumps(row)
 
@@ -182,20 +181,22 @@ def _parent(row: Any, where: tuple[int | str, ...]) -> Any:
     return row
 
 
-def _kept(new: dict[str, Any], was: dict[str, Any], understood: dict[str, Any]) -> dict[str, Any]:
-    """Return the row ``new`` with what ``was`` there and is not in ``understood``."""
-    if new == understood:
-        return was
-    unknown = {name: value for name, value in was.items() if name not in understood and name not in new}
-    known = {name: _as_it_was(value, was.get(name), understood.get(name)) for name, value in new.items()}
+def _with_unknown(
+    new: dict[str, Any], original: dict[str, Any], known_part: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the row ``new`` with the fields of ``original`` that are not in ``known_part``."""
+    if new == known_part:
+        return original
+    unknown = {name: value for name, value in original.items() if name not in known_part and name not in new}
+    known = {name: _restored(value, original.get(name), known_part.get(name)) for name, value in new.items()}
     return known | unknown
 
 
-def _as_it_was(new: Any, was: Any, understood: Any) -> Any:
-    """Return a fact of a row as it was found, if it is the same still."""
-    if isinstance(new, dict) and new == understood:
-        return was
-    if isinstance(new, list) and isinstance(was, list):
-        facts = {json.dumps(each): was[place] for place, each in enumerate(understood or ())}
+def _restored(new: Any, original: Any, known_part: Any) -> Any:
+    """Return a fact with its unknown fields, if it has not changed."""
+    if isinstance(new, dict) and new == known_part:
+        return original
+    if isinstance(new, list) and isinstance(original, list):
+        facts = {json.dumps(each): original[index] for index, each in enumerate(known_part or ())}
         return [facts.get(json.dumps(each), each) for each in new]
     return new

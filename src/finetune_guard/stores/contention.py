@@ -1,4 +1,4 @@
-"""Trying again while other threads, processes or hosts are changing the same rows."""
+"""Retries while other threads, processes or hosts are changing the same rows."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _jitter = random.Random()  # noqa: S311 -- no secret
 
 
 class BusyError(Exception):
-    """Somebody else is changing what was to be read or changed."""
+    """Another thread or process is changing the same rows."""
 
 
-def repeated(
+def retry_while_contended(
     work: Callable[[], _T],
     is_contended: Callable[[BaseException], bool],
     patience: timedelta,
     *,
     longest_pause: float,
-    turn: threading.RLock | None = None,
+    lock: threading.RLock | None = None,
 ) -> _T:
     """Call ``work`` until it stops failing with a contended error, and return its result.
 
     After ``patience`` the error is raised. Each retry comes after a random pause of at most ``longest_pause``
-    seconds and holds ``turn``, if that could be acquired in time.
+    seconds and holds ``lock``, if that could be acquired in time.
     """
     try:
         return work()
@@ -40,8 +40,8 @@ def repeated(
         if not is_contended(exc):
             raise
     with contextlib.ExitStack() as held:
-        if turn is not None and turn.acquire(timeout=patience.total_seconds()):
-            held.callback(turn.release)
+        if lock is not None and lock.acquire(timeout=patience.total_seconds()):
+            held.callback(lock.release)
         backoff = tenacity.wait_exponential(multiplier=_FIRST_PAUSE, max=longest_pause)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(patience.total_seconds()),

@@ -1,4 +1,4 @@
-"""Which names a store accepts, and how they become the keys of its rows."""
+"""The names that a store accepts, and the keys of its rows."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from finetune_guard.stores.base import store_error
 
 Row = tuple[str, ...]
-"""The name of a row: its kind, then the names of what it is about."""
+"""The name of a row: its kind, then its names."""
 
 MAX_NAME_LENGTH = 512
-"""Characters that the name of an organization, alias, model or lease may have at most."""
+"""The most characters in the name of an organization, alias, model or lease."""
 
 
-def checked(name: str) -> str:
-    """Return ``name``, or raise a ``StoreError`` if it is too long to be kept or can't be printed."""
+def check_name(name: str) -> str:
+    """Return ``name``; raise a ``StoreError`` if it is too long or not printable."""
     if len(name) > MAX_NAME_LENGTH:
         problem = (
             f"A name of {len(name)} characters, {name[:40]!r}..., was refused: a store keeps names of at "
@@ -29,16 +29,16 @@ def checked(name: str) -> str:
 
 def key(kind: str, *names: str) -> str:
     """Return the key of a row: a JSON array, so that no two lists of names share a key."""
-    return json.dumps([kind, *map(checked, names)], separators=(",", ":"))
+    return json.dumps([kind, *map(check_name, names)], separators=(",", ":"))
 
 
 def prefix(kind: str, *names: str) -> str:
-    """Return what the keys of all rows below ``names`` begin with, and no other row's key."""
+    """Return the common prefix of the keys of all rows under ``names``, and of no others."""
     return key(kind, *names)[:-1] + ","
 
 
-def parts(key_text: str) -> tuple[str, ...]:
-    """Return the kind and the names that ``key_text`` was made of; a ValueError if it is no key."""
+def split_key(key_text: str) -> tuple[str, ...]:
+    """Return the kind and names in ``key_text``; raise a ValueError if it is not a key."""
     names = json.loads(key_text)
     if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise ValueError(f"{key_text[:80]!r} is not the key of a row")

@@ -1,4 +1,4 @@
-"""Histories that live as long as the process: nothing is written anywhere."""
+"""Histories in memory, which end with the process."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _T = TypeVar("_T")
 class MemoryStore(RowStore):
     """Rows in dictionaries, under a lock.
 
-    A child after ``fork`` starts with what its parent knew, and without its leases; from then on the two
-    are apart.
+    A forked child starts with a copy of its parent's rows, except leases; then the two are independent.
     """
 
     location = "memory"
 
-    # A lease of one process needs no clock that others share, and this one is never set.
+    # Leases within one process can use the monotonic clock, which is never set.
     _seconds = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         self._lock = process.ForkLock()
         self._tables: dict[Row, dict[str, str]] = {}
         self._changes = 0
-        _living.add(self)
+        _stores.add(self)
 
-    def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:  # noqa: ARG002 (nothing goes wrong here)
+    def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:  # noqa: ARG002 (nothing can fail here)
         with self._lock:
             return work(_MemoryChange(self._tables))
 
@@ -41,13 +40,13 @@ class MemoryStore(RowStore):
             while True:
                 changes, change = self._changes, _MemoryChange(self._tables)
                 result = work(change)
-                if changes == self._changes:  # else a signal handler has changed what was read
+                if changes == self._changes:  # else a signal handler has changed these rows
                     self._changes += 1
                     change.commit()
                     return result
 
     def close(self) -> None:
-        """Do nothing: what is remembered stays until the store itself is gone."""
+        """Do nothing: the rows stay until the store is deleted."""
 
 
 class _MemoryChange:
@@ -73,11 +72,11 @@ class _MemoryChange:
                 table[row[-1]] = text
 
 
-_living: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 
 
 def _forget_leases() -> None:
-    for store in _living:
+    for store in _stores:
         store._tables.pop(("lease",), None)  # noqa: SLF001 (the same module's own)
 
 

@@ -1,4 +1,4 @@
-"""Opens the store that a location names: a folder, the memory, or a server by its URL."""
+"""Opens the store at a location: a folder, memory, or a server's URL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALLOWED = (
     '"disk" (a folder in your state folder), "memory" (nothing is kept after the process ends), '
     "a folder such as ./guard, ~/guard or /var/lib/guard, or the URL of a server such as redis://host:6379/0"
 )
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # of one letter it is a drive of Windows
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # one letter is a Windows drive
 _T = TypeVar("_T")
 _log = logging.getLogger("finetune_guard.stores")
 
@@ -29,12 +29,12 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
 
     Args:
         location: ``"disk"``, ``"memory"``, a folder (whatever has a path separator or begins with ``.`` or
-            ``~``), the URL of a Redis or Valkey server, or a store, which is returned as it is. Where the
-            user's state or home folder is meant, and the system does not say which that is, the store is
-            in memory: one for the whole process.
+            ``~``), the URL of a Redis or Valkey server, or a store, which is returned as it is. If the
+            location is below the user's state or home folder and the system does not know it, the store
+            is in memory: one for the whole process.
 
     Raises:
-        StoreError: No store can be meant by ``location``, or what it needs is not installed.
+        StoreError: ``location`` is not a store, or a package it needs is not installed.
     """
     if isinstance(location, Store):
         return location
@@ -47,7 +47,7 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
         return RedisStore(text)
     folder = _state_folder() if location == "disk" else _folder(text, is_path=not isinstance(location, str))
     if folder is None:
-        return _memory_for_want_of_a_folder()
+        return _homeless_store()
     try:
         from finetune_guard.stores.disk.store import DiskStore  # noqa: PLC0415 (only what is used is imported)
     except ImportError as exc:
@@ -77,10 +77,10 @@ def _folder(text: str, *, is_path: bool) -> str | None:
     folder = os.path.expanduser(text) if looks_like_path and text.isprintable() else text  # noqa: PTH111
     is_homeless = folder.startswith("~") and folder[1:2] in {"", "/", os.sep}
     if not looks_like_path or is_url or not text.isprintable() or (folder[:1] == "~" and not is_homeless):
-        shown = without_secrets(text)
-        shown = shown if len(shown) <= 80 else shown[:80] + "..."  # noqa: PLR2004 (a line's worth)
+        quoted = without_secrets(text)
+        quoted = quoted if len(quoted) <= 80 else quoted[:80] + "..."  # noqa: PLR2004 (a line's worth)
         raise store_error(
-            f"{shown!r} is not a store.",
+            f"{quoted!r} is not a store.",
             f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
     return None if is_homeless else folder
@@ -101,9 +101,9 @@ class _HomelessStore(MemoryStore):
         return super()._read(doing, work)
 
 
-_memory_for_want_of_a_folder = functools.cache(_HomelessStore)
+_homeless_store = functools.cache(_HomelessStore)
 
 
 def _scheme(text: str) -> str | None:
-    found = _SCHEME.match(text)
-    return found[1].lower() if found else None
+    match = _SCHEME.match(text)
+    return match[1].lower() if match else None

@@ -1,7 +1,7 @@
-"""What every store does, written once over rows of text.
+"""The operations of every store, written once over rows of text.
 
-A backend supplies three things: how rows are read, how they are changed in one transaction, and how its files
-or connections are closed. A row's name is its kind followed by what it is about:
+A backend implements three things: reading rows, changing rows in one transaction, and closing files or
+connections. A row's name is its kind followed by its names:
 
 =========================================  ==================================================
 ``("evidence", organization)``             the summary of an organization's history
@@ -30,24 +30,24 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
 from finetune_guard.stores.base import Lease, Store, store_error
-from finetune_guard.stores.keys import Row, checked
+from finetune_guard.stores.keys import Row, check_name
 
 _T = TypeVar("_T")
 _SALT: Row = ("salt",)
 
 
 class Rows(Protocol):
-    """What can be read within one transaction."""
+    """Reads within one transaction."""
 
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
-        """Return those of ``rows`` that exist and every row of ``tables``, as they are at one moment.
+        """Return those of ``rows`` that exist and every row of ``tables``, as one snapshot.
 
-        A table is named by what the names of its rows begin with: ``("model", "acme")``.
+        A table's name is the prefix of its rows' names: ``("model", "acme")``.
         """
 
 
 class Change(Rows, Protocol):
-    """What can be read and written within one transaction."""
+    """Reads and writes within one transaction."""
 
     def write(self, row: Row, text: str | None) -> None:
         """Write a row that was read in this transaction; None removes it."""
@@ -58,27 +58,27 @@ class RowStore(Store):
 
     @abstractmethod
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
-        """Return what ``work`` returns; it may be called several times, until it has seen one moment.
+        """Return the result of ``work``, which may be called several times until it saw one snapshot.
 
-        A ``StoreError`` says that it could not do ``doing``, and is chained to the cause.
+        A ``StoreError`` names the failed action, ``doing``, and is chained to the cause.
         """
 
     @abstractmethod
     def _change(self, doing: str, work: Callable[[Change], _T]) -> _T:
-        """Return what ``work`` returns, after all that it wrote was written; on an error nothing is.
+        """Return the result of ``work`` after committing its writes; on an error nothing is written.
 
-        ``work`` may be called several times, until nobody else has changed the rows that it read.
+        ``work`` may be called several times, until no one else has changed the rows it read.
         """
 
     def evidence(self, organization: str) -> Evidence:
-        row = ("evidence", checked(organization))
+        row = ("evidence", check_name(organization))
         return self._read(
             "read what is known about an organization",
             lambda rows: _history_in(rows.read(row), organization).evidence,
         )
 
     def history(self, organization: str) -> History:
-        row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
+        row, *tables = [(kind, check_name(organization)) for kind in ("evidence", "model", "day")]
         return self._read(
             "read a history", lambda rows: _history_in(rows.read(row, tables=tables), organization)
         )
@@ -90,7 +90,7 @@ class RowStore(Store):
     def record(self, organization: str, activities: Iterable[Activity]) -> None:
         activities = tuple(activities)
         for name in (organization, *(activity.inference.model for activity in activities)):
-            checked(name)
+            check_name(name)
         if activities:
             self._record(organization, lambda history: history.recorded(*activities))
 
@@ -100,14 +100,14 @@ class RowStore(Store):
     def merge(self, history: History) -> None:
         last = history.last_inference
         for name in (history.organization, *history.models, *([last.model] if last is not None else ())):
-            checked(name)
+            check_name(name)
         self._change(
             "merge what is known about an organization",
             lambda change: update(change, history.organization, lambda known: known.merged(history)),
         )
 
     def forget(self, organization: str, *, usage_only: bool = False) -> None:
-        row, *tables = [(kind, checked(organization)) for kind in ("evidence", "model", "day")]
+        row, *tables = [(kind, check_name(organization)) for kind in ("evidence", "model", "day")]
         others = [("alert", organization), ("alias",)]
 
         def forget_usage(change: Change) -> None:
@@ -126,11 +126,13 @@ class RowStore(Store):
         self._change("forget what is known about an organization", forget_usage if usage_only else forget)
 
     def alerts(self, organization: str) -> dict[str, str]:
-        table = ("alert", checked(organization))
+        table = ("alert", check_name(organization))
         return self._table("read what alerts have told", table, codec.TEXT)
 
     def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:
-        rows = {("alert", checked(organization), checked(subject)): text for subject, text in told.items()}
+        rows = {
+            ("alert", check_name(organization), check_name(subject)): text for subject, text in told.items()
+        }
 
         def keep(change: Change) -> None:
             change.read(*rows)
@@ -144,19 +146,19 @@ class RowStore(Store):
         return self._table("read shutdown dates", ("shutdown",), codec.ANNOUNCED)
 
     def announce(self, announced: Mapping[str, Announced]) -> None:
-        said = {("shutdown", checked(model)): each for model, each in announced.items()}
+        rows = {("shutdown", check_name(model)): each for model, each in announced.items()}
 
         def merge(change: Change) -> None:
-            found = change.read(*said)
-            for row, each in said.items():
+            found = change.read(*rows)
+            for row, each in rows.items():
                 known = codec.ANNOUNCED.read(found[row]) if row in found else None
                 _write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
 
-        if said:
+        if rows:
             self._change("remember shutdown dates", merge)
 
     def organization_of(self, alias: str) -> str | None:
-        row = ("alias", checked(alias))
+        row = ("alias", check_name(alias))
         return self._read("look up an alias", lambda rows: _fact_in(rows, row, codec.TEXT))
 
     def aliases(self) -> dict[str, str]:
@@ -169,8 +171,8 @@ class RowStore(Store):
         return self._read(doing, read)
 
     def link(self, alias: str, organization: str) -> None:
-        row, kept = ("alias", checked(alias)), ("evidence", alias)
-        linked = codec.TEXT.text(checked(organization))
+        row, kept = ("alias", check_name(alias)), ("evidence", alias)
+        linked = codec.TEXT.text(check_name(organization))
 
         def has_history(found: Mapping[Row, str]) -> bool:
             return kept in found and alias != organization
@@ -203,11 +205,11 @@ class RowStore(Store):
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
             raise store_error(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
-        lease = Lease(name=checked(name), token=secrets.token_hex(16))
+        lease = Lease(name=check_name(name), token=secrets.token_hex(16))
         return lease if self._take(lease, ttl) else None
 
     def _take(self, lease: Lease, ttl: timedelta) -> bool:
-        """Tell whether nobody had the lease; then it is taken. Every lease that has expired is removed."""
+        """Take the lease if it is free; return whether it was. Expired leases are removed."""
         row = ("lease", lease.name)
 
         def take(change: Change) -> bool:
@@ -228,7 +230,7 @@ class RowStore(Store):
         return time.time()
 
     def release(self, lease: Lease) -> None:
-        row = ("lease", checked(lease.name))
+        row = ("lease", check_name(lease.name))
 
         def give_back(change: Change) -> None:
             found = change.read(row)
@@ -247,23 +249,23 @@ def _rows_of(history: History) -> dict[Row, tuple[codec.Form[Any], Any]]:
     }
 
 
-def touched(organization: str, do: Callable[[History], History]) -> Iterable[Row]:
-    """Return the rows that ``do`` changes in any history: thousands of models are not read for one."""
+def rows_changed_by(organization: str, do: Callable[[History], History]) -> Iterable[Row]:
+    """Return the rows that ``do`` changes in any history, so that only those are read."""
     return _rows_of(do(History(evidence=Evidence(organization=organization))))
 
 
 def update(
     change: Change, organization: str, do: Callable[[History], History], *texts: Mapping[Row, str]
 ) -> None:
-    """Have ``do`` change a history; the fields of its rows and ``texts`` that aren't known here are kept."""
-    found = change.read(*touched(organization, do))
+    """Change a history by ``do``; unknown fields in its rows and in ``texts`` are kept."""
+    found = change.read(*rows_changed_by(organization, do))
     _write_history(change, do(_history_in(found, organization)), found, *texts)
 
 
 def _move(change: Change, alias: str, organization: str) -> None:
     kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
     renamed = {
-        (kind, organization, *names): codec.renamed(text, organization)
+        (kind, organization, *names): codec.with_organization(text, organization)
         for (kind, _, *names), text in kept.items()
     }
     update(change, organization, lambda known: known.merged(_history_in(kept, alias)), renamed)
@@ -296,5 +298,5 @@ def _write_history(change: Change, history: History, *found: Mapping[Row, str]) 
 
 
 def _write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
-    # With the fields of its row in each of ``found`` that this release doesn't know.
+    # Keeps the unknown fields of this row in each of ``found``.
     change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))

@@ -1,7 +1,7 @@
-"""Transactions on the database in a folder, each with a connection of its own.
+"""Transactions on the database in a folder, each with its own connection.
 
-So none is left when the file is replaced, the process forks or the interpreter ends. One that stays open
-would also map the index of SQLite's log into memory, and whoever cuts that file ends the process by SIGBUS.
+So no connection is open when the file is replaced, the process forks or the interpreter exits. An open one
+would also map the index of SQLite's log into memory, and truncating that file kills the process by SIGBUS.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from finetune_guard.stores.disk.plain_cache import PlainCache
 from finetune_guard.stores.keys import key
 
 SCHEMA = key("schema")
-"""The key of the row that says which form all others have."""
+"""The key of the row with the schema version."""
 
 _T = TypeVar("_T")
-_BUSY_SECONDS = 0.05  # how long SQLite itself waits for a lock, while this process waits for our own
+_BUSY_SECONDS = 0.05  # how long SQLite waits for a lock of another process
 _SETTINGS = """
     PRAGMA synchronous = NORMAL;  -- with a log, the file is consistent whatever happens
-    PRAGMA mmap_size = 0;         -- a mapped file that someone cuts ends the process by SIGBUS
+    PRAGMA mmap_size = 0;         -- truncating a mapped file kills the process by SIGBUS
     PRAGMA cell_size_check = ON;
     PRAGMA temp_store = MEMORY;   -- nothing is written outside the folder
 """
-_turns: weakref.WeakValueDictionary[str, process.ForkLock] = weakref.WeakValueDictionary()
+_locks: weakref.WeakValueDictionary[str, process.ForkLock] = weakref.WeakValueDictionary()
 _open: set[sqlite3.Connection] = set()
-# Connections that a child inherited in the middle of a transaction: kept, since closing one in the child
-# would undo, in the file they share, what the parent is writing.
+# Connections that a forked child inherited during a transaction: never closed, since that would roll back
+# the parent's writes in the shared file.
 _inherited: list[sqlite3.Connection] = []
 
 
 def transact(location: str, work: Callable[[PlainCache | None], _T], *, writing: bool) -> _T:
-    """Return what ``work`` makes of the database in the folder ``location``, within one transaction.
+    """Run ``work`` on the database in the folder ``location``, in one transaction; return its result.
 
-    A damaged database is set aside first. Where there is none, ``work`` gets None unless it writes.
+    A damaged database is moved aside first. If there is no database, a read gets None.
     """
-    # SQLite would make threads wait as well, each for longer and longer. A fork waits for them all.
-    with _turns.setdefault(location, process.ForkLock()):
+    # Our own lock is fairer to threads than SQLite's, and a fork waits for it.
+    with _locks.setdefault(location, process.ForkLock()):
         try:
-            return _once(location, work, writing=writing)
+            return _transact_once(location, work, writing=writing)
         except sqlite3.DatabaseError as exc:
             folder = checked_folder(location, make=False)
             if folder is None or not faults.is_damaged(exc):
                 raise
-            with contextlib.suppress(OSError):  # of a folder that can't be written: it is damaged still
+            with contextlib.suppress(OSError):  # the folder can't be written: the next attempt fails again
                 faults.set_aside(folder, exc)
-        return _once(location, work, writing=writing)
+        return _transact_once(location, work, writing=writing)
 
 
-def _once(location: str, work: Callable[[PlainCache | None], _T], *, writing: bool) -> _T:
+def _transact_once(location: str, work: Callable[[PlainCache | None], _T], *, writing: bool) -> _T:
     folder = checked_folder(location, make=writing)
     if folder is None:
         return work(None)
@@ -73,10 +73,10 @@ def _once(location: str, work: Callable[[PlainCache | None], _T], *, writing: bo
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        found = (folder / DATABASE).stat()
+        status = (folder / DATABASE).stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _read(folder: Path, work: Callable[[PlainCache | None], _T]) -> _T:
@@ -90,8 +90,8 @@ def _read(folder: Path, work: Callable[[PlainCache | None], _T]) -> _T:
         log = folder / f"{DATABASE}-wal"
         if faults.is_contended(exc) or (log.exists() and log.stat().st_size):
             raise
-    # A read-only folder and a full disk have no room for the index of SQLite's log. Without a log
-    # there is nothing to index, and the file can be read as it is, without locks.
+    # In a read-only folder or on a full disk, SQLite can't create the index of its log. Without a log, the
+    # file can be read as it is, without locks.
     return read("ro&immutable=1")
 
 
@@ -108,7 +108,7 @@ def _change(folder: Path, work: Callable[[PlainCache | None], _T]) -> _T:
 
 @contextmanager
 def _opened(folder: Path, mode: str) -> Iterator[PlainCache]:
-    # "rw" never creates: the file was made before, with the right mode.
+    # "rw" never creates: the file exists, with the right mode.
     uri = f"{(folder / DATABASE).as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
     _open.add(connection)
@@ -116,7 +116,7 @@ def _opened(folder: Path, mode: str) -> Iterator[PlainCache]:
         connection.executescript(_SETTINGS)
         yield PlainCache(connection)
     finally:
-        if connection in _open:  # else this is a child that was forked in between
+        if connection in _open:  # else this is a child, forked meanwhile
             _open.remove(connection)
             connection.close()
 

@@ -1,4 +1,4 @@
-"""The kinds of errors of a history on disk, a remedy for each, and setting a damaged database aside."""
+"""Errors of a history on disk, a remedy for each, and moving a damaged database aside."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from finetune_guard.stores.codec import UnreadableRowError
 from finetune_guard.stores.contention import BusyError
 from finetune_guard.stores.disk.folder import DATABASE, make_file
 
-KEPT = 5
-"""How many damaged databases are kept; the one set aside first goes when there is one more."""
+MOST_COPIES = 5
+"""The most damaged databases that are kept; the oldest is deleted first."""
 
 _NAME = re.compile(re.escape(DATABASE) + r"\.corrupt-[0-9a-f]{8}")
 _SUFFIXES = ("", "-wal", "-shm")
 _log = logging.getLogger("finetune_guard.stores")
-# By their texts: sqlite3 gives error codes since Python 3.11 only.
+# By text: sqlite3 has error codes only since Python 3.11.
 _CONTENDED = ("is locked", "locking protocol")
 _DAMAGED = ("not a database", "malformed", "unsupported file format")
 _FULL = ("is full", "disk i/o error")
@@ -31,23 +31,23 @@ _ELSEWHERE = "set FINETUNE_GUARD_STORE to a folder of your own, or to memory."
 
 
 class ForeignRowError(ValueError):
-    """A row is of a kind that is never written here; the message says which."""
+    """A row of a kind that this library never writes; the message says which."""
 
 
 def is_contended(fault: BaseException) -> bool:
-    """Tell whether trying again a little later may help."""
+    """Whether a retry a little later may help."""
     return isinstance(fault, BusyError) or (
-        isinstance(fault, sqlite3.OperationalError) and _says(fault, _CONTENDED)
+        isinstance(fault, sqlite3.OperationalError) and _mentions(fault, _CONTENDED)
     )
 
 
 def is_damaged(fault: BaseException) -> bool:
-    """Tell whether the file itself seems to be no sound database."""
-    return isinstance(fault, sqlite3.DatabaseError) and _says(fault, _DAMAGED)
+    """Whether the file itself seems to be damaged."""
+    return isinstance(fault, sqlite3.DatabaseError) and _mentions(fault, _DAMAGED)
 
 
 def summary(fault: BaseException) -> str:
-    """Return why it failed, in one printable line: SQLite's words may quote what is in the file."""
+    """Return the reason in one printable line: SQLite's message may quote the file's content."""
     if isinstance(fault, ForeignRowError):
         return (
             f"it holds {fault}. finetune-guard never writes such a row, so someone else did; it was neither "
@@ -61,13 +61,13 @@ def summary(fault: BaseException) -> str:
 
 
 def remedy(fault: BaseException) -> str:
-    """Return what to do now."""
+    """Return an instruction for the user."""
     code = getattr(fault, "errno", None)
     if is_contended(fault):
         return f"Look which process keeps the database locked; it was waited for. Else {_ELSEWHERE}"
-    if code in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or _says(fault, _FULL):
+    if code in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} or _mentions(fault, _FULL):
         return f"Make room on that disk, or {_ELSEWHERE}"
-    if code in {errno.EACCES, errno.EPERM, errno.EROFS} or _says(fault, _READ_ONLY):
+    if code in {errno.EACCES, errno.EPERM, errno.EROFS} or _mentions(fault, _READ_ONLY):
         return f"Make the folder writable for this user, or {_ELSEWHERE}"
     if isinstance(fault, ForeignRowError):
         return f"Find out who can write to that folder, and move its cache.db away; or {_ELSEWHERE}"
@@ -76,20 +76,20 @@ def remedy(fault: BaseException) -> str:
     return f"Look at the error that this one is chained to, or {_ELSEWHERE}"
 
 
-def _says(fault: BaseException, texts: tuple[str, ...]) -> bool:
-    said = str(fault).lower()
-    return isinstance(fault, sqlite3.Error) and any(text in said for text in texts)
+def _mentions(fault: BaseException, texts: tuple[str, ...]) -> bool:
+    message = str(fault).lower()
+    return isinstance(fault, sqlite3.Error) and any(text in message for text in texts)
 
 
 def set_aside(folder: Path, fault: BaseException) -> None:
     """Rename the database in ``folder``, and the files beside it, if it really is damaged.
 
     Raises:
-        BusyError: Another process is about it.
+        BusyError: Another process is doing the same.
     """
-    with _alone(folder):
-        # Another process may have been faster, and a stale connection sees damage where there is none.
-        if not _damaged(folder / DATABASE):
+    with _exclusive_lock(folder):
+        # Check again: another process may have been faster, or the connection was stale.
+        if not _is_damaged_file(folder / DATABASE):
             return
         name = f"{DATABASE}.corrupt-{secrets.token_hex(4)}"
         for suffix in _SUFFIXES:
@@ -102,10 +102,10 @@ def set_aside(folder: Path, fault: BaseException) -> None:
             summary(fault),
             name,
         )
-        _forget_oldest(folder)
+        _delete_oldest(folder)
 
 
-def _damaged(database: Path) -> bool:
+def _is_damaged_file(database: Path) -> bool:
     try:
         connection = sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=0)
     except sqlite3.OperationalError:
@@ -120,20 +120,20 @@ def _damaged(database: Path) -> bool:
         connection.close()
 
 
-def _forget_oldest(folder: Path) -> None:
+def _delete_oldest(folder: Path) -> None:
     copies = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    for copy in sorted(copies, key=lambda path: path.lstat().st_ctime_ns)[:-KEPT]:
+    for copy in sorted(copies, key=lambda path: path.lstat().st_ctime_ns)[:-MOST_COPIES]:
         for suffix in _SUFFIXES:
             with contextlib.suppress(OSError):
                 copy.with_name(copy.name + suffix).unlink()
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     try:
         import fcntl  # noqa: PLC0415 (not on Windows)
     except ImportError:
-        # There, a file that another process has open can't be renamed at all.
+        # On Windows, a file that another process has open can't be renamed at all.
         yield
         return
     lock = make_file(folder / "set-aside.lock")

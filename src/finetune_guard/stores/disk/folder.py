@@ -1,11 +1,11 @@
-"""The folder of a stored history: made for its owner alone, and refused when others decide what is in it.
+"""The folder of a stored history: created for its owner alone, and refused if others can write to it.
 
-On the way to the folder, a link is followed if it belongs to root or to this user, or if nobody else can
-write the directory that it is in. No other account can have planted such a link.
+Links in its path are followed if they belong to root or this user, or if nobody else can write to their
+directory. No other account can have planted such a link.
 
-The folder and its files must belong to this user, and nobody else may be able to write them. There is one
-exception: a group that this process is in may write a folder of root's or of this user's that has the setgid
-bit, which says that the folder is shared within the group on purpose. Kubernetes mounts the volumes of a pod
+The folder and its files must belong to this user and be writable only by them. There is one exception: a
+group of this process may write to a folder of root or this user that has the setgid bit, which means that
+the folder is shared within the group on purpose. Kubernetes mounts the volumes of a pod
 with an ``fsGroup`` in this way. The files there may belong to anyone in the group.
 """
 
@@ -24,25 +24,25 @@ DATABASE = "cache.db"
 """The name of the database, which is diskcache's."""
 
 _POSIX = os.name == "posix"
-_OURS = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
+_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
 _MOST_LINKS = 40  # as many as Linux follows
 
 
 def checked_folder(location: str, *, make: bool) -> Path | None:
-    """Return the folder that ``location`` names, made with an empty database if ``make`` says so.
+    """Return the folder at ``location``, after creating it with an empty database if ``make``.
 
     Returns:
-        None where there is no database yet.
+        None if there is no database yet.
 
     Raises:
-        StoreError: It is not a folder, someone else may have written, or may write, what is in it or have
-            planted a link on the way to it, or the database's files are not plain files.
+        StoreError: It is not a folder, another user can write to it or its files or may have planted a link
+            in its path, or the database's files are not plain files.
     """
     folder = _without_links(Path(location))
     if make:
         for ancestor in (*reversed(folder.parents), folder):
             if not os.path.lexists(ancestor):
-                with contextlib.suppress(NotADirectoryError):  # which is refused below
+                with contextlib.suppress(NotADirectoryError):  # refused below
                     ancestor.mkdir(mode=0o700, exist_ok=True)
     else:
         try:
@@ -52,39 +52,41 @@ def checked_folder(location: str, *, make: bool) -> Path | None:
         except NotADirectoryError:
             pass
     _check(folder)
-    # An older file is not opened: to close it would take away the locks that SQLite holds on it here.
+    # Never open an existing file: closing it would drop SQLite's locks on it in this process.
     if make and not os.path.lexists(folder / DATABASE):
-        os.close(make_file(folder / DATABASE))  # SQLite gives the files beside it the same mode
+        os.close(make_file(folder / DATABASE))  # SQLite creates its other files with the same mode
     return folder if (folder / DATABASE).exists() else None
 
 
 def _without_links(path: Path) -> Path:
     if not _POSIX:
         return path.resolve()
-    place, names, links = "", [*reversed(path.parts[1:])], 0  # text: a Path takes several times as long
+    resolved, names, links = "", [*reversed(path.parts[1:])], 0  # text: a Path takes several times as long
     while names:
         name = names.pop()
-        step = place.rpartition("/")[0] if name == ".." else f"{place}/{name}"
+        step = resolved.rpartition("/")[0] if name == ".." else f"{resolved}/{name}"
         try:
-            found = os.lstat(step or "/")
+            status = os.lstat(step or "/")
         except (FileNotFoundError, NotADirectoryError):
-            found = None
-        if found is None or not stat.S_ISLNK(found.st_mode):
-            place = step
+            status = None
+        if status is None or not stat.S_ISLNK(status.st_mode):
+            resolved = step
             continue
         links += 1
         if links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if found.st_uid not in {0, os.geteuid()} and not _is_writable_by_us_alone(Path(place or "/").stat()):
+        if status.st_uid not in {0, os.geteuid()} and not _is_writable_by_us_alone(
+            Path(resolved or "/").stat()
+        ):
             _refuse(path, f"{step!r} is a link that another user made", "Remove the link")
         target = Path(step).readlink()
-        place = "" if target.is_absolute() else place
+        resolved = "" if target.is_absolute() else resolved
         names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-    return Path(place or "/")
+    return Path(resolved or "/")
 
 
 def make_file(path: Path) -> int:
-    """Open a file of the folder to read and write, unless it is a link; it is made if it is missing."""
+    """Open a file in the folder for reading and writing, or create it; never follow a link."""
     mode = _file_mode(path.parent.stat())
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -99,57 +101,57 @@ def make_file(path: Path) -> int:
 def _check(folder: Path) -> None:
     if not folder.is_dir():
         _refuse(folder, "it is not a folder", "Move the file away")
-    of_folder = folder.stat()
-    group = _shared_with(of_folder)
+    folder_status = folder.stat()
+    group = _shared_with(folder_status)
     if _POSIX and group is None:
-        _check_owner(folder, of_folder, None, "chmod 700")
-    for name in _OURS:
+        _check_owner(folder, folder_status, None, "chmod 700")
+    for name in _FILES:
         try:
-            found = os.lstat(f"{folder}/{name}")
+            status = os.lstat(f"{folder}/{name}")
         except FileNotFoundError:
             continue
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             _refuse(folder, f"its {name} is not a plain file", f"Move {name} away")
         if _POSIX:
-            allowed = _file_mode(of_folder)
-            _check_owner(folder / name, found, group, f"chmod {allowed:o}")
-            if stat.S_IMODE(found.st_mode) & ~allowed:
+            allowed = _file_mode(folder_status)
+            _check_owner(folder / name, status, group, f"chmod {allowed:o}")
+            if stat.S_IMODE(status.st_mode) & ~allowed:
                 with contextlib.suppress(OSError):  # of a read-only folder, for example
-                    (folder / name).chmod(stat.S_IMODE(found.st_mode) & allowed)
+                    (folder / name).chmod(stat.S_IMODE(status.st_mode) & allowed)
 
 
-def _file_mode(of_folder: os.stat_result) -> int:
-    return 0o600 if _shared_with(of_folder) is None else 0o660
+def _file_mode(folder_status: os.stat_result) -> int:
+    return 0o600 if _shared_with(folder_status) is None else 0o660
 
 
-def _shared_with(of_folder: os.stat_result) -> int | None:
+def _shared_with(folder_status: os.stat_result) -> int | None:
     if not _POSIX:
         return None
     bits = stat.S_ISGID | stat.S_IWGRP
-    is_shared = of_folder.st_mode & (bits | stat.S_IWOTH) == bits
-    if not is_shared or of_folder.st_uid not in {0, os.geteuid()}:
+    is_shared = folder_status.st_mode & (bits | stat.S_IWOTH) == bits
+    if not is_shared or folder_status.st_uid not in {0, os.geteuid()}:
         return None
-    return of_folder.st_gid if of_folder.st_gid in {os.getegid(), *os.getgroups()} else None
+    return folder_status.st_gid if folder_status.st_gid in {os.getegid(), *os.getgroups()} else None
 
 
-def _is_writable_by_us_alone(found: os.stat_result) -> bool:
-    return found.st_uid in {0, os.geteuid()} and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+def _is_writable_by_us_alone(status: os.stat_result) -> bool:
+    return status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _check_owner(path: Path, found: os.stat_result, group: int | None, command: str) -> None:
-    is_groups = found.st_gid == group
+def _check_owner(path: Path, status: os.stat_result, group: int | None, command: str) -> None:
+    is_groups = status.st_gid == group
     sharing = "; or, to share it with all users of its group: chmod 2770"
-    if found.st_uid != os.geteuid() and not is_groups:
+    if status.st_uid != os.geteuid() and not is_groups:
         _refuse(
             path,
-            f"it belongs to another user (uid {found.st_uid}, and this process is uid {os.geteuid()})",
+            f"it belongs to another user (uid {status.st_uid}, and this process is uid {os.geteuid()})",
             f"Run as that user, or: chown {os.geteuid()} {str(path)!r}",
         )
-    if found.st_mode & (stat.S_IWOTH if is_groups else stat.S_IWOTH | stat.S_IWGRP):
+    if status.st_mode & (stat.S_IWOTH if is_groups else stat.S_IWOTH | stat.S_IWGRP):
         _refuse(
             path,
-            f"other users can write to it (mode {stat.S_IMODE(found.st_mode):04o})",
-            f"Run: {command} {str(path)!r}" + (sharing if stat.S_ISDIR(found.st_mode) else ""),
+            f"other users can write to it (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"Run: {command} {str(path)!r}" + (sharing if stat.S_ISDIR(status.st_mode) else ""),
         )
 
 

@@ -1,9 +1,9 @@
-"""A ``diskcache.Cache`` of text and plain numbers that obeys nothing that stands in its file.
+"""A ``diskcache.Cache`` of strings and numbers that ignores all settings in its file.
 
-``diskcache.Cache`` obeys the settings in its file: pragmas to run, attributes to set and how to evict.
-``diskcache.Disk`` unpickles values of mode 4 and keys that aren't raw, and opens and deletes files that a row
-names. Whoever can write the folder decides what stands there (CVE-2025-69872). Here the settings are
-constants, and every other kind of row is refused.
+``diskcache.Cache`` applies the settings in its file: pragmas, attributes and eviction. ``diskcache.Disk``
+unpickles values of mode 4 and keys that aren't raw, and opens and deletes files named in rows. Anyone who can
+write to the folder controls them (CVE-2025-69872). Here the settings are constants, and all other kinds of
+rows are refused.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
     """A ``diskcache.Disk`` that never pickles, unpickles, or touches a file."""
 
     def put(self, key: object) -> tuple[str, bool]:
-        """Return ``key`` as the database has it."""
+        """Return ``key`` in the form the database stores."""
         if type(key) is not str:
             raise TypeError(f"keys are text, not {type(key).__name__}")
         return key, True
 
     def get(self, key: object, raw: object) -> str:
-        """Return a key that was read; refuse one that would have to be unpickled."""
+        """Return a stored key; refuse a pickled one."""
         if type(key) is not str or raw != 1:
             raise ForeignRowError("a key that is not plain text")
         return key
@@ -58,7 +58,7 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         return 0, diskcache.core.MODE_RAW, None, value
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> Any:
-        """Return a value that was read; refuse one that is pickled, binary or in a file."""
+        """Return a stored value; refuse one that is pickled, binary or in a file."""
         if read or filename is not None:
             raise ForeignRowError("a value that points to a file")
         if mode != diskcache.core.MODE_RAW or type(value) not in {str, int, float}:
@@ -66,11 +66,11 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
         return value
 
     def remove(self, file_path: object) -> None:
-        """Do nothing: a file that a row names is not ours to delete."""
+        """Do nothing: never delete a file named in a row."""
 
 
 class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
-    """The cache in an open database; all that it does is within the caller's transaction."""
+    """The cache in an open database; it works within the caller's transaction."""
 
     _con: Any = (
         None  # instead of the property that opens one connection for each thread, with a timeout of 60 s
@@ -83,27 +83,27 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
         self._disk = PlainDisk("/")
 
     def is_empty(self) -> bool:
-        """Tell whether the file has no tables yet, ours or others."""
+        """Whether the file has no tables at all yet."""
         ((version,),) = self._sql("PRAGMA schema_version")
         return bool(version == 0)
 
     def begin_journal(self) -> None:
-        """Have the file keep a log ahead of it, so that readers never wait for who writes."""
+        """Switch to a write-ahead log, so that readers never wait for writers."""
         self._sql("PRAGMA journal_mode = WAL").close()
 
     @contextmanager
     def transaction(self, begin: str) -> Iterator[None]:
-        """Let all that is read be of one moment, and all that is written be there at once or not at all."""
+        """Run a transaction: reads see one snapshot, and writes are all or nothing."""
         self._sql(begin)
         yield
-        self._sql("COMMIT")  # what isn't committed is undone when the connection is closed
+        self._sql("COMMIT")  # closing the connection rolls back the rest
 
     def create(self) -> None:
-        """Make diskcache's tables."""
-        # The folder it is told is one that exists and has no $ or ~, which it would expand.
+        """Create diskcache's tables."""
+        # Pass a folder that exists and has no $ or ~, which it would expand.
         super().__init__("/", disk=PlainDisk, **_SETTINGS)
 
-    def found(self, keys: Sequence[str]) -> dict[str, Any]:
+    def with_keys(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return those of ``keys`` that exist, with their values."""
         found: dict[str, Any] = {}
         for first in range(0, len(keys), _MOST_AT_ONCE):
@@ -111,8 +111,8 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             found.update(self._select(f"raw = 1 AND key IN ({', '.join('?' * len(some))})", *some))
         return found
 
-    def below(self, start: str) -> dict[str, Any]:
-        """Return the keys that begin with ``start``, which must be ASCII, with their values."""
+    def with_prefix(self, start: str) -> dict[str, Any]:
+        """Return the keys that start with ``start``, which must be ASCII, with their values."""
         return dict(self._select("key >= ? AND key < ? ORDER BY key", start, start + "\x7f"))
 
     def _select(self, which: str, *values: str) -> Iterator[tuple[str, Any]]:
@@ -120,11 +120,11 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
             yield self._disk.get(key, raw), self._disk.fetch(mode, filename, value, read=False)
 
     def reset(self, key: str, *_value: object, **_update: object) -> object:
-        """Return the constant value of a setting; nothing is read from the file, or changed by it."""
+        """Return the constant value of a setting, without reading or changing the file."""
         return _SETTINGS.get(key, 0)
 
     def close(self) -> None:
-        """Do nothing: whoever opened the connection closes it."""
+        """Do nothing: the opener of the connection closes it."""
 
     @property
     def _sql_retry(self) -> Callable[..., sqlite3.Cursor]:

@@ -1,4 +1,4 @@
-"""Histories in a folder, shared by every process that is told the same one."""
+"""Histories in a folder, shared by every process with the same folder."""
 # ruff: noqa: D102 (Store documents what every store does)
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.base import store_error
 from finetune_guard.stores.codec import check_schema
-from finetune_guard.stores.contention import repeated
+from finetune_guard.stores.contention import retry_while_contended
 from finetune_guard.stores.disk import faults
 from finetune_guard.stores.disk.database import SCHEMA, transact
-from finetune_guard.stores.keys import Row, key, parts, prefix
+from finetune_guard.stores.keys import Row, key, prefix, split_key
 from finetune_guard.stores.rows import Change, Rows, RowStore
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class DiskStore(RowStore):
     Nothing is pickled, and nothing stays open between two calls.
 
     Args:
-        folder: Where; it is created, for its owner alone, by the first call that writes. A relative one
-            is below the working directory of when the store is opened or, on an event loop, first used.
-        read_patience: How long a call that reads waits for a lock of another process.
-        write_patience: How long a call that writes does.
+        folder: The folder; the first write creates it, for its owner alone. A relative path is resolved when
+            the store is opened or, on an event loop, first used.
+        read_patience: How long a read waits for a lock of another process.
+        write_patience: How long a write waits.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class DiskStore(RowStore):
         self.location = os.path.normpath(folder)
         self._read_patience = read_patience
         self._write_patience = write_patience
-        self._nowhere: OSError | None = None
-        # Asking for the working directory is a system call, which an event loop must not wait for.
+        self._location_error: OSError | None = None
+        # Getting the working directory is a system call, too slow for an event loop.
         if asyncio._get_running_loop() is None:  # noqa: SLF001 (documented for those who need it to be fast)
-            self._locate()
+            self._make_absolute()
 
-    def _locate(self) -> None:
+    def _make_absolute(self) -> None:
         try:
             self.location = os.path.abspath(self.location)  # noqa: PTH100 (Path.absolute keeps any ..)
         except OSError as exc:
-            self._nowhere = exc.with_traceback(None)
+            self._location_error = exc.with_traceback(None)
 
     @property
     def place(self) -> Hashable:
@@ -76,14 +76,14 @@ class DiskStore(RowStore):
     def _attempt(
         self, doing: str, work: Callable[[_CacheRows], _T], patience: timedelta, *, writing: bool
     ) -> _T:
-        if self._nowhere is None and not os.path.isabs(self.location):  # noqa: PTH117 (it is text)
-            self._locate()
-        if self._nowhere is not None:  # asking again might find another directory, which nobody meant
+        if self._location_error is None and not os.path.isabs(self.location):  # noqa: PTH117 (it is text)
+            self._make_absolute()
+        if self._location_error is not None:  # a later working directory may be a different one
             raise store_error(
                 f"{self.location!r} can't be the folder of a history: there was no working directory that it "
                 "could be below.",
                 "Set FINETUNE_GUARD_STORE to an absolute path such as /var/lib/guard, or to memory.",
-            ) from self._nowhere
+            ) from self._location_error
 
         def once() -> _T:
             return transact(
@@ -93,7 +93,7 @@ class DiskStore(RowStore):
             )
 
         try:
-            return repeated(once, faults.is_contended, patience, longest_pause=0.25)
+            return retry_while_contended(once, faults.is_contended, patience, longest_pause=0.25)
         except StoreError:
             raise
         except Exception as exc:
@@ -111,7 +111,7 @@ class _CacheRows:
             return {}
         wanted = {key(*row): row for row in rows}
         try:
-            texts = self._cache.found([SCHEMA, *wanted])
+            texts = self._cache.with_keys([SCHEMA, *wanted])
         except sqlite3.OperationalError as exc:
             if "no such" not in str(exc):
                 raise
@@ -123,8 +123,10 @@ class _CacheRows:
         )
         found = {wanted[name]: text for name, text in texts.items()}
         for table in tables:
-            below = ((parts(name), text) for name, text in self._cache.below(prefix(*table)).items())
-            found.update({row: text for row, text in below if row[:-1] == table})
+            rows_read = (
+                (split_key(name), text) for name, text in self._cache.with_prefix(prefix(*table)).items()
+            )
+            found.update({row: text for row, text in rows_read if row[:-1] == table})
         return found
 
     def write(self, row: Row, text: str | None) -> None:

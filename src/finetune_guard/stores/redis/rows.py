@@ -1,4 +1,4 @@
-"""The rows on a server: read within bounds, changed all at once or not at all."""
+"""Rows on a server: bounded reads and all-or-nothing changes."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from finetune_guard.stores.keys import MAX_NAME_LENGTH, Row, key
 from finetune_guard.stores.redis.url import RedisUrl
 
 MAX_ROWS = 100_000
-"""Rows that a table may have at most."""
+"""The most rows in a table."""
 
 SCHEMA: Row = ("schema",)
-"""The row that says which form all others have."""
+"""The row with the schema version."""
 
 NAMES: Form[list[str]] = Form(
     Annotated[list[Annotated[Line, Field(max_length=MAX_NAME_LENGTH)]], Field(max_length=MAX_ROWS)],
     json.dumps,
 )
-"""The names of a table's rows, which are listed in an index."""
+"""The index of a table: the names of its rows."""
 
-_LISTED = frozenset({"alert", "alias", "day", "evidence", "model", "shutdown"})
+_INDEXED = frozenset({"alert", "alias", "day", "evidence", "model", "shutdown"})
 _MAX_BYTES = {"index": 1 << 24, "evidence": 1 << 20}
 _MAX_BYTES_OF_OTHERS = 1 << 13
 _T = TypeVar("_T")
-_MAX_LOOKS = 20
+_MAX_READS = 20
 _LONGEST_VERSION = 9
 
 
 def max_bytes(row: Row) -> int:
-    """Return how long the text of a row may be."""
+    """Return the maximum size of a row."""
     return _MAX_BYTES.get(row[0], _MAX_BYTES_OF_OTHERS)
 
 
 def text_of(row: Row, value: bytes) -> str:
-    """Return the text of a row, of which one byte more was read than there may be."""
+    """Decode a row, of which one byte more than the maximum was read."""
     if len(value) > max_bytes(row):
         raise UnreadableRowError("a row is longer than any that was written there")
     try:
@@ -52,14 +52,14 @@ def text_of(row: Row, value: bytes) -> str:
 
 
 def index_of(table: Row) -> Row:
-    """Return the row that lists the names of a table's rows."""
+    """Return the index row of a table."""
     return ("index", *table)
 
 
 def changed_index(index: str | None, changes: Mapping[str, bool]) -> str | None:
     """Return an index with the names added for which ``changes`` is true, and the others removed."""
     names = dict.fromkeys(name for name in _names_in(index) if changes.get(name) is not False)
-    names |= dict.fromkeys(name for name, came in changes.items() if came)
+    names |= dict.fromkeys(name for name, is_added in changes.items() if is_added)
     if len(names) > MAX_ROWS:
         raise UnreadableRowError(f"a table would have more than {MAX_ROWS} rows")
     return NAMES.text(list(names)) if names else None
@@ -70,20 +70,20 @@ def _names_in(index: str | None) -> list[str]:
 
 
 class UnansweredError(Exception):
-    """It is not known whether a change was made: the server was asked to, and its answer did not arrive."""
+    """A change was sent, but its reply was lost, so it may or may not have been made."""
 
 
-def lost(fault: BaseException) -> Exception | None:
-    """Return the lost connection where redis-py says only that a key could not be watched any more."""
+def connection_error(fault: BaseException) -> Exception | None:
+    """Return the connection error behind a redis-py ``WatchError``; None if there is none."""
     cause = fault.__cause__ or fault.__context__ if isinstance(fault, redis.WatchError) else None
     return cause if isinstance(cause, (redis.ConnectionError, redis.TimeoutError)) else None
 
 
 class RedisRows:
-    """The rows below one prefix: strings, for strings are what can be read within bounds.
+    """The rows under one prefix, stored as strings, since only strings allow bounded reads.
 
-    Each row is a key of its own, and an index lists the names of a table's rows, so that nothing needs a
-    look through all keys of a server that others use too.
+    Each row has its own key, and an index lists the names of a table's rows, so that nothing has to scan all
+    keys of a shared server.
     """
 
     def __init__(self, url: RedisUrl) -> None:
@@ -93,8 +93,8 @@ class RedisRows:
             "password": url.password,
             "socket_timeout": url.timeout,
             "socket_connect_timeout": url.timeout,
-            "protocol": 2,  # which every server and every proxy speaks
-            "max_connections": 1 << 31,  # as many as there are threads at work
+            "protocol": 2,  # supported by every server and proxy
+            "max_connections": 1 << 31,  # one per active thread
         }
         if url.path:
             server: dict[str, Any] = {"connection_class": redis.UnixDomainSocketConnection, "path": url.path}
@@ -102,32 +102,34 @@ class RedisRows:
             server = {"connection_class": redis.Connection, "host": url.host, "port": url.port}
         if url.tls is not None:
             server |= {"connection_class": redis.SSLConnection, **url.tls}
-        # Without retries of redis-py's own: a server that is gone is told at once, and a change whose
-        # answer was lost is not made twice.
+        # No retries by redis-py: an unreachable server fails at once, and a change whose reply was lost
+        # is not made twice.
         self._client: Any = redis.Redis(connection_pool=redis.ConnectionPool(**common, **server))
         self._prefix = f"{{{url.prefix}}}:"
         self._location = url.location
 
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
-        """Return those of ``rows`` that exist and every row of ``tables``, as they were at one moment.
+        """Return those of ``rows`` that exist and every row of ``tables``, as one snapshot.
 
-        It costs one round trip; with tables that have rows two, and another whenever one was added meanwhile.
+        Costs one round trip; two for tables with rows, and one more whenever a row was added meanwhile.
         """
         indexes = {index_of(table): table for table in tables}
-        known: dict[Row, str] = {}
-        for _ in range(_MAX_LOOKS):
-            below = [
-                (*table, name) for index, table in indexes.items() for name in _names_in(known.get(index))
+        last_indexes: dict[Row, str] = {}
+        for _ in range(_MAX_READS):
+            table_rows = [
+                (*table, name)
+                for index, table in indexes.items()
+                for name in _names_in(last_indexes.get(index))
             ]
-            found = self.fetch([*rows, *indexes, *below], at_once=bool(indexes))
-            listed = {index: found.pop(index) for index in indexes if index in found}
-            if listed == known:
+            found = self.fetch([*rows, *indexes, *table_rows], at_once=bool(indexes))
+            indexes_read = {index: found.pop(index) for index in indexes if index in found}
+            if indexes_read == last_indexes:
                 return found
-            known = listed
+            last_indexes = indexes_read
         raise BusyError("others went on adding rows to it")
 
     def fetch(self, rows: Iterable[Row], *, at_once: bool = False) -> dict[Row, str]:
-        """Return those of ``rows`` that exist, in one round trip; of the same moment if ``at_once``."""
+        """Return those of ``rows`` that exist, in one round trip; as one snapshot if ``at_once``."""
         rows = tuple(rows)
         wanted = dict.fromkeys((SCHEMA, *rows))
         with self._client.pipeline(transaction=at_once) as pipe:
@@ -145,7 +147,7 @@ class RedisRows:
         return {row: found[row] for row in rows if row in found}
 
     def change(self, work: Callable[[RedisChange], _T]) -> _T:
-        """Return what ``work`` returns; what it wrote is there at once, unless an error is raised."""
+        """Return the result of ``work`` after committing its writes, all or nothing."""
         with self._client.pipeline() as pipe:
             change = RedisChange(self, pipe, self._prefix)
             result = work(change)
@@ -153,24 +155,24 @@ class RedisRows:
             return result
 
     def take(self, row: Row, text: str, ttl: timedelta) -> bool:
-        """Write a row that vanishes after ``ttl``, unless it is there; return whether it was written."""
+        """Write a row that expires after ``ttl``, unless it exists; return whether it was written."""
         wire = self._prefix + key(*row)
         self.fetch(())
         with self._client.pipeline() as pipe:
             pipe.set(wire, text, nx=True, px=_milliseconds(ttl))
             pipe.pttl(wire)
-            taken, left = _answers(pipe)
-        if not taken and left == -1:
+            taken, ttl_left = _answers(pipe)
+        if not taken and ttl_left == -1:
             raise UnreadableRowError("a lease without an end is not what was written there")
         return bool(taken)
 
     def close(self) -> None:
-        """Close the connections that nobody is using."""
+        """Close the idle connections."""
         self._client.connection_pool.disconnect(inuse_connections=False)
 
 
 class RedisChange:
-    """An optimistic transaction: every row it reads is watched, and none has changed when it writes."""
+    """An optimistic transaction: it watches every row it reads, and fails if one has changed."""
 
     def __init__(self, rows: RedisRows, pipe: Any, prefix: str) -> None:
         self._rows = rows
@@ -183,9 +185,11 @@ class RedisChange:
         """Return those of ``rows`` that exist and every row of ``tables``, and watch them all."""
         indexes = {index_of(table): table for table in tables}
         self._fetch((SCHEMA, *rows, *indexes))
-        below = [(*table, name) for index, table in indexes.items() for name in _names_in(self._found[index])]
-        self._fetch(below)
-        return {row: text for row in (*rows, *below) if (text := self._found[row]) is not None}
+        table_rows = [
+            (*table, name) for index, table in indexes.items() for name in _names_in(self._found[index])
+        ]
+        self._fetch(table_rows)
+        return {row: text for row in (*rows, *table_rows) if (text := self._found[row]) is not None}
 
     def _fetch(self, rows: Iterable[Row]) -> None:
         new = [row for row in dict.fromkeys(rows) if row not in self._found]
@@ -195,14 +199,14 @@ class RedisChange:
             self._found.update({row: found.get(row) for row in new})
 
     def write(self, row: Row, text: str | None, ttl: timedelta | None = None) -> None:
-        """Write a row that was read; None removes it, and with a ``ttl`` it vanishes after that time."""
+        """Write a row that was read; None removes it, and with a ``ttl`` it expires after that time."""
         if text is not None and len(text.encode()) > max_bytes(row):
             raise UnreadableRowError("a row would be too long to be read again")
         self._written[row] = text, ttl
 
     def commit(self) -> None:
         """Write everything, and the indexes with it."""
-        self._list()
+        self._update_indexes()
         changes = {row: new for row, new in self._written.items() if new[0] != self._found[row]}
         if not changes:
             return
@@ -217,14 +221,16 @@ class RedisChange:
         try:
             _answers(self._pipe)
         except Exception as exc:
-            if isinstance(exc, redis.ResponseError) or (isinstance(exc, redis.WatchError) and not lost(exc)):
-                raise  # the server has said that it did nothing
+            if isinstance(exc, redis.ResponseError) or (
+                isinstance(exc, redis.WatchError) and not connection_error(exc)
+            ):
+                raise  # the server replied that it did nothing
             raise UnansweredError from exc
 
-    def _list(self) -> None:
+    def _update_indexes(self) -> None:
         changes: dict[Row, dict[str, bool]] = {}
         for row, (text, _) in self._written.items():
-            if row[0] in _LISTED and (self._found[row] is None) != (text is None):
+            if row[0] in _INDEXED and (self._found[row] is None) != (text is None):
                 changes.setdefault(index_of(row[:-1]), {})[row[-1]] = text is not None
         self._fetch(changes)
         for index, names in changes.items():
@@ -236,7 +242,7 @@ def _milliseconds(ttl: timedelta) -> int:
 
 
 def _answers(pipe: Any) -> list[Any]:
-    # An error that execute() raised itself would repeat the command, and with it what was to be written.
+    # An error raised by execute() would repeat the command and its data.
     answers: list[Any] = pipe.execute(raise_on_error=False)
     for answer in answers:
         if isinstance(answer, Exception):

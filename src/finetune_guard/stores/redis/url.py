@@ -1,4 +1,4 @@
-"""What the URL of a Redis or Valkey server says. No text here ever shows a part that may be secret."""
+"""Parses the URL of a Redis or Valkey server; no message ever shows a part that may be secret."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ class _TlsOptions(BaseModel):
     ssl_keyfile: _File | None = None
 
     def settings(self) -> dict[str, str | bool]:
-        """Return what redis-py is told: without a certificate no name can be checked."""
+        """Return redis-py's settings; without a certificate no host name can be checked."""
         is_checked = self.ssl_check_hostname == "true" and self.ssl_cert_reqs == "required"
         return self.model_dump(exclude_none=True) | {"ssl_check_hostname": is_checked}
 
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """Where a server is, how it is spoken to, and where in it the histories are.
+    """The parts of a server's URL.
 
-    It is reached by host and port or, if there is a ``path``, by a socket file. Each wait for it may take
-    ``timeout`` seconds. Without ``tls`` settings, which are named as in redis-py, no TLS is spoken.
+    The server is reached by host and port or, with a ``path``, by a socket file. Each wait takes at most
+    ``timeout`` seconds. TLS is used only with ``tls`` settings, which are named as in redis-py.
     """
 
     host: str = ""
@@ -71,7 +71,7 @@ class RedisUrl:
 
     @property
     def location(self) -> str:
-        """The URL for people: without credentials, and without what does not tell where it is."""
+        """The URL to show to people: without credentials and with only the parts that identify it."""
         if self.path:
             shown, more = f"unix://{quote(self.path)}", [f"db={self.db}"] if self.db else []
         else:
@@ -83,9 +83,9 @@ class RedisUrl:
 
     @property
     def place(self) -> tuple[str, str, int, int, str, bytes]:
-        """What tells the place from every other: another user or password may be shown other rows.
+        """The identity of the place, with the login, since another user may see other rows.
 
-        Both are hashed, with a key that lives as long as the process: a place may end up in a log.
+        User and password are hashed with a key of this process, since a place may be logged.
         """
         login = repr((self.username, self.password)).encode("utf-8", "surrogatepass")
         digest = blake2b(login, key=_LOGIN_KEY, digest_size=16).digest()
@@ -93,17 +93,17 @@ class RedisUrl:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no text may show; a name without a password may well be a password."""
+        """Strings that no message may show; a user name without a password may be a password."""
         given = self.password or self.username
         return tuple({given, quote(given), quote(given, safe="")}) if given else ()
 
 
 def read_url(text: str) -> RedisUrl:
-    """Return what ``text`` says.
+    """Parse the URL ``text``.
 
     Raises:
-        StoreError: It can't be such a URL; the message names what is allowed, and shows nothing of it
-            but its scheme: a wrong URL may have its password anywhere.
+        StoreError: It is not a valid URL; the message says what is allowed, and shows only its scheme: an
+            invalid URL may have its password anywhere.
     """
     scheme, separator, _ = text.partition("://")
     scheme = scheme.lower()
@@ -120,7 +120,7 @@ def read_url(text: str) -> RedisUrl:
 
 
 def _read(scheme: str, text: str) -> RedisUrl:
-    """Return what ``text`` says; a ValueError tells what is wrong with it."""
+    """Parse the URL ``text``; raise a ValueError that says what is wrong."""
     if any(ord(letter) <= ord(" ") for letter in text):
         raise ValueError("it has a space or a control character, which must be percent-encoded")
     try:
@@ -132,7 +132,7 @@ def _read(scheme: str, text: str) -> RedisUrl:
         ) from None
     if "#" in text:
         raise ValueError("it has a #, which must be percent-encoded")
-    given = _given(url.query, is_tls=scheme in _TLS_SCHEMES)
+    given = _parse_options(url.query, is_tls=scheme in _TLS_SCHEMES)
     host, path, written_db = unquote(url.hostname or "localhost"), "", url.path.removeprefix("/")
     if scheme == "unix":
         path = os.path.normpath(unquote(url.path)) if written_db else ""
@@ -164,7 +164,7 @@ def _read(scheme: str, text: str) -> RedisUrl:
     )
 
 
-def _given(query: str, *, is_tls: bool) -> dict[str, str]:
+def _parse_options(query: str, *, is_tls: bool) -> dict[str, str]:
     allowed = (*_Options.model_fields, *(_TlsOptions.model_fields if is_tls else ()))
     given: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
