@@ -1,1 +1,1 @@
-"""Keep-alives that are sent in the background while a program runs."""
+"""Keep-alives sent in the background while a program runs."""

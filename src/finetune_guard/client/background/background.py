@@ -1,4 +1,4 @@
-"""The keep-alive in the background: which clients it serves, and when it begins and ends.
+"""Background keep-alives: which clients they serve, and when they start and stop.
 
 A client and its copies share one. It begins with the first answer that one of them gets, and ends when
 all of them are closed or dropped. It knows clients weakly, and holds one only during a check.
@@ -29,14 +29,14 @@ _LONGEST_PAUSE = timedelta(milliseconds=250)
 
 
 class StoppedError(Exception):
-    """The check has been told to stop."""
+    """The check was asked to stop."""
 
 
 class Background:
-    """The keep-alives of one guard in the background: what both flavours have in common."""
+    """The background keep-alives of one guard: the part that sync and async share."""
 
     is_ending = is_forking = False
-    """Whether the process ends, or is about to fork."""
+    """Whether the process is exiting, or is about to fork."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -46,13 +46,13 @@ class Background:
         _backgrounds.add(self)
 
     def reset(self) -> None:
-        """Begin anew: after ``fork`` the parent's thread or task isn't there."""
+        """Reset the state: after ``fork``, the parent's thread or task doesn't exist."""
         # Re-entrant: a garbage collection inside the lock may find that a client is gone.
         self._changed = threading.Condition(threading.RLock())
         self._news = False
 
     def know(self, client: Any) -> None:
-        """Count ``client`` as one that is there, without beginning to check."""
+        """Register ``client`` without starting to check."""
         if id(client) not in self._clients and self._has_something_to_do(client):
             with self._changed:
                 self._clients[id(client)] = weakref.ref(client, self._forget)
@@ -67,7 +67,7 @@ class Background:
         self._drop(lambda known: known is reference)
 
     def dismiss(self, client: Any) -> None:
-        """Forget ``client`` and all that share its HTTP client, which is about to be closed."""
+        """Forget ``client`` and all clients that share its HTTP client, which is about to be closed."""
         closed = http_client(client)
         self._drop(lambda known: (it := known()) is None or http_client(it) is closed)
 
@@ -80,19 +80,19 @@ class Background:
                 self._nobody_left()
 
     def pause(self, timeout: float) -> None:
-        """Let checks come to an end before a fork, and none begin; waits at most ``timeout`` seconds."""
+        """Let running checks finish before a fork, and start none; waits at most ``timeout`` seconds."""
 
     def resume(self) -> None:
-        """Let checks begin again."""
+        """Allow checks again."""
 
     def stop(self, timeout: float) -> None:
-        """Wait at most ``timeout`` seconds for the end of what has been told to end."""
+        """Wait at most ``timeout`` seconds until the background has stopped."""
 
     def _nobody_left(self) -> None:
         raise NotImplementedError
 
     def _is_interrupted(self) -> bool:
-        """Whether a check under way should end now, be it to begin again."""
+        """Whether a running check should end now, even if it will start again later."""
         return not self._clients
 
     def _due(self) -> Iterator[tuple[Any, Check]]:
@@ -173,7 +173,7 @@ _backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
 def _for_each(act: Callable[[Background, float], object], timeout: float = 0.0) -> None:
-    """Let ``act`` deal with each background in what is left of ``timeout`` seconds for all."""
+    """Call ``act`` for each background with the time left of ``timeout`` seconds in all."""
     deadline = time.monotonic() + timeout
     for background in list(_backgrounds):
         act(background, max(0.0, deadline - time.monotonic()))

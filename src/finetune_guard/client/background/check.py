@@ -1,4 +1,4 @@
-"""One check in the background: send keep-alives that are due, and tell when to check again."""
+"""One background check: send the keep-alives that are due, and compute when to check again."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _lots = random.Random()  # noqa: S311 -- no secret
 
 
 def reseed() -> None:
-    """Let a process that was forked draw other lots than its parent."""
+    """Give a forked process other random numbers than its parent."""
     _lots.seed()
 
 
 class Check(ABC):
-    """One thing of a guarded client that is looked after; it remembers failures, and not the client."""
+    """A repeated check for a guarded client; it keeps count of failures and holds no client."""
 
     what = "the window"
 
@@ -53,19 +53,19 @@ class Check(ABC):
 
     @abstractmethod
     def run(self, client: Any) -> Flow[Any]:
-        """Send keep-alives that are due; where none is, nothing is asked of the API."""
+        """Send the keep-alives that are due; if none is, send no request."""
 
     @abstractmethod
     def report(self, result: Any) -> None:
-        """Log what came of a check: whatever was sent, and everything else once until it changes."""
+        """Log the result of a check: every keep-alive sent, and anything else once until it changes."""
 
     def once(self, client: Any, **options: Any) -> Any:
-        """Check now, with a sync client; the result tells when to check again."""
+        """Check now, with a sync client; the result includes the delay until the next check."""
         client._guard_refresh_key()  # noqa: SLF001 -- the client's other half
         return client._guard_drive(self.run(client, **options))  # noqa: SLF001 -- too
 
     def report_unexpected(self, error: BaseException) -> timedelta:
-        """Log what should not have happened, once in a row; return how long to wait for the next check."""
+        """Log an unexpected error, once in a row; return the delay until the next check."""
         kind, text = type(error).__name__, "".join(traceback.format_exception(error))
         message = f"finetune-guard can't check {self.what}, and tries again: %s\n%s"
         self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
@@ -83,7 +83,7 @@ class Check(ABC):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of one check of a window, and how long to wait for the next one.
+    """The result of one check of a window, and the delay until the next one.
 
     ``outcome`` is None when no keep-alive was tried, or it failed; ``sent_in_vain`` tells that another one is
     due although it was sent.
@@ -102,14 +102,14 @@ class CheckResult:
 
 
 class WindowCheck(Check):
-    """Looks after the window of one organization, by keep-alives to one model if that is given."""
+    """Keeps the window of one organization open, with keep-alives to one model if that is given."""
 
     def __init__(self, client: Any, model: str | None = None) -> None:
         super().__init__(client)
         self._model = model
 
     def run(self, client: Any) -> Flow[CheckResult]:
-        """Send a keep-alive if one is due; without, nothing is asked of the API."""
+        """Send a keep-alive if one is due; otherwise send no request."""
         credentials, decide = client._guard_credentials(), self._guard.decider.decide  # noqa: SLF001 -- as above
         outcome = failure = None
         if is_due(self.keep_alive, decide(credentials)):
@@ -131,7 +131,7 @@ class WindowCheck(Check):
         return CheckResult(eligibility, next_in, outcome, failure, in_vain)
 
     def report(self, result: CheckResult) -> None:
-        """Log what came of a check: whatever was sent, and everything else once until it changes."""
+        """Log the result of a check: every keep-alive sent, and anything else once until it changes."""
         eligibility, outcome = result.eligibility, result.outcome
         closes = _moment(eligibility.window_closes_at)
         if outcome is not None and outcome.sent:
@@ -160,7 +160,7 @@ class WindowCheck(Check):
 
 @dataclass(frozen=True)
 class DeploymentsChecked:
-    """What came of one check of deployments, by their names, and how long to wait for the next one.
+    """The result of one check of deployments, by name, and the delay until the next one.
 
     In the outcomes a deployment's name is the ``model``.
     """
@@ -175,13 +175,13 @@ class DeploymentsChecked:
 
     @property
     def is_well(self) -> bool:
-        """Whether every deployment was called that had to be."""
+        """Whether every keep-alive that was due was answered."""
         bad = (NotSent.DEPLOYMENT_GONE, NotSent.HISTORY_UNAVAILABLE)
         return not self.failures and not any(each.reason in bad for each in self.outcomes)
 
 
 class DeploymentCheck(Check):
-    """Looks after the deployments of a client's resource: those with the names, or the configured ones."""
+    """Keeps deployments of a client's resource alive: the named ones, or those configured."""
 
     what = "the deployments"
 
@@ -191,7 +191,7 @@ class DeploymentCheck(Check):
         self.names: tuple[str, ...] = self._guard.deployments.names_to_keep_alive(self.resource, names)
 
     def run(self, client: Any, *, force: bool = False, only_plan: bool = False) -> Flow[DeploymentsChecked]:
-        """Send a keep-alive to each deployment whose end nears; without, nothing is asked of the API."""
+        """Send a keep-alive to each deployment that is about to end; if none is, send no request."""
         at = client._guard_deployments_at()  # noqa: SLF001 -- as above
         outcomes: list[KeepAliveOutcome] = []
         failures: dict[str, KeepAliveError] = {}
@@ -219,12 +219,12 @@ class DeploymentCheck(Check):
         return deployment_delay(self.keep_alive, deployment, self._guard.decider.now())
 
     def lines(self, result: DeploymentsChecked) -> list[str]:
-        """Return what came of a check, in a sentence or two for each deployment."""
+        """Return the result of a check, in a sentence or two for each deployment."""
         told = [kept_alive(each, self.resource.policy) for each in result.outcomes]
         return told + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
 
     def report(self, result: DeploymentsChecked) -> None:
-        """Log what was sent, and what went wrong once until it changes."""
+        """Log every keep-alive sent, and each failure once until it changes."""
         for each in result.outcomes:
             if each.sent:
                 log(logging.INFO, "finetune-guard: %s", kept_alive(each, self.resource.policy))

@@ -1,4 +1,4 @@
-"""The keep-alive in the background of async clients, on asyncio's event loop."""
+"""Background keep-alives of async clients, on asyncio's event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetune_guard.client.threads import asyncio_loop
 
 
 class AsyncBackground(Background):
-    """The keep-alive in the background of async clients: a timer on the loop, a task during a check.
+    """Background keep-alives of async clients: a timer on the loop, and a task during a check.
 
     A task that waits for hours would be seen by programs that wait for all tasks, and complained about when
     a loop is closed.
@@ -27,12 +27,12 @@ class AsyncBackground(Background):
     _told_no_loop = False
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` the parent's thread or task isn't there."""
+        """Reset the state: after ``fork``, the parent's thread or task doesn't exist."""
         super().reset()
         self._loop = self._timer = self._task = None
 
     def used(self, client: Any) -> None:
-        """Begin to check, if that hasn't begun: ``client`` has got an answer."""
+        """Start checking, unless that has started already: ``client`` has got a response."""
         if id(client) in self._clients and self._is_at_work():
             return
         loop = asyncio_loop()
@@ -54,7 +54,7 @@ class AsyncBackground(Background):
                 self._set_timer(0.0)
 
     async def leave(self, client: Any, timeout: float) -> None:
-        """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
+        """Stop checking for ``client`` before it is closed; waits at most ``timeout`` seconds."""
         self.dismiss(client)
         task, loop = self._task, self._loop
         if self._clients or task is None or loop is None:
@@ -106,7 +106,7 @@ class AsyncBackground(Background):
                 self._set_timer(0.0 if self._news else task.result())
 
     async def _check_due(self) -> float:
-        """Check whatever is due; no client is held when it is over."""
+        """Run the checks that are due; holds no client afterwards."""
         try:
             for client, check in self._due():
                 await self._run_check(client, check)

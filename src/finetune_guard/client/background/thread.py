@@ -1,4 +1,4 @@
-"""The keep-alive in the background of sync clients: a daemon thread."""
+"""Background keep-alives of sync clients, in a daemon thread."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from finetune_guard.client.background.check import Check
 
 
 class ThreadBackground(Background):
-    """The keep-alive in the background of sync clients: one daemon thread while any of them is there."""
+    """Background keep-alives of sync clients: one daemon thread for as long as any client is open."""
 
     _thread: threading.Thread | None
 
     def reset(self) -> None:
-        """Begin anew. After ``fork`` the parent's thread or task isn't there."""
+        """Reset the state: after ``fork``, the parent's thread or task doesn't exist."""
         super().reset()
         self._thread = None
         self._checking = threading.Lock()
         self._is_paused = False
 
     def used(self, client: Any) -> None:
-        """Begin to check, if that hasn't begun: ``client`` has got an answer."""
+        """Start checking, unless that has started already: ``client`` has got a response."""
         if (self._thread is not None and id(client) in self._clients) or client.is_closed():
             return
         self.know(client)
@@ -47,23 +47,23 @@ class ThreadBackground(Background):
             self._thread = None
 
     def leave(self, client: Any, timeout: float) -> None:
-        """End what is done for ``client`` before it is closed; waits at most ``timeout`` seconds."""
+        """Stop checking for ``client`` before it is closed; waits at most ``timeout`` seconds."""
         self.dismiss(client)
         if not self._clients:
             self.stop(timeout)
 
     def pause(self, timeout: float) -> None:
-        """Let a check end first: a child that inherits the locks of an HTTP client under way hangs."""
+        """Let a running check finish: a child that inherits a busy HTTP client's locks would hang."""
         self._is_paused = not self._is_own_thread and self._checking.acquire(timeout=timeout)
 
     def resume(self) -> None:
-        """Let checks begin again."""
+        """Allow checks again."""
         if self._is_paused:
             self._is_paused = False
             self._checking.release()
 
     def stop(self, timeout: float) -> None:
-        """Wait until the thread has ended, which has been told to; at most ``timeout`` seconds."""
+        """Wait at most ``timeout`` seconds until the thread, which was asked to stop, has ended."""
         with self._changed:
             thread = self._thread
             self._changed.notify_all()
@@ -96,7 +96,7 @@ class ThreadBackground(Background):
                 self._changed.wait_for(lambda: self._news or self._is_stopped(), seconds)
 
     def _check_due(self) -> float:
-        """Check whatever is due; no client is held when it is over."""
+        """Run the checks that are due; holds no client afterwards."""
         try:
             for client, check in self._due():
                 with self._checking:

@@ -1,1 +1,1 @@
-"""Exporting what a key can see of fine-tuning into a folder, and checking such a folder."""
+"""Export the fine-tuning data that a key can see into a folder, and verify such a folder."""

@@ -1,4 +1,4 @@
-"""Exporting fine-tuning jobs and their files into a folder."""
+"""Export fine-tuning jobs and their files into a folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NO_PLACE = "such an id can't be the name of a folder, or another one differs in
 
 
 class Retries:
-    """What several flows share: once the API has asked to wait, all of them do."""
+    """A pause shared by several flows: once the API has asked to wait, all of them do."""
 
     def __init__(self) -> None:
         self.organization: str | None = None
@@ -77,7 +77,7 @@ class Retries:
 
 
 class Exporter:
-    """One run of an export of what is selected, from the API at one base URL."""
+    """One export run of the selected jobs, from the API at one base URL."""
 
     def __init__(self, selection: Selection, *, api: str, now: Callable[[], datetime]) -> None:
         self._selection = selection
@@ -91,7 +91,7 @@ class Exporter:
         self._places: set[str] = set()
 
     def plan(self) -> Flow[ExportPlan]:
-        """Ask for the selected jobs and the sizes of their files; nothing is written."""
+        """Fetch the selected jobs and the sizes of their files; nothing is written."""
         try:
             if self._selection.jobs:
                 for job_id in dict.fromkeys(self._selection.jobs):
@@ -124,7 +124,7 @@ class Exporter:
         models: Callable[[], Flow[Inventory]],
         progress: Callable[[ExportProgress], object] | None,
     ) -> Flow[Export]:
-        """Export into the folder at ``path``; ``models`` asks what is known of the models."""
+        """Export into the folder at ``path``; ``models`` fetches the inventory of models."""
         folder = Folder(path, make=True)
         try:
             return (yield from self._run(folder, models, progress))
@@ -202,7 +202,7 @@ class Exporter:
             self._miss(f"a job called {format_value(job_id)}", _NO_PLACE)
 
     def _has_place(self, some_id: object) -> bool:
-        """Whether an id can be a folder's name, on a disk that doesn't tell capitals apart, too."""
+        """Whether an id can be a folder's name, even on a case-insensitive disk."""
         if not is_safe_id(some_id) or some_id.lower() in self._places:
             return False
         self._places.add(some_id.lower())
@@ -273,7 +273,7 @@ class Exporter:
     def _save(
         self, path: str, asked: str, record: Record, fill: Callable[[NewFile], Flow[str | None]]
     ) -> Flow[None]:
-        """Write what ``fill`` gets, unless that fails or it returns what is wrong with it."""
+        """Write the data that ``fill`` fetches, unless it fails or returns an error text."""
         asked_at = self._now()
         with record.new_file(path) as file:
             try:

@@ -1,4 +1,4 @@
-"""The folder of an export, whose files are written whole or not at all, and never through a link."""
+"""The folder of an export, with files written completely or not at all, never through a link."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PIECE = 1 << 20
 
 
 def _partial_name(name: str) -> str:
-    """Return the name that a file has until it is whole."""
+    """Return the name of a file until it is complete."""
     return f".{name}.part"
 
 
 class Folder:
-    """A folder of files, for its owner alone (0700, files 0600).
+    """A folder of files that only its owner can read (0700, files 0600).
 
     With ``make`` it is made if it is missing, and nobody else can export to it until ``release``. An
     ``ExportError`` says why it can't be used.
@@ -71,7 +71,7 @@ class Folder:
                 raise
 
     def release(self) -> None:
-        """Let others export to the folder."""
+        """Unlock the folder for other exports."""
         if self._claimed is not None:
             self._claimed()
 
@@ -80,7 +80,7 @@ class Folder:
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:
-        """Give a file to write; it is there under ``name`` only after ``commit``."""
+        """Return a file to write; it appears under ``name`` only after ``commit``."""
         file = NewFile(self._place(name, make=True))
         try:
             yield file
@@ -88,7 +88,7 @@ class Folder:
             file.discard()
 
     def read(self, name: str) -> Iterator[bytes]:
-        """Return the pieces of a file; an ``OSError`` tells that it is missing, a link, or no plain file."""
+        """Return a file in chunks; raises ``OSError`` if it is missing, a link, or no plain file."""
         place = self._place(name, make=False)
         _must_be_no_link(place)
         with open(os.open(place, _READ), "rb") as file:  # noqa: PTH123 -- it is open already
@@ -98,7 +98,7 @@ class Folder:
                 yield piece
 
     def sum_of(self, name: str) -> tuple[str, int]:
-        """Return the SHA-256 and the size of a file; the errors are those of ``read``."""
+        """Return the SHA-256 and the size of a file; raises like ``read``."""
         total, size = hashlib.sha256(), 0
         for piece in self.read(name):
             total.update(piece)
@@ -106,7 +106,7 @@ class Folder:
         return total.hexdigest(), size
 
     def names(self) -> Iterator[str]:
-        """Return the paths of all whole files; links are listed and not followed."""
+        """Return the paths of all complete files; links are listed but not followed."""
         for above, folders, files in os.walk(self.path):
             links = (name for name in folders if Path(above, name).is_symlink())
             for name in (*files, *links):
@@ -126,7 +126,7 @@ class Folder:
 
 
 class NewFile:
-    """A file that is being written, under another name until it is whole; ``size`` is what it has so far."""
+    """A file being written, under another name until it is complete; ``size`` is its size so far."""
 
     def __init__(self, place: Path) -> None:
         self._place, self._partial = place, place.with_name(_partial_name(place.name))
@@ -135,7 +135,7 @@ class NewFile:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew with an empty file."""
+        """Start again with an empty file."""
         self._file.seek(0)
         self._file.truncate()
         self.size, self._sum = 0, hashlib.sha256()
@@ -149,14 +149,14 @@ class NewFile:
             rest = rest[self._file.write(rest) :]
 
     def commit(self) -> tuple[str, int]:
-        """Put the file in its place, and return its SHA-256 and size."""
+        """Give the file its final name, and return its SHA-256 and size."""
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._place)
         return self._sum.hexdigest(), self.size
 
     def discard(self) -> None:
-        """Remove what was written; nothing happens after ``commit``."""
+        """Remove the partial file; does nothing after ``commit``."""
         self._file.close()
         with suppress(OSError):
             self._partial.unlink(missing_ok=True)

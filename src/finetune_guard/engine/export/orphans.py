@@ -1,4 +1,4 @@
-"""Finding and deleting training files that no job uses, such as a refused upload leaves."""
+"""Find and delete training files that no job uses, such as those left by refused jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from finetune_guard.rules.export import Orphans, OrphansDeleted, orphans
 
 
 def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
-    """Ask for the files, then for the jobs, and return the training files that no job uses."""
+    """List the files, then the jobs, and return the training files that no job uses."""
     retries, asked_at = Retries(), now()
     files: list[Mapping[str, Any]] = []
     jobs: list[Mapping[str, Any]] = []
@@ -37,7 +37,7 @@ def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
 
 
 def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[OrphansDeleted]:
-    """Delete those of ``ids`` that are still orphans and old enough, by lists that are read anew."""
+    """Delete those of ``ids`` that are still orphans and old enough, after listing all again."""
     found = yield from find_orphans(now)
     old_enough = {orphan.id for orphan in found.files if orphan.deletable}
     deleted: list[str] = []

@@ -1,4 +1,4 @@
-"""The manifest of an export: what was written so far, and whether it is there still."""
+"""Read, verify and write the manifest of an export."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGE = 8 << 20  # what took long to fetch is recorded at once
 
 
 def _read_manifest(folder: Folder) -> tuple[Manifest, str]:
-    """Return the manifest of an export and its SHA-256; an ``ExportError`` tells why there is none."""
+    """Return the manifest of an export and its SHA-256; raises ``ExportError`` if there is none."""
     try:
         text = b"".join(folder.read(MANIFEST))
         return Manifest.model_validate_json(text), hashlib.sha256(text).hexdigest()
@@ -72,7 +72,7 @@ def verify(path: str | os.PathLike[str]) -> Verification:
 
 
 class Record:
-    """The manifest of an export that is under way. Thread-safe."""
+    """The manifest of a running export. Thread-safe."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Record:
         self.save()
 
     def belongs_to(self, organization: str | None) -> None:
-        """Note whose export it is, or refuse another's; without a name of it the API's URL tells."""
+        """Record the export's organization, or refuse another's; if it is unknown, compare the API's URL."""
         known = self.manifest.organization or organization
         if known != organization or (organization is None and self._earlier_api != self._api):
             theirs, remedy = known or self._earlier_api, "Name a new folder."
@@ -115,11 +115,11 @@ class Record:
         self.manifest = self.manifest.model_copy(update={"organization": organization, "api": self._api})
 
     def expect(self, total: int, size: int) -> None:
-        """Say how much there is to do, for the progress."""
+        """Set the totals for the progress."""
         self._come = self._come.model_copy(update={"total": total, "bytes": size})
 
     def has(self, path: str, sha256: str | None = None) -> bool:
-        """Whether a file is there as it was recorded, and as ``sha256`` says if that is given."""
+        """Whether a file matches its record, and ``sha256`` if given."""
         entry = self.manifest.files.get(path)
         if entry is None or sha256 not in {None, entry.sha256}:
             return False
@@ -134,7 +134,7 @@ class Record:
         return entry.size if entry is not None else None
 
     def put(self, path: str, data: bytes, source: str, at: datetime) -> None:
-        """Write a small file, unless it is there already."""
+        """Write a small file, unless it exists already."""
         if self.has(path, hashlib.sha256(data).hexdigest()):
             return
         with self.new_file(path) as file:
@@ -152,20 +152,20 @@ class Record:
                 self.save()
 
     def drop(self, *paths: str) -> None:
-        """Take back what is recorded about files that are fetched anew."""
+        """Remove the records of files that are fetched again."""
         with self._changing:
             for path in paths:
                 self.manifest.files.pop(path, None)
 
     def miss(self, what: str, missing: Missing | str, at: datetime | None = None) -> None:
-        """Record that something could not be had, and why."""
+        """Record that something could not be fetched, and why."""
         if isinstance(missing, str):
             missing = Missing(why=missing, at=at or self._now(), deleted=False)
         with self._changing:
             self.manifest.missing[what] = missing
 
     def advance(self, *, done: int = 0, size: int = 0) -> None:
-        """Count jobs and files, and bytes of contents: those that are fetched again by a negative size."""
+        """Count jobs, files and bytes of contents; a negative size subtracts data fetched again."""
         with self._changing:
             come = {"done": self._come.done + done, "bytes_done": self._come.bytes_done + size}
             self._come = self._come.model_copy(update=come)
@@ -173,14 +173,14 @@ class Record:
                 self._progress(self._come)
 
     def end(self) -> Manifest:
-        """Write down that the export has ended, and return the manifest."""
+        """Record the end of the export, and return the manifest."""
         with self._changing:
             self.manifest = self.manifest.model_copy(update={"ended_at": self._now()})
             self.save()
             return self.manifest
 
     def save(self) -> None:
-        """Write the manifest as it is now."""
+        """Write the present manifest."""
         with self._changing, self._folder.new_file(MANIFEST) as file:
             file.write(self.manifest.model_dump_json(indent=1).encode())
             file.commit()
