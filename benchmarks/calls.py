@@ -1,4 +1,4 @@
-"""A chat call as programs make it, against a local server: how many times the bare client's time it takes."""
+"""Measures chat calls against a local server, as a ratio to the bare client's time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import openai
 from finetune_guard import AsyncOpenAI, GuardConfig, OpenAI
 from isolated import FINE_TUNED, KEY, MESSAGES
 from paired import AGAIN, BARE, Block, Comparison, compare_by
-from table import Row, serving, tell
+from table import Row, print_rows, serving
 
 ROUNDS = 121
 OURS = "ours"
@@ -26,7 +26,7 @@ WHY = (
 
 
 def rows() -> Iterator[Row]:
-    """Measure calls at once and streamed, sync and async."""
+    """Measure plain and streamed calls, sync and async."""
     with serving() as url, tempfile.TemporaryDirectory() as folder:
         for what, stream, bare, ours, make in (
             ("sync", False, openai.OpenAI, OpenAI, sync_block),
@@ -46,7 +46,7 @@ def rows() -> Iterator[Row]:
 
 
 def in_place(blocks: dict[str, Block], stream: bool = False) -> tuple[Comparison, ...]:
-    """Compare calls in place, by the CPU time of this process and by the time that passes."""
+    """Compare calls by the CPU time of this process and by wall time."""
     clocks = (time.process_time, time.perf_counter)
     return compare_by(clocks, blocks, calls=5 if stream else 10, rounds=ROUNDS)
 
@@ -54,16 +54,16 @@ def in_place(blocks: dict[str, Block], stream: bool = False) -> tuple[Comparison
 def row(what: str, found: tuple[Comparison, ...], name: str, goal: float | None = GOAL) -> Row:
     """Return the row of one contestant.
 
-    The goal is held against the CPU time, which is less noisy than the time that passes, and stricter: that
-    of the server is not in it.
+    The goal applies to the CPU time, which is less noisy than wall time and stricter, since it leaves out the
+    server.
     """
     cpu, passed = found
     ratio, each = cpu.ratio(name), cpu.each(BARE).median * 1e6
-    added = cpu.difference(name).told(0, factor=1e6, unit=" µs")
+    added = cpu.difference(name).text(0, factor=1e6, unit=" µs")
     return Row(
         what,
-        f"CPU {ratio.told(3)}: {added} on {each:.0f} µs; time {passed.ratio(name).told(3)}",
-        f"CPU {cpu.ratio(AGAIN).told(3)}; time {passed.ratio(AGAIN).told(3)}",
+        f"CPU {ratio.text(3)}: {added} on {each:.0f} µs; time {passed.ratio(name).text(3)}",
+        f"CPU {cpu.ratio(AGAIN).text(3)}; time {passed.ratio(AGAIN).text(3)}",
         f"ratio ≤ {goal}" if goal else "",
         ratio.median <= goal if goal else None,
         f"{(ratio.median - goal) * 100:.1f} % too much. {WHY}" if goal else "",
@@ -71,7 +71,7 @@ def row(what: str, found: tuple[Comparison, ...], name: str, goal: float | None 
 
 
 def sync_block(client: Any, *, stream: bool) -> Block:
-    """Return what makes calls of a sync client, and reads streams to their end."""
+    """Return a function that makes calls with a sync client, and reads streams to their end."""
     create = client.chat.completions.create
 
     def block(calls: int) -> None:
@@ -88,7 +88,7 @@ _loop = asyncio.new_event_loop()
 
 
 def async_block(client: Any, *, stream: bool) -> Block:
-    """Return what makes calls of an async client, one after the other."""
+    """Return a function that makes calls with an async client, one after the other."""
     create = client.chat.completions.create
 
     async def calling(calls: int) -> None:
@@ -106,4 +106,4 @@ def async_block(client: Any, *, stream: bool) -> Block:
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

@@ -1,4 +1,4 @@
-"""What a decision costs by what is remembered on disk, and how often it reads there."""
+"""Measures decisions for histories of different sizes, and counts their reads of the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from finetune_guard.rules.enforcement import Proceed
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import ANSWERED, KEY, NOW, now
 from paired import compare
-from table import Row, tell
+from table import Row, print_rows
 
 SIZES = (1, 10, 100, 1_000, 10_000)
 CALLS, ROUNDS = 20, 101
@@ -33,7 +33,7 @@ BASE_MODEL = "gpt-4.1-mini-2025-04-14"
 
 
 class CountedStore(DiskStore):
-    """A store that counts what is asked of it."""
+    """A store that counts the calls of its methods."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -41,7 +41,7 @@ class CountedStore(DiskStore):
 
     @property
     def place(self) -> Any:
-        return id(self)  # so that its recorder is not one that a store of the same folder has already
+        return id(self)  # so that it doesn't share the recorder of a store with the same folder
 
     def __getattribute__(self, name: str) -> Any:
         if name in Store.__abstractmethods__:
@@ -50,12 +50,12 @@ class CountedStore(DiskStore):
 
 
 def rows() -> Iterator[Row]:
-    """Measure decisions by histories of ever more models."""
+    """Measure decisions for histories with more and more models."""
     with tempfile.TemporaryDirectory() as folder:
         folders = {size: Path(folder, str(size)) for size in SIZES}
         for size, place in folders.items():
             _fill(place, size)
-        gc.collect()  # what wrote is gone: from here on it is as in a program that has just begun
+        gc.collect()  # drops the clients that wrote, as in a new program
         yield from _times(folders)
         yield from _reads(folders[SIZES[-1]])
 
@@ -107,8 +107,8 @@ def _times(folders: dict[int, Path]) -> Iterator[Row]:
         growth = found.ratio(last, first)
         yield Row(
             f"the same, {what}: 10,000 models against 1",
-            growth.told(3),
-            found.ratio("again", first).told(3),
+            growth.text(3),
+            found.ratio("again", first).text(3),
             f"flat: ≤ {FLAT:.2f}",
             growth.median <= FLAT,
             f"{growth.median - FLAT:.2f} too much.",
@@ -134,7 +134,7 @@ def _reads(folder: Path) -> Iterator[Row]:
         store = CountedStore(folder)
         client = _client(store)
         decide(client)
-        first = _told(store.asked)
+        first = _text(store.asked)
         store.asked.clear()
         statements: list[str] = []
         with mock.patch.object(sqlite3, "connect", partial(_traced, sqlite3.connect, statements)):
@@ -144,7 +144,7 @@ def _reads(folder: Path) -> Iterator[Row]:
         verbs = ", ".join(statement.split(None, 1)[0] for statement in statements)
         yield Row(
             f"reads of the store for a decision, {what}",
-            f"{_told(store.asked)}; SQL: {verbs}",
+            f"{_text(store.asked)}; SQL: {verbs}",
             "",
             "1 read, 1 SELECT",
             reads == 1 and selects == 1,
@@ -153,9 +153,9 @@ def _reads(folder: Path) -> Iterator[Row]:
         yield Row(f"the same, the first decision of a process, {what}", first)
 
 
-def _told(asked: Counter[str]) -> str:
+def _text(asked: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in asked.items())
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

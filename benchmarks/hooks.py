@@ -1,7 +1,7 @@
-"""What the guard adds around a call, without a network: microseconds and instructions.
+"""Measures what the guard adds to a call without a network: microseconds and instructions.
 
-Instructions are counted, so that no noise of the machine is in them: each count is the difference of two runs
-that differ in the number of calls alone.
+Instruction counts are free of noise: each is the difference of two runs that only differ in the number of
+calls.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from isolated import (
     prepare,
 )
 from paired import AGAIN, BARE, Block, compare
-from table import Row, tell
+from table import Row, print_rows
 
 CALLS, ROUNDS = 500, 301
 COUNTED_CALLS = 20_000
@@ -57,7 +57,7 @@ KINDS: tuple[tuple[str, Callable[[], FinalRequestOptions], int, float | None, st
 
 
 def rows() -> Iterator[Row]:
-    """Measure each kind of call with each flavour of client."""
+    """Measure each kind of call with sync and async clients."""
     with tempfile.TemporaryDirectory() as folder:
         config = GuardConfig(store=folder)
         for flavour, bare, guarded, block in (
@@ -78,14 +78,14 @@ def rows() -> Iterator[Row]:
                     for name, client in clients.items()
                 }
                 blocks[OURS](100)
-                clients[OURS]._finetune_guard.flush(30)  # what is measured isn't the first write
+                clients[OURS]._finetune_guard.flush(30)  # the first write is not measured
                 found = compare(blocks, calls=CALLS, rounds=ROUNDS, clock=time.thread_time)
                 each = found.each(BARE).median * 1e6
                 added, best = found.difference(OURS), found.least_difference(OURS) * 1e6
                 yield Row(
                     f"hooks, isolated: {kind}, {flavour}",
-                    f"+{added.told(2, factor=1e6, unit=' µs')}; at best +{best:.2f}",
-                    f"{found.difference(AGAIN).told(2, factor=1e6, unit=' µs')} on {each:.2f} µs",
+                    f"+{added.text(2, factor=1e6, unit=' µs')}; at best +{best:.2f}",
+                    f"{found.difference(AGAIN).text(2, factor=1e6, unit=' µs')} on {each:.2f} µs",
                     f"≤ {goal * 1e6:.0f} µs" if goal else "",
                     added.median <= goal if goal else None,
                     f"{(added.median - goal) * 1e6:.2f} µs too long. {why}" if goal else "",
@@ -93,7 +93,7 @@ def rows() -> Iterator[Row]:
 
 
 def sync_block(client: Any, options: FinalRequestOptions) -> Block:
-    """Return what makes calls of a sync client."""
+    """Return a function that makes calls with a sync client."""
 
     def block(calls: int) -> None:
         request = client.request
@@ -104,7 +104,7 @@ def sync_block(client: Any, options: FinalRequestOptions) -> Block:
 
 
 def async_block(client: Any, options: FinalRequestOptions) -> Block:
-    """Return what makes calls of an async client; they never wait, so no event loop is needed."""
+    """Return a function that makes calls with an async client; as they never wait, there is no event loop."""
 
     async def calling(calls: int) -> None:
         request = client.request
@@ -128,7 +128,7 @@ COUNTED: dict[str, tuple[Any, Callable[[], FinalRequestOptions]]] = {
 
 
 def instructions() -> Iterator[Row]:
-    """Count, where valgrind is there to do it."""
+    """Count instructions, if valgrind is installed."""
     if shutil.which("valgrind") is None:
         yield Row("instructions of the hooks", "left out: no valgrind is installed")
         return
@@ -160,7 +160,7 @@ def _counted(kind: str) -> int:
 
 
 def _work(kind: str) -> None:
-    """Warm everything up, whatever is measured, and then make the calls of one kind."""
+    """Warm up all kinds of calls, then make the calls of one kind."""
     config = GuardConfig(store="memory")
     blocks = {}
     for name, (make, options) in COUNTED.items():
@@ -178,9 +178,9 @@ def _work(kind: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        tell(rows())
-        tell(instructions())
+        print_rows(rows())
+        print_rows(instructions())
     else:
         _work(sys.argv[1])
         sys.stdout.flush()
-        os._exit(0)  # what happens at the end is not counted
+        os._exit(0)  # skips the exit, which is not counted

@@ -1,4 +1,4 @@
-"""What importing takes: CPU time of fresh interpreters, of the import alone, in turns with plain openai."""
+"""Measures the CPU time of the import in new interpreters, in turns with plain openai."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from paired import AGAIN, BARE, Comparison, in_turns
-from table import Row, tell
+from paired import AGAIN, BARE, Comparison, take_turns
+from table import Row, print_rows
 
 ROUNDS = 21
 OURS = "ours"
@@ -34,36 +34,36 @@ print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def rows() -> Iterator[Row]:
-    """Measure the import, and the import with a first client, which imports what ours has put off."""
+    """Measure the import alone, and with a first client, which imports the rest."""
     ratio = (found := _compared(_IMPORT)).ratio(OURS)
     yield Row(
         "import finetune_guard against import openai, CPU",
-        _told(found),
-        found.ratio(AGAIN).told(3),
+        _text(found),
+        found.ratio(AGAIN).text(3),
         f"ratio ≤ {GOAL}",
         ratio.median <= GOAL,
         f"{(ratio.median - GOAL) * 100:.1f} % too much. {WHY}",
     )
     found = _compared(_CLIENT)
-    yield Row("the same with a first client made, CPU", _told(found), found.ratio(AGAIN).told(3))
+    yield Row("the same with a first client made, CPU", _text(found), found.ratio(AGAIN).text(3))
 
 
-def _told(found: Comparison) -> str:
+def _text(found: Comparison) -> str:
     added, each = found.difference(OURS), found.each(BARE).median
-    return f"{found.ratio(OURS).told(3)}; +{added.told(0, factor=1e3, unit=' ms')} on {each * 1e3:.0f} ms"
+    return f"{found.ratio(OURS).text(3)}; +{added.text(0, factor=1e3, unit=' ms')} on {each * 1e3:.0f} ms"
 
 
 def _compared(programs: dict[str, str]) -> Comparison:
-    # The first round, which does not count, fills the caches of files.
-    return in_turns(programs, lambda name: [_cpu_seconds(programs[name])], rounds=ROUNDS)[0]
+    # The first round is not counted; it fills the file cache.
+    return take_turns(programs, lambda name: [_cpu_seconds(programs[name])], rounds=ROUNDS)[0]
 
 
 def _cpu_seconds(program: str) -> float:
     command = [sys.executable, "-c", _TIMED.format(program=program)]
-    # The first round compiles what has changed, and must be allowed to keep it.
+    # The first round must be able to write bytecode.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     return float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

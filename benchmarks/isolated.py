@@ -1,7 +1,7 @@
-"""Clients that send nothing: what is left of a call is what stands around the SDK's two methods.
+"""Clients that send nothing, to measure only the guard's wrappers around two of the SDK's methods.
 
-``request`` hands a prepared response to ``_process_response``, which returns what was parsed before. The
-guarded ones have the guard's own methods above them, exactly as they stand above the SDK's.
+``request`` passes a prepared response to ``_process_response``, which returns a prepared result. The guarded
+clients override both methods exactly as they override the SDK's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANSWERED = timedelta(hours=-1)
 
 
 def now() -> datetime:
-    """A clock that stands, between two dates of the policy."""
+    """A stopped clock, between two dates of the policy."""
     return NOW
 
 
@@ -43,13 +43,13 @@ def embedding() -> FinalRequestOptions:
 
 
 class Isolated(openai.OpenAI):
-    """The bare client, without a network."""
+    """The bare sync client, without a network."""
 
     responses: Any
     parsed: Any = None
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
-        """Hand out the next response that was prepared."""
+        """Process the next prepared response."""
         return self._process_response(
             cast_to=cast_to,
             options=options,
@@ -64,7 +64,7 @@ class Isolated(openai.OpenAI):
 
 
 class AsyncIsolated(openai.AsyncOpenAI):
-    """The same for the other flavour."""
+    """The bare async client, without a network."""
 
     responses: Any
     parsed: Any = None
@@ -72,7 +72,7 @@ class AsyncIsolated(openai.AsyncOpenAI):
     async def request(
         self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None
     ) -> Any:
-        """Hand out the next response that was prepared."""
+        """Process the next prepared response."""
         return await self._process_response(
             cast_to=cast_to,
             options=options,
@@ -87,17 +87,17 @@ class AsyncIsolated(openai.AsyncOpenAI):
 
 
 class Guarded(SyncGuarded, Isolated):
-    """Ours."""
+    """The guarded sync client."""
 
 
 class AsyncGuardedIsolated(AsyncGuarded, AsyncIsolated):
-    """Ours, async."""
+    """The guarded async client."""
 
 
 def prepare(
     client: Any, options: FinalRequestOptions, *, seconds: int = 1, at: datetime = NOW + ANSWERED
 ) -> Any:
-    """Have the client answer with responses of so many different seconds around ``at``, in turns."""
+    """Prepare responses with ``seconds`` different dates around ``at``, which the client returns in turns."""
     request = client._build_request(options)
     library = sys.modules[type(request).__module__.partition(".")[0]]  # httpx or httpx2, as the SDK has it
     client.parsed = _parsed(options.json_data["model"]) if options.url == "/chat/completions" else None

@@ -1,4 +1,4 @@
-"""What stays behind: of clients that were made and dropped, and of very many inferences."""
+"""Measures memory, threads and files after many clients were dropped, and after many inferences."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import openai
 
 from finetune_guard import GuardConfig, OpenAI
 from isolated import KEY, Guarded, Isolated, chat, now, prepare
-from table import Row, tell
+from table import Row, print_rows
 
 CLIENTS, ALONE = 10_000, 1_000
 INFERENCES, MODELS = 1_000_000, 100
 FLAT = 1024 * 1024
-"""Bytes that count as none: what an allocator keeps back."""
+"""Bytes that are not counted, since allocators keep some memory."""
 
 FEW = 500
-"""Objects that count as none: weak references come and go; one that each client left would be thousands."""
+"""Objects that are not counted: a leak of one per client would be thousands."""
 
-http_client: Any = openai.DefaultHttpxClient()  # one for all: what is made and dropped is the rest
+http_client: Any = openai.DefaultHttpxClient()  # shared, so that it is not measured
 
 
 class State(NamedTuple):
-    """What a process holds."""
+    """The resources of a process."""
 
     objects: Counter[str]
     threads: int
@@ -40,7 +40,7 @@ class State(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    """Make and drop clients in every way; then make many inferences with one."""
+    """Create and drop clients in several ways; then make many inferences with one."""
     with tempfile.TemporaryDirectory() as folder:
         config = GuardConfig(store=folder, clock=now)
         parent = OpenAI(api_key=KEY, http_client=http_client, guard=config)
@@ -64,10 +64,10 @@ def rows() -> Iterator[Row]:
             ("copies by with_options made and dropped", copies),
             ("clients made, used for an inference and dropped", used),
         ):
-            yield _left(f"{CLIENTS:,} {what}", _after(make), before)
+            yield _row(f"{CLIENTS:,} {what}", _after(make), before)
         del parent, copies, make, what
         what = f"{ALONE:,} clients, each the only one of its store, used and dropped"
-        yield _left(what, _after(used, ALONE), before)
+        yield _row(what, _after(used, ALONE), before)
         yield _inferences(Path(folder, "many"))
 
 
@@ -81,10 +81,10 @@ def _with_response(client: Any) -> Any:
 
 
 def _after(make: Callable[[], object], count: int = CLIENTS) -> tuple[State, State]:
-    """Return the state before and after very many were made and dropped.
+    """Return the state before and after ``count`` objects were created and dropped.
 
-    As many were made and dropped before, and all that they saw is written: what a first write imports and
-    opens is there by then, and so is the memory of as many threads as end at once.
+    Do the same once before that, to exclude what a first write imports and opens, and the memory of threads
+    that end at the same time.
     """
     for _ in range(count):
         make()
@@ -99,7 +99,7 @@ def _state() -> State:
     for _ in range(3):
         gc.collect()
     until = time.monotonic() + 10
-    while time.monotonic() < until and _writers() > 1:  # a dropped client's thread writes what is noted first
+    while time.monotonic() < until and _writers() > 1:  # a dropped client's thread still flushes
         time.sleep(0.05)
     gc.collect()
     counted = Counter(type(each).__name__ for each in gc.get_objects())
@@ -112,23 +112,23 @@ def _writers() -> int:
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process holds; 0 where the system doesn't say."""
-    told = Path("/proc/self/statm")
-    return int(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if told.exists() else 0
+    """Return the resident memory of this process in bytes; 0 if unknown."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
-def _left(what: str, ours: tuple[State, State], bare: tuple[State, State]) -> Row:
-    left, theirs = _growth(*ours), _growth(*bare)
-    objects = sum(left.objects.values())
+def _row(what: str, ours: tuple[State, State], bare: tuple[State, State]) -> Row:
+    growth, bare_growth = _growth(*ours), _growth(*bare)
+    objects = sum(growth.objects.values())
     most = (
-        ", ".join(f"{count} {name}" for name, count in left.objects.most_common(3)) if objects > FEW else ""
+        ", ".join(f"{count} {name}" for name, count in growth.objects.most_common(3)) if objects > FEW else ""
     )
     return Row(
         what,
-        f"{_told(left)}{f' ({most})' if most else ''}",
-        f"bare: {_told(theirs)}",
+        f"{_text(growth)}{f' ({most})' if most else ''}",
+        f"bare: {_text(bare_growth)}",
         "nothing left, memory flat",
-        objects <= FEW and left.threads <= 0 and left.files <= 0 and left.resident <= FLAT,
+        objects <= FEW and growth.threads <= 0 and growth.files <= 0 and growth.resident <= FLAT,
         "What is left stands in the figure.",
     )
 
@@ -144,7 +144,7 @@ def _growth(before: State, after: State) -> State:
     )
 
 
-def _told(growth: State) -> str:
+def _text(growth: State) -> str:
     return (
         f"{sum(growth.objects.values()):+} objects, {growth.threads:+} threads, {growth.files:+} files, "
         f"{growth.resident / 1024:+,.0f} KiB"
@@ -175,4 +175,4 @@ def _inferences(folder: Path) -> Row:
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

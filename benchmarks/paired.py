@@ -1,11 +1,11 @@
-"""How one way of doing a thing is compared with another: in one process, in turns, by medians.
+"""Compares contestants in one process, in turns, by the median of many rounds.
 
-A round runs one block of calls of every contestant and then the same blocks backwards (bare, ours, ours,
-bare), so that a machine that gets slower or faster meanwhile does so for all of them; who begins changes
+A round runs one block of calls of every contestant and then the same blocks in reverse order (bare, ours,
+ours, bare), so that a machine that gets slower or faster affects all of them; who begins changes
 from round to round. The garbage collector runs between rounds and not inside blocks. What
 is told is the median over the rounds, with the interval that holds the true one with 95 % certainty.
 
-The first contestant is the bare client, and so is the second one: how far these two lie apart is noise.
+The first two contestants are both the bare client: their difference is noise.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ BARE = "bare"
 AGAIN = "bare again"
 
 Block = Callable[[int], object]
-"""Makes so many calls."""
+"""A function that makes a number of calls."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A median, and the interval that holds the true one with 95 % certainty."""
+    """A median and its 95 % confidence interval."""
 
     median: float
     low: float
     high: float
 
-    def told(self, digits: int, *, factor: float = 1.0, unit: str = "") -> str:
-        """Return the estimate as people read it."""
+    def text(self, digits: int, *, factor: float = 1.0, unit: str = "") -> str:
+        """Format the estimate."""
         median, low, high = (f"{value * factor:.{digits}f}" for value in (self.median, self.low, self.high))
         return f"{median}{unit} ({low} to {high})"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What each contestant took.
+    """The times of all contestants.
 
     Attributes:
-        seconds: For each contestant the seconds of one call, round by round.
+        seconds: The seconds of one call, by contestant and round.
     """
 
     seconds: Mapping[str, tuple[float, ...]]
 
     def each(self, name: str) -> Estimate:
-        """Return the seconds that one call took."""
+        """Return the seconds of one call."""
         return estimate(self.seconds[name])
 
     def ratio(self, name: str, to: str = BARE) -> Estimate:
-        """Return how many times as long as a call of ``to`` one of ``name`` took."""
+        """Return the ratio of the time of ``name`` to that of ``to``."""
         return estimate(a / b for a, b in self._pairs(name, to))
 
     def difference(self, name: str, to: str = BARE) -> Estimate:
-        """Return how many seconds longer than a call of ``to`` one of ``name`` took."""
+        """Return the difference between the times of ``name`` and ``to`` in seconds."""
         return estimate(a - b for a, b in self._pairs(name, to))
 
     def least_difference(self, name: str, to: str = BARE) -> float:
-        """Return the same of the quickest rounds: closest to what a machine of one's own would show."""
+        """Return the difference between the fastest rounds, which an otherwise idle machine would show."""
         return min(self.seconds[name]) - min(self.seconds[to])
 
     def _pairs(self, name: str, to: str) -> Iterable[tuple[float, float]]:
@@ -75,14 +75,14 @@ def compare(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """Run ``rounds`` rounds of the contestants, two blocks of ``calls`` calls each, and one to warm up."""
+    """Run ``rounds`` rounds of two blocks of ``calls`` calls per contestant, after one round to warm up."""
     return compare_by((clock,), contestants, calls=calls, rounds=rounds)[0]
 
 
 def compare_by(
     clocks: Sequence[Callable[[], float]], contestants: Mapping[str, Block], *, calls: int, rounds: int
 ) -> tuple[Comparison, ...]:
-    """Do so by several clocks at once; return what each of them says."""
+    """The same as ``compare`` with several clocks; return one comparison for each."""
 
     def take(name: str) -> list[float]:
         block = contestants[name]
@@ -91,25 +91,25 @@ def compare_by(
         return [(clock() - at) / calls for clock, at in zip(clocks, began, strict=True)]
 
     gc.collect()
-    gc.freeze()  # what is there already need not be looked at again after every round
+    gc.freeze()  # existing objects need not be collected after every round
     gc.disable()
     try:
-        return in_turns(contestants, take, rounds=rounds, before_round=gc.collect)
+        return take_turns(contestants, take, rounds=rounds, before_round=gc.collect)
     finally:
         gc.enable()
         gc.unfreeze()
 
 
-def in_turns(
+def take_turns(
     names: Iterable[str],
     take: Callable[[str], Sequence[float]],
     *,
     rounds: int,
     before_round: Callable[[], object] = lambda: None,
 ) -> tuple[Comparison, ...]:
-    """Let everyone have turns, in one round more to warm up; ``take`` returns what one took by each clock."""
+    """Run the rounds, after one to warm up; ``take`` runs a contestant and returns its time by each clock."""
     seconds: dict[str, list[list[float]]] = {name: [] for name in names}
-    for number, turns in enumerate(rounds_of(seconds, rounds + 1)):
+    for number, turns in enumerate(turn_orders(seconds, rounds + 1)):
         before_round()
         taken: dict[str, list[Sequence[float]]] = {name: [] for name in seconds}
         for name in turns:
@@ -122,8 +122,8 @@ def in_turns(
     return tuple(Comparison({name: each[clock] for name, each in by_name.items()}) for clock in clocks)
 
 
-def rounds_of(names: Iterable[str], count: int) -> Iterator[tuple[str, ...]]:
-    """Yield who has a turn in each of ``count`` rounds: everyone twice, there and back."""
+def turn_orders(names: Iterable[str], count: int) -> Iterator[tuple[str, ...]]:
+    """Yield the order of turns in each of ``count`` rounds: all names forward and back."""
     order = tuple(names)
     for _ in range(count):
         yield (*order, *reversed(order))
@@ -131,7 +131,7 @@ def rounds_of(names: Iterable[str], count: int) -> Iterator[tuple[str, ...]]:
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """Return the median of ``values`` and its 95 % interval, which assumes nothing of their distribution."""
+    """Return the median of ``values`` and its distribution-free 95 % confidence interval."""
     ordered = sorted(values)
     count = len(ordered)
     below = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))

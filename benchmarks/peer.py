@@ -1,8 +1,8 @@
-"""One client under observation, in a process and an environment of its own: makes calls when told to.
+"""A program with one observed client, in its own environment, that makes calls on command.
 
-``python peer.py NAME URL SINK`` prints "ready", and then for each number of calls that it reads the CPU
-seconds and the seconds they took. What observes the calls is set up as its documentation says and hands
-what it has seen to nobody: to an exporter that drops it, a list in memory, or a local server that says yes.
+``python peer.py NAME URL SINK`` prints "ready"; then it reads numbers of calls, makes each, and prints the
+CPU and wall seconds they took. The observing library is set up as documented, but exports to nothing: an
+exporter that drops the data, a list in memory, or a local server.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def bare(client: Any, _: str) -> Any:
 
 
 def ours(client: Any, _: str) -> Any:
-    from finetune_guard import GuardConfig, guard  # noqa: PLC0415 -- not there where others are
+    from finetune_guard import GuardConfig, guard  # noqa: PLC0415 -- not in the other environments
 
     return guard(client, GuardConfig(store=tempfile.mkdtemp(), hosts=("127.0.0.1",)))
 
 
 def langfuse(client: Any, _: str) -> Any:
-    from langfuse import Langfuse  # noqa: PLC0415 -- each is installed in its own environment only
+    from langfuse import Langfuse  # noqa: PLC0415 -- only in its own environment
 
-    Langfuse(public_key="pk-lf-none", secret_key="sk-lf-none", span_exporter=_nowhere())
-    importlib.import_module("langfuse.openai")  # this is what puts it into the SDK
+    Langfuse(public_key="pk-lf-none", secret_key="sk-lf-none", span_exporter=_null_exporter())
+    importlib.import_module("langfuse.openai")  # this patches the SDK
     return client
 
 
@@ -63,12 +63,12 @@ def braintrust(client: Any, _: str) -> Any:
     kept = logger._internal_with_memory_background_logger()
     kept.__enter__()  # until the process ends
     logger.login(api_key=logger.TEST_API_KEY)
-    whose = logger.OrgProjectMetadata(
+    metadata = logger.OrgProjectMetadata(
         org_id="none", project=logger.ObjectMetadata(id="none", name="none", full_info={})
     )
     logs = logger.init_logger(project="none")
-    logs._lazy_metadata = logger.LazyValue(lambda: whose, use_mutex=False)
-    logger._compute_logger_metadata = lambda *_, **__: whose
+    logs._lazy_metadata = logger.LazyValue(lambda: metadata, use_mutex=False)
+    logger._compute_logger_metadata = lambda *_, **__: metadata
     return braintrust.wrap_openai(client)
 
 
@@ -86,23 +86,23 @@ def openinference(client: Any, _: str) -> Any:
     return client
 
 
-def _nowhere() -> Any:
+def _null_exporter() -> Any:
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
 
     exporters.append(SpanExporter)
 
-    class Nowhere(SpanExporter):
+    class NullExporter(SpanExporter):
         def export(self, spans: Any) -> Any:
             seen.extend(spans[:1])
             return SpanExportResult.SUCCESS
 
-    return Nowhere()
+    return NullExporter()
 
 
 def _batches() -> Any:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    return BatchSpanProcessor(_nowhere())
+    return BatchSpanProcessor(_null_exporter())
 
 
 def _provider() -> Any:
@@ -115,7 +115,7 @@ def _provider() -> Any:
 
 seen: list[object] = []
 exporters: list[object] = []
-WAYS: dict[str, Callable[[Any, str], Any]] = {
+SETUPS: dict[str, Callable[[Any, str], Any]] = {
     "bare": bare,
     "bare again": bare,
     "ours": ours,
@@ -130,7 +130,7 @@ WAYS: dict[str, Callable[[Any, str], Any]] = {
 
 def main(name: str, url: str, sink: str) -> None:
     """Set the client up, and make calls."""
-    client = WAYS[name](openai.OpenAI(api_key=KEY, base_url=url), sink)
+    client = SETUPS[name](openai.OpenAI(api_key=KEY, base_url=url), sink)
     calls(client, 600)  # more than are exported at once
     waits = time.monotonic() + 20
     while exporters and not seen:
@@ -145,7 +145,7 @@ def main(name: str, url: str, sink: str) -> None:
 
 
 def calls(client: Any, count: int) -> None:
-    """Make so many calls."""
+    """Make ``count`` calls."""
     for _ in range(count):
         client.chat.completions.create(model=MODEL, messages=MESSAGES)
 

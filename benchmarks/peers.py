@@ -1,7 +1,7 @@
-"""The chat call in place with other things that look at calls of the same client, beside ours.
+"""Compares the guard's cost per chat call with that of other libraries that observe calls.
 
-Each runs in a process of its own and an environment of its own, which is made in the user's cache folder,
-with the same Python and the same openai. The processes make their calls in turns.
+Each library runs in its own process and virtual environment (in the user's cache folder) with the same Python
+and the same openai. The processes make their calls in turns.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import platformdirs
 
 from calls import row
-from paired import AGAIN, BARE, in_turns
-from table import Row, serving, tell
+from paired import AGAIN, BARE, take_turns
+from table import Row, print_rows, serving
 
 CALLS, ROUNDS = 20, 31
 OURS = "ours"
@@ -38,7 +38,7 @@ WORKER = Path(__file__).with_name("peer.py")
 
 
 class Worker:
-    """A process that makes calls when told to."""
+    """A process that makes calls on command."""
 
     def __init__(self, python: str, name: str, url: str, sink: str) -> None:
         command = [python, str(WORKER), name, url, sink]
@@ -47,26 +47,26 @@ class Worker:
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self._asked, self._told = self.process.stdin, self.process.stdout
+        self._input, self._output = self.process.stdin, self.process.stdout
 
     def is_ready(self) -> bool:
-        """Wait until it has made its first calls; tell whether it could."""
-        return any(line == "ready\n" for line in self._told)  # some of them print a word of their own
+        """Wait for its first calls; return whether they succeeded."""
+        return any(line == "ready\n" for line in self._output)  # some libraries print other lines
 
     def calls(self, count: int) -> list[float]:
-        """Have it make calls; return the CPU seconds and the seconds that each took."""
-        self._asked.write(f"{count}\n")
-        self._asked.flush()
-        return [float(seconds) / count for seconds in self._told.readline().split()]
+        """Make calls; return the CPU and wall seconds of one call."""
+        self._input.write(f"{count}\n")
+        self._input.flush()
+        return [float(seconds) / count for seconds in self._output.readline().split()]
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the process."""
         self.process.kill()
         self.process.communicate()
 
 
 def rows() -> Iterator[Row]:
-    """Install, compare, and name what could not be."""
+    """Install the libraries and compare them; report those that don't work."""
     workers: dict[str, Worker] = {}
     versions = dict.fromkeys((BARE, AGAIN, OURS), "")
     with serving() as url, serving() as sink, ExitStack() as running:
@@ -85,14 +85,14 @@ def rows() -> Iterator[Row]:
             else:
                 said = _last(worker.process.communicate()[1])
                 yield Row(f"chat call in place with {name} {versions[name]}", f"left out, breaks: {said}")
-        found = in_turns(workers, lambda name: workers[name].calls(CALLS), rounds=ROUNDS)
+        found = take_turns(workers, lambda name: workers[name].calls(CALLS), rounds=ROUNDS)
     for name in workers:
         if name not in (BARE, AGAIN):
             yield row(f"chat call in place with {name} {versions[name]}".rstrip(), found, name, None)
 
 
 def _environment(name: str) -> tuple[str, str]:
-    """Return the interpreter of the environment of ``name``, made when it isn't there, and its version."""
+    """Return the interpreter of a library's environment, created if needed, and the library's version."""
     place = ENVIRONMENTS / f"{name}-openai-{version('openai')}"
     python = str(place / "bin" / "python")
     if not Path(python).exists():
@@ -113,4 +113,4 @@ def _last(text: str) -> str:
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

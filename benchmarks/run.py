@@ -1,4 +1,4 @@
-"""Runs the benchmarks, each in a process of its own, and prints one table; ``--write`` keeps it in the docs.
+"""Runs the benchmarks, each in its own process, and prints one table; ``--write`` saves it in the docs.
 
 uv run benchmarks/run.py                   all of them
 uv run benchmarks/run.py hooks decision    these only
@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from table import HEADINGS, Row, heard, markdown
+from table import HEADINGS, Row, markdown, parse_row
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
@@ -50,29 +50,29 @@ calls are measured in processes of their own, which take turns.
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the requested benchmarks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
-    given = parser.parse_args()
-    unknown = set(given.names) - set(BENCHMARKS)
+    options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"there is no benchmark called {', '.join(sorted(unknown))}")
-    if given.write and given.names:
+    if options.write and options.names:
         parser.error("--write takes all benchmarks, so that the document is of one run")
     began = time.monotonic()
-    rows = [row for name in given.names or BENCHMARKS for row in measured(name)]
+    rows = [row for name in options.names or BENCHMARKS for row in measured(name)]
     machine = f"{conditions()}; {(time.monotonic() - began) / 60:.0f} minutes."
     draw(rows, machine)
-    if given.write:
+    if options.write:
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(f"# Benchmarks\n\n{HOW_TO_READ}\n{machine}\n\n{markdown(rows)}\n", "utf-8")
 
 
 def measured(name: str) -> Iterator[Row]:
-    """Yield the rows of one benchmark as they come; a row that says so if it fails."""
+    """Run one benchmark and yield its rows; if it fails, a row that says so."""
     command = [sys.executable, str(HERE / f"{name}.py")]
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith(("OPENAI_", "FINETUNE_GUARD_"))
@@ -80,7 +80,7 @@ def measured(name: str) -> Iterator[Row]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean) as running:
         assert running.stdout is not None
         for line in running.stdout:
-            row = heard(line)
+            row = parse_row(line)
             print(f"{name}: {row.what}: {row.figure}", file=sys.stderr, flush=True)
             yield row
     if running.returncode:
@@ -90,7 +90,7 @@ def measured(name: str) -> Iterator[Row]:
 
 
 def conditions() -> str:
-    """Return when, with what and on what kind of machine this is measured."""
+    """Return the date, the package versions and the machine."""
     names = ("finetune-guard", "openai", "pydantic", "diskcache")
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     return (
@@ -101,7 +101,7 @@ def conditions() -> str:
 
 
 def draw(rows: Sequence[Row], machine: str) -> None:
-    """Print the table for people."""
+    """Print the table."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)

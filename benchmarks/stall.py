@@ -1,8 +1,8 @@
-"""How long an event loop stands still at worst while another process keeps the store's database locked.
+"""Measures the longest stall of an event loop while another process locks the store's database.
 
-Each client has a process of its own, in which a ticker notes how late it wakes up. The SDK has made calls
-before, so that its own late imports are not in it; the guarded client's first inference and decision are.
-What counts is how much longer than the bare client's it is, since others use the machine, too.
+Each client has its own process, in which a ticker records how late it wakes up. The SDK has made calls
+before, so its own lazy imports are not included; the guarded client's first inference and decision are.
+The result is the difference from the bare client, since the machine is not idle.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from finetune_guard import AsyncOpenAI, GuardConfig, Source
 from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import FINE_TUNED, KEY, MESSAGES
-from table import Row, serving, tell
+from table import Row, print_rows, serving
 
 LOCKED, CALL_EVERY, TICK = 5.0, 0.02, 0.001
 RUNS = 5
@@ -36,7 +36,7 @@ WHY = "The longest stretch is that of the first use, when two more threads run c
 
 
 def rows() -> Iterator[Row]:
-    """Lock the database and let both kinds of client work meanwhile, several times in turns."""
+    """Run both kinds of clients in turns while the database is locked."""
     stalls: dict[str, list[float]] = {"bare": [], "ours": []}
     calls = 0
     with serving() as url, tempfile.TemporaryDirectory() as folder:
@@ -55,8 +55,8 @@ def rows() -> Iterator[Row]:
     yield Row(
         f"event loop's worst stall in {LOCKED:.0f} s of a locked database, {calls // RUNS} inferences and "
         "decisions, first use included",
-        f"{added * 1e3:+.1f} ms; {_told(stalls['ours'])}",
-        f"bare: {_told(stalls['bare'])}",
+        f"{added * 1e3:+.1f} ms; {_text(stalls['ours'])}",
+        f"bare: {_text(stalls['bare'])}",
         f"≤ {GOAL * 1e3:.0f} ms"
         + ("" if quiet else ": not to be told, the bare client alone stands still for longer"),
         added <= GOAL if quiet else None,
@@ -64,14 +64,14 @@ def rows() -> Iterator[Row]:
     )
 
 
-def _told(seconds: list[float]) -> str:
+def _text(seconds: list[float]) -> str:
     each = ", ".join(f"{value * 1e3:.1f}" for value in seconds)
     return f"median {median(seconds) * 1e3:.1f} ms of {each}"
 
 
 @contextmanager
 def _locked(database: Path) -> Iterator[None]:
-    """Have another process keep everyone out, readers as well, until this one is done."""
+    """Lock the database in another process, also for readers."""
     command = [sys.executable, __file__, "lock", str(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
         assert locker.stdout is not None
@@ -130,7 +130,7 @@ async def _tick(lateness: list[float]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        tell(rows())
+        print_rows(rows())
     elif sys.argv[1] == "lock":
         _lock(sys.argv[2])
     else:

@@ -1,4 +1,4 @@
-"""The rows that a benchmark tells, how they travel and are drawn, and the local server of ``faults/``."""
+"""The rows of a benchmark, as JSON and Markdown, and a local server to call."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Row:
     """One measurement.
 
     Attributes:
-        what: What was measured.
-        figure: What came out.
-        noise: The same of the bare client against itself, or of the bare client alone.
-        goal: What it should be at most; empty for none.
-        met: Whether it is; None where there is no goal.
-        missed: By how much it is not, and why; shown only then.
+        what: The measurement's name.
+        figure: The result.
+        noise: The result for the bare client compared with itself, or alone.
+        goal: The limit; empty for none.
+        met: Whether the goal is met; None without a goal.
+        missed: By how much the goal is missed, and why; shown only then.
     """
 
     what: str
@@ -35,19 +35,19 @@ class Row:
     missed: str = ""
 
     def cells(self) -> tuple[str, ...]:
-        """Return what stands in the columns."""
+        """Return the cells of the row."""
         verdict = {True: f"{self.goal}: met", False: f"{self.goal}: **missed**", None: self.goal}[self.met]
         return self.what, self.figure, self.noise, verdict, self.missed if self.met is False else ""
 
 
-def tell(rows: Iterable[Row]) -> None:
-    """Print rows for the command that started this benchmark, each as soon as it is there."""
+def print_rows(rows: Iterable[Row]) -> None:
+    """Print each row as a line of JSON, for ``run.py``."""
     for row in rows:
         print(json.dumps(asdict(row)), flush=True)
 
 
-def heard(line: str) -> Row:
-    """Return the row that a benchmark has told."""
+def parse_row(line: str) -> Row:
+    """Parse a line of JSON."""
     return Row(**json.loads(line))
 
 
@@ -59,7 +59,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """Run a server that gives every call the same answer in a process of its own; yield its base URL."""
+    """Run the server of ``faults/`` in another process; yield its base URL."""
     command = [sys.executable, str(SERVER)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What it takes to read a page of the organization's usage: 31 days on which 5,000 models were run each."""
+"""Measures reading a page of usage with 5,000 models on each of 31 days."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Reply
 from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.recording.notes import Subject
-from table import Row, tell
+from table import Row, print_rows
 
 DAYS, MODELS, RUNS = 31, 5_000, 5
 END = datetime(2026, 11, 22, tzinfo=timezone.utc)
 START = END - timedelta(days=DAYS)
-WHOSE = Credentials("Bearer sk-test")
+CREDENTIALS = Credentials("Bearer sk-test")
 
 
 def rows() -> Iterator[Row]:
-    """Measure reading the page alone, and reading it into a history on disk."""
+    """Measure reading the page, and storing it in a history on disk."""
     text = json.dumps(_page())
     page = json.loads(text)
     parsing = _median(lambda: json.loads(text))
@@ -80,15 +80,15 @@ def _bucket(day: datetime) -> dict[str, Any]:
 def _synchronized(page: dict[str, Any]) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         guard = Guard(GuardConfig(store=folder, clock=_end))
-        guard.recorder.record_organization(Subject("acme-28gund", WHOSE))
+        guard.recorder.record_organization(Subject("acme-28gund", CREDENTIALS))
 
         def once() -> None:
-            done = _drive(guard.usage.sync(WHOSE, "sk", days=DAYS), page)
+            done = _drive(guard.usage.sync(CREDENTIALS, "sk", days=DAYS), page)
             assert done.complete
             assert guard.recorder.flush(60)
 
         taken = _cpu_seconds(once), _cpu_seconds(once)
-        assert len(guard.recorder.history(WHOSE).models) == MODELS
+        assert len(guard.recorder.history(CREDENTIALS).models) == MODELS
         return taken
 
 
@@ -97,14 +97,14 @@ def _end() -> datetime:
 
 
 def _drive(flow: Any, page: dict[str, Any]) -> Any:
-    """Answer the first question with the page, and what follows, by the hour, with nothing."""
+    """Answer the first request with the page, and the next one, for hourly buckets, with an empty page."""
     nothing = {"object": "page", "data": [], "has_more": False, "next_page": None}
     answers = iter([page, nothing])
     try:
         flow.send(None)
         while True:
             body = next(answers)
-            flow.send(Reply(body=body, organization="acme-28gund", credentials=WHOSE, at=END))
+            flow.send(Reply(body=body, organization="acme-28gund", credentials=CREDENTIALS, at=END))
     except StopIteration as stop:
         return stop.value
 
@@ -121,4 +121,4 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    tell(rows())
+    print_rows(rows())

@@ -1,7 +1,7 @@
-"""Several processes that write to one store at the same time: what goes wrong, what is lost, who waits.
+"""Measures several processes that write to one store: errors, lost inferences and waiting times.
 
-Every process makes inferences at a steady pace and every one of them on a model that it hasn't used before,
-so that each is due at once; in a program all but the first of a model wait for a minute and are added up.
+Every process makes inferences at a steady pace, each on a new model, so that each is written immediately;
+otherwise all but a model's first inference are written once a minute.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 from finetune_guard import GuardConfig
 from finetune_guard.stores.open import open_store
 from isolated import KEY, Guarded, chat, prepare
-from table import Row, tell
+from table import Row, print_rows
 
 PROCESSES, PACE, SECONDS = 8, 50, 5.0
 FLUSH_TIMEOUT = 60.0
 
 
 def rows() -> Iterator[Row]:
-    """Let them write to a folder, and to a server where there is one."""
+    """Write to a folder, and to Redis if it is installed."""
     with tempfile.TemporaryDirectory() as folder:
         yield _row("one folder on disk", str(Path(folder, "store")))
     if shutil.which("redis-server") is None:
@@ -77,19 +77,19 @@ def _work(store: str, number: str) -> None:
         asked = time.perf_counter()
         try:
             client.request(object, call)
-        except Exception:  # noqa: BLE001 -- any is one too many
+        except Exception:  # noqa: BLE001 -- every error counts
             errors += 1
         slowest = max(slowest, time.perf_counter() - asked)
         made += 1
     ended = time.monotonic()
     client._finetune_guard.flush(FLUSH_TIMEOUT)
     flush, flushed = time.monotonic() - ended, not client._finetune_guard.engine.recorder.has_unwritten
-    told = {"made": made, "errors": errors, "flushed": flushed, "flush": flush}
-    print(json.dumps({**told, "slowest": slowest, "logged": len(warnings)}), flush=True)
+    counts = {"made": made, "errors": errors, "flushed": flushed, "flush": flush}
+    print(json.dumps({**counts, "slowest": slowest, "logged": len(warnings)}), flush=True)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        tell(rows())
+        print_rows(rows())
     else:
         _work(*sys.argv[1:])

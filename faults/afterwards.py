@@ -1,4 +1,4 @@
-"""The history when a fault is over: whether it holds what it should, and what was logged meanwhile."""
+"""Checks the history after a fault, and captures the guard's warnings during it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from counting import Tally, ask, at_once, both_halves
+from counting import Tally, ask, run_both_kinds, run_sync
 from server import ORGANIZATION
 from stage import GUARDED, Stage
 
@@ -23,7 +23,7 @@ CATCH_UP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Stored:
-    """What a store holds in the end: inferences, models, and when the latest was, in seconds since 1970."""
+    """The content of a store: the number of inferences and models, and the latest inference's Unix time."""
 
     inferences: int = 0
     models: int = 0
@@ -31,7 +31,7 @@ class Stored:
 
 
 def stored(store: Store) -> Stored:
-    """Return what is in ``store``, read anew.
+    """Read the content of ``store`` after reopening it.
 
     Raises:
         StoreError: It can't be read.
@@ -45,12 +45,12 @@ def stored(store: Store) -> Stored:
 
 
 @contextmanager
-def begun(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
-    """Give a guarded client whose history is begun and written, and how many inferences that holds."""
+def started_client(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
+    """Yield a guarded client with a written history, and the number of inferences in it."""
     client = stage.client(finetune_guard.OpenAI, GUARDED, guard=config)
     numbers = range(10_000_000, 10_000_000 + 20)
     for number in numbers:
-        at_once(ask(client, number))
+        run_sync(ask(client, number))
     client.guard.flush(CATCH_UP_SECONDS)
     try:
         yield client, len(numbers)
@@ -59,7 +59,7 @@ def begun(stage: Stage, config: GuardConfig) -> Iterator[tuple[Any, int]]:
 
 
 def catch_up(client: Any, seconds: float = CATCH_UP_SECONDS) -> str:
-    """Let a client write what it has seen; return what kept it from that, if anything."""
+    """Flush a client until that succeeds; return the error if it doesn't in time."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -72,7 +72,7 @@ def catch_up(client: Any, seconds: float = CATCH_UP_SECONDS) -> str:
             return ""
 
 
-def compared(
+def row_during(
     stage: Stage,
     fault: Callable[[], Any],
     what: str,
@@ -81,14 +81,14 @@ def compared(
     pace: float = 0.0,
     kept: bool = True,
 ) -> Row:
-    """Make the calls while ``fault()``, a context manager, lasts; let the history catch up and count it.
+    """Make the calls during ``fault()``, a context manager; then flush the history and check its count.
 
-    ``kept`` tells whether what was known before is still to be there.
+    ``kept`` says whether the earlier history must survive.
     """
     config = config or stage.config()
-    with begun(stage, config) as (client, before):
-        with listening() as said, fault():
-            tally = both_halves(stage, config, pace=pace)
+    with started_client(stage, config) as (client, before):
+        with capture_warnings() as said, fault():
+            tally = run_both_kinds(stage, config, pace=pace)
         began = time.monotonic()
         problem = catch_up(client)
         waited = time.monotonic() - began
@@ -104,7 +104,7 @@ def compared(
     return tally.row(what, history, caught_up=is_right, problem=problem, logged=summary(said))
 
 
-def counted(
+def row_after(
     config: GuardConfig,
     tally: Tally,
     what: str,
@@ -115,9 +115,9 @@ def counted(
     logged: str = "",
     rounds: Sequence[Tally] = (),
 ) -> Row:
-    """Return the row of a fault after which the history holds every inference that was answered.
+    """Return the row of a fault after which the history must have every answered inference.
 
-    What ``client`` has seen is written first. The history had held ``before`` inferences.
+    Flushes ``client`` first. Before the fault the history had ``before`` inferences.
     """
     problem = problem or (catch_up(client) if client is not None else "")
     found, sent = stored(config.open_store()).inferences, tally.answered + before
@@ -138,8 +138,8 @@ class _Listener(logging.Handler):
 
 
 @contextmanager
-def listening() -> Iterator[list[str]]:
-    """Give the warnings that the guard logs inside."""
+def capture_warnings() -> Iterator[list[str]]:
+    """Yield the list of warnings that the guard logs meanwhile."""
     listener, logger = _Listener(), logging.getLogger("finetune_guard")
     logger.addHandler(listener)
     logger.propagate = False
@@ -150,11 +150,11 @@ def listening() -> Iterator[list[str]]:
 
 
 def summary(said: list[str]) -> str:
-    """Return the first warning, without where, and how many there were."""
+    """Return the first warning, without its location, and the number of warnings."""
     if not said:
         return "nothing"
     cause = re.search(r"Could not [^:]*?(?: in '[^']*'| at \S*)?: (.*?)\. [A-Z]", said[0])
     first = cause[1] if cause else re.sub(r"'[^']*'", "the folder", said[0]).partition(". ")[0]
-    first = re.sub(r": b['\"].*", "", first)  # what it was that could not be understood
+    first = re.sub(r": b['\"].*", "", first)  # the unreadable data
     first = first if len(first) <= _LONGEST else first[:_LONGEST] + "…"
     return first if len(said) == 1 else f"{first} ({len(said)} warnings)"

@@ -1,4 +1,4 @@
-"""A clock that jumps: the guard's own, which ``GuardConfig(clock=...)`` sets."""
+"""Faults: the guard's clock, set with ``GuardConfig(clock=...)``, jumps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from afterwards import compared, stored
+from afterwards import row_during, stored
 from stage import Stage
 
 from table import Row
@@ -31,7 +31,7 @@ def _jump(days: int, what: str) -> Callable[[Stage], Row]:
             off = timedelta(0)
 
         config, began = stage.config(clock=clock), time.time()
-        row = compared(stage, jumped, f"the clock jumps by {what} and back", config=config)
+        row = row_during(stage, jumped, f"the clock jumps by {what} and back", config=config)
         last = stored(config.open_store()).last
         if not began - _SLACK_SECONDS <= last <= time.time() + _SLACK_SECONDS:
             return replace(row, caught_up=False, problem=f"the last inference is {last - time.time()} s off")

@@ -1,4 +1,4 @@
-"""Calls of two bare clients and of ours by turns, and what came of each: lost, changed, and how long."""
+"""Makes calls with two bare clients and a guarded one in turns, and counts failures, changes and times."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _RAW, _STREAM = 1, 2  # of ten calls one gives the raw response and one a stream
 
 @dataclass
 class Tally:
-    """What came of the calls.
+    """The outcomes of the calls.
 
     Attributes:
-        seconds: How long each took, by client and in order.
-        lost: How many raised an error or gave nothing, by client.
-        changed: How many gave something else than the server had sent, by client.
-        answered: How many of ours were answered.
-        problem: The first thing that went wrong with ours.
+        seconds: The duration of each call, by client and in order.
+        lost: The number of calls that raised an error, by client.
+        changed: The number of calls with another result than the server sent, by client.
+        answered: The number of answered calls of the guarded client.
+        problem: The guarded client's first failure or change.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in KEYS})
@@ -45,8 +45,8 @@ class Tally:
     answered: int = 0
     problem: str = ""
 
-    def take(self, name: str, number: int, began: float, outcome: object) -> None:
-        """Count the call ``number`` of a client, which has just come to its end."""
+    def add_call(self, name: str, number: int, began: float, outcome: object) -> None:
+        """Count a client's call ``number``, which has just ended."""
         self.seconds[name].append(time.perf_counter() - began)
         failed = isinstance(outcome, Exception)
         changed = not failed and not is_as_sent(number, outcome)
@@ -57,7 +57,7 @@ class Tally:
             self.problem = self.problem or (repr(outcome)[:200] if failed or changed else "")
 
     def add(self, other: Tally) -> None:
-        """Add what another thread or process counted."""
+        """Add the tally of another thread or process."""
         for name, seconds in other.seconds.items():
             self.seconds[name] += seconds
         self.lost += other.lost
@@ -75,7 +75,7 @@ class Tally:
         logged: str = "",
         rounds: Sequence[Tally] = (),
     ) -> Row:
-        """Return the row of the table; with ``rounds``, which this tally adds up, they are compared."""
+        """Return the table row; with ``rounds``, whose sum this is, compare the times of those."""
         if rounds:
             percentile, total = differences_by_rounds([each._by_client() for each in rounds])
         else:
@@ -87,8 +87,8 @@ class Tally:
             max(0, self.changed[GUARDED] - self.changed[BARE]),
             history,
             caught_up,
-            percentile.told(),
-            total.told(),
+            percentile.text(),
+            total.text(),
             percentile.is_slower or total.is_slower,
             logged,
             problem or self.problem,
@@ -99,12 +99,12 @@ class Tally:
 
 
 def model(number: int) -> str:
-    """Return the model of a call: a new one now and then, since the first call of each is written at once."""
+    """Return the model of a call; it changes regularly, since a model's first call is written immediately."""
     return f"ft:gpt-4o-mini-2024-07-18:acme::{number // CALLS_PER_MODEL:08}"
 
 
 def is_as_sent(number: int, outcome: Any) -> bool:
-    """Whether a call gave back what the server had sent, in the type that a bare client gives."""
+    """Whether a call returned the server's answer, with the type that a bare client returns."""
     if number % 10 == _RAW:
         response = outcome.http_response
         as_sent = response.status_code == 200 and response.content == body(model(number))
@@ -120,7 +120,7 @@ def _is_answer(number: int, outcome: Any) -> bool:
 
 
 async def ask(client: Any, number: int) -> Any:
-    """Make the call ``number`` with a client of either kind."""
+    """Make the call ``number`` with a sync or async client."""
     chat, what = client.chat.completions, {"model": model(number), "messages": MESSAGES}
     if number % 10 == _RAW:
         return await _done(chat.with_raw_response.create(**what))
@@ -134,8 +134,8 @@ async def _done(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def at_once(work: Coroutine[Any, Any, _T]) -> _T:
-    """Return what ``work`` returns that waits for nothing, as it does with sync clients."""
+def run_sync(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never waits, as with sync clients, and return its result."""
     try:
         work.send(None)
     except StopIteration as stop:
@@ -151,7 +151,7 @@ async def run_async(
     pace: float = 0.0,
     sleep: Callable[[float], Any] = asyncio.sleep,
 ) -> Tally:
-    """Make the calls ``numbers`` with each of the clients, by turns, ``pace`` seconds apart."""
+    """Make the calls ``numbers`` with each client in turn, ``pace`` seconds apart."""
     tally, order = Tally(), list(clients)
     for number in numbers:
         random.shuffle(order)
@@ -161,33 +161,33 @@ async def run_async(
                 outcome = await ask(clients[name], number)
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is counted
                 outcome = error
-            tally.take(name, number, began, outcome)
+            tally.add_call(name, number, began, outcome)
         await _done(sleep(pace))
     return tally
 
 
 def run(clients: Mapping[str, Any], numbers: Iterable[int], *, pace: float = 0.0) -> Tally:
-    """Do so with sync clients, without an event loop."""
-    return at_once(run_async(clients, numbers, pace=pace, sleep=time.sleep))
+    """The same as ``run_async`` for sync clients, without an event loop."""
+    return run_sync(run_async(clients, numbers, pace=pace, sleep=time.sleep))
 
 
 async def run_and_close(clients: Mapping[str, Any], numbers: Iterable[int], **how: Any) -> Tally:
-    """Do so with async clients, which are closed afterwards."""
+    """The same as ``run_async``, but close the clients afterwards."""
     found = await run_async(clients, numbers, **how)
     for client in clients.values():
         await client.close()
     return found
 
 
-def joined(tallies: Iterable[Tally]) -> Tally:
-    """Return what several threads or tasks have counted."""
+def sum_tallies(tallies: Iterable[Tally]) -> Tally:
+    """Return the sum of several tallies."""
     whole = Tally()
     for tally in tallies:
         whole.add(tally)
     return whole
 
 
-def both_halves(
+def run_both_kinds(
     stage: Stage, config: GuardConfig, *, calls: int = 0, first: int = 0, pace: float = 0.0
 ) -> Tally:
     """Make half of the calls with sync clients and half with async ones."""

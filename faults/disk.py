@@ -1,4 +1,4 @@
-"""No fault at all, and disks: full, read-only, locked, and damaged or deleted under the program."""
+"""Faults of the disk: full, read-only, locked, damaged or deleted; and no fault for comparison."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from afterwards import compared, counted, listening, summary
-from counting import both_halves
+from afterwards import capture_warnings, row_after, row_during, summary
+from counting import run_both_kinds
 from processes import in_child
 from stage import GUARDED, Stage
 
@@ -31,7 +31,7 @@ with sqlite3.connect(database) as connection:
     assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 connection.close()
 """
-"""What is damaged must be in the file, not still in SQLite's log."""
+"""Move all data from SQLite's log to the file that is damaged."""
 
 _LOCK = """
 import sqlite3, sys
@@ -43,25 +43,25 @@ sys.stdin.read()
 
 
 def nothing(stage: Stage) -> Row:
-    """Let everything go right: what the other rows are to be compared with."""
-    return compared(stage, nullcontext, "none")
+    """No fault, for comparison with the other rows."""
+    return row_during(stage, nullcontext, "none")
 
 
 def full(stage: Stage) -> Row:
-    """Fill the disk that the history is on; make room again."""
+    """Fill the disk of the history; free it again."""
     fault, how = _full_disk(stage)
-    return compared(stage, fault, f"disk full ({how})")
+    return row_during(stage, fault, f"disk full ({how})")
 
 
 def full_from_the_start(stage: Stage) -> Row:
-    """Have no room on the disk when the history is to be begun."""
+    """Fill the disk before the history exists."""
     fault, how = _full_disk(stage)
     config = stage.config()
-    client = stage.clients(config)[GUARDED]  # keeps what was seen alive
-    with listening() as said, fault():
-        tally = both_halves(stage, config)
+    client = stage.clients(config)[GUARDED]  # keeps the unwritten notes alive
+    with capture_warnings() as said, fault():
+        tally = run_both_kinds(stage, config)
     what = f"disk full from the start ({how})"
-    return counted(config, tally, what, client=client, logged=summary(said))
+    return row_after(config, tally, what, client=client, logged=summary(said))
 
 
 def _full_disk(stage: Stage) -> tuple[Callable[[], AbstractContextManager[None]], str]:
@@ -71,12 +71,12 @@ def _full_disk(stage: Stage) -> tuple[Callable[[], AbstractContextManager[None]]
 
 
 def read_only(stage: Stage) -> Row:
-    """Mount the history's folder read-only; mount it for writing again."""
+    """Mount the history's folder read-only, then writable again."""
     folder, config = stage.history, stage.config()
 
     @contextmanager
     def fault() -> Iterator[None]:
-        config.open_store().close()  # what is open for writing stays so
+        config.open_store().close()  # open files would stay writable
         subprocess.run(["mount", "--bind", "-o", "ro", str(folder), str(folder)], check=True)
         try:
             yield
@@ -86,11 +86,11 @@ def read_only(stage: Stage) -> Row:
 
     if not _mounted(folder, "--bind", str(folder)):
         return Row("folder read-only (a mount)", 0, 0, 0, "not tried: nothing can be mounted here", True)
-    return compared(stage, fault, "folder read-only (a read-only mount)", config=config)
+    return row_during(stage, fault, "folder read-only (a read-only mount)", config=config)
 
 
 def not_permitted(stage: Stage) -> Row:
-    """Take the right to write in the folder away from the user; give it back."""
+    """Remove the user's write permission for the folder, then restore it."""
     folder, config = stage.history, stage.config()
 
     @contextmanager
@@ -103,13 +103,13 @@ def not_permitted(stage: Stage) -> Row:
             folder.chmod(0o700)
 
     def work() -> Row:
-        if os.geteuid() == 0:  # whom no mode stops
+        if os.geteuid() == 0:  # root ignores the mode
             _import_everything(stage)
             os.chown(stage.folder, NOBODY, NOBODY)
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-        return compared(stage, fault, "folder read-only (mode 0500, not as root)", config=config)
+        return row_during(stage, fault, "folder read-only (mode 0500, not as root)", config=config)
 
     return in_child(work)
 
@@ -118,12 +118,12 @@ def locked(stage: Stage) -> Row:
     """Keep the database locked in another process."""
     seconds = 5 if stage.quick else 30
     what = f"database locked by another process for {seconds} s and more"
-    return compared(stage, partial(locked_elsewhere, stage.history), what, pace=seconds / stage.calls)
+    return row_during(stage, partial(lock_database, stage.history), what, pace=seconds / stage.calls)
 
 
 @contextmanager
-def locked_elsewhere(folder: Path) -> Iterator[None]:
-    """Have another process lock the database in ``folder``."""
+def lock_database(folder: Path) -> Iterator[None]:
+    """Lock the database in ``folder`` from another process."""
     program = [sys.executable, "-c", _LOCK, str(folder / "cache.db")]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -136,7 +136,7 @@ def locked_elsewhere(folder: Path) -> Iterator[None]:
 
 
 def truncated(stage: Stage) -> Row:
-    """Cut the database."""
+    """Truncate the database."""
     return _damaged(
         stage, _CHECKPOINT + "os.truncate(database, 5000)", "database cut to 5,000 bytes under us"
     )
@@ -166,14 +166,14 @@ def folder_deleted(stage: Stage) -> Row:
 
 
 def _damaged(stage: Stage, change: str, what: str, *, set_aside: bool = True) -> Row:
-    """Have another process do ``change``: closing the file in this one would free SQLite's locks."""
+    """Run ``change`` in another process, since closing the file in this one would release SQLite's locks."""
 
     @contextmanager
     def fault() -> Iterator[None]:
         subprocess.run([sys.executable, "-c", change, str(stage.history)], check=True)
         yield
 
-    row = compared(stage, fault, what, kept=False)
+    row = row_during(stage, fault, what, kept=False)
     copies = {path.name.partition(".corrupt-")[2][:8] for path in stage.history.glob("cache.db.corrupt-*")}
     if set_aside and len(copies) != 1:
         return replace(row, caught_up=False, problem=f"{len(copies)} copies were set aside")
@@ -209,7 +209,7 @@ def _no_larger_files() -> Iterator[None]:
 
 
 def _mounted(folder: Path, *how: str) -> bool:
-    """Mount something at ``folder``, in the namespace of this process alone."""
+    """Mount something at ``folder``, in this process's namespace only."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if not os.environ.get("FAULTS_MAY_MOUNT"):
         return False
@@ -217,11 +217,11 @@ def _mounted(folder: Path, *how: str) -> bool:
 
 
 def _import_everything(stage: Stage) -> None:
-    """Another user may not read the packages: what is imported later must be there by now."""
+    """Import everything now, since another user may not be able to read the packages."""
     import diskcache  # noqa: F401, PLC0415 -- only here
     import tenacity  # noqa: F401, PLC0415 -- only here
 
-    both_halves(stage, stage.config("memory"), calls=40)
+    run_both_kinds(stage, stage.config("memory"), calls=40)
 
 
 FAULTS = {

@@ -1,4 +1,4 @@
-"""Programs that end with work pending: by themselves, by a signal, and killed at any moment."""
+"""Faults: programs that end with unwritten work, by themselves, by SIGTERM or by SIGKILL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 
 from afterwards import stored
-from disk import locked_elsewhere
+from disk import lock_database
 from program import ENDINGS, TERMINATED, work
 from server import answered
 from stage import GUARDED, KEYS, Stage
@@ -33,8 +33,8 @@ _LONGEST_LIFE = 0.6
 
 
 @dataclass
-class _Told:
-    """What programs have told, and what the server says."""
+class _Reports:
+    """The reports of programs, compared with the server's count."""
 
     returned: int = 0
     written: int = 0
@@ -45,7 +45,7 @@ class _Told:
     _saved: set[str] = field(default_factory=set)
 
     def read(self, said: bytes) -> None:
-        """Add what a program has told; its last line may be cut off."""
+        """Add a program's output; its last line may be incomplete."""
         for line in said.decode().split("\n")[:-1]:
             kind, *words = line.split(" ")
             if kind == "returned":
@@ -61,7 +61,7 @@ class _Told:
         self.problem = self.problem or "".join(self.failures[:1])
 
     def row(self, stage: Stage, what: str, *, exact: bool, also: str = "") -> Row:
-        """Return the row of the table; ``exact`` when all that came back must be in the history."""
+        """Return the table row; with ``exact``, every call that returned must be in the history."""
         served = answered(stage.port, KEYS[GUARDED])
         problem = self.problem or _damage(stage)
         try:
@@ -76,59 +76,59 @@ class _Told:
 
 
 def exits(stage: Stage) -> Row:
-    """End programs in every way that a program ends by itself."""
-    told = _Told()
+    """Run programs that end in each of ``ENDINGS``."""
+    reports = _Reports()
     for how, code in ENDINGS.items():
-        program = _started(stage, how, stage.calls // len(ENDINGS))
+        program = _start(stage, how, stage.calls // len(ENDINGS))
         said, errors = program.communicate(timeout=120)
-        told.read(said)
+        reports.read(said)
         if how == "raise":
             errors = errors.partition(b"Traceback")[0]
-        _expect(told, program, code, errors)
+        _check_exit(reports, program, code, errors)
     what = f"the interpreter exits with work pending, in {len(ENDINGS)} ways"
-    return told.row(stage, what, exact=True)
+    return reports.row(stage, what, exact=True)
 
 
 def exits_locked(stage: Stage) -> Row:
     """End a program while another process keeps the database locked."""
-    told = _Told()
-    first = _started(stage, "return", 20)
-    told.read(first.communicate(timeout=120)[0])
-    with locked_elsewhere(stage.history):
-        program = _started(stage, "return", stage.calls)
+    reports = _Reports()
+    first = _start(stage, "return", 20)
+    reports.read(first.communicate(timeout=120)[0])
+    with lock_database(stage.history):
+        program = _start(stage, "return", stage.calls)
         assert program.stdout is not None
         said, last = b"", 0.0
         while line := program.stdout.readline():
             said, last = said + line, time.monotonic()
         _, errors = program.communicate(timeout=120)
         took = time.monotonic() - last
-    told.read(said)
-    _expect(told, program, 0, errors)
+    reports.read(said)
+    _check_exit(reports, program, 0, errors)
     if took > _EXIT_SECONDS + _SLACK_SECONDS:
-        told.problem = told.problem or f"ending took {took:.1f} s"
+        reports.problem = reports.problem or f"ending took {took:.1f} s"
     what = "the interpreter exits while the database is locked"
-    return told.row(stage, what, exact=False, also=f"; it ended in {took:.1f} s")
+    return reports.row(stage, what, exact=False, also=f"; it ended in {took:.1f} s")
 
 
 def _signalled(how: str, code: int, what: str, stage: Stage, *, exact: bool) -> Row:
     """Send SIGTERM to programs at random moments."""
-    told, times = _Told(), 5 if stage.quick else 25
+    reports, times = _Reports(), 5 if stage.quick else 25
     for _ in range(times):
-        program = _started(stage, how, 0)
+        program = _start(stage, how, 0)
         assert program.stdout is not None
         first = program.stdout.readline()
         time.sleep(random.uniform(0, _LONGEST_LIFE))
         program.send_signal(signal.SIGTERM)
         said, errors = program.communicate(timeout=60)
-        told.read(first + said)
-        told._first.clear()
-        _expect(told, program, code, errors)
-    return told.row(stage, f"{what}, {times} times at random moments", exact=exact)
+        reports.read(first + said)
+        reports._first.clear()
+        _check_exit(reports, program, code, errors)
+    return reports.row(stage, f"{what}, {times} times at random moments", exact=exact)
 
 
 def killed(stage: Stage) -> Row:
-    """Kill programs at random moments; look at their history after each."""
-    told, times = _Told(), 40 if stage.quick else 200
+    """Kill programs at random moments, and check their history after each."""
+    reports, times = _Reports(), 40 if stage.quick else 200
     for number in range(times):
         reading, writing = os.pipe()
         child = os.fork()
@@ -143,34 +143,34 @@ def killed(stage: Stage) -> Row:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         with os.fdopen(reading, "rb") as pipe:
-            told.read(pipe.read())
-        row = told.row(stage, "", exact=False)
+            reports.read(pipe.read())
+        row = reports.row(stage, "", exact=False)
         if not row.caught_up:
-            told.problem = told.problem or f"after {number + 1} kills: {row.history} {row.problem}"
+            reports.problem = reports.problem or f"after {number + 1} kills: {row.history} {row.problem}"
             break
-    delays = sorted(told.delays) or [0.0]
+    delays = sorted(reports.delays) or [0.0]
     median, longest = statistics.median(delays) * 1e3, delays[-1] * 1e3
     soon = f"; a model's first inference was on disk {median:.0f} ms after its answer (median; the longest "
     soon += f"{longest:.0f} ms)"
-    return told.row(stage, f"SIGKILL, {times} times at random moments", exact=False, also=soon)
+    return reports.row(stage, f"SIGKILL, {times} times at random moments", exact=False, also=soon)
 
 
-def _started(stage: Stage, how: str, calls: int) -> subprocess.Popen[bytes]:
+def _start(stage: Stage, how: str, calls: int) -> subprocess.Popen[bytes]:
     arguments = [str(_PROGRAM), str(stage.port), str(stage.folder), how, str(calls)]
     return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def _expect(told: _Told, program: subprocess.Popen[bytes], code: int, errors: bytes) -> None:
+def _check_exit(reports: _Reports, program: subprocess.Popen[bytes], code: int, errors: bytes) -> None:
     said = ""
     if program.returncode != code:
         said = f"a program ended with {program.returncode}, not {code}: {errors[-200:]!r}"
     elif b"Traceback" in errors or b"Error" in errors:
         said = f"a program said {errors[-200:]!r}"
-    told.problem = told.problem or said
+    reports.problem = reports.problem or said
 
 
 def _damage(stage: Stage) -> str:
-    """Return what is wrong with the database, by SQLite's own word."""
+    """Return what SQLite's integrity check reports, if anything."""
     if [*stage.history.glob("cache.db.corrupt-*")]:
         return "a database was set aside"
     database = stage.history / "cache.db"

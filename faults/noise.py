@@ -1,4 +1,4 @@
-"""Whether ours was slower than the bare client's: by more than two bare clients differ from each other."""
+"""Decides whether the guarded client was slower by more than two bare clients differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _ALLOWED = 1e-4
 
 
 class Difference(NamedTuple):
-    """One figure of the two bare clients, in the mean, and of ours, in seconds.
+    """A time in seconds: the mean of the two bare clients, and that of the guarded client.
 
     Attributes:
-        noise: What two bare clients differ by at most, in 999 of 1,000 cases.
-        allowed: What a guard may cost where nothing is wrong.
+        noise: The largest difference of two bare clients in 99.9 % of the cases.
+        allowed: What the guard may cost without a fault.
     """
 
     bare: float
@@ -27,11 +27,11 @@ class Difference(NamedTuple):
 
     @property
     def is_slower(self) -> bool:
-        """Whether ours is slower by more than the noise, and than without any fault."""
+        """Whether the guarded client is slower by more than ``noise`` and ``allowed``."""
         return self.ours - self.bare > max(self.noise, self.allowed)
 
-    def told(self) -> str:
-        """Return it as people read it, in milliseconds."""
+    def text(self) -> str:
+        """Format it in milliseconds."""
         return f"{_digits(self.bare)} → {_digits(self.ours)} ms (±{_digits(self.noise)})"
 
 
@@ -43,11 +43,11 @@ def p99(seconds: Sequence[float]) -> float:
 def differences(
     bare: Sequence[float], again: Sequence[float], ours: Sequence[float]
 ) -> tuple[Difference, Difference]:
-    """Return how ours differs from the bare client's: the 99th percentile, and all calls together.
+    """Compare the guarded client with the bare one: the 99th percentile, and the sum of all calls.
 
-    The three were taken by turns, so that a call of each belongs together. For the noise two bare clients
-    are compared 1,000 times: for the percentile two that are drawn anew from the calls of both, and for the
-    sum the two themselves, with other pairs of their calls swapped.
+    The calls were made in turns, so calls with the same index belong together. The noise is that of 1,000
+    comparisons of two bare clients: for the percentile with random samples of their calls, for the sum with
+    random pairs of calls swapped.
     """
     chance, both = random.Random(len(bare)), [*bare, *again]
 
@@ -68,10 +68,9 @@ def differences(
 def differences_by_rounds(
     rounds: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]],
 ) -> tuple[Difference, Difference]:
-    """Return the same of rounds with new clients each, where calls are made at once.
+    """Compare rounds of concurrent calls, each with new clients.
 
-    There the calls of a round hang together: one client's wait for each other, and not for another's. So
-    for the noise it is whole rounds that are swapped.
+    Calls of one client in a round wait for each other, so for the noise whole rounds are swapped.
     """
     chance, calls = random.Random(len(rounds)), sum(len(ours) for _, _, ours in rounds)
 

@@ -1,4 +1,4 @@
-"""Processes that come from one another: forked with work pending, preloaded, and spawned."""
+"""Faults: processes that are forked with unwritten work, preloaded, or spawned."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from afterwards import begun, counted
-from counting import Tally, both_halves, run, run_async
+from afterwards import row_after, started_client
+from counting import Tally, run, run_async, run_both_kinds
 from stage import GUARDED, Stage
 
 from table import Row
@@ -22,21 +22,21 @@ from table import Row
 _T = TypeVar("_T")
 CHILDREN = 4
 _NO_KEEP_ALIVE = {"Connection": "close"}
-"""A connection that several processes inherit would mix up their answers, with the bare client as well."""
+"""Processes that inherit an open connection would mix up their answers, also with the bare client."""
 
 
 def forked(stage: Stage) -> Row:
-    """Fork by multiprocessing while the parent has unwritten notes; use its clients on both sides."""
-    return _forked(stage, _begin_process, "multiprocessing's fork with work pending")
+    """Fork with multiprocessing while the parent has unwritten notes; use its clients in both processes."""
+    return _forked(stage, _start_process, "multiprocessing's fork with work pending")
 
 
 def preloaded(stage: Stage) -> Row:
-    """Fork as a server that preloads its application does; the workers end as programs do."""
-    return _forked(stage, _begin_worker, "preload: clients made, then os.fork, workers end by sys.exit")
+    """Fork workers as a preloading server does; they end with ``sys.exit``."""
+    return _forked(stage, _start_worker, "preload: clients made, then os.fork, workers end by sys.exit")
 
 
 def spawned(stage: Stage) -> Row:
-    """Have processes of their own begin a history at the same time."""
+    """Spawn processes that create a history at the same time."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.SimpleQueue()
     each = stage.calls // CHILDREN
@@ -50,14 +50,14 @@ def spawned(stage: Stage) -> Row:
     for _ in processes:
         tally.add(results.get())
     what = f"{CHILDREN} processes of multiprocessing's spawn in one folder, which just return"
-    return counted(stage.config(), tally, what, problem=_joined(processes))
+    return row_after(stage.config(), tally, what, problem=_join(processes))
 
 
 def spawned_work(stage: Stage, first: int, calls: int, results: Any) -> None:
-    """Make calls, and leave it at that."""
+    """Make calls, and close nothing."""
     config = stage.config()
     kept = stage.clients(config)
-    tally = both_halves(stage, config, calls=calls // 2, first=first)
+    tally = run_both_kinds(stage, config, calls=calls // 2, first=first)
     tally.add(run(kept, range(first + calls // 2, first + calls)))
     results.put(tally)
 
@@ -70,8 +70,8 @@ def _forked(
         stage.clients(config, asynchronous=kind, default_headers=_NO_KEEP_ALIVE) for kind in (False, True)
     )
     each = stage.calls // (CHILDREN + 1)
-    with begun(stage, config) as (client, before):
-        tally = run(clients, range(10))  # of these nine wait for the next minute
+    with started_client(stage, config) as (client, before):
+        tally = run(clients, range(10))  # nine of them stay unwritten for a minute
         waits = [
             start(partial(_share, clients, asynchronous, child * each, each))
             for child in range(1, CHILDREN + 1)
@@ -83,38 +83,38 @@ def _forked(
             tally.add(found)
             problem = problem or went_wrong
         what = f"{what}: {CHILDREN} children and their parent"
-        row = counted(config, tally, what, client=client, before=before, problem=problem)
+        row = row_after(config, tally, what, client=client, before=before, problem=problem)
     clients[GUARDED].close()
     return row
 
 
 def _share(clients: Mapping[str, Any], asynchronous: Mapping[str, Any], first: int, calls: int) -> Tally:
-    """Make calls with clients that were made before the fork, and leave it at that: nothing is closed."""
+    """Make calls with clients from before the fork, and close nothing."""
     middle = first + calls // 2
     tally = run(clients, range(first, middle))
     tally.add(asyncio.run(run_async(asynchronous, range(middle, first + calls))))
     return tally
 
 
-def _begin_process(work: Callable[[], Tally]) -> Callable[[], tuple[Tally, str]]:
+def _start_process(work: Callable[[], Tally]) -> Callable[[], tuple[Tally, str]]:
     context = multiprocessing.get_context("fork")
     results: Any = context.SimpleQueue()
     process = context.Process(target=lambda: results.put(work()))
     process.start()
 
     def wait() -> tuple[Tally, str]:
-        return results.get(), _joined([process])
+        return results.get(), _join([process])
 
     return wait
 
 
-def _begin_worker(work: Callable[[], Tally]) -> Callable[[], tuple[Tally, str]]:
-    done = begin(work, ending="exit")
+def _start_worker(work: Callable[[], Tally]) -> Callable[[], tuple[Tally, str]]:
+    done = fork(work, ending="exit")
     return lambda: (done(), "")
 
 
-def _joined(processes: list[Any]) -> str:
-    """Wait for processes; return what is wrong with how they ended."""
+def _join(processes: list[Any]) -> str:
+    """Wait for processes; return a message if one failed."""
     for process in processes:
         process.join(60)
     codes = [process.exitcode for process in processes if process.exitcode != 0]
@@ -122,12 +122,15 @@ def _joined(processes: list[Any]) -> str:
 
 
 def in_child(work: Callable[[], _T]) -> _T:
-    """Return what ``work`` returns in a forked child; nothing it did to its process outlives it."""
-    return begin(work)()
+    """Run ``work`` in a forked child and return its result."""
+    return fork(work)()
 
 
-def begin(work: Callable[[], _T], *, ending: str = "at once") -> Callable[[], _T]:
-    """Begin ``work`` in a forked child, which ends at once or by ``"exit"``; return what waits for it."""
+def fork(work: Callable[[], _T], *, ending: str = "at once") -> Callable[[], _T]:
+    """Run ``work`` in a forked child; return a function that waits for its result.
+
+    With ``ending="exit"`` the child runs its exit handlers.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -137,9 +140,9 @@ def begin(work: Callable[[], _T], *, ending: str = "at once") -> Callable[[], _T
             with os.fdopen(writing, "wb") as pipe:
                 pickle.dump(work(), pipe)
             if ending == "exit":
-                atexit._run_exitfuncs()  # what sys.exit ends in; here it would unwind the parent's frames
+                atexit._run_exitfuncs()  # like sys.exit, which would unwind the parent's frames here
             status = 0
-        except BaseException:  # noqa: BLE001 -- a child must not go on as if it were its parent
+        except BaseException:  # noqa: BLE001 -- the child must not run the parent's code
             traceback.print_exc()
             sys.stderr.flush()
         finally:

@@ -1,10 +1,10 @@
-"""A program that makes inferences and ends in one way or another, and tells what it does meanwhile.
+"""A program that makes inferences, reports each, and ends in a given way.
 
-``python faults/program.py PORT FOLDER HOW CALLS``. Each line that it tells is one of::
+``python faults/program.py PORT FOLDER HOW CALLS``. Each line of its output is one of::
 
-    returned TIME MODEL           a call came back
+    returned TIME MODEL           a call returned
     failed WHY                    a call raised an error
-    written TIME COUNT MODEL …    the store has acknowledged so many inferences
+    written TIME COUNT MODEL …    the store has written COUNT inferences
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from counting import ask, at_once, model
+from counting import ask, model, run_sync
 from stage import GUARDED, Stage
 
 import finetune_guard
@@ -27,31 +27,31 @@ from finetune_guard.domain.facts import Activity
 from finetune_guard.stores.disk.store import DiskStore
 
 ENDINGS = {"return": 0, "async": 0, "thread": 0, "exit": 3, "raise": 1}
-"""How a program ends by itself, and with which code."""
+"""The ways in which a program ends by itself, with its exit codes."""
 
 TERMINATED = 143
-"""The code of a program whose handler of SIGTERM calls ``sys.exit``."""
+"""The exit code of a program whose SIGTERM handler calls ``sys.exit``."""
 
 
-class TellingStore(DiskStore):
-    """A store on disk that tells what it has written."""
+class ReportingStore(DiskStore):
+    """A store on disk that reports its writes."""
 
     def __init__(self, folder: Path, pipe: int) -> None:
         super().__init__(folder)
         self._pipe = pipe
 
     def record(self, organization: str, activities: Iterable[Activity]) -> None:
-        """Record, then tell."""
+        """Record, then report."""
         activities = tuple(activities)
         super().record(organization, activities)
         counted = sum(sum(activity.counts.values()) for activity in activities)
         models = (activity.inference.model for activity in activities)
-        _tell(self._pipe, "written", time.monotonic(), counted, *models)
+        _report(self._pipe, "written", time.monotonic(), counted, *models)
 
 
 def work(stage: Stage, pipe: int, numbers: Iterable[int], *, asynchronous: bool) -> None:
-    """Make calls, and tell of each; nothing is closed."""
-    config = stage.config(TellingStore(stage.history, pipe))
+    """Make calls and report each; close nothing."""
+    config = stage.config(ReportingStore(stage.history, pipe))
 
     async def all_of_them() -> None:
         kind = finetune_guard.AsyncOpenAI if asynchronous else finetune_guard.OpenAI
@@ -59,21 +59,21 @@ def work(stage: Stage, pipe: int, numbers: Iterable[int], *, asynchronous: bool)
         for number in numbers:
             try:
                 await ask(client, number)
-            except Exception as error:  # noqa: BLE001 -- it is told
-                _tell(pipe, "failed", repr(error))
+            except Exception as error:  # noqa: BLE001 -- it is reported
+                _report(pipe, "failed", repr(error))
             else:
-                _tell(pipe, "returned", time.monotonic(), model(number))
+                _report(pipe, "returned", time.monotonic(), model(number))
 
-    (asyncio.run if asynchronous else at_once)(all_of_them())
+    (asyncio.run if asynchronous else run_sync)(all_of_them())
 
 
-def _tell(pipe: int, *words: object) -> None:
-    """Tell a line at once, whatever becomes of this process next."""
+def _report(pipe: int, *words: object) -> None:
+    """Write a line immediately, since the process may be killed next."""
     os.write(pipe, (" ".join(map(str, words)) + "\n").encode())
 
 
 def main(port: str, folder: str, how: str, calls: str) -> None:
-    """Be the program."""
+    """Run the program."""
     stage = Stage(int(port), Path(folder), quick=False)
     if how == "handler":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

@@ -1,8 +1,8 @@
-"""What stands between a client and a Redis server and can be told to misbehave.
+"""A proxy between a client and a Redis server that misbehaves on command.
 
-``python faults/proxy.py`` prints its port and then obeys its input, line by line: ``to PORT`` passes all on
-to another server and drops every connection, ``slow SECONDS`` holds every reply back so long, ``garbage``
-answers with noise, ``lossy`` loses the answers to what changes something, ``good`` does nothing of that.
+``python faults/proxy.py`` prints its port and then reads commands, one per line: ``to PORT`` drops every
+connection and forwards to another server, ``slow SECONDS`` delays every reply, ``garbage`` sends noise,
+``lossy`` drops the replies to transactions, ``good`` only forwards.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Proxy:
 
 
 class Proxy:
-    """The proxy as whoever starts it sees it: a context manager."""
+    """A context manager that runs the proxy in another process."""
 
     def __enter__(self) -> Self:
         program = [sys.executable, str(Path(__file__))]
@@ -78,8 +78,8 @@ class Proxy:
         self.port = int(self._process.stdout.readline())
         return self
 
-    def obey(self, line: str) -> None:
-        """Have it do what ``line`` says; return when it does."""
+    def send(self, line: str) -> None:
+        """Send the command ``line``, and wait until it is in effect."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(line + "\n")

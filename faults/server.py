@@ -1,8 +1,8 @@
-"""A fast HTTP server in a process of its own that gives every chat completion of a model the same answer.
+"""A fast HTTP server that gives every chat completion of a model the same answer.
 
-``python faults/server.py`` prints its port and serves until its input ends; the benchmarks use it, too. The
-answer's headers are as many as the API's, with those that a history is made of: the time and the
-organization. It counts what it has answered, by API key: ``GET /answered/KEY``.
+``python faults/server.py`` prints its port and serves until its input ends; the benchmarks use it, too. Its
+response headers are like the API's, including the date and the organization. It counts its responses by API
+key: ``GET /answered/KEY``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ server: cloudflare\r
 
 
 def answer(model: str) -> dict[str, object]:
-    """Return the completion that every call of ``model`` gets."""
+    """Return the completion for every call of ``model``."""
     message = {"role": "assistant", "content": "Parcel 4711 is on its way.", "refusal": None}
     return {
         "id": "chatcmpl-AbC123xY",
@@ -57,7 +57,7 @@ def answer(model: str) -> dict[str, object]:
 
 
 def chunks(model: str) -> list[dict[str, object]]:
-    """Return the chunks that every stream of ``model`` gets."""
+    """Return the chunks for every stream of ``model``."""
     return [
         {
             "id": "chatcmpl-AbC123xY",
@@ -84,7 +84,7 @@ def stream(model: str) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: requests in, answers out, in order."""
+    """A connection that answers requests in order."""
 
     def __init__(self, answered: Counter[str]) -> None:
         self._answered = answered
@@ -92,12 +92,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what answers are written to."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is complete."""
+        """Answer every complete request."""
         self._received += data
         while True:
             head, separator, rest = self._received.partition(b"\r\n\r\n")
@@ -145,14 +145,14 @@ async def serve() -> None:
 
 
 class Server:
-    """The server as whoever starts it sees it: a context manager."""
+    """A context manager that runs the server in another process."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for whoever started it
+            start_new_session=True,  # Ctrl-C must not stop it
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

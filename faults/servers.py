@@ -1,4 +1,4 @@
-"""A history on a Redis server that stops, forgets, takes its time, talks nonsense or changes places."""
+"""Faults of a Redis server: stopped, emptied, slow, sending garbage, or failing over."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from afterwards import compared
+from afterwards import row_during
 from proxy import Proxy
 from stage import Stage
 from tests.support.redis_server import BINARIES, RedisServer
 
 from table import Row
 
-_DURABLE = ("--appendonly", "yes", "--appendfsync", "always")  # every change is written down at once
+_DURABLE = ("--appendonly", "yes", "--appendfsync", "always")  # every change is written to disk immediately
 _Fault = Callable[[RedisServer, Proxy], AbstractContextManager[None]]
 
 
@@ -24,11 +24,11 @@ def _row(what: str, make: _Fault, *, kept: bool = True, pace: float = 0.0) -> Ca
     def fault(stage: Stage) -> Row:
         if not any(map(shutil.which, BINARIES)):
             return Row(what, 0, 0, 0, "not tried: there is no redis-server", caught_up=True)
-        tempfile.tempdir = str(stage.folder)  # where servers write, so that nothing stays
+        tempfile.tempdir = str(stage.folder)  # where the servers write; it is removed afterwards
         with RedisServer(*_DURABLE) as server, Proxy() as proxy:
-            proxy.obey(f"to {server.port}")
+            proxy.send(f"to {server.port}")
             config = stage.config(f"redis://127.0.0.1:{proxy.port}/0")
-            return compared(stage, lambda: make(server, proxy), what, config=config, kept=kept, pace=pace)
+            return row_during(stage, lambda: make(server, proxy), what, config=config, kept=kept, pace=pace)
 
     return fault
 
@@ -51,16 +51,16 @@ def _restarted_empty(server: RedisServer, _: Proxy) -> Iterator[None]:
 def _misbehaving(how: str) -> _Fault:
     @contextmanager
     def fault(_: RedisServer, proxy: Proxy) -> Iterator[None]:
-        proxy.obey(how)
+        proxy.send(how)
         yield
-        proxy.obey("good")
+        proxy.send("good")
 
     return fault
 
 
 @contextmanager
 def _replaced(server: RedisServer, proxy: Proxy) -> Iterator[None]:
-    # Whoever ends this process ends the other server, too: its history is looked at after the fault.
+    # Not stopped here: its history is checked after the fault, and it ends with this process.
     other = RedisServer("--replicaof", "127.0.0.1", str(server.port), *_DURABLE)
     primary, replica = server.client(), other.client()
     _until(lambda: replica.info("replication")["master_link_status"] == "up")
@@ -69,14 +69,14 @@ def _replaced(server: RedisServer, proxy: Proxy) -> Iterator[None]:
     replica.replicaof("NO", "ONE")
     primary.replicaof("127.0.0.1", other.port)
     yield
-    proxy.obey(f"to {other.port}")
+    proxy.send(f"to {other.port}")
 
 
 def _until(is_so: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 30
     while not is_so():
         if time.monotonic() > deadline:
-            raise TimeoutError("a server does not come round")
+            raise TimeoutError("a server does not respond")
         time.sleep(0.02)
 
 

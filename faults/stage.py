@@ -1,4 +1,4 @@
-"""Where a fault takes place, and the clients that are compared there."""
+"""The server, folder and clients with which a fault is tried."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import finetune_guard
 from finetune_guard import FineTuneGuardWarning, GuardConfig, Store
 
 BARE, AGAIN, GUARDED = "bare", "bare again", "guarded"
-KEYS = {BARE: "sk-bare", AGAIN: "sk-bare-again", GUARDED: "sk-guarded"}  # they open nothing
+KEYS = {BARE: "sk-bare", AGAIN: "sk-bare-again", GUARDED: "sk-guarded"}  # not secret
 
-warnings.simplefilter("ignore", FineTuneGuardWarning)  # that a model is to be shut down is no fault
+warnings.simplefilter("ignore", FineTuneGuardWarning)  # such as those about shutdown dates
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a fault takes place: the server's port, and a folder of its own, which is removed afterwards."""
+    """The server's port, and a temporary folder for one fault."""
 
     port: int
     folder: Path
@@ -28,16 +28,16 @@ class Stage:
 
     @property
     def calls(self) -> int:
-        """How many inferences are made."""
+        """The number of inferences to make."""
         return 200 if self.quick else 1_000
 
     @property
     def history(self) -> Path:
-        """Where a history on disk is."""
+        """The folder of the history."""
         return self.folder / "history"
 
     def config(self, store: str | Store | None = None, **fields: Any) -> GuardConfig:
-        """Return how ours is guarded."""
+        """Return the configuration of the guarded client."""
         place = store if store is not None else self.history
         return GuardConfig(store=place, hosts=[f"127.0.0.1:{self.port}"], **fields)
 
@@ -47,7 +47,7 @@ class Stage:
         return kind(base_url=url, api_key=KEYS[name], max_retries=0, timeout=60, **options)
 
     def clients(self, config: GuardConfig, *, asynchronous: bool = False, **options: Any) -> dict[str, Any]:
-        """Return the three clients that are compared, all of one kind."""
+        """Return the three clients to compare, all sync or all async."""
         kind = "AsyncOpenAI" if asynchronous else "OpenAI"
         bare, ours = getattr(openai, kind), getattr(finetune_guard, kind)
         return {

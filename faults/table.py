@@ -1,4 +1,4 @@
-"""The rows of the table, how they travel from the process of a fault, and docs/faults.md around them."""
+"""The rows of the table of faults, as JSON and Markdown, and the page docs/faults.md."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """What one fault did.
+    """The result of one fault.
 
     Attributes:
-        fault: What went wrong, and how that was brought about.
-        inferences: How many calls of fine-tuned models guarded clients made.
-        lost: How many of them ended in an exception that a bare client's would not have.
-        changed: How many gave back something else than the server had sent.
-        p99: The 99th percentile of one call's time: the bare client's, ours, and the noise.
-        total: The same of the time of all calls.
-        slower: Whether one of them differs by more than the noise; None where no times were taken.
-        history: What became of the history.
-        caught_up: Whether it is what it should be.
-        logged: What the guard said about it in the log.
-        problem: The first thing that went wrong, if any.
+        fault: The fault, and how it was caused.
+        inferences: The number of calls that guarded clients made.
+        lost: How many more of them failed than of a bare client's.
+        changed: How many returned something else than the server sent.
+        p99: The 99th percentile of a call's time: bare client, guarded client, noise.
+        total: The same for the sum of all calls.
+        slower: Whether one of them differs by more than the noise; None without times.
+        history: The history after the fault.
+        caught_up: Whether the history is correct.
+        logged: The guard's log messages.
+        problem: The first failure, if any.
     """
 
     fault: str
@@ -56,11 +56,11 @@ class Row:
 
     @property
     def kept(self) -> bool:
-        """Whether all that is promised was kept."""
+        """Whether every promise was kept."""
         return not (self.lost or self.changed or self.slower) and self.caught_up
 
     def cells(self) -> tuple[str, ...]:
-        """Return what stands in the columns."""
+        """Return the cells of the row."""
         wrong = {
             "lost": self.lost,
             "changed": self.changed,
@@ -74,13 +74,13 @@ class Row:
         numbers = (f"{self.inferences:,}", str(self.lost), str(self.changed))
         return self.fault, *numbers, self.p99, self.total, self.logged, self.history, kept
 
-    def told(self) -> str:
-        """Return the row as one line that ``heard`` reads."""
+    def text(self) -> str:
+        """Return the row as a line of JSON."""
         return json.dumps(asdict(self))
 
 
-def heard(line: str) -> Row:
-    """Return the row that the process of a fault has told."""
+def parse_row(line: str) -> Row:
+    """Parse a line of JSON."""
     return Row(**json.loads(line))
 
 

@@ -1,4 +1,4 @@
-"""Tasks that are cancelled at every await, and an event loop that isn't asyncio's."""
+"""Faults: tasks that are cancelled at every await, and trio instead of asyncio."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from afterwards import catch_up, counted, stored
+from afterwards import catch_up, row_after, stored
 from counting import Tally, ask, run_and_close, run_async
 from server import answered
 from stage import BARE, GUARDED, KEYS, Stage
@@ -25,7 +25,7 @@ _KINDS = (0, 1, 2)  # a plain call, a raw response, a stream
 def _cancelled_at(
     work: Coroutine[Any, Any, Any], await_number: int, *, late: bool
 ) -> Generator[Any, Any, Any]:
-    """Do ``work``; cancel its task at an await: before what it waits for has happened, or just after it."""
+    """Run ``work`` and cancel its task at an await: at once, or if ``late``, just after the awaited event."""
     task, step, error = asyncio.current_task(), 0, None
     assert task is not None
     while True:
@@ -46,7 +46,7 @@ def _cancelled_at(
 
 
 async def _cut_off(client: Any, number: int, await_number: int, *, late: bool) -> bool | str:
-    """Cancel a call; return whether it was: it has fewer awaits, else. Or what it raised instead."""
+    """Cancel a call at an await; return whether it was cancelled before it ended, or the error it raised."""
 
     async def call() -> None:
         await _cancelled_at(ask(client, number), await_number, late=late)
@@ -61,7 +61,7 @@ async def _cut_off(client: Any, number: int, await_number: int, *, late: bool) -
 
 
 def cancelled(stage: Stage) -> Row:
-    """Cancel calls at their first await, their second, and so on; after each make a whole one."""
+    """Cancel calls at their first await, their second, and so on; make a complete call after each."""
     config = stage.config()
     clients = stage.clients(config)
     finished = dict.fromkeys((GUARDED, BARE), 0)
@@ -125,7 +125,7 @@ def trio(stage: Stage) -> Row:
     client = stage.clients(config)[GUARDED]
     clients = stage.clients(config, asynchronous=True)
     tally = trio.run(partial(run_and_close, clients, range(stage.calls), sleep=trio.sleep))
-    return counted(config, tally, what, client=client)
+    return row_after(config, tally, what, client=client)
 
 
 FAULTS = {

@@ -1,4 +1,4 @@
-"""Many threads, and many tasks, on one client."""
+"""Faults: many threads or tasks that use one client."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from afterwards import counted
-from counting import Tally, joined, run, run_async
+from afterwards import row_after
+from counting import Tally, run, run_async, sum_tallies
 from stage import GUARDED, Stage
 
 from finetune_guard import GuardConfig
@@ -20,13 +20,13 @@ _EACH = 3
 
 
 def threads(stage: Stage) -> Row:
-    """Use one client in 64 threads at once."""
+    """Use one client in 64 threads at the same time."""
     config = stage.config()
 
     def once(shares: list[range]) -> Tally:
         clients = stage.clients(config)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = joined(pool.map(partial(run, clients), shares))
+            found = sum_tallies(pool.map(partial(run, clients), shares))
         for client in clients.values():
             client.close()
         return found
@@ -35,7 +35,7 @@ def threads(stage: Stage) -> Row:
 
 
 def tasks(stage: Stage) -> Row:
-    """Use one client in 64 tasks at once."""
+    """Use one client in 64 tasks at the same time."""
     config = stage.config()
 
     async def all_at_once(shares: list[range]) -> Tally:
@@ -43,7 +43,7 @@ def tasks(stage: Stage) -> Row:
         found = await asyncio.gather(*(run_async(clients, share) for share in shares))
         for client in clients.values():
             await client.close()
-        return joined(found)
+        return sum_tallies(found)
 
     def once(shares: list[range]) -> Tally:
         return asyncio.run(all_at_once(shares))
@@ -56,7 +56,7 @@ def _row(stage: Stage, config: GuardConfig, once: Callable[[list[range]], Tally]
     shares = [range(first, first + _EACH) for first in firsts]
     rounds = [once(shares[at : at + AT_ONCE]) for at in range(0, len(shares), AT_ONCE)]
     client = stage.clients(config)[GUARDED]
-    return counted(config, joined(rounds), what, client=client, rounds=rounds)
+    return row_after(config, sum_tallies(rounds), what, client=client, rounds=rounds)
 
 
 FAULTS = {
