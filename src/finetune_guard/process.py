@@ -1,9 +1,9 @@
 """Fork and exit hooks of the whole package, run in a fixed order.
 
 Nothing else in the package registers hooks with ``os`` or ``atexit``. A module registers with a rank.
-Before a fork and at exit, the lowest rank goes first: threads that call the API stop before the
-recorder writes, and the recorder writes before the last events are told and the stores close.
-After a fork the order is reversed.
+Before a fork and at exit, the lowest rank runs first: threads that call the API stop before the recorder
+flushes, and the recorder flushes before the last events are delivered and the stores close. After a fork the
+order is reversed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORK_TIMEOUT = 5.0
 
 
 class Rank(IntEnum):
-    """Who goes first before a fork and at exit."""
+    """The order of hooks before a fork and at exit."""
 
     BACKGROUND = 1
     RECORDING = 2
@@ -40,7 +40,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a module does when the process forks or ends; each function must return within seconds."""
+    """The hooks of a module for fork and exit; each must return within seconds."""
 
     before_fork: Callable[[], object] = _nothing
     after_fork_in_parent: Callable[[], object] = _nothing
@@ -55,7 +55,7 @@ _forking = threading.local()
 
 
 class ForkLock:
-    """A re-entrant lock that a fork waits for, at most five seconds, and that is free in the child."""
+    """A re-entrant lock. A fork waits for it at most five seconds, and it is free in the child."""
 
     def __init__(self) -> None:
         _install()
@@ -70,16 +70,16 @@ class ForkLock:
 
 
 def register(rank: Rank, hooks: Hooks) -> None:
-    """Have ``hooks`` run from now on."""
+    """Register ``hooks`` to run from now on."""
     with no_fork:
         _registered.append((rank, hooks))
         _registered.sort(key=lambda registered: registered[0])
 
 
 def finish_in_child(work: Callable[[], object]) -> None:
-    """Have a child of multiprocessing's run ``work`` at its end: one that was forked runs no atexit.
+    """Run ``work`` when a multiprocessing child ends, since a forked one runs no ``atexit`` hooks.
 
-    It must be asked for in that child. Several do no harm.
+    Call it in that child; calling it more than once is harmless.
     """
     child, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if child is not None and util is not None and child.parent_process() is not None:
@@ -103,7 +103,7 @@ def _before_fork() -> None:
     for _, hooks in _registered:
         _run(hooks.before_fork)
     deadline = time.monotonic() + _FORK_TIMEOUT
-    # The imports' lock comes last, since whoever has another one may wait for it.
+    # The import lock comes last, since the holder of another lock may wait for it.
     locks = (*(lock for lock in [*_fork_locks] if lock is not no_fork), no_fork)
     _forking.held = [
         lock for lock in locks if lock.inner.acquire(timeout=max(0.0, deadline - time.monotonic()))
@@ -122,7 +122,7 @@ def _after_fork_in_child() -> None:
     for lock in [*_fork_locks]:
         if lock in held:
             lock.inner.release()
-        else:  # a thread holds it that the child does not have
+        else:  # held by a thread that does not exist in the child
             lock.inner = threading.RLock()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_child)
@@ -137,9 +137,9 @@ def _run(hook: Callable[[], object]) -> None:
     try:
         hook()
     except Exception:
-        with suppress(Exception):  # a program's own logging can fail in any way
+        with suppress(Exception):  # a program's logging can raise anything
             logger.warning("A fork or exit hook of finetune-guard failed.", exc_info=True)
 
 
 no_fork = ForkLock()
-"""Held while something is imported: a child that is forked in the middle of an import never sees it end."""
+"""Held during imports: in a child forked during an import, that import would never finish."""

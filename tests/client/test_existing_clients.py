@@ -116,10 +116,10 @@ async def test_azure_has_rules_of_its_own(way, closing, wire, caplog):
 
 
 async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
-    """So does a client of any host that the policy doesn't speak of."""
+    """So does a client of any host that the policy does not apply to."""
     client = closing(way.bare(api_key="sk-test", base_url="http://localhost:8000/v1"))
     assert not guard(client, GuardConfig(store="memory")).guard.active
-    assert "the policy doesn't speak of localhost" in caplog.text
+    assert "the policy does not apply to localhost" in caplog.text
 
 
 @pytest.mark.parametrize("wrong", ["sk-secret", openai.OpenAI, openai], ids=lambda value: str(type(value)))

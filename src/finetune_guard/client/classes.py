@@ -64,7 +64,7 @@ class OpenAI(SyncGuarded, openai.OpenAI):
 
     Raises:
         GuardConfigError: ``guard`` is wrong. A wrong value in the environment is raised later, when a
-            decision is asked for, and never keeps an inference from going through.
+            decision is needed, and never stops an inference.
     """
 
 

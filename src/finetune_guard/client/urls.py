@@ -140,8 +140,8 @@ class GuardedHosts:
             self._has_logged_inactive = True
             log(
                 logging.INFO,
-                "finetune-guard is inactive for %s: the policy doesn't speak of that host. If it holds "
-                "there, name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
+                "finetune-guard is inactive for %s: the policy is not known to apply there. If it does, "
+                "name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
                 api_url(client, url).host,
             )
 

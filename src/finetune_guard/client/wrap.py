@@ -64,7 +64,7 @@ def guard(client: Any, config: GuardConfig | None = None) -> Any:
     if binding.answers is not None and binding.engine.config.enabled and not guarded.guard.active:
         log(
             logging.WARNING,
-            "finetune-guard is inactive for this %s: the policy doesn't speak of %s. Calls go through "
+            "finetune-guard is inactive for this %s: the policy does not apply to %s. Calls go through "
             "unguarded.",
             type(client).__name__,
             client.base_url.host,
