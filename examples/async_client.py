@@ -1,4 +1,4 @@
-"""Ask a fine-tuned model several questions at once, then see until when jobs can be created.
+"""Ask a fine-tuned model several questions at once, then show how long jobs can be created.
 
 python async_client.py ft:gpt-4o-mini-...
 """
@@ -20,7 +20,7 @@ async def ask(client: AsyncOpenAI, model: str, question: str) -> str:
 
 
 async def main(model: str) -> None:
-    """Ask everything at once."""
+    """Ask all questions at once."""
     async with AsyncOpenAI() as client:
         answers = await asyncio.gather(*(ask(client, model, question) for question in QUESTIONS))
         for question, answer in zip(QUESTIONS, answers, strict=True):

@@ -1,4 +1,4 @@
-"""Tell the story of an organization from its first fine-tune to the last day and Azure, on a simulator.
+"""Show an organization's fine-tuning from the first job to the last day and on Azure, with a simulator.
 
 python demo.py [FOLDER]        keeps the history and the training file in FOLDER
 
@@ -40,14 +40,14 @@ AZURE_KEY = "azure-key-of-the-demo"
 CREATE_JOB = f'client.fine_tuning.jobs.create(model="{BASE_MODEL}", ...)'
 UPLOAD = 'client.files.create(file=..., purpose="fine-tune")'
 CHECK = "client.guard.check()"
-WIDTH = shutil.get_terminal_size((10_000, 24)).columns  # in a pipe each line is as long as what it says
+WIDTH = shutil.get_terminal_size((10_000, 24)).columns  # lines are not wrapped in a pipe
 
 
 class Demo:
     """The simulator, its clock, and the programs that use it."""
 
     def __init__(self, folder: Path, simulator: Simulator, clock: SimulatedClock) -> None:
-        """Begin with an organization that owns one fine-tuned model, and an empty history."""
+        """Start with an organization that owns one fine-tuned model, and an empty history."""
         self.history, self.training_file = folder / "history", folder / "examples.jsonl"
         self.simulator, self.clock = simulator, clock
         self.pilot = simulator.add_model(suffix="pilot")
@@ -57,7 +57,7 @@ class Demo:
         self.steps = 0
 
     def new_client(self, **settings: object) -> OpenAI:
-        """Return a client that shares the history and lives in the simulator's time."""
+        """Return a client that shares the history and uses the simulator's clock."""
         guard = self.config(hosts=[self.simulator.host], **settings)
         self.clients.append(
             OpenAI(base_url=self.simulator.base_url, api_key=self.key, guard=guard, max_retries=0)
@@ -69,13 +69,13 @@ class Demo:
         return GuardConfig(store=self.history, clock=self.clock, **settings)  # type: ignore[arg-type]
 
     def step(self, title: str, text: str) -> None:
-        """Begin a step of the story."""
+        """Start a step of the demo."""
         self.steps += 1
         print(f"\n{self.steps:>2}  {title}")
         show(text, 4)
 
     def advance(self, **by: int) -> None:
-        """Turn the clock on."""
+        """Advance the clock."""
         given = ", ".join(f"{unit}={number}" for unit, number in by.items())
         did(f"clock.advance(timedelta({given}))", minute(self.clock.advance(timedelta(**by))))
 
@@ -95,7 +95,7 @@ class Demo:
         did(CREATE_JOB, f"{job.id}: {job.status}", *told)
 
     def fails(self, what: str, call: Callable[[], object]) -> None:
-        """Show the guard's error for a call, and what of the call reached the server."""
+        """Show the guard's error for a call, and what the server received."""
         before = len(self.simulator.calls)
         try:
             call()
@@ -112,7 +112,7 @@ class Demo:
 
 
 def main(folder: Path) -> None:
-    """Tell the whole story."""
+    """Run the whole demo."""
     print("finetune-guard, from the first fine-tune to the last day and Azure")
     show(
         "Nothing here needs a key or the network. A simulator answers on this machine as the API does under "
@@ -171,7 +171,7 @@ def beginning(demo: Demo) -> str:
 
 
 def another_program(demo: Demo, model: str) -> None:
-    """Let the example program use the model, in a process of its own."""
+    """Run the example program with the model in another process."""
     demo.step("The new model, in another program", "It differs from one for plain openai by its import line:")
     program = Path(__file__).with_name("drop_in.py")
     source = program.read_text(encoding="utf-8").splitlines()
@@ -189,7 +189,7 @@ def another_program(demo: Demo, model: str) -> None:
 
 
 def past_day_60(demo: Demo) -> str:
-    """Let the window lapse, open it again, and return the id of the file that was uploaded then."""
+    """Let the window expire, reopen it, and return the id of the file uploaded then."""
     client = demo.client
     demo.step(
         "63 days without an inference",
@@ -231,7 +231,7 @@ def kept_open(demo: Demo, file_id: str) -> None:
 
 
 def whole_organization(demo: Demo, model: str) -> None:
-    """Find out what a program without the guard has run."""
+    """Find inferences by a program without the guard."""
     demo.step(
         "A program without the guard", "With an admin key the guard reads what the whole organization did."
     )
@@ -255,7 +255,7 @@ def whole_organization(demo: Demo, model: str) -> None:
 
 
 def last_days(demo: Demo, model: str, file_id: str) -> None:
-    """Cross the day on which the creation of jobs ends."""
+    """Pass the date on which job creation ends."""
     client = demo.client
     demo.step(
         "January 6 begins somewhere on Earth", "Its hour and time zone are not published. The API decides."
@@ -273,7 +273,7 @@ def last_days(demo: Demo, model: str, file_id: str) -> None:
 
 
 def on_azure(demo: Demo) -> None:
-    """Call a deployment shortly before its end and after it, and once it was deployed again."""
+    """Call a deployment shortly before its deletion, after it, and after deploying it again."""
     demo.step(
         "A deployment on Azure",
         "Fine-tunes live on there, but a deployment that nobody calls for 15 days is deleted.",
@@ -307,7 +307,7 @@ def on_azure(demo: Demo) -> None:
 
 
 def on_disk(demo: Demo) -> None:
-    """Show the history's files, and look in them for what must not be there."""
+    """Show the history's files, and check that they contain no secrets."""
     demo.step("What is on disk", "Plain rows for the owner alone: no key, no prompt, no answer.")
     demo.client.guard.flush()
     files = sorted(demo.history.iterdir())
@@ -352,7 +352,7 @@ def training_example(number: int) -> dict[str, object]:
 
 
 def with_warnings(call: Callable[[], openai.BaseModel | str]) -> tuple:  # type: ignore[type-arg]
-    """Return what a call returns, and the guard's warnings as a program would show them."""
+    """Make a call; return its result and the guard's warnings as a program would show them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FineTuneGuardWarning)
         result = call()
@@ -375,14 +375,14 @@ def minute(at: datetime | None) -> str:
 
 
 def did(call: str, *results: str) -> None:
-    """Show a call and what came of it."""
+    """Show a call and its outcome."""
     print(f"\n    > {call}")
     for result in results:
         show(result, 6)
 
 
 def show(text: str, indent: int) -> None:
-    """Print a text within the terminal's width."""
+    """Print a text, wrapped to the terminal's width."""
     margin = " " * indent
     print(textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False))
 

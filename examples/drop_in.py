@@ -1,4 +1,4 @@
-"""Fine-tune a model, or ask one a question. Only the import tells it from a program for plain openai.
+"""Fine-tune a model, or ask one a question. Only the import differs from a program for plain openai.
 
 python drop_in.py examples.jsonl            uploads the file and creates a fine-tuning job
 python drop_in.py ft:gpt-4o-mini-...        asks that model a question
@@ -14,7 +14,7 @@ QUESTION = "Where is my parcel 4711?"
 
 
 def main(argument: str) -> None:
-    """Do what the argument asks for: a file is for training, a model for asking."""
+    """Train with the argument if it is a file; otherwise ask that model."""
     client = OpenAI()
     if argument.endswith(".jsonl"):
         file = client.files.create(file=Path(argument), purpose="fine-tune")

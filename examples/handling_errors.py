@@ -1,4 +1,4 @@
-"""Create a fine-tuning job and treat each way in which that can fail as it deserves.
+"""Create a fine-tuning job and handle each kind of failure.
 
 python handling_errors.py file-...
 """
@@ -19,7 +19,7 @@ BASE_MODEL = "gpt-4o-mini-2024-07-18"
 
 
 def main(training_file: str) -> int:
-    """Create a job; return 0 when there is one, and another exit code for each kind of failure."""
+    """Create a job; return 0, or another exit code for each kind of failure."""
     with OpenAI() as client:
         try:
             job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=training_file)
@@ -28,16 +28,16 @@ def main(training_file: str) -> int:
             print("The window closed. The latest inference known:", last.model if last else "none")
             print(error.remedy)
             return 3
-        except NoInferenceRecordedError as error:  # nothing was sent: nobody knows
+        except NoInferenceRecordedError as error:  # nothing was sent: the verdict is unknown
             print("No inference is known.", error.remedy)
             return 4
-        except FineTuningRefusedError as error:  # the API said no, now or at an earlier attempt
+        except FineTuningRefusedError as error:  # the API refused, now or earlier
             print("The API refused" + (" before" if error.remembered else "") + ":", error.code)
             return 5
-        except NotEligibleError as error:  # the last date has passed, or another rule says no
+        except NotEligibleError as error:  # the closing date has passed, or another rule applies
             print(error)
             return 6
-        except openai.OpenAIError as error:  # no matter of the rules: a wrong key, no quota, no network
+        except openai.OpenAIError as error:  # other errors: a wrong key, no quota, no network
             print(f"{type(error).__name__}: {error}")
             return 1
     print("Created:", job.status)

@@ -1,10 +1,10 @@
-"""Create a fine-tuning job; if the 60-day window is closing or has closed, send one inference first.
+"""Create a fine-tuning job; if the 60-day window is about to close or has closed, first send an inference.
 
 python keep_alive.py file-...     creates a job
 python keep_alive.py              only renews the window, for a scheduled task
 
-The inference is the smallest there is, on the fine-tuned model used last. Whether one opens a window
-again that has closed is not published: then the API's answer to the job tells.
+The inference is minimal, on the fine-tuned model used last. OpenAI has not said whether it reopens a window
+that has closed; the API's response to the job shows it.
 """
 
 import sys
@@ -17,7 +17,7 @@ KEEP_ALIVE = KeepAlive(renew_within=timedelta(days=14), deadline=timedelta(secon
 
 
 def create_job(client: OpenAI, training_file: str) -> None:
-    """Create a job; the keep-alive, when it is due, comes of itself."""
+    """Create a job; if a keep-alive is due, it is sent automatically."""
     print("before:", client.guard.check().reason.value)
     job = client.fine_tuning.jobs.create(model=BASE_MODEL, training_file=training_file)
     print("job:", job.status)
@@ -25,7 +25,7 @@ def create_job(client: OpenAI, training_file: str) -> None:
 
 
 def renew(client: OpenAI) -> None:
-    """Send the inference if it is due, and say what came of it."""
+    """Send the inference if it is due, and print the outcome."""
     try:
         outcome = client.guard.keep_alive()
     except KeepAliveError as error:

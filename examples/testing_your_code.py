@@ -11,26 +11,26 @@ import pytest
 from finetune_guard import InferenceWindowExpiredError, OpenAI
 from finetune_guard.testing import Fault, SimulatedClock, Simulator
 
-pytest_plugins = ["finetune_guard.testing"]  # in a test-suite, this line stands in conftest.py
+pytest_plugins = ["finetune_guard.testing"]  # in a test suite, put this line into conftest.py
 
 EXAMPLE = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
 
 
 def retrain() -> str:
-    """Stand for the program under test: it knows nothing of the simulator."""
+    """The program under test, which doesn't know about the simulator."""
     with OpenAI(max_retries=0) as client:
         file = client.files.create(file=("examples.jsonl", EXAMPLE * 10), purpose="fine-tune")
         return client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file=file.id).id
 
 
 def ask(model: str) -> None:
-    """Stand for its daily work."""
+    """Another function of the program."""
     with OpenAI(max_retries=0) as client:
         client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello"}])
 
 
 def test_retrains_while_the_window_is_open(finetune_guard_simulator: Simulator) -> None:
-    """A model that was asked lately keeps the right to the next one."""
+    """After a recent inference a job can be created."""
     ask(finetune_guard_simulator.add_model())
 
     assert retrain().startswith("ftjob-")
@@ -39,7 +39,7 @@ def test_retrains_while_the_window_is_open(finetune_guard_simulator: Simulator) 
 def test_uploads_nothing_once_the_window_has_closed(
     finetune_guard_simulator: Simulator, finetune_guard_clock: SimulatedClock
 ) -> None:
-    """After 60 days without an inference the training file stays at home."""
+    """After 60 days without an inference nothing is uploaded."""
     ask(finetune_guard_simulator.add_model())
     finetune_guard_clock.advance(timedelta(days=61))
     finetune_guard_simulator.clear_calls()
@@ -50,7 +50,7 @@ def test_uploads_nothing_once_the_window_has_closed(
 
 
 def test_other_errors_come_through(finetune_guard_simulator: Simulator) -> None:
-    """What the guard has nothing to do with arrives as it would without it."""
+    """The guard doesn't change errors that it isn't responsible for."""
     model = finetune_guard_simulator.add_model()
     finetune_guard_simulator.fault(Fault.insufficient_quota())
 

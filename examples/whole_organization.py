@@ -1,4 +1,4 @@
-"""See what the whole organization has done, whichever program did it, and which of its models end when.
+"""Show the usage of the whole organization, by any program, and when its models are shut down.
 
 OPENAI_ADMIN_KEY=sk-admin-... python whole_organization.py
 """
@@ -9,7 +9,7 @@ from finetune_guard import OpenAI, UsageSyncError
 
 
 def main() -> None:
-    """Read the usage, then say until when jobs can be created, and what each model has left."""
+    """Read the usage, then show how long jobs can be created, and when each model is shut down."""
     with OpenAI() as client:
         try:
             usage = client.guard.sync()
