@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Fixtures and settings for all tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STARTS_A_PROCESS = {"begin", "helped", "locked", "run_example", "run_program", "
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark as slow what uses such a fixture."""
+    """Mark tests that use a slow fixture as slow."""
     for item in items:
         if not STARTS_A_PROCESS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
@@ -43,7 +43,7 @@ def anyio_backend():
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_certificates(tmp_path_factory):
-    """Lets each client load one certificate, not the hundreds that nothing here is checked with."""
+    """Makes each client load one certificate instead of hundreds, which no test needs."""
     end = "-----END CERTIFICATE-----\n"
     certificate = Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end
     one = tmp_path_factory.mktemp("certificates") / "one.pem"
@@ -55,7 +55,7 @@ def _few_certificates(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def redis_server():
-    """The one Redis server of this test process, begun where a test asks for it."""
+    """The Redis server of this test process, started on first use."""
     from tests.support.redis_server import RedisServer  # noqa: PLC0415 -- few tests need redis-py
 
     with RedisServer() as server:
@@ -64,7 +64,7 @@ def redis_server():
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch, tmp_path):
-    """Keeps the machine's settings and state out of the tests."""
+    """Isolates the tests from the machine's settings and state."""
     for name in tuple(os.environ):
         if name.startswith(("OPENAI_", "FINETUNE_GUARD_")):
             monkeypatch.delenv(name)
@@ -73,7 +73,7 @@ def _own_environment(monkeypatch, tmp_path):
 
 @pytest.fixture
 def clock():
-    """A clock that stands when the rule of the 60 days holds."""
+    """A stopped clock, in the phase with the 60-day rule."""
     from finetune_guard.simulator import SimulatedClock  # noqa: PLC0415 -- as above
 
     return SimulatedClock(START)
@@ -81,7 +81,7 @@ def clock():
 
 @pytest.fixture
 def sim(clock):
-    """The simulated API, which lives in the clock's time."""
+    """The simulated API, which uses ``clock``."""
     from finetune_guard.simulator import Simulator  # noqa: PLC0415 -- as above
 
     with Simulator(clock=clock) as simulator:
@@ -90,5 +90,5 @@ def sim(clock):
 
 @pytest.fixture
 def model(sim):
-    """A fine-tuned model that the organization has, and has not asked anything yet."""
+    """A fine-tuned model of the organization, not called yet."""
     return sim.add_model(suffix="support-bot")

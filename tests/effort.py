@@ -1,4 +1,4 @@
-"""How much is tried where trying more only finds rarer mistakes.
+"""How many examples property-based tests try.
 
 ``TEST_EFFORT`` is a share of the usual: a run in a matrix of interpreters can do with less.
 """

@@ -1,4 +1,4 @@
-"""Configuration: defaults, environment, constructor, and what is said of wrong values."""
+"""Configuration: defaults, environment, constructor, and errors for wrong values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fixed_clock() -> datetime:
 
 
 def test_defaults():
-    """Without anything given: the disk, OpenAI's policy, no keep-alive, unknown stops."""
+    """The defaults are the disk, OpenAI's policy, no keep-alive, and stopping when the verdict is unknown."""
     config = GuardConfig()
     found = (config.store, config.policy, config.hosts, config.on_unknown, config.keep_alive, config.clock)
     assert ("disk", OPENAI_SELF_SERVE, (), "raise", None, system_clock) == found
@@ -29,7 +29,7 @@ def test_defaults():
 
 
 def test_environment_then_constructor(monkeypatch):
-    """The environment beats the default, the constructor beats both, and origins tell which it was."""
+    """The environment overrides the default, the constructor overrides both; ``origins`` names each."""
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "allow")
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "memory")
     config = GuardConfig(store="./elsewhere")
@@ -59,7 +59,7 @@ def test_environment_then_constructor(monkeypatch):
     ],
 )
 def test_every_field_has_a_variable(monkeypatch, field, value, expected):
-    """Each field is read from FINETUNE_GUARD_<FIELD>, in the way people write such values."""
+    """Each field is read from FINETUNE_GUARD_<FIELD>, in a readable format."""
     monkeypatch.setenv(f"FINETUNE_GUARD_{field.upper()}", value)
     assert expected == getattr(GuardConfig(), field)
 
@@ -115,7 +115,7 @@ def test_a_wrong_variable_is_named(monkeypatch, field, value, told):
     ],
 )
 def test_a_wrong_argument_is_named(wrong, told):
-    """A wrong argument is a ValueError of ours that tells the field, its value and what is allowed."""
+    """A wrong argument raises a GuardConfigError with the field, its value and what is allowed."""
     with pytest.raises(GuardConfigError) as caught:
         GuardConfig(**wrong)
     assert str(caught.value).startswith(f"GuardConfig.{told}")
@@ -123,14 +123,14 @@ def test_a_wrong_argument_is_named(wrong, told):
 
 
 def test_a_configuration_can_not_be_changed():
-    """What is in force is what was given, any callable as the clock too."""
+    """A configuration is immutable, also with any callable as its clock."""
     with pytest.raises(ValidationError, match="frozen"):
         GuardConfig().enabled = False
     assert fixed_clock is GuardConfig(clock=fixed_clock).clock
 
 
 def test_one_configuration_has_one_store(tmp_path):
-    """Clients that share a configuration share its memory; a store object is used as it is."""
+    """Clients that share a configuration share its memory store; a store object is used unchanged."""
     config = GuardConfig(store="memory")
     assert config.open_store() is config.open_store()
     assert config.open_store() is not GuardConfig(store="memory").open_store()
@@ -150,7 +150,7 @@ def test_one_configuration_has_one_store(tmp_path):
     ],
 )
 def test_the_password_of_a_store_is_never_shown(url):
-    """Neither the configuration, whatever it is turned into, nor the error about a wrong URL tells it."""
+    """Neither a configuration in any representation nor the error about a wrong URL shows it."""
     try:
         config = GuardConfig(store=url)
         told = f"{config!r} {config} {vars(config)} {config.model_dump()} {config.model_dump(mode='json')}"
@@ -162,8 +162,8 @@ def test_the_password_of_a_store_is_never_shown(url):
     assert "://" in told
 
 
-def test_switched_off_is_switched_off_whatever_else_is_wrong(monkeypatch):
-    """With enabled=false no other wrong value is an error; a name that does not exist still is."""
+def test_enabled_false_ignores_wrong_values(monkeypatch):
+    """With enabled=false a wrong value is not an error, but an unknown field is."""
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     config = GuardConfig(enabled=False, store="nonsense", check_uploads=False)
     assert ("raise", "disk", False) == (config.on_unknown, config.store, config.enabled)
@@ -178,8 +178,8 @@ def test_switched_off_is_switched_off_whatever_else_is_wrong(monkeypatch):
         GuardConfig(enabled=True)
 
 
-def test_each_wrong_variable_is_told_beside_what_the_others_say(monkeypatch):
-    """A wrong environment is read as far as it can be: what is wrong has its default and its error."""
+def test_wrong_variables_are_reported_and_the_others_used(monkeypatch):
+    """In a wrong environment, each wrong field has its default and an error; the others are used."""
     assert {} == GuardConfig.from_environment()[1]
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", "60d")
@@ -191,8 +191,8 @@ def test_each_wrong_variable_is_told_beside_what_the_others_say(monkeypatch):
     assert all(f"(from FINETUNE_GUARD_{name.upper()})" in error for name, error in errors.items())
 
 
-def test_which_rule_holds_behind_a_host():
-    """OpenAI's own hosts have OpenAI's rules, Azure's have Azure's, and no host has both."""
+def test_which_rule_applies_to_a_host():
+    """OpenAI's rules apply to its own hosts, Azure's to Azure's, and never both to one host."""
     own = SHIPPED[0].model_copy(update={"name": "all of ours", "hosts": ("api.openai.com", "gw.example")})
     config = GuardConfig(hosts=["acme.openai.azure.com", "gateway.example"], policies=(own,))
     for host, is_guarded, name in (

@@ -1,4 +1,4 @@
-"""Fork and exit hooks: their order, and what a failing one does."""
+"""The order of fork and exit hooks, and failing hooks."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ os.waitpid(child, 0)
 
 @needs_fork
 @pytest.mark.slow
-def test_ranks_run_in_order_and_a_failing_hook_keeps_no_other_from_running():
-    """Before a fork and at exit what calls the API goes first; after a fork what stores do goes first."""
+def test_hooks_run_by_rank_even_if_one_fails():
+    """Before a fork and at exit, hooks that call the API are first; after a fork, those of stores."""
     done = subprocess.run([sys.executable, "-c", ORDER], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     down, up = ["background", "recording", "stores"], ["stores", "recording", "background"]
@@ -50,8 +50,8 @@ def test_ranks_run_in_order_and_a_failing_hook_keeps_no_other_from_running():
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_no_fork_happens_while_another_thread_must_not_be_interrupted():
-    """A child never inherits an import that another thread was in the middle of."""
+def test_a_fork_waits_for_other_threads_imports():
+    """A child never inherits another thread's unfinished import."""
     entered, events = threading.Event(), []
 
     def import_something():
@@ -74,7 +74,7 @@ def test_no_fork_happens_while_another_thread_must_not_be_interrupted():
 
 @needs_fork
 def test_a_thread_that_forks_may_hold_the_lock_itself():
-    """A garbage collection, or a signal handler, may fork in the middle."""
+    """A garbage collection or a signal handler may fork while it holds the lock."""
     with process.no_fork:
         child = os.fork()
         if child == 0:

@@ -1,4 +1,4 @@
-"""The deployments of a subscription, as Azure's management API lists them."""
+"""Listing a subscription's deployments with Azure's management API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def azure(monkeypatch):
 
 
 def test_every_deployment_is_listed(azure):
-    """Those of all resources and pages are, with what they serve; resources of other kinds are not asked."""
+    """All resources and pages are listed with their models, except resources of other kinds."""
     azure.accounts = [
         account("acme"),
         account("speech", kind="SpeechServices"),
@@ -73,8 +73,8 @@ def test_a_failure_says_what_to_do(azure, fields, said):
     assert caught.value.__cause__ is not None
 
 
-def test_where_azure_is_not_reached_no_password_is_shown(azure, monkeypatch):
-    """The error names who stands between, and keeps to itself how one gets by."""
+def test_a_connection_error_shows_no_password(azure, monkeypatch):
+    """The error names the proxy, but not its password."""
     answer = azure.send
 
     def send(request):
@@ -89,15 +89,15 @@ def test_where_azure_is_not_reached_no_password_is_shown(azure, monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_is_no_subscription_is_refused(azure):
-    """The name of a subscription is not its id; nothing is asked then."""
+def test_a_wrong_subscription_id_is_refused(azure):
+    """A subscription's name is refused without a request: its id is required."""
     with pytest.raises(GuardConfigError, match=r"'my subscription'.*az account list"):
         list_deployments("my subscription")
     assert [] == azure.asked
 
 
 @pytest.mark.parametrize("module", ["azure.identity", "azure.mgmt.cognitiveservices"])
-def test_the_extra_is_asked_for(monkeypatch, module):
+def test_a_missing_extra_is_named(monkeypatch, module):
     """Without one of Azure's packages the error names the extra that brings them."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(GuardConfigError, match=r"pip install 'finetune-guard\[azure\]'"):
@@ -116,8 +116,8 @@ def test_the_extra_is_asked_for(monkeypatch, module):
     ],
     ids=str,
 )
-def test_an_answer_that_is_not_azures_own(azure, accounts):
-    """What a proxy, or a later release of the API, may answer is our error and no other."""
+def test_unexpected_responses(azure, accounts):
+    """Unexpected responses, such as a proxy's, raise an AzureListingError and nothing else."""
     azure.accounts = accounts
     azure.deployments = {
         "acme": [None, 7, {"name": "x", "properties": {"model": {"name": "a", "version": 7}}}]

@@ -9,7 +9,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "drop_in.py"
 
 
 def flat(text):
-    """The text without what wraps it."""
+    """The text without line wrapping."""
     return " ".join(text.split())
 
 

@@ -1,4 +1,4 @@
-"""A pseudo-terminal for a program to be started in. POSIX only."""
+"""A pseudo-terminal in which to start a program. POSIX only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``finetune-guard alert``, against a webhook that is a server of the test's own."""
+"""``finetune-guard alert`` with a local webhook server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo: the whole story, told against the simulator."""
+"""The demo, run with the simulator."""
 
 from __future__ import annotations
 

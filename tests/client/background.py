@@ -1,4 +1,4 @@
-"""What the tests of the keep-alive in the background look at."""
+"""Helpers for the tests of background keep-alives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sync and the async half of the SDK under one spelling, so that every scenario is written once.
+"""Runs each scenario with the SDK's sync and async clients, so that it is written once.
 
 ``await done(value)`` takes what either half gives back; ``every`` and ``entered`` do so for streams and
 context managers.

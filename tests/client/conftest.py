@@ -158,7 +158,7 @@ def connect_azure(way, azure, azure_config, closing):
 
 @pytest.fixture
 def run_program(sim, tmp_path):
-    """Runs a program of its own against the simulated API; returns its exit code, stdout and stderr."""
+    """Runs a separate program against the simulated API; returns its exit code, stdout and stderr."""
 
     def run(text, *arguments, store=tmp_path / "history"):
         ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""What programs do with a client: each takes a client, ours or the SDK's, and a model, and tells what it saw.
+"""Scenarios: each uses a client, guarded or the SDK's own, with a model, and returns what it observed.
 
 A scenario that an SDK release can't do at all is skipped for it.
 """

@@ -1,4 +1,4 @@
-"""An inference is an answer of a fine-tuned model: which answers count, however they are asked for."""
+"""Which responses of fine-tuned models count as inferences, for every way to make a call."""
 
 from __future__ import annotations
 

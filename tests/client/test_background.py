@@ -1,4 +1,4 @@
-"""The keep-alive in the background: when it is sent, and when it is not."""
+"""When background keep-alives are sent, and when not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the keep-alive in the background ends: it outlives no client, no loop and no process."""
+"""How background keep-alives stop with their client, event loop or process."""
 
 from __future__ import annotations
 

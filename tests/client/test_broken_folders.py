@@ -1,4 +1,4 @@
-"""A history on disk that is broken in each of the ways that a disk and an attacker know.
+"""Histories on disk that are damaged, or tampered with by an attacker.
 
 The store's own tests show that nothing is executed, followed or lost. Here the other half is shown:
 whatever was done to the folder, a hundred inferences out of a hundred succeed.

@@ -1,4 +1,4 @@
-"""A task that is cancelled in the middle of a decision leaves nothing behind."""
+"""Tasks that are cancelled during a decision leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``client.guard``: what can be asked and told beside the SDK, and what wrong arguments lead to."""
+"""The methods of ``client.guard``, and their errors for wrong arguments."""
 
 from __future__ import annotations
 

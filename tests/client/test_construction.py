@@ -1,4 +1,4 @@
-"""Making and dropping a client: as with the SDK's, with one argument more."""
+"""Creating and dropping clients works as with the SDK, with one more argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``copy`` and ``with_options``: the same guard, the same history, and the options asked for."""
+"""``copy`` and ``with_options`` keep the guard and the history, and apply the options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a client's evidence is: where its requests go, what they are sent with, and what any answer names."""
+"""Which organization a client's evidence belongs to: by its host, its credentials and the responses."""
 
 from __future__ import annotations
 

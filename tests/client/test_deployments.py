@@ -1,4 +1,4 @@
-"""Deployments that end when nobody calls them: the ways to call Azure, and what is told of them."""
+"""Idle deployments: the ways to call Azure, and the guard's warnings and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep-alives of deployments that would end when nobody calls them."""
+"""Keep-alives of deployments that would be deleted when idle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDK's own client and ours in its place: programs see the same, and the inference is remembered."""
+"""A guarded client behaves as the SDK's own client, and records each inference."""
 
 from __future__ import annotations
 

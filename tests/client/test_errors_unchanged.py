@@ -1,4 +1,4 @@
-"""What goes wrong for the SDK's own client goes wrong for ours in the same way."""
+"""A guarded client fails in the same way as the SDK's own client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing of ours blocks an event loop, the making of a client included."""
+"""The guard never blocks an event loop, not even when a client is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events for a program's own alerting, told by ``GuardConfig(on_event=...)``."""
+"""Events for a program's own alerting, passed to ``GuardConfig(on_event=...)``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``guard(client)``: a guarded twin of a client that somebody else has made."""
+"""``guard(client)``: a guarded copy of an existing client."""
 
 from __future__ import annotations
 

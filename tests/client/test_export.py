@@ -1,4 +1,4 @@
-"""Exports of the simulated organization, through both clients, with what goes wrong on the way."""
+"""Exports of the simulated organization with both kinds of clients, and their failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job that could not be created is stopped before anything is sent, with an error that says why."""
+"""A job that could not be created is stopped before anything is sent, with an error that explains why."""
 
 from __future__ import annotations
 

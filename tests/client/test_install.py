@@ -1,4 +1,4 @@
-"""``install()``: every client of the SDK in the process is guarded, and ``uninstall()`` leaves no trace."""
+"""``install()`` guards every client of the SDK in the process; ``uninstall()`` removes every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``client.guard.keep_alive()``: what a program gets when it asks itself."""
+"""``client.guard.keep_alive()``: keep-alives that a program requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models a keep-alive is sent to, in which order, and what happens when one doesn't answer."""
+"""Which models a keep-alive is sent to, in which order, and what happens if one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ends of models, as a program meets them: before a job, while a model is in use, after its end."""
+"""Shutdowns of models: before a job, while a model is in use, and after its shutdown."""
 
 from __future__ import annotations
 

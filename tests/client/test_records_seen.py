@@ -1,4 +1,4 @@
-"""What programs look at tells the guard too: batches, jobs and models, as the API answers them."""
+"""The guard learns from the batches, jobs and models that a program retrieves."""
 
 from __future__ import annotations
 

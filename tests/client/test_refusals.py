@@ -1,4 +1,4 @@
-"""The API's own refusal: typed, remembered until something newer is known, and confused with nothing else."""
+"""The API's refusal of a job: a typed error, remembered until there is newer evidence."""
 
 from __future__ import annotations
 

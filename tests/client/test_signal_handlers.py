@@ -1,4 +1,4 @@
-"""Signal handlers that use a guarded client while the main thread is in the middle of using one."""
+"""Signal handlers that use a guarded client while the main thread uses one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training file that no job could follow is not uploaded."""
+"""A training file is not uploaded if its job would be stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the whole organization's usage: what every program ran, with a key that does nothing else."""
+"""Reading the whole organization's usage with an admin key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the Usage API answers, a sync says what became of it, and no decision gets worse for it."""
+"""Wrong responses of the Usage API: a sync reports them, and no decision gets worse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire is what the SDK sends, byte for byte."""
+"""A guarded client sends the same bytes as the SDK's own client."""
 
 from __future__ import annotations
 

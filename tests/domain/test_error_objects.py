@@ -1,4 +1,4 @@
-"""Errors as objects: what programs, loggers and process pools do with them."""
+"""Copying, pickling and attributes of error objects."""
 
 from __future__ import annotations
 

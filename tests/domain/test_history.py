@@ -1,4 +1,4 @@
-"""How knowledge about an organization is merged: never backwards, in whatever order it arrives."""
+"""How evidence about an organization is merged, in any order."""
 
 from __future__ import annotations
 

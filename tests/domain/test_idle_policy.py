@@ -1,4 +1,4 @@
-"""Rules about deployments that nobody calls, and files of them."""
+"""Rules about idle deployments, and files with such rules."""
 
 from __future__ import annotations
 

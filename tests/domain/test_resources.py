@@ -1,4 +1,4 @@
-"""Names of resources, and what is published about the fine-tunes that live there."""
+"""Resource names, and the published rules for fine-tuned models on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from outside, as it is shown: what looks like a key or a password is taken out, and nothing else."""
+"""Text from outside is shown without anything that looks like a key or a password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a wrong setting."""
+"""Error messages for wrong settings."""
 
 from __future__ import annotations
 

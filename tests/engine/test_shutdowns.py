@@ -1,4 +1,4 @@
-"""The ends of models: what is said before a job, while a model is in use, and after its end."""
+"""Shutdowns of models: messages before a job, while a model is in use, and after its shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GitHub action, run as a runner runs it: its own steps, with its inputs in their environment."""
+"""The GitHub action: runs its steps as a runner does, with its inputs in the environment."""
 
 from __future__ import annotations
 

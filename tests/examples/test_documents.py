@@ -1,4 +1,4 @@
-"""Whatever the README and the pages in docs/ show is so: programs run, commands exist, tables are complete.
+"""Checks the README and docs/: programs run, commands exist, tables are complete.
 
 A block of code is run by its language, in the order of the page: ``python`` in one namespace, unless its
 first line names a file; ``text`` after it is what it prints, a line with ``...`` at its end as far as that;

@@ -1,4 +1,4 @@
-"""Each example runs as it stands, and does what it says."""
+"""Each example runs unmodified and does what it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What publishes, builds and runs the package elsewhere: workflows, the container, the sdist."""
+"""The files that build, publish and run the package: workflows, the container, the sdist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything by which users send a keep-alive, many at once, in one process of a fleet."""
+"""Concurrent keep-alives in one process of a fleet, sent in every way that users can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that is hit by a signal in the midst of a keep-alive, and those that take over from it."""
+"""A process that gets a signal during a keep-alive, and the processes that take over from it."""
 
 from __future__ import annotations
 

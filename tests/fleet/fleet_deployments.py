@@ -1,4 +1,4 @@
-"""What the processes of a fleet do that keeps a deployment alive: importable from other processes."""
+"""Work for the processes of a fleet that keep a deployment alive; importable from other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processes of a fleet do: at the top of a module, so that other processes can import it."""
+"""Work for the processes of a fleet; importable from other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""120 days of two resources and five deployments, compared day by day with what the simulated Azure knows."""
+"""Simulates 120 days of five deployments, and compares the guard with the simulated Azure every day."""
 
 from __future__ import annotations
 

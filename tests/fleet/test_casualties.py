@@ -1,4 +1,4 @@
-"""A process that is killed or stopped in the midst of a keep-alive costs one more inference at most."""
+"""A process that is killed or stopped during a keep-alive costs at most one more inference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One keep-alive for an organization and a window, in cases that once led to several."""
+"""One keep-alive per organization and window, in cases that once caused several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that is forked while one of its threads sends a keep-alive."""
+"""Processes that are forked while a thread sends a keep-alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One keep-alive, however many tasks and threads and processes want it."""
+"""One keep-alive for any number of tasks, threads and processes."""
 
 from __future__ import annotations
 

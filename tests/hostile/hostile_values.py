@@ -1,4 +1,4 @@
-"""What someone could send or plant: texts and JSON that no library of ours would ever make."""
+"""Strategies for hostile texts and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for whatever an API, or who stands between, answers."""
+"""Properties that hold for every response of an API or a proxy."""
 
 from __future__ import annotations
 

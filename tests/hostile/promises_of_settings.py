@@ -1,4 +1,4 @@
-"""What holds for whatever the environment says."""
+"""Properties that hold for every environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a framework is tried on: a simulated API, clients of it, and what both sides have counted."""
+"""The test bench for frameworks: a simulated API, guarded clients, and the counts of both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How programs use their framework with a guarded client: each function is such a program.
+"""Programs that use a framework with a guarded client, one per function.
 
 A program runs at least one inference on ``bench.model`` each way that its framework knows: sync, async,
 streamed, structured. It skips itself where the framework isn't installed.

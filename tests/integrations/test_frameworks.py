@@ -1,4 +1,4 @@
-"""Other people's frameworks on guarded clients, over real HTTP; each only where it is installed."""
+"""Third-party frameworks with guarded clients over real HTTP, if installed."""
 
 from __future__ import annotations
 

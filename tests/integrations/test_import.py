@@ -1,4 +1,4 @@
-"""What importing the package costs and leaves alone."""
+"""The cost of importing the package, and that it changes nothing in the SDK."""
 
 from __future__ import annotations
 

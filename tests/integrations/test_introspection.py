@@ -1,4 +1,4 @@
-"""What tools that look into classes and clients find: as on the SDK's own."""
+"""Introspection of guarded classes and clients works as with the SDK's own."""
 
 from __future__ import annotations
 

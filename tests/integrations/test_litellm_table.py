@@ -1,4 +1,4 @@
-"""Our table of shutdown dates beside that of the litellm that is installed."""
+"""Compares the shutdown dates with those of the installed litellm."""
 
 from __future__ import annotations
 

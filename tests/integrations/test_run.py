@@ -1,4 +1,4 @@
-"""Unchanged programs of other people's frameworks under ``finetune-guard run``."""
+"""Unmodified programs with third-party frameworks under ``finetune-guard run``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's tracers beside the guard, whichever came first; each only where it is installed."""
+"""Third-party tracers together with the guard, in either order, if installed."""
 
 from __future__ import annotations
 

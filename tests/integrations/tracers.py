@@ -1,4 +1,4 @@
-"""Other people's tracers, each as a function that yields a ``Tracer`` and removes it afterwards.
+"""Third-party tracers: each function yields a ``Tracer`` and removes it afterwards.
 
 A function skips itself where its tracer isn't installed. Nothing that a tracer sees leaves the process.
 """

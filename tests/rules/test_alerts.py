@@ -1,4 +1,4 @@
-"""Which alerts are due, the thresholds before an end, and what is said then."""
+"""Which alerts are due, their thresholds and their texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a keep-alive that is left to run looks after the window again."""
+"""When a background keep-alive checks the window again."""
 
 from __future__ import annotations
 

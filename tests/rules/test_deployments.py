@@ -1,4 +1,4 @@
-"""What is known of deployments, by what their history and Azure tell."""
+"""The state of deployments, from their history and Azure's list."""
 
 from __future__ import annotations
 

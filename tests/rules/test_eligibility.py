@@ -1,4 +1,4 @@
-"""Whether jobs may be created: the rules, one by one, and what holds for all of them."""
+"""Whether jobs may be created: each rule, and properties of all rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an eligibility to what happens to a call."""
+"""How an eligibility decides what happens to a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported, where it is written, when a request is tried again, and what is an orphan."""
+"""What is exported and where, when a request is retried, and which files are orphans."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def training_file(client, upload):
 
 @pytest.fixture
 def ask(sim, connect):
-    """Reads the usage as an admin, with whatever query."""
+    """Reads the usage with the admin key and a query."""
     admin = connect(sim, api_key=ADMIN_KEY)
 
     def read(**query):

@@ -53,13 +53,13 @@ def test_the_rules_of_every_phase(now, fine_tuned_before, idle, expected):
         (timedelta(hours=36), utc(2027, 1, 7, 12)),
     ],
 )
-def test_a_date_can_begin_anywhere_in_its_band(rollover, expected):
+def test_a_date_takes_effect_at_its_rollover(rollover, expected):
     """A date's first instant is a zone's midnight, or any time span from midnight UTC."""
     assert expected == takes_effect(date(2027, 1, 6), rollover)
 
 
 def test_a_first_job_is_earlier_fine_tuning(clock, theirs, upload):
-    """Who created a job before May 7 may create another one after it."""
+    """An organization that created a job before May 7 may create another one after it."""
     clock.set(utc(2026, 5, 1))
     training_file = upload(theirs)
     create_job(theirs, training_file)
@@ -69,7 +69,7 @@ def test_a_first_job_is_earlier_fine_tuning(clock, theirs, upload):
 
 @pytest.mark.parametrize("endpoint", ["chat", "responses", "checkpoint"])
 def test_any_inference_opens_the_window(sim, client, model, training_file, endpoint):
-    """From July 2 on it takes an inference on a fine-tuned model, on whichever endpoint."""
+    """From July 2 on an inference on a fine-tuned model is required, on any endpoint."""
     refused(client, training_file)
     if endpoint == "responses":
         client.responses.create(model=model, input="hello")
@@ -87,14 +87,14 @@ def test_any_inference_opens_the_window(sim, client, model, training_file, endpo
     ],
 )
 def test_base_models_do_not_open_the_window(sim, client, training_file, path, body):
-    """A base model's answer and an embedding are no inference on a fine-tuned model."""
+    """Calls of base models and embeddings don't count as inferences."""
     client.post(path, body=body, cast_to=object)
     assert sim.last_inference() is None
     refused(client, training_file)
 
 
 def test_the_refusal_is_the_real_one(client, upload):
-    """It has the status, code, type and text that organizations have seen; uploads are taken all the same."""
+    """It has OpenAI's status, code, type and text; uploads are still accepted."""
     training_file = upload(client)
     begun = client.uploads.create(
         bytes=3, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
@@ -118,8 +118,8 @@ def test_the_refusal_is_the_real_one(client, upload):
     ],
     ids=["hour", "policy"],
 )
-def test_dates_hours_and_windows_are_the_callers_choice(connect, clock, upload, settings, begins, allowed):
-    """A simulator can be told when dates begin, and another provider's rules."""
+def test_rollover_and_policy_are_settings(connect, clock, upload, settings, begins, allowed):
+    """A simulator accepts another rollover and another policy."""
     if "policy" in settings:
         phase = Phase(starts_on=None, requirement=Requirement.RECENT_INFERENCE, window=settings["policy"])
         settings = {"policy": AccessPolicy(name="15 days", phases=(phase,))}

@@ -1,4 +1,4 @@
-"""Azure OpenAI as the SDK's own clients meet it: resources, deployments, and what happens to idle ones."""
+"""Azure OpenAI in the simulator, called with the SDK's own clients: resources and deployments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def azure(sim):
 
 @pytest.fixture
 def connect(azure):
-    """Makes clients of the SDK for a resource, by the API that is named."""
+    """Makes the SDK's clients for a resource and an API."""
     clients = []
 
     def make(api="key", resource="east", key=KEY):
@@ -76,7 +76,7 @@ def test_every_way_to_a_deployment(connect, azure, clock, api, call):
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
-    """15 days after the last call a fine-tune's deployment is gone, until it is deployed again."""
+    """15 days after its last call a fine-tuned model's deployment is deleted, until it is deployed again."""
     client = connect("v1")
     clock.advance(10 * DAY)
     call(client)
@@ -93,7 +93,7 @@ def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
 
 
 def test_only_a_successful_call_counts(sim, connect, clock):
-    """A call that fails, by a fault or by its own body, keeps no deployment alive."""
+    """A failed call doesn't keep a deployment alive."""
     client = connect()
     clock.advance(14 * DAY)
     sim.fault(Fault(path="/east/openai/*", status=503))
@@ -114,15 +114,15 @@ def test_only_a_successful_call_counts(sim, connect, clock):
     ids=["key", "resource", "none"],
 )
 @pytest.mark.parametrize("api", ["key", "v1"])
-def test_a_key_opens_its_own_resource(connect, api, resource, key):
-    """A key that is wrong, or another resource's, is refused, and the answer doesn't show it."""
+def test_a_key_is_valid_for_its_own_resource(connect, api, resource, key):
+    """A wrong key, or another resource's, is refused, and the answer doesn't show it."""
     with pytest.raises(openai.AuthenticationError) as caught:
         chat(connect(api, resource, key))
     assert key not in str(caught.value)
 
 
-def test_resources_know_nothing_of_each_other_or_of_openai(sim, azure, connect, clock):
-    """A deployment is its resource's alone, OpenAI's dates and windows are not Azure's, nor the reverse."""
+def test_resources_are_isolated_from_each_other_and_openai(sim, azure, connect, clock):
+    """Resources don't share deployments, and OpenAI's dates and windows don't apply to Azure, or vice versa."""
     west = connect(resource="west", key="key-of-the-west")
     with pytest.raises(openai.NotFoundError):
         chat(west)
@@ -145,7 +145,7 @@ def test_what_azure_does_not_serve(azure, method, path):
 
 
 def test_the_control_interface(sim):
-    """Another process adds resources, deploys, looks on and deletes; what can't be is a 400."""
+    """Another process can add resources, and add, list and delete deployments; a wrong request is a 400."""
     with HTTP.Client(base_url=f"http://{sim.host}/_simulator/azure") as http:
         added = http.post("/resources", json={"name": "north", "api_key": "k", "tokens": ["t"]})
         assert (201, sim.azure.endpoint("north")) == (added.status_code, added.json()["endpoint"])

@@ -46,8 +46,8 @@ def usage(ask):
     return results
 
 
-def test_a_batch_takes_its_time(clock, sim, client, submit, model):
-    """It is validated, runs and completes as the clock is turned; only then it counts."""
+def test_a_batch_completes_later(clock, sim, client, submit, model):
+    """It is validated, runs and completes as the clock advances; only then it counts."""
     batch = submit(*(line(n, model) for n in range(3)), metadata={"team": "support"})
     assert ("validating", CHAT, model) == (batch.status, batch.endpoint, batch.to_dict()["model"])
     assert ({"team": "support"}, FIRST + 86_400) == (batch.metadata, batch.expires_at)
@@ -108,7 +108,7 @@ def test_batches_are_in_the_usage(clock, sim, connect, client, submit, model, us
 
 
 def test_requests_fail_one_by_one(clock, client, submit, model):
-    """A request that can't be answered is in the error file, beside answers to the others."""
+    """A failed request is in the error file; the others are answered."""
     batch = submit(
         line(0, model),
         line(1, "gpt-nothing"),
@@ -136,7 +136,7 @@ def test_requests_fail_one_by_one(clock, client, submit, model):
     ],
 )
 def test_a_wrong_file_fails_as_a_whole(clock, client, submit, lines, code, number):
-    """A file that is no list of requests fails when it has been looked at, and says in which line."""
+    """A file that isn't a list of requests fails after validation, with the line of each problem."""
     batch = submit(*lines)
     assert "validating" == batch.status
     clock.advance(MINUTES)
@@ -161,8 +161,8 @@ def test_cancelling(clock, sim, client, submit, model, usage):
         client.batches.cancel(batch.id)
 
 
-def test_how_long_a_batch_takes(clock, connect, submit):
-    """A simulator can be told how long batches take; at once is possible, more than a day is not."""
+def test_batch_duration(clock, connect, submit):
+    """``batch_duration`` sets how long batches take, from zero to a day."""
     with Simulator(clock=clock, batch_duration=timedelta(0), models=[BASE]) as quick:
         client = connect(quick)
         batch = submit(line(0, client.models.list().data[-1].id), client=client)

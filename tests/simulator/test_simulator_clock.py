@@ -10,8 +10,8 @@ from finetune_guard.simulator import SimulatedClock
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=timezone.utc)
 
 
-def test_can_be_turned_both_ways():
-    """The clock goes where it is set, in whatever zone, and on or back by a time span; it answers in UTC."""
+def test_moves_in_both_directions():
+    """The clock can be set, in any time zone, and moved forward or back; it returns UTC."""
     clock = SimulatedClock(NEW_YEAR)
     assert NEW_YEAR + timedelta(days=3) == clock.advance(timedelta(days=3))
     assert NEW_YEAR + timedelta(days=2) == clock.advance(timedelta(days=-1))
@@ -27,7 +27,7 @@ def test_refuses_times_without_a_zone(turn):
 
 
 def test_a_running_clock_ticks_on(monkeypatch):
-    """A running clock moves on with real time, as fast as asked, from wherever it was set."""
+    """A running clock advances with real time, at the given speed, from the time that was set."""
     elapsed = [0.0]
     monkeypatch.setattr("finetune_guard.simulator.clock.time.monotonic", lambda: elapsed[0])
     clock = SimulatedClock(NEW_YEAR, running=True, speed=60)
@@ -38,14 +38,14 @@ def test_a_running_clock_ticks_on(monkeypatch):
     assert NEW_YEAR + timedelta(days=1, minutes=3) == clock()
 
 
-def test_refuses_a_speed_that_is_none():
+def test_refuses_a_speed_of_zero_or_less():
     """A speed of zero or less is refused, with the way to stop the clock."""
     with pytest.raises(ValueError, match="running=False"):
         SimulatedClock(running=True, speed=0)
 
 
-def test_threads_can_turn_it_together():
-    """No turn of the clock is lost when several threads turn it."""
+def test_is_thread_safe():
+    """No change is lost when several threads advance the clock."""
     clock = SimulatedClock(NEW_YEAR)
 
     def turn():

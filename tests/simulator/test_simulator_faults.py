@@ -24,8 +24,8 @@ def broken(call):
     return caught.value
 
 
-def test_a_fault_comes_as_often_as_asked(sim, chat):
-    """Calls answer with what was asked for, so often or until it is cleared, and have no effect."""
+def test_a_fault_applies_to_a_number_of_calls(sim, chat):
+    """A fault answers the given number of calls, or all until it is cleared; they have no effect."""
     sim.fault(Fault(path=CHAT, method="POST", status=503, code="overloaded", message="later", times=2))
     for _ in range(2):
         error = broken(chat)
@@ -39,8 +39,8 @@ def test_a_fault_comes_as_often_as_asked(sim, chat):
     assert chat().id
 
 
-def test_faults_wait_for_their_own_calls(sim, client, chat, model):
-    """A fault hits only calls of its path, method and model; a ``*`` ends a path."""
+def test_faults_apply_to_matching_calls_only(sim, client, chat, model):
+    """A fault only applies to calls of its path, method and model; a path can end with ``*``."""
     sim.fault(Fault(path="/v1/models*", method="GET", status=500, times=None))
     sim.fault(Fault(path=CHAT, model=model, status=500, times=None))
     sim.fault(Fault(path="/v1/files", status=500, times=None))
@@ -74,7 +74,7 @@ def test_well_known_faults(sim, chat, fault, kind, expected):
     assert expected == (caught.value.status_code, caught.value.code)
 
 
-def test_a_body_of_ones_own(sim, client, chat):
+def test_a_custom_body(sim, client, chat):
     """A fault can answer with any body, a JSON value or plain text."""
     sim.fault(Fault(path=CHAT, status=502, body="<html>Bad gateway</html>"))
     assert "<html>Bad gateway</html>" == broken(chat).response.text
@@ -83,7 +83,7 @@ def test_a_body_of_ones_own(sim, client, chat):
 
 
 def test_a_malformed_stream(sim, chat):
-    """A malformed stream begins well and then sends an event that is no JSON."""
+    """A malformed stream starts correctly and then sends an event that isn't JSON."""
     sim.fault(Fault(path=CHAT, malformed=True))
     with chat(stream=True) as stream:
         assert next(stream).id
@@ -103,7 +103,7 @@ def test_a_cut_body(sim, chat, cut_after):
 
 @pytest.mark.parametrize("cut_after", [0, 3])
 def test_a_cut_stream(sim, chat, cut_after):
-    """A cut stream breaks off after so many events, and not as if it were over."""
+    """A cut stream fails after the given number of events."""
     sim.fault(Fault(path=CHAT, cut_after=cut_after))
     seen = []
     with pytest.raises(Exception) as caught:  # noqa: PT011, PT012 # the loop is what breaks; of what type depends on the SDK
@@ -123,6 +123,6 @@ def test_a_cut_stream(sim, chat, cut_after):
     ],
 )
 def test_misuse_is_refused(fields):
-    """A fault that could never work is refused when it is made."""
+    """A fault that is not valid is refused."""
     with pytest.raises(ValidationError):
         Fault(**fields)

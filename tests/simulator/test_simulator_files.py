@@ -26,7 +26,7 @@ def test_a_file_comes_back(client):
     [(b"\n" + DATA * 3, True), (PREFERENCE, True), (b"\n", False), (b"{}\n", False), (DATA + b"{\n", False)],
 )
 def test_training_files(client, upload, content, is_taken):
-    """Conversations and preferences are training data; what can't train anything is refused at once."""
+    """Conversations and preferences are accepted as training data; anything else is refused."""
     if is_taken:
         assert upload(client, content)
         return
@@ -43,7 +43,7 @@ def begun(client):
 
 
 def test_an_upload_in_parts_becomes_a_file(client, begun):
-    """Parts are put together in the order asked for."""
+    """Parts are joined in the requested order."""
     last = client.uploads.parts.create(begun.id, data=DATA[20:])
     first = client.uploads.parts.create(begun.id, data=DATA[:20])
     done = client.uploads.complete(begun.id, part_ids=[first.id, last.id])
@@ -52,7 +52,7 @@ def test_an_upload_in_parts_becomes_a_file(client, begun):
 
 
 def test_an_upload_ends(clock, client, begun):
-    """One that is cancelled, unknown, or not completed within an hour takes no more parts."""
+    """An upload that is cancelled, unknown, or not completed within an hour accepts no more parts."""
     late = client.uploads.create(
         bytes=9, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
     )

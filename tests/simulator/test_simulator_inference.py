@@ -23,7 +23,7 @@ def test_chat(client, model):
 
 
 def test_chat_stream(client, model):
-    """A streamed chat says the same, word by word, and why it stopped; the usage comes last, if asked for."""
+    """A streamed chat has the same text in chunks, then the finish reason, then the usage if requested."""
     asked = {"model": model, "messages": MESSAGES, "stream": True, "n": 2}
     chunks = list(client.chat.completions.create(**asked))
     for index in (0, 1):
@@ -36,8 +36,8 @@ def test_chat_stream(client, model):
 
 
 @pytest.mark.parametrize("cap", ["max_completion_tokens", "max_tokens"])
-def test_the_cap_on_tokens_is_kept(client, model, cap):
-    """An answer longer than allowed is cut off and says so; this is what a keep-alive call gets."""
+def test_the_token_limit_applies(client, model, cap):
+    """An answer is cut at the token limit, with a matching finish reason; keep-alives get such an answer."""
     completion = client.chat.completions.create(model=model, messages=MESSAGES, **{cap: 1})
     (choice,) = completion.choices
     assert ("This", "length") == (choice.message.content, choice.finish_reason)
@@ -45,7 +45,7 @@ def test_the_cap_on_tokens_is_kept(client, model, cap):
 
 
 def test_response(client, model):
-    """A response carries one finished message, and its stream tells its whole course, without gaps."""
+    """A response has one completed message, and its stream has every event."""
     asked = {"model": model, "input": "hello", "max_output_tokens": 16}
     response = client.responses.create(**asked)
     assert (TEXT, "completed", model) == (response.output_text, response.status, response.model)
@@ -63,7 +63,7 @@ def test_response(client, model):
 
 
 def test_an_incomplete_response(client, model):
-    """A response that hits its cap is incomplete, and ends its stream so."""
+    """A response that reaches the token limit is incomplete, also as a stream."""
     words = {"type": "json_schema", "name": "long", "schema": {"const": "word " * 40}}
     asked = {"model": model, "input": "hello", "max_output_tokens": 16, "text": {"format": words}}
     response = client.responses.create(**asked)
@@ -73,7 +73,7 @@ def test_an_incomplete_response(client, model):
 
 
 def test_completion(sim, connect, client):
-    """The models from before chats complete prompts, streamed or not."""
+    """Completion models complete prompts, streamed or not."""
     asked = {"model": sim.add_model(base="babbage-002"), "prompt": "hello"}
     completion = client.completions.create(**asked)
     # As on the real API, only the last chunk has a finish_reason, which the SDK's types don't foresee.
@@ -115,7 +115,7 @@ def test_wrong_requests_are_refused(client, path, body, param):
         ("/completions", BASE, {"prompt": "hello"}),
     ],
 )
-def test_models_answer_only_where_they_belong(sim, client, path, base, body):
+def test_models_answer_on_their_own_endpoint(sim, client, path, base, body):
     """A chat model does not complete prompts, and a completion model does not chat."""
     with pytest.raises(openai.NotFoundError):
         client.post(path, body={"model": sim.add_model(base=base), **body}, cast_to=object)
@@ -153,7 +153,7 @@ class Node(BaseModel):
 
 @pytest.mark.parametrize("shape", [Thing, Part, Node])
 def test_values_fit_their_schema(shape):
-    """What the simulator makes up for a schema is valid for the class that the schema came from."""
+    """The simulator's value for a class's schema is valid for that class."""
     assert shape.model_validate(example_of(shape.model_json_schema()))
 
 
@@ -162,8 +162,8 @@ TOOL = {"name": "describe", "description": "Describes a part.", "parameters": PA
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "describe"}}])
-def test_a_forced_function_in_a_chat(client, model, choice):
-    """A function that must be called is called, with arguments that fit; streamed as well."""
+def test_a_required_function_in_a_chat(client, model, choice):
+    """A required function is called with valid arguments, streamed or not."""
     tools = [{"type": "function", "function": TOOL}]
     asked = {"model": model, "messages": MESSAGES, "tools": tools, "tool_choice": choice}
     call = client.chat.completions.create(**asked).choices[0].message.tool_calls[0]
@@ -174,8 +174,8 @@ def test_a_forced_function_in_a_chat(client, model, choice):
     assert call.function.arguments == "".join(delta.arguments for delta in deltas)
 
 
-def test_a_forced_function_in_a_response(client, model):
-    """Responses call a forced function too; streamed as well."""
+def test_a_required_function_in_a_response(client, model):
+    """Responses call a required function, too, streamed or not."""
     choice, tools = {"type": "function", "name": "describe"}, [{"type": "function", "strict": False, **TOOL}]
     asked = {"model": model, "input": "hello", "tools": tools, "tool_choice": choice}
     call = client.responses.create(**asked).output[0]

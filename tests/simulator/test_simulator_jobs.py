@@ -16,13 +16,13 @@ def jobs(client):
 
 @pytest.fixture
 def start_job(client, jobs, model, training_file):
-    """Creates jobs for an organization that may."""
+    """Creates jobs for an organization that may create them."""
     client.chat.completions.create(model=model, messages=MESSAGES)
     return lambda **fields: jobs.create(**{"model": BASE, "training_file": training_file, **fields})
 
 
-def test_a_job_takes_its_time_and_brings_a_model(clock, sim, client, jobs, start_job):
-    """A job is validated, runs and succeeds as the clock is turned; its events tell it, its models answer."""
+def test_a_job_runs_and_creates_a_model(clock, sim, client, jobs, start_job):
+    """A job is validated, runs and succeeds as the clock advances; it has events and working models."""
     job = start_job(suffix="My Bot", seed=7, metadata={"team": "support"})
     assert ("validating_files", None, BASE) == (job.status, job.fine_tuned_model, job.model)
     assert (sim.organization().id, 7, {"team": "support"}) == (job.organization_id, job.seed, job.metadata)
@@ -65,7 +65,7 @@ def test_wrong_jobs_are_refused(start_job, fields, code, param):
     assert (code, param) == (caught.value.code, caught.value.param)
 
 
-def test_a_dead_base_can_not_be_tuned(clock, sim, client, start_job):
+def test_a_base_that_is_shut_down_can_not_be_tuned(clock, sim, client, start_job):
     """A base model that was shut down is deprecated for jobs as well."""
     clock.set(datetime(2026, 11, 1, tzinfo=timezone.utc))
     client.chat.completions.create(model=sim.add_model(), messages=MESSAGES)
@@ -74,7 +74,7 @@ def test_a_dead_base_can_not_be_tuned(clock, sim, client, start_job):
 
 
 def test_cancelling(clock, jobs, start_job):
-    """A cancelled job brings no model and can't be cancelled again."""
+    """A cancelled job creates no model and can't be cancelled again."""
     job = start_job()
     assert "cancelled" == jobs.cancel(job.id).status
     clock.advance(timedelta(hours=1))
@@ -84,7 +84,7 @@ def test_cancelling(clock, jobs, start_job):
 
 
 def test_jobs_are_listed_in_pages(jobs, start_job):
-    """All jobs are found however small the pages, the newest first, and ``has_more`` tells the truth."""
+    """All jobs are listed, newest first, for every page size, and ``has_more`` is correct."""
     ids = [start_job().id for _ in range(5)]
     first = jobs.list(limit=2)
     assert (True, ids[:2:-1]) == (first.has_more, [job.id for job in first.data])
@@ -94,7 +94,7 @@ def test_jobs_are_listed_in_pages(jobs, start_job):
 
 
 def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start_job, ask, model):
-    """Files, models, jobs, batches and usage are one organization's, and nobody else's."""
+    """Files, models, jobs, batches and usage belong to one organization only."""
     job, batch_file = start_job(), upload(client, b'{"custom_id": "1"}\n', "batch")
     batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
     for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):

@@ -37,7 +37,7 @@ def test_each_project_names_itself(sim, connect, client, model):
 
 
 def test_a_key_has_one_use(sim, globex):
-    """A key that is empty or taken, for whatever, is refused, and nothing is left of the attempt."""
+    """A key that is empty or taken is refused, and the attempt changes nothing."""
     for key in ("sk-simulated-acme", globex.api_key, globex.admin_key):
         with pytest.raises(ValueError, match="api_key is taken"):
             sim.add_organization(slug="new", api_key=key)
@@ -54,8 +54,8 @@ def test_a_key_has_one_use(sim, globex):
     assert "new" == sim.add_organization(slug="new", api_key="sk-new").slug
 
 
-def test_keys_and_prompts_are_shown_nowhere(sim, connect, client, globex, model):
-    """Neither is in a representation, in the log of calls or in what other processes can look at."""
+def test_keys_and_prompts_are_never_shown(sim, connect, client, globex, model):
+    """Neither is in a representation, in the call log or in the control endpoints."""
     project = sim.add_project("globex-77", "sk-simulated-second")
     prompt = "a-very-special-prompt"
     client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])

@@ -10,8 +10,8 @@ from finetune_guard.simulator import Simulator
 from tests.support.constants import BASE, MESSAGES
 
 
-def test_models_tell_their_end(client, model):
-    """Base models carry their shutdown date, or null where there is none; own ones tell whose they are."""
+def test_models_have_their_shutdown_date(client, model):
+    """Base models have their shutdown date, or null; fine-tuned ones name their owner."""
     listed = {item.id: item for item in client.models.list()}
     dates = {
         name: listed[name].to_dict().get("shutdown_date", "none") for name in (BASE, "gpt-6-luna", model)
@@ -39,8 +39,8 @@ def test_unknown_models_are_not_found(client):
     assert "model_not_found" == caught.value.code
 
 
-def test_models_die_on_their_day(clock, client, model):
-    """On its shutdown day a model, and every fine-tune of it, is deprecated, and no longer listed."""
+def test_models_are_shut_down_on_their_date(clock, client, model):
+    """From its shutdown date on, a model and its fine-tunes are deprecated and not listed."""
     clock.set(datetime(2027, 1, 13, 23, 59, 59, tzinfo=timezone.utc))
     assert client.chat.completions.create(model=model, messages=MESSAGES).id
 
@@ -52,8 +52,8 @@ def test_models_die_on_their_day(clock, client, model):
     assert not {BASE, model} & {item.id for item in client.models.list()}
 
 
-def test_dates_of_ones_own(clock, connect):
-    """A catalog of one's own gives base models and fine-tunes the dates that a test needs."""
+def test_a_custom_catalog(clock, connect):
+    """A custom catalog sets the shutdown dates of base models and fine-tunes."""
     row = Lifetime(id=BASE, shutdown=date(2026, 8, 3), fine_tunes_shutdown=date(2026, 8, 5))
     catalog = ModelCatalog(as_of=date(2026, 8, 1), source="https://example.com", base_models=(row,))
     options = {"catalog": catalog, "models": [BASE], "fine_tunes_carry_shutdown_date": True}

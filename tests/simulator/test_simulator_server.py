@@ -47,7 +47,7 @@ def test_every_answer_has_the_headers(clock, sim, http):
 
 
 def test_a_gateway_may_strip_the_headers(clock, connect):
-    """A simulator can be told to hide the organization, as some gateways do."""
+    """A simulator can hide the organization, as some gateways do."""
     with Simulator(clock=clock, strip_headers=True) as stripped:
         headers = connect(stripped).models.with_raw_response.list().headers
         assert [] == [name for name in headers if name.startswith("openai-")]
@@ -63,8 +63,8 @@ def test_a_gateway_may_strip_the_headers(clock, connect):
         ("POST", "chat/completions", b"\xff", 400, "We could not parse the JSON body of your request."),
     ],
 )
-def test_what_can_not_be_served_is_an_error_of_the_api(http, method, path, body, status, said):
-    """Unknown paths, wrong methods and bodies that are no JSON object get the API's error body."""
+def test_wrong_requests_get_the_apis_errors(http, method, path, body, status, said):
+    """Unknown paths, wrong methods and bodies that aren't JSON objects get the API's error body."""
     answer = http.request(method, f"/v1/{path}", content=body)
     error = answer.json()["error"]
     assert (status, said, "invalid_request_error") == (answer.status_code, error["message"], error["type"])
@@ -90,7 +90,7 @@ def test_the_organization_header_must_match(sim, client):
 
 
 def test_the_log_of_calls(sim, client, clock, model):
-    """The log tells who called what and when."""
+    """The log has the organization, the path and the time of each call."""
     client.chat.completions.create(model=model, messages=MESSAGES, stream=True).close()
     clock.advance(DAY)
     client.models.list()
@@ -105,7 +105,7 @@ def test_the_log_of_calls(sim, client, clock, model):
 
 
 def test_the_control_endpoints(sim, http, clock, client, model):
-    """Other processes can turn the clock, ask for faults and look on."""
+    """Other processes can set the clock, add faults and list the calls."""
     assert {"status": "ok", "now": clock().isoformat()} == http.get("/_simulator/health").json()
     assert 200 == http.post("/_simulator/clock", json={"now": "2026-09-01T02:00:00+02:00"}).status_code
     assert datetime(2026, 9, 1, tzinfo=timezone.utc) == clock()
@@ -152,7 +152,7 @@ def test_wrong_control_calls_are_refused(http, clock, path, body, said):
 
 
 def lasting_port():
-    """A free port below those that systems give to whoever asks for any, so that it stays free."""
+    """A free port below the ephemeral range, so that it stays free."""
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -161,7 +161,7 @@ def lasting_port():
 
 
 def test_it_can_be_stopped_and_started_again(clock, connect):
-    """Then nobody listens and no thread is left; it comes back on the same port with all that it knew."""
+    """After a stop port and thread are gone; a restart uses the same port and keeps the data."""
     simulator = Simulator(clock=clock, models=[BASE], port=lasting_port())
     with simulator:
         address = simulator.base_url
@@ -180,7 +180,7 @@ def test_it_can_be_stopped_and_started_again(clock, connect):
         assert own == client.chat.completions.create(model=own, messages=MESSAGES).model
 
 
-def test_stopping_cuts_what_is_under_way(sim, client, model):
+def test_stopping_ends_running_calls(sim, client, model):
     """A call that waits when the server stops fails at once, and stopping does not wait for it."""
     failures = []
 
@@ -199,8 +199,8 @@ def test_stopping_cuts_what_is_under_way(sim, client, model):
     assert (False, 1) == (thread.is_alive(), len(failures))
 
 
-def test_stopping_closes_a_connection_that_is_just_coming(sim):
-    """A client that connects in the moment of the stop is cut like the others, and nothing stays open."""
+def test_stopping_closes_a_new_connection(sim):
+    """A client that connects during the stop is disconnected like the others, and no socket stays open."""
     loop, stopping = sim._serving._started.result()
     busy = threading.Event()
     loop.call_soon_threadsafe(busy.wait)
@@ -237,7 +237,7 @@ def test_in_the_foreground(interruption):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["uvicorn", "python_multipart"])
-def test_the_extra_is_asked_for(missing):
+def test_a_missing_extra_is_named(missing):
     """Without the optional packages the import says what to install."""
     program = (
         "import importlib.util as util\n"

@@ -36,7 +36,7 @@ def results(page):
 
 
 def test_every_kind_of_inference_is_counted(sim, connect, ask, client, chat, model):
-    """Chats and responses count, streamed or not, with the tokens that they said; nothing else does."""
+    """Chats and responses count, streamed or not, with their tokens; nothing else does."""
     said = chat(model).usage
     chat(model, stream=True).close()
     spoken = client.responses.create(model=model, input="hello").usage
@@ -56,7 +56,7 @@ def test_every_kind_of_inference_is_counted(sim, connect, ask, client, chat, mod
 
 
 def test_groups(sim, connect, ask, chat, model):
-    """Grouped usage says what each result has in common; what was not asked for is null."""
+    """Grouped usage has the fields it is grouped by; the others are null."""
     project = sim.add_project(sim.organization().slug, "sk-simulated-second")
     chat(model)
     chat("gpt-4o-mini")
@@ -77,14 +77,14 @@ def test_groups(sim, connect, ask, chat, model):
     "query", ["group_by=model&group_by=batch", "group_by=model,batch", "group_by[]=model"]
 )
 def test_every_way_to_write_a_list(sim, connect, chat, query):
-    """Lists are understood with brackets, repeated, and with commas."""
+    """Lists can be written with brackets, repeated, or with commas."""
     chat()
     page = connect(sim, api_key=ADMIN_KEY).get(f"{PATH}?start_time={FIRST}&{query}", cast_to=object)
     assert BASE == results(page)[0]["model"]
 
 
 def test_every_day_has_its_bucket(clock, ask, chat):
-    """They meet at whole days in UTC, also without usage; start and end cut the first and last."""
+    """Buckets start at midnight UTC, even without usage; start and end shorten the first and last."""
     chat()
     clock.advance(timedelta(days=2, hours=6))
     chat()
@@ -101,7 +101,7 @@ def test_every_day_has_its_bucket(clock, ask, chat):
     ("width", "seconds", "default", "most"), [("1m", 60, 60, 1440), ("1h", 3600, 24, 168), ("1d", DAY, 7, 31)]
 )
 def test_widths_and_limits(clock, ask, chat, width, seconds, default, most):
-    """Minutes, hours and days are buckets, so many to a page as asked for, up to a limit; more is a 400."""
+    """Buckets are minutes, hours or days, up to ``limit`` per page; a limit too high is a 400."""
     chat()
     clock.advance(timedelta(seconds=seconds))
     chat()
@@ -118,7 +118,7 @@ def test_widths_and_limits(clock, ask, chat, width, seconds, default, most):
 
 
 def test_pages(clock, ask, chat):
-    """Sixty days are read in pages that neither overlap nor leave anything out."""
+    """Sixty days are read in pages without gaps or overlaps."""
     for _ in range(60):
         chat()
         clock.advance(timedelta(days=1))
@@ -142,14 +142,14 @@ def test_pages(clock, ask, chat):
     ],
 )
 def test_wrong_queries_are_refused(ask, query, param):
-    """A query that can't be is a 400 that names the parameter."""
+    """A wrong query is a 400 that names the parameter."""
     with pytest.raises(openai.BadRequestError) as caught:
         ask(**query)
     assert param == caught.value.param
 
 
 def test_usage_can_lag(clock, connect):
-    """A simulator can be told to show requests only after some time, as a real one may."""
+    """With ``usage_lag``, requests appear in the usage later."""
     with Simulator(clock=clock, admin_key=ADMIN_KEY, usage_lag=timedelta(hours=1)) as slow:
         connect(slow).chat.completions.create(model=BASE, messages=MESSAGES)
         admin = connect(slow, api_key=ADMIN_KEY)
@@ -173,7 +173,7 @@ def test_the_sdk_reads_the_usage(sim, connect, chat, model):
 
 
 def test_a_page_can_be_flawed(clock, sim, ask, chat):
-    """Buckets are left out, a page too many is promised, and models are left out, on request."""
+    """A fault can omit buckets, announce an extra page, and omit models."""
     clock.advance(timedelta(days=2, hours=9))
     chat()
     whole = ask(group_by="model")

@@ -1,4 +1,4 @@
-"""Azure's deployments in the simulator, and the ways to call them that tests share."""
+"""Shared helpers: Azure deployments in the simulator, and ways to call them."""
 
 from __future__ import annotations
 

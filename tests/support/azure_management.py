@@ -1,4 +1,4 @@
-"""Azure's sign-in and its management API, answered where the wire would be."""
+"""A fake transport for Azure's sign-in and management API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deployment(name, model, version="1", created="2026-11-01T08:00:00Z"):
 
 
 class AzureManagement:
-    """What is answered, and what was asked."""
+    """The responses to send, and the requests received."""
 
     def __init__(self):
         self.accounts = [account("acme")]
@@ -82,7 +82,7 @@ class AzureManagement:
 
 
 def install(monkeypatch):
-    """Put it where the network was, with an application that may sign in, and return it."""
+    """Replace the network with it, sign an application in, and return it."""
     azure = AzureManagement()
     monkeypatch.setattr(
         requests.adapters.HTTPAdapter, "send", lambda _self, request, **_: azure.send(request)

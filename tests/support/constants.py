@@ -1,4 +1,4 @@
-"""Values that many tests share."""
+"""Constants shared by many tests."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ TRAINING_DATA = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assi
 
 
 def utc(*parts: int) -> datetime:
-    """Return a moment in UTC."""
+    """Return a time in UTC."""
     return datetime(*parts, tzinfo=timezone.utc)

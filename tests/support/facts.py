@@ -1,4 +1,4 @@
-"""Facts about one organization, as many tests make them."""
+"""Helpers that create evidence about one organization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a store and its Redis server, and loses transactions or their answers when told to."""
+"""A proxy in front of a Redis server that loses transactions or their replies on command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MULTI, EXEC = b"$5\r\nMULTI\r\n", b"$4\r\nEXEC\r\n"
 
 
 class LossyProxy:
-    """Passes everything on, but for transactions that it is told to lose; that ends their connection.
+    """Forwards everything except the transactions to lose, whose connection it closes.
 
     Args:
         port: That of the server.

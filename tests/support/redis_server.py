@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server for the tests: without a file on disk, stopped when they are done."""
+"""A real Redis or Valkey server for the tests, without persistence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options) -> redis.Redis:
-        """Look at what is there, as an administrator would."""
+        """Return a Redis client of the server."""
         return redis.Redis(unix_socket_path=str(self.socket), **options)
 
     def start(self) -> None:

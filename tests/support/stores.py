@@ -1,4 +1,4 @@
-"""Stores that behave as those of other processes, or as broken ones, do."""
+"""Stores that behave like those of other processes, or like broken ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from finetune_guard.stores.memory import MemoryStore
 
 
 class Elsewhere(DiskStore):
-    """A folder as another process sees it: nothing in memory is shared."""
+    """A store on the same folder that shares no memory, as in another process."""
 
     @property
     def place(self):
@@ -16,7 +16,7 @@ class Elsewhere(DiskStore):
 
 
 class Unreadable(MemoryStore):
-    """A store that can't tell what it knows."""
+    """A store that can't be read."""
 
     def evidence(self, organization):
         raise StoreError("out of order", remedy="none")

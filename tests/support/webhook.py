@@ -1,4 +1,4 @@
-"""A webhook that is a server of the test's own."""
+"""A local webhook server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECRET = "T0000-B0000-the-secret-of-the-webhook"
 
 
 class Webhook(BaseHTTPRequestHandler):
-    """Keeps what is posted, and answers as told."""
+    """Stores each post, and answers with ``status``."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -28,7 +28,7 @@ class Webhook(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving():
-    """Serve it; yield the server, with what was ``posted``, its ``url`` and the ``status`` of its answers."""
+    """Yield a running server, with ``posted``, ``url`` and the ``status`` to answer with."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
         server.posted, server.status = [], 200
         server.url = f"http://127.0.0.1:{server.server_address[1]}/services/{SECRET}"

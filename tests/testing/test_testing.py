@@ -1,4 +1,4 @@
-"""What programs can rely on in their own tests."""
+"""The public tools for a program's own tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(*arguments, environment=None, **options):
 
 
 def test_offers_the_simulator_its_clock_and_its_faults():
-    """The simulator's public classes stand where a test looks for them; another is an AttributeError."""
+    """The module has the simulator's public classes; another name is an AttributeError."""
     for name in ("Simulator", "SimulatedClock", "Fault"):
         assert getattr(finetune_guard.simulator, name) is getattr(finetune_guard.testing, name)
     with pytest.raises(AttributeError, match=r"'finetune_guard\.testing' has no attribute 'Simulater'"):
@@ -45,8 +45,8 @@ def test_imports_neither_pytest_nor_the_simulator():
     assert ("[]\n", 0) == (finished.stdout, finished.returncode), finished.stderr
 
 
-def test_clock_tells_the_simulators_time(simulator, monkeypatch):
-    """It follows the simulator's; when that is gone the error names its address. No password is shown."""
+def test_clock_returns_the_simulators_time(simulator, monkeypatch):
+    """It returns the simulator's time; without a simulator the error names the address, without password."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://somebody:hunter2@{simulator.host}/v1")
     before = simulator_clock()
     simulator.clock.advance(timedelta(days=61))
@@ -71,8 +71,8 @@ def test_clock_says_which_variable_it_needs(base_url, shown, monkeypatch):
 
 
 @pytest.mark.slow
-def test_environment_lets_an_unmodified_program_live_in_the_simulators_time(simulator, tmp_path):
-    """A program in another process is guarded by the simulated policy at the simulated time."""
+def test_environment_connects_an_unmodified_program(simulator, tmp_path):
+    """A program in another process uses the simulated policy and time."""
     model = simulator.add_model()
     program = (
         "from finetune_guard import OpenAI\n"
@@ -124,8 +124,8 @@ class TestTime:
 @pytest.mark.parametrize(
     ("conftest", "autoload"), [("", True), (PLUGINS, False)], ids=["entry point", "conftest alone"]
 )
-def test_fixtures_come_by_themselves_and_with_a_line_of_conftest(conftest, autoload, tmp_path):
-    """The fixtures are there once, however they come, and a marker says when a test begins."""
+def test_fixtures_load_automatically_and_from_conftest(conftest, autoload, tmp_path):
+    """The fixtures exist once, however they are loaded, and a marker sets the initial time."""
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_program.py").write_text(PROGRAM if not conftest else PROGRAM.replace("assert", "#", 1))
     environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}

@@ -1,4 +1,4 @@
-"""What type checkers make of the public names. This file is checked, and never run.
+"""Type annotations of the public names. Type checkers read this file; it never runs.
 
 ``assert_type`` holds what users' programs see. A line with an ignore comment must be an error there: mypy and
 pyright both report an ignore that isn't needed.
