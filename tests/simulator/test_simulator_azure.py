@@ -122,7 +122,7 @@ def test_a_key_is_valid_for_its_own_resource(connect, api, resource, key):
 
 
 def test_resources_are_isolated_from_each_other_and_openai(sim, azure, connect, clock):
-    """Resources don't share deployments, and OpenAI's dates and windows don't apply to Azure, or vice versa."""
+    """Resources share no deployments, and OpenAI's dates and windows don't apply to Azure or vice versa."""
     west = connect(resource="west", key="key-of-the-west")
     with pytest.raises(openai.NotFoundError):
         chat(west)
