@@ -20,7 +20,7 @@ from finetune_guard.simulator.organizations import Account, Batch, random_id
 from finetune_guard.simulator.provider import ALIASES, Call, Provider
 
 COMPLETION_WINDOW = timedelta(hours=24)
-_MOST_REQUESTS = 50_000
+_MAX_REQUESTS = 50_000
 _ENDPOINTS: dict[str, Callable[[Call], Answer]] = {
     "/v1/responses": responses.create,
     "/v1/chat/completions": chat.create,
@@ -144,8 +144,8 @@ def _parse_requests(content: bytes, endpoint: str) -> tuple[list[Mapping[str, An
             requests.append(line)
     if not requests and not problems:
         fail("empty_file", "The file is empty.")
-    if len(requests) > _MOST_REQUESTS:
-        fail("too_many_tasks", f"The file has more than {_MOST_REQUESTS} requests.")
+    if len(requests) > _MAX_REQUESTS:
+        fail("too_many_tasks", f"The file has more than {_MAX_REQUESTS} requests.")
     return requests, problems
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from finetune_guard.simulator.answers import invalid
 
 TEXT = "This is a simulated answer."
-_DEEPEST = 12
-_LONGEST = 10_000  # a schema that requires more gets an invalid value
+_MAX_DEPTH = 12
+_MAX_LENGTH = 10_000  # a schema that requires more gets an invalid value
 _RECURSION_SUSPECTED = 3
 _BY_FORMAT = {
     "date-time": "2026-01-01T00:00:00Z",
@@ -119,7 +119,7 @@ class _ExampleBuilder:
         self._root = root
 
     def make(self, schema: Any, depth: int) -> Any:
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return None
         if "const" in schema:
             return schema["const"]
@@ -161,11 +161,13 @@ class _ExampleBuilder:
             return {name: self.make(properties.get(name, {}), depth + 1) for name in needed}
         if kind == "array":
             fixed = [self.make(item, depth + 1) for item in schema.get("prefixItems", ())]
-            number = min(int(schema.get("minItems", 0)), _LONGEST)
+            number = min(int(schema.get("minItems", 0)), _MAX_LENGTH)
             return fixed or [self.make(schema.get("items"), depth + 1)] * number
         if kind == "string":
             text = _BY_FORMAT.get(str(schema.get("format")), "simulated")
-            return text.ljust(min(int(schema.get("minLength", 0)), _LONGEST), "x")[: schema.get("maxLength")]
+            return text.ljust(min(int(schema.get("minLength", 0)), _MAX_LENGTH), "x")[
+                : schema.get("maxLength")
+            ]
         if kind in {"integer", "number"}:
             return _number(schema, is_integer=kind == "integer")
         return False if kind == "boolean" else None

@@ -19,14 +19,14 @@ from finetune_guard.simulator.inference import (
 from finetune_guard.simulator.organizations import random_id
 from finetune_guard.simulator.provider import Call
 
-_MOST_CHOICES = 128
+_MAX_CHOICES = 128
 
 
 def create(call: Call) -> Answer:
     """Create a chat completion."""
     max_tokens = integer(call, "max_completion_tokens", minimum=1)
     older_limit = integer(call, "max_tokens", minimum=1)
-    choices = integer(call, "n", minimum=1, maximum=_MOST_CHOICES) or 1
+    choices = integer(call, "n", minimum=1, maximum=_MAX_CHOICES) or 1
     with_usage = bool(option(call, "stream_options").get("include_usage"))
     model = requested_model(call)
     messages = required(call, "messages")

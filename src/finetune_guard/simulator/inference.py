@@ -17,7 +17,7 @@ MINUTE = 60
 _REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
 _COMPLETION_ONLY = ("babbage", "davinci", "curie", "ada")
 _DEFAULT_MAX_TOKENS = 16
-_DEFAULT_DIMENSIONS, _MOST_DIMENSIONS = 8, 3072
+_DEFAULT_DIMENSIONS, _MAX_DIMENSIONS = 8, 3072
 
 
 def complete(call: Call) -> Answer:
@@ -50,7 +50,7 @@ def _choice(text: str, finish: str | None) -> dict[str, Any]:
 
 def embed(call: Call) -> Answer:
     """Return the same unit vector for each input; it does not count as an inference."""
-    dimensions = integer(call, "dimensions", minimum=1, maximum=_MOST_DIMENSIONS) or _DEFAULT_DIMENSIONS
+    dimensions = integer(call, "dimensions", minimum=1, maximum=_MAX_DIMENSIONS) or _DEFAULT_DIMENSIONS
     model = requested_model(call)
     value = required(call, "input")
     inputs = value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]

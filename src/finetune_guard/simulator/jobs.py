@@ -21,7 +21,7 @@ from finetune_guard.simulator.organizations import Account, Job, random_id
 from finetune_guard.simulator.provider import Call
 
 _METHODS = ("supervised", "dpo", "reinforcement")
-_LONGEST_SUFFIX = 64
+_MAX_SUFFIX_LENGTH = 64
 _STEP = 10
 _AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 
@@ -164,8 +164,8 @@ def _suffix(call: Call) -> str | None:
     suffix = call.body.get("suffix")
     if suffix is None:
         return None
-    if not isinstance(suffix, str) or not 0 < len(suffix) <= _LONGEST_SUFFIX or ":" in suffix:
-        raise invalid("suffix", f"expected 1 to {_LONGEST_SUFFIX} characters without a colon")
+    if not isinstance(suffix, str) or not 0 < len(suffix) <= _MAX_SUFFIX_LENGTH or ":" in suffix:
+        raise invalid("suffix", f"expected 1 to {_MAX_SUFFIX_LENGTH} characters without a colon")
     return suffix.strip().lower().replace(" ", "-")
 
 

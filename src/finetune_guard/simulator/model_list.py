@@ -8,7 +8,7 @@ from typing import Any
 from finetune_guard.simulator.answers import Answer, forbidden, model_not_found
 from finetune_guard.simulator.provider import ALIASES, Call
 
-_BASES_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
+_BASE_MODELS_CREATED = int(datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp())
 
 
 def list_all(call: Call) -> Answer:
@@ -40,7 +40,7 @@ def _body(call: Call, model_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": model_id,
         "object": "model",
-        "created": int(owned.timestamp()) if owned else _BASES_CREATED,
+        "created": int(owned.timestamp()) if owned else _BASE_MODELS_CREATED,
         "owned_by": call.account.organization.slug if owned else "system",
     }
     if owned is None or call.provider.settings.fine_tunes_carry_shutdown_date:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DEFAULT_SLUG = "acme-28gund"
 DEFAULT_API_KEY = "sk-simulated-acme"  # not a secret: only the simulator accepts it
 DEFAULT_ADMIN_KEY = "sk-simulated-acme-admin"  # not a secret either
-_MOST_CALLS = 100_000  # older ones are dropped
+_MAX_CALLS = 100_000  # older ones are dropped
 
 
 class Simulator:
@@ -107,7 +107,7 @@ class Simulator:
             AzureProvider(self.clock, self._provider.settings, lock=self._provider.lock), lambda: self.host
         )
         self._faults = FaultQueue()
-        self._log: deque[ServedCall] = deque(maxlen=_MOST_CALLS)
+        self._log: deque[ServedCall] = deque(maxlen=_MAX_CALLS)
         self._serving: ServingThread | None = None
         self._default = self.add_organization(
             slug=DEFAULT_SLUG,

@@ -21,7 +21,7 @@ from finetune_guard.simulator.provider import Call
 
 _GROUPS = ("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "api_source")
 _CURSOR_PREFIX = "page_"
-_LONGEST_NUMBER = 12
+_MAX_DIGITS = 12
 
 
 class _Width(NamedTuple):
@@ -148,7 +148,7 @@ def _number(call: Call, name: str) -> int | None:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _limit(call: Call, width: _Width) -> int:
