@@ -1,8 +1,4 @@
-"""Runs each scenario with the SDK's sync and async clients, so that it is written once.
-
-``await done(value)`` takes what either half gives back; ``every`` and ``entered`` do so for streams and
-context managers.
-"""
+"""Runs each scenario with the SDK's sync and async clients, so that it is written once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Scenarios: each uses a client, guarded or the SDK's own, with a model, and returns what it observed.
-
-A scenario that an SDK release can't do at all is skipped for it.
-"""
+"""Scenarios: each uses a client, guarded or the SDK's own, with a model, and returns what it observed."""
 
 from __future__ import annotations
 

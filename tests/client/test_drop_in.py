@@ -7,11 +7,11 @@ from datetime import datetime, timezone
 
 import pytest
 
-from finetune_guard import GuardConfig, Source
+from finetune_guard import Source
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done
 from tests.client.scenarios import COMPLETIONS, INFERENCES, OTHER_CALLS, UNFINISHED
-from tests.support.constants import COMPLETION, MESSAGES, START
+from tests.support.constants import COMPLETION, START
 
 pytestmark = pytest.mark.anyio
 
@@ -40,10 +40,7 @@ def served(sim):
     ids=lambda value: getattr(value, "__name__", ""),
 )
 async def test_a_call_is_the_sdks_own_and_an_inference_is_remembered(sim, client, bare, scenario, counts):
-    """Whatever is called, types, contents and requests are the SDK's, and an inference is remembered once.
-
-    A stream counts with its first completion event and not before.
-    """
+    """Whatever is called, types, contents and requests are the SDK's, and an inference is remembered once."""
     model = sim.add_model(base="davinci-002") if scenario in COMPLETIONS else sim.add_model()
     expected, expected_calls = told(await scenario(bare, model)), served(sim)
     assert expected == told(await scenario(client, model))
@@ -83,11 +80,3 @@ async def test_the_servers_date_counts_when_it_is_sane(client, infer, sim, date,
     sim.fault(Fault(path="/v1/chat/completions", headers={"date": date}))
     await infer(client)
     assert remembered == (await done(client.guard.history())).last_inference.at
-
-
-async def test_without_a_date_the_clock_decides(way, closing, wire, clock):
-    """Gateways may strip the Date header."""
-    wire.route().respond(200, json=COMPLETION)
-    client = closing(way.guarded(api_key="sk-test", guard=GuardConfig(store="memory", clock=clock)))
-    await done(client.chat.completions.create(model=LEGACY, messages=MESSAGES))
-    assert START == (await done(client.guard.history())).last_inference.at

@@ -7,7 +7,8 @@ import pytest
 
 from finetune_guard import DeploymentScalingUpError, ModelAccessLostError
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import HTTP, done, listed
+from tests.client.both_ways import HTTP, create_job, done
+from tests.client.scenarios import chat, chat_stream
 from tests.support.constants import MESSAGES
 
 pytestmark = pytest.mark.anyio
@@ -40,18 +41,8 @@ async def failure_of(awaitable):
     return type(error), str(error), type(error.__cause__), attributes, headers
 
 
-async def chat(client, model):
-    return await done(client.chat.completions.create(model=model, messages=MESSAGES))
-
-
-async def chat_stream(client, model):
-    return await listed(
-        await done(client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
-    )
-
-
 async def job(client, _):
-    return await done(client.fine_tuning.jobs.create(model="gpt-4o-mini-2024-07-18", training_file="file-x"))
+    return await create_job(client)
 
 
 @pytest.mark.parametrize("call", [chat, chat_stream, job], ids=lambda call: call.__name__)
@@ -65,14 +56,6 @@ async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, f
     sim.clear_calls()
     assert expected == await failure_of(call(client, model))
     assert 1 == len(sim.calls)
-
-
-async def test_a_failed_call_is_not_remembered(sim, client, model):
-    """Only an inference that the API has answered counts."""
-    sim.fault(Fault(path=CHAT, status=404))
-    with pytest.raises(openai.APIStatusError):
-        await chat(client, model)
-    assert {} == (await done(client.guard.history())).models
 
 
 @pytest.mark.parametrize("broken", [{"cut_after": 2}, {"malformed": True}], ids=str)
@@ -106,7 +89,7 @@ async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
 
 
 async def test_retries_are_the_sdks_own(sim, connect, connect_bare, model):
-    """After a failure that the SDK retries, the wire sees what it would see, and one inference counts."""
+    """After a failure that the SDK retries, the wire sees what it would see; one inference counts."""
     seen = []
     for each in (connect_bare(max_retries=2), connect(max_retries=2)):
         sim.clear_calls()

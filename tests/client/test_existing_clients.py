@@ -62,14 +62,6 @@ async def test_it_shares_the_http_client(bare, twin):
     assert bare.is_closed()
 
 
-async def test_a_guarded_client_can_get_another_configuration(client, infer, sim, clock):
-    """With a configuration, a guarded client gets a twin with that one."""
-    other = guard(client, GuardConfig(store="memory", hosts=[sim.host], clock=clock))
-    assert (type(client), False) == (type(other), other is client)
-    await infer(other)
-    assert {} == (await done(client.guard.history())).models
-
-
 async def test_every_resource_speaks_through_the_twin(bare, configured, model):
     """Also resources, raw and streaming views that the original had made before."""
     assert all((bare.chat, bare.with_raw_response, bare.chat.completions.with_raw_response))

@@ -9,18 +9,13 @@ import pytest
 from finetune_guard import GuardConfigError, Inventory
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import done, listed
-from tests.support.constants import BASE, MESSAGES, START, TRAINING_DATA
+from tests.client.scenarios import chat
+from tests.support.constants import BASE, DAY, START, TRAINING_DATA
 from tests.support.stores import Unreadable
 
 pytestmark = pytest.mark.anyio
 
 MODELS, JOBS = "/v1/models", "/v1/fine_tuning/jobs"
-GONE, UNDATED, LEGACY = (
-    "ft:gpt-4-0613:acme::Gone",
-    "ft:gpt-9:acme::Undated",
-    "davinci:ft-acme-2022-12-22-07-26-01",
-)
-DAY = timedelta(days=1)
 JUNE = datetime(2026, 6, 1, tzinfo=timezone.utc)
 MADE = JUNE + timedelta(minutes=30)
 
@@ -48,53 +43,20 @@ def create_job(bare, clock):
     return create
 
 
-@pytest.fixture
-def infer():
-    """Runs one inference."""
-
-    async def run(client, model):
-        await done(client.chat.completions.create(model=model, messages=MESSAGES))
-
-    return run
-
-
-@pytest.fixture
-async def named(client, sim):
-    """A client that knows already whose its key is."""
-    await done(client.guard.check(refresh=True))
-    sim.clear_calls()
-    return client
-
-
-def served(sim):
-    return [(call.method, call.path) for call in sim.calls]
-
-
-async def test_a_model_is_told_with_all_that_is_known(client, infer, sim, clock):
+async def test_a_model_is_told_with_all_that_is_known(client, sim, clock):
     """Base, age, last inference and its source, end and its source, replacement."""
     model = sim.add_model(suffix="support-bot", created_at=START - DAY)
-    await infer(client, model)
+    await chat(client, model)
     clock.advance(DAY)
     (record,) = (await inventory(client)).models
-    assert (model, BASE, None, START - DAY) == (
-        record.id,
-        record.base,
-        record.checkpoint_step,
-        record.created_at,
-    )
+    found = (record.id, record.base, record.checkpoint_step, record.created_at)
+    assert (model, BASE, None, START - DAY) == found
     last = record.last_inference
-    assert (model, START, "observed", "acme-28gund") == (
-        last.model,
-        last.at,
-        last.source.value,
-        last.organization,
-    )
+    assert (model, START) == (last.model, last.at)
+    assert ("observed", "acme-28gund") == (last.source.value, last.organization)
     assert (date(2027, 1, 14), 165) == (record.shutdown.day, record.days_left)
-    assert ("gpt-6-luna", False, True) == (
-        record.replacement,
-        record.replacement_can_be_fine_tuned,
-        record.visible,
-    )
+    assert ("gpt-6-luna", False) == (record.replacement, record.replacement_can_be_fine_tuned)
+    assert record.visible
 
 
 async def test_models_of_jobs_and_checkpoints_are_in_it(client, create_job, bare):
@@ -161,6 +123,9 @@ async def test_a_history_that_can_not_be_read_leaves_what_the_api_tells(connect,
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
 async def test_elsewhere_nothing_is_asked(connect, sim, fields):
     """On another host, or switched off, the error says what to configure, and no request is sent."""
-    with pytest.raises(GuardConfigError, match=r"GuardConfig\(hosts="):
-        await inventory(connect(config=fields))
+    guard = connect(config={"admin_api_key": "sk-admin", **fields}).guard
+    for ask in (guard.models, guard.sync, guard.model_limits):
+        with pytest.raises(GuardConfigError, match=r"GuardConfig\(hosts="):
+            await done(ask())
+    await done(guard.check(refresh=True))
     assert () == sim.calls

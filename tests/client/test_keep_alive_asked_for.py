@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from finetune_guard import FineTuningRefusedError, GuardConfigError, Inference, KeepAliveError, Source, guard
+from finetune_guard import GuardConfigError, Inference, KeepAliveError, Source, guard
 from finetune_guard.domain.facts import Activity
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.memory import MemoryStore
-from tests.client.both_ways import ASYNC, create_job, done
+from tests.client.both_ways import ASYNC, done
 
 pytestmark = pytest.mark.anyio
 
@@ -56,18 +56,6 @@ async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
     outcome = await done(client.guard.keep_alive())
     assert (False, "creation_closed") == (outcome.sent, outcome.reason.value)
     assert 0 == posts(CHAT)
-    assert (await done(client.guard.keep_alive(force=True))).sent
-
-
-async def test_after_a_refusal_it_takes_force(client, sim, infer, clock, posts):
-    """Where the API has refused, an inference may not help, so it is sent by force only."""
-    await infer(client)
-    clock.advance(timedelta(seconds=1))
-    sim.fault(Fault.training_not_available())
-    with pytest.raises(FineTuningRefusedError):
-        await create_job(client)
-    outcome = await done(client.guard.keep_alive())
-    assert (False, "refused", 1) == (outcome.sent, outcome.reason, posts(CHAT))
     assert (await done(client.guard.keep_alive(force=True))).sent
 
 

@@ -26,9 +26,8 @@ CHAT, JOBS = "/chat/completions", "/fine_tuning/jobs"
 
 
 @pytest.fixture
-async def create(bare):
-    file = await done(bare.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    return partial(create_job, training_file=file.id)
+def create(sim):
+    return partial(create_job, training_file=sim.add_file(content=TRAINING_DATA))
 
 
 @pytest.fixture
@@ -46,15 +45,6 @@ async def test_the_window_is_renewed_first(kept, infer, clock, posts, model, cre
     last = (await done(kept.guard.history())).last_inference
     assert (model, now, Source.KEEP_ALIVE) == (last.model, last.at, last.source)
     assert (2, 1) == (posts(CHAT), posts(JOBS))
-
-
-async def test_without_configuration_nothing_is_sent(client, infer, clock, posts, create):
-    """A keep-alive costs money: it is never sent unasked."""
-    await infer(client)
-    clock.advance(timedelta(days=61))
-    with pytest.raises(InferenceWindowExpiredError):
-        await create(client)
-    assert (1, 0) == (posts(CHAT), posts(JOBS))
 
 
 async def test_an_upload_renews_the_window_as_a_job_does(kept, clock, posts, model):

@@ -28,15 +28,7 @@ def model(name):
 
 @dataclass
 class Api:
-    """An API, or a gateway in front of it, whose answers name whom a test wants.
-
-    Attributes:
-        organizations: For each key the slug and the id of its organization.
-        project: What the answers say in ``openai-project``; nothing when None.
-        strips: Whether the answers' headers are lost.
-        refuses: The slugs of organizations that may not create jobs.
-        has_models: Whether the list of models holds a fine-tuned one, so that no jobs need to be looked at.
-    """
+    """An API, or a gateway before it, whose answers name the slug and the id of each key's organization."""
 
     organizations: dict[str, tuple[str, str]]
     project: str | None = None

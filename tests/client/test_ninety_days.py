@@ -1,8 +1,4 @@
-"""A quarter of a year with several programs and two organizations, compared day by day with the API.
-
-The simulated API decides by rules written anew and sees every inference. Whenever the guard is sure, the
-two must agree.
-"""
+"""A quarter of a year with several programs and two organizations, compared day by day with the API."""
 
 from __future__ import annotations
 
@@ -34,16 +30,7 @@ def at(month, day, hour=9, minute=0, second=0):
 
 @dataclass
 class World:
-    """Two organizations, their programs, and the time they live in.
-
-    Attributes:
-        sim: The API.
-        clock: Its time, and the programs'.
-        guarded: The guarded programs, each with the slug of its organization.
-        auditor: One more, with a history and an admin key of its own, which looks every day.
-        days: How many days were compared.
-        open_days: On how many of them the first organization could create jobs.
-    """
+    """Two organizations, their guarded programs, and an auditor with a history of its own."""
 
     sim: Simulator
     clock: Any

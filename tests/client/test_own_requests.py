@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
@@ -11,7 +10,8 @@ import pytest
 
 from finetune_guard import KeepAlive, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
-from tests.client.both_ways import done
+from tests.client.both_ways import create_job, done
+from tests.client.test_errors_unchanged import failure_of
 from tests.support.constants import BASE
 
 pytestmark = pytest.mark.anyio
@@ -74,10 +74,7 @@ async def test_a_keep_alive_shares_it_too(connect, sim, model):
     ],
 )
 async def test_a_failure_is_named_and_chained_each_time(client, sim, status, path, raised):
-    """The real cause is told by every call that it keeps from being decided, and not by the first alone.
-
-    That the error's answer has named the organization makes no difference.
-    """
+    """The real cause is told by every call that it keeps from being decided, whoever its answer names."""
     named = {"openai-organization": sim.organization().slug}
     sim.fault(Fault(path=path, method="*", times=None, status=status, headers=named))
     for _ in range(2):
@@ -96,37 +93,6 @@ async def test_a_key_that_was_just_refused_is_the_apis_matter(client, sim):
             await done(call())
 
 
-def closed_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "raised"),
-    [
-        ({"api_key": "sk-wrong"}, openai.AuthenticationError),
-        ({"organization": "org-wrong"}, openai.AuthenticationError),
-        ({"api_key": "sk-line\nbreak"}, openai.APIConnectionError),
-        ({"base_url": "nobody"}, openai.APIConnectionError),
-    ],
-    ids=["key", "organization", "line break", "nobody there"],
-)
-async def test_a_call_that_can_only_fail_fails_as_it_would_bare(connect, connect_bare, options, raised):
-    """With a wrong key, or without a connection, the program meets the SDK's own error."""
-    if "base_url" in options:
-        url = f"http://127.0.0.1:{closed_port()}/v1"
-        options = {"base_url": url}
-    hosts = {"hosts": ["127.0.0.1"]} if "base_url" in options else {}
-    errors = []
-    for client in (connect_bare(**options), connect(config=hosts, **options)):
-        with pytest.raises(raised) as caught:
-            await done(client.fine_tuning.jobs.create(**JOB))
-        errors.append(caught.value)
-    bare, ours = errors
-    assert (type(bare), str(bare)) == (type(ours), str(ours))
-
-
 async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
     """Whatever breaks on our side of a job is logged, and the API decides."""
     client = connect(config={"clock": lambda: datetime.min.replace(tzinfo=timezone.utc)})
@@ -135,3 +101,21 @@ async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
     assert openai.PermissionDeniedError is type(caught.value)
     assert [("POST", 403)] == [(call.method, call.status) for call in sim.calls]
     assert ["finetune-guard failed; calls go on without it"] == [r.message[:45] for r in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("options", "raised"),
+    [
+        ({"api_key": "sk-wrong"}, openai.AuthenticationError),
+        ({"organization": "org-wrong"}, openai.AuthenticationError),
+        ({"api_key": "sk-line\nbreak"}, openai.APIConnectionError),
+        ({"base_url": "http://127.0.0.1:9/v1"}, openai.APIConnectionError),
+    ],
+    ids=["key", "organization", "line break", "nobody there"],
+)
+async def test_a_call_that_can_only_fail_fails_as_it_would_bare(connect, connect_bare, sim, options, raised):
+    """With a wrong key, or without a connection, the program meets the SDK's own error."""
+    ours = connect(config={"hosts": [sim.host, "127.0.0.1"]}, **options)
+    expected = await failure_of(create_job(connect_bare(**options)))
+    assert raised is expected[0]
+    assert expected == await failure_of(create_job(ours))

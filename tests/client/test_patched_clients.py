@@ -122,6 +122,7 @@ async def test_a_patched_client_can_get_another_configuration(client, configured
     tracer = Tracer()
     method_replaced(client, tracer)
     other = guard(client, configured(store="memory"))
+    assert (type(client), False) == (type(other), other is client)
     await infer(other)
     assert 1 == len(tracer.seen)
     assert ([], [1]) == (await counts(client), await counts(other))

@@ -56,7 +56,20 @@ async def lapsed(client, infer, clock, sim):
     return client
 
 
-@by_every_way
+def upload_chunked(client, purpose, _):
+    what = {"filename": "a.jsonl", "bytes": len(TRAINING_DATA), "mime_type": "application/jsonl"}
+    return client.uploads.upload_file_chunked(file=TRAINING_DATA, purpose=purpose, **what)
+
+
+def upload_by_extra_body(client, purpose, file):
+    return client.files.create(purpose="batch", file=file, extra_body={"purpose": purpose})
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [*UPLOADS.values(), upload_chunked, upload_by_extra_body],
+    ids=[*UPLOADS, "chunked", "extra body"],
+)
 async def test_it_is_stopped_before_a_byte_is_read(lapsed, sim, upload):
     """When no job can be created the file isn't even read."""
     with pytest.raises(InferenceWindowExpiredError, match=r"^The training file was not uploaded: "):
@@ -103,32 +116,6 @@ async def test_the_check_can_be_turned_off(lapsed, connect, sim, upload):
     assert 1 == len(sim.calls)
     with pytest.raises(InferenceWindowExpiredError):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-
-
-async def test_a_purpose_in_extra_body_counts(lapsed, sim):
-    """What ``extra_body`` says wins, as it does on the wire."""
-    with pytest.raises(InferenceWindowExpiredError):
-        await done(
-            lapsed.files.create(
-                purpose="batch", file=Untouchable(TRAINING_DATA), extra_body={"purpose": "fine-tune"}
-            )
-        )
-    assert () == sim.calls
-
-
-async def test_a_chunked_upload_is_stopped_before_its_first_part(lapsed, sim):
-    """``upload_file_chunked`` reads and sends nothing when no job could follow."""
-    with pytest.raises(InferenceWindowExpiredError):
-        await done(
-            lapsed.uploads.upload_file_chunked(
-                file=TRAINING_DATA,
-                filename="a.jsonl",
-                bytes=len(TRAINING_DATA),
-                mime_type="application/jsonl",
-                purpose="fine-tune",
-            )
-        )
-    assert () == sim.calls
 
 
 async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim):

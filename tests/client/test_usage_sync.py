@@ -243,14 +243,9 @@ async def test_a_key_of_another_organization(watched, connect, connect_bare, sim
     for each in (client, connect(api_key=other.api_key)):
         await done(each.guard.check(refresh=True))
         await done(each.guard.flush())
-        history = await done(each.guard.history())
-        evidence = history.evidence
-        assert ({}, {}, None, ()) == (
-            history.models,
-            history.daily,
-            history.last_inference,
-            evidence.usage_read,
-        )
+        found = await done(each.guard.history())
+        assert ({}, {}, None) == (found.models, found.daily, found.last_inference)
+        assert () == found.evidence.usage_read
     # The other organization's own key has just listed its models; nothing of them is told of ours.
     others = [name for name in store.organizations() if name != "other-1"]
     assert not any(theirs[0] in repr(store.history(name)) for name in others)
@@ -336,15 +331,6 @@ async def test_usage_that_is_not_named_as_the_clients_is_not_used(owners, infer,
     eligibility = await done(owners.guard.check(refresh=True))
     assert ("local", None) == (eligibility.coverage.value, eligibility.covered_until)
     assert () == (await done(owners.guard.history())).evidence.usage_read
-
-
-async def test_a_host_that_is_not_guarded(connect, sim):
-    """Where the policy isn't known to hold nothing is asked, and it is said what to do."""
-    client = connect({"hosts": [], "admin_api_key": ADMIN_KEY})
-    with pytest.raises(GuardConfigError, match="GuardConfig\\(hosts="):
-        await done(client.guard.sync())
-    await done(client.guard.check(refresh=True))
-    assert () == sim.calls
 
 
 # What is never told.

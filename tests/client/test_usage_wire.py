@@ -36,14 +36,7 @@ JOBS = "/v1/fine_tuning/jobs"
 
 
 class Api:
-    """The API in the network's place.
-
-    Attributes:
-        usage: What it tells about the organization's usage.
-        answers: Other answers to the requests of it, by their number: a body, or a function that makes a
-            response or an error of the request.
-        asked: The queries of those requests.
-    """
+    """The API in the network's place, with other ``answers`` to the requests of usage, by their number."""
 
     def __init__(self, wire):
         self.usage = UsageApi([(ONE, "proj_1", OLD), (TWO, "proj_2", NEW)], now=NOW)
@@ -149,10 +142,7 @@ NO_PAGE = {
     ids=[*FAILURES, *NO_PAGE],
 )
 async def test_a_failure_at_once(client, api, caplog, failure, kind, said):
-    """It is one error, which says what the API said in short, is chained to the SDK's, and shows no key.
-
-    Nothing counts of what was read; another sync begins anew.
-    """
+    """It is one error that says what the API said and shows no key; nothing counts of what was read."""
     caplog.set_level(logging.DEBUG, "finetune_guard")
     api.answers[1] = failure
     error = await sync_error(client)
@@ -162,58 +152,14 @@ async def test_a_failure_at_once(client, api, caplog, failure, kind, said):
     may_not = getattr(error.__cause__, "status_code", None) in (401, 403)
     assert may_not == ("OPENAI_ADMIN_KEY" in error.remedy)
     assert_no_key_in(str(error), repr(error), error.remedy, vars(error), caplog.text)
-    history = await done(client.guard.history())
-    assert ({}, {}, None, ()) == (
-        *(history.models, history.daily, history.last_inference),
-        history.evidence.usage_read,
-    )
+    found = await done(client.guard.history())
+    assert ({}, {}, None) == (found.models, found.daily, found.last_inference)
+    assert () == found.evidence.usage_read
     assert 1 == len(api.asked)
     assert (await done(client.guard.sync())).complete
 
 
 # Where the reading breaks off.
-
-
-async def assert_first_page_alone(client, done_so_far):
-    assert (False, SECOND, 1, ("proj_1",)) == (
-        done_so_far.complete,
-        done_so_far.covered_until,
-        done_so_far.models,
-        done_so_far.projects,
-    )
-    assert (ONE, FIRST + 3 * DAY, "day") == (
-        done_so_far.last_inference.model,
-        done_so_far.last_inference.at,
-        done_so_far.precision.value,
-    )
-    history = await done(client.guard.history())
-    assert (Span(start=FIRST, end=SECOND),) == history.evidence.usage_read
-    assert {ONE: FIRST + 3 * DAY} == {model: inference.at for model, inference in history.models.items()}
-    assert {OLD.date(): {Source.USAGE_API: 1}} == history.daily
-    eligibility = await done(client.guard.check())
-    assert ("eligible", "local", SECOND) == (
-        eligibility.verdict.value,
-        eligibility.coverage.value,
-        eligibility.covered_until,
-    )
-
-
-async def assert_all_read(client, synced):
-    assert (True, None, NOW.replace(microsecond=0), 2) == (
-        synced.complete,
-        synced.failure,
-        synced.covered_until,
-        synced.models,
-    )
-    assert (TWO, NEW, "minute") == (
-        synced.last_inference.model,
-        synced.last_inference.at,
-        synced.precision.value,
-    )
-    history = await done(client.guard.history())
-    assert (Span(start=FIRST, end=NOW),) == history.evidence.usage_read
-    assert NEW == history.last_inference.at
-    assert {day.date(): {Source.USAGE_API: 1} for day in (OLD, NEW)} == history.daily
 
 
 IN_THE_MIDDLE = {
@@ -235,8 +181,24 @@ async def test_a_failure_in_the_middle(client, api, caplog, failure, said):
     part = await done(client.guard.sync())
     assert said in part.failure
     assert_no_key_in(part, part.model_dump_json(), caplog.text)
-    await assert_first_page_alone(client, part)
-    await assert_all_read(client, await done(client.guard.sync()))
+    assert (False, SECOND) == (part.complete, part.covered_until)
+    assert (1, ("proj_1",), "day") == (part.models, part.projects, part.precision.value)
+    assert (ONE, FIRST + 3 * DAY) == (part.last_inference.model, part.last_inference.at)
+    history = await done(client.guard.history())
+    assert (Span(start=FIRST, end=SECOND),) == history.evidence.usage_read
+    assert {ONE: FIRST + 3 * DAY} == {model: inference.at for model, inference in history.models.items()}
+    assert {OLD.date(): {Source.USAGE_API: 1}} == history.daily
+    found = await done(client.guard.check())
+    assert ("eligible", "local") == (found.verdict.value, found.coverage.value)
+    assert SECOND == found.covered_until
+    synced = await done(client.guard.sync())
+    assert (True, None, NOW) == (synced.complete, synced.failure, synced.covered_until)
+    assert (2, "minute") == (synced.models, synced.precision.value)
+    assert (TWO, NEW) == (synced.last_inference.model, synced.last_inference.at)
+    history = await done(client.guard.history())
+    assert (Span(start=FIRST, end=NOW),) == history.evidence.usage_read
+    assert NEW == history.last_inference.at
+    assert {day.date(): {Source.USAGE_API: 1} for day in (OLD, NEW)} == history.daily
 
 
 # Decisions.
@@ -278,13 +240,6 @@ async def test_an_open_window_asks_nothing(client, api):
     api.answers[1] = failing(500)
     await create_job(client)
     assert (1, []) == (api.posted(JOBS), api.asked)
-
-
-async def test_a_reading_that_breaks_off_can_open_the_window(client, api):
-    """An inference on the pages that were read counts, whatever became of the others."""
-    api.answers[2] = failing(500)
-    await create_job(client)
-    assert 1 == api.posted(JOBS)
 
 
 async def test_a_reading_that_breaks_off_closes_no_window(at_the_wire, api):

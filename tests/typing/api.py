@@ -1,8 +1,4 @@
-"""Type annotations of the public names. Type checkers read this file; it never runs.
-
-``assert_type`` holds what users' programs see. A line with an ignore comment must be an error there: mypy and
-pyright both report an ignore that isn't needed.
-"""
+"""Type annotations of the public names. Type checkers read this file; it never runs."""
 
 from __future__ import annotations
 
@@ -101,6 +97,7 @@ assert_type(client.guard.active, bool)
 assert_type(client.guard.config, GuardConfig)
 assert_type(client.guard.check(refresh=True), Eligibility)
 assert_type(client.guard.keep_alive(force=True, model="ft:…"), KeepAliveOutcome)
+client.guard.check(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 assert_type(client.guard.plan_keep_alive(force=True, model="ft:…"), KeepAlivePlan)
 assert_type(client.guard.has_admin_key, bool)
 assert_type(client.guard.history(), History)
