@@ -27,10 +27,10 @@ FAULTS = {
 }
 
 
-async def failure_of(awaitable):
+async def failure_of(call, *arguments):
     """What a program that catches ``Exception`` finds."""
     try:
-        await awaitable
+        await call(*arguments)
     except Exception as raised:  # noqa: BLE001 -- whatever it is, both must raise it
         error = raised
     else:
@@ -52,9 +52,9 @@ async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, f
     await infer(client)  # a job may be created
     sim.fault(fault)
 
-    expected = await failure_of(call(bare, model))
+    expected = await failure_of(call, bare, model)
     sim.clear_calls()
-    assert expected == await failure_of(call(client, model))
+    assert expected == await failure_of(call, client, model)
     assert 1 == len(sim.calls)
 
 
@@ -62,19 +62,19 @@ async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, f
 async def test_a_stream_that_breaks_off_breaks_off_alike(sim, client, bare, model, broken):
     """An error in the middle of a stream reaches the program as it is; the inference was answered."""
     sim.fault(Fault(path=CHAT, times=None, **broken))
-    expected = await failure_of(chat_stream(bare, model))
-    assert expected == await failure_of(chat_stream(client, model))
+    expected = await failure_of(chat_stream, bare, model)
+    assert expected == await failure_of(chat_stream, client, model)
     assert [model] == list((await done(client.guard.history())).models)
 
 
 async def test_a_refused_connection_is_the_sdks_own_error(connect, connect_bare):
     """Where nobody listens, the program gets the SDK's connection error."""
     nowhere = {"base_url": "http://127.0.0.1:9/v1"}
-    expected = await failure_of(chat(connect_bare(**nowhere), "ft:gpt-4o:acme::x"))
+    expected = await failure_of(chat, connect_bare(**nowhere), "ft:gpt-4o:acme::x")
     assert openai.APIConnectionError is expected[0]
     for hosts in ([], ["127.0.0.1"]):
         guarded = connect(config={"hosts": hosts}, **nowhere)
-        assert expected == await failure_of(chat(guarded, "ft:gpt-4o:acme::x"))
+        assert expected == await failure_of(chat, guarded, "ft:gpt-4o:acme::x")
 
 
 async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
@@ -83,9 +83,9 @@ async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
     sim.fault(Fault(path="*", delay=600, times=None))
     patient = HTTP.Timeout(None, read=0.05)  # with everything but the answer: what ends it is always the same
     for call in (chat, job):
-        expected = await failure_of(call(bare.with_options(timeout=patient), model))
+        expected = await failure_of(call, bare.with_options(timeout=patient), model)
         assert openai.APITimeoutError is expected[0]
-        assert expected == await failure_of(call(client.with_options(timeout=patient), model))
+        assert expected == await failure_of(call, client.with_options(timeout=patient), model)
 
 
 async def test_retries_are_the_sdks_own(sim, connect, connect_bare, model):

@@ -282,15 +282,15 @@ async def test_another_error_is_the_sdks(client, bare, model, sim, clock, call, 
     clock.set(SHUTDOWN + DAY)
     if fault is not None:
         sim.fault(fault)
-    assert await failure_of(call(bare, model)) == await failure_of(call(client, model))
+    assert await failure_of(call, bare, model) == await failure_of(call, client, model)
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
 async def test_elsewhere_nothing_is_said(connect, bare, infer, train, model, clock, fields):
     """On another host, or switched off, the dates mean nothing: for a job, for a call, and after the end."""
     client = connect(config=fields)
-    assert await failure_of(train(bare, NANO)) == await failure_of(train(client, NANO))
+    assert await failure_of(train, bare, NANO) == await failure_of(train, client, NANO)
     clock.set(SHUTDOWN - 12 * DAY)
     await infer(client)
     clock.set(SHUTDOWN + DAY)
-    assert await failure_of(chat(bare, model)) == await failure_of(chat(client, model))
+    assert await failure_of(chat, bare, model) == await failure_of(chat, client, model)

@@ -116,6 +116,6 @@ async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
 async def test_a_call_that_can_only_fail_fails_as_it_would_bare(connect, connect_bare, sim, options, raised):
     """With a wrong key, or without a connection, the program meets the SDK's own error."""
     ours = connect(config={"hosts": [sim.host, "127.0.0.1"]}, **options)
-    expected = await failure_of(create_job(connect_bare(**options)))
+    expected = await failure_of(create_job, connect_bare(**options))
     assert raised is expected[0]
-    assert expected == await failure_of(create_job(ours))
+    assert expected == await failure_of(create_job, ours)
