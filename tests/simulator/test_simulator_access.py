@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 
 import openai
 import pytest
@@ -8,11 +8,7 @@ import pytest
 from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from finetune_guard.simulator import Simulator
 from finetune_guard.simulator.access import may_create_jobs, takes_effect
-from tests.support.constants import BASE, DAY, MESSAGES
-
-
-def utc(*parts):
-    return datetime(*parts, tzinfo=timezone.utc)
+from tests.support.constants import BASE, DAY, MESSAGES, utc
 
 
 def create_job(client, training_file):

@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
+import pytest
+
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Activity, Inference
 from finetune_guard.stores.open import open_store
@@ -26,6 +28,28 @@ def context_of(method):
         [f"finetune_guard.stores.{name}" for name in ("open", "disk.plain_cache", "redis.rows")]
     )
     return context
+
+
+def answers(location, questions, method="fresh"):
+    """Return the store's answer to each question, asked at once, each by a process of its own."""
+    context = context_of(method)
+    start, results = context.Barrier(len(questions)), context.Queue()
+    processes = [context.Process(target=ask, args=(location, each, start, results)) for each in questions]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=300) for _ in processes]
+    for process in processes:
+        process.join(timeout=300)
+    results.close()
+    results.join_thread()
+    return found
+
+
+class Bomb:
+    """Fails the test when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("it was unpickled",)
 
 
 def seen(model, at):

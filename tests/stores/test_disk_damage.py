@@ -12,10 +12,8 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.faults import MOST_COPIES
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import aside, ask, context_of
+from tests.stores.store_workers import answers, aside
 from tests.support.constants import NOW
-
-MODEL = "ft:gpt-4o-mini:acme::1"
 
 
 @pytest.fixture
@@ -24,27 +22,20 @@ def damaged(filled, folder):
     return filled
 
 
-def overwrite(path):
-    path.write_bytes(b"garbage" * 1000)
+DAMAGES = {
+    "overwritten": lambda content: b"garbage" * 1000,
+    "overwritten after the header": lambda content: content[:100] + b"\xff" * (len(content) - 100),
+    "cut": lambda content: content[:5000],
+}
 
 
-def overwrite_after_the_header(path):
-    content = bytearray(path.read_bytes())
-    content[100:] = b"\xff" * (len(content) - 100)
-    path.write_bytes(content)
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-@pytest.mark.parametrize("damage", [overwrite, overwrite_after_the_header, cut])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("first", ["read", "write"])
 def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, first):
     """A file that is no sound database any more is kept under another name, and a new history begins."""
     filled.evidence("acme")
-    damage(folder / "cache.db")
-    content = (folder / "cache.db").read_bytes()
+    content = damage((folder / "cache.db").read_bytes())
+    (folder / "cache.db").write_bytes(content)
 
     with caplog.at_level(logging.WARNING, "finetune_guard.stores"):
         if first == "read":
@@ -107,17 +98,7 @@ def test_a_file_that_is_moved_away_just_now_is_looked_for_again(filled, folder, 
 @pytest.mark.slow
 def test_processes_agree_on_setting_aside(damaged, folder, activity):
     """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
-    context = context_of("fresh")
-    start, results = context.Barrier(4), context.SimpleQueue()
-    record = methodcaller("record", "acme", [activity()])
-    processes = [context.Process(target=ask, args=(str(folder), record, start, results)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    errors = [results.get() for _ in processes]
-    for process in processes:
-        process.join()
-
-    assert [None] * 4 == errors
+    assert [None] * 4 == answers(str(folder), [methodcaller("record", "acme", [activity()])] * 4)
     assert 1 == len(aside(folder))
     assert 4 == sum(damaged.history("acme").daily[NOW.date()].values())
 

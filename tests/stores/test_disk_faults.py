@@ -19,6 +19,15 @@ from tests.support.constants import HOUR, NOW
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 
+def left_alone(store, folder, activity, says):
+    before = (folder / "cache.db").read_bytes()
+    for call in (lambda: store.evidence("acme"), lambda: store.record("acme", [activity()])):
+        with pytest.raises(StoreError, match=says) as caught:
+            call()
+        assert str(folder) in str(caught.value)
+    assert before == (folder / "cache.db").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("version", "says"),
     [(2, "Upgrade finetune-guard"), (0, "not one of finetune-guard's"), ("2", "not one of finetune-guard's")],
@@ -26,13 +35,7 @@ MODEL = "ft:gpt-4o-mini:acme::1"
 def test_another_form_is_left_alone(filled, folder, activity, version, says):
     """What a later release wrote, or no release, is neither read nor changed; the error says what to do."""
     tamper(folder, "UPDATE Cache SET value = ? WHERE key = ?", version, '["schema"]')
-    before = (folder / "cache.db").read_bytes()
-
-    for call in (lambda: filled.evidence("acme"), lambda: filled.record("acme", [activity()])):
-        with pytest.raises(StoreError, match=says) as caught:
-            call()
-        assert str(folder) in str(caught.value)
-    assert before == (folder / "cache.db").read_bytes()
+    left_alone(filled, folder, activity, says)
 
 
 @pytest.mark.parametrize("table", ["Cache", "Notes"])
@@ -41,12 +44,7 @@ def test_another_programs_database_is_left_alone(disk, folder, activity, table):
     folder.mkdir(parents=True, mode=0o700)
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         connection.execute(f"CREATE TABLE {table} (key, value)")
-    before = (folder / "cache.db").read_bytes()
-
-    for call in (lambda: disk.evidence("acme"), lambda: disk.record("acme", [activity()])):
-        with pytest.raises(StoreError, match="not one of finetune-guard's"):
-            call()
-    assert before == (folder / "cache.db").read_bytes()
+    left_alone(disk, folder, activity, "not one of finetune-guard's")
 
 
 LOCK = """

@@ -96,6 +96,14 @@ def test_what_belongs_to_someone_else_is_refused(disk, folder, tmp_path, activit
         refused(store, activity, "another user")
 
 
+def volume_of(owner, group, wide, reachable):
+    volume = reachable / "volume"
+    volume.mkdir()
+    os.chown(volume, owner, group)
+    volume.chmod(wide)
+    return volume
+
+
 def linked(place, to, *, by=None):
     """Make a link, and give it to another user."""
     place.symlink_to(to)
@@ -139,10 +147,7 @@ def test_a_link_that_takes_a_folders_place_is_refused(tmp_path, activity):
 @pytest.mark.parametrize("by", [None, pytest.param(65534, marks=needs_root)])
 @pytest.mark.parametrize("target", ["{here}/mine", "mine", "../{name}/mine", "{here}/other/../mine"])
 def test_a_link_that_nobody_else_can_have_made_is_followed(tmp_path, activity, target, by):
-    """A home or state folder on another disk is common; all its names mean one history.
-
-    A link may belong to anyone where only root and this user can write, as in an unpacked image.
-    """
+    """All its names mean one history; it may belong to anyone where only root and this user can write."""
     for name in ("mine", "other"):
         (tmp_path / name).mkdir(mode=0o700)
     linked(tmp_path / "link", target.format(here=tmp_path, name=tmp_path.name), by=by)
@@ -178,11 +183,7 @@ def record_as(user, folder, activity):
 @pytest.mark.parametrize("wide", [0o2775, 0o2770])
 def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, activity, owner, wide):
     """A volume with an fsGroup works at its first mount, at later ones, and for another user of the group."""
-    volume = reachable / "volume"
-    volume.mkdir()
-    os.chown(volume, owner, 65534)
-    volume.chmod(wide)
-
+    volume = volume_of(owner, 65534, wide, reachable)
     assert record_as(65534, volume, activity) is None
     assert {"cache.db": 0o660} == {path.name: mode(path) for path in volume.iterdir()}
     volume.chmod(0o2770)
@@ -207,11 +208,7 @@ def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, acti
 )
 def test_a_volume_that_others_can_write_is_refused(reachable, activity, owner, group, wide, says):
     """A group counts only where the setgid bit says that it is meant, and this process is in it."""
-    volume = reachable / "volume"
-    volume.mkdir()
-    os.chown(volume, owner, group)
-    volume.chmod(wide)
-
+    volume = volume_of(owner, group, wide, reachable)
     assert says in record_as(65534, volume, activity)
     assert [] == list(volume.iterdir())
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.domain.facts import Inference, Source
+from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
@@ -60,23 +60,10 @@ def round_trips(monkeypatch):
         (lambda store, activity: store.record("acme", [activity("ft:new")]), 5),
         (lambda store, activity: store.merge(store.history("acme")), 5),
     ],
-    ids=[
-        *("evidence", "alias", "salt", "names", "history", "aliases"),
-        *("announced", "link", "lease", "record", "record-new", "merge"),
-    ],
 )
 def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
     """A decision's reads cost one round trip each, however many models there are; a change a few."""
-    redis_store.merge(
-        History(
-            evidence=Evidence(organization="acme"),
-            models={
-                model: Inference(organization="acme", model=model, at=NOW)
-                for model in (f"ft:x:acme::{number}" for number in range(500))
-            },
-        )
-    )
-    redis_store.record("acme", [activity()])
+    redis_store.record("acme", [activity(), *(activity(f"ft:x:acme::{number}") for number in range(500))])
     redis_store.link("key:1", "acme")
     redis_store.salt(create=True)
     redis_store.announce({"ft:x": Announced(day=None, seen_at=NOW)})

@@ -7,10 +7,12 @@ import pickle
 import pytest
 
 from finetune_guard.domain.errors import StoreError
+from finetune_guard.domain.facts import Span
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.stores.keys import key
 from finetune_guard.stores.redis.rows import MAX_ROWS
+from tests.stores.store_workers import Bomb
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"
@@ -29,11 +31,6 @@ ROWS = {
     key("index", "model", "acme"): lambda store, activity: store.history("acme"),
     key("index", "day", "acme"): lambda store, activity: store.link("acme", "umbrella"),
 }
-
-
-class Boom:
-    def __reduce__(self):
-        return (pytest.fail, ("it was unpickled",))
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def everything(server, prefix):
         b"2:{}",
         b"1:[1,2]",
         b'1:{"organization":"umbrella"}',
-        pickle.dumps(Boom()),
+        pickle.dumps(Bomb()),
         b"x" * ((1 << 24) + 1),
     ],
     ids=["no-text", "newer", "list", "other", "pickle", "huge"],
@@ -159,17 +156,7 @@ def test_more_names_than_can_be_read_are_an_error(filled, server, prefix):
 
 def test_what_could_not_be_read_again_is_not_written(redis_store):
     """A summary beyond all bounds is refused as a whole, rather than lost to the next reader."""
-    history = History(
-        evidence=Evidence.model_validate(
-            {
-                "organization": "acme",
-                "usage_read": [
-                    {"start": NOW + step * HOUR, "end": NOW + (step + 0.5) * HOUR} for step in range(20_000)
-                ],
-            }
-        )
-    )
-
+    spans = [Span(start=NOW + step * HOUR, end=NOW + (step + 0.5) * HOUR) for step in range(20_000)]
     with pytest.raises(StoreError, match="too long"):
-        redis_store.merge(history)
+        redis_store.merge(History(evidence=Evidence(organization="acme", usage_read=tuple(spans))))
     assert () == redis_store.organizations()

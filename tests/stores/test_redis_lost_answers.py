@@ -10,23 +10,18 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import Subject
 from finetune_guard.stores.base import OutcomeUnknownError
 from tests.stores.store_workers import forked
 from tests.support.constants import NOW
 
-MODEL = "ft:gpt-4o-mini:acme::1"
-ACME = Subject("acme", Credentials("Bearer sk-test"))
+
+def counted(store):
+    return store.history("acme").daily.get(NOW.date(), {}).get(Source.OBSERVED, 0)
 
 
-def counted(store, name="acme"):
-    return store.history(name).daily.get(NOW.date(), {}).get(Source.OBSERVED, 0)
-
-
-def in_doubt(store, activities, name="acme"):
+def in_doubt(store, activities):
     with pytest.raises(OutcomeUnknownError) as caught:
-        store.record(name, activities)
+        store.record("acme", activities)
     return caught.value
 
 

@@ -38,10 +38,8 @@ def own_server():
         yield server
 
 
-@contextmanager
 def opened(url):
-    with closing(RedisStore(url)) as store:
-        yield store
+    return closing(RedisStore(url))
 
 
 def use_everything(store, activity):

@@ -45,15 +45,8 @@ def test_everything_is_read():
         "valkeys://u%3A:p%40%2F@h:1/2?prefix=x&timeout=0.5&ssl_ca_certs=/ca&ssl_check_hostname=false"
     )
 
-    assert ("u:", "p@/", "h", 1, 2, "x", 0.5) == (
-        url.username,
-        url.password,
-        url.host,
-        url.port,
-        url.db,
-        url.prefix,
-        url.timeout,
-    )
+    assert ("u:", "p@/", "h", 1, 2) == (url.username, url.password, url.host, url.port, url.db)
+    assert ("x", 0.5) == (url.prefix, url.timeout)
     assert {"ssl_cert_reqs": "required", "ssl_check_hostname": False, "ssl_ca_certs": "/ca"} == url.tls
 
 

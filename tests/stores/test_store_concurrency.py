@@ -14,26 +14,11 @@ from operator import methodcaller
 import pytest
 
 from finetune_guard.domain.facts import Source
-from tests.stores.store_workers import ask, context_of, forked, record_for_ever, record_many
+from tests.stores.store_workers import answers, context_of, forked, record_for_ever, record_many
 from tests.support.constants import HOUR, NOW
 
 METHODS = ["fresh", "fork"] if "fork" in multiprocessing.get_all_start_methods() else ["fresh"]
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-
-
-def answers(location, questions, method="fresh"):
-    """Return the store's answer to each question, asked at once, each by a process of its own."""
-    context = context_of(method)
-    start, results = context.Barrier(len(questions)), context.Queue()
-    processes = [context.Process(target=ask, args=(location, each, start, results)) for each in questions]
-    for process in processes:
-        process.start()
-    found = [results.get(timeout=300) for _ in processes]
-    for process in processes:
-        process.join(timeout=300)
-    results.close()
-    results.join_thread()
-    return found
 
 
 def child(work):
