@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from pydantic import ValidationError
 
-from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement, aware_utc
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE, AccessPolicy, Phase, Requirement
 from tests.support.constants import utc
 
 NONE, EARLIER, RECENT, CLOSED = OPENAI_SELF_SERVE.phases
@@ -66,12 +66,6 @@ def test_phases_out_of_order_are_refused(phases, told):
     """A policy whose phases can't be told apart by their dates is refused, and the message says why."""
     with pytest.raises(ValidationError, match=told):
         AccessPolicy(name="wrong", phases=phases)
-
-
-def test_a_naive_time_is_refused():
-    """No time zone is ever guessed."""
-    with pytest.raises(ValueError, match="time zone"):
-        aware_utc(datetime(2026, 1, 1))  # noqa: DTZ001 -- that is the point
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ from tests.support.constants import BASE, TRAINING_DATA
 
 pytestmark = [pytest.mark.matrix, pytest.mark.slow]
 
-LANGCHAIN = """
+TRAIN = """
+    file = client.files.create(file=open(data, "rb"), purpose="fine-tune")
+    client.fine_tuning.jobs.create(model=train, training_file=file.id)
+"""
+LANGCHAIN = f"""
 import sys
 from langchain_openai import ChatOpenAI
 model, data, train = sys.argv[1:]
@@ -24,11 +28,8 @@ if not train:
     assert chat.invoke("hello").text
     assert [part.text for part in chat.stream("hello")]
 else:
-    client = chat.root_client
-    file = client.files.create(file=open(data, "rb"), purpose="fine-tune")
-    client.fine_tuning.jobs.create(model=train, training_file=file.id)
-"""
-LLAMA_INDEX = """
+    client = chat.root_client{TRAIN}"""
+LLAMA_INDEX = f"""
 import asyncio, sys
 from llama_index.llms.openai import OpenAI
 model, data, train = sys.argv[1:]
@@ -37,10 +38,7 @@ if not train:
     assert llm.complete("hello").text
     assert asyncio.run(llm.acomplete("hello")).text
 else:
-    client = llm._get_client()
-    file = client.files.create(file=open(data, "rb"), purpose="fine-tune")
-    client.fine_tuning.jobs.create(model=train, training_file=file.id)
-"""
+    client = llm._get_client(){TRAIN}"""
 LITELLM = """
 import asyncio, sys
 import litellm

@@ -82,15 +82,6 @@ def test_models_and_jobs_are_both_read_where_that_is_wanted():
     assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
 
 
-def test_jobs_are_read_page_by_page():
-    """Each page is asked for after the last job of the one before."""
-    first, second = page(job(NEW, job_id="ftjob-9"), more=True), page(job(OLD, job_id="ftjob-8"))
-    found, calls, _ = run(read_listing(), reply(EMPTY), reply(first), reply(second))
-    assert {NEW, OLD} == {*found.created}
-    assert [{}, {"limit": 100}, {"limit": 100, "after": "ftjob-9"}] == [call.query for call in calls]
-    assert found.complete
-
-
 def test_no_trace_at_all():
     """Both lists read to their end without a trace is what 'empty' means; no answer at all proves nothing."""
     found, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))

@@ -195,18 +195,6 @@ def test_what_answers_tell_of_names(store, case, one_process):
             assert (name,) == process.aliases.names_of(who) == Aliases(store).names_of(who)
 
 
-def test_another_process_follows_a_renaming(store):
-    """A process that cached the old slug finds the history under the new one."""
-    recorder, elsewhere = Recorder(store), Process(store)
-    elsewhere.sees("acme-1", KEY, ACME, runs="one")
-    assert "acme-1" == recorder.evidence(KEY).organization
-    elsewhere.sees("umbrella-2", KEY, ACME, runs="two")
-    evidence = recorder.evidence(KEY)
-    assert ("umbrella-2", NOW) == (evidence.organization, evidence.last_inference.at)
-    assert "umbrella-2" == recorder.organization(KEY)
-    assert {model("one"), model("two")} == set(recorder.history(KEY).models)
-
-
 def test_a_new_database_is_taught_anew(process, store, tmp_path):
     """Where the store has lost everything, the next answer links the names again."""
     process.sees("acme-1")
@@ -282,6 +270,9 @@ def test_there_is_no_moment_without_evidence(case):
     store._look = look
     name = Process(store).sees(after.organization, after.credentials, *proven)
     assert {name: {"one"}} == kept(store)
+    for reader in readers:
+        assert name == reader.evidence(after.credentials).organization
+        assert after.organization == reader.organization(after.credentials)
 
 
 def overtaken(case, reader, step):
@@ -446,4 +437,5 @@ def test_keys_without_end_do_not_fill_the_store():
     for number in range(1_200):
         assert "acme" == process.sees("acme", Credentials(f"Bearer {number}"), runs="acme")
     assert 1_000 == len(store.aliases())
+    assert len(process.aliases._seen) <= 1_000
     assert {NOW.date(): {Source.OBSERVED: 1_200}} == store.history("acme").daily

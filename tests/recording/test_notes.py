@@ -85,14 +85,6 @@ def counted(batches):
     return sum(tally.counts[DAY] for batch in batches for tally in batch.notes.tallies.values())
 
 
-def waiting():
-    """As many subjects as may wait, each without a known organization."""
-    backlog = PendingWrites()
-    for number in range(MOST_SUBJECTS):
-        note(backlog, subject(number, None))
-    return backlog
-
-
 def test_tokens_that_change_with_every_request_do_not_fill_the_memory():
     """Where too many keys wait, further ones of an organization that waits share its notes: all count."""
     backlog = PendingWrites()
@@ -117,8 +109,10 @@ def test_what_is_being_written_and_what_is_refused_count_as_well():
 
 
 def test_what_can_not_be_kept_is_counted():
-    """Beyond the limit nothing of keys is kept whose organization isn't known; of those that wait it is."""
-    backlog = waiting()
+    """Beyond the limit nothing of further keys without a known organization is kept, until there is room."""
+    backlog = PendingWrites()
+    for number in range(MOST_SUBJECTS):
+        note(backlog, subject(number, None))
     for number in range(7):
         note(backlog, subject(MOST_SUBJECTS + number, None))
         note(backlog, subject(number, None))
@@ -126,17 +120,10 @@ def test_what_can_not_be_kept_is_counted():
     assert MOST_SUBJECTS == len(backlog.pending)
     assert 8 == backlog.dropped
     assert MOST_SUBJECTS + 7 == counted(backlog.take_due(lambda *_: True))
-
-
-def test_there_is_room_again_when_something_is_written():
-    """Once the store has taken what waited, further keys have notes of their own."""
-    backlog = waiting()
-    backlog.take_due(lambda *_: True)
     backlog.finish_write([])
     assert not backlog
     note(backlog, subject("another", None))
-    assert 1 == len(backlog.pending)
-    assert 0 == backlog.dropped
+    assert (1, 8) == (len(backlog.pending), backlog.dropped)
 
 
 def test_only_what_is_due_is_taken():

@@ -167,14 +167,6 @@ def test_clients_of_one_place_share_its_recorder(tmp_path):
     assert Recorder.for_store(WatchedStore()) is not Recorder.for_store(WatchedStore())
 
 
-def test_many_keys_do_not_grow_memory_without_end():
-    """Tokens that change all the time are forgotten again."""
-    recorder = Recorder.for_store(MemoryStore())
-    for number in range(3_000):
-        recorder.record_organization(Subject("acme-28gund", Credentials(f"Bearer {number}")))
-    assert len(recorder._aliases._seen) <= 1_000
-
-
 def test_the_thread_ends_when_the_recorder_is_gone():
     """A dropped client leaves no thread behind, and what it noted is written first."""
     store = WatchedStore()

@@ -56,6 +56,16 @@ def upload():
 
 
 @pytest.fixture
+def begin_upload(client):
+    def begin(size=3):
+        return client.uploads.create(
+            bytes=size, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
+        )
+
+    return begin
+
+
+@pytest.fixture
 def training_file(client, upload):
     return upload(client)
 

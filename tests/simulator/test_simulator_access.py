@@ -89,13 +89,10 @@ def test_base_models_do_not_open_the_window(sim, client, training_file, path, bo
     refused(client, training_file)
 
 
-def test_the_refusal_is_the_real_one(client, upload):
+def test_the_refusal_is_the_real_one(client, upload, begin_upload):
     """It has OpenAI's status, code, type and text; uploads are still accepted."""
     training_file = upload(client)
-    begun = client.uploads.create(
-        bytes=3, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
-    )
-    assert begun.id
+    assert begin_upload().id
     assert {
         "message": "OpenAI is winding down the fine-tuning platform and your organization is no longer "
         "able to create new fine-tuning training jobs. Learn more "

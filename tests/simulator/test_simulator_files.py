@@ -35,15 +35,9 @@ def test_training_files(client, upload, content, is_taken):
     assert "invalid_file_format" == caught.value.code
 
 
-@pytest.fixture
-def begun(client):
-    return client.uploads.create(
-        bytes=len(DATA), filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
-    )
-
-
-def test_an_upload_in_parts_becomes_a_file(client, begun):
+def test_an_upload_in_parts_becomes_a_file(client, begin_upload):
     """Parts are joined in the requested order."""
+    begun = begin_upload(len(DATA))
     last = client.uploads.parts.create(begun.id, data=DATA[20:])
     first = client.uploads.parts.create(begun.id, data=DATA[:20])
     done = client.uploads.complete(begun.id, part_ids=[first.id, last.id])
@@ -51,11 +45,9 @@ def test_an_upload_in_parts_becomes_a_file(client, begun):
     assert DATA == client.files.content(done.file.id).read()
 
 
-def test_an_upload_ends(clock, client, begun):
+def test_an_upload_ends(clock, client, begin_upload):
     """An upload that is cancelled, unknown, or not completed within an hour accepts no more parts."""
-    late = client.uploads.create(
-        bytes=9, filename="t.jsonl", mime_type="application/jsonl", purpose="fine-tune"
-    )
+    begun, late = begin_upload(), begin_upload()
     assert "cancelled" == client.uploads.cancel(begun.id).status
     clock.advance(timedelta(hours=1))
     for upload, why in ((begun, "cancelled"), (late, "expired")):

@@ -19,28 +19,6 @@ def of_acme(**changes):
     return Inference(**{"organization": "acme", "model": MODEL, "at": NOW, **changes})
 
 
-def test_an_unknown_organization_has_an_empty_history(store):
-    """Asking about an organization that nothing is known of is no error."""
-    assert Evidence(organization="acme") == store.evidence("acme")
-    assert History(evidence=Evidence(organization="acme")) == store.history("acme")
-    assert () == store.organizations()
-    assert store.organization_of("key:1") is None
-    assert isinstance(store.location, str)
-    assert store.location
-
-
-def test_a_recorded_inference_is_remembered(store, activity):
-    """What is recorded is in the summary, under its model and on its day, under the organization's name."""
-    store.record("acme", [activity(count=3)])
-
-    expected = Evidence(organization="acme", last_inference=of_acme(), fine_tuned_by=NOW)
-    assert expected == store.evidence("acme")
-    assert (
-        History(evidence=expected, models={MODEL: of_acme()}, daily={NOW.date(): {Source.OBSERVED: 3}})
-    ) == store.history("acme")
-    assert ("acme",) == store.organizations()
-
-
 def test_recording_takes_any_iterable_and_leaves_its_errors_alone(store, activity):
     """A generator that fails half-way leaves the history as it was, and its own error comes through."""
 
