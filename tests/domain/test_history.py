@@ -151,8 +151,8 @@ def test_a_days_count_under_two_names_is_the_larger():
     assert {day: {Source.OBSERVED: 5}, before: {Source.OBSERVED: 1}} == merged.daily
 
 
-def test_times_are_kept_in_utc_and_need_a_zone():
-    """A moment of any zone is the same instant in UTC; one without a zone is refused."""
+def test_what_a_fact_may_say():
+    """A moment of any zone is kept in UTC; one without a zone and a message beyond 500 characters are not."""
     elsewhere = NOW.astimezone(timezone(timedelta(hours=14)))
     assert of_acme() == of_acme(at=elsewhere)
     assert timezone.utc is of_acme(at=elsewhere).at.tzinfo
@@ -160,12 +160,8 @@ def test_times_are_kept_in_utc_and_need_a_zone():
         of_acme(at=NOW.replace(tzinfo=None))
     with pytest.raises(ValidationError, match="end after its start"):
         Span(start=NOW, end=NOW)
-
-
-def test_a_refusals_message_is_bounded():
-    """What a server says is kept to 500 characters."""
     assert 500 == len(Refusal(at=NOW, code="x", message="m" * 500).message)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="at most 500"):
         Refusal(at=NOW, code="x", message="m" * 501)
 
 

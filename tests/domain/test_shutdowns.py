@@ -106,11 +106,7 @@ def test_a_new_fine_tune_ends_with_those_of_its_base():
     """What is made from a fine-tune ends with its base, whatever the API says of that fine-tune itself."""
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
-    assert (
-        expected
-        == agreed(dates.shutdown_of_new_fine_tunes(BASE))
-        == agreed(dates.shutdown_of_new_fine_tunes(TUNE))
-    )
+    assert [expected] * 2 == [agreed(dates.shutdown_of_new_fine_tunes(each)) for each in (BASE, TUNE)]
 
 
 LITELLM = {

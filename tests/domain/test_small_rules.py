@@ -1,4 +1,4 @@
-"""Identity, hosts, durations and the time of an answer."""
+"""Identity, hosts, durations, bounded memory and the time of an answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from finetune_guard.clock import ServerTime, system_clock
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.hosts import base_of, is_pattern, matches, port_of
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -48,6 +49,15 @@ def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
     assert credentials == credentials_in(headers.items(), BASE)
     assert credentials.has_key is bool(credentials.authorization or credentials.keys)
     assert "secret" not in f"{credentials!r} {credentials} {[credentials]}"
+
+
+def test_a_bounded_dictionary_begins_anew_when_it_is_full():
+    """A key that is known is changed as ever; another one than fits is alone there."""
+    found = Bounded(2)
+    found["a"] = found["b"] = found["a"] = 1
+    assert {"a": 1, "b": 1} == found
+    found["c"] = 2
+    assert {"c": 2} == found
 
 
 KEYS = ["authorization", "api-key", "x-api-key", "cf-aig-authorization", "x-goog-api-key", "helicone-auth"]

@@ -58,9 +58,21 @@ def test_a_day_is_written_in_one_way(value):
 SECRET = "s3cret-Abcdef0123456789"
 
 
+NO_SECRETS = [
+    "You can find your API key at https://platform.openai.com/account/api-keys.",
+    "Project `proj_abc` does not have access to model `gpt-4o-mini-2024-07-18`",
+    "ft:gpt-4o-mini-2024-07-18:acme:task-force:AbC123xY",
+    "key ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY",
+    "scikit-learn, mail to someone@example.com: thanks",
+    "finetune-guard[redis] @ https://example.com/finetune_guard.whl",
+    "unix:///run/redis/redis.sock",
+]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        *((text, text) for text in NO_SECRETS),
         (f"Incorrect API key provided: sk-proj-{SECRET}. See", "Incorrect API key provided: ***. See"),
         ("Incorrect API key provided: sk-proj-************3F4a.", "Incorrect API key provided: ***."),
         (f'"sk-admin-{SECRET}"', '"***"'),
@@ -78,25 +90,8 @@ SECRET = "s3cret-Abcdef0123456789"
     ],
 )
 def test_keys_and_passwords_are_not_shown(text, shown):
-    """Keys of any kind, half masked ones too, and the secret parts of URLs are replaced."""
+    """Keys of any kind, half masked ones too, and the secret parts of URLs are replaced, and nothing else."""
     assert shown == without_secrets(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "You can find your API key at https://platform.openai.com/account/api-keys.",
-        "Project `proj_abc` does not have access to model `gpt-4o-mini-2024-07-18`",
-        "ft:gpt-4o-mini-2024-07-18:acme:task-force:AbC123xY",
-        "key ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY",
-        "scikit-learn, mail to someone@example.com: thanks",
-        "finetune-guard[redis] @ https://example.com/finetune_guard.whl",
-        "unix:///run/redis/redis.sock",
-    ],
-)
-def test_what_is_no_secret_is_shown(text):
-    """Model ids, addresses and ordinary words stay as they are."""
-    assert text == without_secrets(text)
 
 
 @given(st.text(st.sampled_from("sk-:/@?=&key *ab1 \n"), max_size=60))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import openai
 import pytest
 
 from finetune_guard.testing import Fault
+from tests.examples.conftest import EXAMPLES
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 PAST_THE_WINDOW = timedelta(days=61)
 
 
@@ -113,10 +112,9 @@ def test_existing_client_is_guarded_and_azures_too(run_example, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["testing_your_code.py"])
-def test_testing_your_code_is_a_test_suite(name, run_pytest):
+def test_testing_your_code_is_a_test_suite(run_pytest):
     """The example of a test-suite passes without a key, and without this test's environment."""
-    finished = run_pytest(EXAMPLES / name)
+    finished = run_pytest(EXAMPLES / "testing_your_code.py")
     assert "3 passed" in finished.stdout, finished.stdout + finished.stderr
 
 

@@ -44,15 +44,6 @@ def test_where_the_api_says_nothing_nothing_is_made_up(body):
     assert "" == error_message(denied(body))
 
 
-@pytest.mark.parametrize(
-    "other",
-    [error(400, "training_not_available"), error(429, "insufficient_quota"), error(401, "invalid_api_key")],
-)
-def test_nothing_else_is_taken_for_the_refusal(other):
-    """Other codes and other statuses are not the policy's refusal."""
-    assert not is_refusal(other)
-
-
 def test_the_apis_words_are_made_safe_to_show_and_store():
     """Line breaks, control characters and lone surrogates don't get into logs and stores."""
     message = error_message(denied({"message": "a\nb\x1b[31m\ud800c" + "x" * 9_000}))
@@ -73,7 +64,7 @@ def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
 @pytest.mark.parametrize(
     ("problem", "model", "passing", "alike", "short"),
     [
-        (error(400, "x"), True, False, False, "400 x"),
+        (error(400, "training_not_available"), True, False, False, "400 training_not_available"),
         (error(403), True, False, False, "403"),
         (error(404, "model_not_found"), True, False, False, "404 model_not_found"),
         (error(422), True, False, False, "422"),
@@ -96,6 +87,7 @@ def test_what_may_help_against_an_error(problem, model, passing, alike, short):
     """By status and code: another model, a later try, or neither; and whether the user's call fails alike."""
     found = concerns_model(problem), is_transient(problem), would_fail_alike(problem)
     assert (model, passing, alike, short) == (*found, status_and_code(problem))
+    assert not is_refusal(problem)  # which has its own status and code
 
 
 def test_what_was_never_sent():

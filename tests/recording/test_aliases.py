@@ -19,7 +19,7 @@ from finetune_guard.stores.memory import MemoryStore
 from tests.effort import some
 from tests.support.constants import NOW
 
-KEY, OTHER_KEY = Credentials("Bearer sk-1"), Credentials("Bearer sk-2")
+KEY, OTHER_KEY, THIRD_KEY = (Credentials(f"Bearer sk-{number}") for number in (1, 2, 3))
 ACME, GLOBEX = "org-Acme", "org-Globex"
 
 
@@ -62,12 +62,6 @@ def store(request, tmp_path):
     return MemoryStore() if request.param == "memory" else DiskStore(tmp_path / "history")
 
 
-@pytest.fixture
-def process(store):
-    return Process(store)
-
-
-THIRD_KEY = Credentials("Bearer sk-3")
 LEARNT = {
     "a better name twice": (
         [(None, KEY, [], "one"), (None, KEY, [ACME], "two"), ("acme-1", KEY, [ACME], "three")],
@@ -195,8 +189,9 @@ def test_what_answers_tell_of_names(store, case, one_process):
             assert (name,) == process.aliases.names_of(who) == Aliases(store).names_of(who)
 
 
-def test_a_new_database_is_taught_anew(process, store, tmp_path):
+def test_a_new_database_is_taught_anew(store):
     """Where the store has lost everything, the next answer links the names again."""
+    process = Process(store)
     process.sees("acme-1")
     process.aliases._store = process.store = MemoryStore()
     process.sees("acme-1", runs="one")

@@ -75,10 +75,8 @@ def test_fields_of_a_row_survive_a_newer_fact(later, activity):
 
     summary, inference = row_of(later, SUMMARY), row_of(later, INFERENCE)
     assert {"name": "5", "since": [1, None]} == summary["tier"]
-    assert ("observed", None) == (
-        summary["last_inference"]["source"],
-        summary["last_inference"].get("region"),
-    )
+    last = summary["last_inference"]
+    assert ("observed", None) == (last["source"], last.get("region"))
     assert ("observed", "eu") == (inference["source"], inference["region"])
     assert "gpt-6" == row_of(later, SHUTDOWN)["replacement"]
 
@@ -90,9 +88,8 @@ def test_fields_follow_a_history_to_its_new_name(later, activity):
 
     summary = row_of(later, ("evidence", "umbrella"))
     assert "5" == summary["tier"]["name"]
-    assert ("umbrella", "webhook") == tuple(
-        summary["last_inference"][name] for name in ("organization", "source")
-    )
+    last = summary["last_inference"]
+    assert ("umbrella", "webhook") == (last["organization"], last["source"])
     assert "eu" == row_of(later, ("model", "umbrella", MODEL))["region"]
     assert 7 == row_of(later, ("day", "umbrella", "2026-11-22"))["webhook"]
     assert ("umbrella",) == later.organizations()

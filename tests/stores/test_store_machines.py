@@ -1,8 +1,4 @@
-"""What every store does in any order of calls, through several handles that are closed and opened again.
-
-A machine makes the calls; a model, which knows the rules of the history alone, says what must be there.
-Another machine has a network between itself and the store that loses requests and answers.
-"""
+"""What every store does in any order of calls, also when it is reopened or requests and answers get lost."""
 
 from __future__ import annotations
 
@@ -76,6 +72,7 @@ said = st.dictionaries(
     st.builds(Announced, day=st.none() | days, seen_at=moments),
     min_size=1,
 )
+losses = st.sampled_from(["request", "answer"])
 
 
 def opener(location):
@@ -210,33 +207,26 @@ class LossyMachine(Machine):
         super().__init__(location)
         self.lossy = lossy
 
-    @rule(
-        handle=handles,
-        name=names,
-        many=activities,
-        what=st.sampled_from(["request", "answer"]),
-        target=doubts,
-    )
-    def record_and_lose(self, handle, name, many, what):
+    def in_doubt(self, what, call, name, many):
+        """Make a call that loses its request or answer; return how it is made again, and if it is done."""
         self.lossy.lose(what)
         with pytest.raises(OutcomeUnknownError) as caught:
-            self.handles[handle].record(name, many)
+            call()
         if what == "answer":
             self.recorded(name, many)
         return caught.value.again, many, what == "answer"
 
-    @rule(doubt=consumes(doubts), name=names, what=st.sampled_from(["request", "answer"]), target=doubts)
+    @rule(handle=handles, name=names, many=activities, what=losses, target=doubts)
+    def record_and_lose(self, handle, name, many, what):
+        return self.in_doubt(what, lambda: self.handles[handle].record(name, many), name, many)
+
+    @rule(doubt=consumes(doubts), name=names, what=losses, target=doubts)
     def record_again_and_lose(self, doubt, name, what):
         again, many, is_done = doubt
         if is_done:
             again(name)  # there is nothing to write, so nothing is lost
             return doubt
-        self.lossy.lose(what)
-        with pytest.raises(OutcomeUnknownError) as caught:
-            again(name)
-        if what == "answer":
-            self.recorded(name, many)
-        return caught.value.again, many, what == "answer"
+        return self.in_doubt(what, lambda: again(name), name, many)
 
     @rule(doubt=consumes(doubts), name=names)
     def record_again(self, doubt, name):
