@@ -54,21 +54,13 @@ def page(*buckets: Any, following: str | None = None) -> dict[str, Any]:
 
 @dataclass
 class UsageApi:
-    """Answers usage calls; what isn't published can be had either way.
+    """Answers usage calls; what isn't published can be had either way."""
 
-    Attributes:
-        inferences: Model, project and time of each.
-        page_size: How many buckets it gives at once, whatever it is asked for.
-        keeps_empty: Whether buckets without results are given.
-        cuts_last: Whether the last bucket ends where the range does.
-        now: The API's time: up to then usage is told where no end is asked for.
-    """
-
-    inferences: list[tuple[str, str, datetime]]
-    page_size: int = 31
-    keeps_empty: bool = True
-    cuts_last: bool = False
-    now: datetime = NOW
+    inferences: list[tuple[str, str, datetime]]  # model, project and time of each
+    page_size: int = 31  # how many buckets it gives at once, whatever it is asked for
+    keeps_empty: bool = True  # whether buckets without results are given
+    cuts_last: bool = False  # whether the last bucket ends where the range does
+    now: datetime = NOW  # the API's time: up to then usage is told where no end is asked for
     calls: list[ApiCall] = field(default_factory=list)
 
     def __call__(self, call: ApiCall) -> Reply:

@@ -376,7 +376,11 @@ def tell(process: Process, seen: Seen) -> None:
     process.sees(slug, credentials_of(seen), *proven, runs=f"model{seen.organization}")
 
 
-def one_history_each(store, seen: list[Seen]) -> None:
+@given(answers())
+@settings(max_examples=some(300))
+def test_one_organization_ends_with_one_history(seen):
+    """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
+    store = MemoryStore()
     processes = Process(store), Process(store)
     for each in seen:
         tell(processes[each.process], each)
@@ -393,13 +397,6 @@ def one_history_each(store, seen: list[Seen]) -> None:
     for each in seen:
         (found,) = Aliases(store).names_of(credentials_of(each))
         assert {f"model{each.organization}"} == kept(store)[found]
-
-
-@given(answers())
-@settings(max_examples=some(300))
-def test_one_organization_ends_with_one_history(seen):
-    """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
-    one_history_each(MemoryStore(), seen)
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))

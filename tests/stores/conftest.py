@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
 from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.stores.base import Store
@@ -22,15 +23,10 @@ from tests.support.redis_server import RedisServer
 
 @dataclass(frozen=True)
 class Place:
-    """Where a store of one kind is.
+    """Where a store of one kind is."""
 
-    Attributes:
-        open: Opens a store there; each time a new object where stores of that kind are shared.
-        location: What another process opens it by; None when it can't.
-    """
-
-    open: Callable[[], Store]
-    location: str | None
+    open: Callable[[], Store]  # each time a new object where stores of that kind are shared
+    location: str | None  # what another process opens it by; None when it can't
 
 
 @pytest.fixture
@@ -68,6 +64,19 @@ def precious(tmp_path: Path) -> Path:
 def redis_url(redis_server: RedisServer) -> str:
     """A place of the test's own on the server."""
     return f"{redis_server.url}?prefix={uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def server(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """The server as an administrator sees it."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def prefix(redis_url: str) -> str:
+    """What the names of the test's own keys begin with."""
+    return f"{{{redis_url.rpartition('=')[2]}}}:"
 
 
 @pytest.fixture

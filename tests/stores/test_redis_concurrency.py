@@ -96,11 +96,6 @@ def other(redis_url):
         yield store
 
 
-@pytest.fixture
-def lease_key(redis_url):
-    return f"{{{redis_url.rpartition('=')[2]}}}:{key('lease', 'keep-alive')}"
-
-
 def test_a_change_in_between_is_not_lost(redis_store, other, activity, before_commit):
     """Whoever wrote between our reading and our writing is read again, and counts."""
     redis_store.record("acme", [activity()])
@@ -175,32 +170,30 @@ def test_a_change_that_never_gets_through_is_an_error(
 
 
 @needs_fork
-def test_a_child_talks_through_connections_of_its_own(redis_store, redis_server, activity):
+def test_a_child_talks_through_connections_of_its_own(redis_store, server, activity):
     """After a fork the child connects anew, and its end does not cut its parent's connections."""
     redis_store.record("acme", [activity()])
     before = redis_store._rows
-    with redis_server.client() as client:
-        ours = {each["id"] for each in client.client_list()}
+    ours = {each["id"] for each in server.client_list()}
 
-        def in_child():
-            assert redis_store.evidence("acme").last_inference is not None
-            assert {each["id"] for each in redis_store._rows._client.client_list()} - ours
-            redis_store.close()
-
-        assert 0 == os.waitpid(forked(in_child), 0)[1]
+    def in_child():
         assert redis_store.evidence("acme").last_inference is not None
-        assert ours <= {each["id"] for each in client.client_list()}
+        assert {each["id"] for each in redis_store._rows._client.client_list()} - ours
+        redis_store.close()
+
+    assert 0 == os.waitpid(forked(in_child), 0)[1]
+    assert redis_store.evidence("acme").last_inference is not None
+    assert ours <= {each["id"] for each in server.client_list()}
     assert redis_store._rows is before
 
 
 def test_a_lease_that_changes_hands_while_it_is_given_back_is_left_alone(
-    redis_store, other, redis_server, lease_key, before_commit
+    redis_store, other, server, prefix, before_commit
 ):
     """Even when its time passes between looking and deleting, only one's own lease is deleted."""
 
     def change_hands():
-        with redis_server.client() as client:
-            client.delete(lease_key)
+        server.delete(prefix + key("lease", "keep-alive"))
         assert other.lease("keep-alive", HOUR) is not None
 
     lease = redis_store.lease("keep-alive", HOUR)

@@ -34,17 +34,6 @@ ROWS = {
 
 
 @pytest.fixture
-def server(redis_server):
-    with redis_server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def prefix(redis_store):
-    return "{" + redis_store.location.rpartition("=")[2] + "}:"
-
-
-@pytest.fixture
 def filled(redis_store, activity):
     redis_store.record("acme", [activity()])
     redis_store.link("key:1", "acme")

@@ -25,18 +25,6 @@ def in_doubt(store, activities):
     return caught.value
 
 
-@pytest.fixture
-def receipts(redis_server, redis_url):
-    """Looks for the receipts at the place, as an administrator would."""
-    prefix = redis_url.rpartition("=")[2]
-
-    def look():
-        with redis_server.client() as client:
-            return list(client.scan_iter(f"*{prefix}*receipt*", count=10_000))
-
-    return look
-
-
 def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, lossy, activity):
     """A network that delivers late, when the retry is done already, makes nothing count twice."""
     lossy_store.record("acme", [activity(count=1)])
@@ -48,13 +36,11 @@ def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, los
     assert 3 == counted(lossy_store)
 
 
-def test_a_server_that_forgets_everything_is_told_again(lossy_store, lossy, activity, redis_server):
+def test_a_server_that_forgets_everything_is_told_again(lossy_store, lossy, activity, server):
     """When the receipt is gone with all else, the retry records what the server has lost."""
     lossy.lose("answer")
     error = in_doubt(lossy_store, [activity(count=2)])
-    with redis_server.client() as client:
-        client.flushdb()
-
+    server.flushdb()
     error.again("acme")
     assert 2 == counted(lossy_store)
 
@@ -85,19 +71,18 @@ def test_what_else_was_lost_can_be_called_again(lossy_store, lossy):
     assert history == lossy_store.history("acme")
 
 
-def test_receipts_do_not_pile_up(lossy_store, lossy, redis_server, receipts, activity):
+def test_receipts_do_not_pile_up(lossy_store, lossy, server, prefix, activity):
     """One vanishes within a day. A program leaves one, and another while a record is in doubt."""
     for _ in range(4):
         lossy_store.record("acme", [activity()])
-    (receipt,) = receipts()
-    with redis_server.client() as client:
-        assert 0 < client.pttl(receipt) <= timedelta(days=1).total_seconds() * 1000
+    (receipt,) = server.scan_iter(f"{prefix}*receipt*", count=10_000)
+    assert 0 < server.pttl(receipt) <= timedelta(days=1).total_seconds() * 1000
     lossy.lose("answer")
     error = in_doubt(lossy_store, [activity()])
     for _ in range(4):
         lossy_store.record("acme", [activity()])
         error.again("acme")
-    assert 2 == len(receipts())
+    assert 2 == len(list(server.scan_iter(f"{prefix}*receipt*", count=10_000)))
     assert 9 == counted(lossy_store)
 
 

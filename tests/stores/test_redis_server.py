@@ -223,11 +223,10 @@ def test_a_server_that_is_stuck_is_left_after_the_timeout(own_server, activity):
         assert store.evidence("acme").last_inference is not None
 
 
-def test_a_connection_that_was_cut_is_made_again(redis_server, redis_store, activity):
+def test_a_connection_that_was_cut_is_made_again(server, redis_store, activity):
     """A server, or what stands before it, that closes idle connections costs nobody an error."""
     redis_store.record("acme", [activity()])
-    with redis_server.client() as client:
-        client.client_kill_filter(_type="normal", skipme=True)
+    server.client_kill_filter(_type="normal", skipme=True)
     assert redis_store.evidence("acme").last_inference is not None
     redis_store.record("acme", [activity()])
 
