@@ -139,6 +139,7 @@ def test_an_endless_list_ends(limits, most):
 
     found, calls, _ = run(read_listing(**limits), next_page)
     assert (1 + most, False) == (len(calls), found.complete)
+    assert {"limit": 100, "after": f"ftjob-{most - 2}"} == calls[-1].query
 
 
 @pytest.mark.parametrize("second", ["today", True, 0, 10**30, float("inf"), 4_000_000_000])
