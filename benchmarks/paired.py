@@ -1,9 +1,9 @@
 """Compares contestants in one process, in turns, by the median of many rounds.
 
 A round runs one block of calls of every contestant and then the same blocks in reverse order (bare, ours,
-ours, bare), so that a machine that gets slower or faster affects all of them; who begins changes
-from round to round. The garbage collector runs between rounds and not inside blocks. What
-is told is the median over the rounds, with the interval that holds the true one with 95 % certainty.
+ours, bare), so that a machine that gets slower or faster affects all of them. The order changes from round
+to round, and the garbage collector runs between rounds only. The result is the median over the rounds, with
+its 95 % confidence interval.
 
 The first two contestants are both the bare client: their difference is noise.
 """

@@ -158,13 +158,13 @@ def test_a_shell_completes_commands(environment):
 
 @pytest.mark.slow
 def test_checking_loads_only_what_it_needs(environment):
-    """The line for scripts is printed without loading the drawings, the simulator or what retries."""
+    """The line for scripts is printed without loading what draws or serves."""
     code = (
         "import sys\n"
         "from finetune_guard.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: print(int(end.code))\n"
-        "costly = {'finetune_guard.cli.render', 'starlette', 'uvicorn', 'tenacity'}\n"
+        "costly = {'finetune_guard.cli.render', 'starlette', 'uvicorn'}\n"
         "print(sorted(costly & set(sys.modules)))\n"
     )
     done = subprocess.run(
