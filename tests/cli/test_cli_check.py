@@ -101,15 +101,15 @@ def test_json_has_both_parts(run, ask, model):
     prospect = told["prospect"]
     assert "2027-01-14" == prospect.pop("fine_tunes_shutdown")["day"]
     assert "table" == prospect.pop("base_shutdown")["source"]
+    lifetimes = {"lifetime": timedelta(days=163, hours=15), "min_lifetime": timedelta(days=200)}
     assert {
+        **{name: lifetime.total_seconds() for name, lifetime in lifetimes.items()},
         "model": BASE,
         "can_be_fine_tuned": True,
-        "lifetime": timedelta(days=163, hours=15).total_seconds(),
+        "is_shut_down": False,
+        "lives_long_enough": False,
         "replacement": "gpt-6-luna",
         "replacement_can_be_fine_tuned": False,
-        "is_shut_down": False,
-        "min_lifetime": timedelta(days=200).total_seconds(),
-        "lives_long_enough": False,
     } == prospect
     prospect = json.loads(run("check", "--base", UNKNOWN, "--json").stdout)["prospect"]
     assert {None} == {prospect[name] for name in ("lifetime", "lives_long_enough", "base_shutdown")}

@@ -42,10 +42,7 @@ def options(sim, configured):
 
 @pytest.mark.parametrize("closed", ["the client", "a copy"])
 async def test_closing_a_client_ends_it(way, options, closed):
-    """After close() of any copy, which share an HTTP client, nothing is left: no thread, no timer, no task.
-
-    While it sleeps it is no task, so that gathering all tasks of a program comes to an end.
-    """
+    """After close() of any copy nothing is left: no thread, no timer, no task, and none while it sleeps."""
     client = way.guarded(**options)
     await use(client)
     await use(client.with_options(timeout=5))

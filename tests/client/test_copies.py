@@ -36,15 +36,8 @@ class OwnAsync(Own, ASYNC.guarded):
 class StrictSync(SYNC.guarded):
     """A program's own client, whose constructor takes exactly what it names."""
 
-    def __init__(self, *, base_url=None, api_key=None, guard=None, http_client=None, max_retries=0, **rest):
-        super().__init__(
-            base_url=base_url,
-            api_key=api_key,
-            guard=guard,
-            http_client=http_client,
-            max_retries=max_retries,
-            **{name: value for name, value in rest.items() if name != "guard"},
-        )
+    def __init__(self, *, base_url=None, api_key=None, guard=None, **rest):
+        super().__init__(base_url=base_url, api_key=api_key, guard=guard, **rest)
 
 
 @pytest.mark.parametrize("name", ["copy", "with_options"])

@@ -13,7 +13,7 @@ import pytest
 import finetune_guard
 from finetune_guard import GuardConfigError, InferenceWindowExpiredError, Source
 from finetune_guard.client.sdk_compat import FinalRequestOptions
-from tests.client.both_ways import done
+from tests.client.both_ways import create_job, done
 from tests.client.scenarios import INFERENCES, OTHER_CALLS
 from tests.client.test_drop_in import served, told
 from tests.support.constants import BASE, MESSAGES, START
@@ -44,10 +44,6 @@ def changed(before):
     """The attributes that are others than before, or gone, or new."""
     now = attributes()
     return {f"{key[0].__name__}.{key[1]}" for key in {**before, **now} if before.get(key) is not now.get(key)}
-
-
-async def create_job(client):
-    return await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-1"))
 
 
 @pytest.mark.slow

@@ -38,13 +38,8 @@ class Api:
 
     def __call__(self, request):
         slug, own_id = self.organizations[request.headers["authorization"].removeprefix("Bearer ")]
-        job = {
-            "id": "ftjob-1",
-            "object": "fine_tuning.job",
-            "created_at": 1_700_000_000,
-            "model": BASE,
-            "organization_id": own_id,
-        }
+        job = {"id": "ftjob-1", "object": "fine_tuning.job", "created_at": 1_700_000_000, "model": BASE}
+        job["organization_id"] = own_id
         headers = {} if self.strips else {"openai-organization": slug}
         if self.project is not None and not self.strips:
             headers["openai-project"] = self.project

@@ -10,7 +10,7 @@ import pytest
 from finetune_guard import EligibilityWarning, FineTuneGuardError, FineTuningRefusedError, Verdict
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import create_job, done, listed
-from tests.support.constants import BASE
+from tests.support.constants import TRAINING_DATA
 
 pytestmark = pytest.mark.anyio
 
@@ -61,10 +61,7 @@ async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
 
 
 async def test_it_is_remembered(may, sim, posts):
-    """The next job, or file, is refused without a request, by an error that can be looked at like the first.
-
-    The error tells the API's words, the evidence on our side, and what can be done.
-    """
+    """The next job, or file, is refused without a request, with an error that has all of the first."""
     sim.fault(Fault.training_not_available())
     first = await refused(may)
     text = str(first)
@@ -172,13 +169,12 @@ async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock, creat
     sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
     await refused(may)
     clock.advance(timedelta(days=1 if creator == "the client itself" else 0, hours=2))
-    line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
-    file = await done(bare.files.create(file=("train.jsonl", line * 10), purpose="fine-tune"))
+    file = sim.add_file(content=TRAINING_DATA)
     if creator == "the client itself":
         with pytest.warns(EligibilityWarning):
-            await done(may.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+            await create_job(may, training_file=file)
     else:
-        await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file.id))
+        await create_job(bare, training_file=file)
         assert (await refused(may)).remembered
         await listed(may.fine_tuning.jobs.list())
     assert Verdict.ELIGIBLE is (await done(may.guard.check())).verdict

@@ -80,21 +80,11 @@ def test_metrics_and_span_events(run_program, sim, model, flavour):
     slug = sim.organization().slug
     organization = {"finetune_guard.organization": slug}
     assert "ShortLivedModelError" == errors[-1]
+    stopped_job = {"finetune_guard.call": "job", "gen_ai.request.model": BASE, "error.type": errors[-1]}
     assert {
         "finetune_guard.inferences": ["{call}", [3, {**organization, "gen_ai.request.model": model}]],
         "finetune_guard.keep_alives": ["{call}", [1, {**organization, "finetune_guard.outcome": "sent"}]],
-        "finetune_guard.jobs.stopped": [
-            "{call}",
-            [
-                1,
-                {
-                    **organization,
-                    "finetune_guard.call": "job",
-                    "gen_ai.request.model": BASE,
-                    "error.type": "ShortLivedModelError",
-                },
-            ],
-        ],
+        "finetune_guard.jobs.stopped": ["{call}", [1, {**organization, **stopped_job}]],
         "finetune_guard.model.remaining": ["d", [166, {"gen_ai.request.model": model}]],
         "finetune_guard.window.remaining": ["s", [60 * 86400, organization]],
     } == measured

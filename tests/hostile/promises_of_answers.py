@@ -124,11 +124,7 @@ def records(body):
 
 
 def lists(bodies):
-    """Whatever is listed, a search ends; it names models that can be called, and asks for pages that can be.
-
-    Args:
-        bodies: The answers, one after the other; the last one again and again.
-    """
+    """Whatever is listed, a search ends; it names models that can be called, and asks for sound pages."""
     for always_jobs in (False, True):
         found = _driven(read_listing(most_job_pages=1_000, always_jobs=always_jobs), bodies)
         assert all(FineTunedModel.parse(model) is not None for model in found.newest_first)

@@ -48,11 +48,7 @@ def host(text):
 
 
 def environment(variables):
-    """The environment makes a configuration or an error of ours, and neither forges a line.
-
-    Args:
-        variables: Values of ``FINETUNE_GUARD_*``, by field.
-    """
+    """The variables, by field, make a configuration or an error of ours, and neither forges a line."""
     given = {f"FINETUNE_GUARD_{name.upper()}": value for name, value in variables.items()}
     given = {name: value for name, value in given.items() if _is_settable(name) and _is_settable(value)}
     with mock.patch.dict(os.environ, given):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -11,17 +10,15 @@ from contextlib import closing
 from datetime import datetime, timezone
 
 import pytest
-from typer.testing import CliRunner
 
 from finetune_guard.cli.app import app
 from finetune_guard.simulator import Fault, SimulatedClock, Simulator
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.keys import key
 from finetune_guard.testing import simulator_environment
+from tests.cli.conftest import RUNNER
 from tests.hostile.hostile_values import FORGERIES
 
-MIXED = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
-RUNNER = CliRunner(**MIXED)
 FORGERY = "".join(FORGERIES)
 SETTABLE = FORGERY.replace("\x00", "").replace("\ud800", "").replace("\udcff", "")
 COMMANDS = [
