@@ -43,11 +43,7 @@ def stages(near):
 
 
 def test_another_takes_over(stages, begin, keep_alives):
-    """Wherever the holder of the lease dies, one of the others takes over, and no two of them.
-
-    As long as nothing was sent one inference is sent in all; when the holder dies before it could write
-    what it sent down, one more; and none when it was written.
-    """
+    """Wherever the holder dies, one other takes over, and sends only what isn't recorded as sent."""
     for point, stage in stages.items():
         assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
@@ -61,11 +57,7 @@ def test_another_takes_over(stages, begin, keep_alives):
 
 
 def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives):
-    """One that goes on after its lease was over sends no more, unless it was in the very act.
-
-    All others were served meanwhile. It gives nobody else's lease back, and the latest inference that is
-    known stays the latest.
-    """
+    """A holder that resumes after its lease expired sends, releases and overwrites nothing."""
     stopped = {}
     for point, stage in stages.items():
         stopped[point] = begin(meet_with, stage, point, signal.SIGSTOP)

@@ -71,10 +71,7 @@ def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_al
 
 
 def test_four_hundred_attempts_of_eight_processes_send_one(stage, file, processes, begin, keep_alives, store):
-    """Whoever asks, creates a job or looks after the window in the background: one inference is sent.
-
-    Everybody else is told so, all jobs are created, and nobody gets an error.
-    """
+    """One inference is sent by all attempts, jobs and backgrounds together, and nobody gets an error."""
     barrier = processes.Barrier(PROCESSES)
     fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]
     results = [result for each in fleet for result in each.told()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from finetune_guard.domain.errors import StoreError
@@ -14,6 +16,7 @@ from finetune_guard.stores.memory import MemoryStore
 from tests.recording.test_recorder import ACME, KEY, MODEL
 from tests.support.constants import NOW
 
+LATER = NOW + timedelta(minutes=1)
 GLOBEX = Subject("globex-77", Credentials("Bearer sk-other"))
 
 
@@ -54,9 +57,9 @@ def store(request):
     return LossyStore(does_it=request.param)
 
 
-def note(recorder, times=1, subject=ACME):
+def note(recorder, times=1, subject=ACME, at=NOW):
     for _ in range(times):
-        recorder.record(subject, MODEL, Source.OBSERVED, NOW)
+        recorder.record(subject, MODEL, Source.OBSERVED, at)
 
 
 def counted(store, organization="acme-28gund"):
@@ -68,7 +71,7 @@ def lose(recorder, times, subject=ACME):
     note(recorder, 1, subject)  # which is written at once, and the others within the minute
     assert recorder.flush(30)
     recorder.store.loses = True
-    note(recorder, times - 1, subject)
+    note(recorder, times - 1, subject, LATER)
     assert not recorder.flush(30)
 
 
@@ -80,7 +83,7 @@ def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
         note(recorder, 2)
         assert not recorder.flush(30)
     store.away = False
-    assert NOW == recorder.evidence(KEY).last_inference.at
+    assert LATER == recorder.evidence(KEY).last_inference.at
     assert recorder.flush(30)
     assert 9 == counted(store)
     assert not recorder.has_unwritten

@@ -72,16 +72,13 @@ class RowStore(Store):
 
     def evidence(self, organization: str) -> Evidence:
         row = ("evidence", check_name(organization))
-        return self._read(
-            "read what is known about an organization",
-            lambda rows: _history_in(rows.read(row), organization).evidence,
-        )
+        doing = "read what is known about an organization"
+        return self._read(doing, lambda rows: _history_in(rows.read(row), organization).evidence)
 
     def history(self, organization: str) -> History:
         row, *tables = [(kind, check_name(organization)) for kind in ("evidence", "model", "day")]
-        return self._read(
-            "read a history", lambda rows: _history_in(rows.read(row, tables=tables), organization)
-        )
+        doing = "read a history"
+        return self._read(doing, lambda rows: _history_in(rows.read(row, tables=tables), organization))
 
     def organizations(self) -> tuple[str, ...]:
         found = self._read("list the histories", lambda rows: rows.read(tables=[("evidence",)]))
