@@ -45,7 +45,7 @@ def retry_while_contended(
         backoff = tenacity.wait_exponential(multiplier=_FIRST_PAUSE, max=longest_pause)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(patience.total_seconds()),
-            wait=lambda state: _jitter.uniform(0.0, backoff(state)),
+            wait=lambda retry_state: _jitter.uniform(0.0, backoff(retry_state)),  # so named by tenacity 8
             retry=tenacity.retry_if_exception(is_contended),
             reraise=True,
         )
