@@ -160,7 +160,7 @@ def _inferences(folder: Path) -> Row:
             client.request(object, next(calls))
         gc.collect()
         sizes.append(resident())
-    assert client._finetune_guard.flush(30)
+    client.guard.flush(timeout=30)
     history = client.guard.history()
     counted = sum(sum(counts.values()) for counts in history.daily.values())
     growth = sizes[-1] - sizes[0]
