@@ -80,3 +80,13 @@ def test_a_thread_that_forks_may_hold_the_lock_itself():
         if child == 0:
             os._exit(0)
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@needs_fork
+@pytest.mark.slow
+def test_a_child_pauses_for_other_times_than_its_parent():
+    """Forked workers that wait for the same lock don't come back together."""
+    program = "import os\nfrom finetune_guard.process import jitter\nchild = os.fork()\n"
+    program += "os.write(1, f'{jitter.random()}\\n'.encode())\nchild and os.waitpid(child, 0)\n"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 2 == len(set(done.stdout.split()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import random
 import sys
 import threading
 import time
@@ -52,6 +53,10 @@ _registered: list[tuple[Rank, Hooks]] = []
 _is_installed = False
 _fork_locks: weakref.WeakSet[ForkLock] = weakref.WeakSet()
 _forking = threading.local()
+
+# Not the shared generator: a program that seeded that one relies on its sequence.
+jitter = random.Random()  # noqa: S311 -- no secret
+"""Random numbers for pauses; a forked child gets others than its parent."""
 
 
 class ForkLock:
@@ -124,6 +129,7 @@ def _after_fork_in_child() -> None:
             lock.inner.release()
         else:  # held by a thread that does not exist in the child
             lock.inner = threading.RLock()
+    jitter.seed()
     for _, hooks in reversed(_registered):
         _run(hooks.after_fork_in_child)
 

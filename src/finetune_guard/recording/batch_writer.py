@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import time
 import weakref
 from typing import Protocol
 
+from finetune_guard import process
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Stream, Subject
@@ -20,9 +20,6 @@ WRITE_INTERVAL = 60.0
 """Seconds between two writes of the same model."""
 
 _LONGEST_BACKOFF = 60.0
-
-# Its own generator: a program that seeded the shared one relies on its sequence.
-_jitter = random.Random()  # noqa: S311 -- no secret
 
 
 class Watcher(Protocol):
@@ -76,7 +73,7 @@ class BatchWriter:
         recent = {key: at for key, at in self._written_at.items() if now - at < WRITE_INTERVAL}
         self._written_at = recent | dict.fromkeys(written, now)
         before, self.failures = self.failures, self.failures + 1 if problems else 0
-        backoff = min(_LONGEST_BACKOFF, 2.0 ** min(self.failures, 10)) * _jitter.uniform(0.5, 1.0)
+        backoff = min(_LONGEST_BACKOFF, 2.0 ** min(self.failures, 10)) * process.jitter.uniform(0.5, 1.0)
         self.not_before = now + backoff if problems else 0.0
         with contextlib.suppress(Exception):  # a program's logging can raise anything
             self._log(before, next(reversed(problems.values()), None), dropped)

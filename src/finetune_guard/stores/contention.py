@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,10 +10,10 @@ from typing import TypeVar
 
 import tenacity
 
+from finetune_guard import process
+
 _T = TypeVar("_T")
 _FIRST_PAUSE = 0.005
-# Not the shared generator, whose order a program that has seeded it relies on.
-_jitter = random.Random()  # noqa: S311 -- no secret
 
 
 class BusyError(Exception):
@@ -45,7 +44,9 @@ def retry_while_contended(
         backoff = tenacity.wait_exponential(multiplier=_FIRST_PAUSE, max=longest_pause)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(patience.total_seconds()),
-            wait=lambda retry_state: _jitter.uniform(0.0, backoff(retry_state)),  # so named by tenacity 8
+            wait=lambda retry_state: process.jitter.uniform(
+                0.0, backoff(retry_state)
+            ),  # so named by tenacity 8
             retry=tenacity.retry_if_exception(is_contended),
             reraise=True,
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from finetune_guard.client.background.check import Check, DeploymentCheck, WindowCheck, reseed
+from finetune_guard.client.background.check import Check, DeploymentCheck, WindowCheck
 from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
@@ -196,7 +196,6 @@ def _resume_after_fork() -> None:
 
 def _reset_in_child() -> None:
     _resume_after_fork()
-    reseed()
     _for_each(lambda background, _: background.reset())
 
 

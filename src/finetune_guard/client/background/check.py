@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from finetune_guard import process
 from finetune_guard.client.log import log
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
@@ -29,14 +29,6 @@ from finetune_guard.rules.keep_alive import (
     with_jitter,
 )
 
-# Of its own, since a program that has seeded the shared one counts on its order.
-_lots = random.Random()  # noqa: S311 -- no secret
-
-
-def reseed() -> None:
-    """Give a forked process other random numbers than its parent."""
-    _lots.seed()
-
 
 class Check(ABC):
     """A repeated check for a guarded client; it keeps count of failures and holds no client."""
@@ -45,7 +37,7 @@ class Check(ABC):
 
     def __init__(self, client: Any) -> None:
         self._guard = client._finetune_guard.engine  # noqa: SLF001 -- the client's other half
-        self.keep_alive = with_jitter(self._guard.config.keep_alive or KeepAlive(), _lots.random())
+        self.keep_alive = with_jitter(self._guard.config.keep_alive or KeepAlive(), process.jitter.random())
         self.next_at = 0.0
         """When to check again, on the monotonic clock."""
         self._failures = 0
@@ -73,7 +65,7 @@ class Check(ABC):
 
     def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
         self._failures += 1
-        return retry_delay(self._failures, eligibility, _lots.random())
+        return retry_delay(self._failures, eligibility, process.jitter.random())
 
     def _say(self, what: str, level: int, message: str, *details: object) -> None:
         if what != self._told:
