@@ -188,7 +188,7 @@ class Answers:
         if warning is not None:
             warn_caller(warning)
 
-    def _observe_record(  # noqa: PLR0917 -- as _saw, with what it reads
+    def _observe_record(  # noqa: PLR0917 -- as _record, with the body
         self,
         client: Any,
         route: Route,

@@ -12,6 +12,7 @@ from typing import Any
 import openai
 
 from finetune_guard.client.sdk_compat import adds_key_later, http_client
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.organizations import (
     Credentials,
     credentials_in,
@@ -123,7 +124,7 @@ class Identities:
         placeholder = None
         if planned != subject.credentials or adds_key_later(client):
             rewritten = self._sent_by(client)
-            rewritten.remember(planned, subject.credentials)
+            rewritten.sent[planned] = subject.credentials
             placeholder = rewritten.placeholder(planned)
             self._rewritten[key] = planned
         self._learn(subject, project_id(project), placeholder)
@@ -139,13 +140,8 @@ class _SentCredentials:
     """The credentials that one HTTP client really sent, by those that were planned."""
 
     def __init__(self) -> None:
-        self.sent: dict[Credentials, Credentials] = {}
+        self.sent: Bounded[Credentials, Credentials] = Bounded()
         self._token = secrets.token_hex(16)
-
-    def remember(self, planned: Credentials, sent: Credentials) -> None:
-        if len(self.sent) >= _MOST_REMEMBERED:
-            self.sent.clear()
-        self.sent[planned] = sent
 
     def placeholder(self, planned: Credentials) -> Credentials:
         """Return a stand-in for credentials until a request is sent; no header can have its name."""

@@ -249,9 +249,8 @@ class Deployments:
         for each in given:
             if not names_at(resource.name, (each,)):
                 raise GuardConfigError(
-                    f"{format_value(each)} is not a deployment of {resource.name}, which this client "
-                    "calls. Name "
-                    "it without a resource, or call it with a client of its own resource."
+                    f"{format_value(each)} is not a deployment of {resource.name}, which this client calls. "
+                    "Name it without a resource, or call it with a client of its own resource."
                 )
         return names_at(resource.name, given)
 

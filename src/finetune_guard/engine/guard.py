@@ -85,9 +85,7 @@ class Guard:
         self.recorder.record(subject, model, _OBSERVED, at)
         if METRICS in sys.modules:
             telemetry.count_inference(subject.organization, model)
-        if (
-            self.ends.checked_on.get(model) == at.date()
-        ):  # checked here too, since every inference passes here
+        if self.ends.checked_on.get(model) == at.date():  # here too: every inference passes here
             return None
         return self.sunset_warning(model, at, organization=subject.organization)
 

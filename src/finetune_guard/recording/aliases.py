@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import islice
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.organizations import (
     PROOF_PREFIX,
     Credentials,
@@ -24,7 +25,6 @@ from finetune_guard.domain.organizations import (
 from finetune_guard.recording.notes import Subject
 from finetune_guard.stores.base import Store
 
-_MOST_CACHED = 1_000
 _MOST_STEPS = 20
 # Limits for one process: tokens that change with every request, and servers that use a new name in every
 # response, must not fill a store.
@@ -42,8 +42,8 @@ class Aliases:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._seen: dict[Credentials, str] = {}
-        self._stored: dict[Credentials, str] = {}
+        self._seen: Bounded[Credentials, str] = Bounded()
+        self._stored: Bounded[Credentials, str] = Bounded()
         self._linked_keys = 0
         self._organizations: set[str] = set()
         self._salt: bytes | None = None
@@ -56,7 +56,7 @@ class Aliases:
             return
         if self._seen.get(credentials) != slug and self._may_add(slug):
             self._stored.pop(credentials, None)
-            _cache(self._seen, credentials, slug)
+            self._seen[credentials] = slug
         self.last_named = subject
 
     def known_organization(self, credentials: Credentials) -> str | None:
@@ -83,12 +83,12 @@ class Aliases:
         slug, own_id = self._seen.get(credentials), organization_id(credentials.organization)
         if slug is not None:
             if stored == slug:
-                _cache(self._stored, credentials, slug)
+                self._stored[credentials] = slug
             return (slug,) if stored is None or is_slug(stored) else (stored, slug)
         if stored == alias and own_id is not None:
             stored = resolve(self._store, own_id)
         if stored is not None and is_slug(stored):
-            _cache(self._stored, credentials, stored)
+            self._stored[credentials] = stored
         return (stored,) if stored is not None else ()
 
     def may_have_moved(self, credentials: Credentials, name: str) -> bool:
@@ -103,7 +103,7 @@ class Aliases:
             return False
         self._stored.pop(credentials, None)
         if credentials in self._seen:
-            _cache(self._seen, credentials, better)
+            self._seen[credentials] = better
         return True
 
     def link_subject(self, subject: Subject, proven: Collection[str]) -> str:
@@ -146,8 +146,8 @@ class Aliases:
         if self._linked_keys < _MOST_LINKED_KEYS:
             self._linked_keys += self._link(alias, name)
         if self._seen.get(credentials, name) == slug:
-            _cache(self._seen, credentials, name)
-            _cache(self._stored, credentials, name)
+            self._seen[credentials] = name
+            self._stored[credentials] = name
         return name
 
     def _link_unnamed(self, credentials: Credentials, alias: str, proven: str | None) -> str:
@@ -201,9 +201,3 @@ def resolve(store: Store, name: str) -> str:
             return min(chain[chain.index(target) :])
         chain.append(target)
     return chain[-1]
-
-
-def _cache(names: dict[Credentials, str], credentials: Credentials, name: str) -> None:
-    if len(names) >= _MOST_CACHED and credentials not in names:
-        names.clear()
-    names[credentials] = name

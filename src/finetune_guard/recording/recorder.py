@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 
 from finetune_guard import process
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
@@ -22,7 +23,6 @@ from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 
 _MOST_READS = 5
-_MOST_PLACEHOLDERS = 1_000
 _IDLE_TIMEOUT = 1.0
 
 
@@ -41,7 +41,7 @@ class Recorder:
         self.store = store
         self.leases = MemoryStore()
         self._aliases = Aliases(store)
-        self._placeholders: dict[Credentials, Credentials] = {}
+        self._placeholders: Bounded[Credentials, Credentials] = Bounded()
         self._writer = Writer(store, self._aliases)
         self.record_organization = self._aliases.record_organization
         self.known_organization = self._aliases.known_organization
@@ -66,8 +66,6 @@ class Recorder:
 
     def merge_placeholder(self, placeholder: Credentials, subject: Subject) -> None:
         """Add everything recorded for a placeholder to the subject that replaces it."""
-        if len(self._placeholders) >= _MOST_PLACEHOLDERS:
-            self._placeholders.clear()
         self._placeholders[subject.credentials] = placeholder
         if subject.organization is not None:
             self.merge(subject._replace(credentials=placeholder), new_facts())

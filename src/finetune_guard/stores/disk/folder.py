@@ -87,7 +87,7 @@ def _without_links(path: Path) -> Path:
 
 def make_file(path: Path) -> int:
     """Open a file in the folder for reading and writing, or create it; never follow a link."""
-    mode = _file_mode(path.parent.stat())
+    mode = _file_mode(_shared_with(path.parent.stat()))
     flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         made = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
@@ -103,6 +103,7 @@ def _check(folder: Path) -> None:
         _refuse(folder, "it is not a folder", "Move the file away")
     folder_status = folder.stat()
     group = _shared_with(folder_status)
+    allowed = _file_mode(group)
     if _POSIX and group is None:
         _check_owner(folder, folder_status, None, "chmod 700")
     for name in _FILES:
@@ -113,15 +114,14 @@ def _check(folder: Path) -> None:
         if not stat.S_ISREG(status.st_mode):
             _refuse(folder, f"its {name} is not a plain file", f"Move {name} away")
         if _POSIX:
-            allowed = _file_mode(folder_status)
             _check_owner(folder / name, status, group, f"chmod {allowed:o}")
             if stat.S_IMODE(status.st_mode) & ~allowed:
                 with contextlib.suppress(OSError):  # of a read-only folder, for example
                     (folder / name).chmod(stat.S_IMODE(status.st_mode) & allowed)
 
 
-def _file_mode(folder_status: os.stat_result) -> int:
-    return 0o600 if _shared_with(folder_status) is None else 0o660
+def _file_mode(group: int | None) -> int:
+    return 0o600 if group is None else 0o660
 
 
 def _shared_with(folder_status: os.stat_result) -> int | None:

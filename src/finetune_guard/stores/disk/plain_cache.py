@@ -72,9 +72,8 @@ class PlainDisk(diskcache.Disk):  # type: ignore[misc]  # its base is untyped
 class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
     """The cache in an open database; it works within the caller's transaction."""
 
-    _con: Any = (
-        None  # instead of the property that opens one connection for each thread, with a timeout of 60 s
-    )
+    # Instead of the property that opens one connection for each thread, with a timeout of 60 s.
+    _con: Any = None
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         # Not diskcache's own constructor, which writes some sixty times: see create().
