@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 _EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
+_YEARS = range(1970, 9000)
 _MOST_FIRST_OFFSET = timedelta(days=7)
 _NOISE = timedelta(minutes=1)
 _JITTER = timedelta(seconds=5)
@@ -25,6 +26,13 @@ _IMF_FIXDATE = re.compile(
 def system_clock() -> datetime:
     """Return the machine's time in UTC."""
     return datetime.now(timezone.utc)
+
+
+def check_year(now: datetime) -> datetime:
+    """Return ``now``; a ValueError if it is so early or late that no period can be counted from it."""
+    if now.year not in _YEARS:
+        raise ValueError(f"{now} is not between {_YEARS.start} and {_YEARS.stop}")
+    return now
 
 
 def countdown(duration: timedelta) -> Callable[[], timedelta]:
@@ -63,7 +71,7 @@ class ServerTime:
         self.has_answered = True
         header = date_header[:_LONGEST_DATE] if date_header is not None else ""
         date = _parse_date(header) if header else None
-        if date is None or date < _EARLIEST:
+        if date is None or date < _EARLIEST or date.year not in _YEARS:
             return now
         if not -_NOISE <= date - now <= _NOISE:
             return self._weigh(date, now - self.offset)

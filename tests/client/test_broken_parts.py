@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import weakref
-from datetime import datetime
+from datetime import datetime, timezone
 
 import openai
 import pytest
@@ -205,8 +205,13 @@ async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, conn
 
 @pytest.mark.parametrize(
     "broken_clock",
-    [lambda: 1 / 0, lambda: datetime(2026, 8, 1)],  # noqa: DTZ001
-    ids=["raises", "naive"],
+    [
+        lambda: 1 / 0,
+        lambda: datetime(2026, 8, 1),  # noqa: DTZ001
+        lambda: datetime.min.replace(tzinfo=timezone.utc),
+        lambda: datetime.max.replace(tzinfo=timezone.utc),
+    ],
+    ids=["raises", "naive", "before 1970", "year 9999"],
 )
 async def test_a_broken_clock_is_replaced(connect, infer, broken_clock, caplog):
     """When the configured clock fails the machine's is used, and that is logged once."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 
 import openai
 import pytest
 
-from finetune_guard import KeepAlive, NoInferenceRecordedError
+from finetune_guard import OPENAI_SELF_SERVE, AccessPolicy, KeepAlive, NoInferenceRecordedError
 from finetune_guard.simulator import Fault
 from tests.client.both_ways import create_job, done
 from tests.client.test_errors_unchanged import failure_of
@@ -18,6 +18,16 @@ pytestmark = pytest.mark.anyio
 
 JOB = {"model": BASE, "training_file": "file-x"}
 API = "https://api.openai.com/v1"
+
+
+class FailingPolicy(AccessPolicy):
+    """A policy of a program's own by which nothing can be decided."""
+
+    def phases_at(self, now):
+        raise RuntimeError("no")
+
+
+FAILING_POLICY = FailingPolicy(**dict(OPENAI_SELF_SERVE))
 
 
 async def test_they_take_over_what_the_call_is_sent_with(way, wire, configured, closing):
@@ -95,7 +105,7 @@ async def test_a_key_that_was_just_refused_is_the_apis_matter(client, sim):
 
 async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
     """Whatever breaks on our side of a job is logged, and the API decides."""
-    client = connect(config={"clock": lambda: datetime.min.replace(tzinfo=timezone.utc)})
+    client = connect(config={"policy": FAILING_POLICY})
     with pytest.raises(openai.PermissionDeniedError) as caught:
         await done(client.fine_tuning.jobs.create(**JOB))
     assert openai.PermissionDeniedError is type(caught.value)

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from finetune_guard.engine import telemetry
+from finetune_guard.stores.memory import MemoryStore
+from tests.client.test_own_requests import FAILING_POLICY
 from tests.support.azure import chat
 from tests.support.constants import BASE
 
@@ -102,8 +104,9 @@ def test_metrics_and_span_events(run_program, sim, model, flavour):
 
 @pytest.mark.anyio
 async def test_another_providers_resource_has_no_window(connect, connect_azure, infer, sim):
-    """OpenAI's window is measured for OpenAI's organizations, whatever else the same program calls."""
+    """OpenAI's window is measured for OpenAI's organizations, whatever else the program calls or breaks."""
     await infer(connect())
+    await infer(connect(config={"policy": FAILING_POLICY, "store": MemoryStore()}))
     await chat(connect_azure("v1"))
     measured = {attributes["finetune_guard.organization"] for _, attributes in telemetry._measure_windows()}
     assert sim.organization().slug in measured

@@ -244,6 +244,8 @@ def offsets(*answers):
         # It is a year off: believed once two answers ran on as the clock did.
         ([(0, 365 * D), (1, 365 * D + 1)], [0, 365 * D]),
         ([(0, 365 * D), (0, 365 * D), (1, 365 * D + 1)], [0, 0, 365 * D]),
+        # A Date in a year from which no period can be counted.
+        ([(0, 7_000 * 365 * D), (1, 7_000 * 365 * D + 1)], [0, 0]),
         # A Date that stands still, months old or days old.
         ([(each, -90 * D) for each in range(4)], [0] * 4),
         ([(2 * each, -3 * D) for each in range(4)], [-3 * D, 0, 0, 0]),

@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from finetune_guard.clock import ServerTime, system_clock
+from finetune_guard.clock import ServerTime, check_year, system_clock
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.organizations import UNNAMED, Credentials
@@ -51,7 +51,7 @@ class Decider:
         offset = self._server_time.offset
         try:
             now = self._clock()
-            now = now if now.tzinfo is timezone.utc else aware_utc(now)
+            now = check_year(now if now.tzinfo is timezone.utc else aware_utc(now))
             return now + offset if offset else now
         except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
             self._complain(

@@ -11,6 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -62,10 +63,7 @@ def _make_instruments(metrics: Any) -> _Counters:
 
 
 def _observed(observation: Any, measure: _Measure, _options: Any) -> list[Any]:
-    try:
-        return [observation(value, attributes) for value, attributes in measure()]
-    except Exception:  # noqa: BLE001 -- a user's own store can fail in any way
-        return []
+    return [observation(value, attributes) for value, attributes in measure()]
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
@@ -156,16 +154,21 @@ def _measure_inferences() -> Iterator[_Measured]:
 
 
 def _measure_windows() -> Iterator[_Measured]:
-    found = {}
+    remaining: dict[str, float] = {}
     for guard in list(_guards):
-        for organization, credentials in guard.recorder.organizations().items():
-            if is_resource(organization):  # another provider's, without such a window
-                continue
-            remaining = seconds_open(guard.decider.decide(credentials))
-            if remaining is not None:
-                found[organization] = remaining
-    for organization, remaining in found.items():
-        yield remaining, {_ORGANIZATION: organization}
+        with suppress(Exception):  # one guard can fail in any way, and the others are measured
+            remaining |= _windows(guard)
+    for organization, seconds in remaining.items():
+        yield seconds, {_ORGANIZATION: organization}
+
+
+def _windows(guard: Guard) -> Iterator[tuple[str, float]]:
+    for organization, credentials in guard.recorder.organizations().items():
+        if is_resource(organization):  # another provider's, without such a window
+            continue
+        seconds = seconds_open(guard.decider.decide(credentials))
+        if seconds is not None:
+            yield organization, seconds
 
 
 def _measure_models() -> Iterator[_Measured]:
@@ -173,8 +176,9 @@ def _measure_models() -> Iterator[_Measured]:
         names = {model for _, model in _inferences}
     days: dict[str, int] = {}
     for guard in list(_guards):
-        now = guard.decider.now()
-        days |= {ending.name: ending.days_left(now) for ending in model_ends(names, guard.ends.read(now))}
+        with suppress(Exception):  # as above
+            now = guard.decider.now()
+            days |= {ending.name: ending.days_left(now) for ending in model_ends(names, guard.ends.read(now))}
     for model, left in days.items():
         yield left, {_MODEL: model}
 
