@@ -20,7 +20,7 @@ def azure(monkeypatch):
     return install(monkeypatch)
 
 
-def test_every_deployment_is_listed(azure):
+def test_lists_every_deployment_of_openai_resources(azure):
     """All resources and pages are listed with their models, except resources of other kinds."""
     azure.accounts = [
         account("acme"),
@@ -64,8 +64,7 @@ def test_every_deployment_is_listed(azure):
     ],
     ids=["role", "subscription", "nonsense", "sign-in"],
 )
-def test_a_failure_says_what_to_do(azure, fields, said):
-    """A missing role or credential is named, and nothing secret is shown."""
+def test_failure_says_what_to_do_and_shows_no_secret(azure, fields, said):
     vars(azure).update(fields)
     with pytest.raises(AzureListingError, match=rf"(?s){SUBSCRIPTION}.*{said}") as caught:
         list_deployments(SUBSCRIPTION)
@@ -73,8 +72,7 @@ def test_a_failure_says_what_to_do(azure, fields, said):
     assert caught.value.__cause__ is not None
 
 
-def test_a_connection_error_shows_no_password(azure, monkeypatch):
-    """The error names the proxy, but not its password."""
+def test_connection_error_names_the_proxy_without_its_password(azure, monkeypatch):
     answer = azure.send
 
     def send(request):
@@ -89,16 +87,14 @@ def test_a_connection_error_shows_no_password(azure, monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_wrong_subscription_id_is_refused(azure):
-    """A subscription's name is refused without a request: its id is required."""
+def test_subscription_name_is_refused_without_a_request(azure):
     with pytest.raises(GuardConfigError, match=r"'my subscription'.*az account list"):
         list_deployments("my subscription")
     assert [] == azure.asked
 
 
 @pytest.mark.parametrize("module", ["azure.identity", "azure.mgmt.cognitiveservices"])
-def test_a_missing_extra_is_named(monkeypatch, module):
-    """Without one of Azure's packages the error names the extra that brings them."""
+def test_missing_package_names_the_azure_extra(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(GuardConfigError, match=r"pip install 'finetune-guard\[azure\]'"):
         list_deployments(SUBSCRIPTION)
@@ -116,8 +112,7 @@ def test_a_missing_extra_is_named(monkeypatch, module):
     ],
     ids=str,
 )
-def test_unexpected_responses(azure, accounts):
-    """Unexpected responses, such as a proxy's, raise an AzureListingError and nothing else."""
+def test_unexpected_responses_raise_only_azure_listing_error(azure, accounts):
     azure.accounts = accounts
     azure.deployments = {
         "acme": [None, 7, {"name": "x", "properties": {"model": {"name": "a", "version": 7}}}]

@@ -68,8 +68,7 @@ COPIES = {
     [(kind, answered) for kind in ERRORS for answered in ((True,) if kind in ANSWERS else (True, False))],
 )
 @pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_a_copy_is_the_same(kind, again, answered):
-    """Copied, or sent to another process, an error tells what it told, and holds no key."""
+def test_copied_or_pickled_error_is_equal_and_holds_no_key(kind, again, answered):
     error = made(kind, answered=answered)
     twin = again(error)
     assert (type(error), str(error), error.args) == (type(twin), str(twin), twin.args)
@@ -83,8 +82,7 @@ def test_a_copy_is_the_same(kind, again, answered):
         assert "secret" not in f"{twin.request.headers.items()} {twin.response.request.headers.items()}"
 
 
-def test_a_copy_of_a_streamed_answer():
-    """A body that nobody read, or that was compressed, is no reason to fail."""
+def test_error_with_an_unread_or_compressed_response_can_be_copied():
     compressed = HTTP.Response(
         403,
         request=answer().request,
@@ -100,8 +98,7 @@ def test_a_copy_of_a_streamed_answer():
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_it_is_shown_by_its_public_name_and_without_the_key(kind):
-    """A traceback ends with name and message, and no part of an error has the key that was used."""
+def test_traceback_has_the_public_name_and_no_key(kind):
     error = made(kind)
     assert "secret" not in f"{error} {error!r} {error.args} {vars(error)}"
     assert traceback.format_exception(error)[-1].endswith(f"{kind.__name__}: what happened\n")
@@ -110,8 +107,8 @@ def test_it_is_shown_by_its_public_name_and_without_the_key(kind):
 
 
 @pytest.mark.parametrize("kind", STOPPED, ids=lambda kind: kind.__name__)
-def test_what_was_stopped_is_the_apis_refusal_too(kind):
-    """It is the SDK's error and ours; whether anything was sent is told."""
+def test_stopped_call_raises_the_sdks_permission_error(kind):
+    """The error is the SDK's and ours, and ``sent`` says whether the request was sent."""
     given = made(kind)
     assert isinstance(given, openai.PermissionDeniedError)
     assert ("req_1", True, "do this") == (given.request_id, given.sent, given.remedy)
@@ -126,8 +123,8 @@ def test_what_was_stopped_is_the_apis_refusal_too(kind):
         assert (False, True) == (given.remembered, made_up.remembered)
 
 
-def test_a_model_that_is_gone_is_both():
-    """The error for a model whose day has come is the SDK's and ours, with the date as a value."""
+def test_shut_down_fine_tune_raises_the_sdks_not_found_error():
+    """The error is the SDK's and ours, with the shutdown date as a value."""
     error = made(FineTunedModelShutDownError)
     assert isinstance(error, openai.NotFoundError)
     assert isinstance(error, ModelLifetimeError)
@@ -136,8 +133,8 @@ def test_a_model_that_is_gone_is_both():
     assert ("do this", "gone") == (error.remedy, error.body["message"])
 
 
-def test_a_base_that_is_gone_is_no_answer_of_the_api():
-    """What was stopped before it was sent has no response, and is not caught as an answer of the API."""
+def test_shut_down_base_raises_no_api_error():
+    """A job that was stopped before it was sent has no response."""
     for kind in (finetune_guard.BaseModelShutDownError, finetune_guard.ShortLivedModelError):
         error = made(kind)
         assert not isinstance(error, openai.APIError)

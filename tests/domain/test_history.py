@@ -72,8 +72,7 @@ def of_acme(**changes):
 
 
 @given(histories, histories, histories)
-def test_merging_histories_is_a_matter_of_what_not_of_how(one, other, third):
-    """Merging is associative, commutative and idempotent, and forgets and diminishes nothing."""
+def test_merging_is_associative_commutative_idempotent_and_lossless(one, other, third):
     assert one.merged(other) == other.merged(one)
     assert one.merged(other).merged(third) == one.merged(other.merged(third))
     assert one == one.merged(one) == one.merged(EMPTY)
@@ -86,8 +85,7 @@ def test_merging_histories_is_a_matter_of_what_not_of_how(one, other, third):
 
 
 @given(st.lists(activities, max_size=4))
-def test_no_order_of_recording_changes_the_history(many):
-    """Inferences may be written by several processes, late, and in any order."""
+def test_history_does_not_depend_on_the_order_of_recording(many):
     outcomes = [reduce(History.recorded, order, EMPTY) for order in permutations(many)]
     assert all(outcomes[0] == outcome for outcome in outcomes)
     newest = max((each.inference.at for each in many), default=None)
@@ -95,8 +93,7 @@ def test_no_order_of_recording_changes_the_history(many):
 
 
 @given(histories, activities)
-def test_recording_adds_exactly_what_was_counted(history, activity):
-    """Counts add up, on the days and under the source they were counted for; the rest stays as it was."""
+def test_recording_adds_counts_to_their_day_and_source_only(history, activity):
     recorded = history.recorded(activity)
     for day in {*history.daily, *activity.counts}:
         for source in Source:
@@ -107,31 +104,28 @@ def test_recording_adds_exactly_what_was_counted(history, activity):
 
 
 @given(histories, activities)
-def test_recording_leaves_the_old_history_alone(history, activity):
-    """A history that someone holds never changes under them."""
+def test_recording_does_not_change_the_old_history(history, activity):
     before = history.model_copy(deep=True)
     history.recorded(activity)
     history.merged(EMPTY.recorded(activity))
     assert before == history
 
 
-def test_an_inference_proves_earlier_fine_tuning():
-    """Who ran a fine-tuned model has fine-tuned before; an earlier proof stays."""
+def test_inference_proves_earlier_fine_tuning_since_the_earliest_one():
     for at, proof in ((NOW - DAY, NOW - DAY), (NOW + DAY, NOW)):
         evidence = Evidence(organization="acme").recorded(of_acme()).recorded(of_acme(at=at))
         assert proof == evidence.fine_tuned_by
 
 
-def test_what_a_deployment_serves_is_told_with_the_deployment():
-    """The latest word counts; an answer that names no model takes none back, and the summary has none."""
+def test_latest_known_model_of_a_deployment_is_kept():
+    """An answer that names no model does not remove it, and the summary does not hold it."""
     told, silent = of_acme(served=Served(model="gpt-4", at=NOW)), of_acme(at=NOW + DAY)
     recorded = EMPTY.recorded(Activity(inference=told), Activity(inference=silent))
     assert (silent.at, told.served) == (recorded.models["ft:a"].at, recorded.models["ft:a"].served)
     assert silent == recorded.last_inference
 
 
-def test_a_history_has_one_name():
-    """What was known under another name is this organization's afterwards; the name stays."""
+def test_merged_and_recorded_facts_take_the_historys_name():
     other = EMPTY.merged(History(evidence=Evidence(organization="key:1"))).recorded(
         Activity(inference=of_acme(organization="key:1"), counts={NOW.date(): 2})
     )
@@ -143,16 +137,16 @@ def test_a_history_has_one_name():
     assert ("acme", "key:1") == (merged.organization, kept.merged(EMPTY).last_inference.organization)
 
 
-def test_a_days_count_under_two_names_is_the_larger():
-    """The same inferences may have been counted under both names, so they are not added."""
+def test_merging_two_names_takes_the_larger_count_of_a_day():
+    """The same inferences may have been counted under both names, so counts are not added."""
     day, before = NOW.date(), (NOW - DAY).date()
     one, other = (Activity(inference=of_acme(), counts=counts) for counts in ({day: 3}, {day: 5, before: 1}))
     merged = EMPTY.recorded(one).merged(EMPTY.recorded(other))
     assert {day: {Source.OBSERVED: 5}, before: {Source.OBSERVED: 1}} == merged.daily
 
 
-def test_what_a_fact_may_say():
-    """A moment of any zone is kept in UTC; one without a zone and a message beyond 500 characters are not."""
+def test_facts_are_validated():
+    """Times become UTC; a naive time, an empty span and a message over 500 characters are refused."""
     elsewhere = NOW.astimezone(timezone(timedelta(hours=14)))
     assert of_acme() == of_acme(at=elsewhere)
     assert timezone.utc is of_acme(at=elsewhere).at.tzinfo
@@ -166,8 +160,7 @@ def test_what_a_fact_may_say():
 
 
 @given(st.lists(spans, max_size=5))
-def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
-    """A moment is covered by the joined stretches when it was by one of them, and gaps stay gaps."""
+def test_joined_spans_cover_the_same_times(many):
     joined = merge_spans(many)
     assert list(joined) == sorted(joined, key=lambda span: span.start)
     assert all(one.end < next_one.start for one, next_one in pairwise(joined))
@@ -177,8 +170,7 @@ def test_stretches_of_usage_are_joined_and_keep_exactly_what_they_cover(many):
         assert any(covered) == any(span.start <= moment < span.end for span in joined)
 
 
-def test_usage_is_known_up_to_the_end_of_its_stretch():
-    """From a moment on, usage is known as far as it was read without a gap; not at all from outside."""
+def test_usage_is_known_to_the_end_of_a_span_without_gap():
     read = (Span(start=NOW - 9 * DAY, end=NOW - 5 * DAY), Span(start=NOW - 3 * DAY, end=NOW))
     evidence = Evidence(organization="acme", usage_read=read)
     assert NOW - 5 * DAY == evidence.usage_read_until(NOW - 9 * DAY)
@@ -187,8 +179,8 @@ def test_usage_is_known_up_to_the_end_of_its_stretch():
     assert evidence.usage_read_until(NOW - 10 * DAY) is None
 
 
-def test_usage_is_not_added_to_what_was_seen():
-    """The organization's usage includes what its guarded clients ran: a day is counted once."""
+def test_usage_and_observed_counts_of_a_day_are_not_added():
+    """The organization's usage includes the calls of guarded clients."""
     day = NOW.date()
     seen = {Source.OBSERVED: 3, Source.KEEP_ALIVE: 1}
 
@@ -201,8 +193,8 @@ def test_usage_is_not_added_to_what_was_seen():
     assert 0 == history(seen).inferences_on(day + DAY)
 
 
-def test_without_usage_what_was_seen_otherwise_is_left():
-    """Inferences, counts and spans of the usage go; earlier fine-tuning stays where something proves it."""
+def test_removing_usage_keeps_other_evidence():
+    """Inferences, counts and spans from usage go; earlier fine-tuning stays if something else proves it."""
     seen = of_acme(model="ft:a:b::c", at=NOW - 9 * DAY)
     told = of_acme(model="ft:a:b::d", source=Source.USAGE_API)
     read = (Span(start=NOW - DAY, end=NOW),)
@@ -225,8 +217,7 @@ def test_without_usage_what_was_seen_otherwise_is_left():
     assert left == left.without_usage()
 
 
-def test_of_too_many_listed_models_those_that_were_listed_last_are_kept():
-    """A model's latest day counts, and however many there are, no more than the bound are kept."""
+def test_list_of_models_is_bounded_to_those_listed_last():
     old = {f"ft:{number}": date(2026, 1, 1) for number in range(MOST_LISTED)}
     new = {"ft:0": date(2026, 1, 2), "ft:new": date(2026, 1, 3)}
     kept = merge_listed(old, new)

@@ -32,8 +32,7 @@ as_of = 2026-11-20
 """
 
 
-def test_shipped_rules():
-    """Windows are Azure's 15 days, Together's hour, and so on; in the last fifth something is said."""
+def test_shipped_windows_and_warning_times():
     assert [
         (AZURE, 15, "deleted", "documented"),
         ("Fireworks on-demand deployments", 7, "deleted", "documented"),
@@ -56,14 +55,12 @@ def test_shipped_rules():
     ],
     ids=["days", "a call at an unknown hour", "minutes", "the end of time"],
 )
-def test_when_it_ends(policy, called, ends):
-    """A window of days ends in the band of its last day on Earth, one of minutes at an instant."""
+def test_window_of_days_ends_in_a_band_and_of_minutes_at_an_instant(policy, called, ends):
     assert ends == policy.ends(*called)
 
 
 @pytest.mark.parametrize("window", [timedelta(0), timedelta(days=3_651)])
-def test_a_window_that_is_none_is_refused(window):
-    """Neither nothing nor more than ten years is a window."""
+def test_window_of_zero_or_over_ten_years_is_refused(window):
     with pytest.raises(ValidationError, match=r"greater than|less than or equal"):
         IdlePolicy.model_validate({**SHIPPED[0].model_dump(), "window": window})
 
@@ -74,8 +71,7 @@ def in_json(text: str = OWN) -> str:
 
 
 @pytest.mark.parametrize(("text", "file"), [(OWN, "own.toml"), (in_json(), "own.JSON"), (OWN, "rules")])
-def test_a_rule_from_a_file(text, file):
-    """TOML and JSON say the same."""
+def test_toml_and_json_files_give_the_same_rule(text, file):
     [policy] = policies_in(text, file)
     assert ("Acme endpoints", ("*.acme.example", "10.0.0.7:8000")) == (policy.name, policy.hosts)
     assert (timedelta(days=10), False, date(2026, 11, 20)) == (policy.window, policy.reversible, policy.as_of)
@@ -109,16 +105,14 @@ def test_a_rule_from_a_file(text, file):
         (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_told_with_its_line(wrong, told):
-    """An error names the file, the line, the field, its value and what is allowed."""
+def test_error_in_a_file_names_line_field_and_allowed_values(wrong, told):
     file = "own.json" if "own.json" in told else "own.toml"
     with pytest.raises(GuardConfigError) as caught:
         policies_in((in_json() if file == "own.json" else OWN).replace(*wrong), file)
     assert told in str(caught.value)
 
 
-def test_ones_own_rule_takes_the_place_of_the_shipped_one():
-    """A rule of the same name replaces it; all others stay in force, after one's own."""
+def test_user_rule_replaces_the_shipped_rule_of_the_same_name():
     own = SHIPPED[0].model_copy(update={"window": timedelta(days=10)})
     other = own.model_copy(update={"name": "another"})
     assert (own, other, *SHIPPED[1:]) == in_force((own, other))

@@ -19,8 +19,7 @@ from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel,
         ("ft:gpt-4o-2024-08-06:acme", "fine_tune", "gpt-4o-2024-08-06", "acme", None, None),
     ],
 )
-def test_every_published_form_is_read(model_id, form, base, organization, suffix, step):
-    """Each form of a fine-tuned model's id is told apart and read into its parts."""
+def test_every_published_id_form_is_parsed(model_id, form, base, organization, suffix, step):
     model = FineTunedModel.parse(model_id)
     assert (model_id, form, base) == (model.id, model.form, model.base)
     assert (organization, suffix, step) == (model.organization, model.suffix, model.step)
@@ -37,8 +36,7 @@ NO_MODELS += [
 
 
 @pytest.mark.parametrize("model_id", [*NO_MODELS, "gpt-4o-mini-2024-07-18", None, 7, ["ft:gpt-4o:a::b"]])
-def test_other_models_are_not_taken_for_fine_tunes(model_id):
-    """Base models, fragments, control characters, other types and endless ids are no fine-tuned models."""
+def test_other_text_is_not_a_fine_tuned_model(model_id):
     assert FineTunedModel.parse(model_id) is None
     if isinstance(model_id, str):
         assert model_id == base_of(model_id)

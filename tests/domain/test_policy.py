@@ -13,8 +13,7 @@ from tests.support.constants import utc
 NONE, EARLIER, RECENT, CLOSED = OPENAI_SELF_SERVE.phases
 
 
-def test_published_dates():
-    """OpenAI's three dates, the window and the hosts are what its page and API say."""
+def test_openai_policy_has_the_published_dates_window_and_hosts():
     assert [None, date(2026, 5, 7), date(2026, 7, 2), date(2027, 1, 6)] == [
         phase.starts_on for phase in OPENAI_SELF_SERVE.phases
     ]
@@ -39,13 +38,11 @@ def test_published_dates():
         (utc(2030, 1, 1), (CLOSED,)),
     ],
 )
-def test_a_date_is_crossed_from_its_first_moment_on_earth_to_its_last(now, holding):
-    """Inside a date's band both phases hold, from 00:00 at UTC+14 until 24:00 at UTC-12."""
+def test_both_phases_hold_from_utc_plus_14_to_utc_minus_12(now, holding):
     assert holding == OPENAI_SELF_SERVE.phases_at(now)
 
 
-def test_a_policy_may_have_neither_end_nor_window():
-    """A policy of one phase is a policy."""
+def test_policy_may_have_one_phase():
     policy = AccessPolicy(name="open", phases=(Phase(starts_on=None, requirement=Requirement.NONE),))
     assert policy.closing is None
     assert policy.window is None
@@ -63,7 +60,6 @@ def test_a_policy_may_have_neither_end_nor_window():
     ],
 )
 def test_phases_out_of_order_are_refused(phases, told):
-    """A policy whose phases can't be told apart by their dates is refused, and the message says why."""
     with pytest.raises(ValidationError, match=told):
         AccessPolicy(name="wrong", phases=phases)
 
@@ -80,7 +76,6 @@ def test_phases_out_of_order_are_refused(phases, told):
         ({"requirement": "none", "rule": "one\ntwo"}, "printable text on one line"),
     ],
 )
-def test_a_phase_is_one_that_can_be_reckoned_with(phase, told):
-    """A window that means nothing or is missing, and values that no calculation can bear, are refused."""
+def test_phase_with_an_impossible_window_is_refused(phase, told):
     with pytest.raises(ValidationError, match=told):
         Phase.model_validate({"starts_on": None, **phase})

@@ -30,8 +30,8 @@ from finetune_guard.domain.organizations import is_slug, organization_slug
         (("::1", None, "/v1"), "[::1]", ("[::1]", None)),
     ],
 )
-def test_one_resource_has_one_name(url, resource, host):
-    """Every way to write a base URL means the same resource; no organization can have its name."""
+def test_base_urls_of_one_resource_give_one_name(url, resource, host):
+    """No organization can have such a name."""
     history = resource_history(*url)
     assert is_resource(history)
     assert not is_azure_gateway(history)
@@ -40,8 +40,8 @@ def test_one_resource_has_one_name(url, resource, host):
     assert organization_slug(history) is None
 
 
-def test_a_gateway_before_azure_is_remembered_as_one():
-    """Its rule can be found without the client that called it."""
+def test_gateway_resource_keeps_its_rule():
+    """The rule can be found without the client that made the call."""
     history = resource_history("gw.example", None, "/openai", is_gateway=True)
     assert is_azure_gateway(history)
     assert history in resource_histories("gw.example")
@@ -49,13 +49,12 @@ def test_a_gateway_before_azure_is_remembered_as_one():
 
 
 @pytest.mark.parametrize("url", [("", None, "/"), ("h", None, "/" + "x" * 400), ("h", None, "/\n")])
-def test_what_is_no_name_names_nothing(url):
-    """No host, an endless path and control characters make no resource."""
+def test_invalid_hosts_and_paths_give_no_resource(url):
     assert resource_history(*url) is None
 
 
-def test_retirements_at_azure():
-    """Training ends no earlier than a day, which is no end; deployments of fine-tunes retire on one."""
+def test_azure_retirement_dates():
+    """Training ends no earlier than a day, which is no shutdown; deployments of fine-tunes retire on one."""
     found = azure_retirement_of("gpt-4.1-mini-2025-04-14.ft-0a1b2c3d")
     assert ("gpt-4.1-mini-2025-04-14", date(2026, 9, 2)) == (found.base, found.as_of)
     assert (date(2027, 4, 14), "no_earlier_than") == (found.training.day, found.training.kind)

@@ -63,8 +63,8 @@ def agreed(shutdown: Shutdown | None) -> Shutdown | None:
         ({"NEW": LATE}, NEW_TUNE, LATE, DateSource.BASE),
     ],
 )
-def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, source):
-    """A model's own field wins, then its base's, then the table; a null states nothing."""
+def test_order_of_sources_for_a_shutdown_date(said, model_id, day, source):
+    """A model's own field wins, then its base's, then the table; a null gives no date."""
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
     shutdown = known(**said).shutdown_of(model_id)
     assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
@@ -76,8 +76,8 @@ def test_the_nearest_source_that_states_a_day_is_believed(said, model_id, day, s
 @pytest.mark.parametrize(
     "model_id", [NEW, NEW_TUNE, "gpt", "gpt-4.1-mini-2025", "davinci:ft-acme-2022-12-22-07-26-01", "", "a\nb"]
 )
-def test_what_no_source_tells_is_not_guessed(model_id):
-    """A part of a name is not the name, and a model without a date is never said to be gone."""
+def test_unknown_model_has_no_date_and_is_never_shut_down(model_id):
+    """A part of a name does not match."""
     dates = known(BASE=LATE)
     assert dates.shutdown_of(model_id) is dates.catalog.shutdown_of(model_id) is None
     assert dates.shutdown_of_new_fine_tunes(model_id) is None
@@ -94,16 +94,15 @@ def test_what_no_source_tells_is_not_guessed(model_id):
         (LATE, LATE, DateSource.BASE),
     ],
 )
-def test_fine_tunes_can_outlive_their_base(base_day, day, source):
-    """Where the API repeats the base's published day, give or take one, its fine-tunes keep their own."""
+def test_fine_tune_keeps_its_own_date_when_the_api_repeats_the_bases(base_day, day, source):
+    """A day more or less still counts as repeated."""
     dates = known(OLD=base_day)
     shutdown, of_new_ones = dates.shutdown_of(OLD_TUNE), dates.shutdown_of_new_fine_tunes(OLD)
     assert (day, source) == (shutdown.day, shutdown.source)
     assert shutdown.model_copy(update={"model": OLD}) == of_new_ones
 
 
-def test_a_new_fine_tune_ends_with_those_of_its_base():
-    """What is made from a fine-tune ends with its base, whatever the API says of that fine-tune itself."""
+def test_continued_fine_tune_ends_with_its_base():
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
     assert [expected] * 2 == [agreed(dates.shutdown_of_new_fine_tunes(each)) for each in (BASE, TUNE)]
@@ -136,15 +135,14 @@ ALIAS = "gpt-4o-mini"
         ({"BASE": PUBLISHED - 19 * DAY}, TUNE, PUBLISHED - 10 * DAY, DateSource.LITELLM, [PUBLISHED]),
     ],
 )
-def test_a_disagreement_is_kept(said, model_id, day, source, others):
-    """The API comes before litellm's table, and that before ours; what differs by more than a day is told."""
+def test_sources_that_differ_by_over_a_day_are_reported(said, model_id, day, source, others):
+    """The API comes before litellm's table, and that before ours."""
     shutdown = replace(known(**said), litellm=LITELLM).shutdown_of(model_id)
     assert (model_id, day, source) == (shutdown.model, shutdown.day, shutdown.source)
     assert others == [other.day for other in shutdown.others]
 
 
-def test_nothing_is_gone_by_one_table_alone():
-    """Where the tables disagree, a model is known to be gone only when it is by both; the API decides."""
+def test_model_is_shut_down_only_if_both_tables_or_the_api_say_so():
     dates = replace(known(), litellm=LITELLM)
     assert not dates.is_over(BASE, PUBLISHED - 18 * DAY)
     assert not dates.is_over(BASE, PUBLISHED + DAY)
@@ -164,8 +162,8 @@ def test_nothing_is_gone_by_one_table_alone():
         ({TUNE: None, BASE: LATE}, [LATE, None, LATE]),
     ],
 )
-def test_the_users_own_date_counts_before_all(configured, days):
-    """It holds for the model, for a base's fine-tunes and for its alias; None says that there is no end."""
+def test_users_date_overrides_every_source(configured, days):
+    """It holds for the model, for a base's fine-tunes and for its alias; ``None`` means no shutdown."""
     dates = replace(known(BASE=EARLY, TUNE=EARLY), configured=configured)
     found = [dates.shutdown_of(BASE), dates.shutdown_of(TUNE), dates.shutdown_of_new_fine_tunes(TUNE)]
     assert days == [end and end.day for end in found]
@@ -177,16 +175,16 @@ def test_the_users_own_date_counts_before_all(configured, days):
     ("days", "over", "may_be_over"),
     [(-2, True, True), (-1, False, True), (0, False, True), (1, False, True), (2, False, False)],
 )
-def test_a_published_day_is_right_within_one(days, over, may_be_over):
-    """A model is known to be gone when the day after has passed; it may be gone from the day before on."""
+def test_shutdown_day_has_a_tolerance_of_one_day(days, over, may_be_over):
+    """A model is shut down once the day after has passed, and may be from the day before on."""
     dates, today = known(), PUBLISHED - timedelta(days=days)
     shutdown = dates.shutdown_of(TUNE)
     assert (days, may_be_over) == (shutdown.days_left(today), shutdown.may_be_over(today))
     assert over == shutdown.is_over(today) == dates.is_over(TUNE, today)
 
 
-def test_replacements_and_what_can_be_fine_tuned():
-    """Our table names a successor, else litellm's; whether that can be fine-tuned only ours tells."""
+def test_replacement_comes_from_our_table_then_litellms():
+    """Only our table says whether a replacement can be fine-tuned."""
     dates = replace(known(), litellm=LITELLM)
     assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
     assert ("gpt-6-luna", False) == dates.successor_of(BASE)
@@ -196,16 +194,15 @@ def test_replacements_and_what_can_be_fine_tuned():
     ]
 
 
-def test_the_bases_that_are_left():
-    """Those of the table whose day is still to come, by the newest word about each."""
+def test_bases_with_a_shutdown_still_to_come_are_listed():
     assert BASE in known().tunable_bases(TABLE_DAY)
     assert BASE not in known(BASE=TABLE_DAY).tunable_bases(TABLE_DAY)
     assert "gpt-4-0613" not in known().tunable_bases(TABLE_DAY)
     assert () == known().tunable_bases(PUBLISHED)
 
 
-def test_the_newest_word_counts():
-    """A later answer of the API replaces an earlier one, also where it takes a day back."""
+def test_later_api_answer_replaces_an_earlier_one():
+    """A later null removes the date."""
     later = {BASE: Announced(day=None, seen_at=SEEN + timedelta(seconds=1))}
     dates = known(BASE=LATE).with_announced(later)
     assert later == dates.announced
@@ -223,8 +220,7 @@ words = st.dictionaries(
 
 
 @given(words, words, words)
-def test_merging_depends_neither_on_order_nor_on_repetition(one, two, three):
-    """Whatever way announcements travel between processes, all end up believing the same."""
+def test_announcements_merge_in_any_order(one, two, three):
     merged = merged_announcements(one, two)
     assert merged == merged_announcements(two, one)
     assert merged == merged_announcements(merged, one)
@@ -233,8 +229,7 @@ def test_merging_depends_neither_on_order_nor_on_repetition(one, two, three):
     assert all(merged[name].seen_at >= said.seen_at for name, said in one.items())
 
 
-def test_of_two_words_at_once_the_more_careful_one_counts():
-    """A day wins over none and the earlier day over the later, so that no life is promised too long."""
+def test_of_simultaneous_announcements_the_earlier_date_counts():
     none, early, last = (Announced(day=day, seen_at=SEEN) for day in (None, EARLY, date.max))
     assert early == latest_announced(early, last) == latest_announced(last, early)
     assert (
@@ -242,8 +237,7 @@ def test_of_two_words_at_once_the_more_careful_one_counts():
     )
 
 
-def test_litellms_table_is_read_by_what_is_sound_in_it():
-    """OpenAI's dated models count; other providers' and malformed rows are passed over."""
+def test_litellm_rows_of_other_providers_or_malformed_are_skipped():
     good = {"litellm_provider": "openai", "deprecation_date": "2027-01-14", "successor_model": "gpt-6-luna"}
     table = {
         BASE: good,

@@ -44,15 +44,14 @@ BASE = "api.openai.com:443/v1"
         ),
     ],
 )
-def test_credentials_are_what_a_request_was_sent_with(headers, credentials):
-    """An empty header names no organization, and a request without a key still stands for somebody."""
+def test_credentials_come_from_the_requests_headers(headers, credentials):
+    """An empty header names no organization, and a request without a key still has credentials."""
     assert credentials == credentials_in(headers.items(), BASE)
     assert credentials.has_key is bool(credentials.authorization or credentials.keys)
     assert "secret" not in f"{credentials!r} {credentials} {[credentials]}"
 
 
-def test_a_bounded_dictionary_begins_anew_when_it_is_full():
-    """A key that is known is changed as ever; another one than fits is alone there."""
+def test_full_bounded_dictionary_is_cleared_by_a_new_key():
     found = Bounded(2)
     found["a"] = found["b"] = found["a"] = 1
     assert {"a": 1, "b": 1} == found
@@ -66,15 +65,13 @@ NO_KEYS = ["accept", "x-stainless-lang", "user-agent", "openai-project", "", "x-
 NO_KEYS += ["helicone-cache-key", "sec-websocket-key", "x-tokens"]
 
 
-def test_headers_that_tell_whose_a_request_is():
-    """Every header whose name says that it holds a key counts, but for keys of something else."""
+def test_headers_that_may_hold_a_key_identify_the_caller():
     assert [*KEYS, "openai-organization"] == [
         name for name in (*KEYS, *NO_KEYS, "openai-organization") if is_credential_header(name)
     ]
 
 
-def test_an_alias_stands_for_key_and_organization_and_hides_both():
-    """The same credentials give the same alias with the same salt, others another."""
+def test_alias_is_stable_for_key_organization_and_salt_and_hides_them():
     alias = Credentials(KEY, "org-1").alias(b"salt")
     assert alias == Credentials(KEY, "org-1").alias(b"salt")
     others = [Credentials(KEY), Credentials(KEY, "org-2"), Credentials("Bearer other", "org-1")]
@@ -86,8 +83,7 @@ def test_an_alias_stands_for_key_and_organization_and_hides_both():
 
 
 @given(st.text(), st.none() | st.text(), st.text(), st.text())
-def test_any_text_has_an_alias(authorization, organization, base, key):
-    """Whatever a header holds, hashing it can't fail."""
+def test_any_header_text_can_be_hashed_to_an_alias(authorization, organization, base, key):
     credentials = Credentials(authorization, organization, base, ((key, key),))
     assert not is_named(credentials.alias(b"s" * 100))
 
@@ -96,14 +92,12 @@ SLUGS = ["acme-28gund", "user-abc123", "a", "A.b_c-9", "x" * 128]
 STRANGE = ["", "-a", "a-", "a b", "a\n", "a\x00b", "key:0123", "ä", "x" * 129, "x" * 1_000_000, "../a", None]
 
 
-def test_slugs_of_the_api_are_taken_and_strange_headers_name_nothing():
-    """Control characters, paths, endless names and what looks like an alias are not believed."""
+def test_only_valid_slugs_name_an_organization():
     assert SLUGS == [slug for slug in (*SLUGS, *STRANGE) if organization_slug(slug) is not None]
     assert all(is_slug(slug) and slug == organization_slug(slug) for slug in SLUGS)
 
 
-def test_ids_of_organizations_and_projects_are_told_apart():
-    """Only what looks like the API's own ids is taken for one, and an id is no slug."""
+def test_organization_and_project_ids_are_distinguished():
     values = ["org-AbC1", "proj_AbC1", "acme-2", "org-", "org-" + "x" * 65, "org-a b", "org-a\n", None, 7]
     assert ["org-AbC1"] == [value for value in values if organization_id(value) is not None]
     assert ["proj_AbC1"] == [value for value in values if project_id(value) is not None]
@@ -141,8 +135,7 @@ def test_ids_of_organizations_and_projects_are_told_apart():
         ("b\u00fccher\u3002example", "b\u00fccher.example", 443, True),
     ],
 )
-def test_hosts(pattern, host, port, expected):
-    """A pattern is a whole name, or subdomains of one, with or without a port, however it is spelled."""
+def test_host_patterns(pattern, host, port, expected):
     assert expected is matches(pattern, host, port)
 
 
@@ -155,8 +148,7 @@ def test_hosts(pattern, host, port, expected):
         (("https", "gateway", None, "/openai/v1"), "gateway:443/openai/v1"),
     ],
 )
-def test_where_an_api_is_has_one_spelling(parts, expected):
-    """Neither a slash at the end nor the scheme's own port makes another place of it."""
+def test_base_is_normalized(parts, expected):
     assert expected == base_of(*parts)
 
 
@@ -166,8 +158,7 @@ NO_HOSTS += ["api.*.com", "gateway.acme.com:", "a\x1b[31m", "a\x00", "\u202eelpm
 NO_PORTS = ["a:²", "a:" + "9" * 5_000, "a:99999999", "a:", ":", "a:-1", "a:1_0"]
 
 
-def test_what_can_mean_a_host():
-    """A URL would never match, a bare star any host, and what would forge a line of a log is none either."""
+def test_valid_host_patterns():
     assert HOSTS == [text for text in (*HOSTS, *NO_HOSTS, *NO_PORTS) if is_pattern(text)]
     assert [] == [pattern for pattern in NO_PORTS if matches(pattern, "a", 443)]  # nor does it fail
 
@@ -186,8 +177,8 @@ def test_what_can_mean_a_host():
         (timedelta(days=1), timedelta(days=1)),
     ],
 )
-def test_durations_as_people_write_them(written, duration):
-    """Number and unit, ISO 8601 and timedeltas are understood; a bare number and nonsense are refused."""
+def test_durations_are_parsed(written, duration):
+    """A bare number and nonsense are refused."""
     assert duration == TypeAdapter(Duration).validate_python(written)
     for wrong in ("", "soon", "14", 14, None, "-3d", timedelta(0), "0d", "P", "9999999d", "-P1D"):
         with pytest.raises(ValidationError):
@@ -212,8 +203,7 @@ def test_durations_as_people_write_them(written, duration):
         (None, NOW),
     ],
 )
-def test_when_an_answer_was_given(header, expected):
-    """The Date of a first answer is believed up to a week off; else the earlier time counts."""
+def test_date_header_is_believed_up_to_a_week_off(header, expected):
     assert expected == ServerTime().answered_at(header, NOW)
     assert timedelta(0) == system_clock().utcoffset()
 
@@ -256,13 +246,13 @@ def offsets(*answers):
         ([(0, 0), (300 * D + 1, 1), (2, 2)], [0, -300 * D, 0]),
     ],
 )
-def test_how_far_the_local_clock_is_off(answers, expected):
-    """What contradicts both the local clock and earlier answers is not believed."""
+def test_clock_offset_needs_answers_that_agree(answers, expected):
+    """A Date that contradicts both the local clock and earlier answers is not believed."""
     assert expected == offsets(*answers)
 
 
-def test_a_date_that_comes_again_is_believed_as_long_as_it_fits():
-    """Answers within a minute have the Date's time; an hour later the same Date comes from a cache."""
+def test_repeated_date_is_believed_for_a_minute():
+    """An hour later the same Date comes from a cache."""
     server, header = ServerTime(), f"{NOW:%a, %d %b %Y %H:%M:%S} GMT".encode()
     assert [NOW, NOW] == [server.answered_at(header, NOW + each * SECOND) for each in (0, 30)]
     later = NOW + 60 * MINUTE

@@ -16,8 +16,7 @@ ANY = st.text(alphabet=st.characters(codec=None, categories=None))
 
 @given(ANY, st.integers(1, 600))
 @example("a b", 2)
-def test_any_text_becomes_a_printable_line_within_bounds(text, longest):
-    """Whatever came from outside is shown on one line, can't move a cursor, and is not endless."""
+def test_one_line_is_printable_and_bounded(text, longest):
     shown = one_line(text, longest)
     assert shown.isprintable()
     assert len(shown) <= longest
@@ -25,22 +24,19 @@ def test_any_text_becomes_a_printable_line_within_bounds(text, longest):
 
 
 @given(ANY)
-def test_several_lines_stay_several_and_nothing_else_gets_through(text):
-    """A message of several lines keeps its lines; every other control character is shown as ``?``."""
+def test_lines_keeps_line_breaks_and_no_other_control_character(text):
     assert text.count("\n") == lines(text).count("\n")
     assert lines(text).replace("\n", "").isprintable()
 
 
 @given(ANY)
-def test_what_can_be_printed_is_shown_as_it_is(text):
-    """Names in other scripts stay as they are; what can't be printed is told as Python writes it."""
+def test_quoted_changes_only_unprintable_text(text):
     assert quoted(text).isprintable()
     assert (text == quoted(text)) == text.isprintable()
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\u202eevil", "\ud800", "\x00"])
-def test_a_line_is_checked_where_it_is_read(text):
-    """A line break, an escape, a turn of direction and half a character are not taken for a name."""
+def test_unprintable_text_is_not_a_valid_line(text):
     assert "naïve 名" == TypeAdapter(Line).validate_python("naïve 名")
     with pytest.raises(ValidationError, match="printable"):
         TypeAdapter(Line).validate_python(text)
@@ -49,8 +45,7 @@ def test_a_line_is_checked_where_it_is_read(text):
 @pytest.mark.parametrize(
     "value", ["2027-1-14", "20270114", "2027-W02-4", "2027-02-30", "2027-01-14T00:00", "", None, 20270114]
 )
-def test_a_day_is_written_in_one_way(value):
-    """Neither other forms of ISO 8601, nor numbers, nor days that don't exist are taken for a day."""
+def test_only_iso_calendar_dates_are_days(value):
     assert day_in(value) is None
     assert date(2027, 1, 14) == day_in("2027-01-14")
 
@@ -89,14 +84,12 @@ NO_SECRETS = [
         ("user:s3cret@host:6379/0", "***@host:6379/0"),
     ],
 )
-def test_keys_and_passwords_are_not_shown(text, shown):
-    """Keys of any kind, half masked ones too, and the secret parts of URLs are replaced, and nothing else."""
+def test_secrets_are_replaced_and_nothing_else(text, shown):
     assert shown == without_secrets(text)
 
 
 @given(st.text(st.sampled_from("sk-:/@?=&key *ab1 \n"), max_size=60))
-def test_nothing_appears_that_was_not_there(text):
-    """Whatever the text, it stays one of the same words, and a second look finds nothing more to hide."""
+def test_hiding_secrets_twice_changes_nothing_more(text):
     shown = without_secrets(text)
     assert len(text.split()) >= len(shown.split())
     assert shown == without_secrets(shown)

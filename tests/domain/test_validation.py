@@ -28,7 +28,7 @@ class Settings(BaseModel):
         ({"key": str}, "Settings.key (from KEY) is the class str: input should be a valid integer"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
+def test_wrong_setting_is_named_with_a_suggestion(wrong, told):
     """The line names the setting, its variable, its value unless that is secret, and what is allowed."""
     with pytest.raises(ValidationError) as caught:
         Settings(**wrong)
@@ -41,8 +41,7 @@ def test_a_wrong_value_is_named_with_what_was_probably_meant(wrong, told):
     assert "Settings." in str(config_error("Settings", caught.value, fields=fields))
 
 
-def test_what_is_shown_is_short_and_has_no_secrets():
-    """Values of any type are cut, and keys and passwords in them are hidden; nothing long is compared."""
+def test_shown_values_are_short_and_without_secrets():
     assert "['***', 'redis://***@h']" == format_value(["sk-proj-abc123", "redis://u:p@h"])
     assert 123 == len(format_value("x" * 1_000))
     assert "" == did_you_mean("raise" * 100, ["raise"])

@@ -82,8 +82,8 @@ SILENT, PATIENT = {"warn_below_lifetime": None}, {"min_model_lifetime": 1000 * D
         ({"model_dates": {BASE: NOVEMBER}}, BASE, NOW, BaseModelShutDownError),
     ],
 )
-def test_before_a_job(fields, model, now, kind):
-    """A job is stopped when its base is surely gone or too short-lived, and warned about below 90 days."""
+def test_job_is_stopped_or_warned_about_by_its_bases_shutdown(fields, model, now, kind):
+    """A surely shut-down or too short-lived base stops the job; below 90 days there is a warning."""
     found = before_job(ends(**fields), model, now)
     assert (type(None) if kind is None else kind) is type(found)
     if isinstance(found, Exception) and not isinstance(found, Warning):
@@ -91,8 +91,7 @@ def test_before_a_job(fields, model, now, kind):
         assert found.shutdown.day <= SHUTDOWN.date()
 
 
-def test_it_is_warned_about_once_for_each_model():
-    """A program that creates many jobs is warned once about each base; memory is bounded."""
+def test_each_base_is_warned_about_once_in_bounded_memory():
     known = ends()
     assert before_job(known) is not None
     assert before_job(known, now=NOW + DAY) is None
@@ -102,8 +101,8 @@ def test_it_is_warned_about_once_for_each_model():
     assert 10_000 == len(known._warned)
 
 
-def test_what_the_api_says_counts_from_then_on():
-    """Its date stops or frees a job, holds for the base's fine-tunes, and is taken back by a later null."""
+def test_date_from_the_api_stops_or_frees_later_jobs():
+    """It holds for the base's fine-tunes too, and a later null removes it."""
     known = ends()
     known.learn({BASE: said("2026-11-01")})
     assert "2026-11-01 (according to the API on 2026-11-22; " in str(before_job(known))
@@ -136,8 +135,8 @@ def litellm(tmp_path, monkeypatch):
     return install
 
 
-def test_an_installed_litellms_table_counts_before_ours(litellm):
-    """It is read without importing litellm, the disagreement is told, and one table alone stops no job."""
+def test_litellm_table_counts_before_ours_without_importing_litellm(litellm):
+    """The disagreement is reported, and one table alone stops no job."""
     litellm(**{BASE: "2026-11-01", f"ft_{BASE}": "2026-12-12", "gpt-9": "2026-11-01"})
     known = ends(min_model_lifetime=30 * DAY)
     told = "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says"
@@ -150,8 +149,8 @@ def test_an_installed_litellms_table_counts_before_ours(litellm):
         assert words in str(warning)
 
 
-def test_dates_of_all_models_are_read_by_a_thread(litellm):
-    """With ``warn_models="all"`` no call waits for litellm's table; the warning comes once it is read."""
+def test_warn_models_all_reads_litellms_table_in_a_thread(litellm):
+    """No call waits for it; the warning comes once it is read."""
     litellm(**{"gpt-5": "2026-12-11"})
     known = ends(warn_models="all")
     give_up = time.monotonic() + 60
@@ -162,15 +161,14 @@ def test_dates_of_all_models_are_read_by_a_thread(litellm):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
-def test_a_damaged_table_of_litellm_is_passed_over(litellm, text):
-    """Whatever stands there, ours is used."""
+def test_damaged_litellm_table_is_ignored(litellm, text):
     litellm().write_text(text)
     assert DateSource.TABLE is ends().read(NOW).shutdown_of(BASE).source
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_what_is_remembered_is_known_to_the_next_process(kind, tmp_path):
-    """Another process judges by the dates that the API told this one; nulls only take something back."""
+def test_next_process_uses_the_remembered_dates(kind, tmp_path):
+    """Nulls only remove something."""
     store = MemoryStore() if kind == "memory" else DiskStore(tmp_path / "history")
     ends(store).store_announced({BASE: said(None)})
     assert before_job(ends(store)) is not None
@@ -182,8 +180,7 @@ def test_what_is_remembered_is_known_to_the_next_process(kind, tmp_path):
     assert date(2027, 1, 14) == ends(store).prospect(BASE, NOW).base_shutdown.day
 
 
-def test_the_store_is_read_again_after_an_hour():
-    """What another process learns is known an hour later, or at once where the clock was turned back."""
+def test_store_is_read_again_after_an_hour_or_when_the_clock_goes_back():
     store = MemoryStore()
     known, ahead = ends(store), ends(store)
     known.read(NOW)
@@ -194,8 +191,7 @@ def test_the_store_is_read_again_after_an_hour():
     assert date(2026, 12, 1) == ahead.read(NOW).shutdown_of(BASE).day
 
 
-def test_a_store_that_fails_is_done_without(caplog):
-    """The table is used, the log says so once, a job is judged as ever, and what is said is known here."""
+def test_failing_store_is_logged_once_and_the_table_used(caplog):
     known = ends(Broken())
     with caplog.at_level(logging.WARNING, "finetune_guard"):
         for hours in range(0, 6, 2):
@@ -219,14 +215,13 @@ def test_a_store_that_fails_is_done_without(caplog):
         (1, "davinci:ft-acme-2022-12-22-07-26-01", False),
     ],
 )
-def test_a_model_in_use_is_warned_about_thirty_days_before_its_end(days_left, model, warned):
-    """From the thirtieth day before its published end on, as long as it answers; no store is asked."""
+def test_model_in_use_is_warned_about_from_thirty_days_before_shutdown(days_left, model, warned):
+    """No store is asked."""
     warning = ends(Broken()).sunset_warning(model, SHUTDOWN + 12 * HOUR - days_left * DAY)
     assert warned == isinstance(warning, ModelSunsetWarning)
 
 
-def test_a_model_is_warned_about_once_a_day():
-    """A thousand calls on one day warn once, the first of the next day again; each model for itself."""
+def test_each_model_is_warned_about_once_a_day():
     known, now = ends(), SHUTDOWN - 12 * DAY
     assert known.sunset_warning(MODEL, now) is not None
     assert all(
@@ -239,8 +234,7 @@ def test_a_model_is_warned_about_once_a_day():
     assert len(known.checked_on) <= 10_000
 
 
-def test_news_are_told_on_the_same_day():
-    """A date that the API tells in between is warned about at the next call, and not for being told again."""
+def test_new_date_from_the_api_is_warned_about_on_the_same_day():
     known = ends()
     assert known.sunset_warning(MODEL, NOW) is None
     for hours, is_news in ((0, True), (1, False)):

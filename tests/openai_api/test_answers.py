@@ -28,8 +28,7 @@ RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model"
 RESPONSE["created_at"] = SECOND - 3600
 
 
-def test_a_batch_is_an_inference_when_its_requests_ran():
-    """A batch of a fine-tuned model counts between its start and its end, alone or in a list."""
+def test_batch_counts_between_its_start_and_its_end():
     assert [RAN] == list(batch_runs(BATCH, NOW))
     listed = {"object": "list", "data": [{**BATCH, "request_counts": {"completed": 0}}, BATCH, "nonsense"]}
     assert [RAN] == list(batch_runs(listed, NOW))
@@ -50,8 +49,8 @@ ABSENT = {"in_progress_at": None, "finalizing_at": None, "completed_at": None, "
         ({**ABSENT, "expired_at": SECOND - 60}, NOW - timedelta(minutes=1) - DAY, DAY),
     ],
 )
-def test_answered_requests_count_whatever_became_of_the_batch(change, at, within):
-    """A batch that was cancelled, has expired or partly failed ran what it answered, a day long at most."""
+def test_unfinished_batch_counts_its_answered_requests(change, at, within):
+    """A batch that was cancelled, has expired or partly failed counts, for a day at most."""
     assert [(at, within)] == [(run.at, run.within) for run in batch_runs({**BATCH, **change}, NOW)]
 
 
@@ -69,14 +68,12 @@ def test_answered_requests_count_whatever_became_of_the_batch(change, at, within
         {"id": "b" * 200},
     ],
 )
-def test_other_batches_are_no_inference(change):
-    """One that answered nothing, of another model, or without a sane time."""
+def test_batch_without_answers_or_a_valid_time_is_no_inference(change):
     assert [] == list(batch_runs({**BATCH, **change}, NOW))
 
 
 @pytest.mark.parametrize("counts", [None, {}, {"completed": "many"}, {"completed": True}])
 def test_a_completed_batch_without_counts_is_one_inference(counts):
-    """Where the API doesn't say how many requests were answered, at least one was."""
     assert [1] == [run.requests for run in batch_runs({**BATCH, "request_counts": counts}, NOW)]
 
 
@@ -93,8 +90,7 @@ def test_a_completed_batch_without_counts_is_one_inference(counts):
         ({"id": None}, None),
     ],
 )
-def test_a_stored_response_is_an_inference_once_it_has_ended(change, at):
-    """It counts when the API says that it ran, however late it is looked at."""
+def test_stored_response_counts_from_when_the_api_says_it_ran(change, at):
     run = stored_run({**RESPONSE, **change}, NOW)
     expected = PastRun("resp_1", MODEL, at, timedelta(0), 1, Source.OBSERVED) if at else None
     assert expected == run

@@ -50,8 +50,7 @@ class Response(BaseModel):
         (7, None),
     ],
 )
-def test_a_model_is_known_by_its_id_and_behind_a_prefix(name, model):
-    """Gateways put their own prefix before an id."""
+def test_model_id_is_found_behind_a_gateways_prefix(name, model):
     assert model == fine_tuned_id(name)
 
 
@@ -84,8 +83,8 @@ def test_a_model_is_known_by_its_id_and_behind_a_prefix(name, model):
         (Mine.construct(**RESPONSE), None, MODEL),
     ],
 )
-def test_an_answer_shows_which_model_ran(answer, requested, model):
-    """The model that answered counts, and only if there is a completion, a whole one or a part."""
+def test_answer_with_a_completion_names_the_model_that_ran(answer, requested, model):
+    """A part of a completion is enough."""
     assert model == completing_model(answer, requested)
     assert (model == MODEL and requested == MODEL) == (
         requested == MODEL and shows_completion_of(answer, MODEL)
@@ -107,8 +106,7 @@ def test_an_answer_shows_which_model_ran(answer, requested, model):
         ("<html>", None),
     ],
 )
-def test_most_answers_need_no_second_look(answer, named):
-    """Which model has completed an answer is told from its own fields alone."""
+def test_most_answers_are_read_from_their_own_fields(answer, named):
     assert named == completed_model(answer)
 
 
@@ -146,8 +144,8 @@ def begun_by(model):
         ([], MODEL, None, 0),
     ],
 )
-def test_a_stream_shows_it_with_its_first_completion_event(events, requested, model, looked_at):
-    """What only says that a response has begun shows nothing yet; later events need no look any more."""
+def test_stream_counts_from_its_first_completion_event(events, requested, model, looked_at):
+    """An event that only says that a response has begun shows nothing yet."""
     stream, found = StreamedCompletion(requested), []
     for count, event in enumerate(events, start=1):
         found.append(stream.model_in(event))
@@ -165,8 +163,7 @@ def test_a_stream_shows_it_with_its_first_completion_event(events, requested, mo
     ("event", "response"),
     [(ENDED, RESPONSE), (BEGUN, None), (DELTA, None), ({"type": []}, None), ("text", None)],
 )
-def test_an_event_that_ends_a_response_holds_it(event, response):
-    """A stored response that is streamed again is told by its last event alone."""
+def test_final_event_of_a_replayed_response_counts(event, response):
     assert response == ended_response(event)
 
 
@@ -183,14 +180,12 @@ anything = st.recursive(
 
 
 @given(anything, st.sampled_from([None, MODEL]))
-def test_no_answer_does_harm(answer, requested):
-    """Whatever a gateway answers, what is found is the id of a fine-tuned model or nothing."""
+def test_any_answer_gives_a_fine_tuned_model_or_nothing(answer, requested):
     for model in (completing_model(answer, requested), StreamedCompletion(requested).model_in(answer)):
         assert model is None or model == fine_tuned_id(model)
 
 
-def test_a_deployments_answer_counts_whatever_model_it_names():
-    """Where any model counts, the answer's own printable word is it; one that names none counts, too."""
+def test_deployment_answer_counts_with_any_model_or_none():
     names = ("gpt-4o", "", "a\nb", "x" * 513, 3)
     assert ["gpt-4o", "", None, None, None] == [valid_model_name(name) for name in names]
     assert "gpt-4o" == completing_model({**COMPLETION, "model": "gpt-4o"}, "", valid_model_name)

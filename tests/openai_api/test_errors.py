@@ -27,7 +27,7 @@ def denied(body: object) -> openai.PermissionDeniedError:
 
 
 @pytest.mark.parametrize("body", [REFUSAL, {"error": REFUSAL}])
-def test_the_refusal_is_told_in_both_body_shapes(body):
+def test_refusal_is_recognized_in_both_body_shapes(body):
     """Newer SDKs give the inner error object as the body, older ones the outer."""
     assert "training_not_available" == error_code(denied(body))
     assert "OpenAI is winding down." == error_message(denied(body))
@@ -38,22 +38,20 @@ def test_the_refusal_is_told_in_both_body_shapes(body):
     "body",
     [None, "<html>", {}, {"error": "no"}, {"code": 7, "message": 7}, {"error": {"code": "no_permission"}}],
 )
-def test_where_the_api_says_nothing_nothing_is_made_up(body):
-    """A body of another shape, or with another code, is not the refusal and has no words of the API."""
+def test_other_bodies_and_codes_are_no_refusal(body):
     assert not is_refusal(denied(body))
     assert "" == error_message(denied(body))
 
 
-def test_the_apis_words_are_made_safe_to_show_and_store():
-    """Line breaks, control characters and lone surrogates don't get into logs and stores."""
+def test_api_message_is_stored_without_control_characters():
     message = error_message(denied({"message": "a\nb\x1b[31m\ud800c" + "x" * 9_000}))
     assert message.startswith("a b [31m c")
     assert 500 == len(message)
     assert message.isprintable()
 
 
-def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
-    """A key that the API repeats is taken out, also where the cut would fall into it, and as a code."""
+def test_key_in_an_api_error_is_removed():
+    """A key is removed also where the cut would fall into it, and as a code."""
     key = "sk-proj-Abc123Def456"
     told = denied({"message": f"{'x ' * 240}{key}, and {key}", "code": key})
     assert "sk-proj" not in error_message(told)
@@ -83,15 +81,15 @@ def test_a_key_in_the_apis_words_is_neither_kept_nor_shown():
         (connection_error("ReadTimeout", timeout=True), False, True, False, "no answer in time"),
     ],
 )
-def test_what_may_help_against_an_error(problem, model, passing, alike, short):
-    """By status and code: another model, a later try, or neither; and whether the user's call fails alike."""
+def test_errors_are_classified_by_status_and_code(problem, model, passing, alike, short):
+    """Another model, a later try or neither may help; and the user's own call may fail alike."""
     found = concerns_model(problem), is_transient(problem), would_fail_alike(problem)
     assert (model, passing, alike, short) == (*found, status_and_code(problem))
     assert not is_refusal(problem)  # which has its own status and code
 
 
-def test_what_was_never_sent():
-    """A header that none can have fails the user's own call as well; what is no error of the API does not."""
+def test_local_errors_are_distinguished_from_api_errors():
+    """A header that can't be sent fails the user's own call as well."""
     problem = connection_error("LocalProtocolError")
     assert would_fail_alike(problem)
     assert status_and_code(problem).startswith("a header, such as the key,")
@@ -110,13 +108,11 @@ def test_what_was_never_sent():
         (openai.APITimeoutError(REQUEST), 0.0),
     ],
 )
-def test_how_long_the_api_asks_to_wait(problem, seconds):
-    """Seconds are understood; anything else asks for no particular time."""
+def test_retry_after_seconds_are_parsed(problem, seconds):
     assert seconds == retry_after(problem)
 
 
 @pytest.mark.parametrize("code", ["a\nb", "\x1b[2J", "x" * 65, "\u202e", "\ud800", "x" * 10**6])
-def test_a_code_that_can_be_none_is_none(code):
-    """A code that is endless, or would forge a line, harms nothing: the status tells enough."""
+def test_invalid_error_code_is_replaced_by_the_status(code):
     for body in ({"code": code}, {"error": {"code": code}}):
         assert (None, "403") == (error_code(denied(body)), status_and_code(denied(body)))

@@ -59,7 +59,7 @@ def everything() -> Any:
     return read_listing(most_job_pages=1_000, always_jobs=True)
 
 
-def test_the_models_list_is_enough_when_it_names_fine_tunes():
+def test_models_list_suffices_when_it_names_fine_tunes():
     """The newest finished model comes first, checkpoints last, base models not at all."""
     listed = page(model(BASE, 1), model(OLD, EARLY), model(CHECKPOINT, 1_760_000_000), model(NEW))
     found, calls, _ = run(read_listing(), reply(listed))
@@ -69,8 +69,7 @@ def test_the_models_list_is_enough_when_it_names_fine_tunes():
     assert (True, False, None) == (found.complete, found.is_empty, found.failure)
 
 
-def test_models_and_jobs_are_both_read_where_that_is_wanted():
-    """Models come from both lists, each once, and base models' shutdown dates come along."""
+def test_both_lists_are_read_on_request_and_merged():
     models = page(model(BASE, 1, shutdown_date="2027-01-14"), model(NEW), model(CHECKPOINT), model(LEGACY))
     jobs = page(job(OLD, 1_740_000_000, 1_745_000_000), job(None, EARLY), job(NEW, 1_749_000_000))
     found, calls, _ = run(everything(), reply(models), reply(jobs))
@@ -82,8 +81,7 @@ def test_models_and_jobs_are_both_read_where_that_is_wanted():
     assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
 
 
-def test_no_trace_at_all():
-    """Both lists read to their end without a trace is what 'empty' means; no answer at all proves nothing."""
+def test_only_two_complete_empty_lists_mean_no_fine_tuning():
     found, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))
     assert ({}, Traces(), True, True) == (found.created, found.traces, found.complete, found.is_empty)
     found, _, _ = run(read_listing(), error(500), error(500))
@@ -103,8 +101,8 @@ def test_no_trace_at_all():
     ],
     ids=str,
 )
-def test_what_could_not_be_read_leaves_the_rest(answers, models, failure):
-    """Each list is asked for whatever became of the other; it proves no absence, and no error is raised."""
+def test_failed_list_leaves_the_other(answers, models, failure):
+    """It proves no absence, and no error is raised."""
     found, _, _ = run(everything(), *answers)
     assert models == {*found.created}
     assert (False, False) == (found.complete, found.is_empty)
@@ -119,8 +117,7 @@ def test_what_could_not_be_read_leaves_the_rest(answers, models, failure):
     ],
     ids=lambda rows: ascii(rows)[-40:],
 )
-def test_a_list_that_leads_nowhere_is_left(last):
-    """A cursor that comes again, is missing or fits no URL ends the reading, which then isn't complete."""
+def test_invalid_or_repeated_cursor_ends_an_incomplete_reading(last):
     rows = [job(OLD, job_id="ftjob-2"), *last] if last else []
     found, calls, _ = run(read_listing(), reply(EMPTY), lambda _: reply(page(*rows, more=True)))
     assert len(calls) <= 3
@@ -128,8 +125,7 @@ def test_a_list_that_leads_nowhere_is_left(last):
 
 
 @pytest.mark.parametrize(("limits", "most"), [({}, 10), ({"most_job_pages": 1_000}, 1_000)], ids=str)
-def test_an_endless_list_ends(limits, most):
-    """However many jobs there are, as many pages are asked for as the caller allows."""
+def test_job_pages_are_limited(limits, most):
     numbers = iter(range(10_000))
 
     def next_page(call: Any) -> Any:
@@ -143,8 +139,8 @@ def test_an_endless_list_ends(limits, most):
 
 
 @pytest.mark.parametrize("second", ["today", True, 0, 10**30, float("inf"), 4_000_000_000])
-def test_strange_times_are_passed_over(second):
-    """A time that can't be is no time; the trace itself still proves that fine-tuning had happened."""
+def test_invalid_times_are_ignored(second):
+    """The model still proves fine-tuning."""
     models, jobs = page(model(NEW, second)), page(job(OLD, second, second))
     found, _, _ = run(everything(), reply(models), reply(jobs))
     assert {NEW: None, OLD: None} == found.created
@@ -152,15 +148,13 @@ def test_strange_times_are_passed_over(second):
     assert (NEW, OLD) == found.newest_first
 
 
-def test_the_second_list_fills_what_the_first_leaves_open():
-    """A time is taken from the job where the model's is missing, and from its start where its end is."""
+def test_times_missing_in_one_list_come_from_the_other():
     jobs = page(job(NEW, 1_740_000_000, "soon"))
     found, _, _ = run(everything(), reply(page(model(NEW, None))), reply(jobs))
     assert {NEW: at(1_740_000_000)} == found.created
 
 
-def test_strange_rows_are_passed_over():
-    """Rows of other types and ids don't disturb what is well formed, and are no trace of fine-tuning."""
+def test_malformed_rows_are_ignored():
     strange = page("x", None, 7, [], {}, model(7), model("ft:a\nb:c::d"), model("gpt-9"))
     found, _, _ = run(read_listing(), reply(strange), reply(strange))
     assert ({}, True) == (found.created, found.is_empty)
@@ -169,7 +163,7 @@ def test_strange_rows_are_passed_over():
 
 
 def test_jobs_prove_fine_tuning_and_name_their_organization():
-    """The earliest job that is shown counts, and its body has the organization's id."""
+    """The earliest listed job counts."""
     one, two = job(None, SECOND - 3_600), job(None, SECOND - 7_200)
     hours = [NOW - timedelta(hours=number) for number in range(3)]
     expected = proven(hours[2], hours[1], frozenset({"org-AbC123"}))
@@ -179,8 +173,7 @@ def test_jobs_prove_fine_tuning_and_name_their_organization():
     assert expected == alone.joined(expected) == expected.joined(alone) == expected.joined(Traces())
 
 
-def test_a_fine_tuned_model_proves_fine_tuning():
-    """Base models prove nothing; a fine-tune does from its creation on, or at least from now on."""
+def test_fine_tuned_model_proves_fine_tuning_since_its_creation():
     earlier = model(NEW, SECOND - 60)
     listed = {NEW: NOW.date()}
     a_minute_ago = proven(NOW - timedelta(minutes=1), listed=listed)
@@ -208,15 +201,13 @@ def test_a_fine_tuned_model_proves_fine_tuning():
         ({"id": "a" * (MAX_MODEL_ID_LENGTH + 1), "shutdown_date": None}, {}),
     ],
 )
-def test_what_a_model_object_says_about_its_end(row, found):
-    """Only a sane id with a whole day or null is believed, alone or in a list."""
+def test_shutdown_date_of_a_model_object_is_validated(row, found):
     expected = {name: Announced(day=day, seen_at=NOW) for name, day in found.items()}
     assert expected == announcements(row, NOW)
     assert expected == announcements({"object": "list", "data": [None, row, "x"]}, NOW)
 
 
-def test_a_model_that_is_listed_twice():
-    """The order of a list does not matter."""
+def test_model_listed_twice_does_not_depend_on_order():
     listed = [{"id": BASE, "shutdown_date": day} for day in ("2027-01-14", "2026-12-24", None)]
     assert {BASE: Announced(day=date(2026, 12, 24), seen_at=NOW)} == announcements({"data": listed}, NOW)
     assert announcements({"data": listed}, NOW) == announcements({"data": listed[::-1]}, NOW)
@@ -238,8 +229,7 @@ def asked_once(call):
         ([page({"id": "a"}, {"no": "id"}, more=True)], False),
     ],
 )
-def test_reading_a_whole_list(pages, whole):
-    """A list is whole only where every page was one, every row an object, and the last one the last."""
+def test_list_is_complete_only_if_every_page_and_row_is_valid(pages, whole):
     rows = []
     found, calls, _ = run(read_rows("/x", 2, rows.append, asked_once), *map(reply, pages))
     assert whole is found
@@ -247,8 +237,7 @@ def test_reading_a_whole_list(pages, whole):
     assert [{"limit": 2}, {"limit": 2, "after": "b"}][: len(pages)] == [call.query for call in calls]
 
 
-def test_an_endless_list():
-    """A server that always has one more page is left after a thousand."""
+def test_list_reading_ends_after_a_thousand_pages():
     count = iter(range(10_000))
     found, calls, _ = run(
         read_rows("/x", 2, lambda row: None, asked_once),
@@ -257,8 +246,7 @@ def test_an_endless_list():
     assert (False, MOST_PAGES) == (found, len(calls))
 
 
-def test_model_limits_are_kept_as_they_come():
-    """Their form is not published: the answer is kept bounded and without keys, and so is an error."""
+def test_model_limits_are_kept_bounded_and_without_keys():
     body = {"data": [{"key": "sk-proj-1234567890", "a": "\n" + "x" * 20_000}]}
     (limits, answered), [call], _ = run(read_model_limits(NOW), reply(body))
     assert ("get", "/fine_tuning/model_limits") == (call.method, call.path)

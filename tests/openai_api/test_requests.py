@@ -37,8 +37,7 @@ class Options:
 @pytest.mark.parametrize(
     "written", ["{}", "{}/", "{}?x=1", "https://api.openai.com/v1{}", "https://eu.api.openai.com/v1{}#a"]
 )
-def test_an_inference_is_told_however_its_path_is_written(path, written):
-    """Relative, slashed, absolute and queried URLs of the three endpoints mean the same."""
+def test_inference_is_recognized_in_every_path_form(path, written):
     assert InferenceCall(MODEL) == classify(Options(written.format(path), {"model": MODEL}))
     assert InferenceCall(MODEL) == classify(Options(written.format(path).lstrip("/"), {"model": MODEL}))
 
@@ -68,8 +67,7 @@ def test_an_inference_is_told_however_its_path_is_written(path, written):
         (Options("/chat/completions", b"raw"), InferenceCall(None)),
     ],
 )
-def test_what_the_guard_has_to_do_with(options, call):
-    """Jobs and uploads, which alone are decided about, calls and looks at records; extra_body wins."""
+def test_jobs_uploads_inferences_and_records_are_classified(options, call):
     assert call == classify(options)
     assert (call if isinstance(call, JobCreation | TrainingUpload) else None) == guarded_call(options)
 
@@ -87,8 +85,7 @@ def test_what_the_guard_has_to_do_with(options, call):
         Options("", {}),
     ],
 )
-def test_everything_else_is_left_alone(options):
-    """Other endpoints, methods and purposes are none of the guard's business."""
+def test_other_requests_are_not_classified(options):
     assert classify(options) is None is guarded_call(options)
 
 
@@ -105,8 +102,7 @@ def test_everything_else_is_left_alone(options):
         (Options("/responses", {"model": "x" * 1000}), None),
     ],
 )
-def test_which_base_model_is_called(options, model):
-    """Whatever the endpoint; a job and an upload call none, and neither does a look at records."""
+def test_base_model_of_a_request(options, model):
     assert model == base_model_called(options)
 
 
@@ -120,8 +116,7 @@ def test_which_base_model_is_called(options, model):
         ("/v1/chat/completions", b"not read", None),
     ],
 )
-def test_a_call_is_named_by_its_path_or_its_body(path, body, expected):
-    """Azure's older paths name the deployment; everywhere else the body does."""
+def test_model_comes_from_azures_path_or_the_body(path, body, expected):
     assert expected == called_name(Options("/chat/completions", body), path)
 
 
@@ -135,6 +130,5 @@ def test_a_call_is_named_by_its_path_or_its_body(path, body, expected):
         ("get", "/openai/v1/responses", None),
     ],
 )
-def test_which_inference_a_path_is(method, path, expected):
-    """An inference is known by the end of its path, whatever provider it goes to."""
+def test_inference_kind_is_known_by_the_paths_end(method, path, expected):
     assert expected == operation_of(method, path)

@@ -117,8 +117,8 @@ def truth(api, start, end):
 
 
 @given(apis)
-def test_all_is_found_however_it_is_paged(api):
-    """Every day's counts, and the newest inference: to the minute where the API shows empty buckets too."""
+def test_every_paging_finds_all_counts_and_the_latest_inference(api):
+    """The time is exact to the minute where the API shows empty buckets too."""
     usage, pages, _ = read(api)
     expected, days_used, projects = truth(api, START, api.now)
     newest = max((at for *_, at in api.inferences if at < api.now), default=None)
@@ -137,8 +137,7 @@ def test_all_is_found_however_it_is_paged(api):
 
 
 @given(apis, st.integers(0, 90))
-def test_nothing_that_was_learnt_is_wrong_wherever_reading_is_cut_off(api, cut):
-    """What was learnt is exactly what happened in the time it covers, and is kept whatever comes next."""
+def test_interrupted_reading_is_correct_for_the_time_it_covers(api, cut):
     refusal = error(500)
     usage, pages, _ = read(lambda call: refusal if len(api.calls) == cut else api(call))
     for one in pages:
@@ -157,8 +156,7 @@ def test_nothing_that_was_learnt_is_wrong_wherever_reading_is_cut_off(api, cut):
         assert usage.latest.model in {name for name, _ in ran}
 
 
-def test_what_is_asked():
-    """Days up to the API's present, then the last active day's hours, then its last hour's minutes."""
+def test_requests_narrow_from_days_to_hours_to_minutes():
     start, used = TODAY - 40 * DAY, TODAY + timedelta(hours=9, minutes=41, seconds=7)
     usage, _, calls = read(UsageApi([(A, "proj_a", used)]), start + timedelta(hours=5))
 
@@ -178,8 +176,7 @@ def test_what_is_asked():
     assert (A, used.replace(second=0)) == known(usage)
 
 
-def test_the_range_begins_with_a_day():
-    """A start in the middle of a day, in whatever zone, is its UTC day; without a zone it is refused."""
+def test_range_starts_at_the_utc_day_and_needs_a_time_zone():
     zone = timezone(timedelta(hours=-5))
     usage, (one,), _ = read(UsageApi([]), datetime(2026, 11, 20, 20, 30, tzinfo=zone))
     assert datetime(2026, 11, 21, tzinfo=timezone.utc) == usage.start
@@ -218,8 +215,7 @@ LATER_SECOND = int(LATER.timestamp())
     ],
     ids=lambda body: str(body)[-60:].encode("ascii", "replace").decode(),
 )
-def test_a_page_that_is_not_as_documented_tells_nothing(second):
-    """It ends the reading as a whole, also where only a bucket of it is wrong; what came before stays."""
+def test_malformed_page_ends_the_reading_and_is_ignored_as_a_whole(second):
     usage, learnt, calls = read(scripted(FIRST, second))
     assert isinstance(usage.failure, UnreadableUsageError)
     assert "not a page of usage as it is documented" in str(usage.failure)
@@ -242,8 +238,8 @@ def test_a_page_that_is_not_as_documented_tells_nothing(second):
     ],
     ids=lambda odd: str(odd)[-60:],
 )
-def test_a_row_that_may_hide_a_fine_tune_costs_its_bucket_the_proof(odd):
-    """The other rows count, and the other buckets prove what they show; the reading isn't complete."""
+def test_row_that_may_hide_a_fine_tune_leaves_its_bucket_uncovered(odd):
+    """The other rows count, and the other buckets stay covered; the reading is incomplete."""
     usage, (one,), _ = read(scripted(days(day0=[row(A, 2)], day1=[row(A, 3), odd], day2=[row(B)])))
     day = START.date()
     assert {day: 2, day + DAY: 3, day + 2 * DAY: 1} == counts(one)
@@ -252,8 +248,7 @@ def test_a_row_that_may_hide_a_fine_tune_costs_its_bucket_the_proof(odd):
     assert str(LATER.date()) in str(usage.failure)
 
 
-def test_rows_that_mean_nothing_here_are_passed_over():
-    """Other models' rows, and those without requests, hide nothing; a model's add up, odd projects too."""
+def test_rows_of_other_models_or_without_requests_are_ignored():
     odd = [row(A, 1, project) for project in (None, 7, "a\nb", "p" * 129)]
     tuned = [row(A, 2), row(A, 3, "proj_b"), row(B, 0, "proj_c"), *odd]
     others = [row("gpt-4o", -1), row("gpt-4o-mini", None), row(None, 0)]
@@ -273,8 +268,8 @@ def test_rows_that_mean_nothing_here_are_passed_over():
     ],
     ids=["at the start", "in the middle", "at the end", "all"],
 )
-def test_buckets_that_are_left_out_are_not_read(missing, covered, until):
-    """A page covers the buckets that are there, and the first gap is named."""
+def test_omitted_buckets_are_not_covered(missing, covered, until):
+    """The first gap is named."""
     body = days()
     body["data"] = [each for number, each in enumerate(body["data"]) if number not in missing]
     usage, (one,), _ = read(scripted(body))
@@ -282,8 +277,7 @@ def test_buckets_that_are_left_out_are_not_read(missing, covered, until):
     assert f"do not show all usage of {until.date()}" in str(usage.failure)
 
 
-def test_no_more_is_covered_than_was_answered_for():
-    """The last day's bucket ends after the answer, or a moment before it; both are the API's present."""
+def test_coverage_ends_at_the_apis_present():
     for length, until in ((DAY, NOW), (NOW - TODAY - timedelta(seconds=9), NOW - timedelta(seconds=9))):
         body = days()
         body["data"][-1] = bucket(TODAY, length=length)
@@ -291,8 +285,7 @@ def test_no_more_is_covered_than_was_answered_for():
         assert (True, until, [(START, until)]) == (usage.complete, usage.covered_until, spans(one))
 
 
-def test_a_slow_clock_here_hides_no_inference():
-    """Buckets that begin after the time of the answer, as far as it is known here, count as inferences."""
+def test_slow_local_clock_hides_no_inference():
     body = days(until=NOW + 2 * DAY, day5=[row(A)])
     usage, _, _ = read(scripted(body, error(500)))
     assert (True, NOW) == (usage.complete, usage.covered_until)
@@ -304,8 +297,7 @@ def test_a_slow_clock_here_hides_no_inference():
     [page(), page(following="three"), page(bucket(START)), error(400), error(500), "<html>"],
     ids=["empty", "endless", "again", "400", "500", "no page"],
 )
-def test_a_spare_cursor_on_the_last_page_ends_complete(after):
-    """Where all was read up to the API's present, what follows doesn't matter."""
+def test_cursor_after_the_apis_present_is_not_followed(after):
     usage, _, calls = read(scripted({**days(), "has_more": True, "next_page": "two"}, after))
     assert (True, NOW, 1, 2) == (usage.complete, usage.covered_until, usage.pages, len(calls))
 
@@ -316,15 +308,13 @@ def test_a_spare_cursor_on_the_last_page_ends_complete(after):
     + [{"has_more": None, "next_page": None}, {"has_more": False, "next_page": "two"}],
     ids=ascii,
 )
-def test_what_cannot_be_followed_is_the_last_page(word):
-    """What is not shown isn't read, so that it is enough to look at the buckets."""
+def test_invalid_cursor_ends_the_reading(word):
     for body, complete in ((days(), True), (page(bucket(START)), False)):
         usage, _, calls = read(scripted({**body, **word}))
         assert (complete, 1) == (usage.complete, len(calls))
 
 
-def test_an_error_of_the_api_ends_the_reading():
-    """It is carried and not raised; what was read before stays."""
+def test_api_error_ends_the_reading_and_keeps_earlier_pages():
     refused = error(403)
     usage, learnt, _ = read(scripted(FIRST, refused))
     assert refused is usage.failure
@@ -335,8 +325,7 @@ def test_an_error_of_the_api_ends_the_reading():
 
 
 @pytest.mark.parametrize("cursor", ["again", None], ids=["one cursor", "ever new cursors"])
-def test_pages_without_end_are_not_followed_for_ever(cursor):
-    """Empty pages that go on and on end the reading after about as many as there are days."""
+def test_endless_empty_pages_are_limited(cursor):
     numbers = iter(range(1_000))
     usage, _, calls = read(lambda _: named(page(following=cursor or f"page_{next(numbers)}")))
     assert isinstance(usage.failure, UnreadableUsageError)
@@ -344,16 +333,14 @@ def test_pages_without_end_are_not_followed_for_ever(cursor):
     assert len(calls) < 10
 
 
-def test_an_empty_page_leads_on():
-    """A page whose days were all left out tells nothing, and the next one tells what it shows."""
+def test_empty_page_is_followed_by_the_next():
     usage, (_, one), _ = read(scripted(page(following="two"), page(GOOD)))
     assert (START, False, 2) == (usage.covered_until, usage.complete, usage.pages)
     assert ([(LATER, LATER + DAY)], {B: LATER}) == (spans(one), latest(one))
 
 
 @pytest.mark.parametrize(("name", "told"), [("umbrella", "umbrella"), (None, "does not name")])
-def test_all_pages_must_be_of_the_organization(name, told):
-    """A page of another organization, or of one that isn't named, is refused, the first and any other."""
+def test_page_of_another_organization_is_refused(name, told):
     for answers, read_before in (([named(FIRST, name)], 0), ([named(FIRST), named(page(GOOD), name)], 1)):
         usage, learnt, _ = read(scripted(*answers))
         assert (False, read_before) == (usage.complete, len(learnt))
@@ -379,8 +366,8 @@ HOURS = page(*(bucket(TODAY + i * HOUR, *[row(A)] * (i == 7), length=HOUR) for i
         "<html>",
     ],
 )
-def test_the_coarser_bucket_stands_where_a_finer_one_cannot_be_read(unusable):
-    """The latest inference then counts from the start of the day or hour, and the reading is complete."""
+def test_unreadable_finer_bucket_leaves_the_coarser_time(unusable):
+    """The latest inference counts from the start of the day or hour, and the reading is complete."""
     usage, _, calls = read(after_days(unusable))
     assert (True, (A, TODAY), Precision.DAY) == (usage.complete, known(usage), usage.precision)
     assert 2 == len(calls)
@@ -389,8 +376,7 @@ def test_the_coarser_bucket_stands_where_a_finer_one_cannot_be_read(unusable):
     assert HOUR == usage.latest.within
 
 
-def test_what_a_page_told_is_a_part_of_the_history():
-    """Each model's latest inference, the newest of all, the days' counts, and where they come from."""
+def test_page_becomes_history():
     usage, (one,), _ = read(scripted(days(day0=[row(A, 3)], day3=[row(B)]), error(500)))
     models = one.history.models
     assert [(B, TODAY, NOW - TODAY), (A, START, DAY)] == sorted(

@@ -173,8 +173,8 @@ LEARNT = {
 
 @pytest.mark.parametrize("one_process", [True, False])
 @pytest.mark.parametrize("case", LEARNT)
-def test_what_answers_tell_of_names(store, case, one_process):
-    """Each organization has one history, by its best name, whether or not one process sees all answers."""
+def test_each_organization_has_one_history_by_its_best_name(store, case, one_process):
+    """It holds whether one process sees all answers or several."""
     seen, expected, found = LEARNT[case]
     process = Process(store)
     for slug, credentials, proven, runs in seen:
@@ -189,8 +189,7 @@ def test_what_answers_tell_of_names(store, case, one_process):
             assert (name,) == process.aliases.names_of(who) == Aliases(store).names_of(who)
 
 
-def test_a_new_database_is_taught_anew(store):
-    """Where the store has lost everything, the next answer links the names again."""
+def test_names_are_linked_again_after_the_store_lost_them(store):
     process = Process(store)
     process.sees("acme-1")
     process.aliases._store = process.store = MemoryStore()
@@ -253,8 +252,7 @@ def join(case):
 
 
 @pytest.mark.parametrize("case", JOINS)
-def test_there_is_no_moment_without_evidence(case):
-    """Whoever decides while a writer joins two names finds the evidence, by the old name or the new."""
+def test_evidence_is_found_while_a_writer_joins_two_names(case):
     store, readers, after, proven = join(case)
 
     def look():
@@ -287,14 +285,12 @@ def overtaken(case, reader, step):
 
 
 @pytest.mark.parametrize("case", JOINS)
-def test_a_reader_that_is_overtaken_finds_the_evidence(case):
-    """Names that are joined between two steps of a decision hide nothing from it."""
+def test_evidence_is_found_when_names_join_during_a_decision(case):
     for reader, step in product((0, 1), range(8)):
         assert NOW == overtaken(case, reader, step).last_inference.at
 
 
-def test_what_is_written_under_a_name_that_is_just_given_up_is_kept():
-    """An inference that a writer records while another process joins its slug to a new one comes along."""
+def test_inference_written_under_a_replaced_name_is_kept():
     store = SteppedStore()
     elsewhere = Process(store)
     elsewhere.sees("acme-1", KEY, ACME)
@@ -315,8 +311,8 @@ def test_what_is_written_under_a_name_that_is_just_given_up_is_kept():
 # What a decision costs.
 
 
-def test_a_decision_costs_few_reads():
-    """One where the key's organization is known and where the store is empty, else those of its names."""
+def test_decision_costs_few_store_reads():
+    """It costs one where the organization is known or the store is empty, else those of its names."""
     store, looks = SteppedStore(), []
 
     def look():
@@ -378,8 +374,7 @@ def tell(process: Process, seen: Seen) -> None:
 
 @given(answers())
 @settings(max_examples=some(300))
-def test_one_organization_ends_with_one_history(seen):
-    """In whatever order slugs, ids, keys and projects are learnt: one history each, and never a mixed one."""
+def test_names_learnt_in_any_order_give_one_history_each(seen):
     store = MemoryStore()
     processes = Process(store), Process(store)
     for each in seen:
@@ -401,8 +396,7 @@ def test_one_organization_ends_with_one_history(seen):
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))
 @settings(max_examples=some(100))
-def test_what_a_process_reads_is_its_own_organizations(seen, order):
-    """No process ever reads another organization's inferences for a key of its own."""
+def test_process_reads_only_its_own_organizations_history(seen, order):
     store = MemoryStore()
     recorders = [Recorder(store), Recorder(store)]
     told = set()
@@ -422,8 +416,7 @@ def test_what_a_process_reads_is_its_own_organizations(seen, order):
         assert recorder.flush(30)
 
 
-def test_keys_without_end_do_not_fill_the_store():
-    """Tokens that change with every request are linked up to a bound; their inferences all count."""
+def test_aliases_of_changing_keys_are_bounded_and_their_inferences_counted():
     store = MemoryStore()
     process = Process(store)
     for number in range(1_200):

@@ -16,8 +16,7 @@ DAY = date(2026, 11, 22)
 EMPTY = History(evidence=Evidence(organization="acme-28gund"))
 
 
-def test_inferences_add_up_and_the_latest_time_stays():
-    """Counts of a day are added, and an earlier time arriving later moves nothing back."""
+def test_counts_add_up_and_the_latest_time_stays():
     notes = Notes()
     assert notes.record(SEEN, NOW, DAY) is True
     assert notes.record(SEEN, NOW - timedelta(hours=1), DAY) is False
@@ -27,8 +26,7 @@ def test_inferences_add_up_and_the_latest_time_stays():
     assert {DAY: 2, DAY + timedelta(days=1): 3} == activity.counts
 
 
-def test_notes_are_false_when_there_is_nothing_in_them():
-    """Only notes with something to write count."""
+def test_empty_notes_are_false():
     assert not Notes()
     assert Notes(facts=EMPTY)
     assert Notes(names={"org-1"})
@@ -37,8 +35,7 @@ def test_notes_are_false_when_there_is_nothing_in_them():
     assert notes
 
 
-def test_a_part_can_be_taken_out():
-    """What is written is taken out with the evidence; the rest stays."""
+def test_part_can_be_taken_and_the_rest_stays():
     notes = Notes()
     notes.record(SEEN, NOW, DAY)
     notes.record(SENT, NOW, DAY)
@@ -48,8 +45,7 @@ def test_a_part_can_be_taken_out():
     assert ([SEEN], None, set()) == (list(notes.tallies), notes.facts, notes.names)
 
 
-def test_what_was_taken_out_can_be_put_back():
-    """What a store refused is added to what was noted meanwhile; nothing is lost or doubled."""
+def test_part_put_back_is_merged_with_newer_notes():
     notes, refused = Notes(), Notes()
     refused.record(SEEN, NOW, DAY, 2)
     refused.merge(new_facts(fine_tuned_by=NOW), ["org-1"])
@@ -63,8 +59,7 @@ def test_what_was_taken_out_can_be_put_back():
     assert {"org-1", "proj_1"} == notes.names
 
 
-def test_what_is_noted_counts_before_it_is_written():
-    """A decision and the history see what the store doesn't hold yet."""
+def test_pending_notes_are_part_of_evidence_and_history():
     notes = Notes()
     notes.record(SEEN, NOW, DAY)
     history = notes.added_to(EMPTY)
@@ -85,8 +80,7 @@ def counted(batches):
     return sum(tally.counts[DAY] for batch in batches for tally in batch.notes.tallies.values())
 
 
-def test_tokens_that_change_with_every_request_do_not_fill_the_memory():
-    """Where too many keys wait, further ones of an organization that waits share its notes: all count."""
+def test_keys_beyond_the_limit_share_their_organizations_notes():
     backlog = PendingWrites()
     for number in range(MOST_SUBJECTS + 500):
         note(backlog, subject(number))
@@ -95,8 +89,7 @@ def test_tokens_that_change_with_every_request_do_not_fill_the_memory():
     assert 0 == backlog.dropped
 
 
-def test_what_is_being_written_and_what_is_refused_count_as_well():
-    """However often a store refuses, no more than the limit waits, and one of each organization beyond it."""
+def test_limit_includes_notes_being_written_or_refused():
     backlog = PendingWrites()
     for round_ in range(1, 4):
         for number in range(MOST_SUBJECTS):
@@ -108,8 +101,7 @@ def test_what_is_being_written_and_what_is_refused_count_as_well():
     assert 3 * (MOST_SUBJECTS + 1) == counted(backlog.take_due(lambda *_: True))
 
 
-def test_what_can_not_be_kept_is_counted():
-    """Beyond the limit nothing of further keys without a known organization is kept, until there is room."""
+def test_dropped_notes_are_counted():
     backlog = PendingWrites()
     for number in range(MOST_SUBJECTS):
         note(backlog, subject(number, None))
@@ -126,8 +118,7 @@ def test_what_can_not_be_kept_is_counted():
     assert (1, 8) == (len(backlog.pending), backlog.dropped)
 
 
-def test_only_what_is_due_is_taken():
-    """One model can be written while another of the same key, and another key's, wait on."""
+def test_only_due_notes_are_taken():
     backlog, later = PendingWrites(), (f"{MODEL}:ckpt-step-10", Source.OBSERVED, None)
     for number in (1, 2):
         backlog.notes_of(subject(number)).record(later, NOW, DAY)

@@ -54,8 +54,7 @@ def note(recorder: Recorder, subject: Subject = ACME, model: str = MODEL, at=NOW
     recorder.record(subject, model, Source.OBSERVED, at)
 
 
-def test_the_first_inference_of_a_model_is_written_at_once_and_later_ones_add_up():
-    """A thousand calls of a model within a minute cost one more write, another model's first goes at once."""
+def test_first_inference_is_written_at_once_and_later_ones_once_a_minute():
     store = WatchedStore()
     recorder = Recorder.for_store(store)
     note(recorder)
@@ -77,8 +76,7 @@ def test_the_first_inference_of_a_model_is_written_at_once_and_later_ones_add_up
     assert {Source.OBSERVED: 1002} == history.daily[NOW.date()]
 
 
-def test_what_a_store_refuses_is_kept_and_written_later(caplog):
-    """While the store fails, decisions know what was seen; when it works again, it has all of it."""
+def test_refused_write_counts_in_decisions_and_is_written_later(caplog):
     store = WatchedStore()
     store.broken = True
     recorder = Recorder.for_store(store)
@@ -100,8 +98,7 @@ def test_what_a_store_refuses_is_kept_and_written_later(caplog):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_what_a_parent_could_not_write_is_not_its_childs():
-    """After a fork beside a store that fails, the parent alone writes what it had noted."""
+def test_only_the_parent_writes_what_it_noted_before_a_fork():
     store = WatchedStore()
     store.broken = True
     recorder = Recorder.for_store(store)
@@ -115,15 +112,13 @@ def test_what_a_parent_could_not_write_is_not_its_childs():
     assert recorder.has_unwritten
 
 
-def test_nothing_to_write_is_written_in_no_time():
-    """Flushing without anything noted succeeds, starts no thread and touches no store."""
+def test_flush_without_notes_starts_no_thread():
     recorder = Recorder.for_store(WatchedStore())
     assert recorder.flush(0)
     assert not recorder.has_unwritten
 
 
-def test_a_key_without_a_name_gets_one_later():
-    """What was seen before the API named the organization is in its history afterwards."""
+def test_inferences_of_an_unnamed_key_join_the_organization_later():
     recorder = Recorder.for_store(MemoryStore())
     note(recorder, Subject(None, KEY))
     assert recorder.flush(30)
@@ -136,8 +131,7 @@ def test_a_key_without_a_name_gets_one_later():
 
 
 @pytest.mark.parametrize("organization", [None, "org-Acme"])
-def test_a_name_that_is_learnt_hides_nothing(organization):
-    """What was kept without a name still counts while the organization's name is not yet written."""
+def test_evidence_counts_while_its_new_name_is_not_written(organization):
     recorder, credentials = Recorder.for_store(MemoryStore()), KEY._replace(organization=organization)
     note(recorder, Subject(None, credentials))
     assert recorder.flush(30)
@@ -147,8 +141,8 @@ def test_a_name_that_is_learnt_hides_nothing(organization):
     assert {Source.OBSERVED: 1} == recorder.history(credentials).daily[NOW.date()]
 
 
-def test_a_key_is_known_again_in_a_new_process(tmp_path):
-    """The store's aliases tell whose a key is without asking the API; the key itself isn't stored."""
+def test_new_process_knows_the_key_by_its_stored_alias(tmp_path):
+    """The key itself isn't stored."""
     first = Recorder(DiskStore(tmp_path / "guard"))
     note(first)
     assert first.flush(30)
@@ -159,16 +153,14 @@ def test_a_key_is_known_again_in_a_new_process(tmp_path):
     assert b"secret" not in stored
 
 
-def test_clients_of_one_place_share_its_recorder(tmp_path):
-    """Two stores in one folder have one writer; two memories, or stores of a program's own, have two."""
+def test_stores_of_one_folder_share_a_recorder(tmp_path):
     here = Recorder.for_store(DiskStore(tmp_path / "guard"))
     assert here is Recorder.for_store(DiskStore(tmp_path / "guard"))
     assert here is not Recorder.for_store(DiskStore(tmp_path / "other"))
     assert Recorder.for_store(WatchedStore()) is not Recorder.for_store(WatchedStore())
 
 
-def test_the_thread_ends_when_the_recorder_is_gone():
-    """A dropped client leaves no thread behind, and what it noted is written first."""
+def test_dropped_recorder_writes_its_notes_and_ends_its_thread():
     store = WatchedStore()
     recorder = Recorder.for_store(store)
     note(recorder)
@@ -182,8 +174,7 @@ def test_the_thread_ends_when_the_recorder_is_gone():
     assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOW.date()]
 
 
-def test_what_is_noted_during_a_flush_does_not_hold_it_up():
-    """Flushing ends once all that was noted before it is written, however busy the program is."""
+def test_flush_ends_although_more_is_noted():
     store = WatchedStore()
     recorder = Recorder.for_store(store)
     store.before = lambda: note(recorder)
@@ -193,9 +184,7 @@ def test_what_is_noted_during_a_flush_does_not_hold_it_up():
         assert store.history("acme-28gund").daily[NOW.date()][Source.OBSERVED] >= flushes
 
 
-def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch):
-    """A program that was out of threads for a moment has its inferences written all the same."""
-
+def test_writer_thread_that_could_not_start_is_started_later(monkeypatch):
     def fail(_thread):
         raise RuntimeError("can't start new thread")
 
@@ -211,8 +200,8 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("organization", "unkept"), [("acme-28gund", 0), (None, 100)])
-def test_keys_that_change_all_the_time_are_kept_within_bounds(caplog, organization, unkept):
-    """While a store hangs nothing of a known organization is lost; that other keys' was is said once."""
+def test_hanging_store_loses_only_notes_of_unknown_organizations(caplog, organization, unkept):
+    """The loss is logged once."""
     store, begun, go_on = WatchedStore(), threading.Event(), threading.Event()
     store.before = lambda: (begun.set(), go_on.wait())
     recorder = Recorder.for_store(store)

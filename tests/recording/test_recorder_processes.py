@@ -41,8 +41,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or str(threads[1:] o
 
 @pytest.mark.matrix
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_fork_finds_no_thread_of_ours(tmp_path):
-    """From 3.12 on a fork beside threads warns. Nothing is lost or written twice: each writes its own."""
+def test_fork_finds_no_writer_thread_and_loses_nothing(tmp_path):
+    """From 3.12 on a fork beside threads warns."""
     program = [sys.executable, "-W", "error", "-c", FORKING, str(tmp_path / "guard")]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert "" == done.stderr.strip()
@@ -57,8 +57,8 @@ def note_in_child(location):
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_child_of_multiprocessing_loses_nothing(tmp_path, method):
-    """A worker that just returns has written all it saw, also where it was forked and runs no atexit."""
+def test_multiprocessing_child_writes_everything_before_it_ends(tmp_path, method):
+    """A forked child runs no atexit hooks."""
     folder = tmp_path / "guard"
     child = multiprocessing.get_context(method).Process(target=note_in_child, args=(folder,))
     child.start()
@@ -82,8 +82,7 @@ for number in range(100):
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.0005, 0.002, 0.01])
-def test_a_program_may_end_at_any_moment(tmp_path, pause):
-    """Ending in the middle of a write neither crashes the interpreter nor loses what was noted."""
+def test_program_ending_during_a_write_loses_nothing(tmp_path, pause):
     folder = tmp_path / "guard"
     ended = subprocess.run([sys.executable, "-c", ENDING, str(folder), str(pause)], check=False)
     assert 0 == ended.returncode
@@ -104,8 +103,7 @@ note(Recorder.for_store(type("Broken", (Store,), {"location": "nowhere", **metho
 """
 
 
-def test_a_broken_store_does_not_disturb_a_programs_end():
-    """Whatever a store does as the program ends, there is one line in the log and no traceback."""
+def test_broken_store_logs_one_line_at_exit():
     ended = subprocess.run(
         [sys.executable, "-c", WITH_A_BROKEN_STORE], check=False, capture_output=True, text=True
     )

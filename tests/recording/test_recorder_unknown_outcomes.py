@@ -75,8 +75,7 @@ def lose(recorder, times, subject=ACME):
     assert not recorder.flush(30)
 
 
-def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
-    """An outage after a lost answer makes nothing count twice, however long it lasts and what it sees."""
+def test_outage_after_a_lost_answer_counts_nothing_twice(store):
     recorder = Recorder.for_store(store)
     lose(recorder, 3)
     for _ in range(3):
@@ -89,8 +88,7 @@ def test_a_store_that_is_away_afterwards_is_asked_until_it_answers(store):
     assert not recorder.has_unwritten
 
 
-def test_while_one_record_is_in_doubt_later_ones_of_its_organization_wait(store):
-    """So that there is never more in doubt than one record of each; other organizations' go on."""
+def test_records_wait_while_one_of_their_organization_is_in_doubt(store):
     recorder = Recorder.for_store(store)
     lose(recorder, 2)
     del store.tried[:]
@@ -103,8 +101,7 @@ def test_while_one_record_is_in_doubt_later_ones_of_its_organization_wait(store)
     assert (3, 1) == (counted(store), counted(store, "globex-77"))
 
 
-def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
-    """When the organization of a key becomes known meanwhile, the inferences end in its history."""
+def test_record_in_doubt_follows_its_history_to_a_new_name(store):
     recorder = Recorder.for_store(store)
     lose(recorder, 2, Subject(None, KEY))
     note(recorder)
@@ -114,8 +111,7 @@ def test_what_is_in_doubt_follows_its_history_to_a_new_name(store):
     assert {Source.OBSERVED: 3} == recorder.history(KEY).daily[NOW.date()]
 
 
-def test_what_is_told_while_inferences_are_in_doubt_is_remembered(store):
-    """Evidence that is learnt while inferences are in doubt is written when that is settled."""
+def test_evidence_learnt_during_doubt_is_written_afterwards(store):
     recorder = Recorder.for_store(store)
     lose(recorder, 2)
     recorder.merge(ACME, new_facts(no_trace_at=NOW))

@@ -56,8 +56,7 @@ def watch():
     return Watch()
 
 
-def test_each_threshold_is_told_once_until_the_window_is_renewed(watch):
-    """Runs every six hours tell four times and then that it has lapsed; an inference begins anew."""
+def test_each_threshold_alerts_once_until_the_window_is_renewed(watch):
     assert ([], {}) == (watch.run(START + DAY), watch.told)  # what is open for long is nothing to tell
     told = [each for hours in range(0, 61 * 24, 6) for each in watch.run(START + timedelta(hours=hours))]
     closing = [("window_closing", days) for days in (30, 15, 7, 1)]
@@ -67,31 +66,28 @@ def test_each_threshold_is_told_once_until_the_window_is_renewed(watch):
     assert [("window_closing", 30)] == watch.run(renewed + 31 * DAY, last=renewed)
 
 
-def test_runs_that_are_rare_tell_the_nearest_threshold_only(watch):
-    """Whoever missed 15 days hears of 7 alone; an inference that renews by little repeats nothing."""
+def test_rare_runs_alert_only_the_nearest_threshold(watch):
+    """An inference that renews by little repeats nothing."""
     assert [("window_closing", 30)] == watch.run(START + 31 * DAY)
     assert [("window_closing", 7)] == watch.run(START + 54 * DAY)
     assert [] == watch.run(START + 54 * DAY, last=START + 4 * DAY)
     assert [("window_closing", 7)] == watch.run(START + 58 * DAY, last=START + 4 * DAY)
 
 
-def test_what_was_not_delivered_is_due_again(watch):
-    """An alert that did not arrive is told by the next run."""
+def test_undelivered_alert_is_due_again(watch):
     assert [("window_closing", 30)] == watch.run(START + 31 * DAY, delivered=False)
     assert [("window_closing", 30)] == watch.run(START + 31 * DAY)
     assert [] == watch.run(START + 31 * DAY)
 
 
-def test_an_organization_that_is_not_eligible_is_told_on_the_first_run(watch):
-    """Nobody has to wait for a change to learn that jobs can't be created, or that nobody knows."""
+def test_first_run_alerts_an_ineligible_or_unknown_verdict(watch):
     assert [("verdict_changed", "unknown")] == watch.run(START, last=None)
     closed = utc(2027, 1, 8)
     assert [("verdict_changed", "ineligible")] == watch.run(closed, last=closed - DAY)
     assert [] == watch.run(closed, last=closed - DAY)
 
 
-def test_a_keep_alive_that_failed_is_told_once_until_it_is_mended(watch):
-    """Tries that go on failing are one alert; an inference, however made, ends it."""
+def test_failed_keep_alive_alerts_once_until_an_inference(watch):
     failed = START + 2 * DAY
     assert [("keep_alive_failed", None)] == watch.run(failed, failed_at=failed)
     assert [] == watch.run(failed + DAY, failed_at=failed + DAY)
@@ -99,8 +95,8 @@ def test_a_keep_alive_that_failed_is_told_once_until_it_is_mended(watch):
     assert [("keep_alive_failed", None)] == watch.run(failed + 9 * DAY, failed_at=failed + 9 * DAY)
 
 
-def test_models_that_end_on_one_day_are_one_alert(watch):
-    """A new model with the same end is told alone; one that is gone from the history is forgotten."""
+def test_models_with_the_same_shutdown_are_one_alert(watch):
+    """A new model with the same date is alerted alone; one that left the history is forgotten."""
     both = [Ending(MODEL, model, date(2026, 8, 20)) for model in MODELS]
     other = Ending("deployment", "d" * 600, date(2026, 8, 20))
     assert [("model_ending", 30)] == watch.run(START, ends=both[:1])
@@ -111,8 +107,8 @@ def test_models_that_end_on_one_day_are_one_alert(watch):
     assert [] == watch.run(START + 29 * DAY, ends=[other])
 
 
-def test_deployments_are_told_by_half_of_their_window_and_by_their_retirement(watch):
-    """An Azure deployment is told of 7 days and 1 day before its end; a call begins anew; each once."""
+def test_deployment_alerts_before_its_end_and_retirement(watch):
+    """Seven days and one day before, each once; a call begins anew."""
     azure, fireworks = SHIPPED[:2]
     served = Served(model="gpt-4.1-mini-2025-04-14.ft-0a1b", at=START)
 
@@ -155,14 +151,12 @@ def test_deployments_are_told_by_half_of_their_window_and_by_their_retirement(wa
         (date(2026, 11, 21), -1, None),
     ],
 )
-def test_thresholds(ends, days_left, threshold):
-    """A time is over to the second; a published day counts until it has passed."""
+def test_threshold_is_crossed_to_the_second_or_after_the_published_day(ends, days_left, threshold):
     ending = Ending("model", "m", ends)
     assert (days_left, threshold) == (ending.days_left(NOW), ending.threshold(NOW))
 
 
-def test_models_are_sorted_by_their_end():
-    """The first to end comes first; a model whose end nobody knows is left out."""
+def test_models_are_sorted_by_shutdown_and_unknown_dates_left_out():
     dates = ShutdownDates(published_catalog())
     found = endings.model_ends(
         ["ft:gpt-4o-mini-2024-07-18:a::1", "ft:o4-mini-2025-04-16:a::1", "ft:x:a::1"], dates
@@ -171,21 +165,18 @@ def test_models_are_sorted_by_their_end():
 
 
 @pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])
-def test_a_window_is_measured_until_it_has_closed(days, seconds):
-    """Where none is known there is nothing to measure; one that has closed is open for no time."""
+def test_remaining_window_is_measured_until_it_closes(days, seconds):
     last = NOW - days * DAY if days is not None else None
     assert seconds == endings.seconds_open(decided(NOW, last))
 
 
-def test_many_models_are_named_by_three():
-    """The words stay short, and the event names all."""
+def test_text_names_three_models_and_the_event_all():
     event = events.model_ending("acme", list("abcde"), date(2026, 11, 23), 1, NOW)
     assert event.message.startswith("a, b, c and 2 more end on 2026-11-23, tomorrow")
     assert tuple("abcde") == event.models
 
 
-def test_what_became_of_calls_and_of_our_own_parts_is_told_in_words():
-    """Events say what happened, with every model's reason, and with a decision where there is one."""
+def test_events_have_a_text_with_reasons_and_the_decision():
     stopped = events.job_stopped(JobCreation("m"), ShortLivedModelError("too short", model="m"), NOW)
     assert ("ShortLivedModelError", None, None) == (stopped.error, stopped.organization, stopped.verdict)
     sent = events.keep_alive_sent("acme", "ft:a:b::c", NOW)

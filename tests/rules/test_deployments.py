@@ -53,13 +53,12 @@ def states(known: History, now: datetime, policy=AZURE, given=()):
         (40 * DAY, "may_be_gone"),
     ],
 )
-def test_a_deployment_may_be_gone_once_its_last_day_begins_somewhere(after, state):
-    """Until then it stands; from then on only Azure can tell, however long ago that was."""
+def test_deployment_may_be_deleted_once_its_last_day_begins_anywhere(after, state):
+    """From then on only Azure can tell."""
     assert {"support": state} == states(history(support=TUNED), AT + after)
 
 
-def test_which_deployments_a_rule_speaks_of():
-    """A base model's is not covered unless it is named; one that never told may be."""
+def test_rule_covers_fine_tunes_named_deployments_and_unknown_models():
     known = history(tuned=TUNED, plain=BASE, given=BASE, silent=None)
     expected = {"tuned": "alive", "given": "alive", "silent": "alive", "plain": "base_model"}
     assert expected == states(known, AT, given=[f"{PLACE}/given"])
@@ -77,15 +76,13 @@ def ended(why="not_found", at=AT):
 
 @pytest.mark.parametrize(("why", "over"), [("not_found", "gone"), ("forgotten", "forgotten")])
 @pytest.mark.parametrize(("after", "counts"), [(timedelta(0), True), (-DAY, False)])
-def test_an_end_counts_until_the_next_call(why, over, after, counts):
-    """What was not found, or was forgotten, is so until it is called again."""
+def test_missing_or_forgotten_deployment_is_so_until_its_next_call(why, over, after, counts):
     [found] = deployments_of(PLACE, history(x=TUNED, ended=ended(why, AT + after)), AZURE, AT)
     assert (over if counts else "alive") == found.state
     assert counts == (found.ends is None) == (not found.is_covered)
 
 
-def test_what_is_unknown_is_said():
-    """Others' calls, the hour, what is served, when it retires, and the case in which a rule holds."""
+def test_unknown_facts_of_a_deployment_are_stated():
     [silent] = deployments_of(PLACE, history(silent=None), AZURE, AT)
     assert 5 == len(silent.unknown)
     assert "which model it serves: no answer has named it" in silent.unknown
@@ -98,8 +95,7 @@ def test_what_is_unknown_is_said():
     assert (2, None) == (len(plain.unknown), plain.retirement)
 
 
-def test_what_ends_when():
-    """The day on which each may be deleted, and what retires with its base model; nothing of what is gone."""
+def test_deletion_and_retirement_dates_of_deployments():
     ended = {"gone": Ended(at=AT, why="not_found")}
     known = deployments_of(
         PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
@@ -123,8 +119,7 @@ def test_what_ends_when():
         (SHIPPED[3], 14 * DAY, ("not called for 14 days", "A model without", "That can't be undone.")),
     ],
 )
-def test_the_warning_of_an_idle_deployment(policy, pause, told):
-    """It tells the pause, the rule, how to keep the deployment alive, and what that costs."""
+def test_idle_warning_names_rule_remedy_and_cost(policy, pause, told):
     said = nearly_idle(PLACE, "support", policy, AT, AT + pause)
     assert all(each in said for each in (*told, 'KeepAlive(deployments=["support"])'))
     undoable = policy.model_copy(update={"restore": "", "reversible": True})
@@ -144,28 +139,24 @@ def test_the_warning_of_an_idle_deployment(policy, pause, told):
         (history(x=TUNED, ended=ended("forgotten")), AZURE, DAY, "forgotten on 2026-12-01"),
     ],
 )
-def test_an_end_in_words(known, policy, after, told):
-    """Each state is told as a clause, with what would change it."""
+def test_each_deployment_state_has_a_text(known, policy, after, told):
     given = [] if policy is AZURE and known.models else [f"{PLACE}/x"]
     [each] = deployments_of(PLACE, known, policy, AT + after, given)
     assert end_in_words(each, AT + after).startswith(told)
 
 
-def test_a_retirement_in_words():
-    """The day on which deployments end, and the one before which training does not; nothing where unknown."""
+def test_retirement_text():
     tuned, silent = deployments_of(PLACE, history(tuned=TUNED, silent=None), AZURE, AT)[::-1]
     assert "deployments on 2027-10-14, training not before 2027-04-14" == retirement_in_words(tuned)
     assert "" == retirement_in_words(silent)
 
 
-def test_the_names_of_a_resources_deployments():
-    """A name without a resource is meant at every one; one with another resource's name is not."""
+def test_deployment_names_with_and_without_a_resource():
     given = ["support", f"{PLACE}/triage", "west.azure.com/other", "localhost:8000/x", "accounts/a/d"]
     assert ("support", "triage", "accounts/a/d") == names_at(PLACE, [*given, "support"])
 
 
-def test_deployments_of_the_same_name_are_told_apart():
-    """Only where two resources have a deployment of one name, the name has its resource before it."""
+def test_same_named_deployments_are_shown_with_their_resource():
     here = deployments_of(PLACE, history(support=TUNED, triage=TUNED), AZURE, AT)
     there = deployments_of("west.example", history(support=TUNED), AZURE, AT)
     assert [f"{PLACE}/support", "triage", "west.example/support"] == unambiguous([*here, *there])
@@ -187,23 +178,20 @@ HOUR = timedelta(hours=1)
         (history(ended=ended()), DAY, NotSent.DEPLOYMENT_GONE, HOUR),
     ],
 )
-def test_when_a_keep_alive_is_due(known, after, expected, looked_after):
-    """In the last fifth of the window, or where no call is known; it is checked again when one is."""
+def test_deployment_keep_alive_is_due_in_the_last_fifth_of_its_window(known, after, expected, looked_after):
     now = AT + after
     [each] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
     assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), each, now)
     assert looked_after == deployment_delay(KeepAlive(deployments=["x"]), each, now)
 
 
-def test_deployments_are_kept_alive_without_jobs():
-    """Naming deployments sends nothing for the sake of jobs, unless that is asked for, too."""
+def test_named_deployments_send_no_keep_alive_for_jobs():
     assert KeepAlive().for_jobs
     assert not KeepAlive(deployments=["x"]).for_jobs
     assert KeepAlive(deployments=["x"], jobs=True).for_jobs
 
 
-def test_what_is_said_of_a_keep_alive():
-    """It tells until when the deployment goes on and what that costs, or why nothing was sent."""
+def test_deployment_keep_alive_result_has_a_text():
     sent = KeepAliveOutcome(sent=True, model="support", at=AT)
     assert "Sent: support answered, and goes on until about 2026-12-16. Azure bills" in kept_alive(
         sent, AZURE
@@ -222,8 +210,7 @@ def told(found):
     return {each.name: (each.state.value, each.ends is not None, *each.unknown) for each in found}
 
 
-def test_a_deployment_that_this_history_never_saw():
-    """It is listed as one without a known call, which no guess dates; one of a base model needs none."""
+def test_deployment_known_only_from_azures_list_has_no_date():
     listed = {
         "idle": ListedDeployment(TUNED, CREATED),
         "plain": ListedDeployment(BASE, CREATED),
@@ -245,8 +232,7 @@ def test_a_deployment_that_this_history_never_saw():
     assert (True, None, None) == (idle.retirement is not None, plain.retirement, odd.retirement)
 
 
-def test_what_stands_is_told_by_azure():
-    """A deployment that isn't listed is gone, and one that is stands, whatever the history believed."""
+def test_azures_list_decides_whether_a_deployment_exists():
     called = {"recent": 1, "late": 20, "deleted": 2, "again": 30, "lost": 30, "unwanted": 3}
     whys = {"again": "not_found", "lost": "not_found", "unwanted": "forgotten"}
     remembered = history(

@@ -59,8 +59,7 @@ TUNED, NO_TRACE = {"fine_tuned_by": utc(2025, 1, 1)}, {"no_trace_at": utc(2026, 
         (utc(2027, 1, 6), known(refusal=Refusal(at=utc(2027, 1, 6), code="no")), "ineligible", "refused"),
     ],
 )
-def test_each_rule(now, evidence, verdict, reason):
-    """Each phase's requirement, and the API's refusal, decide as the module's rules say."""
+def test_verdict_of_each_phase_and_of_a_refusal(now, evidence, verdict, reason):
     eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
     assert (verdict, reason, now) == (eligibility.verdict, eligibility.reason, eligibility.checked_at)
 
@@ -88,23 +87,20 @@ def at(*parts: int, **precision: int) -> Inference:
         (utc(2026, 9, 1, 23), {"job_created_at": utc(2026, 9, 1, 1)}, Reason.NO_INFERENCE_RECORDED),
     ],
 )
-def test_a_refusal_is_believed_for_a_day_and_only_if_nothing_may_be_later(now, facts, reason):
-    """A refusal that is old, or that an inference or a job may have followed, is asked about again."""
+def test_refusal_is_believed_for_a_day_unless_newer_evidence_may_exist(now, facts, reason):
     eligibility = decide(OPENAI_SELF_SERVE, known(refusal=REFUSAL, **facts), now)
     assert reason is eligibility.reason
     assert (reason in (Reason.REFUSED, Reason.REFUSAL_IN_DOUBT)) is (eligibility.refusal is not None)
 
 
-def test_how_long_a_refusal_is_believed_can_be_set():
-    """Whoever wants the API asked sooner says so."""
+def test_refusal_ttl_can_be_set():
     evidence, now = known(refusal=REFUSAL), utc(2026, 9, 1, 2)
     believed = decide(OPENAI_SELF_SERVE, evidence, now, refusal_ttl=timedelta(hours=3))
     asked = decide(OPENAI_SELF_SERVE, evidence, now, refusal_ttl=timedelta(hours=2))
     assert (Reason.REFUSED, Reason.NO_INFERENCE_RECORDED) == (believed.reason, asked.reason)
 
 
-def test_the_exact_instant_of_the_sixtieth_day():
-    """The window is open until just before the sixtieth day has passed, and not at that instant."""
+def test_window_closes_exactly_after_sixty_days():
     last, instant = utc(2026, 8, 1, 12, 30), timedelta(microseconds=1)
     moments = (last + WINDOW - instant, last + WINDOW)
     before, after = (decided(now, last) for now in moments)
@@ -114,8 +110,7 @@ def test_the_exact_instant_of_the_sixtieth_day():
     assert utc(2028, 4, 1) == decide(ENDLESS, known(utc(2028, 2, 1)), utc(2028, 2, 29)).window_closes_at
 
 
-def test_an_eligibility_says_what_it_rests_on():
-    """Organization, inference, closing day and remedy come with it, as far as they are known."""
+def test_eligibility_names_its_evidence_closing_day_and_remedy():
     eligible = decide(OPENAI_SELF_SERVE, known(utc(2026, 8, 1)), utc(2026, 8, 2))
     assert ("acme-28gund", FINE_TUNED) == (eligible.organization, eligible.last_inference.model)
     assert (date(2027, 1, 6), None, None) == (eligible.creation_ends_on, eligible.remedy, eligible.refusal)
@@ -135,15 +130,13 @@ def test_an_eligibility_says_what_it_rests_on():
         (None, utc(2026, 8, 2), None),
     ],
 )
-def test_jobs_can_be_created_until_the_window_or_the_policy_ends(last, now, until):
-    """The earlier of both counts, and nothing is promised where the verdict is not eligible."""
+def test_jobs_can_be_created_until_the_earlier_of_window_and_policy_end(last, now, until):
     eligibility = decided(now, last)
     assert until == eligibility.jobs_until
     assert until is None or f"{until:%Y-%m-%dT%H:%M:%SZ}" == eligibility.model_dump(mode="json")["jobs_until"]
 
 
-def test_an_eligibility_survives_json():
-    """What ``model_dump_json`` prints can be read back, and durations are seconds."""
+def test_eligibility_round_trips_through_json():
     eligibility = decide(OPENAI_SELF_SERVE, known(utc(2026, 8, 1)), utc(2026, 8, 2))
     assert eligibility == Eligibility.model_validate_json(eligibility.model_dump_json())
     assert 59 * 86_400 == eligibility.model_dump(mode="json")["remaining"]
@@ -151,7 +144,6 @@ def test_an_eligibility_survives_json():
 
 
 def test_a_naive_time_is_refused():
-    """No time zone is guessed for the moment of a decision."""
     with pytest.raises(ValueError, match="time zone"):
         decide(OPENAI_SELF_SERVE, known(), datetime(2026, 8, 1))  # noqa: DTZ001 -- that is the point
 
@@ -170,16 +162,14 @@ def read(start: datetime, end: datetime) -> tuple[Span, ...]:
         (read(utc(2026, 9, 3), utc(2026, 11, 1)), False),
     ],
 )
-def test_only_a_fresh_reading_of_the_whole_window_proves_that_nothing_was_run(usage_read, is_sure):
-    """A reading with a gap, or one that is ten minutes old, leaves it open whether someone ran one."""
+def test_only_a_recent_gapless_usage_reading_proves_a_lapse(usage_read, is_sure):
     for last, unsure in ((None, "no_inference_recorded"), (utc(2026, 8, 1), "window_expired")):
         found = decide(OPENAI_SELF_SERVE, known(last, usage_read=usage_read), utc(2026, 11, 1))
         expected = ("ineligible", "no_recent_inference") if is_sure else ("unknown", unsure)
         assert expected == (found.verdict, found.reason)
 
 
-def test_coverage_says_up_to_when_the_organization_is_known():
-    """It is the organization's where the usage was read from the window's beginning up to lately."""
+def test_coverage_is_organization_where_usage_covers_the_window():
     last = utc(2026, 10, 1)
     covered = known(last, usage_read=read(utc(2026, 8, 1), utc(2026, 10, 20)))
     for now, coverage, until in (
@@ -203,8 +193,7 @@ def test_coverage_says_up_to_when_the_organization_is_known():
         (utc(2026, 12, 1), "window_expired", "window_expired"),
     ],
 )
-def test_at_the_edge_nobody_knows_more_than_the_usage_tells(now, by_usage, with_an_exact_time):
-    """An inference known to its day counts from that day's start, beside one seen at 10:00."""
+def test_inference_known_by_day_counts_from_the_days_start(now, by_usage, with_an_exact_time):
     usage = known(last_inference=at(2026, 10, 1, days=1))
     both = usage.merged(known(utc(2026, 10, 1, 10)))
     found = [decide(OPENAI_SELF_SERVE, evidence, now).reason for evidence in (usage, both)]
@@ -219,16 +208,14 @@ refusals = st.none() | times.map(lambda at: Refusal(at=at, code="training_not_av
 
 
 @given(now=times, ahead=spans)
-def test_a_clock_that_was_ahead_extends_nothing(now, ahead):
-    """An inference dated after now keeps the window open no longer than one of now would."""
+def test_inference_dated_in_the_future_counts_as_one_of_now(now, ahead):
     eligibility = decide(ENDLESS, known(now + ahead), now)
     assert Verdict.ELIGIBLE is eligibility.verdict
     assert now + WINDOW == eligibility.window_closes_at
 
 
 @given(last=st.none() | times, now=times, refusal=refusals)
-def test_open_and_closed_windows_exclude_each_other(last, now, refusal):
-    """A window closes in the future or closed in the past, never both; without inferences neither."""
+def test_window_has_either_closed_or_a_closing_time(last, now, refusal):
     eligibility = decide(OPENAI_SELF_SERVE, known(last, refusal=refusal), now)
     assert None in (eligibility.window_closes_at, eligibility.window_closed_at)
     assert (eligibility.window_closes_at is None) is (eligibility.remaining is None)

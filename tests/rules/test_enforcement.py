@@ -67,8 +67,8 @@ ALWAYS_WARNED = {
 
 @pytest.mark.parametrize("call", [JOB, UPLOAD], ids=["job", "upload"])
 @pytest.mark.parametrize("reason", Reason)
-def test_what_is_stopped(reason, call):
-    """A job and its upload are stopped alike; an upload warns only where that is asked for."""
+def test_jobs_and_uploads_are_stopped_alike(reason, call):
+    """An upload warns only where that is asked for."""
     stops = STOPPED_ALWAYS | STOPPED_BY_DEFAULT
     for on_unknown in ("raise", "warn", "allow"):
         decision = done_with(call, reason, on_unknown)
@@ -84,8 +84,7 @@ def test_what_is_stopped(reason, call):
 
 
 @pytest.mark.parametrize("reason", STOPPED_ALWAYS | STOPPED_BY_DEFAULT)
-def test_the_error_says_what_by_which_rule_on_what_evidence_and_what_to_do(reason):
-    """Each error answers the four questions, and is what the API would have raised, but was not sent."""
+def test_error_names_call_rule_evidence_and_remedy(reason):
     url = "https://gateway.acme.com/v1/fine_tuning/jobs"
     error = done_with(JOB, reason, "raise", url=url).error
     assert isinstance(error, openai.PermissionDeniedError)
@@ -101,16 +100,15 @@ def test_the_error_says_what_by_which_rule_on_what_evidence_and_what_to_do(reaso
     assert str(error).isascii()
 
 
-def test_what_helps_first_comes_first():
-    """Who meets the guard for the first time is told of the usage, of record(), of "warn", in this order."""
+def test_remedies_are_in_order_of_usefulness():
+    """Usage, then ``record()``, then ``"warn"``."""
     remedy = because(Reason.NO_INFERENCE_RECORDED).remedy
     ways = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
     places = [remedy.index(way) for way in ways]
     assert sorted(places) == places
 
 
-def test_an_upload_is_called_an_upload():
-    """Neither an error nor a warning about an upload speaks of a job that was not created."""
+def test_messages_about_uploads_mention_no_job():
     assert str(done_with(UPLOAD, Reason.CLOSED, "raise").error).startswith(
         "The training file was not uploaded: since 2027-01-06 nobody can create"
     )
@@ -118,8 +116,8 @@ def test_an_upload_is_called_an_upload():
     assert str(warning).startswith("The API decides about this training file: the last known inference ")
 
 
-def test_what_was_tried_in_vain_is_told():
-    """The error says why a keep-alive or a request didn't help, without the API's words, and is chained."""
+def test_error_says_why_a_keep_alive_or_request_failed():
+    """It repeats none of the API's words, and the cause is chained."""
     request = openai.APIConnectionError(request=None)
     keep_alive = KeepAliveError("No model answered.")
     decision = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[request, keep_alive])
@@ -132,8 +130,7 @@ def test_what_was_tried_in_vain_is_told():
     assert "\nUsage: No admin key.\n" in str(usage.error)
 
 
-def test_every_reason_has_words():
-    """Each reason is put into a clause of its own, without a full stop, whether or not a slug is known."""
+def test_every_reason_has_a_text():
     for reason in Reason:
         words = describe_cause(because(reason))
         assert (False, False) == (words.endswith("."), "None" in words)
@@ -142,8 +139,7 @@ def test_every_reason_has_words():
     assert "What to do" not in stopped(JOB, unnamed, OPENAI_SELF_SERVE)
 
 
-def test_evidence_says_whose_inferences_were_seen():
-    """Local and organization-wide knowledge are told apart, and nothing known is said to be nothing."""
+def test_evidence_text_distinguishes_local_and_organization_coverage():
     local = because(Reason.WINDOW_EXPIRED)
     assert "not the whole organization" in describe_evidence(local)
     part = local.model_copy(update={"covered_until": NOW})
@@ -170,14 +166,12 @@ def test_evidence_says_whose_inferences_were_seen():
         (timedelta(days=1), "at 2026-09-01 10:30 UTC or up to 1 day later (observed)"),
     ],
 )
-def test_evidence_says_how_exactly_a_time_is_known(within, said):
-    """A day's bucket of usage is not told as if it were a minute."""
+def test_evidence_text_shows_days_without_a_time(within, said):
     last = LAST.model_copy(update={"within": within})
     assert said in describe_evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
 
 
-def test_the_rule_that_is_quoted():
-    """Before the first none is, and who never fine-tuned is told the rule about that, not the 60-day rule."""
+def test_rule_quoted_in_messages():
     early = explained(OPENAI_SELF_SERVE, KNOWN, utc(2026, 1, 1), Reason.REFUSED)
     assert "none of OpenAI self-serve fine-tuning holds yet." == describe_rule(early, OPENAI_SELF_SERVE)
     assert describe_rule(because(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith("since 2026-05-07: ")
@@ -186,8 +180,7 @@ def test_the_rule_that_is_quoted():
     assert "an unknown day" == format_time(None)
 
 
-def test_a_window_that_outlives_job_creation_says_so():
-    """An open window promises no job after the day on which creation ends for everybody."""
+def test_text_of_an_open_window_mentions_the_end_of_job_creation():
     recent = LAST.model_copy(update={"at": utc(2026, 11, 20)})
     known = Evidence(organization="acme-28gund", last_inference=recent)
     outlives = explained(OPENAI_SELF_SERVE, known, NOW, Reason.RECENT_INFERENCE)

@@ -45,13 +45,12 @@ def job(**fields):
         ({"model": FINE_TUNED}, {}, False),
     ],
 )
-def test_selection(selection, fields, taken):
-    """A job is selected by the model it made or began with, and by its age, if that is known."""
+def test_jobs_are_selected_by_model_and_age(selection, fields, taken):
     assert taken is Selection(**selection).takes(job(**fields), NOW)
 
 
 def test_each_file_is_planned_once():
-    """A file that several jobs use is exported once; what the API's list doesn't have has no size."""
+    """A file that the API's list lacks has no size."""
     jobs = [
         job(validation_file="file-2", status="succeeded\x1b[2J"),
         job(id="ftjob-2", validation_file=None, result_files=["file-3", 4, ""], model=None),
@@ -69,8 +68,7 @@ def test_each_file_is_planned_once():
     assert planned(jobs, {}, contents=False).files == ()
 
 
-def test_a_size_that_is_none():
-    """Only a whole number that isn't negative is a size."""
+def test_only_non_negative_integers_are_sizes():
     assert [None] * 5 == [size_of({"bytes": size}) for size in (None, -1, True, "7", 1.5)]
 
 
@@ -78,16 +76,14 @@ SAFE = ["ftjob-AbC123", "file-1", "file_1-2"]
 HOSTILE = ["", ".", "..", "file-../x", "file-1/../../x", "/etc/passwd", "file-1\n", "con", "é-1", None]
 
 
-def test_ids_that_can_be_paths():
-    """Whatever could lead out of the folder, or be no file's name somewhere, is no part of a path."""
+def test_unsafe_ids_are_not_used_in_paths():
     assert SAFE == [name for name in (*SAFE, *HOSTILE, "file-" + "a" * 121) if is_safe_id(name)]
 
 
 @pytest.mark.parametrize(
     "path", ["../../x/y.json", "/etc/passwd", "jobs/../x.json", "files/file-1/../../x", "x"]
 )
-def test_a_manifest_names_nothing_outside(path):
-    """A manifest from elsewhere can't have a file outside of its folder read."""
+def test_manifest_cannot_name_files_outside_its_folder(path):
     with pytest.raises(ValidationError):
         Manifest(api="x", selection=Selection(), begun_at=NOW, files={path: ENTRY})
 
@@ -95,8 +91,7 @@ def test_a_manifest_names_nothing_outside(path):
 @pytest.mark.parametrize(
     ("ended", "deleted", "complete"), [(None, True, False), (NOW, True, True), (NOW, False, False)]
 )
-def test_complete(ended, deleted, complete):
-    """An export is complete when it ended and lacks only what was deleted."""
+def test_export_is_complete_if_only_deleted_files_are_missing(ended, deleted, complete):
     manifest = Manifest(
         api="x",
         selection=Selection(),
@@ -108,8 +103,7 @@ def test_complete(ended, deleted, complete):
     assert complete is manifest.complete
 
 
-def test_what_the_manifest_says_about_errors():
-    """It tells deleted files from others, and repeats none of the API's words."""
+def test_manifest_errors_repeat_none_of_the_apis_words():
     assert missing(error(404), NOW) == Missing(why="deleted (404)", at=NOW, deleted=True)
     assert missing(error(403, "no_access"), NOW) == Missing(why="403 no_access", at=NOW, deleted=False)
 
@@ -127,14 +121,11 @@ def test_what_the_manifest_says_about_errors():
         (error(404), 1, None),
     ],
 )
-def test_waiting_before_a_retry(failure, attempt, seconds):
-    """What passes by itself is waited for, as long as the API asks; a limit of ten minutes holds."""
+def test_retry_waits_as_the_api_asks_up_to_ten_minutes(failure, attempt, seconds):
     assert (None if seconds is None else timedelta(seconds=seconds)) == wait_before_retry(failure, attempt)
 
 
-def test_orphans():
-    """A training file that no job uses is an orphan; one that is younger than a day is not to be deleted."""
-
+def test_unused_training_files_are_orphans_and_deletable_after_a_day():
     def file(name, age, **fields):
         created = SECOND - age if age is not None else None
         known = {"id": name, "purpose": "fine-tune", "created_at": created, "bytes": 1, "filename": "t"}
@@ -155,8 +146,8 @@ def test_orphans():
 @pytest.mark.parametrize(
     "fields", [{"training_file": None}, {"training_file": 7, "validation_file": "file-2"}]
 )
-def test_a_job_that_names_no_training_file(fields):
-    """It may have used any file: then none is taken for an orphan."""
+def test_job_without_a_training_file_prevents_orphans(fields):
+    """It may have used any file."""
     found = orphans([job(), job(**fields)], [{"id": "file-9", "purpose": "fine-tune", "created_at": 1}], NOW)
     assert found.files == ()
     assert found.failure is not None

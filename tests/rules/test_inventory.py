@@ -36,15 +36,13 @@ def seen(*models: str, **fields: Any) -> Listing:
     return Listing(**{"created": dict.fromkeys(models), **fields})
 
 
-def test_what_ends_first_stands_first():
-    """Models are in the order of their ends, those without a known end last, and by id among equals."""
+def test_models_are_sorted_by_shutdown_then_id():
     found = seen(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
     inventory = build_inventory(found, remembering(GONE), DATES, NOW)
     assert [GONE, ONE, CHECKPOINT, TWO, LEGACY, UNDATED] == [record.id for record in inventory.models]
 
 
-def test_a_record_joins_all_that_is_known():
-    """When a model was made, used last and ends, what follows it, and whether this key sees it."""
+def test_record_joins_creation_last_use_shutdown_and_visibility():
     announced = {ONE: Announced(day=date(2026, 12, 24), seen_at=NOW)}
     found = seen(announced=announced, created={ONE: at(1_750_000_000)})
     history = remembering(ONE, GONE)
@@ -58,23 +56,20 @@ def test_a_record_joins_all_that_is_known():
     assert (GONE, None, -30, False) == (gone.id, gone.created_at, gone.days_left, gone.visible)
 
 
-def test_a_checkpoint_tells_its_step_and_the_unknown_stays_unknown():
-    """A checkpoint is a record of its own; a model that no source tells of has no end and no successor."""
+def test_checkpoint_is_its_own_record_and_unknown_dates_stay_unknown():
     checkpoint, undated = build_inventory(seen(CHECKPOINT, UNDATED), NOTHING, DATES, NOW).models
     assert 16 == checkpoint.checkpoint_step
     assert (None, None, None) == (undated.shutdown, undated.days_left, undated.last_inference)
     assert (None, None) == (undated.replacement, undated.replacement_can_be_fine_tuned)
 
 
-def test_days_are_those_of_utc():
-    """The days left don't depend on the time's zone; an id of no fine-tuned model is left out."""
+def test_days_left_do_not_depend_on_the_time_zone():
     late = datetime(2027, 1, 14, 1, tzinfo=timezone(timedelta(hours=5)))
     (record,) = build_inventory(seen(ONE), remembering("gpt-9", ""), DATES, late).models
     assert 1 == record.days_left
 
 
-def test_what_is_missing_is_said():
-    """An inventory tells whether the API was read to its end and, as status and code, why not."""
+def test_incomplete_inventory_names_status_and_code():
     found = seen(complete=False, failure=error(403, "missing_scope"))
     inventory = build_inventory(found, NOTHING, DATES, NOW)
     assert (NOW, False, "403 missing_scope") == (inventory.as_of, inventory.complete, inventory.failure)
@@ -114,6 +109,5 @@ DISPUTED = SHUTDOWN.model_copy(update={"source": DateSource.CONFIG, "as_of": Non
         ),
     ],
 )
-def test_printing_a_fact_shows_a_sentence(fact, shown):
-    """Printed, a fact tells people what it says; its ``repr`` is still that of the model."""
+def test_printed_fact_is_a_sentence_and_repr_stays_the_models(fact, shown):
     assert (shown, True) == (str(fact), repr(fact).startswith(type(fact).__name__))

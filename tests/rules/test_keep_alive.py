@@ -53,13 +53,11 @@ def evidence(last: datetime | None) -> Evidence:
         (at(100), utc(2026, 12, 30), True),
     ],
 )
-def test_when_it_is_due(last, now, due):
-    """Due when the window is lapsed, unknown or closes within fourteen days, while jobs can be created."""
+def test_keep_alive_is_due_when_the_window_is_lapsed_unknown_or_closing(last, now, due):
     assert due is is_due(KeepAlive(), decide(OPENAI_SELF_SERVE, evidence(last), now))
 
 
-def test_one_that_was_just_sent_is_enough():
-    """Where the window is shorter than ``renew_within``, it is due after half of the window."""
+def test_short_window_makes_it_due_after_half_the_window():
     short = OPENAI_SELF_SERVE.phases[2].model_copy(update={"window": timedelta(days=10)})
     policy = OPENAI_SELF_SERVE.model_copy(update={"phases": (OPENAI_SELF_SERVE.phases[0], short)})
     found = [is_due(KeepAlive(), decide(policy, evidence(at(0)), at(day))) for day in (0, 4, 5, 9, 10)]
@@ -69,13 +67,11 @@ def test_one_that_was_just_sent_is_enough():
 @pytest.mark.parametrize(
     "reason", [Reason.REFUSED, Reason.CLOSED, Reason.HISTORY_UNAVAILABLE, Reason.NOT_GUARDED]
 )
-def test_where_it_would_not_help_it_is_never_due(reason):
-    """After a refusal, after the end, without a readable history: nothing is sent unasked."""
+def test_keep_alive_is_never_due_where_it_cannot_help(reason):
     assert not is_due(KeepAlive(), explained(OPENAI_SELF_SERVE, evidence(None), at(0), reason))
 
 
-def test_the_model_used_last_comes_first():
-    """A preferred model leads, then those used last; models shut down are left out."""
+def test_candidates_are_preferred_then_used_last_without_shut_down_ones():
     history = History(evidence=evidence(None))
     for day, model in enumerate([C, DEAD, A, B]):
         history = history.recorded(Activity(inference=ran(at(day), model)))
@@ -97,8 +93,7 @@ def test_the_model_used_last_comes_first():
         ("responses", "https://x", "https://x/responses", "input"),
     ],
 )
-def test_the_smallest_call(operation, at, path, field):
-    """It is one that the rule counts, without the SDK's retries, wherever the base URL leads."""
+def test_keep_alive_request_is_minimal_and_counts(operation, at, path, field):
     call = smallest_call("d", DEADLINE, operation, at)
     assert ("post", path, DEADLINE, False) == (call.method, call.path, call.timeout, call.retry)
     limits = {"messages": "max_completion_tokens", "input": "max_output_tokens", "prompt": "max_tokens"}
@@ -143,8 +138,7 @@ LIMITED, BROKEN = error(429, retry_after="20"), connection_error("ReadError")
         (send([A], find_more), [BROKEN, listed(A, B), completion(B)], [A, "/models", B], [...]),
     ],
 )
-def test_which_models_are_asked_and_after_which_pauses(flow, answers, expected, seconds):
-    """One that is gone costs one call and no waiting; what may pass is waited for, as the API asks."""
+def test_next_candidate_or_retry_after_each_error(flow, answers, expected, seconds):
     sent, calls, pauses = run(flow, *answers)
     assert (expected, expected[-1], NOW) == (asked(calls), sent.model, sent.reply.at)
     assert len(seconds) == len(pauses)
@@ -167,8 +161,7 @@ NO_COMPLETIONS += [{"model": model, "choices": [{"index": 0}]} for model in ("gp
         *(([A], reply(other), {A: NO_COMPLETION}) for other in NO_COMPLETIONS),
     ],
 )
-def test_what_ends_it_without_an_answer(known, answer, attempts):
-    """A wait beyond the deadline, what no model can answer, and answers that are no completion."""
+def test_deadline_and_fatal_errors_end_a_keep_alive(known, answer, attempts):
     with pytest.raises(KeepAliveError) as caught:
         run(send(known), answer)
     assert attempts == caught.value.attempts
@@ -176,8 +169,7 @@ def test_what_ends_it_without_an_answer(known, answer, attempts):
 
 
 @pytest.mark.parametrize("name", [A, f"openai/{A}", A.upper().replace("FT:", "ft:"), f"{A}:ckpt-step-7"])
-def test_the_same_model_under_another_spelling_is_the_same(name):
-    """A gateway's prefix, another case and a checkpoint's step don't make another model of it."""
+def test_candidates_are_deduplicated_by_model_not_spelling(name):
     assert A == run(send([A]), completion(name))[0].model
 
 
@@ -192,16 +184,14 @@ def test_the_same_model_under_another_spelling_is_the_same(name):
     ],
     ids=["answered", "no connection", "not sendable", "broken off", "no answer"],
 )
-def test_it_is_known_whether_an_inference_may_have_been_run(failing, unknown):
-    """Where a request may have arrived and nothing was answered, the inference may have been run."""
+def test_failure_says_whether_an_inference_may_have_run(failing, unknown):
     attempts = Attempts([A, B], lambda: DEADLINE)
     run(attempts.send(), failing, completion(B))
     assert unknown == attempts.unknown_outcomes
 
 
 @pytest.mark.parametrize(("end", "unknown"), [(lambda flow: flow.close(), 1), (give_up, 0)])
-def test_an_inference_that_is_given_up_may_have_been_run_unless_it_was_not_sent(end, unknown):
-    """A flow that is closed while it waits for an answer leaves the outcome open."""
+def test_abandoned_keep_alive_may_have_run_if_it_was_sent(end, unknown):
     attempts = Attempts([A], lambda: DEADLINE)
     flow = attempts.send()
     next(flow)
@@ -209,8 +199,7 @@ def test_an_inference_that_is_given_up_may_have_been_run_unless_it_was_not_sent(
     assert unknown == attempts.unknown_outcomes
 
 
-def test_the_time_of_a_call_limits_its_keep_alive():
-    """It ends by the call's timeout, and isn't begun where that is over."""
+def test_timeout_of_a_call_limits_its_keep_alive():
     two, four = timedelta(seconds=2), timedelta(seconds=4)
     assert two == limited_to(KeepAlive(deadline=four), two).deadline
     assert two == limited_to(KeepAlive(deadline=two), four).deadline
@@ -219,8 +208,7 @@ def test_the_time_of_a_call_limits_its_keep_alive():
         limited_to(KeepAlive(), timedelta(0))
 
 
-def test_an_error_tells_model_by_model_and_no_secret():
-    """Each model's status and code is told; the API's own wording, which can hold parts of a key, is not."""
+def test_error_lists_each_models_status_without_the_apis_words():
     with pytest.raises(KeepAliveError) as caught:
         run(send([A, B]), error(404, "model_not_found"), error(403))
     assert {A: "404 model_not_found", B: "403"} == caught.value.attempts
@@ -240,8 +228,7 @@ def test_an_error_tells_model_by_model_and_no_secret():
         (connection_error("LocalProtocolError"), "a character that no header can have"),
     ],
 )
-def test_no_candidate_at_all(models, told):
-    """Without any model it says whether there are none, or why the API would not tell."""
+def test_error_without_candidates_says_why(models, told):
     flow = send([], find_more)
     with pytest.raises(KeepAliveError, match=told):
         run(flow, models, reply({"data": [], "has_more": False}))
@@ -263,14 +250,12 @@ def takes(monkeypatch):
     return slow
 
 
-def test_a_later_try_has_only_the_time_that_is_left(takes):
-    """A second try begun after fifty seconds is given up after ten, not after another sixty."""
+def test_retry_has_only_the_remaining_time(takes):
     _, calls, _ = run(Attempts([A], countdown(DEADLINE)).send(), takes(50, error(503)), completion(A))
     assert [timedelta(seconds=60), timedelta(seconds=10)] == [call.timeout for call in calls]
 
 
-def test_nothing_is_sent_after_the_deadline(takes):
-    """When the search for a model took all the time, no inference follows it."""
+def test_no_inference_is_sent_after_the_deadline(takes):
     flow = Attempts([], countdown(DEADLINE), find_more).send()
     with pytest.raises(KeepAliveError, match="no time was left") as caught:
         run(flow, takes(70, listed(A)))
@@ -286,8 +271,7 @@ def test_nothing_is_sent_after_the_deadline(takes):
         ({"renew_in": "14d"}, "KeepAlive.renew_in does not exist; did you mean renew_within? Allowed: back"),
     ],
 )
-def test_a_wrong_value_is_named(values, told):
-    """The error names the field, the value and what is allowed; durations may be text."""
+def test_wrong_value_is_named_with_what_is_allowed(values, told):
     with pytest.raises(GuardConfigError) as caught:
         KeepAlive(**values)
     assert str(caught.value).startswith(told)

@@ -46,16 +46,16 @@ def failed(status, body):
         ("bedrock-mantle.eu-west-1.api.aws", 404, {"message": "no such model"}, None, None),
     ],
 )
-def test_an_answer_is_a_loss_by_host_status_and_words(host, status, body, last_call, expected):
-    """Nothing else is one; and a name that never answered is taken for a typing error, not for a loss."""
+def test_loss_is_recognized_by_host_status_and_message(host, status, body, last_call, expected):
+    """A name that never answered is taken for a typing error."""
     error = known_loss(failed(status, body), host=host, model="support", last_call=last_call)
     assert expected is (None if error is None else type(error))
 
 
 @pytest.mark.parametrize("loss", KNOWN_LOSSES, ids=lambda loss: loss.error.__name__)
 @pytest.mark.parametrize("named", ["support\nbot", None], ids=["named", "not named"])
-def test_an_error_says_what_happened_and_what_to_do(loss, named):
-    """It is also the SDK's own error for the status, tells the last call, and admits what is not verified."""
+def test_loss_error_names_last_call_and_remedy(loss, named):
+    """It is also the SDK's own error for the status."""
     answer = failed(loss.status, {"error": {"code": "X", "message": "sk-secret"}})
     error = known_loss(
         answer, host="any", model=named, last_call=CALLED, losses=[loss._replace(pattern="secret")]
@@ -70,8 +70,7 @@ def test_an_error_says_what_happened_and_what_to_do(loss, named):
     assert "secret" not in str(error)
 
 
-def test_a_rule_of_ones_own_knows_its_losses():
-    """A 404 at the host of a rule from a file tells how to get the deployment back."""
+def test_user_rule_recognizes_its_losses():
     own = SHIPPED[0].model_copy(
         update={"name": "Acme {endpoints}", "hosts": ("api.acme.example",), "restore": "Ask Acme."}
     )

@@ -39,8 +39,7 @@ def remembered(*activities: tuple[str, int, int]) -> History:
     return history
 
 
-def test_without_usage_it_tells_what_the_history_counted() -> None:
-    """Single models have no number of requests then; those called in these days are in use."""
+def test_report_without_usage_shows_the_historys_counts() -> None:
     found = made(remembered((MODELS[0], 0, 3), (MODELS[1], DAYS, 5), (ENDED, 1, 1), (UNDATED, 2, 2)), None)
     assert (None, False) == (found.complete, found.whole_organization)
     assert {"all models"} == set(found.requests)
@@ -50,15 +49,13 @@ def test_without_usage_it_tells_what_the_history_counted() -> None:
     assert {None} == {each.requests for each in found.models}
 
 
-def test_without_anything_known_it_has_no_requests() -> None:
-    """An empty chart would look like a measurement."""
+def test_report_without_evidence_has_no_chart() -> None:
     found = made(remembered(), None, asked=True)
     assert ({}, True, None) == (found.requests, found.complete, found.last_job_at)
     assert found.covers_jobs
 
 
-def test_with_usage_it_tells_who_called_what() -> None:
-    """The requests of a model are added up, with the projects that made most of them first."""
+def test_report_with_usage_shows_requests_by_model_and_project() -> None:
     usage = [
         used(MODELS[0], 0, "proj_a", 2),
         used(MODELS[0], 3, "proj_b", 5),
@@ -73,8 +70,7 @@ def test_with_usage_it_tells_who_called_what() -> None:
     assert (date.fromordinal(TODAY.toordinal() - DAYS + 1), TODAY) == (found.days[0], found.days[-1])
 
 
-def test_a_chart_of_many_models_joins_those_called_least() -> None:
-    """Six colours can be told apart; the sum of each day stays."""
+def test_chart_joins_the_least_used_models_and_keeps_the_sums() -> None:
     found = made(remembered(), [used(model, 0, requests=10 - n) for n, model in enumerate(MODELS)])
     assert [*MODELS[:5], "other models"] == list(found.requests)
     assert sum(10 - n for n in range(8)) == sum(counts[-1] for counts in found.requests.values())

@@ -30,8 +30,7 @@ def announced(**days: date | None) -> ShutdownDates:
     return ShutdownDates(published_catalog(), said)
 
 
-def test_the_life_of_a_fine_tune_made_now():
-    """It lasts until 00:00 UTC of the day that is published for fine-tunes of its base."""
+def test_life_of_a_new_fine_tune_ends_at_utc_midnight():
     found = prospect_of(BASE, DATES, NOW)
     assert timedelta(days=52, hours=12) == found.lifetime
     assert (DATES.shutdown_of(BASE), DATES.shutdown_of_new_fine_tunes(BASE)) == (
@@ -42,24 +41,22 @@ def test_the_life_of_a_fine_tune_made_now():
     assert not found.is_shut_down(TODAY)
 
 
-def test_continued_training():
-    """A job that starts from a fine-tune is measured by that, and what it makes by the base of both."""
+def test_continued_training_is_measured_by_model_and_base():
     found = prospect_of(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
     ends = [(end.day, end.model) for end in (found.base_shutdown, found.fine_tunes_shutdown)]
     assert [(date(2026, 11, 1), TUNE), (date(2027, 3, 1), BASE)] == ends
     assert found.is_shut_down(TODAY)
 
 
-def test_what_the_api_says_of_a_dated_model_holds_for_its_alias():
-    """Of several dated models the longest life counts, and the API's word on the alias before all."""
+def test_alias_uses_the_longest_life_of_its_dated_models():
+    """The API's date for the alias itself comes first."""
     own = ShutdownDates(published_catalog(), {"gpt-4.1": Announced(day=date(2029, 1, 1), seen_at=NOW)})
     for dates, year in ((announced(BASE=date(2028, 1, 1)), 2028), (own, 2029)):
         found = prospect_of("gpt-4.1", dates, NOW)
         assert [date(year, 1, 1)] * 2 == [found.base_shutdown.day, found.fine_tunes_shutdown.day]
 
 
-def test_a_base_is_gone_a_day_after_its_date():
-    """On the published day and the next the API decides; of a model without a day nothing is said."""
+def test_base_is_shut_down_a_day_after_its_date():
     gone = prospect_of(GONE, DATES, NOW)
     assert [False, False, True] == [gone.is_shut_down(date(2026, 9, day)) for day in (28, 29, 30)]
     unknown = prospect_of("gpt-9", DATES, NOW)
@@ -69,8 +66,7 @@ def test_a_base_is_gone_a_day_after_its_date():
 TABLE = "according to finetune-guard's table of 2026-11-22"
 
 
-def test_the_error_for_a_base_that_is_shut_down():
-    """It names the model, both days with their source, what could be named instead, and the way out."""
+def test_error_for_a_shut_down_base():
     said = base_shut_down(prospect_of(GONE, DATES, NOW), DATES, TODAY)
     expected = (
         "The fine-tuning job was not created: gpt-3.5-turbo-1106 is shut down and can't be fine-tuned any "
@@ -88,8 +84,7 @@ def test_the_error_for_a_base_that_is_shut_down():
     assert "No other base model is known." in none_left.message
 
 
-def test_the_error_for_a_life_that_is_too_short():
-    """It names the setting that stopped the job, and says how to have it made all the same."""
+def test_error_for_a_too_short_life_names_the_setting():
     said = too_short_lived(prospect_of(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
     expected = (
         "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 made now would live for "
@@ -105,8 +100,7 @@ def test_the_error_for_a_life_that_is_too_short():
     assert said.message.endswith(f"What to do: {said.remedy}")
 
 
-def test_the_warning_for_a_short_life():
-    """A warning is two lines: when the fine-tune ends, and what to do."""
+def test_warning_for_a_short_life_has_two_lines():
     expected = (
         "A fine-tune of gpt-4.1-2025-04-14 made now would live for about 52 days: it is shut down on "
         f"2027-01-14 ({TABLE}).\n"
@@ -126,8 +120,7 @@ def test_the_warning_for_a_short_life():
         ("gpt-9", NOW, 24, "gpt-9 is shut down on a day that is not known, fine-tunes"),
     ],
 )
-def test_lengths_of_time_are_in_days_or_hours(model_id, now, hours, said):
-    """A life and a limit of any length read well, also one that has ended or isn't known."""
+def test_durations_are_shown_in_days_or_hours(model_id, now, hours, said):
     assert said in too_short_lived(prospect_of(model_id, DATES, now), timedelta(hours=hours)).message
     assert "\nPlan the move" in short_lived(prospect_of(model_id, DATES, now))
 
@@ -141,8 +134,7 @@ def test_lengths_of_time_are_in_days_or_hours(model_id, now, hours, said):
         (-1, "was to be shut down on"),
     ],
 )
-def test_the_warning_before_the_end(days, said):
-    """It says how long the model still answers, in people's words, and that nothing is changed meanwhile."""
+def test_warning_before_a_shutdown(days, said):
     expected = (
         f"{TUNE} {said} 2027-01-14 ({TABLE}).\n"
         "Calls go on until then. Plan the move to another model. The published replacement is gpt-6-luna, "
@@ -151,8 +143,7 @@ def test_the_warning_before_the_end(days, said):
     assert expected == model_sunset(DATES.shutdown_of(TUNE), days, "gpt-6-luna", tunable=False)
 
 
-def test_the_error_for_a_model_that_is_gone():
-    """It keeps apart what the API said and what was published, and says what to do now."""
+def test_error_for_a_shut_down_model_separates_api_and_published_date():
     said = fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
     expected = (
         f"{GONE_TUNE} does not answer any more: the API can't find it, and its shutdown day has come.\n"
@@ -164,8 +155,7 @@ def test_the_error_for_a_model_that_is_gone():
     assert said.message.endswith(f"What to do: {said.remedy}")
 
 
-def test_a_replacement_is_named_only_where_one_is_published():
-    """Whether it can be fine-tuned is said where that is known: it may be in the table itself."""
+def test_replacement_is_named_only_if_published():
     rows = [
         {"id": one, "shutdown": "2027-01-14", "fine_tunes_shutdown": "2027-01-14", "replacement": other}
         for one, other in (("a", "b"), ("b", None))
@@ -180,8 +170,7 @@ def test_a_replacement_is_named_only_where_one_is_published():
     ] == [fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), *successor).remedy for successor in successors]
 
 
-def test_a_table_that_is_old_says_how_old_it_is():
-    """For 45 days nothing is said of its age; then how to ask the API and get a newer table."""
+def test_table_older_than_45_days_says_its_age():
     as_of = DATES.catalog.as_of
     assert old_table(DATES, as_of + timedelta(days=45)) is None
     said = old_table(DATES, as_of + timedelta(days=46))

@@ -73,8 +73,7 @@ def by_the_table(facts, now):
     return ("ineligible" if is_sure else "unknown"), {"raise"}
 
 
-def test_ten_thousand_random_histories():
-    """Verdicts, and what becomes of jobs and of uploads, are what the table says, in every order of facts."""
+def test_decisions_match_the_table_for_random_histories():
     dice = random.Random(20_260_702)
     kinds = ("inference", "inference", "refusal", "job", "no trace", "trace", "usage")
     seen = set()
@@ -109,7 +108,7 @@ anything = past | st.tuples(st.sampled_from(["refusal", "usage"]), minutes)
 
 @given(facts=st.lists(anything, max_size=5), more=past, now=minutes)
 def test_more_evidence_never_stops_a_call(facts, more, now):
-    """A fact about the past stops nothing that went through, but for the API's refusal and usage read."""
+    """Only the API's refusal and usage may stop what went through before."""
     less, also = (decide(OPENAI_SELF_SERVE, all_of(each), now) for each in (facts, [*facts, more]))
     for call in (JobCreation(None), TrainingUpload()):
         assert stopped(call, less) >= stopped(call, also)
