@@ -147,6 +147,19 @@ async def test_a_key_that_moved_counts_for_whom_the_next_answer_names(open_clien
     assert ("globex-2", answer == "an inference") == (found.organization, found.verdict.value == "eligible")
 
 
+async def test_a_refused_admin_key_does_not_stand_for_the_clients_key(way, open_client, slugs, wire):
+    """An error of the administration's API, which is sent with another key, hides no evidence."""
+    if "admin_api_key" not in inspect.signature(way.bare).parameters:
+        pytest.skip("this release of openai has no admin keys")
+    client = open_client(admin_api_key="sk-admin")
+    await infer(client)
+    wire.routes.clear()
+    wire.get(path="/v1/organization/usage/completions").respond(401, json={"error": {}})
+    with pytest.raises(openai.AuthenticationError):
+        await done(client.admin.organization.usage.completions(start_time=1))
+    assert await is_eligible(client)
+
+
 # Keys that are put in while a request is sent.
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 
-from finetune_guard.client.sdk_compat import adds_key_later, http_client
+from finetune_guard.client.sdk_compat import adds_key_later, http_client, uses_admin_key
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.organizations import (
     Credentials,
@@ -97,7 +97,10 @@ class Identities:
         if subject is None:
             subject = Subject(organization_slug(_text(organization)), _credentials_of(sent_entries, base))
             project = received.get("openai-project") if lasting else None
-            self._remember(key, subject, client, _planned_credentials(client, base, options.headers), project)
+            # The admin key tells nothing about which key the HTTP client sends otherwise.
+            planned = _planned_credentials(client, base, options.headers)
+            planned = subject.credentials if uses_admin_key(options) else planned
+            self._remember(key, subject, client, planned, project)
         elif self._rewritten and key in self._rewritten:
             self._sent_by(client).sent[self._rewritten[key]] = subject.credentials
         return subject, date

@@ -57,6 +57,11 @@ def adds_key_later(client: Any) -> bool:
     )
 
 
+def uses_admin_key(options: Any) -> bool:
+    """Whether a request is sent with the client's admin key alone (``security``: 2.54.0 to 3.57.0)."""
+    return not getattr(options, "security", {"bearer_auth": True}).get("bearer_auth", False)
+
+
 def has_callable_key(client: Any) -> bool:
     """Whether the release can take a function as the API key (1.106 to 3.57.0)."""
     return hasattr(client, "_refresh_api_key")
