@@ -49,10 +49,10 @@ HARNESSES: dict[str, Callable[[], Callable[[bytes], object]]] = {
     "date": lambda: _text(answers.date_header),
     "organization": lambda: _text(answers.organization_header),
     "model": lambda: _text(answers.model_id),
-    "usage-page": lambda: _values(answered.test_any_page_of_usage_is_read_or_refused),
-    "records": lambda: _values(answered.test_any_record_is_evidence_or_nothing),
-    "lists": lambda: _values(answered.test_any_list_comes_to_an_end),
-    "api-error": lambda: _values(answered.test_any_error_is_of_a_known_kind),
+    "usage-page": lambda: _values(answered.test_any_usage_page_is_read_or_refused),
+    "records": lambda: _values(answered.test_any_record_is_evidence_or_ignored),
+    "lists": lambda: _values(answered.test_any_list_ends),
+    "api-error": lambda: _values(answered.test_any_api_error_is_classified),
     "duration": lambda: _text(settings.duration),
     "host": lambda: _text(settings.host),
     "request-url": lambda: _text(settings.request_url),
@@ -60,7 +60,7 @@ HARNESSES: dict[str, Callable[[], Callable[[bytes], object]]] = {
     "redis-url": lambda: _text(settings.redis_url),
     "environment": lambda: _values(configured.test_any_environment_is_a_configuration_or_an_error),
     "row-key": lambda: _text(stores.row_key),
-    "redis-value": lambda: _values(stored.test_any_bytes_on_a_server_are_text_or_an_error),
+    "redis-value": lambda: _values(stored.test_any_redis_value_is_text_or_an_error),
     **{f"row-{kind}": lambda kind=kind: _values(given(ROWS[kind])(_row(kind))) for kind in ROWS},  # type: ignore[misc]
 }
 

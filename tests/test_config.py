@@ -21,15 +21,13 @@ def fixed_clock() -> datetime:
 
 
 def test_defaults():
-    """The defaults are the disk, OpenAI's policy, no keep-alive, and stopping when the verdict is unknown."""
     config = GuardConfig()
     found = (config.store, config.policy, config.hosts, config.on_unknown, config.keep_alive, config.clock)
     assert ("disk", OPENAI_SELF_SERVE, (), "raise", None, system_clock) == found
     assert {"default"} == set(config.origins().values())
 
 
-def test_environment_then_constructor(monkeypatch):
-    """The environment overrides the default, the constructor overrides both; ``origins`` names each."""
+def test_constructor_overrides_environment_overrides_default(monkeypatch):
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "allow")
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "memory")
     config = GuardConfig(store="./elsewhere")
@@ -59,7 +57,6 @@ def test_environment_then_constructor(monkeypatch):
     ],
 )
 def test_every_field_has_a_variable(monkeypatch, field, value, expected):
-    """Each field is read from FINETUNE_GUARD_<FIELD>, in a readable format."""
     monkeypatch.setenv(f"FINETUNE_GUARD_{field.upper()}", value)
     assert expected == getattr(GuardConfig(), field)
 
@@ -80,8 +77,7 @@ def test_every_field_has_a_variable(monkeypatch, field, value, expected):
         ("policies", "/nowhere/rules.toml", "/nowhere/rules.toml can't be read: No such file or directory"),
     ],
 )
-def test_a_wrong_variable_is_named(monkeypatch, field, value, told):
-    """The message names the field, the variable, the value and what is allowed."""
+def test_wrong_variable_is_named_with_what_is_allowed(monkeypatch, field, value, told):
     monkeypatch.setenv(f"FINETUNE_GUARD_{field.upper()}", value)
     with pytest.raises(GuardConfigError) as caught:
         GuardConfig()
@@ -114,23 +110,20 @@ def test_a_wrong_variable_is_named(monkeypatch, field, value, told):
         ({"admin_api_key": ""}, "admin_api_key is of type str: text is required"),
     ],
 )
-def test_a_wrong_argument_is_named(wrong, told):
-    """A wrong argument raises a GuardConfigError with the field, its value and what is allowed."""
+def test_wrong_argument_is_named_with_what_is_allowed(wrong, told):
     with pytest.raises(GuardConfigError) as caught:
         GuardConfig(**wrong)
     assert str(caught.value).startswith(f"GuardConfig.{told}")
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_configuration_can_not_be_changed():
-    """A configuration is immutable, also with any callable as its clock."""
+def test_configuration_is_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         GuardConfig().enabled = False
     assert fixed_clock is GuardConfig(clock=fixed_clock).clock
 
 
-def test_one_configuration_has_one_store(tmp_path):
-    """Clients that share a configuration share its memory store; a store object is used unchanged."""
+def test_clients_of_one_configuration_share_its_store(tmp_path):
     config = GuardConfig(store="memory")
     assert config.open_store() is config.open_store()
     assert config.open_store() is not GuardConfig(store="memory").open_store()
@@ -149,8 +142,7 @@ def test_one_configuration_has_one_store(tmp_path):
         "ftp://u:s3cret@h",
     ],
 )
-def test_the_password_of_a_store_is_never_shown(url):
-    """Neither a configuration in any representation nor the error about a wrong URL shows it."""
+def test_password_of_a_store_url_is_never_shown(url):
     try:
         config = GuardConfig(store=url)
         told = f"{config!r} {config} {vars(config)} {config.model_dump()} {config.model_dump(mode='json')}"
@@ -162,8 +154,7 @@ def test_the_password_of_a_store_is_never_shown(url):
     assert "://" in told
 
 
-def test_enabled_false_ignores_wrong_values(monkeypatch):
-    """With enabled=false a wrong value is not an error, but an unknown field is."""
+def test_disabled_guard_ignores_wrong_values_but_no_unknown_field(monkeypatch):
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     config = GuardConfig(enabled=False, store="nonsense", check_uploads=False)
     assert ("raise", "disk", False) == (config.on_unknown, config.store, config.enabled)
@@ -179,7 +170,6 @@ def test_enabled_false_ignores_wrong_values(monkeypatch):
 
 
 def test_wrong_variables_are_reported_and_the_others_used(monkeypatch):
-    """In a wrong environment, each wrong field has its default and an error; the others are used."""
     assert {} == GuardConfig.from_environment()[1]
     monkeypatch.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", "60d")
@@ -191,8 +181,7 @@ def test_wrong_variables_are_reported_and_the_others_used(monkeypatch):
     assert all(f"(from FINETUNE_GUARD_{name.upper()})" in error for name, error in errors.items())
 
 
-def test_which_rule_applies_to_a_host():
-    """OpenAI's rules apply to its own hosts, Azure's to Azure's, and never both to one host."""
+def test_openais_or_azures_rules_apply_to_a_host():
     own = SHIPPED[0].model_copy(update={"name": "all of ours", "hosts": ("api.openai.com", "gw.example")})
     config = GuardConfig(hosts=["acme.openai.azure.com", "gateway.example"], policies=(own,))
     for host, is_guarded, name in (

@@ -37,7 +37,6 @@ os.waitpid(child, 0)
 @needs_fork
 @pytest.mark.slow
 def test_hooks_run_by_rank_even_if_one_fails():
-    """Before a fork and at exit, hooks that call the API are first; after a fork, those of stores."""
     done = subprocess.run([sys.executable, "-c", ORDER], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     down, up = ["background", "recording", "stores"], ["stores", "recording", "background"]
@@ -50,8 +49,7 @@ def test_hooks_run_by_rank_even_if_one_fails():
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_fork_waits_for_other_threads_imports():
-    """A child never inherits another thread's unfinished import."""
+def test_fork_waits_for_other_threads_imports():
     entered, events = threading.Event(), []
 
     def import_something():
@@ -73,8 +71,8 @@ def test_a_fork_waits_for_other_threads_imports():
 
 
 @needs_fork
-def test_a_thread_that_forks_may_hold_the_lock_itself():
-    """A garbage collection or a signal handler may fork while it holds the lock."""
+def test_forking_thread_may_hold_the_lock():
+    """A garbage collection or a signal handler may fork."""
     with process.no_fork:
         child = os.fork()
         if child == 0:
@@ -84,8 +82,7 @@ def test_a_thread_that_forks_may_hold_the_lock_itself():
 
 @needs_fork
 @pytest.mark.slow
-def test_a_child_pauses_for_other_times_than_its_parent():
-    """Forked workers that wait for the same lock don't come back together."""
+def test_forked_child_draws_other_pauses_than_its_parent():
     program = "import os\nfrom finetune_guard.process import jitter\nchild = os.fork()\n"
     program += "os.write(1, f'{jitter.random()}\\n'.encode())\nchild and os.waitpid(child, 0)\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -25,8 +25,7 @@ Verdict WindowClosing guard install uninstall
 """.split()  # noqa: SIM905 -- a line for each would be ninety lines
 
 
-def test_public_names_are_these():
-    """No public name comes or goes unnoticed; each is there, so that a star import works."""
+def test_public_names():
     assert NAMES == sorted(finetune_guard.__all__)
     assert [] == [name for name in NAMES if not hasattr(finetune_guard, name)]
 
@@ -41,12 +40,10 @@ assert before is finetune_guard.guard and callable(before), before
 
 
 @pytest.mark.slow
-def test_no_module_takes_a_public_names_place():
-    """What is imported as late as it is needed leaves the names that a program may use as they are."""
+def test_submodules_do_not_shadow_public_names():
     subprocess.run([sys.executable, "-c", USED], check=True)
 
 
-def test_another_name_is_an_attribute_error():
-    """A name that isn't there is missed as in any other module."""
+def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'finetune_guard' has no attribute 'Nonsense'"):
         finetune_guard.Nonsense  # noqa: B018

@@ -37,8 +37,8 @@ ENDS = (DayOfEnds(day=date(2027, 1, 14), models=("ft:x",), replacements=(), tuna
         ({}, JANUARY + 8 * DAY, None, "A scheduled keep-alive can be removed"),
     ],
 )
-def test_the_one_thing_to_do(run, facts, now, command, said, has_admin_key):
-    """Each verdict comes with one command, which exists; reading the usage comes first if it can."""
+def test_each_verdict_advises_one_command(run, facts, now, command, said, has_admin_key):
+    """It exists; reading the usage comes first if it can."""
     eligibility = decide(OPENAI_SELF_SERVE, Evidence(organization="acme", **facts), now)
     advice = advise(eligibility, ENDS, KeepAlive(), has_admin_key=has_admin_key)
     if command == "sync" and not has_admin_key:

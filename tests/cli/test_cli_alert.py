@@ -44,8 +44,7 @@ def alert(run, receiver, environment):
     return run_alert
 
 
-def test_a_crossing_is_posted_once(alert, receiver, closing, clock):
-    """The webhook gets what happened as JSON; later runs are silent until the next threshold."""
+def test_webhook_gets_each_threshold_once_as_json(alert, receiver, closing, clock):
     assert (0, 0) == (alert().exit_code, alert().exit_code)
     (posted,) = receiver.posted
     facts = {"event": "window_closing", "organization": "acme-cli", "within_days": 30}
@@ -65,8 +64,8 @@ def test_a_crossing_is_posted_once(alert, receiver, closing, clock):
         (None, "Connection refused"),
     ],
 )
-def test_what_did_not_arrive_is_told_next_time(alert, receiver, closing, status, said):
-    """A webhook that fails, leads elsewhere or is gone loses nothing; its host is all that is said of it."""
+def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing, status, said):
+    """Only the webhook's host is shown."""
     receiver.status = status
     failed = alert("--webhook", receiver.url if status else f"http://127.0.0.1:9/{SECRET}")
     tries = 1 if status else 0
@@ -77,8 +76,7 @@ def test_what_did_not_arrive_is_told_next_time(alert, receiver, closing, status,
     assert (tries + 1, 1) == (len(receiver.posted), len({each["id"] for each in receiver.posted}))
 
 
-def test_a_dry_run_tells_and_remembers_nothing(alert, receiver, closing):
-    """It shows what a run would tell, as often as it is asked."""
+def test_dry_run_shows_alerts_and_records_nothing(alert, receiver, closing):
     shown = [alert("--dry-run"), alert("--dry-run", "--json")]
     assert [0, 0] == [each.exit_code for each in shown]
     assert shown[0].stdout.startswith("Would tell: ")
@@ -90,8 +88,7 @@ def test_a_dry_run_tells_and_remembers_nothing(alert, receiver, closing):
     assert (0, "", "There is nothing to tell.\n") == (nothing.exit_code, nothing.stdout, nothing.stderr)
 
 
-def test_slack_gets_its_own_form(alert, receiver, clock, model, ask):
-    """The message alone, and what would be markup there stays text."""
+def test_slack_gets_plain_text_without_markup(alert, receiver, clock, model, ask):
     ask(model)
     clock.set(DECEMBER)
     assert 0 == alert("--slack").exit_code
@@ -99,8 +96,7 @@ def test_slack_gets_its_own_form(alert, receiver, clock, model, ask):
     assert any("end" in each["text"] and "2027-01-14" in each["text"] for each in receiver.posted)
 
 
-def test_models_failed_keep_alives_and_verdicts_are_told(alert, run, receiver, closing, clock, sim, model):
-    """Everything that is promised is told, each once, whatever else is."""
+def test_models_keep_alives_and_verdicts_are_alerted_once(alert, run, receiver, closing, clock, sim, model):
     sim.fault(Fault(path="/v1/chat/completions", status=404, times=None))
     clock.set(DECEMBER)
     assert 1 == run("keep-alive").exit_code
@@ -112,8 +108,7 @@ def test_models_failed_keep_alives_and_verdicts_are_told(alert, run, receiver, c
     assert [model] == told["model_ending"]["models"]
 
 
-def test_a_command_gets_the_message_and_the_facts(alert, closing, tmp_path):
-    """The message is on its standard input and the facts are in a variable; a failure is told next time."""
+def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing, tmp_path):
     script = tmp_path / "tell.py"
     script.write_text(
         "import json, os, pathlib, sys\n"
@@ -130,16 +125,14 @@ def test_a_command_gets_the_message_and_the_facts(alert, closing, tmp_path):
     assert 0 == alert("--command", str(tmp_path / "nothing"), "--refresh").exit_code
 
 
-def test_what_a_command_prints_is_no_part_of_the_json(alert, closing, capfd):
-    """With --json the standard output is JSON alone; the command's own goes to stderr."""
+def test_output_of_the_command_is_not_in_the_json(alert, closing, capfd):
     told = alert("--command", "cat", "--json")
     assert "window_closing" == json.loads(told.stdout)["event"]
     printed = capfd.readouterr()
     assert ("", True) == (printed.out, "Fine-tuning jobs can be created until" in printed.err)
 
 
-def test_two_runs_at_once_tell_it_once(alert, receiver, closing, tmp_path):
-    """A run that finds another one telling leaves it to that."""
+def test_concurrent_runs_alert_once(alert, receiver, closing, tmp_path):
     store = DiskStore(tmp_path / "history")
     lease = store.lease("alert/acme-cli", timedelta(minutes=1))
     second = alert()

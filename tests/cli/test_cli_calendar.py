@@ -12,8 +12,7 @@ def read(result):
     return {str(event["uid"]): event for event in calendar.walk("VEVENT")}
 
 
-def test_a_calendar_holds_what_is_to_come(run, ask, model, clock):
-    """The window's end, the end of job creation and the models' ends, each with alarms."""
+def test_calendar_has_window_policy_and_model_dates_with_alarms(run, ask, model, clock):
     ask(model)
     clock.advance(timedelta(days=20))
     events = read(run("calendar"))
@@ -30,8 +29,8 @@ def test_a_calendar_holds_what_is_to_come(run, ask, model, clock):
     assert date(2027, 1, 15) == end.decoded("dtend")
 
 
-def test_a_second_import_moves_the_window(run, ask, model, clock):
-    """What every file has is the same event with a higher sequence number, so that a calendar replaces it."""
+def test_second_calendar_updates_the_same_events(run, ask, model, clock):
+    """The sequence number is higher, so that a calendar replaces them."""
     first = read(run("calendar"))
     assert ["closing-everybody@finetune-guard"] == list(first)
     ask(model)
@@ -45,15 +44,13 @@ def test_a_second_import_moves_the_window(run, ask, model, clock):
     assert before["sequence"] < after["sequence"]
 
 
-def test_a_window_that_outlives_job_creation_is_no_event(run, ask, model, clock):
-    """Nobody can use it then."""
+def test_window_after_the_end_of_job_creation_is_no_event(run, ask, model, clock):
     clock.advance(timedelta(days=120))
     ask(model)
     assert not any(uid.startswith("window-") for uid in read(run("calendar")))
 
 
-def test_when_nothing_is_to_come_the_calendar_is_empty(run, clock):
-    """It is still a calendar, and a note on stderr says why nothing is in it."""
+def test_calendar_without_dates_is_empty_and_stderr_says_why(run, clock):
     clock.advance(timedelta(days=400))
     result = run("calendar")
     assert {} == read(result)

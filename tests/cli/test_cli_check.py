@@ -28,8 +28,7 @@ LAPSED = (
     ("days", "code", "told"),
     [(0, 0, OPEN), (60, 4, LAPSED), (158, 3, "ineligible: since 2027-01-06 nobody ")],
 )
-def test_the_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, code, told):
-    """A script goes by the exit code; the line names the organization, the time and what is not known."""
+def test_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, code, told):
     ask(model)
     clock.advance(timedelta(days=days))
     result = run("check")
@@ -39,8 +38,7 @@ def test_the_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, 
 @pytest.mark.parametrize(
     ("on", "least", "code"), [((2026, 9, 1), "30d", 0), ((2026, 9, 1), "32d", 8), ((2026, 12, 20), "30d", 8)]
 )
-def test_too_little_time_left_is_exit_8(run, ask, model, clock, on, least, code):
-    """--min-remaining fails while something can still be done: before the window or January 6 closes."""
+def test_min_remaining_exits_8_when_too_little_time_is_left(run, ask, model, clock, on, least, code):
     ask(model)
     clock.set(datetime(*on, tzinfo=timezone.utc))
     if on[1] == 12:
@@ -65,8 +63,7 @@ def test_too_little_time_left_is_exit_8(run, ask, model, clock, on, least, code)
         ("gpt-6-luna", "1d", 5, "gpt-6-luna: can't be fine-tuned, as far as is published."),
     ],
 )
-def test_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):
-    """With --base a second line says until when a fine-tune would live, if any source tells."""
+def test_base_option_shows_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):
     ask(model)
     lifetime = ["--min-lifetime", least] if least else []
     result = run("check", "--base", base.format(model=model), *lifetime)
@@ -75,8 +72,7 @@ def test_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, tol
     assert told.format(model=model) in second
 
 
-def test_the_setting_counts_as_well(says, environment, ask, model):
-    """What would stop a job of the guarded client fails the check, too; what would not doesn't."""
+def test_min_model_lifetime_setting_fails_the_check(says, environment, ask, model):
     ask(model)
     environment.setenv("FINETUNE_GUARD_MIN_MODEL_LIFETIME", "200d")
     says(f"check --base {BASE}", code=5)
@@ -84,16 +80,15 @@ def test_the_setting_counts_as_well(says, environment, ask, model):
         says(line)
 
 
-def test_a_sure_no_comes_before_what_is_not_known(says, clock):
-    """Ineligible is 3 whatever the base; a base that is gone is 5 although the verdict is unknown."""
+def test_exit_codes_put_certain_refusals_first(says, clock):
+    """Ineligible is 3 whatever the base; a shut-down base is 5 although the verdict is unknown."""
     says(f"check --base {BASE}", code=4)
     says(f"check --base {GONE}", code=5)
     clock.set(JANUARY)
     says(f"check --base {GONE}", code=3)
 
 
-def test_json_has_both_parts(run, ask, model):
-    """Programs get the eligibility and the prospect: durations in seconds, what is unknown as null."""
+def test_json_has_eligibility_and_base_lifetime(run, ask, model):
     ask(model)
     result = run("check", "--base", BASE, "--min-lifetime", "200d", "--json")
     told = json.loads(result.stdout)
@@ -116,15 +111,13 @@ def test_json_has_both_parts(run, ask, model):
 
 
 def test_help_names_every_exit_code(run):
-    """Whoever writes a pipeline finds the exit codes in the help."""
     told = run("check", "--help").stdout
     for code in ExitCode:
         if code not in (ExitCode.INCOMPLETE, ExitCode.NOT_JUDGED, ExitCode.INTERRUPTED):
             assert f" {int(code)} " in flat(told)
 
 
-def test_nothing_is_asked_of_the_api(run, ask, model, sim):
-    """Without --refresh, no check makes a request."""
+def test_check_without_refresh_makes_no_request(run, ask, model, sim):
     ask(model)
     sim.clear_calls()
     for command in ("check", "status", "history", "config"):
@@ -132,8 +125,7 @@ def test_nothing_is_asked_of_the_api(run, ask, model, sim):
     assert () == sim.calls
 
 
-def test_refresh_asks_whose_the_key_is(run, sim, model):
-    """With --refresh the API names the organization, and the next check knows it without asking."""
+def test_refresh_learns_the_organization_for_later_checks(run, sim, model):
     result = run("check", "--refresh")
     assert (4, True) == (result.exit_code, "no inference of organization acme-cli" in result.stdout)
     assert ["/v1/models", "/v1/fine_tuning/model_limits"] == [call.path for call in sim.calls]
@@ -142,8 +134,7 @@ def test_refresh_asks_whose_the_key_is(run, sim, model):
 
 
 @pytest.mark.parametrize("command", ["check", "status"])
-def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, model, command):
-    """They are shown as they come, without keys, and an error in their place is no failure of the command."""
+def test_refresh_shows_model_limits_without_deciding_by_them(run, sim, ask, model, command):
     ask(model)
     answers = {"path": "/v1/fine_tuning/model_limits", "method": "GET"}
     sim.fault(Fault(**answers, status=200, body={"limits": [], "key": "sk-proj-1234567890"}))
@@ -161,13 +152,11 @@ def test_refresh_shows_the_limits_and_decides_nothing_by_them(run, sim, ask, mod
 
 
 def test_refresh_says_when_the_api_does_not_answer(says, environment):
-    """An answer that rests on the history alone, although more was asked for, says so."""
     environment.setenv("OPENAI_API_KEY", "sk-of-nobody-else")
     says("check --refresh", "401 invalid_api_key", code=4, without=["sk-of-nobody-else"])
 
 
-def test_an_old_table_says_so(run, says, clock, ask, model):
-    """More than 45 days after it was last compared, every command that shows dates tells how old it is."""
+def test_old_shutdown_table_is_mentioned(run, says, clock, ask, model):
     ask(model)
     told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
     for command, code in (("check", 3), ("status", 0), ("models", 0)):
@@ -177,8 +166,7 @@ def test_an_old_table_says_so(run, says, clock, ask, model):
         says(command, told, code=code)
 
 
-def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
-    """The day of the nearest source stands first, and what another says beside it; nothing is asked again."""
+def test_disagreeing_shutdown_dates_are_shown(run, sim, ask, model):
     ask(model)
     day = {"id": BASE, "object": "model", "created": 1, "owned_by": "system", "shutdown_date": "2027-03-01"}
     sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
@@ -199,8 +187,7 @@ def test_a_disagreement_of_sources_is_shown(run, sim, ask, model):
         ("FINETUNE_GUARD_ENABLED", "false", "the guard is switched off"),
     ],
 )
-def test_a_guard_that_is_not_at_work_says_what_to_set(run, environment, sim, name, value, said):
-    """Where the policy isn't known to hold nothing is claimed, and the line says why."""
+def test_inactive_guard_claims_nothing_and_says_what_to_set(run, environment, sim, name, value, said):
     environment.setenv(name, value)
     result = run("check")
     assert (4, 1) == (result.exit_code, len(result.stdout.splitlines()))
@@ -208,8 +195,7 @@ def test_a_guard_that_is_not_at_work_says_what_to_set(run, environment, sim, nam
     assert (name == "FINETUNE_GUARD_HOSTS") == ("FINETUNE_GUARD_HOSTS" in result.stdout)
 
 
-def test_a_memory_store_is_explained(says, environment):
-    """A history in another program's memory can't be seen; that is said, not taken for an empty one."""
+def test_memory_store_is_explained(says, environment):
     environment.setenv("FINETUNE_GUARD_STORE", "memory")
     for command, code in (("check", 4), ("status", 0), ("history", 0), ("alert --command true", 2)):
         says(command, "FINETUNE_GUARD_STORE is memory", code=code)

@@ -15,8 +15,8 @@ def settings(output):
     return {row[0]: (row[2], row[1]) for row in rows if row[0] in GuardConfig.model_fields}
 
 
-def test_every_setting_with_its_origin(run, environment, tmp_path, sim):
-    """Each field has its value, as people write it, and its variable; programs read the same, never a key."""
+def test_every_setting_is_shown_with_value_and_origin(run, environment, tmp_path, sim):
+    """Machines read the same; a key is never shown."""
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "21d")
     environment.setenv("FINETUNE_GUARD_MIN_MODEL_LIFETIME", "36h")
     environment.setenv("FINETUNE_GUARD_WARN_BELOW_LIFETIME", "off")
@@ -43,8 +43,7 @@ def test_every_setting_with_its_origin(run, environment, tmp_path, sim):
     assert (sim.host, 0) == (told["host"], told["store"]["organizations"])
 
 
-def test_where_histories_are(run, says, environment, ask, model, tmp_path):
-    """The store's place and what is in it are told; neither a key nor a folder has to be there."""
+def test_store_location_and_contents_are_shown(run, says, environment, ask, model, tmp_path):
     says("config", "nothing yet", f"Store {tmp_path / 'history'}")
     ask(model)
     environment.delenv("OPENAI_API_KEY")
@@ -59,8 +58,7 @@ def test_where_histories_are(run, says, environment, ask, model, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_whether_the_guard_is_active(says, environment, sim):
-    """It is told for the host that calls really go to."""
+def test_guard_activity_is_shown_for_the_called_host(says, environment, sim):
     says("config", f"active for {sim.host}")
     environment.delenv("OPENAI_BASE_URL")
     environment.delenv("FINETUNE_GUARD_CLOCK")
@@ -79,8 +77,7 @@ def test_whether_the_guard_is_active(says, environment, sim):
         ("FINETUNE_GUARD_WEBHOOK", ""),
     ],
 )
-def test_typos_are_pointed_out(run, environment, name, meant):
-    """A variable that is no setting is shown with the one probably meant, and never with its value."""
+def test_misspelt_variable_is_shown_without_its_value(run, environment, name, meant):
     environment.setenv(name, "anything")
     result, told = run("config"), json.loads(run("config", "--json").stdout)["unknown_variables"]
     hint = f"; did you mean {meant}?" if meant else "."
@@ -89,8 +86,7 @@ def test_typos_are_pointed_out(run, environment, name, meant):
     assert "anything" not in result.output
 
 
-def test_wrong_values_are_shown_beside_all_others(run, environment, tmp_path):
-    """Each wrong variable is told, a typo and a wrong base URL too, so that all can be mended at once."""
+def test_all_wrong_values_are_shown_at_once(run, environment, tmp_path):
     environment.setenv("FINETUNE_GUARD_STROE", "/tmp/x")
     environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "soon")
@@ -107,8 +103,7 @@ def test_wrong_values_are_shown_beside_all_others(run, environment, tmp_path):
     assert "OPENAI_BASE_URL" in told["inactive_because"]
 
 
-def test_wrong_values_have_no_effect_on_a_guard_that_is_off(says, environment):
-    """With enabled=false the same values are notes, and the exit code is 0."""
+def test_disabled_guard_shows_wrong_values_as_notes(says, environment):
     environment.setenv("FINETUNE_GUARD_ENABLED", "false")
     environment.setenv("FINETUNE_GUARD_ON_UNKNOWN", "perhaps")
     says("config", "Note: No effect, since the guard is off: GuardConfig.on_unknown")
@@ -124,15 +119,13 @@ def test_wrong_values_have_no_effect_on_a_guard_that_is_off(says, environment):
     ],
 )
 def test_passwords_are_not_shown(run, environment, variable, value):
-    """Whether right or wrong, a URL's password is no part of what is printed."""
     environment.setenv(variable, value)
     for option in ("--debug", "--json"):
         assert "hunter2" not in run("config", option).output
 
 
 @pytest.mark.parametrize("variable", ["OPENAI_ADMIN_KEY", "FINETUNE_GUARD_ADMIN_API_KEY"])
-def test_the_admin_key_is_told_and_never_shown(run, environment, variable):
-    """Which variable gives the admin key is said; of the key itself nothing."""
+def test_variable_of_the_admin_key_is_named_and_the_key_never_shown(run, environment, variable):
     assert "Admin key  not set" in run("config").stdout
     assert not json.loads(run("config", "--json").stdout)["admin_key_set"]
     environment.setenv(variable, ADMIN_KEY)

@@ -71,8 +71,7 @@ def told(tmp_path_factory):
     return result.stdout
 
 
-def test_it_tells_every_step(told):
-    """The whole main job is told in its order, and each call has come to what it should."""
+def test_demo_shows_every_step_in_order(told):
     _, *parts = re.split(r"^ ?(\d+)  (.+)$", told, flags=re.MULTILINE)
     assert [str(number) for number in range(1, len(STEPS) + 1)] == parts[::3]
     assert list(STEPS) == parts[1::3]
@@ -81,8 +80,7 @@ def test_it_tells_every_step(told):
         assert [] == missing, (title, step)
 
 
-def test_it_can_be_kept_and_fits_the_terminal(run, environment, tmp_path):
-    """--keep leaves the folder to look at it; no line is longer than the terminal is wide."""
+def test_demo_folder_can_be_kept_and_output_fits_the_terminal(run, environment, tmp_path):
     environment.setenv("COLUMNS", "80")
     environment.setattr(tempfile, "tempdir", str(tmp_path))
     result = run("demo", "--keep")
@@ -92,8 +90,7 @@ def test_it_can_be_kept_and_fits_the_terminal(run, environment, tmp_path):
     assert (kept / "history" / "cache.db").is_file()
 
 
-def test_the_examples_are_those_in_the_checkout():
-    """What the demo runs are the example programs themselves, not copies made for it."""
+def test_demo_runs_the_example_programs_themselves():
     for name in ("demo.py", "drop_in.py"):
         expected = Path(__file__).parents[2] / "examples" / name
         assert expected.read_text() == example().with_name(name).read_text()

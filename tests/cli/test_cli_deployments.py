@@ -41,8 +41,7 @@ def call(azure):
     return call_deployment
 
 
-def test_deployments_and_their_ends(run, says, call, clock, environment):
-    """Each is listed with its end, its last call and its model, and what is unknown; no key is needed."""
+def test_deployments_are_listed_with_end_last_call_and_model(run, says, call, clock, environment):
     says("deployments", "No deployment is known")
     call("support")
     clock.advance(2 * DAY)
@@ -61,8 +60,7 @@ def test_deployments_and_their_ends(run, says, call, clock, environment):
     assert ("support", "alive", TUNED) == (first["name"], first["state"], first["served"])
 
 
-def test_a_deployment_that_is_gone_or_not_wanted(says, call, clock):
-    """One past its days may be deleted; one that was not found is gone; an unwanted one is forgotten."""
+def test_expired_missing_and_forgotten_deployments(says, call, clock):
     call("support")
     call("triage")
     clock.advance(20 * DAY)
@@ -73,8 +71,7 @@ def test_a_deployment_that_is_gone_or_not_wanted(says, call, clock):
     says("deployments", "not found on 2026-08-23 09:00 UTC", "forgotten on 2026-08-23 09:00 UTC")
 
 
-def test_resources_are_no_organizations(run, says, call):
-    """What is known of Azure's deployments is told apart from OpenAI's organizations."""
+def test_azure_resources_are_shown_apart_from_organizations(run, says, call):
     call("support")
     says("history --all", "No organization is known")
     resource = json.loads(run("deployments", "--json").stdout)[0]["resource"]
@@ -83,8 +80,7 @@ def test_resources_are_no_organizations(run, says, call):
     says("deployments", "No deployment is known")
 
 
-def test_where_there_is_only_azure_nothing_is_said_of_openai(run, says, call, clock, environment):
-    """Each command tells when the deployment ends, and no word of OpenAI's window."""
+def test_azure_only_output_does_not_mention_openai(run, says, call, clock, environment):
     of_openai = ("window", "OpenAI f", "organization", "create", "jobs", "Requests")
     says("status", "none is known to end", without=of_openai)
     says("report", "No deployment is known that ends", without=of_openai)
@@ -109,8 +105,7 @@ def test_where_there_is_only_azure_nothing_is_said_of_openai(run, says, call, cl
     says("check", code=4, without=["table of shutdown dates"])
 
 
-def test_a_calendar_where_there_is_only_azure(run, call):
-    """It has the day on which a deployment may be deleted, and the retirements; nothing of OpenAI's dates."""
+def test_azure_only_calendar_has_no_openai_dates(run, call):
     call("support")
     calendar = run("calendar").stdout.replace("\r\n ", "")
     for said in (
@@ -126,8 +121,8 @@ def test_a_calendar_where_there_is_only_azure(run, call):
     assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
 
 
-def test_deployments_of_the_same_name_are_called_by_their_resource(says, call, clock, azure, environment):
-    """What to do now names the one that is meant; it is a command that can be typed."""
+def test_same_named_deployments_are_shown_with_their_resource(says, call, clock, azure, environment):
+    """The advice is a command that can be typed."""
     call("support")
     clock.advance(12 * DAY)
     costs = "Azure bills a fine-tuned deployment by the hour"
@@ -143,10 +138,7 @@ def test_deployments_of_the_same_name_are_called_by_their_resource(says, call, c
     says("config", "set in AZURE_OPENAI_API_KEY")
 
 
-def test_after_openais_end_the_status_starts_with_what_is_alive(
-    run, says, sim, azure, call, clock, environment
-):
-    """From January 15, 2027 on deployments come first, and what is over is said once; a report has both."""
+def test_status_after_openais_end_starts_with_deployments(run, says, sim, azure, call, clock, environment):
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
     azure.deploy("east", "support", model=TUNED)
     call("support")
@@ -159,8 +151,7 @@ def test_after_openais_end_the_status_starts_with_what_is_alive(
         says(line, "Deployments that end when nobody calls them", "2027-02-16, give", "INELIGIBLE")
 
 
-def test_deployments_that_azure_lists(says, environment, azure):
-    """With a subscription's id those are listed too that no guarded client has called, base models' apart."""
+def test_subscription_lists_deployments_never_called(says, environment, azure):
     management = azure_management.install(environment)
     management.deployments["acme"].append(azure_management.deployment("plain", "gpt-4o", "2024-08-06"))
     line = f"deployments --subscription {azure_management.SUBSCRIPTION}"
@@ -176,8 +167,7 @@ def test_deployments_that_azure_lists(says, environment, azure):
     says("deployments --subscription mine", code=2)
 
 
-def test_a_named_deployment_is_kept_alive(run, says, call, clock, environment, sim):
-    """Only one that is named is called, in its last days; every word of it tells that it is billed on."""
+def test_named_deployment_gets_a_keep_alive_and_the_cost_is_stated(run, says, call, clock, environment, sim):
     call("support")
     says("keep-alive", "goes on being billed by the hour: name those that are wanted", code=2)
     says("keep-alive --deployment support", "Not sent to support: its end is not near.")
@@ -191,8 +181,8 @@ def test_a_named_deployment_is_kept_alive(run, says, call, clock, environment, s
     says("keep-alive --force --deployment support", "Sent: support")
 
 
-def test_a_deployment_that_can_not_be_kept_alive(says, call, clock, environment):
-    """One that is gone, or doesn't answer, ends with exit code 1; without a key nothing is tried."""
+def test_failed_deployment_keep_alive_exits_1(says, call, clock, environment):
+    """Without a key nothing is tried."""
     call("support")
     clock.advance(16 * DAY)
     line = "keep-alive --deployment support"
@@ -203,8 +193,7 @@ def test_a_deployment_that_can_not_be_kept_alive(says, call, clock, environment)
 
 
 @pytest.mark.slow
-def test_a_watch_over_deployments(start, call, clock, environment, tmp_path):
-    """A process that stays calls a deployment when its end nears, and beats while all is well."""
+def test_watch_keeps_deployments_alive_and_beats(start, call, clock, environment, tmp_path):
     call("support")
     clock.advance(13 * DAY)
     beat = tmp_path / "beat"
@@ -216,8 +205,7 @@ def test_a_watch_over_deployments(start, call, clock, environment, tmp_path):
     assert (0, True) == (process.wait(30), beat.exists())
 
 
-def test_a_schedule_for_deployments(run, says):
-    """A scheduler is told the deployments, Azure's variables and what it costs."""
+def test_schedule_for_deployments_names_variables_and_cost(run, says):
     keys = "AZURE_OPENAI_ENDPOINT=... and AZURE_OPENAI_API_KEY=..."
     costs = "# The deployments that are named go on being billed by the hour"
     for scheduler in ("cron", "systemd"):

@@ -46,8 +46,8 @@ def create_jobs(sim, organization, ask, model, clock):
     return create
 
 
-def test_export_and_verify(run, says, environment, create_jobs, sim, tmp_path):
-    """An export is told in words, checked without a key, and a changed file is named."""
+def test_export_can_be_verified_without_a_key(run, says, environment, create_jobs, sim, tmp_path):
+    """A changed file is named."""
     [file] = create_jobs(2)
     folder = tmp_path / "out"
 
@@ -63,8 +63,7 @@ def test_export_and_verify(run, says, environment, create_jobs, sim, tmp_path):
     assert ["note.txt"] == json.loads(run("verify", str(folder), "--json").stdout)["unlisted"]
 
 
-def test_what_an_export_lacks(says, create_jobs, sim, tmp_path):
-    """An export without all that the API has ends with code 6 and says what to do; so does verify."""
+def test_incomplete_export_exits_6(says, create_jobs, sim, tmp_path):
     [file] = create_jobs(1)
     sim.fault(Fault(path=f"/v1/files/{file}/content", status=403, times=None, **GET))
     missing = f"Could not be had: files/{file}/content.jsonl: 403"
@@ -75,15 +74,13 @@ def test_what_an_export_lacks(says, create_jobs, sim, tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"), [("export out --jobs ../x", "no job's id"), ("verify nowhere", "no such folder")]
 )
-def test_what_cannot_be(says, line, said, tmp_path, monkeypatch):
-    """What was named and is none is told, and nothing is written."""
+def test_unknown_selection_is_an_error_and_writes_nothing(says, line, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     says(line, said, code=1)
     assert not list((tmp_path / "out").glob("jobs"))
 
 
-def test_orphans(run, says, create_jobs, sim, organization):
-    """Orphans are listed, and deleted only after a yes."""
+def test_orphans_are_deleted_only_after_a_yes(run, says, create_jobs, sim, organization):
     create_jobs(1)
     orphan = sim.add_file(organization, content=TRAINING_DATA, name="left.jsonl\x1b[2J")
     sim.clock.advance(timedelta(days=1))
@@ -100,8 +97,7 @@ def test_orphans(run, says, create_jobs, sim, organization):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 @pytest.mark.slow
-def test_killed_twice(start, run, create_jobs, sim, tmp_path):
-    """An export that is killed goes on where it ended, never shows a torn file, and needs little memory."""
+def test_killed_export_resumes_without_torn_files(start, run, create_jobs, sim, tmp_path):
     files = create_jobs(12, files=3, lines=330_000)
     size, folder = len(TRAINING_DATA) * 330_000, tmp_path / "out"
     for hanging in files[1:]:

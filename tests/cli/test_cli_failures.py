@@ -62,8 +62,7 @@ MISUSE = [
 
 
 @pytest.mark.parametrize(("line", "said"), MISUSE)
-def test_what_can_not_be_meant_is_exit_2(run, admin, sim, tmp_path, monkeypatch, line, said):
-    """A wrong argument is named with what is allowed; nothing is asked, sent, written or given away."""
+def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monkeypatch, line, said):
     monkeypatch.chdir(tmp_path)
     result = run(*shlex.split(line))
     assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
@@ -81,8 +80,7 @@ def test_what_can_not_be_meant_is_exit_2(run, admin, sim, tmp_path, monkeypatch,
         ("files nonsense", "No such command 'nonsense'.", " files"),
     ],
 )
-def test_what_can_not_be_understood_is_exit_2(run, line, said, command):
-    """It is told like every other failure, with the help to look at."""
+def test_unknown_option_exits_2_and_points_to_the_help(run, line, said, command):
     result = run(*line.split())
     error, hint = result.stderr.splitlines()
     assert (2, "") == (result.exit_code, result.stdout)
@@ -98,8 +96,7 @@ def test_what_can_not_be_understood_is_exit_2(run, line, said, command):
         ("FINETUNE_GUARD_HOSTS", "", ("keep-alive", "models", "report"), "FINETUNE_GUARD_HOSTS={host}"),
     ],
 )
-def test_a_wrong_set_up_is_exit_2(run, environment, sim, name, value, commands, said):
-    """One line on stderr names the variable to set and what is allowed; what can never work is no success."""
+def test_wrong_environment_exits_2_and_names_the_variable(run, environment, sim, name, value, commands, said):
     environment.setenv(name, value)
     for command in commands:
         result = run(command)
@@ -117,8 +114,7 @@ def test_a_wrong_set_up_is_exit_2(run, environment, sim, name, value, commands, 
         ("demo", "starlette", "simulator"),
     ],
 )
-def test_a_missing_extra_is_named(run, monkeypatch, line, module, extra):
-    """A command that needs a package which isn't installed says what to install."""
+def test_missing_package_names_the_extra(run, monkeypatch, line, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     result = run(*line.split())
     told = f"Error: This needs the extra {extra}: pip install 'finetune-guard[{extra}]'\n"
@@ -139,8 +135,7 @@ def test_a_missing_extra_is_named(run, monkeypatch, line, module, extra):
         (f"keep-alive --force --dry-run --model {EXAMPLE_ID}", 0, "Due: ", ""),
     ],
 )
-def test_a_history_that_can_not_be_read(run, broken_store, sim, line, code, out, err):
-    """What rests on it is not claimed, and nothing is sent; what describes the set-up is needed most then."""
+def test_unreadable_history_claims_nothing_and_sends_nothing(run, broken_store, sim, line, code, out, err):
     result = run(*line.split())
     assert (code, bool(out)) == (result.exit_code, bool(result.stdout))
     assert "POST" not in [call.method for call in sim.calls]
@@ -149,8 +144,7 @@ def test_a_history_that_can_not_be_read(run, broken_store, sim, line, code, out,
 
 
 @pytest.mark.parametrize("line", ["--debug history", "history --debug"])
-def test_debug_shows_the_traceback(run, broken_store, line):
-    """--debug, before or after the command, shows where a failure came from; the exit code stays."""
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(run, broken_store, line):
     result = run(*line.split())
     assert 1 == result.exit_code
     assert "Traceback" in result.stderr
@@ -158,8 +152,7 @@ def test_debug_shows_the_traceback(run, broken_store, line):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--debug"]])
-def test_a_base_url_that_is_none_is_exit_2(run, environment, arguments):
-    """It is pointed out; neither the line nor a traceback has the key or a URL's password in it."""
+def test_invalid_base_url_exits_2_without_showing_secrets(run, environment, arguments):
     key = "of-a-gateway-and-unlike-others"
     environment.setenv("OPENAI_API_KEY", key)
     environment.setenv("OPENAI_BASE_URL", f"http://u:hunter2@h:{key}/v1")
@@ -170,16 +163,15 @@ def test_a_base_url_that_is_none_is_exit_2(run, environment, arguments):
     assert key not in result.stderr
 
 
-def test_an_unforeseen_failure_is_one_line(capsys):
-    """Also a bug of ours ends with exit 1 and one line that says how to see more."""
+def test_unexpected_failure_is_one_line_and_exit_1(capsys):
     with pytest.raises(typer.Exit) as caught, reported(lambda: False):
         raise ValueError("of no use to anyone")
     told = "Error: finetune-guard failed with ValueError. Add --debug to see where.\n"
     assert (1, ("", told)) == (caught.value.exit_code, capsys.readouterr())
 
 
-def test_the_apis_own_words_are_not_repeated(sim, environment, capsys):
-    """An error of the API is told by status and code: its wording can hold parts of a key."""
+def test_api_error_shows_status_and_code_only(sim, environment, capsys):
+    """The API's wording can hold parts of a key."""
     with (
         pytest.raises(typer.Exit) as caught,
         reported(lambda: False),

@@ -26,8 +26,7 @@ def columns(line):
     return re.split("  +", line)
 
 
-def test_each_model_with_its_latest_inference(run, ask, model, organization, clock, sim):
-    """One line a model: the id, the latest inference, how it came to be known, when the model ends."""
+def test_each_model_is_shown_with_its_latest_inference(run, ask, model, organization, clock, sim):
     other = sim.add_model(organization, suffix="other")
     ask(model)
     clock.advance(timedelta(days=3))
@@ -39,8 +38,7 @@ def test_each_model_with_its_latest_inference(run, ask, model, organization, clo
     assert model == columns(lines[4])[0]
 
 
-def test_the_days_are_counted(run, admin, ask, model, clock):
-    """The bars are those of the past 60 days; what the client saw and the usage tells of too counts once."""
+def test_bars_count_each_of_60_days_once(run, admin, ask, model, clock):
     for _ in range(3):
         ask(model)
     clock.advance(timedelta(days=2))
@@ -61,16 +59,14 @@ def test_the_days_are_counted(run, admin, ask, model, clock):
     ("arguments", "said"),
     [([], "No inference on a fine-tuned model is known"), (["--all"], "No organization is known in ")],
 )
-def test_an_empty_history_is_said_in_words(run, tmp_path, arguments, said):
-    """Nothing known is a sentence and the place that was looked in; exit 0, and no folder is made."""
+def test_empty_history_is_a_sentence_with_its_location(run, tmp_path, arguments, said):
     result = run("history", *arguments)
     assert (0, True) == (result.exit_code, result.stdout.startswith(said))
     assert str(tmp_path / "history") in result.stdout
     assert not (tmp_path / "history").exists()
 
 
-def test_what_is_known_of_fine_tuning_is_told(run, says, environment, sim, model):
-    """What a refresh has found out about earlier fine-tuning is part of the history."""
+def test_earlier_fine_tuning_is_shown(run, says, environment, sim, model):
     run("check", "--refresh")
     says("history", "It has fine-tuned before")
     sim.add_organization(slug="new", api_key=OTHER_KEY)
@@ -79,8 +75,7 @@ def test_what_is_known_of_fine_tuning_is_told(run, says, environment, sim, model
     says("history", "On 2026-08-03 09:00 UTC the API showed no earlier fine-tuning.")
 
 
-def test_each_organization_is_a_line(run, two, environment, sim):
-    """Every organization has its verdict and what its key is known as; no key is needed and nothing asked."""
+def test_each_organization_has_a_line_without_a_key(run, two, environment, sim):
     environment.delenv("OPENAI_API_KEY")
     sim.clear_calls()
     result = run("history", "--all")
@@ -99,8 +94,7 @@ def test_each_organization_is_a_line(run, two, environment, sim):
     assert () == sim.calls
 
 
-def test_how_far_the_usage_was_read(run, says, admin, model, elsewhere, clock):
-    """After a sync it is told up to when the usage is known, and whether that covers the window."""
+def test_coverage_of_usage_is_shown(run, says, admin, model, elsewhere, clock):
     elsewhere(model)
     clock.advance(timedelta(minutes=1))
     run("sync")
@@ -109,8 +103,7 @@ def test_how_far_the_usage_was_read(run, says, admin, model, elsewhere, clock):
     says("history --all", "not for the window, to 2026-08-03 09:01 UTC")
 
 
-def test_usage_is_taken_back_and_the_rest_stays(run, admin, ask, model):
-    """After --usage only what the client saw itself is left; another sync reads the usage again."""
+def test_forget_usage_keeps_observed_inferences(run, admin, ask, model):
     ask(model)
     run("sync")
     before = json.loads(run("history", "--json").stdout)
@@ -124,8 +117,7 @@ def test_usage_is_taken_back_and_the_rest_stays(run, admin, ask, model):
     assert json.loads(run("history", "--json").stdout)["evidence"]["usage_read"]
 
 
-def test_a_whole_history_is_removed_when_it_is_confirmed(run, ask, model):
-    """Nothing is removed before the question is answered; afterwards no name of it is left."""
+def test_forget_removes_a_history_after_confirmation(run, ask, model):
     ask(model)
     assert "Known there: acme-cli." in run("history", "forget", "umbrella-9", "--yes").stderr
     assert 0 != run("history", "forget", "acme-cli", input="n\n").exit_code

@@ -19,7 +19,6 @@ import finetune_guard
     ],
 )
 def test_json_is_what_the_guard_returns(run, admin, ask, model, clock, line, call):
-    """Programs read the same object that the methods of `client.guard` return."""
     ask(model)
     clock.advance(timedelta(minutes=1))
     run("sync")

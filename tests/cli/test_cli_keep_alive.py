@@ -27,8 +27,7 @@ def due(ask, model, clock):
     clock.advance(timedelta(days=50))
 
 
-def test_it_is_sent_once_when_the_window_closes_soon(run, due, model, sim):
-    """Near the window's end one inference goes to the model used last; a second run finds nothing due."""
+def test_keep_alive_is_sent_once_near_the_windows_end(run, due, model, sim):
     first, second = run("keep-alive"), run("keep-alive")
     assert (0, 0, [model, model]) == (first.exit_code, second.exit_code, inferences(sim))
     assert f"Sent: {model} answered at 2026-09-22 09:00 UTC." == first.stdout.splitlines()[0]
@@ -36,16 +35,14 @@ def test_it_is_sent_once_when_the_window_closes_soon(run, due, model, sim):
     assert second.stdout.startswith("Not sent: it is not due.")
 
 
-def test_the_model_can_be_named(run, ask, model, organization, sim):
-    """--model sends to that model and no other."""
+def test_model_option_selects_the_model(run, ask, model, organization, sim):
     other = sim.add_model(organization, suffix="other")
     ask(model)
     assert 0 == run("keep-alive", "--force", "--model", other).exit_code
     assert [model, other] == inferences(sim)
 
 
-def test_failures_are_listed_model_by_model(run, due, model, sim):
-    """When no model answers, each one is named with what the API said; exit 1."""
+def test_failures_are_listed_by_model(run, due, model, sim):
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=100))
     result = run("keep-alive")
     assert (1, "") == (result.exit_code, result.stdout)
@@ -68,8 +65,7 @@ def test_failures_are_listed_model_by_model(run, due, model, sim):
         ),
     ],
 )
-def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, told):
-    """--dry-run says whether one is due, why, and where it would go first; no request is made."""
+def test_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, told):
     if days is not None:
         ask(model)
         clock.advance(timedelta(days=days))
@@ -81,8 +77,7 @@ def test_a_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, t
     assert told.format(model=model) in result.stdout
 
 
-def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
-    """After January 6 no inference helps, so none is paid for; exit 0, and the schedule can go."""
+def test_nothing_is_sent_after_the_end_of_job_creation(run, ask, model, clock, sim):
     ask(model)
     clock.set(JANUARY)
     result = run("keep-alive")
@@ -93,8 +88,7 @@ def test_nothing_is_sent_after_the_end(run, ask, model, clock, sim):
     assert run("keep-alive", "--dry-run").stdout.startswith("Not due: since 2027-01-06")
 
 
-def test_a_refusal_is_exit_3(run, ask, model, clock, sim):
-    """After the API has refused a job nothing is sent without --force, and a scheduled run says so."""
+def test_refusal_exits_3_without_force(run, ask, model, clock, sim):
     ask(model)
     clock.advance(timedelta(hours=1))
     sim.fault(Fault.training_not_available())
@@ -129,8 +123,7 @@ def watch(start, tmp_path):
 
 @POSIX_ONLY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_watching_sends_what_is_due_until_it_is_stopped(watch, due, model, sim, number):
-    """--watch tells line by line what it does, touches its heartbeat, and ends with 0 when told to."""
+def test_watch_sends_what_is_due_until_stopped(watch, due, model, sim, number):
     process, stop = watch()
     line = process.stdout.readline()
     assert line.startswith(f"2026-09-22 09:00 UTC  Sent: {model} answered. Now eligible: ")
@@ -139,8 +132,7 @@ def test_watching_sends_what_is_due_until_it_is_stopped(watch, due, model, sim, 
 
 
 @POSIX_ONLY
-def test_watching_wakes_when_the_window_nears(watch, ask, model, clock, environment, tmp_path):
-    """It sleeps until one is due; its heartbeat is touched again then."""
+def test_watch_sleeps_until_one_is_due(watch, ask, model, clock, environment, tmp_path):
     ask(model)
     clock.advance(timedelta(days=60, seconds=-21))
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"renew_within": "20s", "background": true}')
@@ -155,8 +147,7 @@ def test_watching_wakes_when_the_window_nears(watch, ask, model, clock, environm
 
 
 @POSIX_ONLY
-def test_watching_is_stopped_while_it_waits_for_an_answer(watch, due, sim):
-    """Also then it ends at once, and without a complaint."""
+def test_watch_can_be_stopped_while_it_waits_for_an_answer(watch, due, sim):
     sim.clear_calls()
     sim.fault(Fault(path="/v1/chat/completions", delay=600))
     _, stop = watch("--json", "--debug")
@@ -166,8 +157,7 @@ def test_watching_is_stopped_while_it_waits_for_an_answer(watch, due, sim):
 
 
 @POSIX_ONLY
-def test_watching_tries_again_when_no_model_answers(watch, ask, model, clock, sim):
-    """A failure is told on stderr with what each model said, and tried again; the heartbeat rests so long."""
+def test_watch_retries_failures_and_stops_its_heartbeat(watch, ask, model, clock, sim):
     ask(model)
     clock.advance(timedelta(days=60, seconds=-5))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
@@ -179,16 +169,14 @@ def test_watching_tries_again_when_no_model_answers(watch, ask, model, clock, si
 
 @POSIX_ONLY
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_watching_is_no_heartbeat_while_the_history_can_not_be_read(watch, broken_store, arguments):
-    """Whether one is due can't be told then: it says so, and a probe sees no sign of life."""
+def test_watch_stops_its_heartbeat_while_the_history_is_unreadable(watch, broken_store, arguments):
     process, stop = watch(*arguments)
     told = process.stdout if arguments else process.stderr
     assert any("history_unavailable" in line or "history can't be read, so" in line for line in told)
     assert (0, False) == stop()[::2]
 
 
-def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):
-    """Once nobody can create jobs any more it ends with 0 and says why, as a line of JSON with --json."""
+def test_watch_ends_after_the_end_of_job_creation(run, ask, model, clock, sim):
     ask(model)
     clock.set(JANUARY)
     result = run("keep-alive", "--watch")
@@ -201,7 +189,6 @@ def test_watching_ends_when_nothing_can_help(run, ask, model, clock, sim):
     assert 1 == len(inferences(sim))
 
 
-def test_watching_ends_with_a_key_that_is_not_accepted(says, due, sim):
-    """A wrong key is not tried for ever: exit 2, and what to set."""
+def test_watch_ends_with_an_invalid_key(says, due, sim):
     sim.fault(Fault.unauthorized(times=None))
     says("keep-alive --watch", "does not accept OPENAI_API_KEY", code=2)

@@ -27,8 +27,7 @@ def samples(text):
     return found
 
 
-def test_what_is_known_is_exposed(run, ask, model, clock, sim, tmp_path):
-    """The window, the verdict, inferences and models' ends, whatever a model is called."""
+def test_metrics_of_window_verdict_inferences_and_models(run, ask, model, clock, sim, tmp_path):
     ask(model)
     at = clock()
     store = DiskStore(tmp_path / "history")
@@ -57,8 +56,7 @@ def test_what_is_known_is_exposed(run, ask, model, clock, sim, tmp_path):
     assert not [name for name in later if name[0] == "model_remaining_days"]
 
 
-def test_a_text_file_is_written_whole(run, ask, model, tmp_path):
-    """A collector reads the metrics before or the metrics after; nothing else is left in its folder."""
+def test_metrics_file_is_replaced_atomically(run, ask, model, tmp_path):
     ask(model)
     folder = tmp_path / "collected"
     folder.mkdir()
@@ -70,8 +68,7 @@ def test_a_text_file_is_written_whole(run, ask, model, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
-def test_what_is_no_file_is_written_to_and_a_link_stays_a_link(run, ask, model, tmp_path):
-    """A device or a pipe is never replaced by a file, nor is a link; the file that it leads to is."""
+def test_metrics_into_devices_pipes_and_links_replace_none(run, ask, model, tmp_path):
     ask(model)
     pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "guard.prom"
     os.mkfifo(pipe)
@@ -86,8 +83,7 @@ def test_what_is_no_file_is_written_to_and_a_link_stays_a_link(run, ask, model, 
     assert 1 == samples(file.read_text())["verdict", "eligible"]
 
 
-def test_what_is_not_known_has_no_sample(run, broken_store):
-    """A history that can't be read is one metric that says so, and never a number that looks like one."""
+def test_unknown_value_has_no_sample(run, broken_store):
     text = run("metrics").stdout
     names = {
         sample.name.removeprefix("finetune_guard_"): sample.value

@@ -24,8 +24,7 @@ def rows(output):
     return [dict(zip(head.split(), line.split(), strict=True)) for line in lines]
 
 
-def test_every_model_with_its_end(run, ask, model, organization, sim):
-    """A pipe gets one row a model: when it ends, by whose word, what replaces it, when it was last used."""
+def test_each_model_is_a_row_with_shutdown_source_and_replacement(run, ask, model, organization, sim):
     checkpoint = sim.add_model(organization, base=f"{model}:ckpt-step-88")
     unknown = sim.add_model(organization, base="ft:gpt-of-another-time:acme::AbCd1234")
     ask(model)
@@ -55,8 +54,9 @@ def test_every_model_with_its_end(run, ask, model, organization, sim):
         ("--ending 54d --unused --csv", 5, ["legal"]),
     ],
 )
-def test_some_of_the_models(run, ask, model, organization, sim, clock, arguments, code, listed):
-    """Models are selected by base, use and end, in every format; CI fails while any ends within a time."""
+def test_models_can_be_selected_and_fail_ci(
+    run, ask, model, organization, sim, clock, arguments, code, listed
+):
     names = {"support-bot": model}
     names["legal"] = sim.add_model(organization, base="gpt-4.1-2025-04-14", suffix="legal")
     names["old"] = sim.add_model(organization, base=GONE_BASE, suffix="old")
@@ -75,16 +75,14 @@ def test_some_of_the_models(run, ask, model, organization, sim, clock, arguments
         assert old.items() <= rows(result.stdout)[0].items()
 
 
-def test_none_is_a_sentence(run):
-    """No model at all is said in words; a sheet has its columns all the same."""
+def test_no_models_is_a_sentence_or_an_empty_sheet(run):
     result = run("models")
     assert (0, "") == (result.exit_code, result.stdout)
     assert "No fine-tuned model is visible to this key or known to the history.\n" == result.stderr
     assert ",".join(COLUMNS) + "\n" == run("models", "--csv").stdout
 
 
-def test_a_terminal_shows_together_what_ends_together(run, environment, ask, model, organization, sim):
-    """In a terminal what models have in common is said once above them, and each id stands alone."""
+def test_terminal_groups_models_by_shutdown(run, environment, ask, model, organization, sim):
     legal = sim.add_model(organization, base="gpt-4.1-2025-04-14", suffix="legal")
     environment.setenv("FORCE_COLOR", "1")
     environment.setenv("COLUMNS", "70")
@@ -96,8 +94,7 @@ def test_a_terminal_shows_together_what_ends_together(run, environment, ask, mod
     assert 2 == lines.count("    created 2026-08-03, last used not known")
 
 
-def test_an_incomplete_answer_says_so(says, ask, model, sim):
-    """When the API doesn't answer all, what is known is shown, stderr says why, and exit is 6."""
+def test_incomplete_api_answer_exits_6(says, ask, model, sim):
     ask(model)
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
     says("models", model, "Incomplete: the API did not answer all that was asked (403)", code=6)
@@ -105,7 +102,6 @@ def test_an_incomplete_answer_says_so(says, ask, model, sim):
 
 
 def test_csv_has_stable_columns(run, ask, model):
-    """A sheet gets one line for each model under names that stay, times in ISO 8601."""
     ask(model)
     columns = "model,base,checkpoint_step,created_at,last_inference_at,last_inference_source,"
     columns += "ends_on,days_left,date_source,date_as_of,"
@@ -116,8 +112,7 @@ def test_csv_has_stable_columns(run, ask, model):
 
 
 @pytest.mark.parametrize("begins", ["=", "-"])
-def test_a_sheet_has_no_formulas(begins):
-    """What a spreadsheet would run is text there; a number below zero stays a number."""
+def test_csv_escapes_formulas(begins):
     record = ModelRecord(
         id=f'{begins}HYPERLINK("http://example"):ft-x',
         base=f"{begins}a,b",
@@ -135,8 +130,7 @@ def test_a_sheet_has_no_formulas(begins):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
 @pytest.mark.parametrize(("number", "paged"), [(3, False), (60, True)])
-def test_a_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, number, paged):
-    """What is longer than the screen goes through the user's pager; what fits doesn't."""
+def test_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, number, paged):
     for each in range(number):
         sim.add_model(organization, base=f"ft:{BASE}:acme:many:{each:08d}")
     got = tmp_path / "got-by-the-pager"

@@ -5,14 +5,12 @@ import json
 from tests.domain.test_idle_policy import OWN
 
 
-def test_what_is_in_force_with_sources(says):
-    """Every rule is listed with its source, its date and whether it was published or only seen."""
+def test_policies_are_listed_with_their_sources(says):
     azure = ("Azure OpenAI fine-tuned deployments", "for 15 days is deleted", "2026-11-25 (observed)")
     says("policies", *azure, "OpenAI self-serve fine-tuning")
 
 
-def test_a_rule_of_ones_own_is_in_force(run, says, environment, tmp_path):
-    """A file of rules adds to those that came with the package; the list can be read by machines."""
+def test_user_rules_are_added_to_shipped_ones(run, says, environment, tmp_path):
     own = tmp_path / "own.toml"
     own.write_text(OWN)
     environment.setenv("FINETUNE_GUARD_POLICIES", str(own))
@@ -22,8 +20,7 @@ def test_a_rule_of_ones_own_is_in_force(run, says, environment, tmp_path):
     assert ["Acme endpoints", "P10D"] == [listed["idle"][0][field] for field in ("name", "window")]
 
 
-def test_a_file_is_checked_before_it_is_used(says, tmp_path):
-    """What is right is shown; what is wrong is told line by line, and ends with exit code 2."""
+def test_policy_file_is_checked_line_by_line(says, tmp_path):
     own = tmp_path / "own.toml"
     line = f"policies check {own}"
     own.write_text(OWN)

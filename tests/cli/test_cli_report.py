@@ -32,10 +32,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_a_page_tells_verdict_dates_requests_and_models(
+def test_report_has_verdict_dates_usage_and_models(
     run, ask, admin, model, sim, organization, clock, tmp_path
 ):
-    """With --refresh it has the usage by model and project, and names what is still called and ends."""
     idle = sim.add_model(organization, base=BASE, suffix="idle")
     for _ in range(3):
         ask(model)
@@ -60,8 +59,7 @@ def test_a_page_tells_verdict_dates_requests_and_models(
     assert {model: 3} == {name: sum(counts) for name, counts in told["requests"].items()}
 
 
-def test_without_refresh_nothing_is_asked(run, ask, model, sim, monkeypatch):
-    """Markdown needs no extra; it tells what the history knows, and how to get the rest."""
+def test_report_without_refresh_asks_nothing(run, ask, model, sim, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "## All models, by their end\n\nNo model is known.\n" in run("report").stdout
     ask(model)
@@ -74,8 +72,7 @@ def test_without_refresh_nothing_is_asked(run, ask, model, sim, monkeypatch):
     assert not [line for line in result.stdout.splitlines() if line.endswith(" ")]
 
 
-def test_names_from_outside_stay_text(run, ask, model):
-    """Neither a page nor Markdown takes a tag, a link or a cell from a name."""
+def test_report_escapes_names_from_outside(run, ask, model):
     ask(model)
     connection = connect()
     eligibility = connection.guard.check()

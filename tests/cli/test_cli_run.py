@@ -82,8 +82,7 @@ RUN = ("-m", "finetune_guard", "run")
     ],
     ids=" ".join,
 )
-def test_a_program_runs_as_under_python(arguments, python):
-    """Arguments, path, stdin, output, traceback, exit code and signals are those that python gives it."""
+def test_program_runs_as_under_python(arguments, python):
     expected = python(*arguments, text="typed")
     found = python(*arguments, under=RUN, text="typed")
     assert expected.stdout == found.stdout
@@ -93,8 +92,7 @@ def test_a_program_runs_as_under_python(arguments, python):
 
 
 @pytest.mark.slow
-def test_a_program_is_guarded_whatever_it_imports_first(python):
-    """The SDK's own clients are guarded; ``--`` may stand first; stdin can be the program."""
+def test_program_is_guarded_whatever_it_imports_first(python):
     for under in (RUN, (*RUN, "--")):
         assert "True True\n" == python("program.py", "openai", under=under).stdout
     found = python("-", "ours", under=RUN, text=PROGRAM)
@@ -102,8 +100,7 @@ def test_a_program_is_guarded_whatever_it_imports_first(python):
 
 
 @pytest.mark.slow
-def test_the_environments_own_sitecustomize_runs_too(folder, python):
-    """What an environment does at the start of each Python still happens, and its path is as it was."""
+def test_sitecustomize_of_the_environment_still_runs(folder, python):
     (folder / "sitecustomize.py").write_text("import builtins; builtins.site_ran = __file__")
     program = "import builtins, json, sys; print(json.dumps([builtins.site_ran, sys.path]))"
     expected = python("-", text=program, PYTHONPATH=str(folder))

@@ -38,8 +38,7 @@ def files_of(text):
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
-def test_what_is_printed_says_where_it_goes_and_what_it_needs(run, scheduler):
-    """Every unit tells where to put it and that the history is to be shared; its time is drawn by lot."""
+def test_every_unit_says_where_it_goes_and_has_a_random_time(run, scheduler):
     results = [run("schedule", *scheduler) for _ in range(10)]
     minutes = set()
     for result in results:
@@ -64,8 +63,7 @@ def test_what_is_printed_says_where_it_goes_and_what_it_needs(run, scheduler):
         ("7d", r"\d+ \d+ \* \* [0-6]", r"(Sun|Mon|Tue|Wed|Thu|Fri|Sat) \*-\*-\* \d\d:\d\d:00"),
     ],
 )
-def test_how_often_can_be_said(run, every, cron, calendar):
-    """--every takes what all schedulers can express; the gap between two runs is never longer."""
+def test_every_option_sets_the_interval(run, every, cron, calendar):
     assert re.fullmatch(cron, cron_line(run("schedule", "cron", "--every", every).stdout)[0])
     quoted = re.search(r'schedule: "(.*)"', run("schedule", *SCHEDULERS["image"], "--every", every).stdout)[1]
     assert re.fullmatch(cron, quoted)
@@ -73,15 +71,13 @@ def test_how_often_can_be_said(run, every, cron, calendar):
     assert re.search(f"^OnCalendar={calendar}$", timer, re.MULTILINE)
 
 
-def test_a_period_that_could_miss_the_window_is_refused(says, environment):
-    """A run has to fall into the time within which a keep-alive is due, whatever that is set to."""
+def test_period_that_could_miss_the_window_is_refused(says, environment):
     says("schedule cron --every 13d")
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", "3d")
     says("schedule cron", "the last 3 days of the window", code=2)
 
 
-def test_after_the_end_it_is_said_that_a_schedule_helps_no_more(run, clock):
-    """What is printed is the same, and stderr tells why it is of no use; a deployment's still is."""
+def test_schedule_after_the_end_says_that_it_no_longer_helps(run, clock):
     assert "" == run("schedule", "cron").stderr
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     result = run("schedule", "cron")
@@ -91,8 +87,7 @@ def test_after_the_end_it_is_said_that_a_schedule_helps_no_more(run, clock):
 
 
 @pytest.mark.parametrize("install", [WHEEL, "--index-url https://pypi.acme.com/simple finetune-guard==0.1.0"])
-def test_what_is_to_be_installed_is_quoted(run, install):
-    """What was said reaches pip as it stands, as one requirement or as several arguments."""
+def test_package_to_install_is_quoted(run, install):
     for scheduler in ("kubernetes", "github-actions"):
         printed = re.search(
             r"pip install --quiet (.*)", run("schedule", scheduler, "--install", install).stdout
@@ -102,8 +97,7 @@ def test_what_is_to_be_installed_is_quoted(run, install):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
-def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path):
-    """In cron's bare environment it reads the file with the key, and sends; without, it says so."""
+def test_cron_line_works_as_printed(run, model, organization, sim, tmp_path):
     _, command = cron_line(run("schedule", "cron").stdout)
 
     def run_by_cron():
@@ -123,8 +117,7 @@ def test_crons_command_works_as_printed(run, model, organization, sim, tmp_path)
     assert [model] == [call.model for call in sim.calls if call.path == "/v1/chat/completions"]
 
 
-def test_systemds_timer_catches_up_and_spreads(run):
-    """A run that was missed while the machine was off is made up for; hosts don't run at once."""
+def test_systemd_timer_catches_up_and_spreads(run):
     files = files_of(run("schedule", "systemd").stdout)
     assert {"finetune-guard.service", "finetune-guard.timer"} == set(files)
     timer, service = files["finetune-guard.timer"], files["finetune-guard.service"]
@@ -137,8 +130,7 @@ def test_systemds_timer_catches_up_and_spreads(run):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 @pytest.mark.parametrize("every", ["12h", "3d", "7d"])
-def test_systemd_accepts_it(run, tmp_path, every):
-    """systemd-analyze finds nothing to say about the two files."""
+def test_systemd_analyze_accepts_the_units(run, tmp_path, every):
     files = files_of(run("schedule", "systemd", "--every", every).stdout)
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -154,8 +146,7 @@ def test_systemd_accepts_it(run, tmp_path, every):
 
 
 @pytest.mark.parametrize("options", [SCHEDULERS["image"], SCHEDULERS["kubernetes"]])
-def test_a_cron_job_is_what_kubernetes_takes(run, options):
-    """One run at a time, none restarted in place, no right that it doesn't need, and the key in a secret."""
+def test_kubernetes_cron_job_is_valid_and_minimal(run, options):
     yaml = pytest.importorskip("yaml")
     job = yaml.safe_load(run("schedule", *options).stdout)
     spec = job["spec"]
@@ -171,8 +162,7 @@ def test_a_cron_job_is_what_kubernetes_takes(run, options):
         assert container["command"][2].endswith("exec /tmp/venv/bin/finetune-guard keep-alive\n")
 
 
-def test_a_workflow_may_do_nothing_else(run):
-    """No permission, actions pinned to a major release, keys from secrets in the one step that needs them."""
+def test_workflow_has_no_permissions_and_pinned_actions(run):
     text = run("schedule", *SCHEDULERS["github-actions"]).stdout
     body = [line for line in text.splitlines() if not line.startswith("#")]
     assert "permissions: {}" in body

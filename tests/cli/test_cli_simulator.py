@@ -33,8 +33,7 @@ def exports(text):
 
 @POSIX_ONLY
 @pytest.mark.slow
-def test_its_instructions_work_as_printed(start):
-    """A program with the printed variables calls the printed model; `check` then sees the inference."""
+def test_printed_instructions_work(start):
     process = start("simulator", "--port", "0", "--now", "2026-08-03", "--speed", "0", "--admin-key")
     text = instructions(process)
     variables = exports(text)
@@ -64,8 +63,7 @@ def test_its_instructions_work_as_printed(start):
     assert "FINETUNE_GUARD_ADMIN_API_KEY" not in exports(instructions(start("simulator", "--port", "0")))
 
 
-def test_a_port_that_is_taken(run):
-    """A port in use is said, with the way out; exit 2."""
+def test_taken_port_exits_2(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run("simulator", "--port", str(taken.getsockname()[1]))
     assert (2, "", True) == (result.exit_code, result.stdout, "--port 0" in result.stderr)

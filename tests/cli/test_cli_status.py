@@ -37,8 +37,7 @@ def legend(output):
     return dict(re.findall(r"^\S  (\d{4}-\d\d-\d\d(?: \d\d:\d\d UTC)?)  +(.*)$", output, re.MULTILINE))
 
 
-def test_an_open_window(run, ask, model, clock):
-    """The status says until when, what to do and what comes next; -v adds the evidence and the rule."""
+def test_status_of_an_open_window(run, ask, model, clock):
     ask(model)
     clock.advance(timedelta(days=10))
     result, detailed = run("status"), run("status", "-v").stdout
@@ -51,8 +50,7 @@ def test_an_open_window(run, ask, model, clock):
 
 
 @pytest.mark.parametrize("days", [10, 50, 61, 170])
-def test_all_of_it_fits_a_small_terminal(run, environment, ask, model, clock, days):
-    """Verdict, advice and dates are at most 24 lines of 80 columns, and no word is broken."""
+def test_status_fits_24_lines_of_80_columns(run, environment, ask, model, clock, days):
     ask(model)
     clock.advance(timedelta(days=days))
     whole = run("status").stdout
@@ -64,8 +62,7 @@ def test_all_of_it_fits_a_small_terminal(run, environment, ask, model, clock, da
     assert whole.split() == " ".join(shown).split()
 
 
-def test_json_holds_what_is_shown(run, ask, model, clock):
-    """Programs read the eligibility, the dates, the models' ends and the advice, in the same words."""
+def test_json_has_what_the_status_shows(run, ask, model, clock):
     ask(model)
     clock.advance(timedelta(days=50))
     told, shown = json.loads(run("status", "--json").stdout), run("status", "-v").stdout
@@ -110,9 +107,9 @@ def test_json_holds_what_is_shown(run, ask, model, clock):
         ),
     ],
 )
-def test_verdict_advice_and_the_next_date(run, ask, model, clock, used, now, verdict, do, next_date):
-    """The next date is the first that still matters, which no window is that outlasts the policy."""
-
+def test_status_shows_verdict_advice_and_the_next_date(
+    run, ask, model, clock, used, now, verdict, do, next_date
+):
     def at(text):
         return datetime.fromisoformat(text if "T" in text else f"{text}T09").replace(tzinfo=timezone.utc)
 
@@ -132,16 +129,14 @@ def test_verdict_advice_and_the_next_date(run, ask, model, clock, used, now, ver
         assert "━" not in axis.rpartition("┼")[2]  # no jobs after January 6
 
 
-def test_nothing_is_guessed(run):
-    """Unknown is called unknown, the organization too; what would be needed to know more is said."""
+def test_unknown_facts_are_called_unknown(run):
     told = facts(run("status", "-v").stdout)
     assert "not known yet for this key" == told["Organization"]
     assert "client.guard.keep_alive()" in told["In Python"]
     assert "OPENAI_ADMIN_KEY" in told["Coverage"]
 
 
-def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
-    """Models that end on the same day are one date, and the replacement of what ends is named."""
+def test_models_with_the_same_shutdown_are_one_date(run, ask, model, organization, sim, clock):
     models = [sim.add_model(organization, base=base) for base in (BASE, "gpt-4.1-2025-04-14")]
     for each in (model, sim.add_model(organization, base="gpt-3.5-turbo-0125"), *models):
         ask(each)
@@ -157,8 +152,7 @@ def test_ends_are_counted_day_by_day(run, ask, model, organization, sim, clock):
     assert told == facts(output)["Replacement"]
 
 
-def test_the_whole_organization(run, admin, model, elsewhere, clock):
-    """After a sync the status says up to when the usage was read, how long ago, and when to do so again."""
+def test_status_shows_how_far_usage_was_read(run, admin, model, elsewhere, clock):
     elsewhere(model)
     told = facts(run("status", "-v").stdout)
     assert "finetune-guard sync" == told["Do now"]

@@ -19,8 +19,7 @@ def cut(sim, pages, **fault):
     sim.fault(Fault(path=USAGE, method="GET", times=None, **fault))
 
 
-def test_what_other_programs_ran_is_found(run, admin, sim, organization, model, elsewhere, clock):
-    """One command reads the organization's usage, other projects' included, and tells the verdict."""
+def test_sync_finds_inferences_of_other_programs(run, admin, sim, organization, model, elsewhere, clock):
     project = sim.add_project(organization.slug, "sk-of-another-project")
     elsewhere(model, "sk-of-another-project")
     clock.advance(timedelta(days=10))
@@ -36,8 +35,7 @@ def test_what_other_programs_ran_is_found(run, admin, sim, organization, model, 
     } == told
 
 
-def test_nothing_found_is_told(run, admin, model):
-    """That nobody ran an inference is a verdict of its own; the exit code says only that all was read."""
+def test_sync_without_inferences_is_a_verdict_of_its_own(run, admin, model):
     result = run("sync")
     assert 0 == result.exit_code
     told = facts(result.stdout)
@@ -46,8 +44,7 @@ def test_nothing_found_is_told(run, admin, model):
     assert told["Now"].startswith("ineligible: the usage of organization acme-cli shows no inference")
 
 
-def test_what_was_known_before_is_told(run, admin, model, elsewhere, clock):
-    """A second sync reads the latest month anew, and says what is known from the first one."""
+def test_second_sync_reads_the_latest_month_again(run, admin, model, elsewhere, clock):
     elsewhere(model)
     for days in (40, 10):
         clock.advance(timedelta(days=days))
@@ -63,10 +60,9 @@ def test_what_was_known_before_is_told(run, admin, model, elsewhere, clock):
         (1, "between 2026-08-03 09:00 UTC and 10:00 UTC"),
     ],
 )
-def test_no_time_is_told_more_exactly_than_it_is_known(
+def test_time_is_shown_only_as_exactly_as_it_is_known(
     run, admin, sim, model, elsewhere, clock, finer_pages, when
 ):
-    """Where only the day or the hour of the latest inference could be read, no minute is claimed."""
     elsewhere(model)
     clock.advance(timedelta(hours=1, minutes=7))
     cut(sim, 2 + finer_pages, status=403)
@@ -75,8 +71,7 @@ def test_no_time_is_told_more_exactly_than_it_is_known(
     assert f"{when}, on {model}" == facts(result.stdout)["Latest inference"]
 
 
-def test_a_part_is_called_a_part(run, says, admin, sim, model):
-    """When the API stops answering: how far it was read, why not on, and exit 6; another sync goes on."""
+def test_interrupted_sync_exits_6_and_can_be_continued(run, says, admin, sim, model):
     cut(sim, 1, status=403)
     result = run("sync")
     assert 6 == result.exit_code
@@ -93,22 +88,19 @@ def test_a_part_is_called_a_part(run, says, admin, sim, model):
 
 
 @pytest.mark.parametrize("key", [None, "  ", "sk-not-for-this-host"])
-def test_no_admin_key_is_exit_2(says, environment, sim, key):
-    """Without an admin key for the host nothing is asked; it is said what to set and who makes one."""
+def test_missing_admin_key_exits_2(says, environment, sim, key):
     if key is not None:
         environment.setenv("OPENAI_ADMIN_KEY", key)
     says("sync", "OPENAI_ADMIN_KEY", "owner", "FINETUNE_GUARD_ADMIN_API_KEY", code=2)
     assert () == sim.calls
 
 
-def test_a_key_that_may_not_is_exit_1(says, environment):
-    """A key that can't read the usage is told from none, without being shown."""
+def test_key_without_permission_exits_1(says, environment):
     environment.setenv("FINETUNE_GUARD_ADMIN_API_KEY", "sk-of-nobody-at-all")
     says("sync", "401 invalid_api_key", code=1, without=["sk-of-nobody-at-all"])
 
 
 def test_tracebacks_have_no_admin_key(run, environment, sim):
-    """Whatever goes wrong, neither variable's key is part of what is printed."""
     for name, code in (("OPENAI_ADMIN_KEY", 2), ("FINETUNE_GUARD_ADMIN_API_KEY", 1)):
         environment.setenv(name, ADMIN_KEY)
         sim.fault(Fault.unauthorized(path=USAGE, times=None))
@@ -117,8 +109,7 @@ def test_tracebacks_have_no_admin_key(run, environment, sim):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
 @pytest.mark.parametrize(("arguments", "drawn"), [([], True), (["--json"], False)])
-def test_the_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
-    """In a terminal a bar tells how far it has come; the facts alone are on stdout, and --json has no bar."""
+def test_progress_bar_is_on_stderr_only(start, admin, sim, model, arguments, drawn):
     environment = {**os.environ, "TERM": "xterm-256color"}
     terminal = Terminal()
     process = start("sync", *arguments, stderr=terminal.stream, env=environment)

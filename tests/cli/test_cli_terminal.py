@@ -28,8 +28,7 @@ def without_escapes(text):
 
 @pytest.mark.parametrize("width", [56, 80])
 @pytest.mark.parametrize("command", ["status", "status -v", "history", "config", "models"])
-def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, command, width):
-    """Tables, the timeline and texts fit the width; a pipe gets no colours, and a line for each fact."""
+def test_output_fits_the_terminal_and_pipes_have_no_colours(run, environment, ask, model, command, width):
     ask(model)
     piped = run(*command.split()).stdout
     assert piped == "".join(f"{line.rstrip()}\n" for line in without_escapes(piped).splitlines())
@@ -47,8 +46,7 @@ def test_nothing_is_wider_than_the_terminal(run, environment, ask, model, comman
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp437"])
-def test_any_encoding_is_enough(start, ask, model, encoding):
-    """Where only few characters can be printed, every sign has a counterpart and nothing fails."""
+def test_ascii_output_has_a_counterpart_for_every_sign(start, ask, model, encoding):
     ask(model)
     for command in ("status", "history"):
         process = start(
@@ -60,8 +58,7 @@ def test_any_encoding_is_enough(start, ask, model, encoding):
 
 @POSIX_ONLY
 @pytest.mark.parametrize("command", ["history", "check"])
-def test_a_broken_pipe_is_silent(start, ask, model, command):
-    """`finetune-guard history | head -0` is no error and prints none."""
+def test_broken_pipe_is_silent(start, ask, model, command):
     ask(model)
     reading, writing = os.pipe()
     os.close(reading)
@@ -74,8 +71,9 @@ def test_a_broken_pipe_is_silent(start, ask, model, command):
 @pytest.mark.slow
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), (">&- 2>&- <&-", 0), (">/dev/full", 1)])
 @pytest.mark.parametrize("command", ["check", "status", "--help"])
-def test_closed_and_full_outputs(ask, model, environment, command, closed, code):
-    """Who wants no output gets the exit code alone; output that is lost is a failure told in one line."""
+def test_closed_output_keeps_the_exit_code_and_lost_output_fails(
+    ask, model, environment, command, closed, code
+):
     ask(model)
     if "full" in closed and not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
@@ -91,8 +89,7 @@ def heed_interrupts():
 
 
 @POSIX_ONLY
-def test_interrupting_is_exit_130(start, environment, model):
-    """Ctrl-C ends a command that waits for the API, without a traceback."""
+def test_interrupt_exits_130_without_a_traceback(start, environment, model):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         host = f"127.0.0.1:{server.getsockname()[1]}"
@@ -108,8 +105,7 @@ def test_interrupting_is_exit_130(start, environment, model):
     assert "" == err
 
 
-def test_version(run):
-    """--version names what a bug report needs."""
+def test_version_names_what_a_bug_report_needs(run):
     result = run("--version")
     assert 0 == result.exit_code
     assert result.stdout.startswith(
@@ -117,8 +113,7 @@ def test_version(run):
     )
 
 
-def test_help_groups_every_command_by_its_purpose(run, environment):
-    """--help says what the commands are for; flags stand there as they are typed."""
+def test_help_groups_commands_by_purpose(run, environment):
     environment.setenv("COLUMNS", "80")
     output = run("--help").stdout
     panels = re.split(r"^╭─ ", output, flags=re.MULTILINE)[2:]
@@ -132,8 +127,7 @@ def test_help_groups_every_command_by_its_purpose(run, environment):
         assert (0, True, False) == (shown.exit_code, "--help" in shown.stdout, "bool" in shown.stdout.lower())
 
 
-def test_a_shell_completes_commands(environment):
-    """The shell's completion, once it is installed, knows the commands."""
+def test_shell_completes_commands(environment):
     asks = {"_FINETUNE_GUARD_COMPLETE": "complete_bash", "COMP_WORDS": "finetune-guard st", "COMP_CWORD": "1"}
     result = RUNNER.invoke(app, [], env=asks, prog_name="finetune-guard")
     assert (0, "status") == (result.exit_code, result.stdout.strip())
@@ -141,8 +135,7 @@ def test_a_shell_completes_commands(environment):
 
 
 @pytest.mark.slow
-def test_checking_loads_only_what_it_needs(environment):
-    """The line for scripts is printed without loading what draws or serves."""
+def test_check_loads_no_rendering_or_server_code(environment):
     code = (
         "import sys\n"
         "from finetune_guard.cli import main\n"

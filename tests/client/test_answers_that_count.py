@@ -114,10 +114,10 @@ NOTHING = (
     ("path", "body", "headers", "model", "ask", "counted"),
     [(*row, True) for row in DONE] + [(*row, False) for row in NOTHING],
 )
-async def test_only_an_answer_of_a_fine_tuned_model_is_an_inference(
+async def test_only_a_completion_of_a_fine_tuned_model_counts(
     client, bare, sim, path, body, headers, model, ask, counted
 ):
-    """Whatever came with a 2xx, the program gets the SDK's own, and no window opens without proof."""
+    """Whatever comes with a 2xx, the program gets the SDK's own result."""
     seen = []
     for each in (bare, client):
         sim.fault(Fault(path=path, status=200, body=body, headers=headers))
@@ -135,8 +135,7 @@ async def test_only_an_answer_of_a_fine_tuned_model_is_an_inference(
     assert [1] * counted == [sum(day.values()) for day in history.daily.values()]
 
 
-async def test_a_stream_that_breaks_before_its_first_completion_is_none(client, sim, model):
-    """A stream that is cut after its first event counts if that belongs to a completion, and not before."""
+async def test_stream_cut_before_its_first_completion_does_not_count(client, sim, model):
     for cut_after, count in ((0, 0), (1, 1)):
         sim.fault(Fault(path=CHAT, cut_after=cut_after))
         with pytest.raises((openai.APIError, HTTP.HTTPError)):
@@ -145,8 +144,7 @@ async def test_a_stream_that_breaks_before_its_first_completion_is_none(client, 
 
 
 @pytest.mark.parametrize("streamed", ["not", "as JSON", "as objects"])
-async def test_a_response_in_the_background_counts_once_it_is_completed(client, sim, streamed):
-    """Creating it shows nothing, neither does a look at it too early; later looks don't count it again."""
+async def test_background_response_counts_once_when_completed(client, sim, streamed):
     retrieve = needs(client, "responses").retrieve
     queued, path = {**EMPTY, "status": "queued", "background": True}, f"{RESPONSES}/resp_1"
     sim.fault(Fault(path=RESPONSES, status=200, body=queued))
@@ -175,8 +173,7 @@ def stream_class(client, of_objects):
     return (openai.AsyncStream if is_async else openai.Stream)[kind]
 
 
-async def test_a_parser_that_refuses_a_completion_takes_nothing_away(client, bare, model):
-    """An answer that was cut off raises the SDK's own error when it is parsed; the model has run anyway."""
+async def test_completion_counts_although_parsing_it_raises(client, bare, model):
     parse = completions(client, "parse")
     with pytest.raises(openai.LengthFinishReasonError):
         await done(parse(model=model, messages=MESSAGES, max_tokens=1, response_format=Wordy))
@@ -189,8 +186,7 @@ class Wordy(openai.BaseModel):
     where: str
 
 
-async def test_a_stream_stays_the_sdks_own(client, bare, model):
-    """Class, response, the iterator's own attributes and the ways to close it are the bare client's."""
+async def test_stream_has_the_sdks_class_and_attributes(client, bare, model):
     closed = []
     for each in (bare, client):
         stream = await done(each.chat.completions.create(model=model, messages=MESSAGES, stream=True))
@@ -245,16 +241,14 @@ def mocked(way, closing, configured, monkeypatch):
 
 
 @pytest.mark.parametrize("headers", [{"Content-Type": "application/json"}, {}], ids=["headers", "none"])
-async def test_a_mocked_response_is_looked_at_in_silence(way, mocked, caplog, headers):
-    """A program that mocks the HTTP library in its tests gets the mock's answer, and no error in its log."""
+async def test_mocked_response_passes_without_a_log_line(way, mocked, caplog, headers):
     client = mocked(Standing(way, headers))
     assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
     assert [FINE_TUNED] == list((await done(client.guard.history())).models)
     assert not [record for record in caplog.records if record.name.startswith("finetune_guard")]
 
 
-async def test_what_breaks_on_our_side_takes_no_answer_away(way, mocked, caplog):
-    """An answer that we fail to look at reaches the program all the same; the log says so once."""
+async def test_failure_of_the_guard_leaves_the_answer_and_is_logged_once(way, mocked, caplog):
     standing = Standing(way, {})
     standing.request.headers = Odd()
     client = mocked(standing)

@@ -42,8 +42,7 @@ async def near(client, infer, clock):
     clock.advance(NEAR)
 
 
-async def test_a_window_that_closes_soon_is_renewed(kept, near, posts, clock, model, caplog):
-    """A program that never creates a job keeps its window open, and its log says so."""
+async def test_closing_window_is_renewed_and_logged(kept, near, posts, clock, model, caplog):
     caplog.set_level(logging.INFO, OURS)
     client = kept()
     await use(client)
@@ -55,8 +54,7 @@ async def test_a_window_that_closes_soon_is_renewed(kept, near, posts, clock, mo
     assert [f"{said} 00:00 UTC."] == [record.message for record in caplog.records if record.name == OURS]
 
 
-async def test_it_wakes_when_the_window_nears(kept, client, infer, clock, posts):
-    """It sleeps until the window closes within renew_within, and sends then, unprompted."""
+async def test_background_wakes_when_a_keep_alive_is_due(kept, client, infer, clock, posts):
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-21))
     keeping = kept("20s")
@@ -69,16 +67,14 @@ async def test_it_wakes_when_the_window_nears(kept, client, infer, clock, posts)
     assert (await done(keeping.guard.check())).remaining > timedelta(days=59)
 
 
-async def test_an_inference_of_the_programs_own_needs_no_other(kept, near, infer, posts):
-    """The first call of a program may be what renews the window: nothing is sent beside it."""
+async def test_programs_own_inference_makes_a_keep_alive_needless(kept, near, infer, posts):
     keeping = kept()
     await infer(keeping)
     await settled(keeping)
     assert 2 == posts(CHAT)
 
 
-async def test_nothing_begins_unasked_or_before_the_first_use(kept, connect, near, posts):
-    """Constructing a client, copying it and asking what is known begin nothing; nor does a mere KeepAlive."""
+async def test_background_starts_only_when_configured_and_used(kept, connect, near, posts):
     client = kept()
     client.with_options(timeout=5)
     await done(client.guard.check())
@@ -88,8 +84,7 @@ async def test_nothing_begins_unasked_or_before_the_first_use(kept, connect, nea
     assert (None, 1) == (plain._finetune_guard.background, posts(CHAT))
 
 
-async def test_an_unknown_window_is_made_known(kept, model, posts):
-    """Where no inference is known, the API is asked for a model, and that one is called."""
+async def test_unknown_window_is_renewed_with_a_model_from_the_api(kept, model, posts):
     client = kept()
     await use(client)
     await until(lambda: posts(CHAT) == 1)
@@ -97,8 +92,7 @@ async def test_an_unknown_window_is_made_known(kept, model, posts):
     assert "eligible" == (await done(client.guard.check())).verdict
 
 
-async def test_nothing_is_sent_after_the_policys_end(kept, near, clock, posts, caplog):
-    """When nobody can create jobs any more, no inference is paid for; the log says so once."""
+async def test_nothing_is_sent_after_the_end_of_job_creation(kept, near, clock, posts, caplog):
     caplog.set_level(logging.INFO, OURS)
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
     client = kept()
@@ -108,16 +102,15 @@ async def test_nothing_is_sent_after_the_policys_end(kept, near, clock, posts, c
     assert ["Nobody can create"] == [r.message[:17] for r in caplog.records if r.name == OURS]
 
 
-async def test_nothing_is_sent_when_the_history_can_not_be_read(kept, model, posts):
-    """It could be the second one: who can't see the history sends nothing unasked."""
+async def test_nothing_is_sent_while_the_history_is_unreadable(kept, model, posts):
     client = kept(config={"store": Unreadable()})
     await use(client)
     await settled(client)
     assert 0 == posts(CHAT)
 
 
-async def test_copies_share_one(kept, near, sim, way, posts):
-    """Copies of a client are looked after together; with another key, its organization is, too."""
+async def test_copies_of_a_client_share_a_background(kept, near, sim, way, posts):
+    """A copy with another key has its organization checked too."""
     sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
     client = kept()
     other = client.with_options(api_key="sk-other")
@@ -129,8 +122,7 @@ async def test_copies_share_one(kept, near, sim, way, posts):
     assert (0 if way.is_async else 1) == len(background_threads())
 
 
-async def test_a_failure_is_logged_once_and_tried_again(kept, client, infer, clock, sim, posts, caplog):
-    """While no model answers, one warning tells why; as soon as one does, the window is renewed."""
+async def test_failed_keep_alive_is_logged_once_and_retried(kept, client, infer, clock, sim, posts, caplog):
     caplog.set_level(logging.INFO, OURS)
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-5))
@@ -152,8 +144,7 @@ class Broken(MemoryStore):
         raise SystemExit("out of order")
 
 
-async def test_a_part_that_breaks_is_told_once_and_tried_again(kept, model, caplog):
-    """Whatever fails in the background is logged with where it did, and the program goes on."""
+async def test_bug_in_the_background_is_logged_once_and_retried(kept, model, caplog):
     client = kept(config={"store": Broken()})
     await use(client)
     await settled(client)
@@ -162,8 +153,8 @@ async def test_a_part_that_breaks_is_told_once_and_tried_again(kept, model, capl
     await use(client)
 
 
-async def test_a_check_takes_no_other_step_once_nobody_is_left(kept):
-    """However long it would wait to try again, it ends within a quarter of a second."""
+async def test_check_ends_once_the_client_is_gone(kept):
+    """It ends within a quarter of a second, however long it would wait to retry."""
 
     def waiting():
         yield Pause(timedelta(hours=1))

@@ -41,8 +41,8 @@ def options(sim, configured):
 
 
 @pytest.mark.parametrize("closed", ["the client", "a copy"])
-async def test_closing_a_client_ends_it(way, options, closed):
-    """After close() of any copy nothing is left: no thread, no timer, no task, and none while it sleeps."""
+async def test_closing_a_client_ends_its_background(way, options, closed):
+    """No thread, timer or task is left."""
     client = way.guarded(**options)
     await use(client)
     await use(client.with_options(timeout=5))
@@ -67,8 +67,7 @@ def noticing(way, sending):
     return way.http_client(event_hooks={"request": [notice_later if way.is_async else notice]})
 
 
-async def test_a_client_that_is_closed_while_it_sends(way, options, sim, model, caplog):
-    """close() doesn't wait for a slow answer for long, and the log stays quiet about what it cut off."""
+async def test_close_does_not_wait_for_a_slow_keep_alive(way, options, sim, model, caplog):
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     sending = threading.Event()
     client = way.guarded(http_client=noticing(way, sending), **options)
@@ -81,8 +80,7 @@ async def test_a_client_that_is_closed_while_it_sends(way, options, sim, model, 
     assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
 
 
-async def test_a_dropped_client_ends_it(way, options):
-    """It keeps no client from being collected: ten that were used and dropped leave nothing behind."""
+async def test_dropped_clients_are_collected_with_their_background(way, options):
     backgrounds, clients = [], []
     http_client = way.http_client()
 
@@ -102,8 +100,7 @@ async def test_a_dropped_client_ends_it(way, options):
     await done(http_client.aclose() if way.is_async else http_client.close())
 
 
-async def test_it_goes_on_with_the_client_that_is_left(way, options):
-    """A program that uses short-lived copies only is looked after as long as the original is there."""
+async def test_background_goes_on_with_the_remaining_client(way, options):
     client = way.guarded(**options)
     await use(client.with_options(timeout=5))
     await settled(client)
@@ -113,8 +110,7 @@ async def test_it_goes_on_with_the_client_that_is_left(way, options):
     await done(client.close())
 
 
-async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, posts):
-    """A task that was cancelled together with all others begins again with the next request."""
+async def test_cancelled_background_starts_again_with_the_next_request(options, sim, model, posts):
     sim.fault(Fault(path="/v1/models", method="GET", delay=600))
     async with ASYNC.guarded(**options) as client:
         await use(client)
@@ -126,8 +122,7 @@ async def test_after_it_was_ended_the_next_use_begins_anew(options, sim, model, 
         await until(lambda: posts(CHAT) == 1)
 
 
-def test_each_loop_has_its_own(options, model, posts):
-    """A client used by one asyncio.run after another is looked after in each; nothing is left pending."""
+def test_each_event_loop_has_its_own_background(options, model, posts):
     client = ASYNC.guarded(**options)
     backgrounds = []
 
@@ -145,8 +140,7 @@ def test_each_loop_has_its_own(options, model, posts):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the sockets of such a program
-def test_a_loop_that_is_closed_without_a_word(options, model, caplog):
-    """A loop that is simply closed leaves no pending task to be complained about."""
+def test_loop_that_is_simply_closed_leaves_no_pending_task(options, model, caplog):
     loop = asyncio.new_event_loop()
 
     async def once():
@@ -161,8 +155,7 @@ def test_a_loop_that_is_closed_without_a_word(options, model, caplog):
     assert [] == [record.message for record in caplog.records]
 
 
-def test_under_trio_it_says_so_once(options, sim, caplog):
-    """Where there is no asyncio, nothing begins in the background, and one warning says what to do."""
+def test_trio_gets_one_warning_and_no_background(options, sim, caplog):
     trio = pytest.importorskip("trio")
 
     async def without_a_guard():
@@ -224,8 +217,7 @@ def run_background(run_program):
     ["until(lambda: checks and all(each.next_at for each in checks.values()))", "assert sending.wait(60)"],
     ids=["it sleeps", "it sends"],
 )
-def test_a_program_ends_at_any_moment(run_background, sim, model, posts, moment):
-    """A program that ends without closing its client ends as ever; it waits for no answer that takes long."""
+def test_program_ends_at_any_time_without_waiting_for_an_answer(run_background, sim, model, posts, moment):
     if "sending" in moment:
         sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     assert (0, "1\n", "") == run_background(
@@ -239,8 +231,7 @@ def test_a_program_ends_at_any_moment(run_background, sim, model, posts, moment)
     assert (0 if "sending" in moment else 1) == posts(CHAT)
 
 
-def test_a_program_that_is_told_to_stop_while_it_sleeps(run_background):
-    """Ctrl-C ends a program as it does without us."""
+def test_interrupt_ends_a_program_with_a_sleeping_background(run_background):
     code, _, err = run_background(
         """
         import signal
@@ -255,8 +246,7 @@ def test_a_program_that_is_told_to_stop_while_it_sleeps(run_background):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("moment", ["pass", "assert sending.wait(60)"], ids=["any moment", "while it sends"])
-def test_a_forked_child_begins_with_its_own_first_use(run_background, sim, model, moment):
-    """A child has none of its parent's; it gets its own when it uses the client, and ends quietly."""
+def test_forked_child_gets_its_own_background_on_first_use(run_background, sim, model, moment):
     sim.fault(Fault(path="/v1/chat/completions", delay=1))
     code, out, err = run_background(
         """

@@ -31,8 +31,7 @@ async def folder(tmp_path, connect, infer):
 
 
 @pytest.mark.parametrize("damage", [overwrite, delete], ids=lambda damage: damage.__name__)
-async def test_all_inferences_succeed(folder, connect, infer, posts, damage):
-    """A hundred out of a hundred."""
+async def test_inferences_succeed_with_a_damaged_or_hostile_folder(folder, connect, infer, posts, damage):
     client = connect(config={"store": folder})
     await done(client.guard.history())
     damage(folder)

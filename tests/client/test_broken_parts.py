@@ -51,8 +51,8 @@ def broken(request, connect, tmp_path):
     return connect(config={"store": request.param(tmp_path)})
 
 
-async def test_all_inferences_succeed(broken, model, caplog):
-    """A hundred out of a hundred; that the history can't be read, or written, is logged once."""
+async def test_inferences_succeed_with_a_broken_part(broken, model, caplog):
+    """A store that can't be read, or written, is logged once."""
     for number in range(100):
         stream = number % 10 == 0
         answer = await done(broken.chat.completions.create(model=model, messages=MESSAGES, stream=stream))
@@ -64,8 +64,7 @@ async def test_all_inferences_succeed(broken, model, caplog):
     assert len(said) <= 2
 
 
-async def test_jobs_are_left_to_the_api_with_a_warning(broken, bare, infer, posts):
-    """What can't be known stops nobody: the API decides, and the caller is warned."""
+async def test_job_is_left_to_the_api_with_a_warning_when_the_store_fails(broken, bare, infer, posts):
     await infer(bare)
     for _ in range(2):
         with (
@@ -76,8 +75,7 @@ async def test_jobs_are_left_to_the_api_with_a_warning(broken, bare, infer, post
     assert 2 == posts("/fine_tuning/jobs")
 
 
-async def test_explicit_questions_are_answered_with_an_error(broken, infer):
-    """Who asks for the history, or that it be written, hears what is wrong."""
+async def test_guard_methods_raise_store_errors(broken, infer):
     await infer(broken)
     with pytest.raises(StoreError):
         await done(broken.guard.history())
@@ -85,8 +83,7 @@ async def test_explicit_questions_are_answered_with_an_error(broken, infer):
         await done(broken.guard.flush(timeout=2))
 
 
-async def test_a_keep_alive_works_without_a_store(connect, tmp_path, model):
-    """The window is kept open all the same, once in this process."""
+async def test_keep_alive_works_once_without_a_store(connect, tmp_path, model):
     for make in STORES.values():
         client = connect(config={"store": make(tmp_path), "keep_alive": KeepAlive()})
         assert (await done(client.guard.keep_alive(force=True))).sent
@@ -100,10 +97,9 @@ async def test_a_keep_alive_works_without_a_store(connect, tmp_path, model):
         ("FINETUNE_GUARD_CLOCK", "nowhere:now"),
     ],
 )
-async def test_a_wrong_environment_stops_jobs_only(
+async def test_wrong_environment_stops_jobs_only(
     way, sim, bare, closing, model, monkeypatch, variable, value
 ):
-    """Inferences and uploads go through; the creation of a job says which variable is wrong and how."""
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", f"{sim.host}, gw.acme.example")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
@@ -122,16 +118,14 @@ async def test_a_wrong_environment_stops_jobs_only(
         await create_job(client)
 
 
-async def test_a_wrong_environment_stops_no_job_elsewhere(way, sim, closing, monkeypatch):
-    """A job for a host that neither the policy nor the hosts that can be read name goes through."""
+async def test_wrong_environment_stops_no_job_at_other_hosts(way, sim, closing, monkeypatch):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", "https://gw.acme.example/v1")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     with pytest.raises(openai.APIStatusError, match=r"training_file|winding down"):  # the API's own
         await create_job(client)
 
 
-async def test_a_folder_that_is_gone_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
-    """Where a program's working folder was deleted, and the history with it, the API decides about jobs."""
+async def test_deleted_working_directory_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -164,8 +158,7 @@ def handler():
         logging.getLogger("finetune_guard").removeHandler(each)
 
 
-async def test_a_handler_that_raises_reaches_no_caller(way, bare, closing, infer, sim, monkeypatch, handler):
-    """Whatever a program's logging does, clients are made and inferences go through."""
+async def test_failing_log_handler_reaches_no_caller(way, bare, closing, infer, sim, monkeypatch, handler):
     records = []
 
     def emit(record):
@@ -181,8 +174,7 @@ async def test_a_handler_that_raises_reaches_no_caller(way, bare, closing, infer
     assert 3 == len(records)
 
 
-async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, connect, handler):
-    """A client that is dropped is collected, though its guard failed and a handler keeps what it is given."""
+async def test_log_records_keep_no_client_alive(way, sim, infer, monkeypatch, connect, handler):
     records = []
     handler(records.append)
     failing_inside = way.guarded(base_url=sim.base_url, api_key="sk-test", guard=connect().guard.config)
@@ -213,8 +205,7 @@ async def test_what_is_logged_keeps_no_client(way, sim, infer, monkeypatch, conn
     ],
     ids=["raises", "naive", "before 1970", "year 9999"],
 )
-async def test_a_broken_clock_is_replaced(connect, infer, broken_clock, caplog):
-    """When the configured clock fails the machine's is used, and that is logged once."""
+async def test_failing_clock_is_replaced_and_logged_once(connect, infer, broken_clock, caplog):
     client = connect(config={"clock": broken_clock})
     for _ in range(3):
         await infer(client)

@@ -71,8 +71,7 @@ def creation(client):
     return asyncio.ensure_future(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
 
 
-async def test_a_task_does_not_wait_for_the_store(connect_async):
-    """Cancelled while a thread asks the store for a lease, it ends at once, and the lease is given back."""
+async def test_cancelled_task_ends_at_once_and_its_lease_is_released(connect_async):
     store = HeldUp("lease")
     client = connect_async(store=store)
     task = creation(client)
@@ -84,8 +83,7 @@ async def test_a_task_does_not_wait_for_the_store(connect_async):
     assert (await client.guard.keep_alive()).sent
 
 
-async def test_anyios_cancellation_does_the_same(connect_async, sim):
-    """A cancelled scope of anyio's leaves nothing behind either."""
+async def test_cancelled_anyio_scope_leaves_nothing_behind(connect_async, sim):
     client = connect_async()
     sim.fault(Fault(path="/v1/models", method="GET", delay=600))
     async with anyio.create_task_group() as tasks:
@@ -95,8 +93,7 @@ async def test_anyios_cancellation_does_the_same(connect_async, sim):
     assert (await client.guard.keep_alive()).sent
 
 
-async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, model):
-    """As with the SDK's client, what closes it in a cancelled scope leaves no connection open."""
+async def test_client_is_closed_although_closing_is_cancelled(connect_async, model):
     store = HeldUp("record")
     client = connect_async(store=store)
     await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
@@ -108,8 +105,7 @@ async def test_a_client_whose_closing_is_cancelled_is_closed(connect_async, mode
     assert client.is_closed()
 
 
-async def test_the_first_error_of_parallel_flows_ends_the_others():
-    """What is asked for at the same time goes on no longer than the first failure."""
+async def test_first_error_of_parallel_flows_cancels_the_others():
     begun = []
 
     def flow(name):

@@ -19,8 +19,7 @@ MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 CEST = timezone(timedelta(hours=2))
 
 
-async def test_check_tells_the_state_of_things(client, infer, clock, sim):
-    """``check`` says whether jobs can be created, until when, and on what evidence, and asks nobody."""
+async def test_check_returns_verdict_window_and_evidence_without_a_request(client, infer, clock, sim):
     await infer(client)
     clock.advance(timedelta(days=20))
     sim.clear_calls()
@@ -33,8 +32,8 @@ async def test_check_tells_the_state_of_things(client, infer, clock, sim):
     assert () == sim.calls
 
 
-async def test_an_inference_that_went_another_way_can_be_noted(client):
-    """``record`` tells of what no client saw; a time in any zone decides, and without one it was now."""
+async def test_record_adds_an_inference_that_no_client_saw(client):
+    """A time in any zone is accepted; the default is now."""
     await done(client.guard.record(MODEL, at=datetime(2026, 6, 2, 2, tzinfo=CEST)))
     last = (await done(client.guard.history())).last_inference
     assert (datetime(2026, 6, 2, tzinfo=timezone.utc), Source.IMPORTED) == (last.at, last.source)
@@ -45,8 +44,7 @@ async def test_an_inference_that_went_another_way_can_be_noted(client):
 
 
 @pytest.mark.parametrize("end", ["flush", "close"])
-async def test_what_was_noted_is_written(client, infer, store, sim, end):
-    """After ``flush``, and when a client was closed, everybody who opens the store finds what was seen."""
+async def test_flush_and_close_write_everything_to_the_store(client, infer, store, sim, end):
     for _ in range(2):
         await infer(client)
     await done(client.guard.flush(timeout=5) if end == "flush" else client.close())
@@ -54,8 +52,7 @@ async def test_what_was_noted_is_written(client, infer, store, sim, end):
 
 
 @pytest.mark.parametrize("model", ["gpt-4o-mini", None, "ft:" + "x" * 1000])
-async def test_only_a_fine_tuned_model_can_be_noted(client, model):
-    """A base model is no evidence: naming one is an error."""
+async def test_record_refuses_a_base_model(client, model):
     with pytest.raises(GuardConfigError, match=r"record\(model=...\) is .* is required, such as ft:"):
         await done(client.guard.record(model))
     assert {} == (await done(client.guard.history())).models
@@ -70,22 +67,20 @@ async def test_only_a_fine_tuned_model_can_be_noted(client, model):
     ],
     ids=repr,
 )
-async def test_a_time_must_be_one(client, at):
-    """A time without a zone, or none at all, is an error that says what is required."""
+async def test_record_refuses_a_time_without_a_zone(client, at):
     with pytest.raises(GuardConfigError, match=r"record\(at=...\) is .*a datetime with a time zone"):
         await done(client.guard.record(MODEL, at=at))
 
 
-async def test_the_future_cannot_be_noted(client):
-    """Nobody has run an inference next week; a clock that is a little ahead is forgiven."""
+async def test_record_refuses_the_future(client):
+    """A clock that is a little ahead is accepted."""
     with pytest.raises(GuardConfigError, match="lies in the future"):
         await done(client.guard.record(MODEL, at=START + timedelta(days=7)))
     await done(client.guard.record(MODEL, at=START + timedelta(hours=1)))
     assert START + timedelta(days=60) == (await done(client.guard.check())).window_closes_at
 
 
-async def test_every_method_is_awaited_or_none(way, client):
-    """On an async client all methods are coroutines, on a sync one none is; properties are plain."""
+async def test_async_client_has_only_coroutine_methods(way, client):
     methods, others = (
         {
             name
@@ -101,15 +96,13 @@ async def test_every_method_is_awaited_or_none(way, client):
     assert client.guard.config.clock() == START
 
 
-async def test_switched_off_nothing_is_recorded(connect):
-    """``enabled=False`` remembers nothing, also of what a program tells."""
+async def test_disabled_guard_records_nothing(connect):
     client = connect(config={"enabled": False})
     await done(client.guard.record(MODEL))
     assert {} == (await done(client.guard.history())).models
 
 
-async def test_the_limits_are_kept_and_decide_nothing(client, sim, model, infer):
-    """They are shown as the API gives them, also where it refuses, and the history keeps the latest."""
+async def test_model_limits_are_kept_and_decide_nothing(client, sim, model, infer):
     await infer(client)
     limits = await done(client.guard.model_limits())
     assert 200 == limits.status

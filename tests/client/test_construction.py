@@ -31,8 +31,8 @@ def made(cls):
 
 
 @NAMES
-def test_a_client_is_of_the_sdks_class_and_says_so(name):
-    """``isinstance`` holds, and libraries that look at name and module find the SDK's."""
+def test_client_is_an_instance_of_the_sdks_class(name):
+    """Libraries that look at name and module find the SDK's."""
     ours, theirs = getattr(finetune_guard, name), getattr(openai, name)
     client = made(ours)
     assert isinstance(client, ours)
@@ -47,7 +47,6 @@ def test_a_client_is_of_the_sdks_class_and_says_so(name):
 @NAMES
 @pytest.mark.parametrize("pickler", [pickle.dumps, pickle._dumps], ids=["C", "Python"])
 def test_classes_are_pickled_by_reference(name, pickler):
-    """A class, the class of a client and a subclass of one's own reach another process by their names."""
     public = getattr(finetune_guard, name)
     for cls in (public, type(made(public)), OwnInstances):
         assert pickle.loads(pickler(cls)) is cls
@@ -57,9 +56,7 @@ class OwnInstances(type(made(finetune_guard.OpenAI))):
     """A subclass of the class that a client has."""
 
 
-def test_a_subclass_may_use_any_name_and_metaclass():
-    """A program's own subclass is made by its own metaclass, and its clients are of that very class."""
-
+def test_subclass_may_have_any_name_and_metaclass():
     class Singleton(type):
         _instances = {}  # noqa: RUF012 -- as everybody writes it
 
@@ -74,8 +71,7 @@ def test_a_subclass_may_use_any_name_and_metaclass():
 
 @NAMES
 @pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
-def test_the_signature_is_the_sdks_and_guard(name, method):
-    """``help`` and editors show what the installed release takes, and ``guard`` beside it."""
+def test_constructor_signature_is_the_sdks_plus_guard(name, method):
     ours, theirs = (getattr(getattr(package, name), method) for package in (finetune_guard, openai))
     expected = {
         **inspect.signature(theirs).parameters,
@@ -85,15 +81,13 @@ def test_the_signature_is_the_sdks_and_guard(name, method):
     assert {**theirs.__kwdefaults__, "guard": None} == ours.__kwdefaults__
 
 
-def test_request_shows_the_sdks_signature(way):
-    """What looks into ``request`` finds the parameters of the installed release."""
+def test_request_has_the_sdks_signature(way):
     assert inspect.signature(way.bare.request) == inspect.signature(way.guarded.request)
 
 
 @NAMES
 @pytest.mark.parametrize("method", ["__init__", "copy"])
-def test_the_stub_has_the_newest_parameters(name, method):
-    """Type checkers see the parameters of the newest release, and ``guard``."""
+def test_stub_has_the_newest_sdk_parameters(name, method):
     if tuple(map(int, openai.__version__.split(".")[:2])) < (3, 54):
         pytest.skip("the stub describes a newer release of openai")
     stub = Path(finetune_guard.__file__).with_name("client") / "classes.pyi"
@@ -116,16 +110,14 @@ def test_the_stub_has_the_newest_parameters(name, method):
 @pytest.mark.parametrize(
     "wrong", [{"store": "memory"}, KeepAlive(), GuardConfig], ids=lambda wrong: type(wrong).__name__
 )
-def test_guard_must_be_a_configuration(way, wrong):
-    """Anything else is an error at once, which names the argument and what is required."""
+def test_guard_argument_must_be_a_configuration(way, wrong):
     client = way.guarded(api_key="sk-test")
     for make in (way.guarded, client.copy, client.with_options):
         with pytest.raises(GuardConfigError, match=r"configuration is .*: a GuardConfig is required"):
             make(api_key="sk-test", guard=wrong)
 
 
-async def test_a_context_manager_closes_it(way, sim, configured, model, store):
-    """``with`` and ``async with`` give the client itself, and close it at the end."""
+async def test_context_manager_returns_and_closes_the_client(way, sim, configured, model, store):
     made = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
     async with entered(made) as client:
         assert client is made
@@ -134,8 +126,7 @@ async def test_a_context_manager_closes_it(way, sim, configured, model, store):
     assert START == store.evidence(sim.organization().slug).last_inference.at
 
 
-async def test_a_client_that_is_dropped_is_collected(way, sim, configured, model):
-    """Nothing keeps a client, or a copy of one, once the program has let go of it."""
+async def test_dropped_client_is_collected(way, sim, configured, model):
     client = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
     copy = client.with_options(timeout=3)
     for each in (client, copy):
@@ -148,8 +139,7 @@ async def test_a_client_that_is_dropped_is_collected(way, sim, configured, model
     assert [None, None] == [reference() for reference in gone]
 
 
-async def test_no_file_comes_before_the_first_trace_of_fine_tuning(connect, sim, infer, model, tmp_path):
-    """A client that is made, asked and used with base models leaves no trace on disk."""
+async def test_no_file_is_made_before_the_first_fine_tuned_inference(connect, sim, infer, model, tmp_path):
     folder = tmp_path / "history"
     client = connect(config={"store": folder})
     await done(client.models.retrieve("gpt-4o-mini"))
@@ -163,8 +153,7 @@ async def test_no_file_comes_before_the_first_trace_of_fine_tuning(connect, sim,
     assert folder.exists()
 
 
-async def test_nothing_is_printed_or_logged(client, infer, sim, capsys, caplog):
-    """A program that works hears nothing from the guard."""
+async def test_working_program_prints_and_logs_nothing(client, infer, sim, capsys, caplog):
     caplog.set_level("INFO", "finetune_guard")
     await infer(client)
     with pytest.raises(openai.BadRequestError):
@@ -174,8 +163,7 @@ async def test_nothing_is_printed_or_logged(client, infer, sim, capsys, caplog):
     assert [] == [record for record in caplog.records if record.name.startswith("finetune_guard")]
 
 
-def test_the_sdks_private_modules_are_imported_in_one_place():
-    """A release that moves a private module breaks one file, which says what it is for."""
+def test_sdks_private_modules_are_imported_in_one_file():
     sources = Path(finetune_guard.__file__).parent.rglob("*.py")
     private = re.compile(r"^\s*(?:from|import) openai\._", re.MULTILINE)
     importing = {path.name for path in sources if private.search(path.read_text(encoding="utf-8"))}

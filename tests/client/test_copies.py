@@ -41,8 +41,7 @@ class StrictSync(SYNC.guarded):
 
 
 @pytest.mark.parametrize("name", ["copy", "with_options"])
-async def test_a_copy_has_the_same_guard(client, infer, name):
-    """What a copy sees, the original knows, and the other way round."""
+async def test_copy_shares_guard_and_history(client, infer, name):
     twin = getattr(client, name)(timeout=7, default_headers={"x-mine": "1"})
     assert type(client) is type(twin)
     assert client.guard.config is twin.guard.config
@@ -53,8 +52,7 @@ async def test_a_copy_has_the_same_guard(client, infer, name):
     assert twin._client is client._client
 
 
-async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
-    """``copy(guard=...)`` gives the copy a guard, and a history, of its own."""
+async def test_copy_with_a_guard_has_its_own_history(client, infer, sim, clock):
     twin = client.copy(guard=GuardConfig(store="memory", hosts=[sim.host], clock=clock))
     await infer(twin)
     assert {} == (await done(client.guard.history())).models
@@ -63,8 +61,7 @@ async def test_a_copy_can_have_another_guard(client, infer, sim, clock):
     assert twin.guard.config is twin.with_options(timeout=3).guard.config
 
 
-async def test_a_subclass_need_not_know_of_the_guard(way, sim, configured, closing, model):
-    """A subclass with a constructor and a ``copy`` of its own keeps its state and its guard."""
+async def test_copied_subclass_with_its_own_constructor_keeps_the_guard(way, sim, configured, closing, model):
     own = OwnAsync if way is ASYNC else OwnSync
     options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
     client = closing(own(team="research", guard=configured(), **options))
@@ -76,15 +73,13 @@ async def test_a_subclass_need_not_know_of_the_guard(way, sim, configured, closi
     assert [model] == list((await done(client.guard.history())).models)
 
 
-def test_a_subclass_may_name_its_arguments(sim, configured):
-    """A subclass that lists the constructor's arguments, ``guard`` among them, can be copied."""
+def test_copied_subclass_may_list_the_guard_argument(sim, configured):
     options = {"base_url": sim.base_url, "api_key": "sk-test"}
     with StrictSync(guard=configured(), **options) as client:
         assert client.guard.config is client.copy().guard.config
 
 
-def test_two_clients_made_during_a_copy_do_not_share_by_accident(sim, configured):
-    """The guard goes to the copy alone; clients made elsewhere have their own."""
+def test_client_made_during_a_copy_does_not_share_its_guard(sim, configured):
     options = {"base_url": sim.base_url, "api_key": "sk-test"}
     with SYNC.guarded(guard=configured(), **options) as client:
         client.copy()

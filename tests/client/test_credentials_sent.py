@@ -81,8 +81,8 @@ async def is_eligible(client):
         {"organization": "org-Else"},
     ],
 )
-async def test_one_key_in_two_places_is_two_organizations(open_client, slugs, other):
-    """A placeholder may stand for another key at each gateway: neither has the other's inferences."""
+async def test_same_key_at_two_hosts_has_two_histories(open_client, slugs, other):
+    """A placeholder may stand for another key at each gateway."""
     usual = {"base_url": "https://gateway.example/v1"}
     here, there = open_client(**usual), open_client(**{**usual, **other})
     await infer(here)
@@ -94,15 +94,13 @@ async def test_one_key_in_two_places_is_two_organizations(open_client, slugs, ot
     assert await is_eligible(open_client(**{**usual, **other}))
 
 
-async def test_what_tells_no_key_makes_no_difference(open_client, slugs):
-    """Idempotency keys, other spellings of the host and headers of other kinds leave the history one."""
+async def test_headers_without_credentials_share_one_history(open_client, slugs):
     await infer(open_client(), extra_headers={"Idempotency-Key": "1", "X-Trace": "a"})
     assert await is_eligible(open_client(base_url="https://API.openai.com:443/v1/"))
 
 
 @pytest.mark.parametrize("by_copy", [False, True])
-async def test_the_same_number_of_headers_can_hold_another_key(open_client, slugs, by_copy):
-    """A key that a later request has in the place of another header tells that it is another's."""
+async def test_key_in_another_header_is_another_organizations(open_client, slugs, by_copy):
     client = open_client(default_headers={"X-Trace": "a"})
     await infer(client)
     if by_copy:
@@ -112,8 +110,8 @@ async def test_the_same_number_of_headers_can_hold_another_key(open_client, slug
     assert await is_eligible(open_client(default_headers={"X-Api-Key": "k-2"}))
 
 
-async def test_an_error_of_the_guards_own_request_tells_it_too(open_client, slugs, wire):
-    """A key that may not list models still learns whose it is, so that its job is let through."""
+async def test_error_of_an_own_request_names_the_organization(open_client, slugs, wire):
+    """A key that may not list models still gets its job through."""
     slugs["sk-1"] = "acme-1"
     await infer(open_client())
     stranger = open_client(api_key="sk-2")
@@ -126,8 +124,8 @@ async def test_an_error_of_the_guards_own_request_tells_it_too(open_client, slug
 
 
 @pytest.mark.parametrize("answer", ["an inference", "a list", "an error"])
-async def test_a_key_that_moved_counts_for_whom_the_next_answer_names(open_client, slugs, wire, answer):
-    """From that answer on neither what was cached nor what was stored of the former organization counts."""
+async def test_moved_key_counts_for_its_new_organization(open_client, slugs, wire, answer):
+    """Neither cached nor stored evidence of the former one counts."""
     slugs["sk-1"] = "acme-1"
     client = open_client()
     await infer(client)
@@ -163,8 +161,7 @@ async def test_a_refused_admin_key_does_not_stand_for_the_clients_key(way, open_
 # Keys that are put in while a request is sent.
 
 
-async def test_a_workload_identity_is_the_token_that_it_gets(way, open_client, slugs):
-    """Two clients that are made with other workload identities have a history each, keys or not."""
+async def test_workload_identities_have_separate_histories(way, open_client, slugs):
     if "workload_identity" not in inspect.signature(way.bare).parameters:
         pytest.skip("this release of openai has no workload identities")
 
@@ -185,8 +182,7 @@ async def test_a_workload_identity_is_the_token_that_it_gets(way, open_client, s
     ]
 
 
-async def test_what_is_recorded_before_the_key_is_known(open_client, slugs):
-    """It is no other client's evidence, and is the organization's as soon as an answer names that."""
+async def test_record_before_the_key_is_known_joins_its_organization_later(open_client, slugs):
     slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
     acme, globex = open_client(signs_with="sk-acme"), open_client(signs_with="sk-globex")
     await done(acme.guard.record(MODEL))
@@ -202,8 +198,7 @@ async def test_what_is_recorded_before_the_key_is_known(open_client, slugs):
     assert await is_eligible(named)
 
 
-async def test_a_job_is_decided_by_the_key_that_is_sent(open_client, slugs):
-    """Before the first request the guard's own tells whose the key is that is put in."""
+async def test_job_is_decided_by_the_key_that_is_sent(open_client, slugs):
     slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
     await infer(open_client(api_key="sk-acme"))
     for key, goes_through in (("sk-acme", True), ("sk-globex", False)):
@@ -211,8 +206,7 @@ async def test_a_job_is_decided_by_the_key_that_is_sent(open_client, slugs):
             await create_job(open_client(signs_with=key))
 
 
-async def test_a_key_that_changes_is_followed(open_client, slugs):
-    """Each request counts for the key that it was sent with, and a decision for the latest."""
+async def test_each_request_counts_for_its_own_key(open_client, slugs):
     slugs.update({"sk-acme": "acme-1", "sk-globex": "globex-2"})
     client = open_client(signs_with="sk-acme")
     signer = client._client.auth

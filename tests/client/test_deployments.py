@@ -36,8 +36,7 @@ CALLS = [chat, stream, raw] + [respond] * hasattr(openai.OpenAI, "responses")
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 @pytest.mark.parametrize("api", ["key", "token", "provider", "deployment", "v1"])
-async def test_a_deployments_calls_are_remembered(connect_azure, store, clock, api, call):
-    """However a deployment is named and called, its last call and its model are known; no key is kept."""
+async def test_last_call_and_model_of_a_deployment_are_recorded(connect_azure, store, clock, api, call):
     client = connect_azure(api)
     assert client.guard.active
     await call(client, "any" if api == "deployment" and call is not respond else "support")
@@ -57,8 +56,7 @@ async def test_a_deployments_calls_are_remembered(connect_azure, store, clock, a
     assert TOKEN not in kept
 
 
-async def test_a_body_that_the_program_reads_is_left_alone(connect_azure, clock):
-    """It counts as a call of a deployment that is known, and is not read before the program reads it."""
+async def test_streamed_body_counts_without_being_read(connect_azure, clock):
     client = connect_azure("v1")
     await chat(client)
     clock.advance(DAY)
@@ -70,8 +68,7 @@ async def test_a_body_that_the_program_reads_is_left_alone(connect_azure, clock)
     assert (clock(), TUNED) == (support.last_call, support.served)
 
 
-async def test_a_base_models_deployment_leaves_no_trace(connect_azure, store):
-    """No rule speaks of the deployment of a base model: nothing is kept of it."""
+async def test_deployment_of_a_base_model_is_not_recorded(connect_azure, store):
     client = connect_azure("v1")
     for call in CALLS:
         await call(client, "plain")
@@ -80,8 +77,7 @@ async def test_a_base_models_deployment_leaves_no_trace(connect_azure, store):
     assert () == store.organizations()
 
 
-async def test_a_deployment_that_is_named_is_covered(connect_azure, clock):
-    """Where answers name the base model, the configuration says that it is a fine-tune's deployment."""
+async def test_deployment_named_in_the_configuration_is_recorded(connect_azure, clock):
     client = connect_azure("v1", deployments=["quiet"])
     for call in CALLS:
         await call(client, "quiet")
@@ -92,8 +88,7 @@ async def test_a_deployment_that_is_named_is_covered(connect_azure, clock):
     assert STATE.BASE_MODEL is (await known(unaware))["quiet"].state
 
 
-async def test_openais_rules_do_not_hold_there(connect_azure, azure):
-    """No job and no upload is stopped at Azure, and nothing is said of OpenAI's window."""
+async def test_openais_policy_stops_nothing_at_azure(connect_azure, azure):
     client = connect_azure("v1")
     checked = await done(client.guard.check())
     assert "not_guarded" == checked.reason
@@ -115,8 +110,8 @@ async def call_and_flush(client, deployment="support"):
     await done(client.guard.flush())
 
 
-async def test_a_call_shortly_before_the_end_warns(connect_azure, clock):
-    """A pause of 13 of 15 days is told once a day, whichever process made the call before it."""
+async def test_call_shortly_before_deletion_warns_once_a_day(connect_azure, clock):
+    """It warns whichever process made the call before."""
     first, second = connect_azure("v1"), connect_azure()
     called, called_by_the_other = (partial(call_and_flush, each) for each in (second, first))
     await called_by_the_other()
@@ -133,8 +128,8 @@ async def test_a_call_shortly_before_the_end_warns(connect_azure, clock):
     assert [] == await warnings_of(called_by_the_other, called_by_the_other)
 
 
-async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
-    """Its 404 tells when it was last called and how to deploy it again; a later call takes that back."""
+async def test_deleted_deployment_raises_last_call_and_remedy(connect_azure, azure, clock, store):
+    """A later call removes that."""
     client = connect_azure("v1")
     await chat(client)
     last_call = clock()
@@ -166,8 +161,8 @@ async def test_a_deployment_that_is_gone(connect_azure, azure, clock, store):
     assert STATE.GONE is (await known(client))["support"].state
 
 
-async def test_what_comes_before_the_store_has_told(connect_azure, clock):
-    """A pause is told at the next call; a 404 is the SDK's own, and that it tells of a loss is remembered."""
+async def test_warning_and_error_before_the_store_was_read(connect_azure, clock):
+    """A pause is warned about at the next call; a 404 is the SDK's own and is recorded."""
 
     class Slow(MemoryStore):
         may_tell = threading.Event()
@@ -197,8 +192,7 @@ async def test_what_comes_before_the_store_has_told(connect_azure, clock):
     assert STATE.GONE is (await known(fresh))["support"].state
 
 
-async def test_a_deployment_that_nobody_wants(connect_azure, clock):
-    """One that is forgotten is not told of as ending, until it is called again."""
+async def test_forgotten_deployment_is_not_warned_about(connect_azure, clock):
     client = connect_azure("v1")
     await chat(client)
     clock.advance(DAY)
@@ -212,8 +206,9 @@ async def test_a_deployment_that_nobody_wants(connect_azure, clock):
     assert STATE.ALIVE is (await known(client))["support"].state
 
 
-async def test_a_gateway_before_azure(way, azure, azure_config, closing, store, clock):
-    """An Azure client at a host that no rule names is one before Azure, and its deployments count."""
+async def test_azure_client_at_a_gateway_records_its_deployments(
+    way, azure, azure_config, closing, store, clock
+):
     bare = way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION)
     client = closing(guard(closing(bare), azure_config(policies=())))
     await chat(client)
@@ -224,9 +219,7 @@ async def test_a_gateway_before_azure(way, azure, azure_config, closing, store, 
 
 
 @pytest.mark.parametrize("broken", ["evidence", "history", "record", "merge", "organizations"])
-async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, connect_azure, broken):
-    """A call of a deployment answers as ever when the store can't be read or written."""
-
+async def test_broken_store_stops_no_deployment_call(way, azure, connect_azure, broken):
     class Broken(MemoryStore):
         def __getattribute__(self, name):
             if name == broken:
@@ -238,8 +231,9 @@ async def test_a_broken_store_keeps_no_call_from_going_through(way, azure, conne
         assert TUNED == (await chat(client)).model
 
 
-async def test_a_new_providers_rule_by_a_file_alone(way, closing, store, clock, wire, monkeypatch, tmp_path):
-    """A TOML file is all that it takes: its provider's deployments are known, end, warn and are gone."""
+async def test_rule_file_alone_covers_another_provider(
+    way, closing, store, clock, wire, monkeypatch, tmp_path
+):
     (tmp_path / "own.toml").write_text(OWN)
     monkeypatch.setenv("FINETUNE_GUARD_POLICIES", str(tmp_path / "own.toml"))
     config = GuardConfig(store=store, clock=clock)
@@ -264,8 +258,7 @@ async def test_a_new_providers_rule_by_a_file_alone(way, closing, store, clock, 
     assert STATE.GONE is (await known(client))["triage"].state
 
 
-async def test_a_call_that_went_another_way(connect_azure, clock):
-    """What another program has called can be noted by the deployment's name."""
+async def test_record_adds_a_deployment_call(connect_azure, clock):
     client = connect_azure()
     await done(client.guard.record("support", at=clock() - DAY))
     support = (await known(client))["support"]

@@ -31,8 +31,7 @@ async def kept(client, *arguments, **options):
     return {each.model: each.sent or each.reason for each in outcomes}
 
 
-async def test_nothing_is_sent_that_was_not_asked_for(connect_azure, clock, calls):
-    """Without a name no deployment is kept alive, however near its end is."""
+async def test_unnamed_deployment_gets_no_keep_alive(connect_azure, clock, calls):
     for fields in ({}, {"keep_alive": KeepAlive()}, {"deployments": ["support"]}):
         client = connect_azure("v1", **fields)
         await chat(client)
@@ -44,8 +43,7 @@ async def test_nothing_is_sent_that_was_not_asked_for(connect_azure, clock, call
 
 
 @pytest.mark.parametrize("api", ["key", "deployment", "v1"])
-async def test_one_is_sent_when_the_end_nears(connect_azure, clock, calls, api):
-    """Three days before its end a deployment gets one call; the next is due for the next window."""
+async def test_deployment_gets_one_keep_alive_near_its_end(connect_azure, clock, calls, api):
     events = []
     client = connect_azure(api, keep_alive=KEPT, on_event=events.append)
     await chat(client)
@@ -61,16 +59,14 @@ async def test_one_is_sent_when_the_end_nears(connect_azure, clock, calls, api):
     assert [("support", support.resource)] == [(each.model, each.organization) for each in events]
 
 
-async def test_another_deployment_than_the_clients_own(connect_azure, azure, calls):
-    """A client whose base URL names one deployment can keep another one alive; so can a call by name."""
+async def test_client_can_keep_another_deployment_alive(connect_azure, azure, calls):
     client = connect_azure("deployment", keep_alive=KeepAlive(deployments=["quiet"]))
     assert {"quiet": True} == await kept(client)
     assert {"support": True} == await kept(client, "support", force=True)
     assert {"quiet", "support"} == {each.name for each in azure.deployments("east") if each.last_call}
 
 
-async def test_one_of_another_resource_is_left_alone(connect_azure, azure):
-    """A name with its resource means that one alone."""
+async def test_deployment_of_another_resource_is_left_alone(connect_azure, azure):
     names = ["west.openai.azure.com/support", f"{azure.endpoint('east').partition('//')[2]}/quiet"]
     client = connect_azure("v1", keep_alive=KeepAlive(deployments=names))
     assert {"quiet": True} == await kept(client)
@@ -79,16 +75,14 @@ async def test_one_of_another_resource_is_left_alone(connect_azure, azure):
         await kept(client, names[0], force=True)
 
 
-async def test_a_rule_that_counts_other_calls(connect_azure, sim):
-    """Where only responses keep a deployment alive, a response is what is sent."""
+async def test_keep_alive_is_a_call_that_the_rule_counts(connect_azure, sim):
     policy = AZURE.model_copy(update={"resets": ("responses",)})
     client = connect_azure("v1", keep_alive=KEPT, policies=(policy,))
     assert {"support": True} == await kept(client)
     assert ["/east/openai/v1/responses"] == [call.path for call in sim.calls]
 
 
-async def test_a_deployment_that_is_gone_is_not_tried_for_ever(connect_azure, azure, clock, calls):
-    """Its 404 is remembered, whether a call of it was known or not, until it is called again."""
+async def test_deleted_deployment_is_not_tried_again(connect_azure, azure, clock, calls):
     events, keep_alive = [], KeepAlive(deployments=["support", "never-was"])
     client = connect_azure("v1", keep_alive=keep_alive, on_event=events.append)
     await chat(client)
@@ -110,8 +104,7 @@ async def test_a_deployment_that_is_gone_is_not_tried_for_ever(connect_azure, az
     assert NotSent.FORGOTTEN is (await kept(client))["support"]
 
 
-async def test_jobs_are_a_matter_of_their_own(connect, infer, clock, posts):
-    """Keeping deployments alive sends nothing for the sake of jobs, and no deployment is known at OpenAI."""
+async def test_deployment_keep_alives_send_nothing_for_jobs(connect, infer, clock, posts):
     client = connect(config={"keep_alive": KEPT.model_copy(update={"background": True})})
     await infer(client)
     assert {} == client._finetune_guard.background._clients
@@ -123,8 +116,7 @@ async def test_jobs_are_a_matter_of_their_own(connect, infer, clock, posts):
         await kept(client)
 
 
-async def test_a_program_that_runs_for_long(connect_azure, clock, calls, caplog):
-    """With background the end is put off without being asked, once, and the log tells what that costs."""
+async def test_background_keeps_a_deployment_alive_and_logs_the_cost(connect_azure, clock, calls, caplog):
     caplog.set_level("INFO", "finetune_guard")
     keep_alive = KeepAlive(deployments=["support"], background=True)
     first = connect_azure("v1")
@@ -140,8 +132,7 @@ async def test_a_program_that_runs_for_long(connect_azure, clock, calls, caplog)
     assert "Azure bills a fine-tuned deployment by the hour" in said
 
 
-def test_a_fleet_sends_one(azure, azure_config, calls):
-    """However many clients want to keep a deployment alive at once, one call is sent for a window."""
+def test_fleet_sends_one_deployment_keep_alive(azure, azure_config, calls):
     base_url, sent = f"{azure.endpoint('east')}/openai/v1/", []
 
     def keep():

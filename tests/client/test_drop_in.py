@@ -39,8 +39,7 @@ def served(sim):
     [(each, 1) for each in (*INFERENCES, *COMPLETIONS)] + [(each, 0) for each in (*UNFINISHED, *OTHER_CALLS)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-async def test_a_call_is_the_sdks_own_and_an_inference_is_remembered(sim, client, bare, scenario, counts):
-    """Whatever is called, types, contents and requests are the SDK's, and an inference is remembered once."""
+async def test_every_call_equals_the_sdks_and_is_recorded_once(sim, client, bare, scenario, counts):
     model = sim.add_model(base="davinci-002") if scenario in COMPLETIONS else sim.add_model()
     expected, expected_calls = told(await scenario(bare, model)), served(sim)
     assert expected == told(await scenario(client, model))
@@ -57,8 +56,7 @@ LEGACY = "davinci:ft-acme-2022-12-22-07-26-01"
 
 @pytest.mark.parametrize("model", [CHECKPOINT, LEGACY])
 @pytest.mark.parametrize("path", ["chat/completions", "responses", "completions"])
-async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model, path):
-    """Fine-tunes of every age count, on whichever endpoint they answer."""
+async def test_every_model_id_form_is_recorded_on_every_endpoint(connect, sim, model, path):
     client = connect()
     sim.fault(Fault(path=f"/v1/{path}", body=COMPLETION, status=200))
     await done(client.post(f"/{path}", body={"model": model, "input": "x"}, cast_to=object))
@@ -75,8 +73,7 @@ async def test_every_form_of_id_is_remembered_on_every_path(connect, sim, model,
         ("9" * 5000, START),
     ],
 )
-async def test_the_servers_date_counts_when_it_is_sane(client, infer, sim, date, remembered):
-    """An inference happened when the server says, unless that is weeks off; then the clock decides."""
+async def test_server_date_counts_unless_it_is_weeks_off(client, infer, sim, date, remembered):
     sim.fault(Fault(path="/v1/chat/completions", headers={"date": date}))
     await infer(client)
     assert remembered == (await done(client.guard.history())).last_inference.at

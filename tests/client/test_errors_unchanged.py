@@ -47,8 +47,7 @@ async def job(client, _):
 
 @pytest.mark.parametrize("call", [chat, chat_stream, job], ids=lambda call: call.__name__)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, fault):
-    """For the same answer of the API, ours and the SDK's client raise alike: class, message, attributes."""
+async def test_error_equals_the_sdks(sim, client, bare, model, infer, call, fault):
     await infer(client)  # a job may be created
     sim.fault(fault)
 
@@ -59,16 +58,14 @@ async def test_an_error_is_the_sdks_own(sim, client, bare, model, infer, call, f
 
 
 @pytest.mark.parametrize("broken", [{"cut_after": 2}, {"malformed": True}], ids=str)
-async def test_a_stream_that_breaks_off_breaks_off_alike(sim, client, bare, model, broken):
-    """An error in the middle of a stream reaches the program as it is; the inference was answered."""
+async def test_error_in_a_stream_is_unchanged_and_the_inference_counts(sim, client, bare, model, broken):
     sim.fault(Fault(path=CHAT, times=None, **broken))
     expected = await failure_of(chat_stream, bare, model)
     assert expected == await failure_of(chat_stream, client, model)
     assert [model] == list((await done(client.guard.history())).models)
 
 
-async def test_a_refused_connection_is_the_sdks_own_error(connect, connect_bare):
-    """Where nobody listens, the program gets the SDK's connection error."""
+async def test_refused_connection_raises_the_sdks_error(connect, connect_bare):
     nowhere = {"base_url": "http://127.0.0.1:9/v1"}
     expected = await failure_of(chat, connect_bare(**nowhere), "ft:gpt-4o:acme::x")
     assert openai.APIConnectionError is expected[0]
@@ -77,8 +74,7 @@ async def test_a_refused_connection_is_the_sdks_own_error(connect, connect_bare)
         assert expected == await failure_of(chat, guarded, "ft:gpt-4o:acme::x")
 
 
-async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
-    """A call that takes too long ends with the SDK's timeout error, a job's creation too."""
+async def test_timeout_raises_the_sdks_error(sim, client, bare, model, infer):
     await infer(client)
     sim.fault(Fault(path="*", delay=600, times=None))
     patient = HTTP.Timeout(None, read=0.05)  # with everything but the answer: what ends it is always the same
@@ -88,8 +84,7 @@ async def test_a_timeout_is_the_sdks_own_error(sim, client, bare, model, infer):
         assert expected == await failure_of(call, client.with_options(timeout=patient), model)
 
 
-async def test_retries_are_the_sdks_own(sim, connect, connect_bare, model):
-    """After a failure that the SDK retries, the wire sees what it would see; one inference counts."""
+async def test_retries_are_the_sdks_and_one_inference_counts(sim, connect, connect_bare, model):
     seen = []
     for each in (connect_bare(max_retries=2), connect(max_retries=2)):
         sim.clear_calls()
@@ -121,8 +116,9 @@ LEGACY = 404, {"error": {"message": "marked by provider as Legacy; not been acti
     ],
     ids=["fireworks", "bedrock"],
 )
-async def test_a_known_loss_is_named(way, wire, configured, closing, base_url, answer, sdks, ours, stream):
-    """It is the SDK's error with all that it carries; with the guard switched off it is nothing else."""
+async def test_known_loss_is_named_and_stays_the_sdks_error(
+    way, wire, configured, closing, base_url, answer, sdks, ours, stream
+):
     status, body = answer
     route = wire.post(f"{base_url}/chat/completions").respond(
         status, json=body, headers={"x-request-id": "r1"}
@@ -138,8 +134,7 @@ async def test_a_known_loss_is_named(way, wire, configured, closing, base_url, a
     assert 2 * (2 if status >= 500 else 1) == len(route.calls)
 
 
-async def test_any_other_error_stays_the_sdks(way, wire, configured, closing):
-    """An answer that isn't known reaches the program as it came, the deployment of a typing error too."""
+async def test_other_errors_are_unchanged(way, wire, configured, closing):
     host = "https://acme.openai.azure.com"
     wire.post(url__startswith=host).respond(
         404, json={"error": {"code": "DeploymentNotFound", "message": "no"}}

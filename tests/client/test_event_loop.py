@@ -16,7 +16,7 @@ blockbuster = pytest.importorskip("blockbuster")
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("store", ["disk", "memory"])
-async def test_no_call_of_ours_blocks(sim, model, clock, store, tmp_path):
+async def test_guard_never_blocks_an_event_loop(sim, model, clock, store, tmp_path):
     """BlockBuster raises where a loop's thread would wait for a disk, a lock or a socket."""
     mimetypes.init()  # which the HTTP library else does, with a look at the disk, at the first upload
     http_client = openai.DefaultAsyncHttpxClient()  # the SDK reads certificates when it makes one

@@ -56,8 +56,7 @@ async def upload(client):
 
 
 @pytest.mark.parametrize(("call", "name", "model"), [(create_job, "job", BASE), (upload, "upload", None)])
-async def test_a_stopped_call_is_told(heard, told, call, name, model):
-    """Whoever watches learns what was stopped, why, and what its caller was told."""
+async def test_stopped_call_is_an_event_with_reason_and_message(heard, told, call, name, model):
     with pytest.raises(FineTuneGuardError) as raised:
         await call(heard)
     (event,) = told()
@@ -67,16 +66,14 @@ async def test_a_stopped_call_is_told(heard, told, call, name, model):
     assert event.at == raised.value.eligibility.checked_at
 
 
-async def test_the_apis_own_refusal_is_told_as_sent(connect, told):
-    """A job that the API refused is told as well, and told apart."""
+async def test_refusal_by_the_api_is_an_event_marked_as_sent(connect, told):
     client = connect(config={"on_event": told.callback, "on_unknown": "allow"})
     with pytest.raises(FineTuneGuardError):
         await create_job(client)
     assert [("FineTuningRefusedError", True)] == [(event.error, event.sent) for event in told()]
 
 
-async def test_a_window_that_closes_is_told_once_for_each_threshold(heard, told, infer, clock):
-    """Checking every day tells of 30, 15, 7 days and 1 day; an inference begins anew."""
+async def test_closing_window_is_an_event_once_for_each_threshold(heard, told, infer, clock):
     for _ in range(2):
         await infer(heard)
         for _ in range(61):
@@ -89,8 +86,8 @@ async def test_a_window_that_closes_is_told_once_for_each_threshold(heard, told,
     assert "finetune-guard keep-alive" in events[0].message
 
 
-async def test_the_end_of_creation_closes_the_window_of_all(heard, told, infer, clock):
-    """Before the closing date an open window is not what ends first, and no keep-alive is advised."""
+async def test_no_window_event_after_the_end_of_job_creation(heard, told, infer, clock):
+    """Before that date an open window is not what ends first, and no keep-alive is advised."""
     clock.advance(datetime(2026, 12, 8, tzinfo=timezone.utc) - clock())
     await infer(heard)
     await done(heard.guard.check())
@@ -99,8 +96,7 @@ async def test_the_end_of_creation_closes_the_window_of_all(heard, told, infer, 
     assert "keep-alive" not in event.message
 
 
-async def test_a_model_in_use_that_ends_is_told_once_for_each_threshold(heard, told, infer, clock, model):
-    """A model that is called every day tells of its end at most four times in one process."""
+async def test_model_shutdown_is_an_event_once_for_each_threshold(heard, told, infer, clock, model):
     clock.advance(datetime(2026, 12, 1, tzinfo=timezone.utc) - clock())
     for _ in range(44):
         await infer(heard)
@@ -110,16 +106,14 @@ async def test_a_model_in_use_that_ends_is_told_once_for_each_threshold(heard, t
     assert {((model,), "2027-01-14")} == {(event.models, str(event.ends_on)) for event in events}
 
 
-async def test_a_base_model_that_ends_is_told_where_it_is_warned_of(connect, told, infer, clock):
-    """With ``warn_models="all"`` a program hears of any model that it calls, and else of fine-tunes alone."""
+async def test_base_model_shutdown_is_an_event_with_warn_models_all(connect, told, infer, clock):
     clock.advance(datetime(2026, 12, 20, tzinfo=timezone.utc) - clock())
     for warn_models in ("fine-tuned", "all"):
         await infer(connect(config={"on_event": told.callback, "warn_models": warn_models}), on=BASE)
     assert [((BASE,), 30)] == [(event.models, event.within_days) for event in told()]
 
 
-async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
-    """One that was answered, and one that was not, with the reason of each model."""
+async def test_keep_alives_and_their_failures_are_events(heard, told, infer, sim, clock, model):
     await infer(heard)
     clock.advance(50 * DAY)
     sim.fault(Fault(path=CHAT, status=404, times=None))
@@ -132,8 +126,7 @@ async def test_keep_alives_are_told(heard, told, infer, sim, clock, model):
     assert (KeepAliveSent, model, clock()) == (type(sent), sent.model, sent.at)
 
 
-async def test_a_history_that_cannot_be_used_is_told(connect, told, infer):
-    """Once when it can't be written and once when it can't be read; and calls go on."""
+async def test_unusable_history_is_one_event_and_calls_go_on(connect, told, infer):
     client = connect(config={"on_event": told.callback, "store": failing(StoreError("the disk is full"))})
     for _ in range(3):
         assert (await infer(client)).choices
@@ -145,8 +138,7 @@ async def test_a_history_that_cannot_be_used_is_told(connect, told, infer):
     assert all("the disk is full" in event.message for event in events)
 
 
-async def test_a_callback_that_fails_harms_no_call(connect, infer, clock, caplog):
-    """What it raises, SystemExit included, is logged once; later events are told all the same."""
+async def test_failing_callback_is_logged_once_and_called_again(connect, infer, clock, caplog):
     seen = []
 
     def fail(event):
@@ -163,8 +155,7 @@ async def test_a_callback_that_fails_harms_no_call(connect, infer, clock, caplog
     assert 1 == sum("callback for events failed" in record.getMessage() for record in caplog.records)
 
 
-async def test_closing_a_client_waits_for_its_events(connect):
-    """What happened before ``close()`` is told when that returns, by all clients of one callback."""
+async def test_close_waits_for_events(connect):
     seen = []
 
     def slow(event):
@@ -179,8 +170,7 @@ async def test_closing_a_client_waits_for_its_events(connect):
     assert 3 == len(seen)
 
 
-async def test_a_callback_that_blocks_keeps_nothing_else(connect, caplog):
-    """A client is closed meanwhile; a thousand events wait, and that others are lost is logged once."""
+async def test_blocking_callback_delays_no_close_and_bounds_the_queue(connect, caplog):
     free, seen = threading.Event(), []
     client = connect(config={"on_event": lambda event: (free.wait(), seen.append(event))})
     try:
@@ -229,8 +219,8 @@ stopped()
 
 
 @pytest.mark.parametrize("blocks", [False, True], ids=["quick", "blocking"])
-def test_events_survive_a_fork_and_the_end_of_the_program(run_program, blocks):
-    """A program or child that ends right after an event has told it; a callback that blocks keeps neither."""
+def test_events_are_delivered_after_a_fork_and_at_exit(run_program, blocks):
+    """A callback that blocks delays neither."""
     code, out, err = run_program(PROGRAM, *["blocks"] * blocks, store="memory")
     told = [out.count(f"{by_parent} job_stopped") for by_parent in (True, False)]
     assert (0, [1 if blocks else 2, 1]) == (code, told), out + err

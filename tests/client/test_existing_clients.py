@@ -36,8 +36,7 @@ def twin(bare, configured):
     return guard(bare, configured())
 
 
-async def test_the_twin_is_guarded_and_the_original_is_not(bare, twin, infer, posts, way):
-    """The twin decides and remembers; the original does neither, and is the same as before."""
+async def test_guard_returns_a_guarded_copy_and_leaves_the_original(bare, twin, infer, posts, way):
     assert isinstance(twin, way.bare)
     assert type(bare) is way.bare
     assert twin.guard.active
@@ -54,16 +53,15 @@ async def test_the_twin_is_guarded_and_the_original_is_not(bare, twin, infer, po
     assert not hasattr(bare, "guard")
 
 
-async def test_it_shares_the_http_client(bare, twin):
-    """Both speak through one connection pool; closing one closes both. Guarding twice is guarding once."""
+async def test_guarded_copy_shares_the_http_client(bare, twin):
+    """Guarding twice is guarding once."""
     assert bare._client is twin._client
     assert twin is guard(twin)
     await done(twin.close())
     assert bare.is_closed()
 
 
-async def test_every_resource_speaks_through_the_twin(bare, configured, model):
-    """Also resources, raw and streaming views that the original had made before."""
+async def test_resources_made_before_are_guarded_on_the_copy(bare, configured, model):
     assert all((bare.chat, bare.with_raw_response, bare.chat.completions.with_raw_response))
     twin = guard(bare, configured())
     for each in (twin, twin.with_raw_response, twin.with_options(timeout=9), bare):
@@ -73,8 +71,7 @@ async def test_every_resource_speaks_through_the_twin(bare, configured, model):
     assert [4] == list(sources.values())
 
 
-async def test_a_subclass_with_an_odd_constructor_works(way, sim, configured, closing, model):
-    """No constructor is called: class, attributes and behaviour stay what they are."""
+async def test_guarding_calls_no_constructor(way, sim, configured, closing, model):
     original = closing((OddAsync if way is ASYNC else OddSync)(sim.base_url, "a", "b"))
     twin = guard(original, configured())
     assert isinstance(twin, type(original))
@@ -85,8 +82,7 @@ async def test_a_subclass_with_an_odd_constructor_works(way, sim, configured, cl
     assert [model] == list((await done(twin.guard.history())).models)
 
 
-async def test_azure_has_rules_of_its_own(way, closing, wire, caplog):
-    """At Azure the guard knows deployments, and OpenAI's rules stop nothing, whatever ``hosts`` says."""
+async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog):
     wire.route().respond(200, json={"id": "x", "data": []})
     azure = closing(
         way.azure(
@@ -107,8 +103,7 @@ async def test_azure_has_rules_of_its_own(way, closing, wire, caplog):
     assert "azure-key" == wire.calls[0].request.headers["api-key"]
 
 
-async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
-    """So does a client of any host that the policy does not apply to."""
+async def test_guard_of_another_provider_is_inactive(way, closing, caplog):
     client = closing(way.bare(api_key="sk-test", base_url="http://localhost:8000/v1"))
     assert not guard(client, GuardConfig(store="memory")).guard.active
     assert "the policy does not apply to localhost" in caplog.text
@@ -116,7 +111,6 @@ async def test_other_providers_are_inactive_and_say_so(way, closing, caplog):
 
 @pytest.mark.parametrize("wrong", ["sk-secret", openai.OpenAI, openai], ids=lambda value: str(type(value)))
 def test_only_a_client_can_be_guarded(wrong):
-    """Anything else is an error that says what is required, and never shows what may be a key."""
     with pytest.raises(
         GuardConfigError, match=r"an openai\.OpenAI or openai\.AsyncOpenAI is required"
     ) as caught:

@@ -48,8 +48,8 @@ def asked(sim, *endings):
     return [call.path for call in sim.calls if call.path.endswith(endings)]
 
 
-async def test_everything_is_there(sim, client, jobs, folder):
-    """Jobs, events, checkpoints, files and models' records are saved; a deleted file is noted."""
+async def test_export_has_jobs_events_checkpoints_files_and_models(sim, client, jobs, folder):
+    """A deleted file is noted."""
     (first, *_), shared, gone = jobs
     come = []
     found = await done(client.guard.export(str(folder), progress=come.append))
@@ -70,8 +70,7 @@ async def test_everything_is_there(sim, client, jobs, folder):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
-async def test_only_the_owner_can_read_it(client, jobs, folder):
-    """Folders are 0700 and files 0600, whatever the umask, and a folder that was there is closed, too."""
+async def test_export_folder_is_0700_and_files_0600(client, jobs, folder):
     folder.mkdir(mode=0o755)
     before = os.umask(0)
     try:
@@ -82,8 +81,7 @@ async def test_only_the_owner_can_read_it(client, jobs, folder):
     assert {True: "0o700", False: "0o600"} == modes
 
 
-async def test_another_run_fetches_only_what_differs(sim, client, jobs, folder):
-    """What was changed, cut or removed on disk is fetched anew, and nothing else."""
+async def test_second_export_fetches_only_what_differs(sim, client, jobs, folder):
     (first, second, _), shared, gone = jobs
     await done(client.guard.export(folder))
     sim.clear_calls()
@@ -107,8 +105,7 @@ async def test_another_run_fetches_only_what_differs(sim, client, jobs, folder):
     } == set(asked(sim, "/content", "/events", "/checkpoints"))
 
 
-async def test_what_passes_by_itself(sim, client, jobs, folder):
-    """Cut bodies, limits and the API's own failures are waited for; Retry-After is kept."""
+async def test_temporary_failures_are_retried(sim, client, jobs, folder):
     (first, *_), shared, _ = jobs
     sim.fault(Fault(path=f"/v1/files/{shared}/content", cut_after=100_000, times=2, **GET))
     sim.fault(Fault.rate_limited(path=f"/v1/fine_tuning/jobs/{first}/events", retry_after=0.01, **GET))
@@ -119,8 +116,7 @@ async def test_what_passes_by_itself(sim, client, jobs, folder):
     assert 3 == len(asked(sim, f"{shared}/content"))
 
 
-async def test_what_does_not_pass(sim, client, jobs, folder):
-    """What the API keeps refusing is noted with its reason, and had by a later run."""
+async def test_permanent_failures_are_noted_and_fetched_by_a_later_run(sim, client, jobs, folder):
     (first, *_), shared, _ = jobs
     for path in (f"/v1/files/{shared}/content", f"/v1/fine_tuning/jobs/{first}/events"):
         sim.fault(Fault(path=path, status=400, code="not_now", times=None, **GET))
@@ -134,8 +130,7 @@ async def test_what_does_not_pass(sim, client, jobs, folder):
     assert (await done(client.guard.export(folder))).complete
 
 
-async def test_no_jobs_no_export(sim, client, jobs, folder):
-    """Where the jobs can't be read, an error says why; what the folder held before stays whole."""
+async def test_unreadable_job_list_is_an_error_and_keeps_the_folder(sim, client, jobs, folder):
     await done(client.guard.export(folder))
     sim.fault(Fault.unauthorized(path="/v1/fine_tuning/jobs", times=None))
     with pytest.raises(ExportError, match="401 invalid_api_key") as caught:
@@ -144,8 +139,7 @@ async def test_no_jobs_no_export(sim, client, jobs, folder):
     assert {} == verify(folder).problems
 
 
-async def test_selection_and_plan(sim, client, jobs, folder):
-    """Jobs are selected by id, model and time; a plan tells sizes and writes nothing."""
+async def test_jobs_can_be_selected_and_a_plan_writes_nothing(sim, client, jobs, folder):
     (first, second, third), shared, _ = jobs
     guard = client.guard
     plan = await done(guard.plan_export(jobs=[first, "ftjob-unknown"]))
@@ -162,8 +156,7 @@ async def test_selection_and_plan(sim, client, jobs, folder):
     assert {"jobs", "manifest.json"} == names(folder)
 
 
-async def test_names_from_the_api_lead_nowhere(sim, client, folder, tmp_path):
-    """An id that is a path, or another one in other capitals, is noted; nothing is written outside."""
+async def test_unsafe_ids_write_nothing_outside(sim, client, folder, tmp_path):
     row = {"object": "fine_tuning.job", "status": "succeeded", "model": BASE, "training_file": "../../../x"}
     ids = ["../../evil", "/tmp/evil", "ftjob-A", "ftjob-a", "..", None, "ftjob-\x1b[2J"]
     rows = [{**row, "id": job} for job in ids]
@@ -177,8 +170,7 @@ async def test_names_from_the_api_lead_nowhere(sim, client, folder, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links are made freely on POSIX only")
-async def test_never_through_a_link(client, jobs, folder, tmp_path):
-    """A link in the folder's place, in a directory's or in a file's is never followed."""
+async def test_export_follows_no_link(client, jobs, folder, tmp_path):
     (first, *_), shared, _ = jobs
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -203,8 +195,7 @@ async def test_never_through_a_link(client, jobs, folder, tmp_path):
     assert {"theirs"} == names(outside)
 
 
-async def test_a_folder_that_is_no_export(client, jobs, folder):
-    """Other people's files are left alone, and so are an export of another organization and a damaged one."""
+async def test_foreign_or_damaged_folder_is_refused(client, jobs, folder):
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(ExportError, match="it holds other files"):
@@ -222,8 +213,7 @@ async def test_a_folder_that_is_no_export(client, jobs, folder):
             await done(use(folder))
 
 
-async def test_orphans(sim, clock, client, jobs):
-    """Training files that no job uses are found; those a day old are deleted, by whole lists."""
+async def test_orphans_are_listed_and_deleted_after_a_day(sim, clock, client, jobs):
     old = sim.add_file(content=TRAINING_DATA)
     clock.advance(timedelta(days=1))
     young = sim.add_file(content=TRAINING_DATA)

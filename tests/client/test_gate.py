@@ -60,8 +60,7 @@ async def stopped(creation):
 
 
 @by_every_way
-async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model, creating):
-    """Sixty days after the last inference no job is posted, whatever way it is asked for."""
+async def test_lapsed_window_stops_the_job(client, infer, clock, posts, model, creating):
     await infer(client)
     now = clock.advance(timedelta(days=60))
 
@@ -78,8 +77,7 @@ async def test_a_lapsed_window_stops_the_job(client, infer, clock, posts, model,
     assert (0, 1) == (posts(JOBS), posts("/chat/completions"))  # a keep-alive is never sent unasked
 
 
-async def test_an_open_window_lets_the_job_through(client, infer, clock, sim):
-    """Until the last second of the sixtieth day the API is asked, and its answer is the program's."""
+async def test_open_window_lets_the_job_through(client, infer, clock, sim):
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-1))
     with pytest.raises(openai.BadRequestError, match="invalid training_file"):
@@ -96,8 +94,9 @@ async def test_an_open_window_lets_the_job_through(client, infer, clock, sim):
     ],
     ids=["nothing known", "never fine-tuned", "closed"],
 )
-async def test_what_can_not_succeed_is_stopped(connect, sim, model, clock, organization, now, kind, asked):
-    """No job is posted without an inference or earlier fine-tuning on record, or after the policy's end."""
+async def test_job_without_evidence_or_after_the_end_is_stopped(
+    connect, sim, model, clock, organization, now, kind, asked
+):
     clock.set(now)
     newcomer = sim.add_organization(slug="new-1", api_key="sk-new")
     client = connect(**({"api_key": newcomer.api_key} if organization == "new-1" else {}))
@@ -108,8 +107,7 @@ async def test_what_can_not_succeed_is_stopped(connect, sim, model, clock, organ
 
 
 @pytest.mark.parametrize("slow", [timedelta(days=-2), timedelta(days=2)], ids=["fast", "slow"])
-async def test_a_clock_that_is_off_is_set_right_by_the_answers(connect, infer, clock, model, slow):
-    """The API's time decides about the window and the closing date, however wrong the machine's clock is."""
+async def test_wrong_clock_is_corrected_by_the_apis_dates(connect, infer, clock, model, slow):
     client = connect(config={"clock": lambda: clock() - slow})
     with pytest.raises(openai.NotFoundError):  # an error's answer tells it as well
         await done(client.models.retrieve("gpt-of-another-time"))
@@ -132,8 +130,8 @@ async def test_a_clock_that_is_off_is_set_right_by_the_answers(connect, infer, c
     ],
     ids=["window", "closing date"],
 )
-async def test_the_api_is_asked_for_the_time_before_a_job_is_stopped(connect, infer, clock, posts, last, now):
-    """A machine whose clock is ahead stops no job, also where no answer has told that yet."""
+async def test_clock_ahead_stops_no_job(connect, infer, clock, posts, last, now):
+    """The API is asked for the time first."""
     clock.set(last)
     await infer(connect())
     clock.set(now)
@@ -143,8 +141,7 @@ async def test_the_api_is_asked_for_the_time_before_a_job_is_stopped(connect, in
     assert 1 == posts(JOBS)
 
 
-async def test_the_message_answers_four_questions(client, infer, clock, model, sim):
-    """An error says what was stopped, by which rule, on what evidence, and what to do; it shows no key."""
+async def test_error_names_call_rule_evidence_and_remedy(client, infer, clock, model, sim):
     await infer(client)
     clock.advance(timedelta(days=61))
     error = await stopped(create_job(client))
@@ -162,8 +159,7 @@ async def test_the_message_answers_four_questions(client, infer, clock, model, s
 
 
 @pytest.mark.parametrize("on_unknown", ["warn", "allow"])
-async def test_a_lapse_seen_only_here_is_left_to_the_api(connect, infer, clock, posts, on_unknown):
-    """An old inference is no worse than none: both go through, and the API's refusal is the program's."""
+async def test_local_lapse_is_left_to_the_api(connect, infer, clock, posts, on_unknown):
     client = connect(config={"on_unknown": on_unknown})
     await infer(client)
     clock.advance(timedelta(days=61))
@@ -175,8 +171,7 @@ async def test_a_lapse_seen_only_here_is_left_to_the_api(connect, infer, clock, 
     assert expected == [warning.category for warning in caught]
 
 
-async def test_allowing_the_unknown_allows_nothing_impossible(connect, infer, clock, posts):
-    """After the closing date every setting stops the job, and says so whatever its base model is."""
+async def test_every_on_unknown_setting_stops_jobs_after_the_end(connect, infer, clock, posts):
     client = connect(config={"on_unknown": "allow"})
     clock.set(AFTER_THE_END)
     await infer(client)
@@ -184,8 +179,7 @@ async def test_allowing_the_unknown_allows_nothing_impossible(connect, infer, cl
     assert (FineTuningClosedError, 0) == (type(error), posts(JOBS))
 
 
-async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
-    """``with_options(guard=GuardConfig(enabled=False))`` lets one call through, and no other."""
+async def test_with_options_can_disable_the_guard_for_one_call(client, infer, clock, posts):
     await infer(client)
     clock.advance(timedelta(days=61))
     unchecked = client.with_options(guard=GuardConfig(enabled=False))
@@ -197,8 +191,7 @@ async def test_one_call_can_go_round_the_guard(client, infer, clock, posts):
     assert (1, 1) == (posts(JOBS), posts("/files"))
 
 
-async def test_an_unnamed_host_is_told_once_in_the_log(connect, infer, caplog):
-    """A program behind a gateway learns from its log why the guard does nothing, without a warning."""
+async def test_unnamed_host_is_logged_once(connect, infer, caplog):
     client = connect(config={"hosts": []})
     with caplog.at_level(logging.INFO, "finetune_guard"):
         await infer(client)
@@ -216,8 +209,7 @@ NO_OTHER_WARNING = pytest.mark.filterwarnings(
 
 @NO_OTHER_WARNING
 @pytest.mark.parametrize("now", [FIRST_MOMENT, LAST_MOMENT])
-async def test_while_a_date_is_crossed_on_earth_the_api_decides(way, client, infer, clock, now, posts):
-    """On January 6 a job is posted, with a warning for the line of the program that asked for it."""
+async def test_job_on_the_boundary_day_is_sent_with_a_warning(way, client, infer, clock, now, posts):
     clock.set(now)
     await infer(client)
 
@@ -235,8 +227,7 @@ async def test_while_a_date_is_crossed_on_earth_the_api_decides(way, client, inf
 
 
 @NO_OTHER_WARNING
-async def test_uploads_go_through_then_without_a_word(client, infer, clock, caplog):
-    """A file may still find its job."""
+async def test_upload_on_the_boundary_day_is_sent_without_a_warning(client, infer, clock, caplog):
     clock.set(FIRST_MOMENT)
     await infer(client)
     caplog.set_level(logging.WARNING)

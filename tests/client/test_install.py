@@ -49,8 +49,7 @@ def changed(before):
 @pytest.mark.slow
 @pytest.mark.matrix
 @pytest.mark.parametrize("scenarios", [INFERENCES, OTHER_CALLS], ids=["inferences", "other calls"])
-async def test_calls_are_the_sdks_own_and_inferences_are_remembered(scenarios, sim, bare, model, install):
-    """Whatever way a client of the SDK's own class is used, nothing differs but what is remembered."""
+async def test_installed_guard_changes_no_call_and_records_inferences(scenarios, sim, bare, model, install):
     count = 0
     for scenario in scenarios:
         try:
@@ -66,10 +65,7 @@ async def test_calls_are_the_sdks_own_and_inferences_are_remembered(scenarios, s
         finetune_guard.uninstall()
 
 
-async def test_every_client_is_guarded_whenever_and_from_whatever_it_is_made(
-    way, connect_bare, clock, posts, infer, install
-):
-    """Clients made before and after, copies and subclasses share the history, and their jobs are stopped."""
+async def test_every_client_is_guarded_however_it_was_made(way, connect_bare, clock, posts, infer, install):
     subclass = type("Mine", (way.bare,), {})
     before = connect_bare()
     await done(before.models.list())
@@ -97,8 +93,7 @@ def module_client(sim, monkeypatch):
     openai._reset_client()
 
 
-def test_the_modules_own_functions_are_guarded(module_client, clock, model, install):
-    """``openai.chat`` and ``openai.fine_tuning`` are those of a client, too, one made before included."""
+def test_module_level_functions_are_guarded(module_client, clock, model, install):
     openai.models.list()
     install()
     openai.chat.completions.create(model=model, messages=MESSAGES)
@@ -107,16 +102,14 @@ def test_the_modules_own_functions_are_guarded(module_client, clock, model, inst
         openai.fine_tuning.jobs.create(model=BASE, training_file="file-1")
 
 
-async def test_a_guarded_client_counts_once(connect, infer, install):
-    """What was guarded already stays as it is, with its own configuration."""
+async def test_guarded_client_counts_once_after_install(connect, infer, install):
     install()
     client = connect()
     await infer(client)
     assert {START.date(): {Source.OBSERVED: 1}} == (await done(client.guard.history())).daily
 
 
-async def test_azures_clients_go_through(way, sim, model, install, closing):
-    """A client of Azure's is one still, and OpenAI's policy doesn't hold for it, whatever its host."""
+async def test_azure_clients_are_not_stopped(way, sim, model, install, closing):
     install()
     client = closing(way.azure(api_key="key", api_version="v1", base_url=sim.base_url, max_retries=0))
     assert isinstance(client, way.bare)
@@ -126,10 +119,7 @@ async def test_azures_clients_go_through(way, sim, model, install, closing):
     assert await done(client.guard.keep_alive()) is not None
 
 
-async def test_what_a_subclass_does_to_requests_holds_for_the_guards_own(
-    way, sim, clock, infer, install, closing
-):
-    """A subclass that overrides ``request`` sees the guard's own requests as it sees the program's."""
+async def test_subclass_that_overrides_request_sees_own_requests(way, sim, clock, infer, install, closing):
     seen = []
 
     class Counting(way.bare):
@@ -144,8 +134,7 @@ async def test_what_a_subclass_does_to_requests_holds_for_the_guards_own(
     assert 2 == seen.count("/chat/completions") == len(sim.calls)
 
 
-def test_uninstall_puts_back_every_attribute(configured):
-    """Nothing of the guard stays in the SDK's classes; twice is once, at both ends."""
+def test_uninstall_restores_every_attribute(configured):
     before, config = attributes(), configured()
     with finetune_guard.install(config):
         shown = {name.partition(".")[2] for name in changed(before)}
@@ -161,8 +150,7 @@ def test_uninstall_puts_back_every_attribute(configured):
     assert set() == changed(before)
 
 
-def test_another_configuration_is_refused(install, configured):
-    """Two configurations can't hold for the same clients, and a wrong one is told at once."""
+def test_second_configuration_is_refused(install, configured):
     install()
     with pytest.raises(GuardConfigError, match="installed with another configuration"):
         finetune_guard.install(configured())
@@ -171,8 +159,7 @@ def test_another_configuration_is_refused(install, configured):
         finetune_guard.install("memory")
 
 
-async def test_what_others_have_wrapped_since_then_stays(way, bare, infer, install, caplog):
-    """Where a method was replaced after ``install``, uninstalling steps aside, says so and breaks no call."""
+async def test_uninstall_leaves_later_patches(way, bare, infer, install, caplog):
     install()
     ours, seen = way.bare.request, []
 
@@ -192,8 +179,7 @@ async def test_what_others_have_wrapped_since_then_stays(way, bare, infer, insta
         del way.bare.request  # it is inherited
 
 
-async def test_copies_and_pickles_of_a_client_make_a_guard_of_their_own(way, sim, install, infer):
-    """What a program copies or pickles of a client's attributes holds no guard, and the copy is guarded."""
+async def test_copied_or_pickled_attributes_hold_no_guard(way, sim, install, infer):
     install()
     client = way.bare(api_key=sim.organization().api_key, base_url=sim.base_url)
     await infer(client)
@@ -206,7 +192,6 @@ async def test_copies_and_pickles_of_a_client_make_a_guard_of_their_own(way, sim
 
 
 async def test_a_websocket_is_logged_once(way, connect, bare, install, caplog, monkeypatch):
-    """What is answered over a WebSocket isn't seen: the log says so once, of guarded hosts only."""
     monkeypatch.setattr("finetune_guard.client.urls._logged_websockets", [])
     install()
     caplog.set_level("INFO", "finetune_guard")

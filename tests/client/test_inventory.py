@@ -43,8 +43,7 @@ def create_job(bare, clock):
     return create
 
 
-async def test_a_model_is_told_with_all_that_is_known(client, sim, clock):
-    """Base, age, last inference and its source, end and its source, replacement."""
+async def test_model_has_base_age_last_inference_shutdown_and_replacement(client, sim, clock):
     model = sim.add_model(suffix="support-bot", created_at=START - DAY)
     await chat(client, model)
     clock.advance(DAY)
@@ -59,8 +58,7 @@ async def test_a_model_is_told_with_all_that_is_known(client, sim, clock):
     assert record.visible
 
 
-async def test_models_of_jobs_and_checkpoints_are_in_it(client, create_job, bare):
-    """Models that a job has made, and its checkpoints, stand in it once each, with their age."""
+async def test_models_of_jobs_and_checkpoints_are_listed_once(client, create_job, bare):
     job = await create_job()
     finished = await done(bare.fine_tuning.jobs.retrieve(job))
     checkpoints = (await done(bare.fine_tuning.jobs.checkpoints.list(job))).data
@@ -74,8 +72,7 @@ async def test_models_of_jobs_and_checkpoints_are_in_it(client, create_job, bare
 
 
 @pytest.mark.parametrize("lists", ["guard.models", "guard.check", "models.list"])
-async def test_a_model_that_is_gone_stays_in_it(connect, bare, sim, tmp_path, lists):
-    """What the API listed once, and nobody ever ran, is told with its end in every later program."""
+async def test_shut_down_model_stays_listed(connect, bare, sim, tmp_path, lists):
     model = sim.add_model()
     before = connect({"store": tmp_path / "history"})
     if lists == "guard.check":
@@ -90,8 +87,7 @@ async def test_a_model_that_is_gone_stays_in_it(connect, bare, sim, tmp_path, li
 
 
 @pytest.mark.parametrize(("path", "failure"), [(MODELS, "500"), (JOBS, "404")])
-async def test_a_list_that_fails_leaves_the_other(client, sim, create_job, path, failure):
-    """The answer says that it isn't complete, and why; nothing is raised."""
+async def test_failed_list_makes_the_inventory_incomplete(client, sim, create_job, path, failure):
     await create_job()
     whole = set(by_id(await inventory(client)))
     sim.fault(Fault(method="GET", path=path, status=int(failure), code="odd"))
@@ -102,8 +98,7 @@ async def test_a_list_that_fails_leaves_the_other(client, sim, create_job, path,
     assert found.models
 
 
-async def test_refreshing_is_told_to_the_store(client, store):
-    """Only ``refresh=True`` writes the dates that the API tells."""
+async def test_only_refresh_stores_shutdown_dates(client, store):
     await inventory(client)
     await done(client.guard.flush())
     assert {} == store.announced()
@@ -111,8 +106,7 @@ async def test_refreshing_is_told_to_the_store(client, store):
     assert date(2027, 1, 14) == store.announced()[BASE].day
 
 
-async def test_a_history_that_can_not_be_read_leaves_what_the_api_tells(connect, sim, caplog):
-    """The models that the key sees are told without their history, and the log says why."""
+async def test_unreadable_history_leaves_the_apis_models(connect, sim, caplog):
     visible = sim.add_model()
     client = connect(config={"store": Unreadable()})
     found = await inventory(client)
@@ -121,8 +115,7 @@ async def test_a_history_that_can_not_be_read_leaves_what_the_api_tells(connect,
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
-async def test_elsewhere_nothing_is_asked(connect, sim, fields):
-    """On another host, or switched off, the error says what to configure, and no request is sent."""
+async def test_inactive_guard_asks_nothing(connect, sim, fields):
     guard = connect(config={"admin_api_key": "sk-admin", **fields}).guard
     for ask in (guard.models, guard.sync, guard.model_limits):
         with pytest.raises(GuardConfigError, match=r"GuardConfig\(hosts="):

@@ -18,16 +18,14 @@ pytestmark = pytest.mark.anyio
 CHAT = "/chat/completions"
 
 
-async def test_the_outcome_tells_what_was_done(client, clock, model):
-    """Model and time of the inference are told, and it is remembered as a keep-alive."""
+async def test_keep_alive_returns_model_and_time_and_is_recorded(client, clock, model):
     outcome = await done(client.guard.keep_alive())
     assert (True, model, clock(), None) == (outcome.sent, outcome.model, outcome.at, outcome.reason)
     assert Source.KEEP_ALIVE is (await done(client.guard.history())).last_inference.source
     assert "eligible" == (await done(client.guard.check())).verdict.value
 
 
-async def test_it_is_not_sent_when_it_is_not_due(client, infer, posts):
-    """While the window is open for long nothing is sent, and the reason told; ``force`` sends it."""
+async def test_keep_alive_is_sent_only_when_due_or_forced(client, infer, posts):
     await infer(client)
     outcome = await done(client.guard.keep_alive())
     assert (False, "not_due") == (outcome.sent, outcome.reason.value)
@@ -36,8 +34,7 @@ async def test_it_is_not_sent_when_it_is_not_due(client, infer, posts):
     assert 2 == posts(CHAT)
 
 
-async def test_a_plan_tells_what_would_be_sent(client, bare, infer, clock, sim, model):
-    """Whether one is due, why not, and the first model are told; nothing is sent and nothing asked."""
+async def test_plan_says_what_would_be_sent_and_sends_nothing(client, bare, infer, clock, sim, model):
     await infer(client)
     sim.clear_calls()
     plan = await done(client.guard.plan_keep_alive())
@@ -50,8 +47,7 @@ async def test_a_plan_tells_what_would_be_sent(client, bare, infer, clock, sim, 
     assert () == sim.calls
 
 
-async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
-    """When no job can be created any more a keep-alive is of no use; ``force`` sends it all the same."""
+async def test_no_keep_alive_after_the_end_without_force(client, clock, posts, model):
     clock.set(datetime(2027, 1, 8, tzinfo=timezone.utc))
     outcome = await done(client.guard.keep_alive())
     assert (False, "creation_closed") == (outcome.sent, outcome.reason.value)
@@ -59,16 +55,14 @@ async def test_after_the_end_nothing_is_sent(client, clock, posts, model):
     assert (await done(client.guard.keep_alive(force=True))).sent
 
 
-async def test_a_base_model_is_rejected(client, sim):
-    """A base model keeps no window open: a wrong id is an error, not a charge."""
+async def test_base_model_is_rejected(client, sim):
     for model in ("gpt-4o-mini", "ft", 5):
         with pytest.raises(GuardConfigError, match=r"keep_alive\(model=...\) is .*fine-tuned model's id"):
             await done(client.guard.keep_alive(model=model))
     assert () == sim.calls
 
 
-async def test_it_is_sent_once_for_each_organization(sim, configured, model, posts):
-    """Of two that ask at once, one hears that the window was renewed; a copy's organization has its own."""
+async def test_keep_alive_is_sent_once_for_each_organization(sim, configured, model, posts):
     sim.fault(Fault(path="/v1/chat/completions", delay=0.2, times=None))
     other = sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
     key = sim.organization().api_key
@@ -95,16 +89,14 @@ class Overtaken(MemoryStore):
         return super().lease(name, ttl)
 
 
-async def test_who_gets_the_turn_looks_again(connect, sim, model, clock, posts):
-    """What another process sent between the last look and the turn is enough: nothing is sent."""
+async def test_lease_holder_checks_again_before_sending(connect, sim, model, clock, posts):
     slug = sim.organization().slug
     sent = Inference(organization=slug, model=model, at=clock(), source=Source.KEEP_ALIVE)
     outcome = await done(connect(config={"store": Overtaken(sent)}).guard.keep_alive())
     assert (False, "renewed_by_another", 0) == (outcome.sent, outcome.reason, posts(CHAT))
 
 
-async def test_a_failure_leaves_the_way_free(client, sim, model, posts):
-    """After a keep-alive has failed the next one is sent at once."""
+async def test_failed_keep_alive_releases_the_lease(client, sim, model, posts):
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions"))
     with pytest.raises(KeepAliveError):
         await done(client.guard.keep_alive())

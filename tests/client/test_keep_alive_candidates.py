@@ -41,16 +41,14 @@ async def three(client, infer, sim, clock, called):
     return models
 
 
-async def test_the_next_model_is_tried_at_once(client, three, called, sim):
-    """A model that is gone or not permitted is left for the one before it."""
+async def test_missing_model_is_followed_by_the_next_at_once(client, three, called, sim):
     for model, status in zip(three[1:], (403, 404), strict=True):
         sim.fault(Fault(path=CHAT, model=model, status=status))
     assert three[0] == (await done(client.guard.keep_alive())).model
     assert [(three[2], 404), (three[1], 403), (three[0], 200)] == called()
 
 
-async def test_only_the_model_asked_for_is_tried(client, three, called, sim):
-    """``keep_alive(model=...)`` means that model and no other."""
+async def test_only_the_named_model_is_tried(client, three, called, sim):
     sim.fault(Fault(path=CHAT, model=three[1], status=404, code="model_not_found"))
     with pytest.raises(KeepAliveError) as caught:
         await done(client.guard.keep_alive(model=three[1]))
@@ -58,8 +56,7 @@ async def test_only_the_model_asked_for_is_tried(client, three, called, sim):
     assert [(three[1], 404)] == called()
 
 
-async def test_models_are_found_through_the_api(client, sim, called):
-    """Without a history the API is asked for its models; the newest finished one is called."""
+async def test_without_history_the_newest_listed_model_is_called(client, sim, called):
     sim.add_model(suffix="old")
     sim.clock.advance(timedelta(days=1))
     newest = sim.add_model(suffix="new")
@@ -68,8 +65,7 @@ async def test_models_are_found_through_the_api(client, sim, called):
     assert [(newest, 200)] == called()
 
 
-async def test_models_are_found_through_jobs(client, sim, called, model):
-    """A key that may not list models may list jobs, which name theirs."""
+async def test_models_are_found_through_jobs_without_the_models_list(client, sim, called, model):
     job = {"id": "ftjob-1", "object": "fine_tuning.job", "fine_tuned_model": model, "created_at": 1785000000}
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
     sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", status=200, times=None, body={"data": [job]}))
@@ -77,8 +73,7 @@ async def test_models_are_found_through_jobs(client, sim, called, model):
     assert [(model, 200)] == called()
 
 
-async def test_one_call_reads_the_lists_once(connect, sim):
-    """A job with a keep-alive asks for ten pages of jobs at most, and not once more for candidates."""
+async def test_lists_are_read_once_for_a_job_with_a_keep_alive(connect, sim):
     page = {"object": "list", "has_more": True}
     for number in range(30):
         row = {"id": f"ftjob-{number}", "object": "fine_tuning.job", "created_at": 1785000000}
@@ -90,8 +85,8 @@ async def test_one_call_reads_the_lists_once(connect, sim):
     assert ["/v1/models"] + ["/v1/fine_tuning/jobs"] * 10 == asked
 
 
-async def test_what_no_retry_can_mend_ends_it(connect, three, called, sim):
-    """Without money no other model is tried; the SDK's error is the cause."""
+async def test_exhausted_quota_ends_the_keep_alive(connect, three, called, sim):
+    """The SDK's error is the cause."""
     client = connect(max_retries=5)
     sim.fault(Fault.insufficient_quota(path=CHAT, times=None))
     with pytest.raises(KeepAliveError) as caught:
@@ -101,8 +96,7 @@ async def test_what_no_retry_can_mend_ends_it(connect, three, called, sim):
     assert 1 == len(called())
 
 
-async def test_the_error_names_every_model_and_no_secret(client, three, sim, model):
-    """The error tells why each model didn't answer, and never quotes the API, which may quote a key."""
+async def test_error_names_every_model_and_no_secret(client, three, sim, model):
     key = sim.organization().api_key
     sim.fault(Fault(path=CHAT, status=404, code="model_not_found", message=f"not for {key}", times=None))
     with pytest.raises(KeepAliveError) as caught:

@@ -37,8 +37,7 @@ def kept(connect):
 
 
 @pytest.mark.parametrize("days", [46, 61])
-async def test_the_window_is_renewed_first(kept, infer, clock, posts, model, create, days):
-    """After sixty days, or ``renew_within`` before, a minimal inference goes first, and then the job."""
+async def test_keep_alive_is_sent_before_the_job(kept, infer, clock, posts, model, create, days):
     await infer(kept)
     now = clock.advance(timedelta(days=days))
     assert "validating_files" == (await create(kept)).status
@@ -47,8 +46,7 @@ async def test_the_window_is_renewed_first(kept, infer, clock, posts, model, cre
     assert (2, 1) == (posts(CHAT), posts(JOBS))
 
 
-async def test_an_upload_renews_the_window_as_a_job_does(kept, clock, posts, model):
-    """A file is worth a keep-alive whenever a job would be: nothing is known, or the window has lapsed."""
+async def test_keep_alive_is_sent_before_an_upload(kept, clock, posts, model):
     upload = {"file": ("a.jsonl", TRAINING_DATA), "purpose": "fine-tune"}
     for sent in (1, 2):
         await done(kept.files.create(**upload))
@@ -57,10 +55,7 @@ async def test_an_upload_renews_the_window_as_a_job_does(kept, clock, posts, mod
         clock.advance(timedelta(days=61))
 
 
-async def test_a_failing_keep_alive_does_not_stop_a_job_that_may_be_created(
-    kept, infer, clock, sim, create, caplog
-):
-    """While the window is open, a keep-alive that fails is logged, and the job goes through."""
+async def test_failed_keep_alive_stops_no_job_in_an_open_window(kept, infer, clock, sim, create, caplog):
     await infer(kept)
     clock.advance(timedelta(days=50))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions"))
@@ -70,8 +65,9 @@ async def test_a_failing_keep_alive_does_not_stop_a_job_that_may_be_created(
     ]
 
 
-async def test_a_failing_keep_alive_explains_the_refused_job(kept, infer, clock, sim, posts, model, create):
-    """When the window has lapsed, the error tells of both: the rule and why it could not be met."""
+async def test_error_after_a_failed_keep_alive_names_both_reasons(
+    kept, infer, clock, sim, posts, model, create
+):
     await infer(kept)
     clock.advance(timedelta(days=61))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=None))
@@ -84,8 +80,7 @@ async def test_a_failing_keep_alive_explains_the_refused_job(kept, infer, clock,
     assert (2, 0) == (posts(CHAT), posts(JOBS))
 
 
-async def test_without_any_model_the_job_is_stopped(connect, sim, clock, create):
-    """An organization whose jobs brought no model has nothing to call."""
+async def test_job_without_any_model_to_call_is_stopped(connect, sim, clock, create):
     other = sim.add_organization(slug="other-1", api_key="sk-other", fine_tuned_before=True)
     client = connect(config={"keep_alive": KeepAlive()}, api_key=other.api_key)
     with pytest.raises(openai.OpenAIError, match="Keep-alive: No fine-tuned model") as caught:

@@ -74,16 +74,15 @@ def caught_by(kind, caught):
 # Before a job.
 
 
-async def test_a_base_that_is_gone_stops_the_job(used, train, posts):
-    """The job is not sent, and the error tells the model and the day."""
+async def test_shut_down_base_stops_the_job(used, train, posts):
     with pytest.raises(BaseModelShutDownError) as caught:
         await train(used, NANO)
     assert (NANO, date(2026, 10, 23)) == (caught.value.model, caught.value.shutdown.day)
     assert 0 == posts("/fine_tuning/jobs")
 
 
-async def test_a_short_lived_base_is_warned_about(way, used, train, posts):
-    """Once, at the caller's line, by all copies of a client; the job is created. An upload says nothing."""
+async def test_short_lived_base_is_warned_about_once_at_the_callers_line(way, used, train, posts):
+    """An upload says nothing."""
     file = await done(used.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     create = partial(used.fine_tuning.jobs.create, model=BASE, training_file=file.id)
     with pytest.warns(ShortLivedModelWarning) as caught:
@@ -98,8 +97,7 @@ async def test_a_short_lived_base_is_warned_about(way, used, train, posts):
     assert 4 == posts("/fine_tuning/jobs")
 
 
-async def test_a_job_that_is_stopped_is_not_warned_about(client, infer, train):
-    """An organization that may not create the job hears that, and of its base when it may."""
+async def test_stopped_job_is_not_warned_about(client, infer, train):
     with pytest.raises(openai.OpenAIError, match="was not created"):
         await train(client)
     await infer(client)
@@ -147,8 +145,7 @@ async def end_of_base(client):
     ],
     ids=["list", "retrieve", "inventory", "check"],
 )
-async def test_the_apis_dates_beat_the_table(connect_later, later_api, store, look):
-    """Once the models were looked at, the API's date counts, and the warning says whose it is."""
+async def test_api_date_overrides_the_table(connect_later, later_api, store, look):
     client = connect_later(store)
     assert (date(2027, 1, 14), DateSource.TABLE) == await end_of_base(client)
     await done(look(client))
@@ -158,8 +155,7 @@ async def test_the_apis_dates_beat_the_table(connect_later, later_api, store, lo
         await chat(client, mine)
 
 
-async def test_dates_are_remembered_for_other_processes(connect_later, tmp_path):
-    """``models(refresh=True)`` has the store remember them; another process decides by them."""
+async def test_refreshed_dates_reach_other_processes(connect_later, tmp_path):
     folder = tmp_path / "history"
     first = connect_later(Elsewhere(folder), warn_below_lifetime=None)
     await done(first.guard.models())
@@ -177,8 +173,7 @@ async def test_dates_are_remembered_for_other_processes(connect_later, tmp_path)
 
 
 @pytest.mark.parametrize("scenario", INFERENCES, ids=lambda scenario: scenario.__name__)
-async def test_a_model_that_ends_soon_is_warned_about(client, model, sunset, scenario):
-    """Whichever way it is called, the program is told once, at its own line, and gets what it asked for."""
+async def test_model_close_to_shutdown_is_warned_about_once(client, model, sunset, scenario):
     with pytest.warns(ModelSunsetWarning) as caught:
         await scenario(client, model)
     (warning,) = caught_by(ModelSunsetWarning, caught)
@@ -187,9 +182,9 @@ async def test_a_model_that_ends_soon_is_warned_about(client, model, sunset, sce
     await scenario(client, model)  # warnings are errors here: it isn't said again
 
 
-async def test_warnings_that_fail_end_no_call(used, infer, train, clock, caplog, monkeypatch):
-    """With ``-W error``, or a hook that raises, the call succeeds and the log has the warning."""
-
+async def test_failing_warning_is_logged_and_the_call_succeeds(
+    used, infer, train, clock, caplog, monkeypatch
+):
     def fail(*arguments, **options):
         raise RuntimeError("no terminal")
 
@@ -208,8 +203,8 @@ async def test_warnings_that_fail_end_no_call(used, infer, train, clock, caplog,
     assert 1 == caplog.text.count("will be shut down in 11 days")
 
 
-async def test_it_points_at_the_callers_line(way, client, model, clock):
-    """The warning names the line that made the call, in a task or a thread of its own as well."""
+async def test_warning_points_at_the_callers_line(way, client, model, clock):
+    """It does in a task or thread of its own as well."""
     create = partial(client.chat.completions.create, model=model, messages=MESSAGES)
 
     async def call():
@@ -228,8 +223,7 @@ async def test_it_points_at_the_callers_line(way, client, model, clock):
 
 
 @pytest.mark.parametrize("call", ["chat", "stream", "raw", "embedding"])
-async def test_base_models_are_warned_about_on_request(connect, sunset, call):
-    """With ``warn_models="all"`` any model that is called and ends soon is told of once, fine-tune or not."""
+async def test_warn_models_all_warns_about_base_models(connect, sunset, call):
     client = connect(config={"warn_models": "all", "model_dates": {"text-embedding-3-small": "2027-01-10"}})
     model = "text-embedding-3-small" if call == "embedding" else "gpt-4o-mini"
 
@@ -250,7 +244,6 @@ async def test_base_models_are_warned_about_on_request(connect, sunset, call):
 
 @pytest.mark.parametrize("call", [chat_stream, chat_raw], ids=lambda call: call.__name__)
 async def test_a_404_after_the_end_is_explained(client, model, clock, call):
-    """It is the SDK's error with all that it carries, and says that the model's day has come."""
     clock.set(SHUTDOWN + DAY)
     with pytest.raises(FineTunedModelShutDownError) as caught:
         await call(client, model)
@@ -277,8 +270,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("call", "fault"), OTHERS.values(), ids=OTHERS)
-async def test_another_error_is_the_sdks(client, bare, model, sim, clock, call, fault):
-    """Only 404 ``model_not_found`` of an inference on a fine-tune speaks of its end."""
+async def test_other_errors_are_not_explained(client, bare, model, sim, clock, call, fault):
+    """Only 404 ``model_not_found`` of an inference on a fine-tune is."""
     clock.set(SHUTDOWN + DAY)
     if fault is not None:
         sim.fault(fault)
@@ -286,8 +279,7 @@ async def test_another_error_is_the_sdks(client, bare, model, sim, clock, call, 
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
-async def test_elsewhere_nothing_is_said(connect, bare, infer, train, model, clock, fields):
-    """On another host, or switched off, the dates mean nothing: for a job, for a call, and after the end."""
+async def test_inactive_guard_says_nothing_about_dates(connect, bare, infer, train, model, clock, fields):
     client = connect(config=fields)
     assert await failure_of(train, bare, NANO) == await failure_of(train, client, NANO)
     clock.set(SHUTDOWN - 12 * DAY)

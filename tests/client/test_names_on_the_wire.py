@@ -103,8 +103,7 @@ async def create(client, **options):
 
 
 @pytest.mark.parametrize("answer", ["check", "models"])
-async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api, open_client, kept, answer):
-    """What was kept for the id in a job's body stays evidence, whichever answer names the slug first."""
+async def test_history_under_an_id_joins_the_slug(api, open_client, kept, answer):
     api.strips, api.has_models = True, True
     client = open_client("sk-acme")
     await run(client, "one")
@@ -125,7 +124,6 @@ async def test_a_history_that_had_an_id_comes_along_when_the_slug_is_learnt(api,
 
 
 async def test_another_process_follows_a_renaming(api, open_client, kept):
-    """A process that knows the old slug goes on with the history under the new one."""
     here, there = open_client("sk-acme"), open_client("sk-acme-2", elsewhere=True)
     await run(here, "one")
     await create(here)
@@ -139,8 +137,7 @@ async def test_another_process_follows_a_renaming(api, open_client, kept):
     assert {"umbrella-9": ["one", "three", "two"]} == kept()
 
 
-async def test_projects_are_noted_for_the_organization(api, open_client, tmp_path):
-    """The project that an answer names is one of its organization, whichever key was used."""
+async def test_project_of_an_answer_belongs_to_its_organization(api, open_client, tmp_path):
     store = DiskStore(tmp_path / "history")
     for key, project in (("sk-acme", "proj_One"), ("sk-globex", "proj_Two")):
         api.project = project
@@ -151,8 +148,7 @@ async def test_projects_are_noted_for_the_organization(api, open_client, tmp_pat
 
 
 @pytest.mark.parametrize("stored", ["a lapse", "a refusal"])
-async def test_a_key_that_moved_is_not_stopped_by_what_is_stored(api, open_client, clock, stored):
-    """Before a job is stopped for a key's stored organization, the API is asked whose the key is now."""
+async def test_moved_key_is_checked_before_a_job_is_stopped(api, open_client, clock, stored):
     client = open_client("sk-acme")
     await run(client, "acme")
     if stored == "a lapse":
@@ -171,8 +167,7 @@ async def test_a_key_that_moved_is_not_stopped_by_what_is_stored(api, open_clien
     assert "globex-2" == (await done(moved.guard.check())).organization
 
 
-async def test_a_gateway_that_strips_headers(api, open_client, kept):
-    """Two keys have a history each; two keys that name their organization share one."""
+async def test_gateway_without_headers_keeps_keys_apart(api, open_client, kept):
     api.strips = True
     await run(open_client("sk-acme"), "one")
     await run(open_client("sk-globex"), "two")
@@ -184,8 +179,7 @@ async def test_a_gateway_that_strips_headers(api, open_client, kept):
     assert {"one", "two", "three", "four"} == {used for names in kept().values() for used in names}
 
 
-async def test_a_gateway_that_answers_for_varying_organizations(api, open_client, kept):
-    """A gateway with keys of its own ignores ``organization=``: each answer counts for whom it names."""
+async def test_gateway_answer_counts_for_the_organization_it_names(api, open_client, kept):
     client = open_client("sk-acme", organization="org-Mine")
     for slug, own_id in (("acme-1", ACME), ("globex-2", GLOBEX), ("acme-1", ACME), ("globex-2", GLOBEX)):
         api.organizations["sk-acme"] = (slug, own_id)
@@ -199,8 +193,8 @@ async def test_a_gateway_that_answers_for_varying_organizations(api, open_client
     assert {"acme-1": ["acme-1"], "globex-2": ["globex-2"], "mine-3": ["mine"]} == kept()
 
 
-async def test_names_that_could_do_harm_are_no_names(api, open_client, kept):
-    """A header or an id that no organization can have is passed over; the inference is kept for the key."""
+async def test_invalid_names_are_ignored(api, open_client, kept):
+    """The inference is kept for the key."""
     for name in ("key:1", "..", "a" * 200, "Bearer sk-acme", "org Acme", "é", '"]'):
         api.organizations["sk-acme"] = (name.encode(), name)
         client = open_client("sk-acme")
@@ -210,8 +204,7 @@ async def test_names_that_could_do_harm_are_no_names(api, open_client, kept):
     assert only.startswith("key:")
 
 
-async def test_an_unknown_organization_is_asked_about_once(api, wire, open_client):
-    """One look at the models, and at the jobs where these tell of none, names the organization for good."""
+async def test_unknown_organization_is_asked_about_once(api, wire, open_client):
     client = open_client("sk-acme")
     for _ in range(3):
         with pytest.raises((NotEligibleError, openai.APIError)):
@@ -235,8 +228,7 @@ class Counting(MemoryStore):
         return found
 
 
-async def test_a_decision_costs_one_read(way, closing, clock, api):
-    """However many models an organization has used, a check reads the store once; the API isn't asked."""
+async def test_check_costs_one_store_read(way, closing, clock, api):
     store = Counting()
     client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
     await run(client, "m0")

@@ -99,8 +99,7 @@ async def submit_batch(client, model):
     await done(client.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h"))
 
 
-async def test_ninety_days(sim, clock, connect, connect_bare, model):
-    """From nothing known to a lapsed window and back: every answer is right, and none too sure."""
+async def test_every_verdict_is_right_for_ninety_days(sim, clock, connect, connect_bare, model):
     sim.add_project(sim.organization().slug, "sk-billing")
     rival = sim.add_organization(slug="rival-1", api_key="sk-rival", models=[BASE])
     rivals_model = sim.add_model(rival)

@@ -31,16 +31,14 @@ def other(sim):
     return sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
 
 
-async def test_the_key_that_a_call_is_sent_with_is_judged(client, infer, other):
-    """A copy's own key, or one that is given for a single request, changes whose history is meant."""
+async def test_key_of_the_request_decides(client, infer, other):
     await infer(client)
     assert not await may_create(client.with_options(api_key=other.api_key))
     assert not await may_create(client, extra_headers={"Authorization": f"Bearer {other.api_key}"})
     assert await may_create(client)
 
 
-async def test_callable_keys_are_told_apart_before_the_first_request(way, connect, other, sim, model):
-    """What is noted with one is no evidence for another, and is still known once the key was used."""
+async def test_callable_keys_have_separate_histories_before_first_use(way, connect, other, sim, model):
     if "Callable" not in str(inspect.signature(way.bare).parameters["api_key"].annotation):
         pytest.skip("this release of openai takes no callable key")
     client = connect(api_key=way.returning(sim.organization().api_key))
@@ -54,7 +52,6 @@ async def test_callable_keys_are_told_apart_before_the_first_request(way, connec
 
 
 async def test_extra_headers_change_the_organization(client, infer, sim):
-    """An organization given for one request alone is the one that is judged, and that is asked about."""
     await infer(client)
     sim.clear_calls()
     with pytest.raises(openai.AuthenticationError):
@@ -67,8 +64,7 @@ async def test_extra_headers_change_the_organization(client, infer, sim):
     assert await may_create(client, extra_headers={"openai-organization": sim.organization().id})
 
 
-async def test_an_organization_that_is_left_out_is_left_out(connect, infer, sim):
-    """The SDK's ``Omit`` takes the organization out of a request, and out of its judgement."""
+async def test_omitted_organization_header_is_left_out(connect, infer, sim):
     if not hasattr(openai, "Omit"):
         pytest.skip("this release of openai has no Omit")
     left_out = {"OpenAI-Organization": openai.Omit()}
@@ -78,7 +74,6 @@ async def test_an_organization_that_is_left_out_is_left_out(connect, infer, sim)
 
 
 async def test_no_key_is_stored(client, infer, sim, store, tmp_path, connect):
-    """Neither a store in memory nor one on disk holds a key."""
     folder = tmp_path / "history"
     on_disk = connect(config={"store": folder})
     for each in (client, on_disk):

@@ -30,8 +30,8 @@ class FailingPolicy(AccessPolicy):
 FAILING_POLICY = FailingPolicy(**dict(OPENAI_SELF_SERVE))
 
 
-async def test_they_take_over_what_the_call_is_sent_with(way, wire, configured, closing):
-    """A gateway's headers and query parameters go along; what describes the call's own body doesn't."""
+async def test_own_requests_use_the_calls_headers_and_query(way, wire, configured, closing):
+    """What describes the call's own body is left out."""
     for path in ("/models", "/fine_tuning/jobs"):
         wire.get(f"{API}{path}").respond(200, json={"object": "list", "data": []})
     client = closing(way.guarded(api_key="sk-test", guard=configured(on_unknown="allow")))
@@ -56,8 +56,7 @@ async def test_they_take_over_what_the_call_is_sent_with(way, wire, configured, 
     )
 
 
-async def test_they_share_the_calls_timeout(client, sim):
-    """A question that isn't answered ends with the call's timeout; what is then not known is named."""
+async def test_own_requests_share_the_calls_timeout(client, sim):
     sim.fault(Fault(path="/v1/models", method="GET", delay=600, times=None))
     sim.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", delay=600, times=None))
     with pytest.raises(NoInferenceRecordedError, match=r"could not be asked .*: no answer in time") as caught:
@@ -65,8 +64,7 @@ async def test_they_share_the_calls_timeout(client, sim):
     assert isinstance(caught.value.__cause__, openai.APITimeoutError)
 
 
-async def test_a_keep_alive_shares_it_too(connect, sim, model):
-    """One that is sent for a call has as long as that has left, however patient it else would be."""
+async def test_keep_alive_shares_the_calls_timeout(connect, sim, model):
     client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(minutes=10))})
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     with pytest.raises(NoInferenceRecordedError, match=r"Tried ft:.*: no answer in time"):
@@ -83,8 +81,7 @@ async def test_a_keep_alive_shares_it_too(connect, sim, model):
         (503, "/v1/models", NoInferenceRecordedError),
     ],
 )
-async def test_a_failure_is_named_and_chained_each_time(client, sim, status, path, raised):
-    """The real cause is told by every call that it keeps from being decided, whoever its answer names."""
+async def test_failed_own_request_is_named_and_chained_each_time(client, sim, status, path, raised):
     named = {"openai-organization": sim.organization().slug}
     sim.fault(Fault(path=path, method="*", times=None, status=status, headers=named))
     for _ in range(2):
@@ -94,8 +91,7 @@ async def test_a_failure_is_named_and_chained_each_time(client, sim, status, pat
         assert status == (cause.status_code if raised is NoInferenceRecordedError else status)
 
 
-async def test_a_key_that_was_just_refused_is_the_apis_matter(client, sim):
-    """After a 401 to a call of the program's own, which named the organization, a job meets the same 401."""
+async def test_job_of_a_refused_key_meets_the_apis_401(client, sim):
     named = {"openai-organization": sim.organization().slug}
     sim.fault(Fault(path="/v1/*", method="*", times=None, status=401, headers=named))
     for call in (client.models.list, partial(client.fine_tuning.jobs.create, **JOB)):
@@ -103,8 +99,7 @@ async def test_a_key_that_was_just_refused_is_the_apis_matter(client, sim):
             await done(call())
 
 
-async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
-    """Whatever breaks on our side of a job is logged, and the API decides."""
+async def test_bug_in_the_guard_leaves_the_job_to_the_api(connect, sim, caplog):
     client = connect(config={"policy": FAILING_POLICY})
     with pytest.raises(openai.PermissionDeniedError) as caught:
         await done(client.fine_tuning.jobs.create(**JOB))
@@ -123,8 +118,7 @@ async def test_our_own_failure_is_not_the_end_of_the_call(connect, sim, caplog):
     ],
     ids=["key", "organization", "line break", "nobody there"],
 )
-async def test_a_call_that_can_only_fail_fails_as_it_would_bare(connect, connect_bare, sim, options, raised):
-    """With a wrong key, or without a connection, the program meets the SDK's own error."""
+async def test_wrong_key_or_no_connection_raises_the_sdks_error(connect, connect_bare, sim, options, raised):
     ours = connect(config={"hosts": [sim.host, "127.0.0.1"]}, **options)
     expected = await failure_of(create_job, connect_bare(**options))
     assert raised is expected[0]

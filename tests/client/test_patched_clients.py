@@ -103,8 +103,7 @@ PATCHES = (
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.__name__)
-async def test_a_patch_is_kept_and_the_guard_sees_every_call(bare, configured, infer, patch):
-    """The guarded client and the original are both patched; the guard sees the calls of its own alone."""
+async def test_guarded_client_keeps_the_patch_and_sees_every_call(bare, configured, infer, patch):
     tracer = Tracer()
     patch(bare, tracer)
     guarded = guard(bare, configured())
@@ -117,8 +116,7 @@ async def test_a_patch_is_kept_and_the_guard_sees_every_call(bare, configured, i
     assert [2] == await counts(guarded)
 
 
-async def test_a_patched_client_can_get_another_configuration(client, configured, infer):
-    """So is the patch of a client that is guarded already."""
+async def test_patched_guarded_client_can_get_another_configuration(client, configured, infer):
     tracer = Tracer()
     method_replaced(client, tracer)
     other = guard(client, configured(store="memory"))
@@ -156,8 +154,8 @@ def by_a_global_name(client):
         (by_a_global_name, ".chat.completions.create uses the global 'original', which leads to the client"),
     ],
 )
-async def test_what_would_lead_past_the_guard_is_an_error(bare, configured, patch, says):
-    """A patch that can't be copied is named, with its place and the order that works."""
+async def test_patch_that_bypasses_the_guard_is_an_error(bare, configured, patch, says):
+    """The error names its place and the order that works."""
     patch(bare)
     with pytest.raises(GuardConfigError) as caught:
         guard(bare, configured())
@@ -165,8 +163,7 @@ async def test_what_would_lead_past_the_guard_is_an_error(bare, configured, patc
     assert "Guard the client first" in caught.value.remedy
 
 
-async def test_what_does_not_lead_back_is_shared(way, sim, configured, closing):
-    """Other things that a program has put into its client are the very same in the guarded one."""
+async def test_other_attributes_are_shared(way, sim, configured, closing):
     bare = closing(way.bare(base_url=sim.base_url, api_key="sk-test"))
     bare.cache, bare.tracer = {"parts": [1]}, Tracer()
     twin = guard(bare, configured())

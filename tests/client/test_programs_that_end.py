@@ -76,8 +76,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_program_ends_although_the_store_never_answers(run_program, end):
-    """A stopped loop, an interrupt and a timeout end a program in which a store call is under way."""
+def test_async_program_ends_although_the_store_hangs(run_program, end):
     if end in {"nest_asyncio", "trio"} and importlib.util.find_spec(end) is None:
         pytest.skip(f"{end} is not installed")
     code, stdout, stderr = run_program(PROGRAM + ENDS[end])

@@ -76,8 +76,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-async def test_a_completed_batch_is_an_inference(client, bare, batch, model, look):
-    """Whichever way a program looks at its batch, it gets what the SDK gives, and the guard learns of it."""
+async def test_completed_batch_counts_however_it_is_retrieved(client, bare, batch, model, look):
     assert "no_inference_recorded" == (await done(client.guard.check())).reason.value
     ours, theirs = await look(client, batch), await look(bare, batch)
     if hasattr(theirs, "model_dump"):
@@ -88,8 +87,7 @@ async def test_a_completed_batch_is_an_inference(client, bare, batch, model, loo
     assert ("recent_inference", RAN) == (found.reason.value, found.last_inference.at)
 
 
-async def test_it_counts_once_for_several_processes(connect, batch, model, tmp_path, closing):
-    """Another process, or this one after a restart, adds nothing to what is stored."""
+async def test_batch_counts_once_for_several_processes(connect, batch, model, tmp_path, closing):
     for _ in range(3):
         client = connect(config={"store": Elsewhere(tmp_path / "history")})
         await retrieve(client, batch)
@@ -101,8 +99,7 @@ async def test_it_counts_once_for_several_processes(connect, batch, model, tmp_p
     assert of_one_batch(model) == await known(reopened)
 
 
-async def test_a_batch_that_is_seen_without_a_name_first(client, batch, model, sim):
-    """A batch that an answer without a name told of is told anew by the first one that has a name."""
+async def test_batch_seen_before_its_organization_is_counted_later(client, batch, model, sim):
     stripped = {"openai-organization": "", "openai-project": ""}
     sim.fault(Fault(method="GET", path="/v1/batches/*", headers=stripped))
     await retrieve(client.with_options(organization=sim.organization().id), batch)
@@ -111,8 +108,7 @@ async def test_a_batch_that_is_seen_without_a_name_first(client, batch, model, s
     assert of_one_batch(model) == await known(client)
 
 
-async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model, clock):
-    """What is under way is no inference yet; once it has ended it is one."""
+async def test_unfinished_batch_does_not_count(client, start_batch, model, clock):
     batch = await start_batch(model)
     await retrieve(client, batch)
     assert ({}, {}) == await known(client)
@@ -132,8 +128,7 @@ async def test_a_batch_that_has_not_ended_is_nothing(client, start_batch, model,
     ],
     ids=["batch", "models"],
 )
-async def test_a_body_that_is_streamed_is_the_programs_alone(client, bare, batch, ask):
-    """Nothing of it is read before the program does, which then gets every byte."""
+async def test_streamed_body_is_not_read(client, bare, batch, ask):
     whole = []
     for each in (bare, client):
         async with entered(ask(each, batch)) as response:
@@ -171,8 +166,7 @@ MODELS = {"models": lambda client, *_: done(client.models.list()), "model": retr
 
 
 @pytest.mark.parametrize("look", [*JOBS.values(), *MODELS.values()], ids=[*JOBS, *MODELS])
-async def test_jobs_and_models_are_traces_of_fine_tuning(client, bare, job, look):
-    """Under the rule of May 7 a job or a model that a program has looked at makes it eligible."""
+async def test_retrieved_jobs_and_models_prove_fine_tuning(client, bare, job, look):
     assert "unknown" == (await done(client.guard.check())).verdict.value
     await look(client, bare, job)
     found = await done(client.guard.check())
@@ -182,8 +176,7 @@ async def test_jobs_and_models_are_traces_of_fine_tuning(client, bare, job, look
 
 
 @pytest.mark.parametrize("look", [JOBS["pages"], JOBS["retrieve"]], ids=["pages", "retrieve"])
-async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, connect, look):
-    """From a job's body on, a key that is used with ``organization=`` is known before its first answer."""
+async def test_job_teaches_the_organizations_id(client, bare, job, sim, store, connect, look):
     await look(client, bare, job)
     await done(client.guard.flush())
     organization = sim.organization()
@@ -192,8 +185,7 @@ async def test_jobs_tell_the_organizations_id(client, bare, job, sim, store, con
     assert organization.slug == (await done(newcomer.guard.check())).organization
 
 
-async def test_a_job_that_is_created_is_a_trace(connect, bare, job, store, sim):
-    """The first job that the API lets through proves fine-tuning to every later one."""
+async def test_created_job_proves_fine_tuning(connect, bare, job, store, sim):
     client = connect(config={"on_unknown": "allow"})
     await create_job(client, training_file=sim.add_file(content=TRAINING_DATA))
     await done(client.guard.flush())
@@ -202,8 +194,7 @@ async def test_a_job_that_is_created_is_a_trace(connect, bare, job, store, sim):
     assert organization.slug == store.organization_of(organization.id)
 
 
-async def test_base_models_are_no_trace(connect, clock, sim):
-    """An organization that only sees base models and no job is not known to have fine-tuned."""
+async def test_base_models_prove_no_fine_tuning(connect, clock, sim):
     clock.set(JUNE)
     stranger = sim.add_organization(slug="new-1", api_key="sk-new")
     client = connect(api_key=stranger.api_key)
@@ -215,8 +206,7 @@ async def test_base_models_are_no_trace(connect, clock, sim):
 
 
 @pytest.mark.parametrize("fields", [{"hosts": []}, {"enabled": False}], ids=["other host", "switched off"])
-async def test_elsewhere_nothing_is_learnt(connect, batch, bare, sim, store, fields):
-    """Another host's batches, jobs and models, or anything while the guard is off, are nobody's evidence."""
+async def test_inactive_guard_learns_nothing(connect, batch, bare, sim, store, fields):
     client = connect(config=fields)
     for look in LOOKS.values():
         await look(client, batch)

@@ -39,8 +39,7 @@ async def may(client, infer, clock):
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
-    """``except openai.PermissionDeniedError`` catches it, and finds there what the SDK's own has."""
+async def test_refusal_is_the_sdks_permission_error(may, bare, sim, body):
     for _ in range(2):
         sim.fault(Fault(path=f"/v1{JOBS}", status=403, body=body, headers={"x-request-id": "req_1"}))
     with pytest.raises(openai.PermissionDeniedError) as expected:
@@ -60,8 +59,7 @@ async def test_it_is_what_the_sdk_raises_and_more(may, bare, sim, body):
     assert not ours.remembered
 
 
-async def test_it_is_remembered(may, sim, posts):
-    """The next job, or file, is refused without a request, with an error that has all of the first."""
+async def test_remembered_refusal_stops_the_next_job_without_a_request(may, sim, posts):
     sim.fault(Fault.training_not_available())
     first = await refused(may)
     text = str(first)
@@ -83,8 +81,8 @@ async def test_it_is_remembered(may, sim, posts):
 
 
 @pytest.mark.parametrize("later", ["an inference", "a keep-alive"])
-async def test_what_is_newer_reopens_the_question(may, infer, clock, sim, posts, later):
-    """After the refusal the API is asked again; a keep-alive by force counts as later in the same second."""
+async def test_newer_evidence_asks_the_api_again(may, infer, clock, sim, posts, later):
+    """A forced keep-alive counts as later in the same second."""
     sim.fault(Fault.training_not_available())
     await refused(may)
     if later == "a keep-alive":  # dates have whole seconds, but the order is known
@@ -97,8 +95,7 @@ async def test_what_is_newer_reopens_the_question(may, infer, clock, sim, posts,
     assert 2 == posts(JOBS)
 
 
-async def test_no_keep_alive_follows_it_unasked(connect, infer, sim, posts, clock):
-    """Sending more inferences after a refusal would cost money for nothing known."""
+async def test_no_keep_alive_after_a_refusal(connect, infer, sim, posts, clock):
     client = connect(config={"keep_alive": {"renew_within": "59d"}})
     await infer(client)
     clock.advance(timedelta(hours=1))
@@ -112,8 +109,7 @@ async def test_no_keep_alive_follows_it_unasked(connect, infer, sim, posts, cloc
 @pytest.mark.parametrize(
     ("config", "later"), [({}, timedelta(days=1)), ({"refusal_ttl": "2h"}, timedelta(hours=2))]
 )
-async def test_it_is_asked_again_after_a_while(connect, infer, sim, posts, clock, config, later):
-    """A remembered refusal stops for a day, or as long as is set; then one job goes through and decides."""
+async def test_refusal_expires_after_a_day_or_its_ttl(connect, infer, sim, posts, clock, config, later):
     client = connect(config=config)
     await infer(client)
     clock.advance(timedelta(hours=1))
@@ -134,8 +130,7 @@ async def test_it_is_asked_again_after_a_while(connect, infer, sim, posts, clock
     assert 3 == posts(JOBS)
 
 
-async def test_in_the_second_of_an_inference_it_is_asked_again(client, infer, sim, posts):
-    """Which of both was first can't be told from whole seconds."""
+async def test_refusal_in_the_second_of_an_inference_is_asked_again(client, infer, sim, posts):
     await infer(client)
     sim.fault(Fault.training_not_available())
     await refused(client)
@@ -151,8 +146,7 @@ NOT_THE_POLICY = {
 
 
 @pytest.mark.parametrize("fault", NOT_THE_POLICY.values(), ids=NOT_THE_POLICY)
-async def test_nothing_else_is_mistaken_for_it(may, sim, fault):
-    """Any other error is the SDK's, and nothing is remembered; nor is a refusal of anything but a job."""
+async def test_other_errors_are_no_refusal(may, sim, fault):
     sim.fault(fault)
     sim.fault(Fault.training_not_available(path=f"/v1{JOBS}", method="GET"))
     with pytest.raises(openai.APIStatusError) as caught:
@@ -164,8 +158,7 @@ async def test_nothing_else_is_mistaken_for_it(may, sim, fault):
 
 
 @pytest.mark.parametrize("creator", ["the client itself", "another"])
-async def test_a_job_that_was_created_later_ends_it(may, bare, sim, clock, creator):
-    """The API's latest word counts: who has seen it create a job since believes no older refusal."""
+async def test_created_job_removes_the_refusal(may, bare, sim, clock, creator):
     sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
     await refused(may)
     clock.advance(timedelta(days=1 if creator == "the client itself" else 0, hours=2))

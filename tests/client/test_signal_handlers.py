@@ -49,7 +49,6 @@ print(*sorted(reasons))
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
 @pytest.mark.parametrize("kind", ["memory", "disk"])
-def test_a_handler_never_waits_for_what_it_has_interrupted(run_program, tmp_path, kind):
-    """It may make a client, check, record and read: the locks it meets are its own thread's."""
+def test_signal_handler_can_use_the_client_it_interrupted(run_program, tmp_path, kind):
     code, stdout, stderr = run_program(PROGRAM, "memory" if kind == "memory" else str(tmp_path / "guard"))
     assert (0, "recent_inference") == (code, stdout.strip()), stderr

@@ -74,8 +74,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
-def test_metrics_and_span_events(run_program, sim, model, flavour):
-    """A program that sets OpenTelemetry up, be it late, gets all that is documented; others load nothing."""
+def test_metrics_and_span_events_with_opentelemetry_only(run_program, sim, model, flavour):
     code, out, err = run_program(PROGRAM.replace("MODEL", BASE), flavour, model)
     assert 0 == code, err
     errors, measured, events = json.loads(out)
@@ -103,8 +102,7 @@ def test_metrics_and_span_events(run_program, sim, model, flavour):
 
 
 @pytest.mark.anyio
-async def test_another_providers_resource_has_no_window(connect, connect_azure, infer, sim):
-    """OpenAI's window is measured for OpenAI's organizations, whatever else the program calls or breaks."""
+async def test_window_metric_covers_openais_organizations_only(connect, connect_azure, infer, sim):
     await infer(connect())
     await infer(connect(config={"policy": FAILING_POLICY, "store": MemoryStore()}))
     await chat(connect_azure("v1"))

@@ -70,16 +70,14 @@ def upload_by_extra_body(client, purpose, file):
     [*UPLOADS.values(), upload_chunked, upload_by_extra_body],
     ids=[*UPLOADS, "chunked", "extra body"],
 )
-async def test_it_is_stopped_before_a_byte_is_read(lapsed, sim, upload):
-    """When no job can be created the file isn't even read."""
+async def test_upload_is_stopped_before_the_file_is_read(lapsed, sim, upload):
     with pytest.raises(InferenceWindowExpiredError, match=r"^The training file was not uploaded: "):
         await done(upload(lapsed, "fine-tune", Untouchable(TRAINING_DATA)))
     assert () == sim.calls
 
 
 @pytest.mark.parametrize("seen_elsewhere", [False, True], ids=["nothing known", "lapsed here"])
-async def test_it_is_stopped_exactly_when_a_job_would_be(connect, infer, clock, sim, seen_elsewhere):
-    """A first run doesn't upload its file and stop at the job: both ask the same and end alike."""
+async def test_upload_is_stopped_exactly_when_a_job_would_be(connect, infer, clock, sim, seen_elsewhere):
     client = connect()
     if seen_elsewhere:
         await infer(client)
@@ -103,14 +101,12 @@ async def test_it_is_stopped_exactly_when_a_job_would_be(connect, infer, clock, 
 
 
 @by_every_way
-async def test_other_purposes_are_left_alone(lapsed, upload):
-    """Only training files are of no use without a job."""
+async def test_uploads_for_other_purposes_are_left_alone(lapsed, upload):
     await done(upload(lapsed, "batch", ("a.jsonl", TRAINING_DATA)))
 
 
 @by_every_way
-async def test_the_check_can_be_turned_off(lapsed, connect, sim, upload):
-    """With ``check_uploads=False`` files go through; jobs are still stopped."""
+async def test_check_uploads_false_stops_no_upload(lapsed, connect, sim, upload):
     client = connect(config={"check_uploads": False})
     await done(upload(client, "fine-tune", ("a.jsonl", TRAINING_DATA)))
     assert 1 == len(sim.calls)
@@ -118,7 +114,6 @@ async def test_the_check_can_be_turned_off(lapsed, connect, sim, upload):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
 
 
-async def test_it_goes_through_when_the_history_can_not_be_read(connect, sim):
-    """A store that is out of order stops no file."""
+async def test_unreadable_history_stops_no_upload(connect, sim):
     await done(upload_file(connect(config={"store": Unreadable()})))
     assert ["POST"] == [call.method for call in sim.calls if call.method != "GET"]

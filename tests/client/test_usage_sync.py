@@ -165,10 +165,7 @@ def given(request, sdks_key, watched, monkeypatch, own_policy):
     return watched(own_host)
 
 
-async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
-    given, infer, ran_elsewhere, requests, sim
-):
-    """However it is given: the usage is read with it, and no other request ever carries it."""
+async def test_admin_key_is_sent_with_usage_requests_only(given, infer, ran_elsewhere, requests, sim):
     synced = await done(given.guard.sync())
     assert (True, ran_elsewhere) == (synced.complete, synced.last_inference.at)
     await done(given.guard.check(refresh=True))
@@ -183,8 +180,7 @@ async def test_the_admin_key_reads_the_usage_and_does_nothing_else(
     assert all(ADMIN_KEY not in str(request.url) for request in requests)
 
 
-async def test_a_host_that_only_a_setting_names_gets_no_other_key(watched, sdks_key, monkeypatch, requests):
-    """A gateway is sent the admin key of the configuration, and no other one."""
+async def test_gateway_gets_only_the_configurations_admin_key(watched, sdks_key, monkeypatch, requests):
     monkeypatch.setenv("OPENAI_ADMIN_KEY", ADMIN_KEY)
     for client in (watched(), watched(**sdks_key(ADMIN_KEY))):
         assert "FINETUNE_GUARD_ADMIN_API_KEY" in (await sync_error(client)).remedy
@@ -194,8 +190,7 @@ async def test_a_host_that_only_a_setting_names_gets_no_other_key(watched, sdks_
     assert USAGE not in {request.url.path for request in requests}
 
 
-async def test_usage_is_asked_for_no_project(watched, requests):
-    """The client's project limits what its own calls see, and not the organization's usage."""
+async def test_usage_is_not_limited_to_the_clients_project(watched, requests):
     client = watched(
         {"admin_api_key": ADMIN_KEY}, default_headers={"openai-Project": "proj_mine"}, project="proj_mine"
     )
@@ -205,8 +200,8 @@ async def test_usage_is_asked_for_no_project(watched, requests):
         assert usage == ("openai-project" not in request.headers)
 
 
-async def test_the_configurations_key_comes_first(watched, sdks_key, monkeypatch, requests, own_policy):
-    """A key in the configuration wins over the client's, and that over the environment's."""
+async def test_order_of_admin_keys(watched, sdks_key, monkeypatch, requests, own_policy):
+    """The configuration's comes before the client's, and that before the environment's."""
     monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-environment")
     configured, clients = {"admin_api_key": "sk-configured"}, sdks_key("sk-client")
     for config, options, key in (
@@ -219,8 +214,7 @@ async def test_the_configurations_key_comes_first(watched, sdks_key, monkeypatch
         assert {key} == keys_used(requests, usage=True)
 
 
-async def test_without_an_admin_key(client, sim):
-    """It is said how to get one and where to give it, and nothing is asked."""
+async def test_sync_without_an_admin_key_is_an_error(client, sim):
     error = await sync_error(client)
     for where in ("OPENAI_ADMIN_KEY", "admin_api_key", "GuardConfig(admin_api_key=...)"):
         assert where in error.remedy
@@ -228,8 +222,7 @@ async def test_without_an_admin_key(client, sim):
     assert () == sim.calls
 
 
-async def test_a_key_of_another_organization(watched, connect, connect_bare, sim, other, store):
-    """Nothing is kept: neither for this organization, nor for the other, whose usage it is."""
+async def test_usage_of_another_organization_is_not_kept(watched, connect, connect_bare, sim, other, store):
     stranger = connect_bare(api_key=other.api_key)
     theirs = [item.id for item in (await done(stranger.models.list())).data if item.id.startswith("ft:")]
     await done(stranger.chat.completions.create(model=theirs[0], messages=MESSAGES))
@@ -254,8 +247,7 @@ async def test_a_key_of_another_organization(watched, connect, connect_bare, sim
 # When it is read without being asked for.
 
 
-async def test_a_check_reads_it_where_it_may_help(owners, ran_elsewhere, readings):
-    """``check(refresh=True)`` finds the other program's inference; ``check()`` asks the API nothing."""
+async def test_check_reads_usage_only_with_refresh(owners, ran_elsewhere, readings):
     before = await done(owners.guard.check())
     assert ("unknown", 0) == (before.verdict.value, readings())
     after = await done(owners.guard.check(refresh=True))
@@ -271,8 +263,8 @@ async def test_a_check_reads_it_where_it_may_help(owners, ran_elsewhere, reading
 # How much is read, and how exactly.
 
 
-async def test_a_second_sync_reads_what_is_new_and_a_month_before(owners, ran_elsewhere, clock, requests):
-    """What was read long ago is not read again; the last month is, since usage may lag."""
+async def test_second_sync_reads_what_is_new_and_a_month_before(owners, ran_elsewhere, clock, requests):
+    """Usage may appear late."""
     await done(owners.guard.sync())
     clock.advance(2 * DAY)
     again = await done(owners.guard.sync())
@@ -285,8 +277,7 @@ async def test_a_second_sync_reads_what_is_new_and_a_month_before(owners, ran_el
     assert ran_elsewhere == (await done(owners.guard.check())).last_inference.at
 
 
-async def test_a_years_picture(owners, billing, infer, clock, model, requests):
-    """``days=365`` reads a year; each page is told as it comes."""
+async def test_sync_of_365_days_reports_each_page(owners, billing, infer, clock, model, requests):
     days = (date(2025, 9, 20), date(2025, 10, 21), date(2026, 3, 9), date(2026, 8, 30))
     for day in days:
         clock.set(datetime(day.year, day.month, day.day, 9, 30, tzinfo=timezone.utc))
@@ -306,8 +297,7 @@ async def test_a_years_picture(owners, billing, infer, clock, model, requests):
     }
 
 
-async def test_days_that_make_no_sense(owners, sim):
-    """They are refused before anything is asked, with the values that are allowed."""
+async def test_invalid_days_are_refused(owners, sim):
     for days in (0, 3651, True):
         with pytest.raises(GuardConfigError, match="from 1 to 3650"):
             await done(owners.guard.sync(days=days))
@@ -318,8 +308,7 @@ async def test_days_that_make_no_sense(owners, sim):
 
 
 @pytest.mark.parametrize(("named", "told"), [("other-1", "other-1"), ("", "does not name")])
-async def test_usage_that_is_not_named_as_the_clients_is_not_used(owners, infer, clock, sim, named, told):
-    """Not of the first page and not of a later one: nothing is merged, and no verdict changes."""
+async def test_usage_page_of_another_organization_is_not_used(owners, infer, clock, sim, named, told):
     await infer(owners)
     clock.advance(61 * DAY)
     sim.fault(Fault(path=USAGE, method="GET", headers={"openai-organization": named}, times=None))
@@ -333,10 +322,9 @@ async def test_usage_that_is_not_named_as_the_clients_is_not_used(owners, infer,
 # What is never told.
 
 
-async def test_nothing_secret_is_told_or_kept(
+async def test_no_secret_is_logged_raised_or_stored(
     way, watched, billing, model, infer, clock, caplog, tmp_path, sim
 ):
-    """No key, prompt or answer stands in a log, an error or a file, whatever is done with the key."""
     caplog.set_level(logging.DEBUG)
     folder = tmp_path / "history"
     prompt = "a very private question"
@@ -367,8 +355,7 @@ async def test_nothing_secret_is_told_or_kept(
         assert key not in caplog.text
 
 
-async def test_in_the_middle_of_a_reading_nothing_is_proven(way, connect, infer, billing, clock):
-    """Who asks while the usage is read, or after that was cut off, gets no verdict from half of it."""
+async def test_partial_reading_gives_no_verdict(way, connect, infer, billing, clock):
     clock.set(datetime(2026, 9, 1, 20, tzinfo=timezone.utc))
     await infer(billing)
     clock.set(datetime(2026, 10, 31, 1, tzinfo=timezone.utc))
@@ -389,8 +376,7 @@ async def test_in_the_middle_of_a_reading_nothing_is_proven(way, connect, infer,
 
 
 @pytest.mark.parametrize(("key", "asked"), [(ADMIN_KEY, 2), ("sk-unknown", 1)], ids=["none ran", "may not"])
-async def test_it_is_not_read_again_at_once(watched, clock, readings, key, asked):
-    """What was read, or tried, within the last minute is not asked for again by a job."""
+async def test_usage_is_read_at_most_once_a_minute(watched, clock, readings, key, asked):
     client = watched({"admin_api_key": key})
     for seconds, expected in ((0, asked), (0, 0), (59, 0), (1, asked)):
         clock.advance(timedelta(seconds=seconds))
@@ -401,10 +387,9 @@ async def test_it_is_not_read_again_at_once(watched, clock, readings, key, asked
         assert 0 == readings()
 
 
-async def test_a_copy_and_somebody_elses_client(
+async def test_admin_key_of_a_copy_and_of_a_guarded_client(
     watched, sdks_key, connect_bare, configured, ran_elsewhere, other, own_policy
 ):
-    """A copy's own admin key is used; ``guard(client)`` takes the client's, or the configuration's."""
     twins = [guard(connect_bare(), configured(admin_api_key=ADMIN_KEY))]
     if sdks_key(ADMIN_KEY):
         client = watched({"policy": own_policy}, admin_api_key=OTHER_ADMIN_KEY)
@@ -416,8 +401,7 @@ async def test_a_copy_and_somebody_elses_client(
         assert ran_elsewhere == (await done(twin.guard.check())).last_inference.at
 
 
-async def test_what_the_answers_leave_out_proves_nothing(owners, watched, billing, infer, clock, sim, posts):
-    """It is not taken for time without an inference: what isn't shown stays unknown, and is said."""
+async def test_missing_usage_proves_nothing(owners, watched, billing, infer, clock, sim, posts):
     clock.set(NOW - 70 * DAY)
     for days in (0, 20, 20, 29):  # a base model, so that rows are there
         clock.advance(days * DAY)
@@ -435,8 +419,7 @@ async def test_what_the_answers_leave_out_proves_nothing(owners, watched, billin
 
 
 @pytest.mark.parametrize("api_options", [{"usage_lag": timedelta(hours=3)}], ids=["lag"])
-async def test_usage_that_lags(owners, ran_elsewhere, clock):
-    """What a lagging usage didn't show is found by a later reading, which goes back over the last month."""
+async def test_late_usage_is_found_by_a_later_sync(owners, ran_elsewhere, clock):
     clock.set(RAN_AT + timedelta(hours=1))
     early = await done(owners.guard.sync())
     assert (True, None) == (early.complete, early.last_inference)
@@ -449,8 +432,7 @@ async def test_usage_that_lags(owners, ran_elsewhere, clock):
 
 
 @pytest.mark.parametrize("api_options", [{"strip_headers": True}], ids=["stripped"])
-async def test_behind_a_gateway_that_strips_headers(owners, ran_elsewhere, readings):
-    """Without a name in the answers nobody knows whose usage it is: none is read, and none decides."""
+async def test_usage_without_an_organization_is_not_used(owners, ran_elsewhere, readings):
     error = await sync_error(owners)
     assert "no answer of the API names it" in str(error)
     assert "gateway" in error.remedy
@@ -462,8 +444,7 @@ async def test_behind_a_gateway_that_strips_headers(owners, ran_elsewhere, readi
 
 
 @pytest.mark.parametrize("both_guarded", [False, True], ids=["one host guarded", "both guarded"])
-async def test_no_other_host_gets_the_admin_key(watched, sim, requests, both_guarded):
-    """A job that is posted to a guarded host by a client of another host asks that other host for nothing."""
+async def test_other_hosts_get_no_admin_key(watched, sim, requests, both_guarded):
     other = f"127.0.0.1:{free_port()}"
     config = {"admin_api_key": ADMIN_KEY, "hosts": [sim.host, other] if both_guarded else [sim.host]}
     client = watched(config, base_url=f"http://{other}/v1")

@@ -141,8 +141,7 @@ NO_PAGE = {
     ],
     ids=[*FAILURES, *NO_PAGE],
 )
-async def test_a_failure_at_once(client, api, caplog, failure, kind, said):
-    """It is one error that says what the API said and shows no key; nothing counts of what was read."""
+async def test_failed_first_page_is_one_error_without_the_key(client, api, caplog, failure, kind, said):
     caplog.set_level(logging.DEBUG, "finetune_guard")
     api.answers[1] = failure
     error = await sync_error(client)
@@ -175,8 +174,8 @@ IN_THE_MIDDLE = {
 
 
 @pytest.mark.parametrize(("failure", "said"), IN_THE_MIDDLE.values(), ids=IN_THE_MIDDLE)
-async def test_a_failure_in_the_middle(client, api, caplog, failure, said):
-    """What was read before is kept and said to be a part; the next sync reads the rest."""
+async def test_failure_on_a_later_page_keeps_a_part(client, api, caplog, failure, said):
+    """The next sync reads the rest."""
     api.answers[2] = failure
     part = await done(client.guard.sync())
     assert said in part.failure
@@ -205,8 +204,7 @@ async def test_a_failure_in_the_middle(client, api, caplog, failure, said):
 
 
 @pytest.mark.parametrize("name", ["401", "500", "timeout"])
-async def test_a_decision_does_not_change(at_the_wire, api, caplog, name):
-    """A job about which nothing is known is stopped as without an admin key; the error names the failure."""
+async def test_failed_usage_reading_changes_no_verdict(at_the_wire, api, caplog, name):
     failure, _, said = FAILURES[name]
     client = at_the_wire()
     api.answers = dict.fromkeys(range(1, 9), failure)
@@ -227,23 +225,20 @@ async def test_a_decision_does_not_change(at_the_wire, api, caplog, name):
     assert (1, 0) == (api.posted(JOBS), api.posted("/v1/files"))
 
 
-async def test_where_nobody_is_reached_the_call_goes_out(client, api):
-    """The user's own call then fails as it would without a guard, or succeeds after all."""
+async def test_job_is_sent_when_the_api_cannot_be_reached(client, api):
     api.answers = {1: FAILURES["refused"][0]}
     await create_job(client)
     assert (1, 1) == (api.posted(JOBS), len(api.asked))
 
 
-async def test_an_open_window_asks_nothing(client, api):
-    """Where the history suffices, the usage isn't read, whatever would come of it."""
+async def test_open_window_reads_no_usage(client, api):
     await done(client.guard.record(ONE, at=NOW - 59 * DAY))
     api.answers[1] = failing(500)
     await create_job(client)
     assert (1, []) == (api.posted(JOBS), api.asked)
 
 
-async def test_a_reading_that_breaks_off_closes_no_window(at_the_wire, api):
-    """An inference that is too old says nothing about those on the pages that could not be read."""
+async def test_interrupted_reading_proves_no_lapse(at_the_wire, api):
     api.usage.inferences = [(ONE, "proj_1", FIRST + timedelta(hours=1)), (TWO, "proj_2", NEW)]
     api.answers[2] = failing(500)
     client = at_the_wire({"on_unknown": "allow"})

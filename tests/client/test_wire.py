@@ -72,8 +72,7 @@ def answer(wire, **headers):
     ],
     ids=["headers", "query"],
 )
-async def test_requests_are_the_sdks_own(connect_wire, wire, call, options):
-    """URL, method, body and every header, User-Agent included, are those of the SDK's client."""
+async def test_requests_equal_the_sdks(connect_wire, wire, call, options):
     answer(wire)
     bare, guarded = connect_wire(guarded=False, **options), connect_wire(**options)
     await done(guarded.guard.record(MODEL))  # a job may be created
@@ -94,8 +93,7 @@ async def test_requests_are_the_sdks_own(connect_wire, wire, call, options):
         ("/fine_tuning/jobs/ftjob-1/cancel", False),
     ],
 )
-async def test_a_job_is_recognized_however_its_path_is_written(connect_wire, wire, url, guarded):
-    """Relative, unslashed and absolute paths are decided alike; other hosts and paths are left alone."""
+async def test_job_is_recognized_in_every_path_form(connect_wire, wire, url, guarded):
     answer(wire)
     client = connect_wire()
     posting = {"body": {"model": BASE}, "cast_to": object}
@@ -110,7 +108,6 @@ async def test_a_job_is_recognized_however_its_path_is_written(connect_wire, wir
 @pytest.mark.parametrize("base_url", ["https://gateway.example/", "https://gateway.example:8443/v1"])
 @pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
 async def test_a_named_gateway_is_guarded(connect_wire, wire, base_url, absolute):
-    """Behind a host that is named in the configuration the policy holds, wherever its root lies."""
     answer(wire)
     client = connect_wire(base_url=base_url, config={"hosts": ["gateway.example"]})
     url = base_url.rstrip("/") + "/fine_tuning/jobs" if absolute else "/fine_tuning/jobs"
@@ -120,7 +117,6 @@ async def test_a_named_gateway_is_guarded(connect_wire, wire, base_url, absolute
 
 
 async def test_other_hosts_are_left_alone(connect_wire, wire):
-    """Other providers have rules of their own: no decision, no request more, nothing remembered."""
     answer(wire)
     client = connect_wire(base_url="https://api.together.xyz/v1")
     await done(client.chat.completions.create(model=MODEL, messages=MESSAGES))

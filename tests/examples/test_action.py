@@ -62,8 +62,7 @@ def run_action(sim, tmp_path):
     return run
 
 
-def test_the_verdict_ends_the_job_and_alerts_are_posted_once(run_action, sim, clock, tmp_path):
-    """Green while jobs are possible for long enough; then the job fails, and the webhook hears of it once."""
+def test_action_fails_by_the_verdict_and_posts_alerts_once(run_action, sim, clock, tmp_path):
     key, store, model = sim.organization().api_key, tmp_path / "history", sim.add_model(suffix="bot")
     config = finetune_guard.GuardConfig(store=store, hosts=[sim.host], clock=clock)
     with finetune_guard.OpenAI(base_url=sim.base_url, api_key=key, guard=config) as client:
@@ -82,8 +81,7 @@ def test_the_verdict_ends_the_job_and_alerts_are_posted_once(run_action, sim, cl
         assert [["text"]] == [list(body) for body in webhook.posted]
 
 
-def test_an_alert_that_did_not_arrive_fails_the_job(run_action, sim, tmp_path):
-    """The verdict is not known, which fails the job, and the summary tells that the alert is told again."""
+def test_undelivered_alert_fails_the_action(run_action, sim, tmp_path):
     code, outputs, summary, _ = run_action(
         openai_api_key=sim.organization().api_key,
         store=str(tmp_path / "history"),
@@ -103,15 +101,14 @@ def test_an_alert_that_did_not_arrive_fails_the_job(run_action, sim, tmp_path):
         ({"path": "/nowhere"}, "finetune-guard is not installed"),
     ],
 )
-def test_what_is_missing_is_named(run_action, inputs, said):
-    """A wrong input ends the job at once, with what to set; no name that others may register is installed."""
+def test_wrong_input_is_named(run_action, inputs, said):
+    """No package is installed by a name that others may register."""
     code, outputs, _, log = run_action(**inputs)
     assert (2, {"exit-code": "2"}) == (code, outputs)
     assert f"::error::{said}" in log
 
 
-def test_what_is_to_be_installed_is_given_to_pip(run_action, tmp_path):
-    """A URL is installed in an environment of its own, whose program is then run."""
+def test_package_url_is_installed_in_its_own_environment(run_action, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     python = tools / "python3"

@@ -98,8 +98,7 @@ def same(told, printed):
 
 
 @with_blocks("python")
-def test_programs_run_as_they_stand(page, world, training_file):
-    """They print what the page says, and end as it says."""
+def test_programs_print_what_the_page_says(page, world, training_file):
     names, printed, is_told = {"__name__": "__main__"}, "", True
     for language, text in blocks(page):
         if language == "python" and file_named(text) is None:
@@ -130,8 +129,8 @@ def commands_in(text):
 
 
 @with_blocks("sh")
-def test_commands_exist_and_do_not_fail(page, world, monkeypatch, tmp_path):
-    """Each of ours runs, whatever verdict it tells by its exit code; others are known programs."""
+def test_commands_run(page, world, monkeypatch, tmp_path):
+    """Others than ours are known programs."""
     for language, text in blocks(page):
         if file_named(text) and language != "python":
             (tmp_path / file_named(text)).write_text(text)
@@ -154,8 +153,7 @@ def test_commands_exist_and_do_not_fail(page, world, monkeypatch, tmp_path):
     [p for p in PAGES if any((file_named(t) or "").startswith("test_") for _, t in blocks(p))],
     ids=id_of,
 )
-def test_files_for_pytest_pass(page, tmp_path, run_pytest):
-    """A page's test files pass as they stand, beside the page's other files."""
+def test_test_files_of_a_page_pass(page, tmp_path, run_pytest):
     for language, text in blocks(page):
         if language == "python" and file_named(text):
             (tmp_path / file_named(text)).write_text(text, encoding="utf-8")
@@ -164,8 +162,7 @@ def test_files_for_pytest_pass(page, tmp_path, run_pytest):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_every_block_is_of_a_language_that_is_tried(page):
-    """Files can be read by what reads them, and no block stands untried."""
+def test_every_block_has_a_tested_language(page):
     readers = {
         "ini": lambda text: configparser.ConfigParser(strict=False).read_string(text),
         "json": json.loads,
@@ -179,14 +176,12 @@ def test_every_block_is_of_a_language_that_is_tried(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=id_of)
-def test_links_lead_somewhere(page):
-    """Every file that a page points to is there."""
+def test_links_to_files_exist(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [] == [link for link in links if not (page.parent / link).exists()]
 
 
-def test_the_readmes_commands_do_all_set_up():
-    """Both commands install what they need, and what they run exists."""
+def test_readmes_commands_install_what_they_need():
     shown = "".join(text for language, text in blocks(ROOT / "README.md") if language == "sh")
     assert [
         "pip install uv && uv run --no-dev --extra simulator finetune-guard demo",
@@ -197,8 +192,7 @@ def test_the_readmes_commands_do_all_set_up():
 
 
 @pytest.mark.slow
-def test_demo_tells_its_story():
-    """The demo ends well, without a key and without network."""
+def test_demo_ends_well_without_key_and_network():
     script = shutil.which("finetune-guard", path=Path(sys.executable).parent)
     assert script is not None, "the command is not installed beside the interpreter"
     finished = subprocess.run(
@@ -208,8 +202,8 @@ def test_demo_tells_its_story():
     assert "InferenceWindowExpiredError" in finished.stdout
 
 
-def test_errors_that_are_explained_are_public():
-    """The reference has every error; the README explains some, and the first five are of one kind."""
+def test_documented_errors_are_public():
+    """The reference has every error, and the README's first five are of one kind."""
     section = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
     told = re.findall(r"^\| `(\w+)`", section, re.MULTILINE)
     kinds = [getattr(finetune_guard, name) for name in told]
@@ -217,8 +211,7 @@ def test_errors_that_are_explained_are_public():
     assert all(issubclass(kind, finetune_guard.NotEligibleError) for kind in kinds[:5])
 
 
-def test_exit_codes_are_those_of_check():
-    """Scripts can rely on the exit codes that the README names."""
+def test_documented_exit_codes_are_those_of_check():
     from finetune_guard.cli.exits import ExitCode  # noqa: PLC0415 -- the command line's own
 
     codes = (ExitCode.OK, ExitCode.CLOSES_SOON, ExitCode.INELIGIBLE, ExitCode.UNKNOWN)
@@ -226,8 +219,7 @@ def test_exit_codes_are_those_of_check():
     assert told in README
 
 
-def test_requirements_are_those_of_the_package():
-    """The oldest releases that the README names are those that pip would refuse to go below."""
+def test_documented_requirements_are_the_packages():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'requires-python = ">=3.10"' in project
     assert "Python 3.10 or newer" in README

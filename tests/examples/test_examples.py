@@ -18,7 +18,6 @@ def paths(simulator):
 
 
 def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):
-    """Only the import differs from a program for plain openai; the guard works all the same."""
     training_data = tmp_path / "examples.jsonl"
     training_data.write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 10)
     answer = run_example("drop_in.py", model).stdout
@@ -30,8 +29,7 @@ def test_drop_in_fine_tunes_and_asks(run_example, simulator, model, tmp_path):
     assert "InferenceWindowExpiredError: The training file was not uploaded" in stopped
 
 
-def test_async_client_remembers_what_it_streams(run_example, simulator, model):
-    """Streamed answers count: the window is open for 60 days from now."""
+def test_async_client_records_streamed_answers(run_example, simulator, model):
     finished = run_example("async_client.py", model)
     *answers, verdict = finished.stdout.splitlines()
     assert (3, "eligible: recent_inference until 2026-09-30 12:00:00+00:00") == (len(answers), verdict)
@@ -41,7 +39,6 @@ def test_async_client_remembers_what_it_streams(run_example, simulator, model):
 def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
     run_example, simulator, asked, training_file
 ):
-    """Whose the key is now is asked, one inference goes first, and the job goes through."""
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
     finished = run_example("keep_alive.py", training_file)
@@ -52,15 +49,13 @@ def test_keep_alive_is_sent_before_a_job_when_the_window_has_closed(
 
 
 def test_keep_alive_renews_the_window_once(run_example, simulator, model):
-    """A scheduled task can run as often as it likes: what isn't due isn't sent."""
     first = run_example("keep_alive.py").stdout
     second = run_example("keep_alive.py").stdout
     assert (f"sent to {model}\n", "not sent: not_due\n") == (first, second)
     assert 1 == paths(simulator).count("POST /v1/chat/completions")
 
 
-def test_whole_organization_finds_what_another_program_ran(run_example, simulator):
-    """The usage tells of a program without a guard, to the minute, and each model has its end."""
+def test_whole_organization_finds_another_programs_inference(run_example, simulator):
     umbrella = simulator.add_organization(slug="umbrella-9", api_key="sk-umbrella", admin_key="sk-admin-u")
     model = simulator.add_model(umbrella, suffix="bot")
     with openai.OpenAI(base_url=simulator.base_url, api_key="sk-umbrella") as unguarded:
@@ -73,7 +68,6 @@ def test_whole_organization_finds_what_another_program_ran(run_example, simulato
 
 
 def test_handling_errors_of_a_closed_window(run_example, simulator, asked, training_file):
-    """The model that was used last and the remedy are at hand, and nothing was sent."""
     simulator.clock.advance(PAST_THE_WINDOW)
     simulator.clear_calls()
     finished = run_example("handling_errors.py", training_file, returncode=3)
@@ -82,13 +76,11 @@ def test_handling_errors_of_a_closed_window(run_example, simulator, asked, train
 
 
 def test_handling_errors_without_a_history(run_example, model, training_file):
-    """What is unknown stops the job, with an exit code of its own."""
     finished = run_example("handling_errors.py", training_file, returncode=4)
     assert finished.stdout.startswith("No inference is known.")
 
 
 def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_file):
-    """The API's word is remembered: the second attempt sends no job."""
     simulator.clock.advance(timedelta(minutes=1))  # a refusal of the inference's second may be the earlier
     simulator.fault(Fault.training_not_available())
     first = run_example("handling_errors.py", training_file, returncode=5).stdout
@@ -100,8 +92,7 @@ def test_handling_errors_of_a_refusal(run_example, simulator, asked, training_fi
     assert 1 == paths(simulator).count("POST /v1/fine_tuning/jobs")
 
 
-def test_existing_client_is_guarded_and_azures_too(run_example, model):
-    """A client of any class can be guarded; at Azure the guard knows of deployments."""
+def test_existing_client_and_azure_client_are_guarded(run_example, model):
     finished = run_example("existing_client.py", model)
     assert [
         "same class of client: True OpenAI",
@@ -112,13 +103,11 @@ def test_existing_client_is_guarded_and_azures_too(run_example, model):
 
 
 @pytest.mark.slow
-def test_testing_your_code_is_a_test_suite(run_pytest):
-    """The example of a test-suite passes without a key, and without this test's environment."""
+def test_testing_your_code_passes_without_a_key(run_pytest):
     finished = run_pytest(EXAMPLES / "testing_your_code.py")
     assert "3 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_every_example_is_run_here():
-    """No example stands untested."""
     told = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/test_*.py"))
     assert [] == [path.name for path in EXAMPLES.glob("*.py") if path.name not in told]

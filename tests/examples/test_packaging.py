@@ -22,7 +22,6 @@ def steps(workflow):
 
 
 def test_ci_runs_the_readmes_commands():
-    """They stand in the workflow as they stand in the README."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [line for line in readme.splitlines() if line.startswith("pip install uv && uv run")]
     run = [step.get("run") for step in steps("ci.yml")["readme"]]
@@ -30,14 +29,12 @@ def test_ci_runs_the_readmes_commands():
 
 
 def test_ci_runs_every_session():
-    """Those that nox runs by itself are the README's; each of the others has a job."""
     sessions = re.findall(r"for session in (.*); do", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))[0]
     workflow = (WORKFLOWS / "ci.yml").read_text(encoding="utf-8")
     assert {*sessions.split()} - {"tests-3.13"} == set(re.findall(r"\{session: ([\w.-]+)", workflow))
 
 
-def test_only_the_job_that_publishes_may_publish():
-    """It is the last one, has no token but the one that it asks for, and runs nothing but the upload."""
+def test_only_the_publishing_job_has_a_token():
     release = yaml.safe_load((WORKFLOWS / "release.yml").read_text(encoding="utf-8"))
     publish = release["jobs"]["publish"]
     assert ({}, {"id-token": "write"}) == (release["permissions"], publish["permissions"])
@@ -47,8 +44,7 @@ def test_only_the_job_that_publishes_may_publish():
 
 
 @pytest.mark.parametrize(("age", "code"), [(0, 0), (60 * 60, 0), (3 * 60 * 60, 1), (None, 1)])
-def test_the_container_is_well_while_its_heartbeat_is_fresh(tmp_path, age, code):
-    """It beats once an hour at least; without a beat for two hours it is not well."""
+def test_container_is_healthy_while_its_heartbeat_is_under_two_hours(tmp_path, age, code):
     heartbeat = tmp_path / "heartbeat"
     if age is not None:
         heartbeat.touch()
@@ -58,8 +54,7 @@ def test_the_container_is_well_while_its_heartbeat_is_fresh(tmp_path, age, code)
     assert code == finished.returncode
 
 
-def test_the_container_runs_without_rights():
-    """It runs as a user that is not root, and is well by the heartbeat that its command writes."""
+def test_container_runs_unprivileged():
     assert "USER 65532:65532" in CONTAINERFILE
     [heartbeat] = re.findall(r"HEARTBEAT=(\S+)", CONTAINERFILE)
     assert f'CMD ["keep-alive", "--watch", "--heartbeat", "{heartbeat}"]' in CONTAINERFILE
@@ -67,6 +62,5 @@ def test_the_container_runs_without_rights():
     assert all((ROOT / name).exists() for names in copied for name in names.split())
 
 
-def test_the_sdist_leaves_nothing_out():
-    """No list in pyproject.toml narrows what is in it, so that its tests run from it."""
+def test_sdist_leaves_nothing_out():
     assert "targets.sdist" not in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

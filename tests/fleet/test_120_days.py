@@ -69,8 +69,7 @@ def agree(known, azure, now):
             assert each.ends[0] <= standing.last_call + 15 * DAY < each.ends[1]
 
 
-async def test_120_days(sim, azure, sent, location, way):
-    """Each deployment is told as it is: idle, kept alive, deployed again, a base model's, given by name."""
+async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, location, way):
     clock = sim.clock
     east = finetune_guard.guard(
         way.azure(azure_endpoint=azure.endpoint("east"), api_key=KEY, api_version=VERSION, max_retries=0),

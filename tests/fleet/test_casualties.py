@@ -42,8 +42,8 @@ def stages(near):
     return dict(zip(POINTS, near(*(f"at-{point}" for point in POINTS)), strict=True))
 
 
-def test_another_takes_over(stages, begin, keep_alives):
-    """Wherever the holder dies, one other takes over, and sends only what isn't recorded as sent."""
+def test_another_process_takes_over_from_a_killed_lease_holder(stages, begin, keep_alives):
+    """It sends only if no keep-alive is recorded."""
     for point, stage in stages.items():
         assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
@@ -56,8 +56,7 @@ def test_another_takes_over(stages, begin, keep_alives):
     assert dict.fromkeys(DONE, ("not_due", "not_due")) == {point: found[point] for point in DONE}
 
 
-def test_who_was_stopped_disturbs_nobody(stages, begin, sim, store, keep_alives):
-    """A holder that resumes after its lease expired sends, releases and overwrites nothing."""
+def test_resumed_lease_holder_sends_and_releases_nothing(stages, begin, sim, store, keep_alives):
     stopped = {}
     for point, stage in stages.items():
         stopped[point] = begin(meet_with, stage, point, signal.SIGSTOP)

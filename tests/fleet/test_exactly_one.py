@@ -40,7 +40,7 @@ async def at_once(way, clients, work):
 
 
 async def test_restricted_keys_of_one_organization_send_one(way, sim, stage, keep_alives):
-    """Keys that may not list models are of one organization where the refusal's headers say so."""
+    """Refusals of the models list name the organization."""
     for number in range(6):
         sim.add_project("acme-1", f"sk-restricted-{number}")
     sim.fault(Fault(path="/v1/models", method="GET", status=403, times=None))
@@ -57,8 +57,8 @@ async def test_restricted_keys_of_one_organization_send_one(way, sim, stage, kee
         await done(client.close())
 
 
-async def test_a_job_that_is_cancelled_three_times_sends_one(sim, stage):
-    """What was sent for a job that was given up may have been run: others wait for the turn's end."""
+async def test_job_cancelled_three_times_sends_one(sim, stage):
+    """Its keep-alive may have run, so others wait until the lease ends."""
     sim.fault(Fault(path=CHAT, delay=600, times=None))
     sent, sending = [], asyncio.Event()
 
@@ -81,8 +81,7 @@ async def test_a_job_that_is_cancelled_three_times_sends_one(sim, stage):
     assert [CHAT] == sent
 
 
-async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, stage):
-    """All of an exchange ends by the deadline; as its outcome is not known, the turn is not given back."""
+async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(way, sim, stage):
     sim.fault(Fault(path=CHAT, delay=600, times=None))
     given_back = []
 
@@ -103,8 +102,7 @@ async def test_an_answer_without_an_end_ends_by_the_deadline(way, sim, stage):
     await done(client.close())
 
 
-async def test_a_server_whose_clock_stands_still_gets_one(way, sim, stage, keep_alives):
-    """Where the answers' date is months old, a keep-alive counts from its arrival."""
+async def test_server_with_a_stopped_clock_gets_one(way, sim, stage, keep_alives):
     sim.fault(Fault(path="*", method="*", headers={"date": "Thu, 01 Jan 2026 00:00:00 GMT"}, times=None))
     for _ in range(5):
         client = stage.connect(way.guarded, keep_alive=KeepAlive())
@@ -124,15 +122,13 @@ def lease(stage, store):
     return lease
 
 
-def test_who_waited_in_vain_is_told(stage, lease, keep_alives):
-    """While another has the right to send nothing is sent, and what is said claims no success."""
+def test_waiting_in_vain_claims_no_success(stage, lease, keep_alives):
     with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
         assert "another_is_sending" == told(client.guard.keep_alive())
     assert {} == keep_alives()
 
 
-def test_a_job_that_waited_in_vain_says_so(sim, stage, lease, keep_alives):
-    """Where the window has lapsed, the error tells that another keep-alive was waited for."""
+def test_job_that_waited_in_vain_says_so(sim, stage, lease, keep_alives):
     later = sim.clock.advance(timedelta(days=2))
     with (
         stage.at(later).connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client,
@@ -142,8 +138,7 @@ def test_a_job_that_waited_in_vain_says_so(sim, stage, lease, keep_alives):
     assert {} == keep_alives()
 
 
-def test_a_refusal_that_came_meanwhile_is_not_called_a_renewal(sim, stage, lease, store, keep_alives):
-    """Who waits while the API refuses another's job hears of the refusal, not that all is well."""
+def test_refusal_during_the_wait_is_reported_as_a_refusal(sim, stage, lease, store, keep_alives):
     sim.fault(Fault.training_not_available())
     with stage.connect(finetune_guard.OpenAI) as client, ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(client.guard.keep_alive)
@@ -153,14 +148,12 @@ def test_a_refusal_that_came_meanwhile_is_not_called_a_renewal(sim, stage, lease
     assert {} == keep_alives()
 
 
-def test_an_overloaded_store_makes_nobody_send_a_second_one(stage, lease, begin, keep_alives):
-    """A store that once didn't answer in time is asked again, before a process acts on its own."""
+def test_slow_store_is_asked_again_before_sending(stage, lease, begin, keep_alives):
     assert ("another_is_sending", True) == begin(ask_while_overloaded, stage).told()
     assert {} == keep_alives()
 
 
-def test_what_could_not_be_written_down_is_not_sent_again_at_once(stage, begin, keep_alives):
-    """As long as its sender may still write it down, nobody sends another."""
+def test_unrecorded_keep_alive_is_not_sent_again_at_once(stage, begin, keep_alives):
     assert "sent" == begin(send_without_a_trace, stage).told()
     with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
         assert "another_is_sending" == told(client.guard.keep_alive())

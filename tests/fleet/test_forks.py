@@ -24,8 +24,8 @@ pytestmark = [
 ]
 
 
-def test_the_child_waits_for_the_answer_only(near, sim, store, keep_alives):
-    """The child hears that the window was renewed as soon as it is; no right to send dies with a thread."""
+def test_forked_child_hears_of_the_parents_keep_alive(near, sim, store, keep_alives):
+    """No lease is lost with a thread of the parent."""
     (stage,) = near("acme-1")
     sim.fault(Fault(path=CHAT, delay=1, times=None))
     with (
@@ -71,8 +71,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.005", "0.02"])
-def test_a_child_forked_just_after_the_first_call_can_write(location, seconds):
-    """It inherits no module that a thread of its parent was in the middle of importing."""
+def test_child_forked_after_the_first_call_can_write(location, seconds):
     program = [sys.executable, "-c", FIRST_CALL, location, seconds]
     done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (0, "") == (done.returncode, done.stderr)

@@ -46,7 +46,6 @@ def file(stage):
 
 
 async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
-    """Tasks on several async clients share one keep-alive; the others hear that it was sent."""
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(stage.connect(finetune_guard.AsyncOpenAI, keep_alive=ON_CALL))
@@ -62,8 +61,7 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
     assert {"validating_files"} == {job.status for job in found[150:]}
 
 
-def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_alives):
-    """Where other processes can't be kept from sending, the threads of one still send one together."""
+def test_threads_send_one_when_the_store_gives_no_leases(stage, begin, keep_alives):
     found = begin(ask_without_leases, stage).told()
     assert {"acme-1": 1} == keep_alives()
     assert (1, THREADS) == (found.count("sent"), len(found))
@@ -71,7 +69,6 @@ def test_threads_share_one_where_the_store_gives_no_leases(stage, begin, keep_al
 
 
 def test_four_hundred_attempts_of_eight_processes_send_one(stage, file, processes, begin, keep_alives, store):
-    """One inference is sent by all attempts, jobs and backgrounds together, and nobody gets an error."""
     barrier = processes.Barrier(PROCESSES)
     fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]
     results = [result for each in fleet for result in each.told()]

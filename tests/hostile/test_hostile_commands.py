@@ -70,8 +70,7 @@ def told(*arguments):
         ("sync", "--days", "7{}"),
     ],
 )
-def test_an_argument_forges_no_output(environment, arguments):
-    """Arguments with line breaks or escapes are refused; they are shown as Python writes them."""
+def test_argument_forges_no_output(environment, arguments):
     told(*(argument.format(FORGERY) for argument in arguments))
 
 
@@ -83,16 +82,14 @@ def test_an_argument_forges_no_output(environment, arguments):
         *("FINETUNE_GUARD_KEEP_ALIVE", "FINETUNE_GUARD_NO{}SUCH"),
     ],
 )
-def test_a_setting_forges_no_output(environment, variable):
-    """Nonsense in the environment is told, and what it says begins no line and moves no cursor."""
+def test_setting_forges_no_output(environment, variable):
     environment.setenv(variable.format(SETTABLE), f"./a{SETTABLE}b")
     for command in ("config", "status", "sync"):
         told(command)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_planted_history_forges_no_output(environment, tmp_path, command):
-    """Whatever someone wrote into the database, no command shows it as it stands."""
+def test_planted_history_forges_no_output(environment, tmp_path, command):
     store = DiskStore(tmp_path / "history")
     store.salt(create=True)
     store.close()
@@ -120,8 +117,7 @@ def test_a_planted_history_forges_no_output(environment, tmp_path, command):
     told(*command.split())
 
 
-def test_an_api_error_forges_no_output(environment, sim):
-    """Error codes and messages of the API reach a terminal without what would forge a line."""
+def test_api_error_forges_no_output(environment, sim):
     model = sim.add_model(suffix="bot")
     sim.fault(Fault(path="/v1/chat/completions", status=400, code=FORGERY[:60], message=FORGERY, times=5))
     told("keep-alive", "--force", "--model", model)

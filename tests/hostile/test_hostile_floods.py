@@ -25,8 +25,7 @@ MODEL = "ft:gpt-4o-mini-2024-07-18:acme:support-bot:AbC123xY"
 KEY = Credentials("Bearer sk-test")
 
 
-def test_a_server_that_always_calls_itself_anew_fills_no_store():
-    """Ten thousand organizations are taken in by one process; then the key stands for those to come."""
+def test_changing_organization_names_fill_no_store():
     store = MemoryStore()
     recorder = Recorder.for_store(store)
     for number in range(10_050):
@@ -36,8 +35,7 @@ def test_a_server_that_always_calls_itself_anew_fills_no_store():
     assert NOW == recorder.evidence(KEY).last_inference.at
 
 
-def test_a_flood_of_projects_is_cut():
-    """A page that names a hundred thousand projects keeps nobody busy, and fills no store."""
+def test_projects_of_a_page_are_bounded():
     store = MemoryStore()
     recorder = Recorder.for_store(store)
     recorder.merge(Subject("acme", KEY), names=[f"proj_{number}" for number in range(100_000)])
@@ -45,15 +43,12 @@ def test_a_flood_of_projects_is_cut():
     assert 1_100 > len(store.aliases())
 
 
-def test_a_flood_of_batches_is_cut():
-    """Of a list that no page of the API's is as long as, the first thousand batches are looked at."""
+def test_batches_of_a_page_are_bounded():
     batch = {"id": "batch_1", "status": "completed", "model": MODEL, "completed_at": 1_780_000_000}
     assert 1_000 == len(list(batch_runs({"data": [batch] * 50_000}, NOW)))
 
 
-def test_a_name_of_a_megabyte_is_not_kept():
-    """What is too long to be an organization's name takes no room after its answer."""
-
+def test_oversized_organization_name_is_not_kept():
     def answered(request):
         headers = {"openai-organization": "x" * 1_000_000}
         return HTTP.Response(200, json={"id": "x", "choices": [{}]}, headers=headers, request=request)
@@ -74,8 +69,7 @@ def test_a_name_of_a_megabyte_is_not_kept():
 @pytest.mark.parametrize(
     "url", ["https://a:99999/v1/files", "https://[/v1/files", "https://a:x/v1/fine_tuning/jobs"]
 )
-def test_a_url_that_is_none_ends_as_the_sdk_ends_it(url):
-    """Where a request can't be sent, the error is the one that the SDK alone gives."""
+def test_invalid_url_raises_the_sdks_error(url):
     raised = []
     for kind, options in ((openai.OpenAI, {}), (OpenAI, {"guard": GuardConfig(store="memory")})):
         with kind(api_key="sk-test", max_retries=0, **options) as client:
@@ -86,8 +80,7 @@ def test_a_url_that_is_none_ends_as_the_sdk_ends_it(url):
     assert raised[0] == raised[1]
 
 
-def test_a_flood_of_models_fills_no_memory():
-    """Of a server that makes up models at every answer, the first hundred thousand are remembered."""
+def test_models_of_answers_are_bounded():
     ends = ModelEnds(GuardConfig(store="memory"), MemoryStore())
     said = Announced(day=None, seen_at=NOW)
     for answer in range(3):

@@ -57,8 +57,7 @@ ANYTHING = TEXTS | st.just("9" * 5_000) | st.just("x" * 100_000)
 
 @pytest.mark.parametrize("kind", PROMISES)
 @given(st.data())
-def test_any_text_is_read_or_refused(kind, data):
-    """Durations, hosts, stores and URLs are what they can be, or an error that says what they must be."""
+def test_any_setting_text_is_parsed_or_refused(kind, data):
     pieces = st.sampled_from(PIECES[kind])
     PROMISES[kind](data.draw(st.lists(pieces | TEXTS, max_size=5).map("".join)))
 
@@ -71,13 +70,11 @@ def test_any_text_is_read_or_refused(kind, data):
 @example({"hosts": "a:" + "9" * 5_000})
 @example({"store": "redis://a%0aERROR%1b[31m"})
 def test_any_environment_is_a_configuration_or_an_error(variables):
-    """Whatever the variables hold, the error is ours, names them, and can't forge a line of a log."""
     environment(variables)
 
 
 @pytest.mark.parametrize("forgery", FORGERIES[:6])
-def test_a_forged_name_in_json_is_shown_as_text(forgery, monkeypatch):
-    """The name of a setting that doesn't exist is shown in the error, and begins no line of its own."""
+def test_forged_setting_name_is_shown_as_text(forgery, monkeypatch):
     monkeypatch.setenv("FINETUNE_GUARD_KEEP_ALIVE", text_of({f"a{forgery}b": 1}))
     with pytest.raises(GuardConfigError, match="does not exist") as caught:
         GuardConfig()
@@ -85,8 +82,8 @@ def test_a_forged_name_in_json_is_shown_as_text(forgery, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["https://a[a/v1/", "https://a:99999/v1/", "https://[::1/v1/"])
-def test_what_is_no_url_goes_to_no_host(url):
-    """A URL that can't be taken apart, though some HTTP libraries can, is nobody's that we know."""
+def test_invalid_url_has_no_host(url):
+    """Some HTTP libraries can read such a URL."""
     PROMISES["request_url"](url)
 
 
@@ -94,8 +91,7 @@ def test_what_is_no_url_goes_to_no_host(url):
     "url",
     ["unix", "redis", "unix:x", "redis:", "redis://a%40b", "redis://a%2561", "unix://a@///", "unix:///.."],
 )
-def test_a_scheme_alone_is_no_url(url):
-    """A word that is a scheme names no server and no socket, and what no host can be called is none."""
+def test_scheme_alone_is_no_store_url(url):
     PROMISES["redis_url"](url)
     with pytest.raises(StoreError):
         RedisStore(url)

@@ -180,8 +180,7 @@ MANY = settings(
 @given(status=STATUSES, headers=HEADERS, body=BODIES)
 @example(status=200, headers=[], body=deep().encode())
 @example(status=200, headers=[("openai-organization", b"x" * 1_000_000)], body=json.dumps(ANSWER).encode())
-def test_an_answer_is_the_sdks_own_whatever_it_says(pair, heard, call, status, headers, body):
-    """Headers from another century, a megabyte of name, JSON without bottom: the program sees what it saw."""
+def test_hostile_answer_equals_the_sdks_result(pair, heard, call, status, headers, body):
     pair.status, pair.headers, pair.body = status, headers, body
     expected = pair.outcome(pair.bare, CALLS[call])
     assert expected == pair.outcome(pair.guarded, CALLS[call])
@@ -197,8 +196,7 @@ def test_an_answer_is_the_sdks_own_whatever_it_says(pair, heard, call, status, h
 @example(headers=[], bodies=[deep().encode()])
 @example(headers=[], bodies=[b'{"object":"list","data":[{"id":"\\ud800"}],"has_more":true}'])
 @example(headers=[], bodies=[b'{"data":[{"id":"' + b"x" * 100_000 + b'"}],"has_more":true}'])
-def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodies):
-    """What is asked before a job may be answered with anything: the job is created, or the error is ours."""
+def test_hostile_answers_before_a_job_create_it_or_raise_our_error(asking, heard, headers, bodies):
     counter = iter(range(10**9))
     asking.status, asking.headers, asking.body = 200, headers, json.dumps(JOB).encode()
     asking.others = lambda _: bodies[next(counter) % len(bodies)]
@@ -216,8 +214,7 @@ def test_a_job_is_created_whatever_else_is_answered(asking, heard, headers, bodi
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_an_error_code_forges_no_line(asking, heard, forgery):
-    """Where no model answers a keep-alive, the API's reasons are told without what would forge a line."""
+def test_error_code_forges_no_line(asking, heard, forgery):
     asking.status, asking.headers, asking.others = 400, [], None
     asking.body = json.dumps({"error": {"code": f"a{forgery}b", "message": f"a{forgery}b"}}).encode()
     got = asking.outcome(asking.guarded, lambda client: client.guard.keep_alive(force=True, model=MODEL))
@@ -226,8 +223,7 @@ def test_an_error_code_forges_no_line(asking, heard, forgery):
     assert all(is_clean(record.getMessage()) for record in heard)
 
 
-def test_nothing_unbounded_is_kept(pair):
-    """After all of this the history names organizations and models that were called, within bounds."""
+def test_history_after_hostile_answers_is_bounded(pair):
     pair.guarded.guard  # noqa: B018 -- whatever was seen was seen by it
     flushed = pair.outcome(pair.guarded, lambda client: client.guard.flush())
     assert "NoneType" == flushed[0]

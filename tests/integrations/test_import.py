@@ -19,8 +19,7 @@ def run(program):
 
 
 @pytest.mark.slow
-def test_import_brings_nothing_costly():
-    """The import takes little more time than the SDK's own: what is used later is imported later."""
+def test_import_loads_nothing_costly():
     loaded = run(
         "import openai, sys, json; before = set(sys.modules); import finetune_guard; "
         "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))"
@@ -29,8 +28,7 @@ def test_import_brings_nothing_costly():
 
 
 @pytest.mark.slow
-def test_import_leaves_the_sdk_as_it_was():
-    """No class, function or module-level setting of the SDK changes by importing the package."""
+def test_import_changes_nothing_in_the_sdk():
     names = "[(name, id(value)) for module in (openai, base) for name, value in vars(module).items()]"
     classes = "[(c.__name__, n, id(v)) for c in (openai.OpenAI, openai.AsyncOpenAI, base.SyncAPIClient, "
     classes += (
@@ -48,8 +46,7 @@ def test_import_leaves_the_sdk_as_it_was():
 @pytest.mark.parametrize(
     "program", ["from finetune_guard import *", "from finetune_guard import GuardConfig"]
 )
-def test_names_that_come_late_are_there_all_the_same(program):
-    """Every public name can be imported, found by ``dir`` and is one and the same object each time."""
+def test_lazily_imported_names_are_found(program):
     assert run(
         f"{program}; import finetune_guard, json; import finetune_guard.config; "
         "late = GuardConfig is finetune_guard.GuardConfig is finetune_guard.config.GuardConfig; "

@@ -17,17 +17,14 @@ from tests.support.constants import MESSAGES
 
 @pytest.mark.parametrize("half", ["OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"])
 @pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
-def test_type_hints_are_the_parents(half, method):
-    """Frameworks that fill in a constructor by its type hints find every parameter of the SDK's release."""
+def test_type_hints_are_the_sdks(half, method):
     theirs = typing.get_type_hints(getattr(getattr(openai, half), method))
     ours = typing.get_type_hints(getattr(getattr(finetune_guard, half), method))
     assert ours.pop("guard") is not None
     assert ours == theirs
 
 
-def test_mixins_work_on_either_side(bench):
-    """A class of one's own can mix the client with others, before it or after it."""
-
+def test_mixins_work_before_and_after_the_client(bench):
     class Tenant:
         def __init__(self, *args, tenant=None, **options):
             super().__init__(*args, **options)
@@ -44,9 +41,7 @@ def test_mixins_work_on_either_side(bench):
     assert bench.remembered == bench.served == 3
 
 
-def test_guarded_classes_are_let_go():
-    """Guarding clients of classes made at run time holds no memory once they are gone."""
-
+def test_guarded_classes_are_collected():
     class OfOneRequest(openai.OpenAI): ...
 
     kept = weakref.ref(OfOneRequest)

@@ -59,10 +59,9 @@ else:
     ids=["langchain", "llama-index", "litellm"],
 )
 @pytest.mark.filterwarnings("ignore")  # what frameworks warn of is theirs
-def test_a_frameworks_program_is_recorded_stopped_and_kept_alive(
+def test_framework_under_run_is_recorded_stopped_and_kept_alive(
     needed, program, finetune_guard_simulator, finetune_guard_clock, tmp_path
 ):
-    """Its inferences count; after 60 days its upload is stopped; keep-alive lets it train."""
     if not list(importlib.metadata.distributions(name=needed)):
         pytest.skip(f"{needed} is not installed")
     simulator = finetune_guard_simulator

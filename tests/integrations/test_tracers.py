@@ -21,8 +21,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("start", TRACERS.values(), ids=TRACERS)
-def test_tracer_and_guard_see_every_call_in_any_order(bench, start):
-    """A tracer sees as much of a guarded client as of the SDK's, and the guard each inference once."""
+def test_tracer_and_guard_see_every_call_once_in_any_order(bench, start):
     asyncio.run(_in_every_order(bench, start))
 
 
@@ -50,8 +49,7 @@ async def _in_every_order(bench, start):
 
 @pytest.mark.parametrize("installed_first", [True, False], ids=["guard first", "tracer first"])
 @pytest.mark.parametrize("start", TRACERS.values(), ids=TRACERS)
-def test_tracer_and_an_installed_guard_see_every_call(bench, start, installed_first):
-    """Under ``install`` both see each call of the SDK's own clients once, whichever came first."""
+def test_tracer_and_installed_guard_see_every_call_once(bench, start, installed_first):
     asyncio.run(_installed(bench, start, installed_first=installed_first))
 
 

@@ -34,8 +34,8 @@ def refused(client, training_file):
         (utc(2027, 1, 6), True, timedelta(0), False),
     ],
 )
-def test_the_rules_of_every_phase(now, fine_tuned_before, idle, expected):
-    """Each of the policy's dates brings its requirement at 00:00 UTC, and day 60 is the first outside."""
+def test_each_phase_applies_its_rule(now, fine_tuned_before, idle, expected):
+    """Each starts at 00:00 UTC, and day 60 is the first outside."""
     last = now - idle if idle is not None else None
     known = {"fine_tuned_before": fine_tuned_before, "last_inference": last}
     assert expected is may_create_jobs(OPENAI_SELF_SERVE, now, **known)
@@ -49,13 +49,11 @@ def test_the_rules_of_every_phase(now, fine_tuned_before, idle, expected):
         (timedelta(hours=36), utc(2027, 1, 7, 12)),
     ],
 )
-def test_a_date_takes_effect_at_its_rollover(rollover, expected):
-    """A date's first instant is a zone's midnight, or any time span from midnight UTC."""
+def test_date_takes_effect_at_the_rollover(rollover, expected):
     assert expected == takes_effect(date(2027, 1, 6), rollover)
 
 
-def test_a_first_job_is_earlier_fine_tuning(clock, theirs, upload):
-    """An organization that created a job before May 7 may create another one after it."""
+def test_first_job_counts_as_earlier_fine_tuning(clock, theirs, upload):
     clock.set(utc(2026, 5, 1))
     training_file = upload(theirs)
     create_job(theirs, training_file)
@@ -64,8 +62,7 @@ def test_a_first_job_is_earlier_fine_tuning(clock, theirs, upload):
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "responses", "checkpoint"])
-def test_any_inference_opens_the_window(sim, client, model, training_file, endpoint):
-    """From July 2 on an inference on a fine-tuned model is required, on any endpoint."""
+def test_inference_on_any_endpoint_opens_the_window(sim, client, model, training_file, endpoint):
     refused(client, training_file)
     if endpoint == "responses":
         client.responses.create(model=model, input="hello")
@@ -83,14 +80,13 @@ def test_any_inference_opens_the_window(sim, client, model, training_file, endpo
     ],
 )
 def test_base_models_do_not_open_the_window(sim, client, training_file, path, body):
-    """Calls of base models and embeddings don't count as inferences."""
     client.post(path, body=body, cast_to=object)
     assert sim.last_inference() is None
     refused(client, training_file)
 
 
-def test_the_refusal_is_the_real_one(client, upload, begin_upload):
-    """It has OpenAI's status, code, type and text; uploads are still accepted."""
+def test_refusal_has_openais_status_code_and_text(client, upload, begin_upload):
+    """Uploads are still accepted."""
     training_file = upload(client)
     assert begin_upload().id
     assert {
@@ -112,7 +108,6 @@ def test_the_refusal_is_the_real_one(client, upload, begin_upload):
     ids=["hour", "policy"],
 )
 def test_rollover_and_policy_are_settings(connect, clock, upload, settings, begins, allowed):
-    """A simulator accepts another rollover and another policy."""
     if "policy" in settings:
         phase = Phase(starts_on=None, requirement=Requirement.RECENT_INFERENCE, window=settings["policy"])
         settings = {"policy": AccessPolicy(name="15 days", phases=(phase,))}

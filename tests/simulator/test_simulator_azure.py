@@ -62,8 +62,7 @@ def connect(azure):
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 @pytest.mark.parametrize("api", ["key", "token", "provider", "deployment", "v1"])
-def test_every_way_to_a_deployment(connect, azure, clock, api, call):
-    """Path, base URL and body name a deployment alike; its answers name the model, and the call is noted."""
+def test_path_base_url_and_body_name_a_deployment_alike(connect, azure, clock, api, call):
     client = connect(api)
     answer = call(client, "any" if api == "deployment" and call is chat else "support")
     assert TUNED == answer.model
@@ -75,8 +74,7 @@ def test_every_way_to_a_deployment(connect, azure, clock, api, call):
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
-    """15 days after its last call a fine-tuned model's deployment is deleted, until it is deployed again."""
+def test_deployment_is_deleted_15_days_after_its_last_call(connect, azure, clock, call):
     client = connect("v1")
     clock.advance(10 * DAY)
     call(client)
@@ -92,8 +90,7 @@ def test_an_idle_deployment_is_deleted(connect, azure, clock, call):
     assert [BASE, BASE] == [call(client, name).model for name in ("support", "plain")]
 
 
-def test_only_a_successful_call_counts(sim, connect, clock):
-    """A failed call doesn't keep a deployment alive."""
+def test_failed_call_does_not_keep_a_deployment_alive(sim, connect, clock):
     client = connect()
     clock.advance(14 * DAY)
     sim.fault(Fault(path="/east/openai/*", status=503))
@@ -114,15 +111,13 @@ def test_only_a_successful_call_counts(sim, connect, clock):
     ids=["key", "resource", "none"],
 )
 @pytest.mark.parametrize("api", ["key", "v1"])
-def test_a_key_is_valid_for_its_own_resource(connect, api, resource, key):
-    """A wrong key, or another resource's, is refused, and the answer doesn't show it."""
+def test_key_of_another_resource_is_refused_and_not_shown(connect, api, resource, key):
     with pytest.raises(openai.AuthenticationError) as caught:
         chat(connect(api, resource, key))
     assert key not in str(caught.value)
 
 
 def test_resources_are_isolated_from_each_other_and_openai(sim, azure, connect, clock):
-    """Resources share no deployments, and OpenAI's dates and windows don't apply to Azure or vice versa."""
     west = connect(resource="west", key="key-of-the-west")
     with pytest.raises(openai.NotFoundError):
         chat(west)
@@ -137,15 +132,13 @@ def test_resources_are_isolated_from_each_other_and_openai(sim, azure, connect, 
     ("method", "path"),
     [("POST", "deployments/support/chat/completions"), ("POST", "responses"), ("GET", "v1/fine_tuning/jobs")],
 )
-def test_what_azure_does_not_serve(azure, method, path):
-    """A missing api-version and an unknown path are Azure's own 404."""
+def test_missing_api_version_or_unknown_path_is_azures_404(azure, method, path):
     url = f"{azure.endpoint('east')}/openai/{path}"
     answer = HTTP.request(method, url, headers={"api-key": KEY}, json={"model": "support"})
     assert (404, "404") == (answer.status_code, answer.json()["error"]["code"])
 
 
-def test_the_control_interface(sim):
-    """Another process can add resources, and add, list and delete deployments; a wrong request is a 400."""
+def test_control_interface_manages_resources_and_deployments(sim):
     with HTTP.Client(base_url=f"http://{sim.host}/_simulator/azure") as http:
         added = http.post("/resources", json={"name": "north", "api_key": "k", "tokens": ["t"]})
         assert (201, sim.azure.endpoint("north")) == (added.status_code, added.json()["endpoint"])

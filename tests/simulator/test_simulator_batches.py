@@ -46,8 +46,7 @@ def usage(ask):
     return results
 
 
-def test_a_batch_completes_later(clock, sim, client, submit, model):
-    """It is validated, runs and completes as the clock advances; only then it counts."""
+def test_batch_completes_and_counts_as_the_clock_advances(clock, sim, client, submit, model):
     batch = submit(*(line(n, model) for n in range(3)), metadata={"team": "support"})
     assert ("validating", CHAT, model) == (batch.status, batch.endpoint, batch.to_dict()["model"])
     assert ({"team": "support"}, FIRST + 86_400) == (batch.metadata, batch.expires_at)
@@ -81,8 +80,7 @@ def test_a_batch_completes_later(clock, sim, client, submit, model):
         ("/v1/embeddings", "text-embedding-3-small"),
     ],
 )
-def test_every_endpoint(clock, client, submit, endpoint, base):
-    """Chats, responses, completions and embeddings are answered in batches."""
+def test_every_batch_endpoint_answers(clock, client, submit, endpoint, base):
     batch = submit(line(0, base, endpoint), endpoint=endpoint)
     clock.advance(10 * MINUTES)
     done = client.batches.retrieve(batch.id)
@@ -91,8 +89,7 @@ def test_every_endpoint(clock, client, submit, endpoint, base):
     assert done.to_dict()["usage"]["total_tokens"] > 0
 
 
-def test_batches_are_in_the_usage(clock, sim, connect, client, submit, model, usage):
-    """The requests of a batch are usage of its project, marked as a batch's, once it has completed."""
+def test_completed_batch_is_in_its_projects_usage(clock, sim, connect, client, submit, model, usage):
     project = sim.add_project(sim.organization().slug, "sk-simulated-second")
     client.chat.completions.create(model=model, messages=MESSAGES)
     second = connect(sim, api_key="sk-simulated-second")
@@ -107,8 +104,7 @@ def test_batches_are_in_the_usage(clock, sim, connect, client, submit, model, us
     assert (model, 2) == (minute["model"], minute["num_model_requests"])
 
 
-def test_requests_fail_one_by_one(clock, client, submit, model):
-    """A failed request is in the error file; the others are answered."""
+def test_failed_request_is_in_the_error_file(clock, client, submit, model):
     batch = submit(
         line(0, model),
         line(1, "gpt-nothing"),
@@ -135,8 +131,7 @@ def test_requests_fail_one_by_one(clock, client, submit, model):
         ([line(0, BASE, "/v1/responses")], "invalid_url", 1),
     ],
 )
-def test_a_wrong_file_fails_as_a_whole(clock, client, submit, lines, code, number):
-    """A file that isn't a list of requests fails after validation, with the line of each problem."""
+def test_invalid_batch_file_fails_with_the_line_of_each_problem(clock, client, submit, lines, code, number):
     batch = submit(*lines)
     assert "validating" == batch.status
     clock.advance(MINUTES)
@@ -147,8 +142,7 @@ def test_a_wrong_file_fails_as_a_whole(clock, client, submit, lines, code, numbe
     assert client.batches.retrieve(batch.id) == failed
 
 
-def test_cancelling(clock, sim, client, submit, model, usage):
-    """A cancelled batch answers nothing, and can't be cancelled again."""
+def test_cancelled_batch_answers_nothing(clock, sim, client, submit, model, usage):
     batch = submit(line(0, model))
     clock.advance(2 * MINUTES)
     assert "cancelling" == client.batches.cancel(batch.id).status
@@ -161,8 +155,7 @@ def test_cancelling(clock, sim, client, submit, model, usage):
         client.batches.cancel(batch.id)
 
 
-def test_batch_duration(clock, connect, submit):
-    """``batch_duration`` sets how long batches take, from zero to a day."""
+def test_batch_duration_sets_how_long_batches_take(clock, connect, submit):
     with Simulator(clock=clock, batch_duration=timedelta(0), models=[BASE]) as quick:
         client = connect(quick)
         batch = submit(line(0, client.models.list().data[-1].id), client=client)

@@ -10,8 +10,7 @@ from finetune_guard.simulator import SimulatedClock
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=timezone.utc)
 
 
-def test_moves_in_both_directions():
-    """The clock can be set, in any time zone, and moved forward or back; it returns UTC."""
+def test_clock_can_be_set_and_moved_both_ways():
     clock = SimulatedClock(NEW_YEAR)
     assert NEW_YEAR + timedelta(days=3) == clock.advance(timedelta(days=3))
     assert NEW_YEAR + timedelta(days=2) == clock.advance(timedelta(days=-1))
@@ -27,22 +26,19 @@ def test_moves_in_both_directions():
         (lambda: SimulatedClock(running=True, speed=0), "running=False"),
     ],
 )
-def test_refuses_a_time_without_a_zone_and_a_speed_of_zero(turn, told):
-    """A naive datetime is refused, and so is a speed of zero, with the way to stop the clock."""
+def test_naive_time_and_speed_zero_are_refused(turn, told):
     with pytest.raises(ValueError, match=told):
         turn()
 
 
-def test_is_thread_safe():
-    """No change is lost when several threads advance the clock."""
+def test_clock_is_thread_safe():
     clock = SimulatedClock(NEW_YEAR)
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: [clock.advance(timedelta(seconds=1)) for _ in range(200)], range(4)))
     assert NEW_YEAR + timedelta(seconds=800) == clock()
 
 
-def test_a_running_clock_ticks_on(monkeypatch):
-    """A running clock advances with real time, at the given speed, from the time that was set."""
+def test_running_clock_advances_at_its_speed(monkeypatch):
     elapsed = [0.0]
     monkeypatch.setattr("finetune_guard.simulator.clock.time.monotonic", lambda: elapsed[0])
     clock = SimulatedClock(NEW_YEAR, running=True, speed=60)

@@ -24,8 +24,8 @@ def broken(call):
     return caught.value
 
 
-def test_a_fault_applies_to_a_number_of_calls(sim, chat):
-    """A fault answers the given number of calls, or all until it is cleared; they have no effect."""
+def test_fault_applies_to_its_number_of_calls(sim, chat):
+    """Such calls have no effect."""
     sim.fault(Fault(path=CHAT, method="POST", status=503, code="overloaded", message="later", times=2))
     for _ in range(2):
         error = broken(chat)
@@ -39,8 +39,7 @@ def test_a_fault_applies_to_a_number_of_calls(sim, chat):
     assert chat().id
 
 
-def test_faults_apply_to_matching_calls_only(sim, client, chat, model):
-    """A fault only applies to calls of its path, method and model; a path can end with ``*``."""
+def test_fault_applies_only_to_its_path_method_and_model(sim, client, chat, model):
     sim.fault(Fault(path="/v1/models*", method="GET", status=500, times=None))
     sim.fault(Fault(path=CHAT, model=model, status=500, times=None))
     sim.fault(Fault(path="/v1/files", status=500, times=None))
@@ -66,24 +65,21 @@ def test_faults_apply_to_matching_calls_only(sim, client, chat, model):
         ),
     ],
 )
-def test_well_known_faults(sim, chat, fault, kind, expected):
-    """The well known failures have the API's own status and code."""
+def test_named_faults_have_the_apis_status_and_code(sim, chat, fault, kind, expected):
     sim.fault(fault)
     with pytest.raises(kind) as caught:
         chat()
     assert expected == (caught.value.status_code, caught.value.code)
 
 
-def test_a_custom_body(sim, client, chat):
-    """A fault can answer with any body, a JSON value or plain text."""
+def test_fault_with_a_custom_body(sim, client, chat):
     sim.fault(Fault(path=CHAT, status=502, body="<html>Bad gateway</html>"))
     assert "<html>Bad gateway</html>" == broken(chat).response.text
     sim.fault(Fault(path="/v1/models", method="GET", status=200, body={"object": "list", "data": []}))
     assert [] == list(client.models.list())
 
 
-def test_a_malformed_stream(sim, chat):
-    """A malformed stream starts correctly and then sends an event that isn't JSON."""
+def test_malformed_stream_starts_correctly(sim, chat):
     sim.fault(Fault(path=CHAT, malformed=True))
     with chat(stream=True) as stream:
         assert next(stream).id
@@ -92,8 +88,7 @@ def test_a_malformed_stream(sim, chat):
 
 
 @pytest.mark.parametrize("cut_after", [0, 40])
-def test_a_cut_body(sim, chat, cut_after):
-    """A cut connection is a failed call, though the server counts the inference."""
+def test_cut_connection_fails_though_the_inference_counts(sim, chat, cut_after):
     sim.fault(Fault(path=CHAT, cut_after=cut_after))
     with pytest.raises(openai.APIConnectionError):
         chat()
@@ -102,8 +97,7 @@ def test_a_cut_body(sim, chat, cut_after):
 
 
 @pytest.mark.parametrize("cut_after", [0, 3])
-def test_a_cut_stream(sim, chat, cut_after):
-    """A cut stream fails after the given number of events."""
+def test_cut_stream_fails_after_its_number_of_events(sim, chat, cut_after):
     sim.fault(Fault(path=CHAT, cut_after=cut_after))
     seen = []
     with pytest.raises(Exception) as caught:  # noqa: PT011, PT012 # the loop is what breaks; of what type depends on the SDK
@@ -122,7 +116,6 @@ def test_a_cut_stream(sim, chat, cut_after):
         {"path": CHAT, "unknown": 1},
     ],
 )
-def test_misuse_is_refused(fields):
-    """A fault that is not valid is refused."""
+def test_invalid_fault_is_refused(fields):
     with pytest.raises(ValidationError):
         Fault(**fields)

@@ -9,8 +9,7 @@ DATA = b'{"messages": [{"role": "user", "content": "hello"}]}\n'
 PREFERENCE = b'{"input": {}, "preferred_output": [], "non_preferred_output": []}\n'
 
 
-def test_a_file_comes_back(client):
-    """An uploaded file can be read, listed and deleted."""
+def test_uploaded_file_can_be_read_listed_and_deleted(client):
     created = client.files.create(file=("train.jsonl", DATA), purpose="fine-tune")
     assert ("train.jsonl", len(DATA), "fine-tune") == (created.filename, created.bytes, created.purpose)
     assert [created, created] == [client.files.retrieve(created.id), *client.files.list()]
@@ -25,8 +24,7 @@ def test_a_file_comes_back(client):
     ("content", "is_taken"),
     [(b"\n" + DATA * 3, True), (PREFERENCE, True), (b"\n", False), (b"{}\n", False), (DATA + b"{\n", False)],
 )
-def test_training_files(client, upload, content, is_taken):
-    """Conversations and preferences are accepted as training data; anything else is refused."""
+def test_only_valid_training_data_is_accepted(client, upload, content, is_taken):
     if is_taken:
         assert upload(client, content)
         return
@@ -35,8 +33,7 @@ def test_training_files(client, upload, content, is_taken):
     assert "invalid_file_format" == caught.value.code
 
 
-def test_an_upload_in_parts_becomes_a_file(client, begin_upload):
-    """Parts are joined in the requested order."""
+def test_upload_parts_are_joined_in_the_requested_order(client, begin_upload):
     begun = begin_upload(len(DATA))
     last = client.uploads.parts.create(begun.id, data=DATA[20:])
     first = client.uploads.parts.create(begun.id, data=DATA[:20])
@@ -45,8 +42,8 @@ def test_an_upload_in_parts_becomes_a_file(client, begin_upload):
     assert DATA == client.files.content(done.file.id).read()
 
 
-def test_an_upload_ends(clock, client, begin_upload):
-    """An upload that is cancelled, unknown, or not completed within an hour accepts no more parts."""
+def test_ended_upload_accepts_no_more_parts(clock, client, begin_upload):
+    """It ends when it is cancelled, unknown, or not completed within an hour."""
     begun, late = begin_upload(), begin_upload()
     assert "cancelled" == client.uploads.cancel(begun.id).status
     clock.advance(timedelta(hours=1))

@@ -13,8 +13,7 @@ from tests.support.constants import BASE, MESSAGES, START
 TEXT = "This is a simulated answer."
 
 
-def test_chat(client, model):
-    """A chat is answered with canned text, the model's id, the clock's time and a usage that adds up."""
+def test_chat_completion(client, model):
     completion = client.chat.completions.create(model=model, messages=MESSAGES)
     (choice,), usage = completion.choices, completion.usage
     assert (TEXT, "stop") == (choice.message.content, choice.finish_reason)
@@ -22,8 +21,7 @@ def test_chat(client, model):
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
 
-def test_chat_stream(client, model):
-    """A streamed chat has the same text in chunks, then the finish reason, then the usage if requested."""
+def test_chat_stream_has_text_finish_reason_and_usage(client, model):
     asked = {"model": model, "messages": MESSAGES, "stream": True, "n": 2}
     chunks = list(client.chat.completions.create(**asked))
     for index in (0, 1):
@@ -36,16 +34,14 @@ def test_chat_stream(client, model):
 
 
 @pytest.mark.parametrize("cap", ["max_completion_tokens", "max_tokens"])
-def test_the_token_limit_applies(client, model, cap):
-    """An answer is cut at the token limit, with a matching finish reason; keep-alives get such an answer."""
+def test_token_limit_cuts_the_answer(client, model, cap):
     completion = client.chat.completions.create(model=model, messages=MESSAGES, **{cap: 1})
     (choice,) = completion.choices
     assert ("This", "length") == (choice.message.content, choice.finish_reason)
     assert 1 == completion.usage.completion_tokens
 
 
-def test_response(client, model):
-    """A response has one completed message, and its stream has every event."""
+def test_response_and_its_stream(client, model):
     asked = {"model": model, "input": "hello", "max_output_tokens": 16}
     response = client.responses.create(**asked)
     assert (TEXT, "completed", model) == (response.output_text, response.status, response.model)
@@ -62,8 +58,7 @@ def test_response(client, model):
     assert list(range(len(events))) == [event.sequence_number for event in events]
 
 
-def test_an_incomplete_response(client, model):
-    """A response that reaches the token limit is incomplete, also as a stream."""
+def test_response_at_the_token_limit_is_incomplete(client, model):
     words = {"type": "json_schema", "name": "long", "schema": {"const": "word " * 40}}
     asked = {"model": model, "input": "hello", "max_output_tokens": 16, "text": {"format": words}}
     response = client.responses.create(**asked)
@@ -72,8 +67,7 @@ def test_an_incomplete_response(client, model):
     assert "response.incomplete" == last.type
 
 
-def test_completion(sim, connect, client):
-    """Completion models complete prompts, streamed or not."""
+def test_completion_streamed_or_not(sim, connect, client):
     asked = {"model": sim.add_model(base="babbage-002"), "prompt": "hello"}
     completion = client.completions.create(**asked)
     # As on the real API, only the last chunk has a finish_reason, which the SDK's types don't foresee.
@@ -82,8 +76,7 @@ def test_completion(sim, connect, client):
     assert "stop" == chunks[-1].choices[0].finish_reason
 
 
-def test_embeddings(sim, connect, client):
-    """Each input has its embedding, in either encoding."""
+def test_each_input_has_its_embedding(sim, connect, client):
     asked = {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 4}
     plain = client.embeddings.create(**asked, encoding_format="float")
     # The SDK asks for base64 by default, and its own strict validation refuses what it asked for.
@@ -101,8 +94,7 @@ def test_embeddings(sim, connect, client):
         ("/chat/completions", {"model": "o4-mini", "messages": MESSAGES, "max_tokens": 1}, "max_tokens"),
     ],
 )
-def test_wrong_requests_are_refused(client, path, body, param):
-    """A wrong request is a 400 that names the parameter, and never an inference."""
+def test_wrong_request_names_the_parameter_and_is_no_inference(client, path, body, param):
     with pytest.raises(openai.BadRequestError) as caught:
         client.post(path, body=body, cast_to=object)
     assert (param, "invalid_request_error") == (caught.value.param, caught.value.type)
@@ -115,8 +107,7 @@ def test_wrong_requests_are_refused(client, path, body, param):
         ("/completions", BASE, {"prompt": "hello"}),
     ],
 )
-def test_models_answer_on_their_own_endpoint(sim, client, path, base, body):
-    """A chat model does not complete prompts, and a completion model does not chat."""
+def test_model_answers_only_on_its_own_endpoint(sim, client, path, base, body):
     with pytest.raises(openai.NotFoundError):
         client.post(path, body={"model": sim.add_model(base=base), **body}, cast_to=object)
     assert sim.last_inference() is None
@@ -152,8 +143,7 @@ class Node(BaseModel):
 
 
 @pytest.mark.parametrize("shape", [Thing, Part, Node])
-def test_values_fit_their_schema(shape):
-    """The simulator's value for a class's schema is valid for that class."""
+def test_generated_value_fits_the_json_schema(shape):
     assert shape.model_validate(example_of(shape.model_json_schema()))
 
 
@@ -162,8 +152,7 @@ TOOL = {"name": "describe", "description": "Describes a part.", "parameters": PA
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "describe"}}])
-def test_a_required_function_in_a_chat(client, model, choice):
-    """A required function is called with valid arguments, streamed or not."""
+def test_chat_calls_a_required_function(client, model, choice):
     tools = [{"type": "function", "function": TOOL}]
     asked = {"model": model, "messages": MESSAGES, "tools": tools, "tool_choice": choice}
     call = client.chat.completions.create(**asked).choices[0].message.tool_calls[0]
@@ -174,8 +163,7 @@ def test_a_required_function_in_a_chat(client, model, choice):
     assert call.function.arguments == "".join(delta.arguments for delta in deltas)
 
 
-def test_a_required_function_in_a_response(client, model):
-    """Responses call a required function, too, streamed or not."""
+def test_response_calls_a_required_function(client, model):
     choice, tools = {"type": "function", "name": "describe"}, [{"type": "function", "strict": False, **TOOL}]
     asked = {"model": model, "input": "hello", "tools": tools, "tool_choice": choice}
     call = client.responses.create(**asked).output[0]

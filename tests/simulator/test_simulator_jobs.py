@@ -21,8 +21,7 @@ def start_job(client, jobs, model, training_file):
     return lambda **fields: jobs.create(**{"model": BASE, "training_file": training_file, **fields})
 
 
-def test_a_job_runs_and_creates_a_model(clock, sim, client, jobs, start_job):
-    """A job is validated, runs and succeeds as the clock advances; it has events and working models."""
+def test_job_runs_and_creates_working_models(clock, sim, client, jobs, start_job):
     job = start_job(suffix="My Bot", seed=7, metadata={"team": "support"})
     assert ("validating_files", None, BASE) == (job.status, job.fine_tuned_model, job.model)
     assert (sim.organization().id, 7, {"team": "support"}) == (job.organization_id, job.seed, job.metadata)
@@ -58,23 +57,20 @@ def test_a_job_runs_and_creates_a_model(clock, sim, client, jobs, start_job):
         ({"method": {"type": "reinforcement"}}, "missing_required_parameter", "method.reinforcement.grader"),
     ],
 )
-def test_wrong_jobs_are_refused(start_job, fields, code, param):
-    """A wrong job is a 400 with a code that is never the policy's."""
+def test_wrong_job_is_a_400_that_is_not_the_policys(start_job, fields, code, param):
     with pytest.raises(openai.BadRequestError) as caught:
         start_job(**fields)
     assert (code, param) == (caught.value.code, caught.value.param)
 
 
-def test_a_base_that_is_shut_down_can_not_be_tuned(clock, sim, client, start_job):
-    """A base model that was shut down is deprecated for jobs as well."""
+def test_job_on_a_shut_down_base_is_refused(clock, sim, client, start_job):
     clock.set(datetime(2026, 11, 1, tzinfo=timezone.utc))
     client.chat.completions.create(model=sim.add_model(), messages=MESSAGES)
     with pytest.raises(openai.NotFoundError, match="has been deprecated"):
         start_job(model="gpt-4.1-nano-2025-04-14")
 
 
-def test_cancelling(clock, jobs, start_job):
-    """A cancelled job creates no model and can't be cancelled again."""
+def test_cancelled_job_creates_no_model(clock, jobs, start_job):
     job = start_job()
     assert "cancelled" == jobs.cancel(job.id).status
     clock.advance(timedelta(hours=1))
@@ -83,8 +79,7 @@ def test_cancelling(clock, jobs, start_job):
         jobs.cancel(job.id)
 
 
-def test_jobs_are_listed_in_pages(jobs, start_job):
-    """All jobs are listed, newest first, for every page size, and ``has_more`` is correct."""
+def test_jobs_are_listed_newest_first_in_pages(jobs, start_job):
     ids = [start_job().id for _ in range(5)]
     first = jobs.list(limit=2)
     assert (True, ids[:2:-1]) == (first.has_more, [job.id for job in first.data])
@@ -94,7 +89,6 @@ def test_jobs_are_listed_in_pages(jobs, start_job):
 
 
 def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start_job, ask, model):
-    """Files, models, jobs, batches and usage belong to one organization only."""
     job, batch_file = start_job(), upload(client, b'{"custom_id": "1"}\n', "batch")
     batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
     for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):

@@ -10,22 +10,19 @@ USAGE = "/organization/usage/completions?start_time=0"
 
 
 @pytest.mark.parametrize("path", ["/models", "/organization"])
-def test_an_admin_key_does_nothing_else(sim, connect, globex, path):
-    """An admin key is refused everywhere else with a 403 that is not the policy's."""
+def test_admin_key_reads_only_the_usage(sim, connect, globex, path):
     with pytest.raises(openai.PermissionDeniedError, match="insufficient permissions") as caught:
         connect(sim, api_key=globex.admin_key).get(path, cast_to=object)
     assert (None, "globex-77") == (caught.value.code, caught.value.response.headers["openai-organization"])
 
 
-def test_a_project_key_does_not_read_the_usage(client):
-    """A project's key gets a 403 that names the missing scope."""
+def test_project_key_cannot_read_the_usage(client):
     with pytest.raises(openai.PermissionDeniedError, match=r"api\.usage\.read") as caught:
         client.get(USAGE, cast_to=object)
     assert "missing_scope" == caught.value.code
 
 
-def test_each_project_names_itself(sim, connect, client, model):
-    """A project's calls name it in their answers; its organization and its models are the same."""
+def test_answers_name_the_project_of_the_key(sim, connect, client, model):
     organization = sim.organization()
     project = sim.add_project(organization.slug, "sk-simulated-second")
     second = connect(sim, api_key="sk-simulated-second")
@@ -36,8 +33,7 @@ def test_each_project_names_itself(sim, connect, client, model):
     assert sim.clock() == sim.last_inference()
 
 
-def test_a_key_has_one_use(sim, globex):
-    """A key that is empty or taken is refused, and the attempt changes nothing."""
+def test_empty_or_taken_key_is_refused(sim, globex):
     for key in ("sk-simulated-acme", globex.api_key, globex.admin_key):
         with pytest.raises(ValueError, match="api_key is taken"):
             sim.add_organization(slug="new", api_key=key)
@@ -55,7 +51,6 @@ def test_a_key_has_one_use(sim, globex):
 
 
 def test_keys_and_prompts_are_never_shown(sim, connect, client, globex, model):
-    """Neither is in a representation, in the call log or in the control endpoints."""
     project = sim.add_project("globex-77", "sk-simulated-second")
     prompt = "a-very-special-prompt"
     client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])

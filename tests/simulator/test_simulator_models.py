@@ -10,8 +10,7 @@ from finetune_guard.simulator import Simulator
 from tests.support.constants import BASE, MESSAGES
 
 
-def test_models_have_their_shutdown_date(client, model):
-    """Base models have their shutdown date, or null; fine-tuned ones name their owner."""
+def test_models_show_their_shutdown_date_or_owner(client, model):
     listed = {item.id: item for item in client.models.list()}
     dates = {
         name: listed[name].to_dict().get("shutdown_date", "none") for name in (BASE, "gpt-6-luna", model)
@@ -20,8 +19,7 @@ def test_models_have_their_shutdown_date(client, model):
     assert "acme-28gund" == listed[model].owned_by
 
 
-def test_deleting_a_model(client, model):
-    """A deleted model is a 404 with the real text and code; base models can't be deleted."""
+def test_deleted_model_is_a_404_and_base_models_stay(client, model):
     assert client.models.delete(model).deleted is True
     for gone in (
         client.models.retrieve,
@@ -37,7 +35,6 @@ def test_deleting_a_model(client, model):
 
 
 def test_models_are_shut_down_on_their_date(clock, client, model):
-    """From its shutdown date on, a model and its fine-tunes are deprecated and not listed."""
     clock.set(datetime(2027, 1, 13, 23, 59, 59, tzinfo=timezone.utc))
     assert client.chat.completions.create(model=model, messages=MESSAGES).id
 
@@ -49,8 +46,7 @@ def test_models_are_shut_down_on_their_date(clock, client, model):
     assert not {BASE, model} & {item.id for item in client.models.list()}
 
 
-def test_a_custom_catalog(clock, connect):
-    """A custom catalog sets the shutdown dates of base models and fine-tunes."""
+def test_custom_catalog_sets_shutdown_dates(clock, connect):
     row = Lifetime(id=BASE, shutdown=date(2026, 8, 3), fine_tunes_shutdown=date(2026, 8, 5))
     catalog = ModelCatalog(as_of=date(2026, 8, 1), source="https://example.com", base_models=(row,))
     options = {"catalog": catalog, "models": [BASE], "fine_tunes_carry_shutdown_date": True}

@@ -28,14 +28,12 @@ def http(sim):
         yield client
 
 
-def test_the_public_names():
-    """The package offers these names and no others."""
+def test_public_names():
     classes = ["Deployment", "Fault", "Organization", "ServedCall", "SimulatedAzure", "SimulatedClock"]
     assert [*classes, "Simulator", "UsageFlaw", "serve"] == finetune_guard.simulator.__all__
 
 
-def test_every_answer_has_the_headers(clock, sim, http):
-    """Answers name the organization by its slug, and their date is the simulated one."""
+def test_every_answer_names_organization_and_simulated_date(clock, sim, http):
     clock.set(datetime(2026, 12, 24, 18, 0, 5, tzinfo=timezone.utc))
     headers = http.get("/v1/models/").headers
     assert ["Thu, 24 Dec 2026 18:00:05 GMT"] == headers.get_list("date")
@@ -46,8 +44,7 @@ def test_every_answer_has_the_headers(clock, sim, http):
     assert ["acme-28gund", sim.organization().project, "2020-10-01"] == [headers[name] for name in names]
 
 
-def test_a_gateway_may_strip_the_headers(clock, connect):
-    """A simulator can hide the organization, as some gateways do."""
+def test_organization_header_can_be_left_out(clock, connect):
     with Simulator(clock=clock, strip_headers=True) as stripped:
         headers = connect(stripped).models.with_raw_response.list().headers
         assert [] == [name for name in headers if name.startswith("openai-")]
@@ -63,16 +60,14 @@ def test_a_gateway_may_strip_the_headers(clock, connect):
         ("POST", "chat/completions", b"\xff", 400, "We could not parse the JSON body of your request."),
     ],
 )
-def test_wrong_requests_get_the_apis_errors(http, method, path, body, status, said):
-    """Unknown paths, wrong methods and bodies that aren't JSON objects get the API's error body."""
+def test_wrong_requests_get_the_apis_error_body(http, method, path, body, status, said):
     answer = http.request(method, f"/v1/{path}", content=body)
     error = answer.json()["error"]
     assert (status, said, "invalid_request_error") == (answer.status_code, error["message"], error["type"])
 
 
 @pytest.mark.parametrize("key", ["", "Bearer sk-wrong", "sk-simulated-acme"])
-def test_a_key_is_needed(sim, http, key):
-    """Without a known key there is a 401 that does not show the key."""
+def test_unknown_key_is_a_401_that_does_not_show_it(sim, http, key):
     answer = http.get("/v1/models", headers={"Authorization": key})
     assert (401, "invalid_api_key") == (answer.status_code, answer.json()["error"]["code"])
     assert "sk-" not in answer.text
@@ -80,8 +75,7 @@ def test_a_key_is_needed(sim, http, key):
     assert sim.calls[-1].organization is None
 
 
-def test_the_organization_header_must_match(sim, client):
-    """An organization may be named by its id or slug; another one's name is a 401."""
+def test_organization_header_must_match_the_key(sim, client):
     for name in (sim.organization().id, sim.organization().slug):
         assert client.with_options(organization=name).models.list().data
     with pytest.raises(openai.AuthenticationError) as caught:
@@ -89,8 +83,7 @@ def test_the_organization_header_must_match(sim, client):
     assert "mismatched_organization" == caught.value.code
 
 
-def test_the_log_of_calls(sim, client, clock, model):
-    """The log has the organization, the path and the time of each call."""
+def test_calls_are_logged_with_organization_path_and_time(sim, client, clock, model):
     client.chat.completions.create(model=model, messages=MESSAGES, stream=True).close()
     clock.advance(DAY)
     client.models.list()
@@ -104,8 +97,7 @@ def test_the_log_of_calls(sim, client, clock, model):
     assert () == sim.calls
 
 
-def test_the_control_endpoints(sim, http, clock, client, model):
-    """Other processes can set the clock, add faults and list the calls."""
+def test_control_endpoints_set_clock_and_faults_and_list_calls(sim, http, clock, client, model):
     assert {"status": "ok", "now": clock().isoformat()} == http.get("/_simulator/health").json()
     assert 200 == http.post("/_simulator/clock", json={"now": "2026-09-01T02:00:00+02:00"}).status_code
     assert datetime(2026, 9, 1, tzinfo=timezone.utc) == clock()
@@ -143,8 +135,7 @@ def test_the_control_endpoints(sim, http, clock, client, model):
         ("faults", {"path": "nowhere"}, "path: "),
     ],
 )
-def test_wrong_control_calls_are_refused(http, clock, path, body, said):
-    """A wrong control call is a 400 that says why, and changes nothing."""
+def test_wrong_control_call_says_why_and_changes_nothing(http, clock, path, body, said):
     before = clock()
     answer = http.post(f"/_simulator/{path}", json=body)
     assert (400, before) == (answer.status_code, clock())
@@ -160,8 +151,7 @@ def lasting_port():
             return port
 
 
-def test_it_can_be_stopped_and_started_again(clock, connect):
-    """After a stop port and thread are gone; a restart uses the same port and keeps the data."""
+def test_restart_keeps_port_and_data(clock, connect):
     simulator = Simulator(clock=clock, models=[BASE], port=lasting_port())
     with simulator:
         address = simulator.base_url
@@ -180,8 +170,7 @@ def test_it_can_be_stopped_and_started_again(clock, connect):
         assert own == client.chat.completions.create(model=own, messages=MESSAGES).model
 
 
-def test_stopping_ends_running_calls(sim, client, model):
-    """A call that waits when the server stops fails at once, and stopping does not wait for it."""
+def test_stopping_ends_waiting_calls_at_once(sim, client, model):
     failures = []
 
     def call():
@@ -199,8 +188,7 @@ def test_stopping_ends_running_calls(sim, client, model):
     assert (False, 1) == (thread.is_alive(), len(failures))
 
 
-def test_stopping_closes_a_new_connection(sim):
-    """A client that connects during the stop is disconnected like the others, and no socket stays open."""
+def test_connection_made_during_the_stop_is_closed(sim):
     loop, stopping = sim._serving._started.result()
     busy = threading.Event()
     loop.call_soon_threadsafe(busy.wait)
@@ -216,8 +204,7 @@ def test_stopping_closes_a_new_connection(sim):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_foreground(interruption):
-    """``serve`` answers until it is interrupted, prints nothing itself and ends well."""
+def test_serve_answers_until_interrupted(interruption):
     program = (
         "from datetime import datetime, timezone\n"
         "from finetune_guard.simulator import serve\n"
@@ -237,8 +224,7 @@ def test_in_the_foreground(interruption):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["uvicorn", "python_multipart"])
-def test_a_missing_extra_is_named(missing):
-    """Without the optional packages the import says what to install."""
+def test_missing_simulator_extra_is_named(missing):
     program = (
         "import importlib.util as util\n"
         "real = util.find_spec\n"

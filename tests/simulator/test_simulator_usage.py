@@ -35,8 +35,7 @@ def results(page):
     return bucket["results"]
 
 
-def test_every_kind_of_inference_is_counted(sim, connect, ask, client, chat, model):
-    """Chats and responses count, streamed or not, with their tokens; nothing else does."""
+def test_usage_counts_chats_and_responses_with_their_tokens(sim, connect, ask, client, chat, model):
     said = chat(model).usage
     chat(model, stream=True).close()
     spoken = client.responses.create(model=model, input="hello").usage
@@ -55,8 +54,7 @@ def test_every_kind_of_inference_is_counted(sim, connect, ask, client, chat, mod
     assert 2 * (said.completion_tokens + spoken.output_tokens) == result["output_tokens"]
 
 
-def test_groups(sim, connect, ask, chat, model):
-    """Grouped usage has the fields it is grouped by; the others are null."""
+def test_grouped_usage_has_its_fields(sim, connect, ask, chat, model):
     project = sim.add_project(sim.organization().slug, "sk-simulated-second")
     chat(model)
     chat("gpt-4o-mini")
@@ -76,15 +74,14 @@ def test_groups(sim, connect, ask, chat, model):
 @pytest.mark.parametrize(
     "query", ["group_by=model&group_by=batch", "group_by=model,batch", "group_by[]=model"]
 )
-def test_every_way_to_write_a_list(sim, connect, chat, query):
-    """Lists can be written with brackets, repeated, or with commas."""
+def test_list_parameters_in_every_spelling(sim, connect, chat, query):
     chat()
     page = connect(sim, api_key=ADMIN_KEY).get(f"{PATH}?start_time={FIRST}&{query}", cast_to=object)
     assert BASE == results(page)[0]["model"]
 
 
-def test_every_day_has_its_bucket(clock, ask, chat):
-    """Buckets start at midnight UTC, even without usage; start and end shorten the first and last."""
+def test_every_day_has_a_bucket(clock, ask, chat):
+    """Start and end shorten the first and the last one."""
     chat()
     clock.advance(timedelta(days=2, hours=6))
     chat()
@@ -100,8 +97,7 @@ def test_every_day_has_its_bucket(clock, ask, chat):
 @pytest.mark.parametrize(
     ("width", "seconds", "default", "most"), [("1m", 60, 60, 1440), ("1h", 3600, 24, 168), ("1d", DAY, 7, 31)]
 )
-def test_widths_and_limits(clock, ask, chat, width, seconds, default, most):
-    """Buckets are minutes, hours or days, up to ``limit`` per page; a limit too high is a 400."""
+def test_bucket_widths_and_page_limits(clock, ask, chat, width, seconds, default, most):
     chat()
     clock.advance(timedelta(seconds=seconds))
     chat()
@@ -117,8 +113,7 @@ def test_widths_and_limits(clock, ask, chat, width, seconds, default, most):
         assert "limit" == caught.value.param
 
 
-def test_pages(clock, ask, chat):
-    """Sixty days are read in pages without gaps or overlaps."""
+def test_pages_have_no_gaps_or_overlaps(clock, ask, chat):
     for _ in range(60):
         chat()
         clock.advance(timedelta(days=1))
@@ -141,15 +136,13 @@ def test_pages(clock, ask, chat):
         ({"page": "page_MQ=="}, "page"),
     ],
 )
-def test_wrong_queries_are_refused(ask, query, param):
-    """A wrong query is a 400 that names the parameter."""
+def test_wrong_query_names_the_parameter(ask, query, param):
     with pytest.raises(openai.BadRequestError) as caught:
         ask(**query)
     assert param == caught.value.param
 
 
-def test_usage_can_lag(clock, connect):
-    """With ``usage_lag``, requests appear in the usage later."""
+def test_usage_lag_delays_usage(clock, connect):
     with Simulator(clock=clock, admin_key=ADMIN_KEY, usage_lag=timedelta(hours=1)) as slow:
         connect(slow).chat.completions.create(model=BASE, messages=MESSAGES)
         admin = connect(slow, api_key=ADMIN_KEY)
@@ -159,8 +152,7 @@ def test_usage_can_lag(clock, connect):
 
 
 @pytest.mark.skipif(not hasattr(openai.OpenAI, "admin"), reason="this openai release has no admin API")
-def test_the_sdk_reads_the_usage(sim, connect, chat, model):
-    """The SDK's own method reads it, with the admin key beside the project's."""
+def test_sdk_method_reads_the_usage(sim, connect, chat, model):
     chat(model)
     client = connect(sim, admin_api_key=ADMIN_KEY)
     page = client.admin.organization.usage.completions(
@@ -172,8 +164,7 @@ def test_the_sdk_reads_the_usage(sim, connect, chat, model):
     assert (False, None) == (page.has_more, page.next_page)
 
 
-def test_a_page_can_be_flawed(clock, sim, ask, chat):
-    """A fault can omit buckets, announce an extra page, and omit models."""
+def test_faults_make_incomplete_pages(clock, sim, ask, chat):
     clock.advance(timedelta(days=2, hours=9))
     chat()
     whole = ask(group_by="model")

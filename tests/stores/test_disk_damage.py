@@ -31,8 +31,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("first", ["read", "write"])
-def test_a_damaged_history_is_set_aside(filled, folder, activity, caplog, damage, first):
-    """A file that is no sound database any more is kept under another name, and a new history begins."""
+def test_damaged_database_is_set_aside_and_a_new_one_begun(filled, folder, activity, caplog, damage, first):
     filled.evidence("acme")
     content = damage((folder / "cache.db").read_bytes())
     (folder / "cache.db").write_bytes(content)
@@ -58,8 +57,8 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("lost", LOSSES)
-def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, lost):
-    """After someone deleted or emptied the file, nothing is written to where nobody would find it."""
+def test_deleted_or_emptied_database_is_noticed(filled, folder, activity, lost):
+    """Nothing is written to a file that nobody would find."""
     filled.evidence("acme")
     LOSSES[lost](folder)
 
@@ -69,8 +68,7 @@ def test_a_history_deleted_under_us_is_noticed(filled, folder, activity, lost):
     assert [] == aside(folder)
 
 
-def test_a_few_damaged_histories_are_kept(filled, folder, activity):
-    """Of many damaged files the latest few stay, so that they can't fill the disk."""
+def test_only_the_latest_few_damaged_databases_are_kept(filled, folder, activity):
     for number in range(MOST_COPIES + 3):
         (folder / "cache.db").write_bytes(b"garbage %d" % number * 100)
         filled.record("acme", [activity()])
@@ -81,8 +79,7 @@ def test_a_few_damaged_histories_are_kept(filled, folder, activity):
     }
 
 
-def test_a_file_that_is_moved_away_just_now_is_looked_for_again(filled, folder, activity, monkeypatch):
-    """Between looking for a file and opening it another process may have set it aside."""
+def test_database_set_aside_while_being_opened_is_opened_again(filled, folder, activity, monkeypatch):
     connect = sqlite3.connect
 
     def late(*args, **kwargs):
@@ -96,15 +93,14 @@ def test_a_file_that_is_moved_away_just_now_is_looked_for_again(filled, folder, 
 
 
 @pytest.mark.slow
-def test_processes_agree_on_setting_aside(damaged, folder, activity):
-    """Of processes that meet a damaged file at once one sets it aside, and none loses what it records."""
+def test_one_of_several_processes_sets_the_damaged_database_aside(damaged, folder, activity):
+    """None of them loses what it records."""
     assert [None] * 4 == answers(str(folder), [methodcaller("record", "acme", [activity()])] * 4)
     assert 1 == len(aside(folder))
     assert 4 == sum(damaged.history("acme").daily[NOW.date()].values())
 
 
-def test_setting_aside_waits_a_bounded_time(damaged, folder, activity):
-    """When another process never finishes setting it aside, the error says so."""
+def test_waiting_for_another_process_to_set_aside_is_bounded(damaged, folder, activity):
     fcntl = pytest.importorskip("fcntl")
     with (folder / "set-aside.lock").open("w") as lock:
         (folder / "set-aside.lock").chmod(0o600)

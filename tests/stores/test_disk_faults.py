@@ -32,15 +32,13 @@ def left_alone(store, folder, activity, says):
     ("version", "says"),
     [(2, "Upgrade finetune-guard"), (0, "not one of finetune-guard's"), ("2", "not one of finetune-guard's")],
 )
-def test_another_form_is_left_alone(filled, folder, activity, version, says):
-    """What a later release wrote, or no release, is neither read nor changed; the error says what to do."""
+def test_unknown_schema_version_is_neither_read_nor_changed(filled, folder, activity, version, says):
     tamper(folder, "UPDATE Cache SET value = ? WHERE key = ?", version, '["schema"]')
     left_alone(filled, folder, activity, says)
 
 
 @pytest.mark.parametrize("table", ["Cache", "Notes"])
-def test_another_programs_database_is_left_alone(disk, folder, activity, table):
-    """A cache.db that some other program keeps in that folder is not written to."""
+def test_database_of_another_program_is_not_written(disk, folder, activity, table):
     folder.mkdir(parents=True, mode=0o700)
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         connection.execute(f"CREATE TABLE {table} (key, value)")
@@ -70,8 +68,8 @@ def locked(filled, folder):
 
 
 @pytest.mark.slow
-def test_a_lock_of_another_process(locked, filled, folder, activity):
-    """It keeps nobody from reading. Writing waits a bounded time, and goes on when it is given back."""
+def test_lock_of_another_process_delays_writes_and_no_reads(locked, filled, folder, activity):
+    """The wait is bounded, and writing goes on once the lock is released."""
     with pytest.raises(StoreError, match="database is locked") as caught:
         filled.record("acme", [activity("ft:new:acme::2")])
     assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
@@ -102,8 +100,7 @@ except StoreError as exc:
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 @pytest.mark.parametrize("existing", [False, True])
 @pytest.mark.parametrize("limit", [0, 5_000, 100_000])
-def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
-    """What doesn't fit is refused as a whole, and what was there before is still there, and is read."""
+def test_full_disk_refuses_the_whole_change_and_keeps_the_rest(folder, activity, existing, limit):
     with closing(DiskStore(folder)) as store:
         if existing:
             store.record("acme", [activity()])
@@ -124,7 +121,7 @@ def test_a_full_disk_loses_nothing(folder, activity, existing, limit):
 
 
 def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
-    """A lease that was taken while the clock was a year ahead does not bar everyone for a year."""
+    """A lease that was taken while the clock was a year ahead does not last a year."""
     clock = [NOW.timestamp() + 365 * 86_400]
     monkeypatch.setattr("finetune_guard.stores.rows.time.time", lambda: clock[0])
     assert disk.lease("keep-alive", HOUR) is not None
@@ -138,8 +135,7 @@ def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_store_nobody_closed_warns_of_nothing(folder):
-    """A program that just ends leaves neither a warning nor a file beside the database."""
+def test_unclosed_store_leaves_no_warning_and_no_file(folder):
     program = (
         "import sys\n"
         "from finetune_guard.stores.disk.store import DiskStore\n"

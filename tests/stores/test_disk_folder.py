@@ -39,9 +39,7 @@ def umask():
     os.umask(before)
 
 
-def test_only_the_owner_can_read_a_history(disk, folder, activity, umask):
-    """Folders are made with mode 0700 and files with 0600, whatever the umask."""
-
+def test_folder_is_0700_and_files_0600_whatever_the_umask(disk, folder, activity, umask):
     def modes(change):
         change.read(("salt",))
         return {path.name: mode(path) for path in folder.iterdir()}
@@ -51,8 +49,7 @@ def test_only_the_owner_can_read_a_history(disk, folder, activity, umask):
     assert {"cache.db": 0o600, "cache.db-wal": 0o600, "cache.db-shm": 0o600} == files
 
 
-def test_a_readable_file_is_closed_to_others(disk, folder, activity):
-    """A database that was copied there with a wider mode gets its own again."""
+def test_wider_mode_of_a_database_is_narrowed(disk, folder, activity):
     disk.record("acme", [activity()])
     disk.close()
     (folder / "cache.db").chmod(0o644)
@@ -70,8 +67,8 @@ def test_a_readable_file_is_closed_to_others(disk, folder, activity):
         (["cache.db"], 0o666, "chmod 600"),
     ],
 )
-def test_what_others_can_write_is_refused(disk, folder, activity, names, wide, says):
-    """Where others can write, what is read may be theirs: the message gives the command that ends it."""
+def test_folder_writable_by_others_is_refused(disk, folder, activity, names, wide, says):
+    """The message gives the command that changes it."""
     folder.mkdir(parents=True)
     for name in names:
         (folder / name).touch()
@@ -83,8 +80,8 @@ def test_what_others_can_write_is_refused(disk, folder, activity, names, wide, s
 
 @needs_root
 @pytest.mark.parametrize("name", ["", "cache.db-wal"])
-def test_what_belongs_to_someone_else_is_refused(disk, folder, tmp_path, activity, name):
-    """A folder or database of another user is neither read nor written, also by root and by a link."""
+def test_folder_or_database_of_another_user_is_refused(disk, folder, tmp_path, activity, name):
+    """Root is refused too, and a link changes nothing."""
     disk.record("acme", [activity()])
     disk.close()
     (folder / name).touch()
@@ -114,8 +111,7 @@ def linked(place, to, *, by=None):
 @needs_root
 @pytest.mark.parametrize("below", [".", "state/guard"], ids=["itself", "above"])
 @pytest.mark.parametrize("mode", [0o1777, 0o770])
-def test_a_link_that_someone_else_may_have_made_is_refused(tmp_path, activity, below, mode):
-    """Nobody else decides which of one's own folders is used, also not by a link above it."""
+def test_link_in_a_directory_of_others_is_refused(tmp_path, activity, below, mode):
     (tmp_path / "mine").mkdir()
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(mode)
@@ -127,8 +123,7 @@ def test_a_link_that_someone_else_may_have_made_is_refused(tmp_path, activity, b
 
 
 @needs_root
-def test_a_link_that_takes_a_folders_place_is_refused(tmp_path, activity):
-    """What another user puts in the place of a folder above while the store is open is not followed."""
+def test_folder_replaced_by_a_link_while_open_is_refused(tmp_path, activity):
     shared, mine = tmp_path / "shared", tmp_path / "mine"
     shared.mkdir()
     shared.chmod(0o777)
@@ -146,8 +141,7 @@ def test_a_link_that_takes_a_folders_place_is_refused(tmp_path, activity):
 
 @pytest.mark.parametrize("by", [None, pytest.param(65534, marks=needs_root)])
 @pytest.mark.parametrize("target", ["{here}/mine", "mine", "../{name}/mine", "{here}/other/../mine"])
-def test_a_link_that_nobody_else_can_have_made_is_followed(tmp_path, activity, target, by):
-    """All its names mean one history; it may belong to anyone where only root and this user can write."""
+def test_link_only_this_user_or_root_can_have_made_is_followed(tmp_path, activity, target, by):
     for name in ("mine", "other"):
         (tmp_path / name).mkdir(mode=0o700)
     linked(tmp_path / "link", target.format(here=tmp_path, name=tmp_path.name), by=by)
@@ -181,7 +175,7 @@ def record_as(user, folder, activity):
 @needs_root
 @pytest.mark.parametrize("owner", [0, 65534])
 @pytest.mark.parametrize("wide", [0o2775, 0o2770])
-def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, activity, owner, wide):
+def test_kubernetes_volume_with_the_pods_group_is_used(reachable, activity, owner, wide):
     """A volume with an fsGroup works at its first mount, at later ones, and for another user of the group."""
     volume = volume_of(owner, 65534, wide, reachable)
     assert record_as(65534, volume, activity) is None
@@ -206,8 +200,7 @@ def test_a_volume_that_only_the_pods_own_group_can_write_is_used(reachable, acti
         (0, 65534, 0o2755, "another user"),
     ],
 )
-def test_a_volume_that_others_can_write_is_refused(reachable, activity, owner, group, wide, says):
-    """A group counts only where the setgid bit says that it is meant, and this process is in it."""
+def test_volume_without_setgid_or_of_another_group_is_refused(reachable, activity, owner, group, wide, says):
     volume = volume_of(owner, group, wide, reachable)
     assert says in record_as(65534, volume, activity)
     assert [] == list(volume.iterdir())
@@ -215,8 +208,7 @@ def test_a_volume_that_others_can_write_is_refused(reachable, activity, owner, g
 
 @pytest.mark.parametrize("name", ["cache.db", "cache.db-shm", "set-aside.lock"])
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
-def test_a_database_that_is_no_plain_file_is_refused(filled, folder, precious, activity, name, kind):
-    """Links, pipes and folders in the place of the database's files are neither followed nor waited for."""
+def test_database_that_is_a_link_pipe_or_folder_is_refused(filled, folder, precious, activity, name, kind):
     place, new = folder / name, folder.parent / "new"
     place.unlink(missing_ok=True)
     {
@@ -232,8 +224,7 @@ def test_a_database_that_is_no_plain_file_is_refused(filled, folder, precious, a
 
 
 @pytest.mark.parametrize("where", ["itself", "above"])
-def test_a_file_in_the_folders_place_is_refused(disk, folder, activity, where):
-    """A file where the folder should be, or one above it, is named."""
+def test_file_instead_of_a_folder_is_refused_and_named(disk, folder, activity, where):
     place = folder if where == "itself" else folder.parent
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("a file")
@@ -242,8 +233,7 @@ def test_a_file_in_the_folders_place_is_refused(disk, folder, activity, where):
     assert "a file" == place.read_text()
 
 
-def test_an_impossible_folder_is_refused(tmp_path, activity):
-    """A link that leads to itself, or a name that no folder has, is an error of the store's own kind."""
+def test_impossible_folder_is_a_store_error(tmp_path, activity):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for location in (tmp_path / "loop", tmp_path / ("x" * 300), f"{tmp_path}/a\0b"):
         store = DiskStore(location)
@@ -252,8 +242,7 @@ def test_an_impossible_folder_is_refused(tmp_path, activity):
 
 
 @needs_root
-def test_a_read_only_folder_is_read(reachable, activity):
-    """Where nothing may be written the history is still read, and writing says what to do."""
+def test_read_only_folder_can_be_read_and_not_written(reachable, activity):
     folder = reachable / "state" / "guard"
     with closing(DiskStore(folder)) as store:
         store.record("acme", [activity()])

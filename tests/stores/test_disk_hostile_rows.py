@@ -48,15 +48,13 @@ def refused(call, store, says):
 
 @pytest.mark.parametrize("row", READS)
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_a_planted_pickle_is_not_executed(filled, folder, row, mode):
-    """A pickle in place of a value, whatever kind of value it claims to be, is refused and never loaded."""
+def test_planted_pickle_value_is_not_loaded(filled, folder, row, mode):
     plant(folder, row, mode=mode, value=pickle.dumps(Bomb()))
     refused(READS[row], filled, "someone else")
 
 
 @pytest.mark.parametrize("raw", [0, None, 2, "1x"])
-def test_a_planted_pickle_as_a_key_is_not_executed(filled, folder, raw):
-    """A pickle in place of a key is never loaded, whether it is met while listing or not at all."""
+def test_planted_pickle_key_is_not_loaded(filled, folder, raw):
     plant(folder, pickle.dumps(Bomb()), raw=raw, value="1:{}")
     plant(folder, pickle.dumps(Bomb(), protocol=0).decode(), raw=raw, value="1:{}")
     plant(folder, '["evidence","a"]', raw=raw, value=pickle.dumps(Bomb()))
@@ -68,16 +66,14 @@ def test_a_planted_pickle_as_a_key_is_not_executed(filled, folder, raw):
 
 @pytest.mark.parametrize("row", READS)
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_a_planted_file_name_is_not_followed(filled, folder, precious, row, mode):
-    """A row that names a file outside is refused; the file is neither read nor deleted."""
+def test_row_naming_a_file_outside_is_refused_and_the_file_kept(filled, folder, precious, row, mode):
     for name in ("../../precious.txt", str(precious)):
         plant(folder, row, mode=mode, filename=name, value=None if mode > 1 else '1:"acme"')
         refused(READS[row], filled, "points to a file")
     assert precious.exists()
 
 
-def test_merging_rows_leaves_the_files_they_name(filled, folder, precious, activity):
-    """A change that meets a row that names a file is refused as a whole, and the file stays."""
+def test_change_that_meets_a_row_naming_a_file_is_refused_as_a_whole(filled, folder, precious, activity):
     filled.record("key:2", [activity()])
     filled.close()
     for row in (ALIAS, key("model", "key:2", MODEL), key("day", "key:2", "2026-11-22")):
@@ -89,8 +85,7 @@ def test_merging_rows_leaves_the_files_they_name(filled, folder, precious, activ
     assert ("acme", "key:2") == filled.organizations()
 
 
-def test_rows_out_of_date_are_not_there(filled, folder, precious):
-    """A time of expiry that someone planted hides a row; it makes nothing be deleted."""
+def test_planted_expiry_hides_a_row_and_deletes_nothing(filled, folder, precious):
     tamper(folder, "UPDATE Cache SET expire_time = 1, filename = ?", "../../precious.txt")
 
     with pytest.raises(StoreError, match="not one of finetune-guard's"):
@@ -115,31 +110,27 @@ def test_rows_out_of_date_are_not_there(filled, folder, precious):
     ],
     ids=lambda value: f"{value!s:.60}",
 )
-def test_nonsense_in_a_row_is_an_error(filled, folder, value, row):
-    """A row of any kind that isn't one is an error that says what to do, and no guess."""
+def test_invalid_row_is_an_error_with_a_remedy(filled, folder, value, row):
     plant(folder, row, value=value)
 
     refused(READS.get(row, READS[MODEL_ROW]), filled, "Move cache.db out")
 
 
 @pytest.mark.parametrize("row", ['["evidence",', '["evidence",7]', '["evidence","a"', '["evidence",{"a":1}]'])
-def test_nonsense_in_a_key_is_an_error(filled, folder, row):
-    """A key that was never written ends the listing with an error."""
+def test_invalid_key_ends_the_listing_with_an_error(filled, folder, row):
     plant(folder, row, value="1:{}")
 
     refused(lambda store: store.organizations(), filled, "Could not list the histories")
 
 
-def test_text_that_is_no_text_is_an_error(filled, folder):
-    """Bytes that aren't UTF-8 where text should be are an error like any other."""
+def test_invalid_utf8_is_an_error(filled, folder):
     tamper(folder, "UPDATE Cache SET value = CAST(x'ff3a' AS TEXT) WHERE key = ?", EVIDENCE)
 
     refused(lambda store: store.evidence("acme"), filled, "UTF-8")
 
 
 @pytest.mark.parametrize(("name", "value"), [("k", b"bytes"), ("k", None), ("k", [1]), ("k", True), (7, "v")])
-def test_only_text_and_numbers_are_written(disk, name, value):
-    """There is no way to make the store pickle something."""
+def test_nothing_but_text_and_numbers_can_be_written(disk, name, value):
     with pytest.raises(StoreError) as caught:
         disk._change("write", lambda change: change._cache.set(name, value))
     assert isinstance(caught.value.__cause__, TypeError)

@@ -43,8 +43,8 @@ def elsewhere(filled, folder):
 
 @pytest.mark.parametrize("names", [LOGS[:1], LOGS[1:], LOGS], ids=" ".join)
 @pytest.mark.parametrize("content", [b"", b"garbage" * 10_000, None], ids=["cut", "garbage", "deleted"])
-def test_the_process_lives_on(elsewhere, folder, activity, names, content):
-    """Cut, overwritten or deleted files end nobody's program by SIGBUS, and leave a usable store."""
+def test_cut_overwritten_or_deleted_log_files_kill_no_process(elsewhere, folder, activity, names, content):
+    """There is no SIGBUS, and the store stays usable."""
 
     def work():
         with closing(DiskStore(folder)) as store:

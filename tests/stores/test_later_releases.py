@@ -46,8 +46,7 @@ def later(store, activity):
     return store
 
 
-def test_what_is_understood_is_read(later):
-    """A field or a source of a later release hides nothing of what stands beside it."""
+def test_unknown_fields_and_sources_hide_no_known_ones(later):
     last = later.evidence("acme").last_inference
 
     assert (NOW, MODEL, Source.IMPORTED) == (last.at, last.model, last.source)
@@ -56,8 +55,7 @@ def test_what_is_understood_is_read(later):
     assert {"gpt-4o": Announced(day=None, seen_at=NOW)} == later.announced()
 
 
-def test_what_did_not_change_stays_as_it_was(later, activity):
-    """Facts that nothing newer replaces keep all that a later release said of them."""
+def test_unchanged_facts_keep_their_unknown_fields(later, activity):
     before = {row: row_of(later, row) for row in (SUMMARY, INFERENCE, SHUTDOWN)}
     later.record("acme", [activity(at=NOW - HOUR)])
     later.announce({"gpt-4o": Announced(day=None, seen_at=NOW - HOUR)})
@@ -68,8 +66,7 @@ def test_what_did_not_change_stays_as_it_was(later, activity):
     assert {"observed": 3, "webhook": 7} == row_of(later, DAY)
 
 
-def test_fields_of_a_row_survive_a_newer_fact(later, activity):
-    """A newer inference or announcement takes the place of a fact, and of no field that isn't understood."""
+def test_unknown_fields_survive_a_newer_fact_of_their_row(later, activity):
     later.record("acme", [activity(at=NOW + HOUR)])
     later.announce({"gpt-4o": Announced(day=NOW.date(), seen_at=NOW + HOUR)})
 
@@ -81,8 +78,7 @@ def test_fields_of_a_row_survive_a_newer_fact(later, activity):
     assert "gpt-6" == row_of(later, SHUTDOWN)["replacement"]
 
 
-def test_fields_follow_a_history_to_its_new_name(later, activity):
-    """What a later release wrote under an alias is the organization's after both were linked."""
+def test_unknown_fields_survive_linking_an_alias(later, activity):
     later.record("umbrella", [activity(at=NOW - HOUR)])
     later.link("acme", "umbrella")
 
@@ -95,8 +91,7 @@ def test_fields_follow_a_history_to_its_new_name(later, activity):
     assert ("umbrella",) == later.organizations()
 
 
-def test_spans_of_usage_keep_what_a_later_release_says_of_them(store):
-    """A stretch of time that stays as it was keeps its fields while another one is added."""
+def test_unknown_fields_of_usage_spans_survive_another_span(store):
     spans = [{"start": f"2026-11-0{day}T00:00:00Z", "end": f"2026-11-0{day}T12:00:00Z"} for day in (1, 3)]
     read = [Evidence.model_validate({"organization": "acme", "usage_read": [span]}) for span in spans]
     store.merge(History(evidence=read[0]))

@@ -27,8 +27,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-def test_disk_is_the_users_state_folder():
-    """Without a folder of one's own, histories are where the platform keeps the state of programs."""
+def test_disk_means_the_platforms_state_folder():
     store = open_store("disk")
 
     assert isinstance(store, DiskStore)
@@ -46,8 +45,8 @@ def nobody(monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="homes are found in another way")
 @pytest.mark.parametrize("location", ["disk", "~", "~/guard", Path("~/guard")], ids=str)
-def test_without_a_home_the_history_is_in_memory(nobody, tmp_path, activity, caplog, location):
-    """Where no home folder is known all clients share one memory; it is said once, and no folder is made."""
+def test_without_a_home_folder_clients_share_one_memory_store(nobody, tmp_path, activity, caplog, location):
+    """It is logged once, and no folder is made."""
     stores = [open_store(location) for _ in range(3)]
     stores[0].record("acme", [activity()])
     assert [] == caplog.messages
@@ -61,8 +60,7 @@ def test_without_a_home_the_history_is_in_memory(nobody, tmp_path, activity, cap
 
 
 @pytest.mark.parametrize("variable", ["HOME", "XDG_STATE_HOME"])
-def test_a_relative_variable_makes_no_folder(monkeypatch, tmp_path, variable):
-    """Where variables name no absolute folder, nothing is meant in whatever folder a program runs in."""
+def test_relative_state_variable_makes_no_folder(monkeypatch, tmp_path, variable):
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv(variable, "relative")
 
@@ -83,8 +81,7 @@ def no_such_user(*_, **__):
     ],
     ids=["none", "error", "relative", "home"],
 )
-def test_an_old_platformdirs_stops_nobody(monkeypatch, contents):
-    """A release of platformdirs that knows no absolute state folder is as good as a system without one."""
+def test_old_platformdirs_without_a_state_folder_works(monkeypatch, contents):
     old = types.ModuleType("platformdirs")
     vars(old).update(contents)
     monkeypatch.setitem(sys.modules, "platformdirs", old)
@@ -92,8 +89,8 @@ def test_an_old_platformdirs_stops_nobody(monkeypatch, contents):
     assert isinstance(open_store("disk"), MemoryStore)
 
 
-def test_opening_on_an_event_loop_asks_the_system_for_nothing(monkeypatch, tmp_path, activity):
-    """A relative folder is looked for when it is first used: a loop does not wait for the file system."""
+def test_opening_a_store_makes_no_system_call(monkeypatch, tmp_path, activity):
+    """A relative folder is resolved when it is first used, so a loop does not wait for the file system."""
 
     async def opened():
         with monkeypatch.context() as blocked:
@@ -125,8 +122,7 @@ def test_opening_on_an_event_loop_asks_the_system_for_nothing(monkeypatch, tmp_p
     ],
     ids=str,
 )
-def test_a_folder_is_a_folder(tmp_path, location, expected):
-    """A folder may be absolute, relative to where the program runs, or in the home folder."""
+def test_absolute_relative_and_home_folders_are_accepted(tmp_path, location, expected):
     if isinstance(location, str):
         location = location.format(here=tmp_path)
 
@@ -136,8 +132,8 @@ def test_a_folder_is_a_folder(tmp_path, location, expected):
     assert os.path.normpath(expected.format(here=tmp_path)) == store.location
 
 
-def test_a_folder_stays_where_it_was_when_the_program_moves(tmp_path, activity, monkeypatch):
-    """A relative folder means the one of when the store was opened; a $ in its name means itself."""
+def test_relative_folder_is_bound_to_the_directory_at_opening(tmp_path, activity, monkeypatch):
+    """A ``$`` in its name means itself."""
     store = open_store("./$HOME/~guard")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
@@ -150,10 +146,8 @@ def test_a_folder_stays_where_it_was_when_the_program_moves(tmp_path, activity, 
 
 @pytest.mark.skipif(os.name != "posix", reason="a folder in use can't be removed there")
 @pytest.mark.parametrize("on_a_loop", [False, True])
-def test_a_folder_below_a_directory_that_is_gone_is_made_nowhere_else(
-    tmp_path, activity, monkeypatch, on_a_loop
-):
-    """Every use is an error that says what to set, also once the program is in another directory."""
+def test_relative_folder_of_a_deleted_directory_is_an_error(tmp_path, activity, monkeypatch, on_a_loop):
+    """It stays one when the program changes to another directory."""
 
     async def opened():
         return open_store("./guard")
@@ -173,8 +167,7 @@ def test_a_folder_below_a_directory_that_is_gone_is_made_nowhere_else(
     assert [] == list((tmp_path / "other").iterdir())
 
 
-def test_opening_and_reading_touch_nothing(tmp_path):
-    """Until something is to be remembered there is no folder and no file."""
+def test_opening_and_reading_make_no_folder(tmp_path):
     for location in ("disk", "memory", "./guard"):
         store = open_store(location)
         store.evidence("acme")
@@ -190,8 +183,7 @@ def test_opening_and_reading_touch_nothing(tmp_path):
 @pytest.mark.parametrize(
     "location", ["redis://u:secret@h", "rediss://h", "valkey://h", "unix:///x", "REDIS://h"]
 )
-def test_a_url_is_a_server(location):
-    """Redis and Valkey are opened by URL, without anything being connected; no password is shown."""
+def test_redis_and_valkey_urls_open_without_connecting(location):
     store = open_store(location)
 
     assert isinstance(store, RedisStore)
@@ -199,8 +191,7 @@ def test_a_url_is_a_server(location):
 
 
 @pytest.mark.slow
-def test_what_a_server_needs_is_imported_when_it_is_used():
-    """Whoever keeps histories elsewhere never imports redis-py, and opening a URL does not either."""
+def test_redis_is_imported_on_first_use():
     lines = (
         "import sys",
         "from finetune_guard.stores.open import open_store",
@@ -210,8 +201,7 @@ def test_what_a_server_needs_is_imported_when_it_is_used():
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
 
 
-def test_a_missing_redis_py_is_named(monkeypatch):
-    """Without the extra, the error says how to install it, and no password."""
+def test_missing_redis_package_names_the_extra_without_a_password(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis", None)
 
     with pytest.raises(StoreError, match=r"pip install 'finetune-guard\[redis\]'") as caught:
@@ -219,8 +209,7 @@ def test_a_missing_redis_py_is_named(monkeypatch):
     assert "secret" not in str(caught.value)
 
 
-def test_a_broken_redis_py_is_named(monkeypatch):
-    """One that is there and can't be imported is an error of the store's first use."""
+def test_broken_redis_package_is_a_store_error_on_first_use(monkeypatch):
     store = open_store("redis://localhost:1")
     for name in ("rows", "faults"):
         monkeypatch.delitem(sys.modules, f"finetune_guard.stores.redis.{name}", raising=False)
@@ -248,8 +237,7 @@ def test_a_broken_redis_py_is_named(monkeypatch):
         "x" * 999,
     ],
 )
-def test_anything_else_is_refused(location):
-    """A value that can't be meant is named, with what is allowed."""
+def test_other_values_are_refused_with_what_is_allowed(location):
     with pytest.raises(StoreError, match="is not a store") as caught:
         open_store(location)
     assert "secret" not in str(caught.value)
@@ -257,8 +245,7 @@ def test_anything_else_is_refused(location):
     assert len(str(caught.value)) < 500
 
 
-def test_a_python_without_sqlite_says_so(monkeypatch):
-    """Where SQLite is missing, the error names what to use instead."""
+def test_missing_sqlite_is_named_with_an_alternative(monkeypatch):
     monkeypatch.delitem(sys.modules, "finetune_guard.stores.disk.store", raising=False)
     monkeypatch.setitem(sys.modules, "finetune_guard.stores.disk.database", None)
 

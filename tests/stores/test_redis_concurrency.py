@@ -61,8 +61,8 @@ def round_trips(monkeypatch):
         (lambda store, activity: store.merge(store.history("acme")), 5),
     ],
 )
-def test_what_a_call_costs(redis_store, activity, round_trips, work, expected):
-    """A decision's reads cost one round trip each, however many models there are; a change a few."""
+def test_round_trips_of_each_call(redis_store, activity, round_trips, work, expected):
+    """A decision's reads cost one each, however many models there are."""
     redis_store.record("acme", [activity(), *(activity(f"ft:x:acme::{number}") for number in range(500))])
     redis_store.link("key:1", "acme")
     redis_store.salt(create=True)
@@ -96,8 +96,7 @@ def other(redis_url):
         yield store
 
 
-def test_a_change_in_between_is_not_lost(redis_store, other, activity, before_commit):
-    """Whoever wrote between our reading and our writing is read again, and counts."""
+def test_concurrent_change_is_read_again_and_kept(redis_store, other, activity, before_commit):
     redis_store.record("acme", [activity()])
     before_commit(lambda: other.record("acme", [activity(count=5)]))
     redis_store.record("acme", [activity()])
@@ -105,8 +104,7 @@ def test_a_change_in_between_is_not_lost(redis_store, other, activity, before_co
     assert {Source.OBSERVED: 7} == redis_store.history("acme").daily[NOW.date()]
 
 
-def test_linking_races_with_recording(redis_url, activity):
-    """What is recorded under an alias while it is linked ends up with the organization or the alias: once."""
+def test_recording_during_linking_counts_once(redis_url, activity):
     stores = [RedisStore(redis_url) for _ in range(4)]
 
     def record(store):
@@ -131,8 +129,7 @@ def test_linking_races_with_recording(redis_url, activity):
         store.close()
 
 
-def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activity):
-    """A whole history is read as it was at one moment, while others go on adding to it."""
+def test_changing_history_is_read_as_of_one_moment(redis_store, redis_url, activity):
     stop = threading.Event()
 
     def grow():
@@ -157,10 +154,9 @@ def test_a_history_that_always_changes_can_be_read(redis_store, redis_url, activ
         growing.result()
 
 
-def test_a_change_that_never_gets_through_is_an_error(
+def test_write_that_always_conflicts_gives_up_and_changes_nothing(
     redis_store, other, activity, before_commit, monkeypatch
 ):
-    """Where others change the same rows without end, a write gives up after its time and changes nothing."""
     monkeypatch.setattr("finetune_guard.stores.redis.store._PATIENCE", timedelta(seconds=0.3))
     redis_store.record("acme", [activity()])
     before_commit(lambda: other.record("acme", [activity()]), each=True)
@@ -170,8 +166,7 @@ def test_a_change_that_never_gets_through_is_an_error(
 
 
 @needs_fork
-def test_a_child_talks_through_connections_of_its_own(redis_store, server, activity):
-    """After a fork the child connects anew, and its end does not cut its parent's connections."""
+def test_forked_child_uses_its_own_connections(redis_store, server, activity):
     redis_store.record("acme", [activity()])
     before = redis_store._rows
     ours = {each["id"] for each in server.client_list()}
@@ -187,11 +182,7 @@ def test_a_child_talks_through_connections_of_its_own(redis_store, server, activ
     assert redis_store._rows is before
 
 
-def test_a_lease_that_changes_hands_while_it_is_given_back_is_left_alone(
-    redis_store, other, server, prefix, before_commit
-):
-    """Even when its time passes between looking and deleting, only one's own lease is deleted."""
-
+def test_releasing_never_deletes_anothers_lease(redis_store, other, server, prefix, before_commit):
     def change_hands():
         server.delete(prefix + key("lease", "keep-alive"))
         assert other.lease("keep-alive", HOUR) is not None

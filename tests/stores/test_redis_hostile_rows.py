@@ -60,8 +60,7 @@ def everything(server, prefix):
     ],
     ids=["no-text", "newer", "list", "other", "pickle", "huge"],
 )
-def test_a_value_that_was_never_written_there_is_an_error(filled, server, prefix, activity, row, value):
-    """Whatever somebody put in place of a row is not believed, not run and not overwritten."""
+def test_invalid_value_is_an_error_and_not_overwritten(filled, server, prefix, activity, row, value):
     server.set(prefix + row, value)
     before = everything(server, prefix)
 
@@ -74,8 +73,7 @@ def test_a_value_that_was_never_written_there_is_an_error(filled, server, prefix
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_value_of_another_type_is_an_error(filled, server, prefix, activity, row):
-    """A list where a text is expected is said to be one, and is left alone."""
+def test_value_of_another_redis_type_is_an_error(filled, server, prefix, activity, row):
     server.delete(prefix + row)
     server.rpush(prefix + row, "x")
     before = everything(server, prefix)
@@ -86,8 +84,7 @@ def test_a_value_of_another_type_is_an_error(filled, server, prefix, activity, r
     assert before == everything(server, prefix)
 
 
-def test_a_newer_history_is_left_alone(filled, server, prefix, activity):
-    """What a later release wrote is neither read nor changed; the error says to upgrade."""
+def test_later_schema_is_neither_read_nor_changed(filled, server, prefix, activity):
     server.set(prefix + key("schema"), "2")
     before = everything(server, prefix)
 
@@ -105,8 +102,7 @@ def test_a_newer_history_is_left_alone(filled, server, prefix, activity):
     assert before == everything(server, prefix)
 
 
-def test_a_row_that_vanished_is_missing_and_no_more(filled, server, prefix, activity):
-    """Of a server that removes keys when memory is short, what is left is told, and writing goes on."""
+def test_evicted_row_leaves_the_rest_usable(filled, server, prefix, activity):
     server.delete(prefix + key("model", "acme", MODEL))
     assert {} == filled.history("acme").models
     server.delete(prefix + key("evidence", "acme"))
@@ -117,16 +113,14 @@ def test_a_row_that_vanished_is_missing_and_no_more(filled, server, prefix, acti
     assert ("acme",) == filled.organizations()
 
 
-def test_a_lease_without_an_end_is_an_error(filled, server, prefix):
-    """A row that would keep everyone waiting for ever is no lease, and is said to be wrong."""
+def test_lease_without_expiry_is_an_error(filled, server, prefix):
     server.set(prefix + key("lease", "keep-alive"), "x")
 
     with pytest.raises(StoreError, match="without an end"):
         filled.lease("keep-alive", HOUR)
 
 
-def test_a_planted_lease_ends_with_its_time(filled, server, prefix):
-    """Whatever text stands in a lease, it is held until it ends, and not given back by others."""
+def test_planted_lease_holds_until_it_expires(filled, server, prefix):
     server.set(prefix + key("lease", "keep-alive"), b"\x80\x04.", px=200)
 
     assert filled.lease("keep-alive", HOUR) is None
@@ -134,8 +128,7 @@ def test_a_planted_lease_ends_with_its_time(filled, server, prefix):
         pass
 
 
-def test_more_names_than_can_be_read_are_an_error(filled, server, prefix):
-    """A list that names a million rows is not followed."""
+def test_list_of_a_million_names_is_an_error(filled, server, prefix):
     names = ",".join(f'"{number}"' for number in range(MAX_ROWS + 1))
     server.set(prefix + key("index", "model", "acme"), f"1:[{names}]")
 
@@ -143,8 +136,7 @@ def test_more_names_than_can_be_read_are_an_error(filled, server, prefix):
         filled.history("acme")
 
 
-def test_what_could_not_be_read_again_is_not_written(redis_store):
-    """A summary beyond all bounds is refused as a whole, rather than lost to the next reader."""
+def test_summary_too_large_to_read_is_not_written(redis_store):
     spans = [Span(start=NOW + step * HOUR, end=NOW + (step + 0.5) * HOUR) for step in range(20_000)]
     with pytest.raises(StoreError, match="too long"):
         redis_store.merge(History(evidence=Evidence(organization="acme", usage_read=tuple(spans))))

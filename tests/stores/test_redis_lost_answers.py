@@ -25,8 +25,7 @@ def in_doubt(store, activities):
     return caught.value
 
 
-def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, lossy, activity):
-    """A network that delivers late, when the retry is done already, makes nothing count twice."""
+def test_request_delivered_after_its_retry_changes_nothing(lossy_store, lossy, activity):
     lossy_store.record("acme", [activity(count=1)])
     lossy.lose("late")
     error = in_doubt(lossy_store, [activity(count=2)])
@@ -36,8 +35,7 @@ def test_a_request_that_arrives_after_the_retry_changes_nothing(lossy_store, los
     assert 3 == counted(lossy_store)
 
 
-def test_a_server_that_forgets_everything_is_told_again(lossy_store, lossy, activity, server):
-    """When the receipt is gone with all else, the retry records what the server has lost."""
+def test_retry_records_again_what_the_server_lost(lossy_store, lossy, activity, server):
     lossy.lose("answer")
     error = in_doubt(lossy_store, [activity(count=2)])
     server.flushdb()
@@ -45,8 +43,7 @@ def test_a_server_that_forgets_everything_is_told_again(lossy_store, lossy, acti
     assert 2 == counted(lossy_store)
 
 
-def test_a_retry_while_the_server_is_away_is_an_error_and_can_be_tried_again(lossy_store, lossy, activity):
-    """An outage in between makes nothing count twice."""
+def test_outage_during_a_retry_counts_nothing_twice(lossy_store, lossy, activity):
     lossy.lose("answer")
     error = in_doubt(lossy_store, [activity(count=2)])
     lossy.refuse(True)
@@ -59,8 +56,7 @@ def test_a_retry_while_the_server_is_away_is_an_error_and_can_be_tried_again(los
     assert 2 == counted(lossy_store)
 
 
-def test_what_else_was_lost_can_be_called_again(lossy_store, lossy):
-    """To merge, link or announce twice is the same as once, so they need no retry of their own."""
+def test_merge_link_and_announce_can_be_repeated(lossy_store, lossy):
     history = History(evidence=Evidence(organization="acme", fine_tuned_by=NOW))
     for call in (lambda: lossy_store.merge(history), lambda: lossy_store.link("key:1", "acme")):
         lossy.lose("answer")
@@ -71,8 +67,8 @@ def test_what_else_was_lost_can_be_called_again(lossy_store, lossy):
     assert history == lossy_store.history("acme")
 
 
-def test_receipts_do_not_pile_up(lossy_store, lossy, server, prefix, activity):
-    """One vanishes within a day. A program leaves one, and another while a record is in doubt."""
+def test_receipts_expire_within_a_day(lossy_store, lossy, server, prefix, activity):
+    """A program leaves one, and another while a record is in doubt."""
     for _ in range(4):
         lossy_store.record("acme", [activity()])
     (receipt,) = server.scan_iter(f"{prefix}*receipt*", count=10_000)
@@ -88,8 +84,7 @@ def test_receipts_do_not_pile_up(lossy_store, lossy, server, prefix, activity):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_child_does_not_write_over_its_parents_receipt(lossy_store, lossy, activity):
-    """What a forked child records hides nothing of what its parent has in doubt."""
+def test_forked_child_keeps_its_parents_receipt(lossy_store, lossy, activity):
     lossy_store.record("acme", [activity()])
     child_may, go = os.pipe()
 

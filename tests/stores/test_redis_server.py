@@ -103,8 +103,7 @@ def refused(call, match):
 
 
 @pytest.mark.parametrize(("login", "db"), [(":s3cret%2F%40@", 3), ("guard:pass%3Aword@", 4)])
-def test_a_login_opens_the_server(guarded_server, activity, login, db):
-    """A password may have any characters, percent-encoded; a user needs the documented commands alone."""
+def test_login_with_any_password_and_minimal_rights_works(guarded_server, activity, login, db):
     with opened(f"redis://{login}127.0.0.1:{guarded_server.port}/{db}") as store:
         use_everything(store, activity)
 
@@ -118,21 +117,18 @@ def test_a_login_opens_the_server(guarded_server, activity, login, db):
         ("guard:pass%3Aword@", "GETRANGE"),
     ],
 )
-def test_a_wrong_login_is_an_error(guarded_server, activity, login, says):
-    """Without the right password or rights every call says what to check, and no password."""
+def test_wrong_login_is_an_error_without_the_password(guarded_server, activity, login, says):
     with opened(f"redis://{login}127.0.0.1:{guarded_server.port}?prefix=others") as store:
         for call in calls(store, activity):
             refused(call, says)
 
 
-def test_a_password_that_nobody_asked_for_is_an_error(redis_server):
-    """A server without a password says that it has none."""
+def test_unneeded_password_is_an_error(redis_server):
     with opened(f"redis://:s3cret@127.0.0.1:{redis_server.port}") as store:
         refused(lambda: store.evidence("acme"), "Leave the password out")
 
 
-def test_a_socket_file_is_reached(redis_server, activity):
-    """A server on the same machine is reached by its socket, and it is the same server."""
+def test_unix_socket_reaches_the_same_server(redis_server, activity):
     with (
         opened(f"unix://{redis_server.socket}?prefix=by-socket&db=5") as store,
         opened(f"redis://127.0.0.1:{redis_server.port}/5?prefix=by-socket") as other,
@@ -161,8 +157,7 @@ def tls_server(tmp_path):
         yield server, certificate
 
 
-def test_tls_is_spoken_and_checked(tls_server, activity):
-    """A server is believed when its certificate is, and when that is in the name of the host in the URL."""
+def test_tls_certificate_and_host_name_are_checked(tls_server, activity):
     server, certificate = tls_server
     url = f"127.0.0.1:{server.port}/0?ssl_ca_certs={certificate}"
     with opened(f"rediss://{url}") as store:
@@ -179,8 +174,7 @@ def test_tls_is_spoken_and_checked(tls_server, activity):
         refused(lambda: store.evidence("acme"), "Look whether the server|TLS")
 
 
-def test_databases_and_prefixes_are_apart(redis_server, activity):
-    """Two databases, and two prefixes in one, know nothing of each other, leases and salt included."""
+def test_databases_and_prefixes_are_isolated(redis_server, activity):
     base = f"redis://127.0.0.1:{redis_server.port}"
     urls = [f"{base}/6?prefix=one", f"{base}/6?prefix=one-more", f"{base}/7?prefix=one"]
     stores = [RedisStore(url) for url in urls]
@@ -194,8 +188,7 @@ def test_databases_and_prefixes_are_apart(redis_server, activity):
         store.close()
 
 
-def test_a_server_that_is_gone_is_told(own_server, activity):
-    """While a server is down a store can be opened, and every call fails. Reading makes no keys."""
+def test_unreachable_server_fails_each_call_and_not_opening(own_server, activity):
     own_server.stop()
     with opened(own_server.url) as store:
         for call in calls(store, activity):
@@ -210,8 +203,7 @@ def test_a_server_that_is_gone_is_told(own_server, activity):
         use_everything(store, activity)
 
 
-def test_a_server_that_is_stuck_is_left_after_the_timeout(own_server, activity):
-    """A server that accepts and never answers costs the time that the URL allows for each wait."""
+def test_hanging_server_costs_the_urls_timeout(own_server, activity):
     with opened(f"{own_server.url}?timeout=0.2") as store:
         store.record("acme", [activity()])
         own_server.process.send_signal(signal.SIGSTOP)
@@ -223,16 +215,14 @@ def test_a_server_that_is_stuck_is_left_after_the_timeout(own_server, activity):
         assert store.evidence("acme").last_inference is not None
 
 
-def test_a_connection_that_was_cut_is_made_again(server, redis_store, activity):
-    """A server, or what stands before it, that closes idle connections costs nobody an error."""
+def test_cut_connection_is_reopened(server, redis_store, activity):
     redis_store.record("acme", [activity()])
     server.client_kill_filter(_type="normal", skipme=True)
     assert redis_store.evidence("acme").last_inference is not None
     redis_store.record("acme", [activity()])
 
 
-def test_a_full_server_changes_nothing(own_server, activity):
-    """A server without memory refuses a write as a whole; what was recorded can be read."""
+def test_full_server_refuses_the_whole_write_and_can_be_read(own_server, activity):
     with opened(own_server.url) as store, own_server.client() as client:
         store.record("acme", [activity()])
         client.config_set("maxmemory", 1)
@@ -245,8 +235,7 @@ def test_a_full_server_changes_nothing(own_server, activity):
         assert store.salt(create=False) is None
 
 
-def test_a_replica_can_be_read_and_not_written(own_server, activity):
-    """A replica answers reads; a write says to use the primary."""
+def test_replica_can_be_read_and_not_written(own_server, activity):
     with opened(own_server.url) as store, own_server.client() as client:
         store.record("acme", [activity()])
         client.execute_command("REPLICAOF", "127.0.0.1", free_port())
@@ -257,8 +246,8 @@ def test_a_replica_can_be_read_and_not_written(own_server, activity):
         refused(lambda: store.evidence("acme"), "when the server is ready")
 
 
-def test_a_cluster_takes_all_keys_in_one_slot(activity):
-    """A node that has the prefix's slot serves everything; one that has not says which node to use."""
+def test_cluster_keeps_all_keys_in_one_slot(activity):
+    """A node without the slot names the node that has it."""
     with (
         # A node of a cluster listens 10,000 ports higher as well.
         RedisServer("--cluster-enabled", "yes", port=free_port(highest=55_535)) as server,
@@ -288,8 +277,7 @@ def test_a_cluster_takes_all_keys_in_one_slot(activity):
         (b"", "Look whether the server"),
     ],
 )
-def test_whatever_a_server_answers_is_an_error_of_the_store(activity, answer, remedy):
-    """A server that is not ready, not the right one or none at all ends as a StoreError with a remedy."""
+def test_any_wrong_server_is_a_store_error_with_a_remedy(activity, answer, remedy):
     with answering(answer) as port, opened(f"redis://:s3cret@127.0.0.1:{port}?timeout=0.2") as store:
         for call in calls(store, activity):
             refused(call, remedy)

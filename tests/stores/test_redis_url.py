@@ -31,16 +31,14 @@ from finetune_guard.stores.redis.url import read_url
         ("unix:///run//x/../redis.sock", "unix:///run/redis.sock"),
     ],
 )
-def test_a_location_tells_where_and_no_secret(url, location):
-    """What people see is a URL with all that tells the place, without who logs in and with what files."""
+def test_location_shows_the_server_without_secrets(url, location):
     store = RedisStore(url)
 
     assert location == store.location
     assert "cret" not in repr(store) + repr(read_url(url)) + repr(store.place)
 
 
-def test_everything_is_read():
-    """User and password are decoded, the options are what they say."""
+def test_url_is_parsed_with_credentials_and_options():
     url = read_url(
         "valkeys://u%3A:p%40%2F@h:1/2?prefix=x&timeout=0.5&ssl_ca_certs=/ca&ssl_check_hostname=false"
     )
@@ -50,8 +48,7 @@ def test_everything_is_read():
     assert {"ssl_cert_reqs": "required", "ssl_check_hostname": False, "ssl_ca_certs": "/ca"} == url.tls
 
 
-def test_tls_is_checked_unless_told_otherwise():
-    """A server's certificate and name are checked by default; without certificates no name can be."""
+def test_tls_is_verified_by_default():
     assert {"ssl_cert_reqs": "required", "ssl_check_hostname": True} == read_url("rediss://h").tls
     unchecked = read_url("rediss://h?ssl_cert_reqs=none").tls
     assert {"ssl_cert_reqs": "none", "ssl_check_hostname": False} == unchecked
@@ -67,13 +64,11 @@ def test_tls_is_checked_unless_told_otherwise():
         ("unix://:p@/run/x", "unix://:p@/run/../run/x"),
     ],
 )
-def test_the_same_place_is_known_by_several_urls(one, other):
-    """Neither the scheme nor how long one waits makes another place of it."""
+def test_urls_of_the_same_database_are_equal(one, other):
     assert RedisStore(one).place == RedisStore(other).place
 
 
-def test_different_places_are_told_apart():
-    """Another host, port, database, prefix, socket, user or password is another place."""
+def test_urls_of_different_databases_differ():
     urls = ["redis://h", "redis://i", "redis://h:1", "redis://h/1", "redis://h?prefix=x", "unix:///h"]
     urls += ["redis://u:p@h", "redis://u:q@h", "redis://v:p@h", "redis://:p@h", "unix://:p@/h"]
     assert len(urls) == len({RedisStore(url).place for url in urls})
@@ -109,8 +104,7 @@ def test_different_places_are_told_apart():
         ("secret", "not the URL"),
     ],
 )
-def test_a_wrong_url_is_refused_without_being_shown(url, problem):
-    """The message names what is wrong and what is allowed, and repeats nothing that may be a password."""
+def test_wrong_url_is_refused_without_showing_it(url, problem):
     with pytest.raises(StoreError, match=problem) as caught:
         RedisStore(url)
     assert "secret" not in str(caught.value)
@@ -118,8 +112,7 @@ def test_a_wrong_url_is_refused_without_being_shown(url, problem):
     assert caught.value.__cause__ is None
 
 
-def test_a_configuration_with_a_wrong_url_says_what_is_allowed(monkeypatch):
-    """The error names the field or variable, and what can be written there."""
+def test_wrong_url_in_the_configuration_names_field_or_variable(monkeypatch):
     with pytest.raises(GuardConfigError, match="allowed: db, prefix, timeout"):
         GuardConfig(store="redis://:secret@h?retries=3")
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "redis://:secret@h/x")

@@ -30,8 +30,7 @@ def child(work):
     return os.waitpid(forked(checked), 0)[1] == 0
 
 
-def test_threads_record_without_loss(place, activity):
-    """64 threads, each with its own store object or sharing one, lose no count."""
+def test_concurrent_threads_lose_no_count(place, activity):
     shared = place.open()
 
     def work(thread):
@@ -48,8 +47,7 @@ def test_threads_record_without_loss(place, activity):
     assert {NOW.date(): {Source.OBSERVED: 640}} == history.daily
 
 
-def test_one_thread_has_a_lease(place):
-    """Of many threads at the same moment one gets the lease."""
+def test_one_of_many_threads_gets_the_lease(place):
     stores = [place.open() for _ in range(16)]
     with ThreadPoolExecutor(16) as threads:
         leases = list(threads.map(lambda store: store.lease("keep-alive", HOUR), stores))
@@ -57,8 +55,7 @@ def test_one_thread_has_a_lease(place):
     assert 1 == sum(lease is not None for lease in leases)
 
 
-def test_closing_disturbs_nobody(place, activity):
-    """A client that closes the store leaves those of the other clients in the process working."""
+def test_closing_a_store_leaves_other_clients_working(place, activity):
     stop = threading.Event()
     store = place.open()
 
@@ -82,8 +79,7 @@ def test_closing_disturbs_nobody(place, activity):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_processes_record_without_loss(shared_place, method):
-    """Processes that begin at once, on a store that doesn't exist yet, lose no count and raise nothing."""
+def test_processes_starting_at_once_lose_no_count(shared_place, method):
     work = [functools.partial(record_many, worker=worker, times=25) for worker in range(4)]
     assert [None] * 4 == answers(shared_place.location, work, method)
 
@@ -95,8 +91,7 @@ def test_processes_record_without_loss(shared_place, method):
 
 
 @pytest.mark.slow
-def test_processes_share_what_is_kept(shared_place, activity):
-    """Processes that begin at once hash keys alike, and read what one recorded that has it open still."""
+def test_processes_share_salt_and_records(shared_place, activity):
     assert 1 == len(set(answers(shared_place.location, [methodcaller("salt", create=True)] * 4)))
     store = shared_place.open()
     store.record("acme", [activity()])
@@ -107,8 +102,7 @@ def test_processes_share_what_is_kept(shared_place, activity):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
-def test_a_killed_process_leaves_a_sound_history(shared_place):
-    """A process that is killed while it writes corrupts nothing: what it had recorded is there."""
+def test_process_killed_while_writing_corrupts_nothing(shared_place):
     context = context_of("fresh")
     for _ in range(3):
         started = context.Event()
@@ -125,8 +119,7 @@ def test_a_killed_process_leaves_a_sound_history(shared_place):
 
 
 @needs_fork
-def test_parent_and_child_go_on_after_a_fork(place, store, activity):
-    """A store that was open before a fork works in the child and in the parent, and neither loses a thing."""
+def test_store_works_in_parent_and_child_after_a_fork(place, store, activity):
     store.record("acme", [activity()])
     assert store.lease("keep-alive", HOUR) is not None
 
@@ -143,8 +136,7 @@ def test_parent_and_child_go_on_after_a_fork(place, store, activity):
 
 
 @needs_fork
-def test_a_fork_while_other_threads_write(place, store, activity):
-    """A child that is forked while threads of its parent are in the midst of writing is not stuck."""
+def test_fork_while_other_threads_write_does_not_hang(place, store, activity):
     stop = threading.Event()
 
     def write():
@@ -180,9 +172,7 @@ def write_half(change):
 
 
 @needs_fork
-def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
-    """A child that is forked in the midst of a write, by the thread that writes, does not undo it."""
-
+def test_child_forked_inside_a_write_does_not_undo_it(disk, activity):
     def forking(change):
         write_half(change)
         assert child(lambda: disk.evidence("acme").last_inference is not None)
@@ -195,8 +185,8 @@ def test_a_fork_within_a_transaction_leaves_it_alone(disk, activity):
 
 
 @needs_fork
-def test_a_fork_while_a_thread_is_stuck_in_a_write(disk, activity, monkeypatch):
-    """A fork does not wait for long, and the child does not end the transaction that it interrupted."""
+def test_fork_does_not_wait_for_a_hanging_write(disk, activity, monkeypatch):
+    """The child does not end the transaction."""
     monkeypatch.setattr("finetune_guard.process._FORK_TIMEOUT", 0.05)
     disk.record("acme", [activity()])
     writing, forked = threading.Event(), threading.Event()

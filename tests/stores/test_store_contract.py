@@ -19,9 +19,7 @@ def of_acme(**changes):
     return Inference(**{"organization": "acme", "model": MODEL, "at": NOW, **changes})
 
 
-def test_recording_takes_any_iterable_and_leaves_its_errors_alone(store, activity):
-    """A generator that fails half-way leaves the history as it was, and its own error comes through."""
-
+def test_failing_iterable_records_nothing_and_raises_its_own_error(store, activity):
     def failing():
         yield activity()
         raise LookupError("the caller's own")
@@ -53,8 +51,7 @@ NAMED = {
 
 @pytest.mark.parametrize("name", ["x" * 513, "\ud800", "a\nb"], ids=["long", "half", "lines"])
 @pytest.mark.parametrize("call", NAMED)
-def test_a_name_that_cannot_be_kept_is_refused(store, activity, call, name):
-    """A name that is too long, or no text, ends as a StoreError that says so, and changes nothing."""
+def test_invalid_name_is_a_store_error_and_changes_nothing(store, activity, call, name):
     with pytest.raises(StoreError, match="refused"):
         NAMED[call](store, name, activity)
     store.record("acme", [])
@@ -62,8 +59,7 @@ def test_a_name_that_cannot_be_kept_is_refused(store, activity, call, name):
     assert store.organization_of("key:1") is None
 
 
-def test_a_history_is_forgotten_and_no_other(store):
-    """What came from the usage goes alone, or everything with the names that lead to it."""
+def test_forgetting_removes_usage_or_one_whole_history(store):
     read = Span(start=NOW - timedelta(days=1), end=NOW)
     usage = Inference(organization="acme", model="ft:a:b::d", at=NOW, source=Source.USAGE_API)
     evidence = Evidence(organization="acme", last_inference=usage, fine_tuned_by=NOW, usage_read=(read,))
@@ -87,8 +83,7 @@ def test_a_history_is_forgotten_and_no_other(store):
     assert ("other",) == store.organizations()
 
 
-def test_what_was_told_is_kept_for_each_organization(place):
-    """Alerts find what was told, by whom ever, and what needs no keeping is removed."""
+def test_delivered_alerts_are_kept_for_each_organization(place):
     place.open().keep_alerts("acme", {"verdict": "unknown", "model/ft:a": "30"})
     place.open().keep_alerts("other", {"verdict": "eligible"})
     place.open().keep_alerts("acme", {"verdict": None, "model/ft:a": "15"})
@@ -99,7 +94,6 @@ def test_what_was_told_is_kept_for_each_organization(place):
 
 
 @pytest.mark.parametrize("ttl", [timedelta(0), -HOUR])
-def test_a_lease_without_time_is_refused(store, ttl):
-    """A lease that would be over at once is a mistake of the caller, and said to be one."""
+def test_lease_without_duration_is_refused(store, ttl):
     with pytest.raises(StoreError, match="longer than zero"):
         store.lease("keep-alive", ttl)

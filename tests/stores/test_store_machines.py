@@ -237,15 +237,14 @@ class LossyMachine(Machine):
 
 
 @pytest.mark.parametrize("place", ["memory", "disk", "redis"], indirect=True)
-def test_a_store_keeps_its_word_in_any_order(place):
+def test_store_keeps_its_contract_in_any_order_of_calls(place):
     """Times only move forward, counts never shrink, a lease has one holder, and nothing written is lost."""
     run_state_machine_as_test(
         lambda: Machine(place.location), settings=settings(max_examples=some(20), stateful_step_count=30)
     )
 
 
-def test_a_store_keeps_its_word_while_answers_are_lost(lossy, lossy_url):
-    """What is recorded counts once, in any order of calls, however often it is lost on its way or back."""
+def test_store_counts_once_while_answers_are_lost(lossy, lossy_url):
     run_state_machine_as_test(
         lambda: LossyMachine(lossy_url, lossy),
         settings=settings(max_examples=some(20), stateful_step_count=30),
@@ -256,9 +255,7 @@ any_name = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), 
 
 
 @pytest.mark.parametrize("place", ["memory", "disk", "redis"], indirect=True)
-def test_every_name_comes_back_as_it_was(place):
-    """Organizations, models and aliases may have any Unicode name."""
-
+def test_unicode_names_are_stored_unchanged(place):
     @settings(max_examples=some(60))
     @given(organization=any_name, model=any_name, alias=any_name)
     def comes_back(organization, model, alias):
@@ -276,8 +273,8 @@ def test_every_name_comes_back_as_it_was(place):
 
 
 @given(one=st.lists(any_name, max_size=3), other=st.lists(any_name, max_size=3))
-def test_no_two_lists_of_names_share_a_key(one, other):
-    """A key says which names it was made of, and a prefix is one of its own names' keys only."""
+def test_keys_of_different_names_are_distinct(one, other):
+    """A prefix matches only keys of its own names."""
     assert ("kind", *one) == split_key(key("kind", *one))
     assert (one == other) == (key("kind", *one) == key("kind", *other))
     begins = key("kind", *other).startswith(prefix("kind", *one))

@@ -29,8 +29,7 @@ def run(*arguments, environment=None, **options):
     return subprocess.run([sys.executable, *arguments], timeout=300, check=False, **options)
 
 
-def test_offers_the_simulator_its_clock_and_its_faults():
-    """The module has the simulator's public classes; another name is an AttributeError."""
+def test_testing_offers_the_simulators_public_classes():
     for name in ("Simulator", "SimulatedClock", "Fault"):
         assert getattr(finetune_guard.simulator, name) is getattr(finetune_guard.testing, name)
     with pytest.raises(AttributeError, match=r"'finetune_guard\.testing' has no attribute 'Simulater'"):
@@ -38,15 +37,13 @@ def test_offers_the_simulator_its_clock_and_its_faults():
 
 
 @pytest.mark.slow
-def test_imports_neither_pytest_nor_the_simulator():
-    """A program that only reads the simulator's clock needs neither pytest nor the extra."""
+def test_testing_imports_neither_pytest_nor_the_simulator():
     costly = "[name for name in ('pytest', 'starlette', 'uvicorn') if name in sys.modules]"
     finished = run("-c", f"import sys, finetune_guard.testing; print({costly})")
     assert ("[]\n", 0) == (finished.stdout, finished.returncode), finished.stderr
 
 
-def test_clock_returns_the_simulators_time(simulator, monkeypatch):
-    """It returns the simulator's time; without a simulator the error names the address, without password."""
+def test_clock_returns_the_simulators_time_or_names_the_address(simulator, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://somebody:hunter2@{simulator.host}/v1")
     before = simulator_clock()
     simulator.clock.advance(timedelta(days=61))
@@ -61,8 +58,7 @@ def test_clock_returns_the_simulators_time(simulator, monkeypatch):
     ("base_url", "shown"),
     [(None, ""), ("api", "api"), ("ftp://somebody:hunter2@127.0.0.1/v1", r"ftp://\*\*\*@127\.0\.0\.1/v1")],
 )
-def test_clock_says_which_variable_it_needs(base_url, shown, monkeypatch):
-    """Without a usable OPENAI_BASE_URL the error names the variable, without its password."""
+def test_clock_names_the_variable_it_needs(base_url, shown, monkeypatch):
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     if base_url is not None:
         monkeypatch.setenv("OPENAI_BASE_URL", base_url)
@@ -72,7 +68,6 @@ def test_clock_says_which_variable_it_needs(base_url, shown, monkeypatch):
 
 @pytest.mark.slow
 def test_environment_connects_an_unmodified_program(simulator, tmp_path):
-    """A program in another process uses the simulated policy and time."""
     model = simulator.add_model()
     program = (
         "from finetune_guard import OpenAI\n"
@@ -125,7 +120,6 @@ class TestTime:
     ("conftest", "autoload"), [("", True), (PLUGINS, False)], ids=["entry point", "conftest alone"]
 )
 def test_fixtures_load_automatically_and_from_conftest(conftest, autoload, tmp_path):
-    """The fixtures exist once, however they are loaded, and a marker sets the initial time."""
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_program.py").write_text(PROGRAM if not conftest else PROGRAM.replace("assert", "#", 1))
     environment = {"OPENAI_ORG_ID": "org-of-somebody-else", "OPENAI_PROJECT_ID": "proj_of_somebody_else"}
