@@ -50,15 +50,16 @@ class ServerTime:
     * One that contradicts both the local clock and earlier responses, such as one from a cache, is not
       trusted: the local clock is used until responses agree again.
     * While this is undecided, the earlier of the two times is used: an inference may be recorded as older
-      than it is, never as newer.
+      than it is, never as newer. Decisions look at both.
 
     Attributes:
         offset: The correction to add to the local clock.
+        doubt: The further correction if an undecided ``Date`` is right; zero if none is undecided.
         has_answered: Whether there was any response, with or without a ``Date``.
     """
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self.offset = timedelta(0)
+        self.offset = self.doubt = timedelta(0)
         self.has_answered = False
         self._elapsed = elapsed
         self._doubted: tuple[datetime, datetime] | None = None
@@ -75,7 +76,7 @@ class ServerTime:
             return now
         if not -_NOISE <= date - now <= _NOISE:
             return self._weigh(date, now - self.offset)
-        self._reference = date, self._elapsed()
+        self._reference, self.doubt = (date, self._elapsed()), timedelta(0)
         return date
 
     def _weigh(self, date: datetime, local: datetime) -> datetime:
@@ -85,10 +86,10 @@ class ServerTime:
         ran_alike = self._ran_alike(date, local)
         if is_near or ran_alike or self._local_was_set(date):
             self.offset = offset if abs(offset) > _NOISE else timedelta(0)
-            self._doubted = None
+            self._doubted, self.doubt = None, timedelta(0)
             self._reference = date, self._elapsed()
             return date
-        self.offset = timedelta(0)
+        self.offset, self.doubt = timedelta(0), offset if ran_alike is None else timedelta(0)
         return min(date, local) if ran_alike is None else local
 
     def _ran_alike(self, date: datetime, local: datetime) -> bool | None:

@@ -101,6 +101,7 @@ def test_json_has_eligibility_and_base_lifetime(run, ask, model):
         **{name: lifetime.total_seconds() for name, lifetime in lifetimes.items()},
         "model": BASE,
         "can_be_fine_tuned": True,
+        "is_certain": True,
         "is_shut_down": False,
         "lives_long_enough": False,
         "replacement": "gpt-6-luna",

@@ -123,22 +123,27 @@ async def test_wrong_clock_is_corrected_by_the_apis_dates(connect, infer, clock,
 
 
 @pytest.mark.parametrize(
-    ("last", "now"),
+    ("last", "now", "days"),
     [
-        (START, START + timedelta(days=59)),
-        (AFTER_THE_END - timedelta(days=4), AFTER_THE_END - timedelta(days=3)),
+        (START, START + timedelta(days=59), 3),
+        (AFTER_THE_END - timedelta(days=4), AFTER_THE_END - timedelta(days=3), 3),
+        (START, START + timedelta(days=40), 30),
+        (AFTER_THE_END - timedelta(days=50), AFTER_THE_END - timedelta(days=49), 60),
     ],
-    ids=["window", "closing date"],
+    ids=["window", "closing date", "window, by a clock in doubt", "closing date, by a clock in doubt"],
 )
-async def test_clock_ahead_stops_no_job(connect, infer, clock, posts, last, now):
+async def test_clock_ahead_stops_no_job(connect, infer, clock, posts, last, now, days):
     """The API is asked for the time first."""
     clock.set(last)
     await infer(connect())
     clock.set(now)
-    ahead = connect(config={"clock": lambda: clock() + timedelta(days=3), "warn_below_lifetime": None})
-    with pytest.raises(openai.BadRequestError):
-        await create_job(ahead)
-    assert 1 == posts(JOBS)
+    ahead = connect(config={"clock": lambda: clock() + timedelta(days=days), "warn_below_lifetime": None})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(openai.BadRequestError):
+            await create_job(ahead)
+    expected = [EligibilityWarning] if days > 7 else []  # a first answer is believed up to a week off
+    assert (1, expected) == (posts(JOBS), [each.category for each in caught])
 
 
 async def test_error_names_call_rule_evidence_and_remedy(client, infer, clock, model, sim):

@@ -16,6 +16,7 @@ from finetune_guard import (
     BaseModelShutDownError,
     DateSource,
     FineTunedModelShutDownError,
+    FineTuningRefusedError,
     ModelSunsetWarning,
     ShortLivedModelError,
     ShortLivedModelWarning,
@@ -111,8 +112,8 @@ async def test_stopped_job_is_not_warned_about(client, infer, train):
 @pytest.fixture
 def later_api(clock):
     """An API whose dates are others than the table's: the base ends earlier, and there is a lasting one."""
-    rows = [row for row in published_catalog().base_models if row.id != BASE]
-    days = {BASE: TOLD_BY_THE_API, LONG: date(2030, 1, 1)}
+    rows = [row for row in published_catalog().base_models if row.id not in {BASE, NANO}]
+    days = {BASE: TOLD_BY_THE_API, LONG: date(2030, 1, 1), NANO: date(2027, 12, 1)}
     rows += [Lifetime(id=name, shutdown=day, fine_tunes_shutdown=day) for name, day in days.items()]
     catalog = ModelCatalog(as_of=NOW.date(), source="test", base_models=tuple(rows))
     with Simulator(clock=clock, catalog=catalog) as simulator:
@@ -153,6 +154,27 @@ async def test_api_date_overrides_the_table(connect_later, later_api, store, loo
     mine = later_api.add_model(base=BASE)
     with pytest.warns(ModelSunsetWarning, match=r"2026-12-10 \(according to the API for the base model"):
         await chat(client, mine)
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"),
+    [
+        (None, FineTuningRefusedError),  # by the API, which knows no inference: the job was sent
+        ({"status": 500}, BaseModelShutDownError),
+        ({"status": 401}, FineTuningRefusedError),
+    ],
+    ids=["it lives on", "the API can't say", "a key that was refused"],
+)
+async def test_api_is_asked_before_a_date_stops_a_job(connect_later, later_api, store, fault, raised):
+    """A provider moves a date: what GET /models says then counts, although the window is known to be open."""
+    client = connect_later(store, warn_below_lifetime=None)
+    await done(client.guard.record(f"ft:{BASE}:acme::AbC123xY"))
+    if fault is not None:
+        later_api.fault(Fault(path="/v1/models", method="GET", **fault))
+        later_api.fault(Fault(path="/v1/fine_tuning/jobs", method="GET", **fault))
+    with pytest.raises(openai.OpenAIError) as caught:
+        await create_job(client, NANO)
+    assert raised is type(caught.value)
 
 
 async def test_refreshed_dates_reach_other_processes(connect_later, tmp_path):

@@ -9,12 +9,20 @@ from datetime import date, datetime, timedelta, timezone
 import openai
 import pytest
 
-from finetune_guard import OPENAI_SELF_SERVE, FineTuneGuardError, GuardConfigError, UsageSyncError, guard
+from finetune_guard import (
+    OPENAI_SELF_SERVE,
+    FineTuneGuardError,
+    GuardConfigError,
+    UsageSyncError,
+    Verdict,
+    guard,
+)
 from finetune_guard.domain.facts import Source
 from finetune_guard.simulator import Fault, Simulator, UsageFlaw
 from tests.client.both_ways import create_job, done
 from tests.support.constants import BASE, DAY, MESSAGES, TRAINING_DATA
 from tests.support.redis_server import free_port
+from tests.support.stores import Elsewhere
 
 pytestmark = pytest.mark.anyio
 
@@ -242,6 +250,22 @@ async def test_usage_of_another_organization_is_not_kept(watched, connect, conne
     # The other organization's own key has just listed its models; nothing of them is told of ours.
     others = [name for name in store.organizations() if name != "other-1"]
     assert not any(theirs[0] in repr(store.history(name)) for name in others)
+
+
+async def test_moved_key_reads_no_usage_of_its_old_organization(sim, clock, connect, tmp_path):
+    """The usage of the organization that the history still names says nothing about the key's new one."""
+    folder, key, admin = tmp_path / "history", "sk-moving", {"admin_api_key": OTHER_ADMIN_KEY}
+    sim.add_organization(slug="other-1", api_key=key, fine_tuned_before=True)
+    before = connect({"store": Elsewhere(folder)}, api_key=key)
+    await done(before.guard.check(refresh=True))
+    await done(before.guard.flush())
+    sim.stop()
+    with Simulator(clock=clock, port=sim.port) as moved:
+        moved.add_project(moved.organization().slug, key)
+        moved.add_organization(slug="other-1", api_key="sk-other", admin_key=OTHER_ADMIN_KEY)
+        after = connect({"store": Elsewhere(folder), **admin}, api_key=key)
+        assert moved.organization().slug in str(await sync_error(after))
+        assert Verdict.UNKNOWN is (await done(after.guard.check())).verdict
 
 
 # When it is read without being asked for.

@@ -251,6 +251,29 @@ def test_clock_offset_needs_answers_that_agree(answers, expected):
     assert expected == offsets(*answers)
 
 
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([(0, 0)], 0),
+        ([(0, 6 * D)], 0),
+        ([(0, -60 * D)], -60 * D),
+        ([(0, -60 * D), (0, -60 * D)], -60 * D),
+        ([(0, -60 * D), (1, 1 - 60 * D)], 0),
+        ([(0, -60 * D), (1, -60 * D)], 0),
+        ([(0, -60 * D), (1, 1)], 0),
+    ],
+)
+def test_date_is_in_doubt_until_another_answer_settles_it(answers, expected):
+    """Until then it may be right: nobody is told that January has passed by one clock of two."""
+    elapsed = 0.0
+    server = ServerTime(lambda: elapsed)
+    for arrival, date in answers:
+        elapsed = arrival * 60.0
+        local = NOW + arrival * MINUTE + server.offset
+        server.answered_at(f"{NOW + date * MINUTE:%a, %d %b %Y %H:%M:%S} GMT", local)
+    assert expected * MINUTE == server.doubt
+
+
 def test_repeated_date_is_believed_for_a_minute():
     """An hour later the same Date comes from a cache."""
     server, header = ServerTime(), f"{NOW:%a, %d %b %Y %H:%M:%S} GMT".encode()

@@ -147,6 +147,9 @@ def test_litellm_table_counts_before_ours_without_importing_litellm(litellm):
     ):
         assert isinstance(warning, Warning)
         assert words in str(warning)
+    prospects = [known.prospect(name, NOW) for name in (BASE, "gpt-9")]
+    assert [True, None] == [prospect.lives_for(30 * DAY) for prospect in prospects]
+    assert [False, False] == [prospect.is_shut_down(NOW.date()) for prospect in prospects]
 
 
 def test_warn_models_all_reads_litellms_table_in_a_thread(litellm):

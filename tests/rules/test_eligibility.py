@@ -64,6 +64,23 @@ def test_verdict_of_each_phase_and_of_a_refusal(now, evidence, verdict, reason):
     assert (verdict, reason, now) == (eligibility.verdict, eligibility.reason, eligibility.checked_at)
 
 
+@pytest.mark.parametrize(
+    ("now", "or_at", "last", "reason"),
+    [
+        (utc(2027, 1, 25), utc(2026, 11, 26), utc(2026, 11, 25), Reason.CLOCK_IN_DOUBT),
+        (utc(2027, 1, 25), utc(2026, 11, 26), utc(2026, 8, 1), Reason.WINDOW_EXPIRED),
+        (utc(2027, 3, 25), utc(2027, 1, 26), utc(2026, 11, 25), Reason.CLOSED),
+        (utc(2026, 11, 26), utc(2026, 12, 26), utc(2026, 10, 7), Reason.CLOCK_IN_DOUBT),
+        (utc(2026, 11, 26), utc(2026, 12, 26), utc(2026, 11, 7), Reason.RECENT_INFERENCE),
+    ],
+)
+def test_verdict_holds_at_both_times_while_in_doubt(now, or_at, last, reason):
+    """No clock alone closes or opens a window; what is told is told as of the earlier time."""
+    for one, other in ((now, or_at), (or_at, now)):
+        found = decide(OPENAI_SELF_SERVE, known(last), one, or_at=other)
+        assert (reason, min(now, or_at)) == (found.reason, found.checked_at)
+
+
 def at(*parts: int, **precision: int) -> Inference:
     return ran(utc(*parts), within=timedelta(**precision))
 

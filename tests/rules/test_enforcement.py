@@ -61,6 +61,7 @@ STOPPED_BY_DEFAULT = {
 ALWAYS_WARNED = {
     Reason.POLICY_BOUNDARY: PolicyBoundaryWarning,
     Reason.HISTORY_UNAVAILABLE: HistoryUnavailableWarning,
+    Reason.CLOCK_IN_DOUBT: EligibilityWarning,
     Reason.REFUSAL_IN_DOUBT: EligibilityWarning,
 }
 

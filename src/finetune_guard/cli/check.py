@@ -94,14 +94,13 @@ class _Outlook:
     @property
     def lives_long_enough(self) -> bool | None:
         """Whether it would live long enough; None if no source knows, or no minimum is set."""
-        lifetime = self.prospect.lifetime
-        return None if lifetime is None or self.least is None else lifetime >= self.least
+        return self.prospect.lives_for(self.least) if self.least is not None else None
 
     def exit_code(self, *, must_be_known: bool) -> ExitCode:
         never = self.prospect.can_be_fine_tuned is False
         if never or self.prospect.is_shut_down(self.today) or self.lives_long_enough is False:
             return ExitCode.MODEL_ENDS
-        return ExitCode.UNKNOWN if must_be_known and self.prospect.lifetime is None else ExitCode.OK
+        return ExitCode.UNKNOWN if must_be_known and self.lives_long_enough is None else ExitCode.OK
 
     def in_words(self) -> str:
         prospect, end = self.prospect, self.prospect.fine_tunes_shutdown
@@ -114,7 +113,7 @@ class _Outlook:
             return f"{prospect.model}: how long a fine-tune made now would live is unknown."
         known = f"{prospect.model}: a fine-tune made now ends on {end.day}, ±1 day"
         known += f", {days_away(end.days_left(self.today))} ({source_in_words(end)})"
-        if self.least is None or self.lives_long_enough:
+        if self.least is None or self.lives_long_enough is not False:
             return f"{known}."
         return f"{known}; that is less than the {format_duration(self.least)} asked for."
 

@@ -136,7 +136,8 @@ def _list_organizations(connection: Connection, *, as_json: bool) -> None:
 
 
 def _known(connection: Connection, now: datetime) -> list[_Known]:
-    store = connection.config.open_store()
+    config = connection.config
+    store = config.open_store()
     called: dict[str, list[str]] = {name: [] for name in store.organizations() if not is_resource(name)}
     finally_called: dict[str, str] = {}
     for alias, name in store.aliases().items():
@@ -149,7 +150,7 @@ def _known(connection: Connection, now: datetime) -> list[_Known]:
         _Known(
             name=_short(name),
             aliases=tuple(sorted(map(_short, aliases), key=_order)),
-            eligibility=decide(connection.config.policy, evidence := store.evidence(name), now),
+            eligibility=decide(config.policy, evidence := store.evidence(name), now, config.refusal_ttl),
             usage_read=evidence.usage_read,
         )
         for name, aliases in sorted(called.items())

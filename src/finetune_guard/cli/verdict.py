@@ -99,6 +99,7 @@ _ADVICE = {
     Reason.POLICY_BOUNDARY: Advice(
         None, "Create the job now if it matters: the API decides, and its answer may change within hours."
     ),
+    Reason.CLOCK_IN_DOUBT: Advice("finetune-guard check --refresh", "Set this machine's clock before that."),
     Reason.HISTORY_UNAVAILABLE: Advice(
         "finetune-guard config", "It shows the store, and what is wrong with it."
     ),

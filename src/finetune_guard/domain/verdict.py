@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NO_INFERENCE_RECORDED = "no_inference_recorded"
     NEVER_FINE_TUNED = "never_fine_tuned"
     POLICY_BOUNDARY = "policy_boundary"
+    CLOCK_IN_DOUBT = "clock_in_doubt"
     HISTORY_UNAVAILABLE = "history_unavailable"
     NOT_GUARDED = "not_guarded"
 

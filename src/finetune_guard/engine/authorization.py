@@ -13,6 +13,7 @@ from finetune_guard.domain.errors import (
     FineTuneGuardError,
     FineTuningRefusedError,
     KeepAliveError,
+    ModelLifetimeError,
     UsageSyncError,
 )
 from finetune_guard.domain.organizations import Credentials
@@ -79,14 +80,23 @@ class Authorization:
         eligibility = self.decider.decide(credentials)
         failures: list[Failure] = []
         listing: Listing | None = None
-        if may_ask and (eligibility.reason in ASKABLE or self._is_to_be_confirmed(eligibility, credentials)):
-            credentials, listing = yield from self.identification.identify(credentials, confirm=True)
+        # The API's word on its models beats the tables and an earlier one.
+        model_ends = self._model_error(call, eligibility) is not None
+        must_ask = eligibility.reason in ASKABLE or self._is_to_be_confirmed(eligibility, credentials)
+        if may_ask and (model_ends or must_ask):
+            credentials, listing = yield from self.identification.identify(
+                credentials, again=model_ends, confirm=True
+            )
             if listing is not None and listing.failure is not None:
                 failures.append(listing.failure)
             eligibility = self.decider.decide(credentials)
-        stopped = self._stop_for_model(call, eligibility)
-        if stopped is not None or not may_ask:
-            return stopped or self._enforce(call, eligibility, url=url)
+        error = self._model_error(call, eligibility)
+        if error is not None and not _is_hopeless(failures, listing):
+            error.eligibility = eligibility
+            telemetry.trace_decision(call, eligibility, is_stopped=True)
+            return Stop(error, *failures[-1:])
+        if error is not None or not may_ask:
+            return self._enforce(call, eligibility, failures, listing, url=url)
         if may_help(eligibility, admin_key):
             failures += yield from self.usage.before_call(credentials, admin_key)
             eligibility = self.decider.decide(credentials)
@@ -161,16 +171,11 @@ class Authorization:
     def _is_to_be_confirmed(self, eligibility: Eligibility, credentials: Credentials) -> bool:
         return eligibility.reason in _TO_CONFIRM and not self.identification.is_confirmed(credentials)
 
-    def _stop_for_model(self, call: GuardedCall, eligibility: Eligibility) -> Stop | None:
-        """Stop a job whose model is shut down or too short-lived; None for any other call."""
+    def _model_error(self, call: GuardedCall, eligibility: Eligibility) -> ModelLifetimeError | None:
+        """Return the error for a job whose model is shut down or too short-lived; None for any other call."""
         if not isinstance(call, JobCreation) or call.model is None or eligibility.reason is Reason.CLOSED:
             return None
-        error = self.ends.lifetime_error(call.model, eligibility.checked_at)
-        if error is None:
-            return None
-        error.eligibility = eligibility
-        telemetry.trace_decision(call, eligibility, is_stopped=True)
-        return Stop(error)
+        return self.ends.lifetime_error(call.model, eligibility.checked_at)
 
     def _enforce(
         self,

@@ -81,7 +81,8 @@ class Decider:
         """Return the eligibility by the evidence recorded so far."""
         now = self.now()
         evidence, readable = self.evidence(credentials)
-        eligibility = decide(self.config.policy, evidence, now, self.config.refusal_ttl)
+        or_at = now + self._server_time.doubt
+        eligibility = decide(self.config.policy, evidence, now, self.config.refusal_ttl, or_at=or_at)
         if not readable and eligibility.reason in ASKABLE:
             return explained(self.config.policy, evidence, now, Reason.HISTORY_UNAVAILABLE)
         closing = endings.window_end(eligibility)

@@ -116,17 +116,13 @@ class ModelEnds:
     def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
         """Return the error for a job that can't or must not start from ``model``; None if it may."""
         found, dates = self.prospect(model, now), self.read(now)
-        if any(map(dates.is_only_in_litellm, (found.base_shutdown, found.fine_tunes_shutdown))):
-            return None
         if found.is_shut_down(now.date()):
             said = model_messages.base_shut_down(found, dates, now.date())
             return BaseModelShutDownError(
                 said.message, model=model, shutdown=found.base_shutdown, remedy=said.remedy
             )
         least, end = self._config.min_model_lifetime, found.fine_tunes_shutdown
-        if least is None or end is None or found.lifetime is None:
-            return None
-        if found.lifetime + (end.last_day - end.day) >= least:
+        if least is None or end is None or found.lives_for(least) is not False:
             return None
         said = model_messages.too_short_lived(found, least)
         return ShortLivedModelError(said.message, model=model, shutdown=end, remedy=said.remedy)

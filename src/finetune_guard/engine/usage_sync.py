@@ -106,7 +106,7 @@ class UsageReader:
         """
         if admin_key is None:
             raise UsageSyncError(_NO_ADMIN_KEY, remedy=_NO_ADMIN_KEY)
-        credentials, listing = yield from self._identification.identify(credentials)
+        credentials, listing = yield from self._identification.identify(credentials, confirm=True)
         organization = self._decider.organization_of(credentials)
         if organization is None:
             failure = listing.failure if listing is not None else None

@@ -20,7 +20,7 @@ The first of these that holds decides:
 A verdict that would be ``eligible`` is ``unknown`` (``refusal_in_doubt``) while an earlier refusal is neither
 recent enough for rule 2 nor followed by a later inference or job. While a date of the policy is being crossed
 somewhere on Earth, both phases are checked; if only one of them gives ``eligible``, the verdict is
-``unknown`` (``policy_boundary``).
+``unknown`` (``policy_boundary``). The same holds for two times of which one is right (``clock_in_doubt``).
 """
 
 from __future__ import annotations
@@ -55,15 +55,26 @@ REFUSAL_TTL = timedelta(days=1)
 
 
 def decide(
-    policy: AccessPolicy, evidence: Evidence, now: datetime, refusal_ttl: timedelta = REFUSAL_TTL
+    policy: AccessPolicy,
+    evidence: Evidence,
+    now: datetime,
+    refusal_ttl: timedelta = REFUSAL_TTL,
+    *,
+    or_at: datetime | None = None,
 ) -> Eligibility:
-    """Return whether the organization of ``evidence`` may create jobs at ``now``, an aware datetime."""
+    """Return whether the organization of ``evidence`` may create jobs at ``now``, an aware datetime.
+
+    With ``or_at``, the API may be right that it is that time instead: the verdict must hold at both, and is
+    explained as of the earlier one.
+    """
     now = aware_utc(now)
-    reasons = [_reason(phase, evidence, now, refusal_ttl) for phase in policy.phases_at(now)]
-    eligible = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons]
+    times = {now, or_at or now}
+    reasons = [_reason(phase, evidence, at, refusal_ttl) for at in times for phase in policy.phases_at(at)]
+    eligible, now = [_verdict(reason) is Verdict.ELIGIBLE for reason in reasons], min(times)
     if any(eligible) and not all(eligible):
-        return explained(policy, evidence, now, Reason.POLICY_BOUNDARY)
-    # If neither phase gives eligible, an unknown verdict wins over an ineligible one.
+        differ = Reason.POLICY_BOUNDARY if len(times) == 1 else Reason.CLOCK_IN_DOUBT
+        return explained(policy, evidence, now, differ)
+    # If none gives eligible, an unknown verdict wins over an ineligible one.
     unsure = (reason for reason in reasons if _verdict(reason) is Verdict.UNKNOWN)
     return explained(policy, evidence, now, next(unsure, reasons[0]))
 
@@ -125,7 +136,7 @@ def _recently_used(evidence: Evidence, window: timedelta, now: datetime) -> Reas
     if last is not None and last.latest_at > since:
         return Reason.WINDOW_EDGE
     read_until = evidence.usage_read_until(since)
-    if read_until is not None and now - read_until < FRESH:
+    if read_until is not None and abs(now - read_until) < FRESH:
         return Reason.NO_RECENT_INFERENCE
     return Reason.WINDOW_EXPIRED if last is not None else _nothing_known(evidence)
 

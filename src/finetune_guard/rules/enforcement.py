@@ -8,11 +8,12 @@
 | an inference older than the window, seen locally only | unknown | stopped | through |
 | nothing, or no trace of earlier fine-tuning | unknown | stopped | through |
 | a date of the policy is being crossed | unknown | through | through |
+| the local clock and the API's answers contradict each other | unknown | through | through |
 | a refusal is no longer recent, or may not be the latest that happened | unknown | through | through |
 | the history can't be read | unknown | through | through |
 
 An upload for fine-tuning is stopped exactly when a job created now would be. ``"warn"`` lets the same calls
-through as ``"allow"``, with a warning. A job always warns in the last three rows.
+through as ``"allow"``, with a warning. A job always warns in the last four rows.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ _ALWAYS_STOPPED = (Reason.CLOSED, Reason.REFUSED)
 
 _ALWAYS_WARNED: dict[Reason, type[FineTuneGuardWarning]] = {
     Reason.POLICY_BOUNDARY: PolicyBoundaryWarning,
+    Reason.CLOCK_IN_DOUBT: EligibilityWarning,
     Reason.REFUSAL_IN_DOUBT: EligibilityWarning,
     Reason.HISTORY_UNAVAILABLE: HistoryUnavailableWarning,
 }

@@ -109,6 +109,7 @@ class Prospect:
         fine_tunes_shutdown: When the new fine-tune would end.
         lifetime: The time from now to 00:00 UTC of that day; zero or less once the day has begun.
         replacement: What the provider recommends instead.
+        is_certain: Whether the days may stop a job: not if only litellm's table has them.
     """
 
     model: str
@@ -118,22 +119,34 @@ class Prospect:
     lifetime: timedelta | None = None
     replacement: str | None = None
     replacement_can_be_fine_tuned: bool | None = None
+    is_certain: bool = True
 
     def is_shut_down(self, today: date) -> bool:
         """Whether the model to start from is known to be shut down: its day is more than one day past."""
-        return self.base_shutdown is not None and self.base_shutdown.is_over(today)
+        return self.is_certain and self.base_shutdown is not None and self.base_shutdown.is_over(today)
+
+    def lives_for(self, least: timedelta) -> bool | None:
+        """Whether the new fine-tune would live at least as long; None if unknown.
+
+        If two tables disagree, the later day counts.
+        """
+        end = self.fine_tunes_shutdown
+        if end is None or self.lifetime is None:
+            return None
+        return self.lifetime + (end.last_day - end.day) >= least or (None if not self.is_certain else False)
 
 
 def prospect_of(model_id: str, dates: ShutdownDates, now: datetime) -> Prospect:
     """Return the lifetime of a fine-tune made from ``model_id`` at ``now`` (aware)."""
-    end = dates.shutdown_of_new_fine_tunes(model_id)
+    base_end, end = dates.shutdown_of(model_id), dates.shutdown_of_new_fine_tunes(model_id)
     replacement, tunable = dates.successor_of(model_id)
     return Prospect(
         model=model_id,
         can_be_fine_tuned=dates.can_be_fine_tuned(model_id),
-        base_shutdown=dates.shutdown_of(model_id),
+        base_shutdown=base_end,
         fine_tunes_shutdown=end,
         lifetime=datetime.combine(end.day, time(), tzinfo=timezone.utc) - now if end is not None else None,
         replacement=replacement,
         replacement_can_be_fine_tuned=tunable,
+        is_certain=not any(map(dates.is_only_in_litellm, (base_end, end))),
     )

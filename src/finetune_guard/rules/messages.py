@@ -44,6 +44,8 @@ _REMEDIES: Mapping[Reason, str] = {
     f"down. If the provider has moved the date, {ONE_CALL} lets one call through.",
     Reason.POLICY_BOUNDARY: "Create the job now if it matters: the API decides, and its answer may change "
     "within hours.",
+    Reason.CLOCK_IN_DOUBT: "Set this machine's clock, or ask again in some seconds: two answers of the API "
+    "that agree settle it.",
     Reason.HISTORY_UNAVAILABLE: "Repair the store, or name another one with GuardConfig(store=...) or "
     "FINETUNE_GUARD_STORE. Until then the API decides.",
     Reason.NOT_GUARDED: "If the policy applies behind this host, name the host in GuardConfig(hosts=...). "
@@ -122,6 +124,8 @@ def describe_cause(eligibility: Eligibility) -> str:
         Reason.NEVER_FINE_TUNED: f"no trace of earlier fine-tuning of {who} was found with this key",
         Reason.POLICY_BOUNDARY: "a date of the policy is being crossed, and its hour and time zone are not "
         "published",
+        Reason.CLOCK_IN_DOUBT: "this machine's clock and the time in the API's answers are far apart, and "
+        "which is right is not known yet",
         Reason.HISTORY_UNAVAILABLE: "the history of inferences can't be read",
         Reason.NOT_GUARDED: "the guard is switched off, or the policy is not known to apply to this "
         "client's host",
