@@ -40,7 +40,7 @@ class CountedStore(DiskStore):
         self.asked: Counter[str] = Counter()
 
     @property
-    def place(self) -> Any:
+    def identity(self) -> Any:
         return id(self)  # so that it doesn't share the recorder of a store with the same folder
 
     def __getattribute__(self, name: str) -> Any:

@@ -87,7 +87,7 @@ async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(way, sim,
 
     class Watched(type(open_store(stage.location))):
         @property
-        def place(self):
+        def identity(self):
             return id(self)  # as in a process of its own
 
         def release(self, lease):

@@ -53,7 +53,7 @@ def test_without_a_home_folder_clients_share_one_memory_store(nobody, tmp_path, 
 
     assert ("acme",) == stores[1].organizations()
     assert ("acme",) == stores[2].organizations()
-    assert stores[0].place == stores[2].place
+    assert stores[0].identity == stores[2].identity
     assert [] == list(tmp_path.iterdir())
     (said,) = caplog.messages
     assert "FINETUNE_GUARD_STORE" in said
@@ -96,7 +96,7 @@ def test_opening_a_store_makes_no_system_call(monkeypatch, tmp_path, activity):
         with monkeypatch.context() as blocked:
             blocked.setattr(os, "getcwd", lambda: pytest.fail("it was asked for the working directory"))
             store = open_store("./guard")
-            assert store.place != open_store("./guard").place
+            assert store.identity != open_store("./guard").identity
             return store
 
     store = asyncio.run(opened())

@@ -35,7 +35,7 @@ def test_location_shows_the_server_without_secrets(url, location):
     store = RedisStore(url)
 
     assert location == store.location
-    assert "cret" not in repr(store) + repr(read_url(url)) + repr(store.place)
+    assert "cret" not in repr(store) + repr(read_url(url)) + repr(store.identity)
 
 
 def test_url_is_parsed_with_credentials_and_options():
@@ -65,13 +65,13 @@ def test_tls_is_verified_by_default():
     ],
 )
 def test_urls_of_the_same_database_are_equal(one, other):
-    assert RedisStore(one).place == RedisStore(other).place
+    assert RedisStore(one).identity == RedisStore(other).identity
 
 
 def test_urls_of_different_databases_differ():
     urls = ["redis://h", "redis://i", "redis://h:1", "redis://h/1", "redis://h?prefix=x", "unix:///h"]
     urls += ["redis://u:p@h", "redis://u:q@h", "redis://v:p@h", "redis://:p@h", "unix://:p@/h"]
-    assert len(urls) == len({RedisStore(url).place for url in urls})
+    assert len(urls) == len({RedisStore(url).identity for url in urls})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ class Elsewhere(DiskStore):
     """A store on the same folder that shares no memory, as in another process."""
 
     @property
-    def place(self):
+    def identity(self):
         return id(self)
 
 

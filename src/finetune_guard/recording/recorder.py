@@ -52,11 +52,11 @@ class Recorder:
 
     @staticmethod
     def for_store(store: Store) -> Recorder:
-        """Return the recorder of ``store``: all stores of one place share it."""
+        """Return the recorder of ``store``: all stores of the same histories share it."""
         with _registry_lock:
-            recorder = _recorders.get(store.place)
+            recorder = _recorders.get(store.identity)
             if recorder is None:
-                recorder = _recorders[store.place] = Recorder(store)
+                recorder = _recorders[store.identity] = Recorder(store)
             return recorder
 
     def merge(self, subject: Subject, facts: History | None = None, names: Iterable[str] = ()) -> None:

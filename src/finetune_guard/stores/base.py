@@ -56,8 +56,8 @@ class Store(ABC):
     location: str
 
     @property
-    def place(self) -> Hashable:
-        """An identity of the place: equal for two stores of the same histories."""
+    def identity(self) -> Hashable:
+        """A key that is equal for two stores of the same histories."""
         return id(self)
 
     @abstractmethod

@@ -61,7 +61,7 @@ class DiskStore(RowStore):
             self._location_error = exc.with_traceback(None)
 
     @property
-    def place(self) -> Hashable:
+    def identity(self) -> Hashable:
         return self.location if os.path.isabs(self.location) else id(self)  # noqa: PTH117 (it is text)
 
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:

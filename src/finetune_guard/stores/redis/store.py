@@ -68,8 +68,8 @@ class RedisStore(RowStore):
         self._senders_of: dict[int, list[str]] = {}
 
     @property
-    def place(self) -> Hashable:
-        return "redis", *self._url.place
+    def identity(self) -> Hashable:
+        return self._url
 
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
         return self._attempt(doing, lambda: work(self._rows))
@@ -142,7 +142,7 @@ class RedisStore(RowStore):
                 "Run: pip install --upgrade 'finetune-guard[redis]'.",
             ) from exc
         # Contending threads of this process take turns.
-        lock = _locks.setdefault((os.getpid(), self.place), threading.RLock())
+        lock = _locks.setdefault((os.getpid(), self.identity), threading.RLock())
         try:
             return retry_while_contended(work, faults.is_contended, _PATIENCE, longest_pause=0.1, lock=lock)
         except Exception as exc:  # noqa: BLE001 (raised below, without this one as its context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -18,7 +17,6 @@ SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 ALLOWED = "redis://[user:password@]host[:6379][/0], rediss:// (with TLS) or unix:///path/of/the/socket"
 DEFAULT_PREFIX = "finetune-guard"
 
-_LOGIN_KEY = os.urandom(16)
 _TLS_SCHEMES = ("rediss", "valkeys")
 _REQUIRED = {
     "db": "the number of the database must be a whole number such as 0",
@@ -57,6 +55,8 @@ class RedisUrl:
 
     The server is reached by host and port or, with a ``path``, by a socket file. Each wait takes at most
     ``timeout`` seconds. TLS is used only with ``tls`` settings, which are named as in redis-py.
+
+    Two are equal if they name the same rows, with the same login, since another user may see other rows.
     """
 
     host: str = ""
@@ -64,10 +64,10 @@ class RedisUrl:
     path: str = ""
     db: int = 0
     prefix: str = DEFAULT_PREFIX
-    timeout: float = 2.0
+    timeout: float = field(default=2.0, compare=False)
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
-    tls: Mapping[str, str | bool] | None = field(default=None, repr=False)
+    tls: Mapping[str, str | bool] | None = field(default=None, repr=False, compare=False)
 
     @property
     def location(self) -> str:
@@ -80,16 +80,6 @@ class RedisUrl:
         if self.prefix != DEFAULT_PREFIX:
             more.append(f"prefix={quote(self.prefix)}")
         return "?".join(filter(None, (shown, "&".join(more))))
-
-    @property
-    def place(self) -> tuple[str, str, int, int, str, bytes]:
-        """The identity of the place, with the login, since another user may see other rows.
-
-        User and password are hashed with a key of this process, since a place may be logged.
-        """
-        login = repr((self.username, self.password)).encode("utf-8", "surrogatepass")
-        digest = blake2b(login, key=_LOGIN_KEY, digest_size=16).digest()
-        return self.host, self.path, self.port, self.db, self.prefix, digest
 
     @property
     def secrets(self) -> tuple[str, ...]:
