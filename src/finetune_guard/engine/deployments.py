@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 
 import openai
 
@@ -50,7 +51,7 @@ class Resource:
         refreshed_at: When the store was last read for the calls of other processes.
         is_refreshing: Whether that read is still pending.
         covered: The deployments that the rule is known to apply to.
-        early_404s: The 404s, with their times, received before the store was read.
+        early_404s: The times of 404s that came before the store was read, by deployment.
     """
 
     history: str
@@ -60,7 +61,7 @@ class Resource:
     is_refreshing: bool = False
     calls: Bounded[str, _Calls] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
     covered: Bounded[str, bool] = field(default_factory=lambda: Bounded(_MOST_DEPLOYMENTS))
-    early_404s: Bounded[str, tuple[openai.NotFoundError, datetime]] = field(default_factory=Bounded)
+    early_404s: Bounded[str, datetime] = field(default_factory=Bounded)
 
     def __post_init__(self) -> None:
         self.subject = Subject(self.history, Credentials("", base=self.history))
@@ -135,7 +136,7 @@ class Deployments:
                 resource.learn(store.history(resource.history))
             finally:
                 resource.is_refreshing = False
-                self._handle_early_404s(resource)
+                self._record_early_404s(resource)
 
         self._recorder.before_writing(read)
 
@@ -170,39 +171,30 @@ class Deployments:
         self, resource: Resource, name: str, error: openai.APIStatusError
     ) -> ProviderLossError | None:
         """Return our error if ``error`` means that a deployment is gone, and record the loss."""
-        is_gone = isinstance(error, openai.NotFoundError)
-        date = error.response.headers.get("date")
-        at = self._decider.answered_at(date) if is_gone else self._decider.now()
-        return self._loss_error(resource, name, error, at)
-
-    def _loss_error(
-        self, resource: Resource, name: str, error: openai.APIStatusError, at: datetime
-    ) -> ProviderLossError | None:
+        host, losses = host_of(resource.history)[0], losses_under(resource.policy)
+        loss_after = partial(known_loss, error, host=host, model=name, losses=losses)
         calls = resource.calls.get(name)
-        found = known_loss(
-            error,
-            host=host_of(resource.history)[0],
-            model=name,
-            last_call=calls.last if calls is not None else None,
-            losses=losses_under(resource.policy),
-        )
+        loss = loss_after(last_call=calls.last if calls is not None else None)
         if isinstance(error, openai.NotFoundError):
-            if calls is None:  # the store may know it, but was not read yet
-                # A new one: the user's error holds the frames that it came through, and those a client.
-                alike = openai.NotFoundError(error.message, response=error.response, body=error.body)
-                resource.early_404s[name] = alike, at
+            at = self._decider.answered_at(error.response.headers.get("date"))
+            if calls is not None and loss is not None:
+                self._record_gone(resource, name, at)
+            elif calls is None and loss_after(last_call=at) is not None:  # the store may know the deployment
+                resource.early_404s[name] = at
                 if not resource.is_refreshing:
-                    self._handle_early_404s(resource)
-            elif found is not None and not calls.is_gone:
-                self.record_not_found(resource, name, at)
-        return found
+                    self._record_early_404s(resource)
+        return loss
 
-    def _handle_early_404s(self, resource: Resource) -> None:
-        """Handle the 404s that came before the store was read."""
+    def _record_early_404s(self, resource: Resource) -> None:
+        """Record the 404s from before the store was read, of the deployments that it knew."""
         while resource.early_404s:
-            name, (error, at) = resource.early_404s.popitem()
+            name, at = resource.early_404s.popitem()
             if name in resource.calls:
-                self._loss_error(resource, name, error, at)
+                self._record_gone(resource, name, at)
+
+    def _record_gone(self, resource: Resource, name: str, at: datetime) -> None:
+        if not resource.calls[name].is_gone:
+            self.record_not_found(resource, name, at)
 
     def record_not_found(self, resource: Resource, name: str, at: datetime) -> None:
         """Record that a deployment was not found; a later call takes that back."""
