@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from finetune_guard.client.answers import Answers
 from finetune_guard.client.identities import Identities
 from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.threads import in_thread
-from finetune_guard.client.urls import GuardedHosts, api_base
+from finetune_guard.client.urls import GuardedHosts
 from finetune_guard.domain.errors import GuardConfigError
-from finetune_guard.domain.organizations import Credentials
 from finetune_guard.domain.validation import describe_type
 from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, guarded_call
 
@@ -29,6 +27,7 @@ class Binding:
 
     Attributes:
         hosts: The hosts the policy applies to; in a wrong environment, those its valid settings name.
+        identities: Whose requests they are; missing in a wrong environment.
         answers: Records responses; None in a wrong environment.
         failures: The log of our own errors.
         runs_background: Whether keep-alives are sent in the background.
@@ -64,8 +63,8 @@ class Binding:
             log(logging.ERROR, "finetune-guard is not at work: %s", self._error)
             return
         self.hosts = GuardedHosts(config, self._engine.deployments.resource)
-        self._identities = Identities(self._engine.learn_organization)
-        self.answers = Answers(self._engine, self.hosts, self._identities, self.failures)
+        self.identities = Identities(self._engine.learn_organization)
+        self.answers = Answers(self._engine, self.hosts, self.identities, self.failures)
         keep_alive = config.keep_alive
         self.runs_background = config.enabled and keep_alive is not None and keep_alive.background
         if not self.runs_background:  # on the path of every call
@@ -101,10 +100,6 @@ class Binding:
             return call if checked else None
         return call
 
-    def credentials(self, client: Any, headers: object = None, url: str = "") -> Credentials:
-        """Return the credentials of a request to ``url`` with its own ``headers``."""
-        return self._identities.credentials(client, api_base(client, url), headers)
-
     def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
         """Record a response, and start the background if it is configured. Never raises.
 
@@ -136,19 +131,6 @@ class Binding:
             (self.background.used if used else self.background.know)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
-
-    def admin_key(self, client: Any) -> str | None:
-        """Return the admin key for reading the organization's usage; None if there is none for the host.
-
-        A host that only ``hosts`` names, such as a gateway, gets only the key from the configuration.
-        """
-        configured = self.engine.config.admin_api_key
-        if configured is not None:
-            return configured if isinstance(configured, str) else configured.get_secret_value()
-        if not self.engine.config.is_policys_own(client.base_url.host, client.base_url.port):
-            return None
-        own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
-        return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def flush(self, timeout: float) -> None:
         """Write what is pending within ``timeout`` seconds, and deliver its events.

@@ -6,6 +6,7 @@ the history, are overridden. The classes are mixed into a client's own class, be
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ import openai
 from finetune_guard.client.binding import Binding
 from finetune_guard.client.own_requests import CallOptions, reply_from
 from finetune_guard.client.sdk_compat import has_callable_key
+from finetune_guard.client.urls import api_base
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.openai_api.flow import Flow, Reply
 from finetune_guard.openai_api.requests import GuardedCall
@@ -64,8 +66,14 @@ class Guarded:
 
         return (AsyncClientGuard if self._guard_is_async else ClientGuard)(self)
 
+    def _prepare_options(self, options: Any) -> Any:
+        url = options.url
+        if isinstance(url, str) and url.startswith("ws"):
+            self._finetune_guard.check_websocket(self, url)
+        return super()._prepare_options(options)  # type: ignore[misc]  # an async client's is to be awaited
+
     def _guard_credentials(self, headers: Mapping[str, object] | None = None, url: str = "") -> Credentials:
-        return self._finetune_guard.credentials(self, headers, url)
+        return self._finetune_guard.identities.credentials(self, api_base(self, url), headers)
 
     def _guard_admission(self, call: GuardedCall, options: Any) -> tuple[Flow[None], CallOptions]:
         """Return the flow that decides about ``call`` and makes it, and options for the guard's own requests.
@@ -104,7 +112,19 @@ class Guarded:
         return reply_from(response, subject, guard.engine.decider)
 
     def _guard_admin_key(self) -> str | None:
-        return self._finetune_guard.admin_key(self)
+        """The admin key for reading the organization's usage; None if there is none for the host.
+
+        A host that only ``hosts`` names, such as a gateway, gets only the key from the configuration.
+        """
+        client: Any = self
+        config = self._finetune_guard.engine.config
+        if config.admin_api_key is not None:
+            key = config.admin_api_key
+            return key if isinstance(key, str) else key.get_secret_value()
+        if not config.is_policys_own(client.base_url.host, client.base_url.port):
+            return None
+        own = getattr(client, "admin_api_key", None)  # only newer releases of the SDK have it
+        return own if isinstance(own, str) and own else os.environ.get("OPENAI_ADMIN_KEY") or None
 
     def _guard_is_active(self) -> bool:
         client: Any = self

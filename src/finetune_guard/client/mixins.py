@@ -93,12 +93,6 @@ class SyncGuarded(Guarded, SyncBase):
         self._finetune_guard.observe(self, options, response, value)
         return value
 
-    def _prepare_options(self, options: Any) -> Any:
-        url = options.url
-        if isinstance(url, str) and url.startswith("ws"):
-            self._finetune_guard.check_websocket(self, url)
-        return super()._prepare_options(options)
-
     def close(self) -> None:
         """Flush the history, then close the HTTP client."""
         try:
@@ -202,12 +196,6 @@ class AsyncGuarded(Guarded, AsyncBase):
             raise
         self._finetune_guard.observe(self, options, response, value)
         return value
-
-    def _prepare_options(self, options: Any) -> Any:
-        url = options.url
-        if isinstance(url, str) and url.startswith("ws"):
-            self._finetune_guard.check_websocket(self, url)
-        return super()._prepare_options(options)  # to be awaited
 
     async def close(self) -> None:
         """Flush the history, then close the HTTP client."""
