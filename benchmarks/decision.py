@@ -16,9 +16,9 @@ from unittest import mock
 
 from finetune_guard import GuardConfig, OpenAI, Source, Store, Verdict
 from finetune_guard.client.drivers import drive
+from finetune_guard.domain.organizations import Subject
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.requests import JobCreation
-from finetune_guard.recording.notes import Subject
 from finetune_guard.rules.enforcement import Proceed
 from finetune_guard.stores.disk.store import DiskStore
 from isolated import ANSWERED, KEY, NOW, now

@@ -12,11 +12,10 @@ from statistics import median
 from typing import Any
 
 from finetune_guard import GuardConfig
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.engine.guard import Guard
 from finetune_guard.openai_api.flow import Reply
 from finetune_guard.openai_api.usage import read_usage
-from finetune_guard.recording.notes import Subject
 from table import Row, print_rows
 
 DAYS, MODELS, RUNS = 31, 5_000, 5
@@ -104,7 +103,7 @@ def _drive(flow: Any, page: dict[str, Any]) -> Any:
         flow.send(None)
         while True:
             body = next(answers)
-            flow.send(Reply(body=body, organization="acme-28gund", credentials=CREDENTIALS, at=END))
+            flow.send(Reply(body, Subject("acme-28gund", CREDENTIALS), END))
     except StopIteration as stop:
         return stop.value
 

@@ -14,6 +14,7 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.model_ids import MAX_MODEL_ID_LENGTH, FineTunedModel, base_of
 from finetune_guard.domain.organizations import (
     Credentials,
+    Subject,
     is_slug,
     organization_id,
     organization_slug,
@@ -152,7 +153,7 @@ def api_error(body):
 
 
 def _reply(body, organization=None):
-    return Reply(body=body, organization=organization, credentials=Credentials("Bearer x"), at=NOW)
+    return Reply(body, Subject(organization, Credentials("Bearer x")), NOW)
 
 
 def _driven(flow, bodies):

@@ -11,11 +11,10 @@ import pytest
 
 from finetune_guard import GuardConfig, OpenAI
 from finetune_guard.domain.facts import Source
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import batch_runs
-from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.memory import MemoryStore
 from tests.support.http import HTTP

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.openai_api.flow import ApiCall, Pause, Reply
 from tests.support.constants import NOW
 
@@ -16,7 +16,7 @@ CREDENTIALS = Credentials("Bearer sk-test")
 
 
 def reply(body: Any) -> Reply:
-    return Reply(body=body, organization="acme-28gund", credentials=CREDENTIALS, at=NOW)
+    return Reply(body, Subject("acme-28gund", CREDENTIALS), NOW)
 
 
 def error(status: int, code: str | None = None, **headers: str) -> openai.APIStatusError:

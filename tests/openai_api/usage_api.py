@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from finetune_guard.domain.organizations import Subject
 from finetune_guard.openai_api.flow import ApiCall, Reply
 from tests.openai_api.flow_scripts import CREDENTIALS, NOW
 
@@ -16,7 +17,7 @@ LIMITS = {"1d": 31, "1h": 168, "1m": 1440}
 
 def named(body: Any, organization: str | None = "acme-28gund", at: datetime = NOW) -> Reply:
     """A reply in which the organization is named."""
-    return Reply(body=body, organization=organization, credentials=CREDENTIALS, at=at)
+    return Reply(body, Subject(organization, CREDENTIALS), at)
 
 
 def row(model: Any, count: Any = 1, project: Any = "proj_a") -> dict[str, Any]:

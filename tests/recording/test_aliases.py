@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune_guard.domain.facts import Activity, Inference, Source
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.recording.aliases import Aliases, resolve
-from finetune_guard.recording.notes import Subject
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore

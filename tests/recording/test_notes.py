@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import Credentials
-from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, Subject, new_facts
+from finetune_guard.domain.organizations import Credentials, Subject
+from finetune_guard.recording.notes import MOST_SUBJECTS, Notes, PendingWrites, new_facts
 from tests.support.constants import NOW
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"

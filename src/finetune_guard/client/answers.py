@@ -13,6 +13,7 @@ from finetune_guard.client.log import FailureLog, warn_caller
 from finetune_guard.client.responses import STREAMS, body_if_read, model_in_response, watch_events
 from finetune_guard.client.urls import GuardedHosts, Route, api_base
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
+from finetune_guard.domain.organizations import Subject
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completed_model,
@@ -33,7 +34,6 @@ from finetune_guard.openai_api.requests import (
     called_name,
     classify,
 )
-from finetune_guard.recording.notes import Subject
 from finetune_guard.rules.known_losses import known_loss
 
 if TYPE_CHECKING:

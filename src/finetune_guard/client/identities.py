@@ -15,12 +15,12 @@ from finetune_guard.client.sdk_compat import adds_key_later, http_client, uses_a
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.organizations import (
     Credentials,
+    Subject,
     credentials_in,
     is_credential_header,
     organization_slug,
     project_id,
 )
-from finetune_guard.recording.notes import Subject
 
 _MOST_REMEMBERED = 1_000
 _LONGEST_NAME = 129

@@ -17,8 +17,8 @@ import openai
 from finetune_guard.client.sdk_compat import FinalRequestOptions, omitted_header, unsent_request
 from finetune_guard.client.threads import in_thread
 from finetune_guard.clock import countdown
+from finetune_guard.domain.organizations import Subject
 from finetune_guard.openai_api.flow import ApiCall, Download, Reply
-from finetune_guard.recording.notes import Subject
 
 if TYPE_CHECKING:
     from finetune_guard.engine.decider import Decider
@@ -128,8 +128,7 @@ def reply_from(response: Any, subject: Subject, decider: Decider) -> Reply:
         body = response.json()
     except (RecursionError, ValueError):
         body = None
-    at = decider.answered_at(response.headers.get("date"))
-    return Reply(body=body, organization=subject.organization, credentials=subject.credentials, at=at)
+    return Reply(body, subject, at=decider.answered_at(response.headers.get("date")))
 
 
 def download(client: Any, step: Download) -> None:

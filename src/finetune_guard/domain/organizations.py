@@ -63,6 +63,13 @@ class Credentials(NamedTuple):
         return ALIAS_PREFIX + digest.hexdigest()
 
 
+class Subject(NamedTuple):
+    """Whom a fact is about: the slug in the response, if any, and the credentials of the request."""
+
+    organization: str | None
+    credentials: Credentials
+
+
 @lru_cache(maxsize=256)
 def is_credential_header(header: str) -> bool:
     """Whether a request header, by its lower-case name, identifies the organization.

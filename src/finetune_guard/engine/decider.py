@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from finetune_guard.clock import ServerTime, check_year, system_clock
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import UNNAMED, Credentials
+from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.events import Events
+from finetune_guard.openai_api.flow import T
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events, messages
 from finetune_guard.rules.eligibility import decide, explained
@@ -103,33 +105,32 @@ class Decider:
 
     def organization_of(self, credentials: Credentials) -> str | None:
         """Return the slug of the credentials' organization; None if unknown or unreadable."""
-        try:
-            return self.recorder.organization(credentials)
-        except StoreError as error:
-            self._complain_unreadable(error)
-            return None
+        return self._read(self.recorder.organization, credentials)
+
+    def subject_of(self, credentials: Credentials) -> Subject:
+        """Return the credentials with the slug of their organization, if that is known."""
+        return Subject(self.organization_of(credentials), credentials)
 
     def evidence(self, credentials: Credentials) -> tuple[Evidence, bool]:
         """Return the evidence, and whether the store could be read."""
-        try:
-            return self.recorder.evidence(credentials), True
-        except StoreError as error:
-            self._complain_unreadable(error)
-            return self.recorder.unwritten_evidence(credentials), False
+        evidence = self._read(self.recorder.evidence, credentials)
+        return evidence or self.recorder.unwritten_evidence(credentials), evidence is not None
 
     def history(self, credentials: Credentials) -> History:
         """Return the organization's history; only the unwritten part if the store can't be read."""
-        try:
-            return self.recorder.history(credentials)
-        except StoreError as error:
-            self._complain_unreadable(error)
-            return History(evidence=self.recorder.unwritten_evidence(credentials))
+        history = self._read(self.recorder.history, credentials)
+        return history or History(evidence=self.recorder.unwritten_evidence(credentials))
 
-    def _complain_unreadable(self, error: StoreError) -> None:
-        location = self.recorder.store.location
-        text = "finetune-guard can't read the history at %s; calls go on without it: %s"
-        if self._complain("read", text, location, error):
-            self.history_failed(error)
+    def _read(self, read: Callable[[Credentials], T], credentials: Credentials) -> T | None:
+        """Return what ``read`` returns; None, and a warning in the log, if the store can't be read."""
+        try:
+            return read(credentials)
+        except StoreError as error:
+            location = self.recorder.store.location
+            text = "finetune-guard can't read the history at %s; calls go on without it: %s"
+            if self._complain("read", text, location, error):
+                self.history_failed(error)
+            return None
 
     def history_failed(self, error: BaseException) -> None:
         """Emit the event that the history can't be read or written."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from finetune_guard.domain.errors import FineTuneGuardWarning, GuardConfigError
 from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.validation import format_value
 from finetune_guard.domain.verdict import Eligibility
@@ -22,7 +22,7 @@ from finetune_guard.engine import telemetry
 from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.deployments import Deployments, Resource
-from finetune_guard.engine.identification import Identification, record_traces
+from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.keep_alive import DeploymentSender, KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
@@ -32,7 +32,7 @@ from finetune_guard.openai_api.completions import valid_model_name
 from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
-from finetune_guard.recording.notes import Subject, new_facts
+from finetune_guard.recording.notes import new_facts
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, build_inventory
 from finetune_guard.rules.keep_alive import KeepAlive
@@ -129,7 +129,7 @@ class Guard:
             subject = resource.subject
             resource.record_call(model, moment)
         else:
-            subject = Subject(self.decider.organization_of(credentials), credentials)
+            subject = self.decider.subject_of(credentials)
             if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
                 self._recorded_for.add(credentials)
         self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, moment)
@@ -163,8 +163,8 @@ class Guard:
         """List every fine-tuned model that the key can see, and add those in the history."""
         found = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
         if found.reply is not None:
-            credentials = found.reply.credentials
-            record_traces(self.recorder, found)
+            credentials = found.reply.subject.credentials
+            self.identification.record_traces(found)
             self.ends.learn(found.announced)
             if refresh:
                 self.ends.store_announced(found.announced)
@@ -174,10 +174,7 @@ class Guard:
     def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
         """Fetch the organization's model limits and record them; no decision uses them."""
         limits, reply = yield from read_model_limits(self.decider.now())
-        if reply is not None:
-            subject = Subject(reply.organization, reply.credentials)
-        else:
-            subject = Subject(self.decider.organization_of(credentials), credentials)
+        subject = reply.subject if reply is not None else self.decider.subject_of(credentials)
         self.recorder.merge(subject, new_facts(model_limits=limits))
         return limits
 

@@ -9,8 +9,6 @@ from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing, read_listing
-from finetune_guard.recording.notes import Subject
-from finetune_guard.recording.recorder import Recorder
 
 
 class Identification:
@@ -57,23 +55,21 @@ class Identification:
         if found.reply is None:  # an error response that names the organization was recorded already
             self.doubt(credentials)
             return credentials, found
-        subject = Subject(found.reply.organization, found.reply.credentials)
+        subject = found.reply.subject
         if found.failure is None:
             self._is_confirmed.pop(credentials, None)
         # What a list that failed would have shown may be what a decision needs.
         self._is_confirmed[subject.credentials] = found.failure is None
         self._recorder.record_organization(subject)
-        record_traces(self._recorder, found)
+        self.record_traces(found)
         self._ends.learn(found.announced)
         return subject.credentials, found
 
-
-def record_traces(recorder: Recorder, listing: Listing) -> None:
-    """Record the traces of earlier fine-tuning in what the API listed, or that it has none."""
-    if listing.reply is None:
-        return
-    no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces
-    if traces.evidence.fine_tuned_by is not None or no_trace_at is not None:
-        subject = Subject(listing.reply.organization, listing.reply.credentials)
-        evidence = traces.evidence.model_copy(update={"no_trace_at": no_trace_at})
-        recorder.merge(subject, History(evidence=evidence), traces.organizations)
+    def record_traces(self, listing: Listing) -> None:
+        """Record the traces of earlier fine-tuning in what the API listed, or that it has none."""
+        if listing.reply is None:
+            return
+        no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces
+        if traces.evidence.fine_tuned_by is not None or no_trace_at is not None:
+            evidence = traces.evidence.model_copy(update={"no_trace_at": no_trace_at})
+            self._recorder.merge(listing.reply.subject, History(evidence=evidence), traces.organizations)

@@ -15,13 +15,13 @@ from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
 from finetune_guard.engine.deployments import Deployments, Resource
-from finetune_guard.engine.identification import Identification, record_traces
+from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import completing_model, valid_model_name
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import Listing
-from finetune_guard.recording.notes import Subject, new_facts
+from finetune_guard.recording.notes import new_facts
 from finetune_guard.rules.deployments import reason_not_to_keep
 from finetune_guard.rules.keep_alive import (
     KeepAliveOutcome,
@@ -86,7 +86,7 @@ class KeepAliveSender(OneSender):
         dates, today = self.ends.read(now), now.date()
 
         def find_more(found: Listing) -> tuple[str, ...]:
-            record_traces(self.decider.recorder, found)
+            self.identification.record_traces(found)
             return usable_models(found.newest_first, dates, today)
 
         return Attempts(self._known(), left, find_more, self.listing)
@@ -96,12 +96,11 @@ class KeepAliveSender(OneSender):
         return refusal.at if refusal is not None else None
 
     def _record(self, sent: Sent, at: datetime) -> str | None:
-        subject = Subject(sent.reply.organization, sent.reply.credentials)
-        self.decider.recorder.record(subject, sent.model, Source.KEEP_ALIVE, at)
-        return subject.organization
+        self.decider.recorder.record(sent.reply.subject, sent.model, Source.KEEP_ALIVE, at)
+        return sent.reply.subject.organization
 
     def _record_failure(self, _error: KeepAliveError) -> str | None:
-        subject = Subject(self.decider.organization_of(self.credentials), self.credentials)
+        subject = self.decider.subject_of(self.credentials)
         self.decider.recorder.merge(subject, new_facts(keep_alive_failed_at=self.decider.now()))
         return subject.organization
 

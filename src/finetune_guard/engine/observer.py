@@ -11,14 +11,14 @@ from typing_extensions import assert_never
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.facts import Inference, Refusal
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import UNNAMED, Credentials, organization_slug
+from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject, organization_slug
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.openai_api.completions import PastRun, batch_runs, stored_run
 from finetune_guard.openai_api.errors import error_code, error_message
 from finetune_guard.openai_api.listing import Traces, announcements, traces_in_jobs, traces_in_models
 from finetune_guard.openai_api.requests import JobCreation, RecordKind, RecordsCall
-from finetune_guard.recording.notes import Subject, new_facts
+from finetune_guard.recording.notes import new_facts
 
 
 class Observer:

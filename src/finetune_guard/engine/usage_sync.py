@@ -12,7 +12,7 @@ from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import UsageSyncError
 from finetune_guard.domain.facts import Inference, ModelRequests, Span, merge_spans
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import UNNAMED, Credentials, project_id
+from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject, project_id
 from finetune_guard.domain.policy import UtcDatetime
 from finetune_guard.domain.values import Value
 from finetune_guard.domain.verdict import Eligibility, Reason
@@ -22,7 +22,6 @@ from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.openai_api.usage_pages import Precision, UsagePage
-from finetune_guard.recording.notes import Subject
 
 logger = logging.getLogger("finetune_guard")
 

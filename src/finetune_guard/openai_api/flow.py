@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from finetune_guard.domain.errors import FineTuneGuardWarning
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Subject
 
 T = TypeVar("T")
 
@@ -53,14 +53,12 @@ class Reply(NamedTuple):
 
     Attributes:
         body: The JSON body, or None when it isn't JSON.
-        organization: The organization's slug, if the API named it.
-        credentials: The credentials of the request.
+        subject: Whom it is about.
         at: The time of the response, by the server's clock if that is trusted.
     """
 
     body: Any
-    organization: str | None
-    credentials: Credentials
+    subject: Subject
     at: datetime
 
 

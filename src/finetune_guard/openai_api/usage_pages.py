@@ -117,8 +117,8 @@ class UsageQuery:
 
     def read(self, reply: Reply, since: datetime) -> UsagePage:
         """Read a page from its reply; see ``page``."""
-        if reply.organization != self.organization:
-            raise _wrong_organization(self.organization, reply.organization)
+        if reply.subject.organization != self.organization:
+            raise _wrong_organization(self.organization, reply.subject.organization)
         body = reply.body
         if not isinstance(body, Mapping) or not isinstance(body.get("data"), list):
             raise unreadable("it is no list of buckets")

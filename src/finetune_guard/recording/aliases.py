@@ -18,11 +18,11 @@ from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.organizations import (
     PROOF_PREFIX,
     Credentials,
+    Subject,
     is_slug,
     organization_id,
     project_id,
 )
-from finetune_guard.recording.notes import Subject
 from finetune_guard.stores.base import Store
 
 _MOST_STEPS = 20

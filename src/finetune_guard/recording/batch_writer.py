@@ -10,8 +10,9 @@ from typing import Protocol
 
 from finetune_guard import process
 from finetune_guard.domain.history import Evidence, History
+from finetune_guard.domain.organizations import Subject
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Stream, Subject
+from finetune_guard.recording.notes import MOST_SUBJECTS, Batch, Stream
 from finetune_guard.stores.base import OutcomeUnknownError, Store
 
 logger = logging.getLogger("finetune_guard")

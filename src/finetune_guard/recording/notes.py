@@ -8,21 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from finetune_guard.domain.facts import Activity, Inference, Served, Source
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import UNNAMED, Credentials
+from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject
 
 MOST_SUBJECTS = 10_000
 """The most pending subjects: keys that change with every request must not fill the memory."""
-
-
-class Subject(NamedTuple):
-    """The subject of a fact: the slug in the response, and the credentials of the request."""
-
-    organization: str | None
-    credentials: Credentials
 
 
 Stream: TypeAlias = tuple[str, Source, str | None]

@@ -15,9 +15,9 @@ from finetune_guard import process
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import Evidence, History
-from finetune_guard.domain.organizations import UNNAMED, Credentials, is_slug
+from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject, is_slug
 from finetune_guard.recording.aliases import Aliases
-from finetune_guard.recording.notes import Subject, new_facts
+from finetune_guard.recording.notes import new_facts
 from finetune_guard.recording.writer import Writer
 from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore

@@ -13,10 +13,10 @@ from functools import partial
 from finetune_guard import process
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import History
-from finetune_guard.domain.organizations import Credentials
+from finetune_guard.domain.organizations import Credentials, Subject
 from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.batch_writer import BatchWriter
-from finetune_guard.recording.notes import Notes, PendingWrites, Subject
+from finetune_guard.recording.notes import Notes, PendingWrites
 from finetune_guard.stores.base import Store
 
 _FORK_TIMEOUT = 1.0

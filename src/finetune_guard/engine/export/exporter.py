@@ -71,7 +71,7 @@ class Retries:
                     yield Pause(wait)
                 continue
             if reply is not None:
-                self.organization = reply.organization or self.organization
+                self.organization = reply.subject.organization or self.organization
                 self.first_answer_at = min(reply.at, self.first_answer_at or reply.at)
             return reply
 
