@@ -13,6 +13,7 @@ import pytest
 import finetune_guard
 from finetune_guard import GuardConfigError, InferenceWindowExpiredError, Source
 from finetune_guard.client.sdk_compat import FinalRequestOptions
+from finetune_guard.logs import OnceLog
 from tests.client.both_ways import create_job, done
 from tests.client.scenarios import INFERENCES, OTHER_CALLS
 from tests.client.test_drop_in import served, told
@@ -192,7 +193,7 @@ async def test_copied_or_pickled_attributes_hold_no_guard(way, sim, install, inf
 
 
 async def test_a_websocket_is_logged_once(way, connect, bare, install, caplog, monkeypatch):
-    monkeypatch.setattr("finetune_guard.client.urls._logged_websockets", [])
+    monkeypatch.setattr("finetune_guard.client.urls._log_of_process", OnceLog())
     install()
     caplog.set_level("INFO", "finetune_guard")
     for client in (bare, connect()):

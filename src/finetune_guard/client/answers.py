@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from finetune_guard.client.identities import Identities, date_header
-from finetune_guard.client.log import FailureLog, warn_caller
+from finetune_guard.client.log import warn_caller
 from finetune_guard.client.responses import STREAMS, body_if_read, model_in_response, watch_events
 from finetune_guard.client.urls import GuardedHosts, Route, api_base
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.domain.organizations import Subject
+from finetune_guard.logs import OnceLog
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completed_model,
@@ -46,9 +47,7 @@ _STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
 class Answers:
     """Records the responses that a client and its copies get. An error of our own never reaches the user."""
 
-    def __init__(
-        self, engine: Guard, hosts: GuardedHosts, identities: Identities, failures: FailureLog
-    ) -> None:
+    def __init__(self, engine: Guard, hosts: GuardedHosts, identities: Identities, failures: OnceLog) -> None:
         self._engine = engine
         self._hosts = hosts
         self._identities = identities

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_guard.client.answers import Answers
 from finetune_guard.client.identities import Identities
-from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.threads import in_thread
 from finetune_guard.client.urls import GuardedHosts
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.validation import describe_type
+from finetune_guard.logs import OnceLog, log
 from finetune_guard.openai_api.requests import GuardedCall, RequestOptions, TrainingUpload, guarded_call
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Binding:
         from finetune_guard.config import GuardConfig  # noqa: PLC0415
         from finetune_guard.engine.guard import Guard  # noqa: PLC0415
 
-        self.failures = FailureLog()
+        self.failures = OnceLog()
         self.answers: Answers | None = None
         self.runs_background = False
         self.background: Any = None

@@ -20,10 +20,10 @@ import openai
 
 from finetune_guard.client.binding import Binding
 from finetune_guard.client.guarded import FLUSH_TIMEOUT, Guarded
-from finetune_guard.client.log import FailureLog, log
 from finetune_guard.client.mixins import AsyncGuarded, SyncGuarded
 from finetune_guard.client.sdk_compat import WRAPPED_METHODS
 from finetune_guard.domain.errors import GuardConfigError
+from finetune_guard.logs import OnceLog, log
 from finetune_guard.openai_api.flow import Reply
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class _Installation:
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._views: weakref.WeakSet[Any] = weakref.WeakSet()
         self._lock = threading.RLock()  # a signal handler may create a client meanwhile
-        self._failures = FailureLog()
+        self._failures = OnceLog()
 
     def wrap(self) -> None:
         """Replace the SDK's methods with wrappers."""

@@ -1,39 +1,15 @@
-"""Logs and warnings that never raise, however the program has configured them."""
+"""Warnings that never raise, however the program has configured them."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-import traceback
 import warnings
 
 from finetune_guard.domain.errors import FineTuneGuardWarning
+from finetune_guard.logs import log
 
 _NOT_THE_CALLER = ("finetune_guard", "openai", "contextlib", "asyncio", "anyio")
-
-
-def log(level: int, message: str, *details: object) -> None:
-    """Log ``message`` for the package.
-
-    Pass text only: a logged exception would keep its frames alive, and with them a client.
-    """
-    with contextlib.suppress(Exception):
-        logging.getLogger("finetune_guard").log(level, message, *details)
-
-
-class FailureLog:
-    """Logs only the first of our own errors."""
-
-    def __init__(self) -> None:
-        self._has_logged = False
-
-    def add(self, error: Exception) -> None:
-        """Log ``error`` with its traceback, if it is the first one."""
-        if not self._has_logged:
-            self._has_logged = True
-            text = "".join(traceback.format_exception(error))
-            log(logging.ERROR, "finetune-guard failed; calls go on without it.\n%s", text)
 
 
 def warn_caller(warning: FineTuneGuardWarning) -> None:

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import base_url, is_azure, whole_url
 from finetune_guard.domain.hosts import base_of, port_of, resource_history
 from finetune_guard.domain.idle_policy import IdlePolicy, Operation
+from finetune_guard.logs import OnceLog
 from finetune_guard.openai_api.requests import (
     CallKind,
     JobCreation,
@@ -30,8 +30,7 @@ _MOST_ROUTES = 256
 _LONGEST_URL = 256
 """Routes of longer URLs, which rarely repeat, are not cached."""
 
-_logged_websockets: list[str] = []
-"""The host of the WebSocket that was logged; empty until then."""
+_log_of_process = OnceLog()
 
 
 def api_url(client: Any, url: str) -> Any:
@@ -90,7 +89,7 @@ class GuardedHosts:
     ) -> None:
         self._config = config
         self._make_resource = resource
-        self._has_logged_inactive = False
+        self._once = OnceLog()
         # One value, which threads replace atomically: the last base URL and class of client, the last
         # request with its route, and the routes of that base URL.
         self._last: tuple[object, type[object], str, str, Route, dict[tuple[str, str], Route]] | None = None
@@ -136,9 +135,8 @@ class GuardedHosts:
 
     def log_inactive(self, client: Any, url: str) -> None:
         """Log once that a fine-tuned model was called on a host without the policy."""
-        if self._config.enabled and not self._has_logged_inactive:
-            self._has_logged_inactive = True
-            log(
+        if self._config.enabled:
+            self._once.log(
                 logging.INFO,
                 "finetune-guard is inactive for %s: the policy is not known to apply there. If it does, "
                 "name the host in GuardConfig(hosts=...) or FINETUNE_GUARD_HOSTS.",
@@ -148,9 +146,8 @@ class GuardedHosts:
     def log_websocket(self, client: Any, url: str) -> None:
         """Log once per process that inferences over the WebSocket at ``url`` are not observed."""
         target = api_url(client, f"http{url[2:]}")
-        if not _logged_websockets and self.include(client, target):
-            _logged_websockets.append(target.host)
-            log(
+        if self.include(client, target):
+            _log_of_process.log(
                 logging.INFO,
                 "finetune-guard does not see inferences over a WebSocket (%s). If one was on a fine-tuned "
                 "model, call client.guard.record(model) after it.",

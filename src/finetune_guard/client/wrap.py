@@ -18,11 +18,11 @@ from finetune_guard.client.classes import (
     show_parent_parameters,
 )
 from finetune_guard.client.guarded import Guarded
-from finetune_guard.client.log import log
 from finetune_guard.client.rebinding import NotCopyableError, rebound
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.errors import GuardConfigError
 from finetune_guard.domain.validation import describe_type
+from finetune_guard.logs import log
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig

@@ -15,6 +15,7 @@ from finetune_guard.domain.organizations import UNNAMED, Credentials, Subject
 from finetune_guard.domain.policy import aware_utc
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.events import Events
+from finetune_guard.logs import OnceLog
 from finetune_guard.openai_api.flow import T
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.rules import endings, events, messages
@@ -22,8 +23,6 @@ from finetune_guard.rules.eligibility import decide, explained
 
 if TYPE_CHECKING:
     from finetune_guard.config import GuardConfig
-
-logger = logging.getLogger("finetune_guard")
 
 ASKABLE = (
     Reason.NO_INFERENCE_RECORDED,
@@ -45,7 +44,7 @@ class Decider:
         self._clock = config.clock
         self._server_time = ServerTime()
         self._last_answer = b"", 0.0, system_clock()
-        self._complained: set[str] = set()
+        self._once = OnceLog()
         self.recorder.add_watcher(self)
 
     def now(self) -> datetime:
@@ -56,9 +55,8 @@ class Decider:
             now = check_year(now if now.tzinfo is timezone.utc else aware_utc(now))
             return now + offset if offset else now
         except Exception as error:  # noqa: BLE001 -- a user's clock can fail in any way
-            self._complain(
-                "clock", "The configured clock fails; the machine's time is used instead: %r", error
-            )
+            message = "The configured clock fails; the machine's time is used instead: %r"
+            self._once.log(logging.WARNING, message, error)
             return system_clock() + offset
 
     def answered_at(self, date: str | bytes | None) -> datetime:
@@ -128,7 +126,7 @@ class Decider:
         except StoreError as error:
             location = self.recorder.store.location
             text = "finetune-guard can't read the history at %s; calls go on without it: %s"
-            if self._complain("read", text, location, error):
+            if self._once.log(logging.WARNING, text, location, error):
                 self.history_failed(error)
             return None
 
@@ -136,11 +134,3 @@ class Decider:
         """Emit the event that the history can't be read or written."""
         location = self.recorder.store.location
         self.events.emit(lambda: events.history_unavailable(location, error, self.now()))
-
-    def _complain(self, subject: str, message: str, *details: object) -> bool:
-        """Log a failure of the guard, once for each kind; return whether it is the first."""
-        if subject in self._complained:
-            return False
-        self._complained.add(subject)
-        logger.warning(message, *details)
-        return True

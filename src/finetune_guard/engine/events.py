@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import logging
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -17,9 +15,8 @@ from finetune_guard import process
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.events import Event
 from finetune_guard.engine import telemetry
+from finetune_guard.logs import OnceLog
 from finetune_guard.rules.endings import Ending, is_crossed
-
-logger = logging.getLogger("finetune_guard")
 
 MAX_PENDING = 1_000
 """How many events may wait for a slow callback; later ones are dropped, which is logged."""
@@ -34,7 +31,7 @@ class Events:
     def __init__(self, callback: Callable[[Event], object] | None) -> None:
         self._delivery = _delivery_to(callback) if callback is not None else None
         self._last_threshold: Bounded[tuple[str, str], int | None] = Bounded(10_000)
-        self._logged = False
+        self._once = OnceLog()
 
     def emit(self, make_event: Callable[[], Event]) -> None:
         """Emit the event that ``make_event`` returns, if anyone listens."""
@@ -45,11 +42,8 @@ class Events:
             if self._delivery is not None:
                 self._delivery.put(event)
             telemetry.count_event(event)
-        except Exception:
-            if not self._logged:
-                self._logged = True
-                with contextlib.suppress(Exception):  # the program's logging can fail in any way
-                    logger.exception("finetune-guard can't deliver an event; calls go on.")
+        except Exception as error:  # noqa: BLE001 -- a failure of ours must not be the program's
+            self._once.add(error, "finetune-guard can't deliver an event; calls go on.")
 
     @property
     def are_pending(self) -> bool:
@@ -79,7 +73,7 @@ class _Delivery:
 
     def __init__(self, callback: Callable[[Event], object]) -> None:
         self._callback = callback
-        self._logged: set[str] = set()
+        self._once = OnceLog()
         self.reset()
         _deliveries.add(self)
 
@@ -95,7 +89,8 @@ class _Delivery:
         """Queue ``event`` for delivery."""
         with self._changed:
             if len(self._pending) >= MAX_PENDING:
-                self._complain("full", "The callback for events is too slow: events are lost from now on.")
+                text = "The callback for events is too slow: events are lost from now on."
+                self._once.log(logging.ERROR, text)
                 return
             self._pending.append(event)
             if self._thread is not None:
@@ -122,8 +117,7 @@ class _Delivery:
             try:
                 self._callback(event)
             except BaseException as error:  # noqa: BLE001 -- the program's callback can fail in any way
-                text = "".join(traceback.format_exception(error))
-                self._complain("failed", "The callback for events failed; calls go on.\n%s", text)
+                self._once.add(error, "The callback for events failed; calls go on.")
 
     @property
     def is_delivering(self) -> bool:
@@ -136,12 +130,6 @@ class _Delivery:
             if self._thread is None or self._thread is threading.current_thread() or self._is_stuck:
                 return
             self._is_stuck = not self._changed.wait_for(lambda: self._thread is None, timeout)
-
-    def _complain(self, subject: str, message: str, *details: object) -> None:
-        if subject not in self._logged:
-            self._logged.add(subject)
-            with contextlib.suppress(Exception):  # the program's logging can fail in any way
-                logger.error(message, *details)
 
 
 _deliveries: weakref.WeakSet[_Delivery] = weakref.WeakSet()

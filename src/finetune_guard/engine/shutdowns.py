@@ -26,6 +26,7 @@ from finetune_guard.domain.errors import (
     ShortLivedModelWarning,
 )
 from finetune_guard.domain.shutdowns import Announced, ShutdownDates
+from finetune_guard.logs import OnceLog
 from finetune_guard.openai_api.errors import error_code
 from finetune_guard.rules import model_messages
 from finetune_guard.rules.inventory import Prospect, prospect_of
@@ -58,7 +59,7 @@ class ModelEnds:
         self._store = store
         self._dates: ShutdownDates | None = None
         self._read_at: datetime | None = None
-        self._complained = False
+        self._once = OnceLog()
         self._is_reading = False
         self._warned: set[str] = set()
         self.checked_on: Bounded[str, date] = Bounded(_MOST_WARNED)
@@ -100,13 +101,8 @@ class ModelEnds:
             try:
                 self.learn(self._store.announced())
             except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
-                if not self._complained:
-                    self._complained = True
-                    logger.warning(
-                        "finetune-guard can't read the shutdown dates at %s and uses its own table: %s",
-                        self._store.location,
-                        error,
-                    )
+                message = "finetune-guard can't read the shutdown dates at %s and uses its own table: %s"
+                self._once.log(logging.WARNING, message, self._store.location, error)
         return self.dates
 
     def prospect(self, model: str, now: datetime) -> Prospect:

@@ -15,10 +15,10 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_guard.client.background.check import Check, DeploymentCheck, WindowCheck
-from finetune_guard.client.log import log
 from finetune_guard.client.sdk_compat import http_client
 from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
+from finetune_guard.logs import OnceLog, log
 from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
 from finetune_guard.process import Hooks, Rank, register
 from finetune_guard.rules.keep_alive import LONGEST, SHORTEST
@@ -42,6 +42,7 @@ class Background:
         self._guard = guard
         self._clients: dict[int, weakref.ref[Any]] = {}
         self._checks: dict[Credentials, Check] = {}
+        self._once = OnceLog()
         self.reset()
         _backgrounds.add(self)
 

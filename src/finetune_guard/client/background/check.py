@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_guard import process
-from finetune_guard.client.log import log
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.logs import log
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.rules.deployments import deployment_delay
 from finetune_guard.rules.idle_messages import kept_alive

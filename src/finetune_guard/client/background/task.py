@@ -10,7 +10,6 @@ from typing import Any
 
 from finetune_guard.client.background.background import Background, StoppedError
 from finetune_guard.client.background.check import Check
-from finetune_guard.client.log import log
 from finetune_guard.client.threads import asyncio_loop
 
 
@@ -24,7 +23,6 @@ class AsyncBackground(Background):
     _loop: asyncio.AbstractEventLoop | None
     _timer: asyncio.Handle | None
     _task: asyncio.Task[float] | None
-    _told_no_loop = False
 
     def reset(self) -> None:
         """Reset the state: after ``fork``, the parent's thread or task doesn't exist."""
@@ -37,7 +35,11 @@ class AsyncBackground(Background):
             return
         loop = asyncio_loop()
         if loop is None:
-            self._tell_no_loop()
+            self._once.log(
+                logging.WARNING,
+                "finetune-guard sends no keep-alive in the background: async clients need asyncio for that. "
+                "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive.",
+            )
             return
         if client.is_closed():
             return
@@ -124,12 +126,3 @@ class AsyncBackground(Background):
             self._log_failure(client, check, error)
         else:
             self._checked(client, check, result)
-
-    def _tell_no_loop(self) -> None:
-        if not self._told_no_loop:
-            self._told_no_loop = True
-            log(
-                logging.WARNING,
-                "finetune-guard sends no keep-alive in the background: async clients need asyncio for that. "
-                "Call client.guard.keep_alive() from a task of yours, or run finetune-guard keep-alive.",
-            )

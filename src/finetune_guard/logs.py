@@ -1,0 +1,38 @@
+"""Logs that never raise, however the program has configured logging."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import traceback
+
+_FAILED = "finetune-guard failed; calls go on without it."
+
+
+def log(level: int, message: str, *details: object) -> None:
+    """Log ``message`` for the package.
+
+    Pass text only: a logged exception would keep its frames alive, and with them a client.
+    """
+    with contextlib.suppress(Exception):
+        logging.getLogger("finetune_guard").log(level, message, *details)
+
+
+class OnceLog:
+    """Logs each message once, whatever its details."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def log(self, level: int, message: str, *details: object) -> bool:
+        """Log ``message`` unless that was done before; return whether it was logged now."""
+        is_new = message not in self._logged
+        if is_new:
+            self._logged.add(message)
+            log(level, message, *details)
+        return is_new
+
+    def add(self, error: BaseException, message: str = _FAILED) -> None:
+        """Log ``message`` with the traceback of ``error``, unless that was done before."""
+        if f"{message}\n%s" not in self._logged:
+            self.log(logging.ERROR, f"{message}\n%s", "".join(traceback.format_exception(error)))
