@@ -141,7 +141,11 @@ class Guarded:
         root, names_one, _ = str(client.base_url).partition("/deployments/")
         return root if names_one else None
 
-    def _guard_lacks_key(self) -> bool:
-        """Whether the key is a function that was never called: all such would count as one key."""
+    def _guard_must_refresh_key(self, *, only_missing: bool) -> bool:
+        """Whether a function that returns the key must be called: each call may return another one.
+
+        With ``only_missing``, only if it was never called: all such clients would count as one.
+        """
         client: Any = self
-        return not client.api_key and has_callable_key(client) and self._guard_is_active()
+        has_key = only_missing and client.api_key
+        return not has_key and has_callable_key(client) and self._guard_is_active()

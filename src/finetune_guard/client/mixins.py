@@ -46,6 +46,7 @@ class SyncGuarded(Guarded, SyncBase):
             )
             if call is None:
                 return send()
+            self._guard_refresh_key()
             flow, call_options = self._guard_admission(call, options)
             return self._guard_drive(flow, call_options, send)
         try:  # _guard_send inlined, for speed
@@ -102,8 +103,8 @@ class SyncGuarded(Guarded, SyncBase):
         finally:
             super().close()
 
-    def _guard_refresh_key(self) -> None:
-        if self._guard_lacks_key():
+    def _guard_refresh_key(self, *, only_missing: bool = False) -> None:
+        if self._guard_must_refresh_key(only_missing=only_missing):
             refresh_api_key(self)
 
     def _guard_drive(
@@ -150,6 +151,7 @@ class AsyncGuarded(Guarded, AsyncBase):
             )
             if call is None:
                 return await send()
+            await self._guard_refresh_key()
             flow, call_options = self._guard_admission(call, options)
             return await self._guard_drive(flow, call_options, send)
         try:  # _guard_send inlined, for speed
@@ -206,8 +208,8 @@ class AsyncGuarded(Guarded, AsyncBase):
         finally:
             await super().close()
 
-    async def _guard_refresh_key(self) -> None:
-        if self._guard_lacks_key():
+    async def _guard_refresh_key(self, *, only_missing: bool = False) -> None:
+        if self._guard_must_refresh_key(only_missing=only_missing):
             await refresh_api_key(self)
 
     async def _guard_drive(

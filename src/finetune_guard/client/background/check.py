@@ -53,7 +53,7 @@ class Check(ABC):
 
     def once(self, client: Any, **options: Any) -> Any:
         """Check now, with a sync client; the result includes the delay until the next check."""
-        client._guard_refresh_key()  # noqa: SLF001 -- the client's other half
+        client._guard_refresh_key(only_missing=True)  # noqa: SLF001 -- the client's other half
         return client._guard_drive(self.run(client, **options))  # noqa: SLF001 -- too
 
     def report_unexpected(self, error: BaseException) -> timedelta:

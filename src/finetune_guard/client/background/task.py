@@ -118,7 +118,7 @@ class AsyncBackground(Background):
 
     async def _run_check(self, client: Any, check: Check) -> None:
         try:
-            await client._guard_refresh_key()  # noqa: SLF001 -- its other half
+            await client._guard_refresh_key(only_missing=True)  # noqa: SLF001 -- its other half
             result = await client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return

@@ -107,7 +107,7 @@ class ThreadBackground(Background):
 
     def _run_check(self, client: Any, check: Check) -> None:
         try:
-            client._guard_refresh_key()  # noqa: SLF001 -- its other half
+            client._guard_refresh_key(only_missing=True)  # noqa: SLF001 -- its other half
             result = client._guard_drive(self._until_stopped(check.run(client)))  # noqa: SLF001 -- too
         except StoppedError:
             return
