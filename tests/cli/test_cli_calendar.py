@@ -3,6 +3,11 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 
 import icalendar
+import pytest
+
+from finetune_guard import FineTuningRefusedError, OpenAI
+from finetune_guard.simulator import Fault
+from tests.support.constants import BASE
 
 
 def read(result):
@@ -48,6 +53,16 @@ def test_window_after_the_end_of_job_creation_is_no_event(run, ask, model, clock
     clock.advance(timedelta(days=120))
     ask(model)
     assert not any(uid.startswith("window-") for uid in read(run("calendar")))
+
+
+def test_window_of_a_refused_organization_is_no_date(run, ask, model, sim, clock):
+    ask(model)
+    clock.advance(timedelta(days=1))
+    sim.fault(Fault(path="/v1/fine_tuning/jobs", status=403, code="training_not_available"))
+    with OpenAI() as client, pytest.raises(FineTuningRefusedError):
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
+    assert not any(uid.startswith("window-") for uid in read(run("calendar")))
+    assert "the window closes" not in run("status").stdout
 
 
 def test_calendar_without_dates_is_empty_and_stderr_says_why(run, clock):

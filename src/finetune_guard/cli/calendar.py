@@ -72,7 +72,7 @@ def _of_jobs(connection: Connection, eligibility: Eligibility) -> Iterator[_Even
     """Yield the upcoming dates: the window's end, the end of job creation, and the models' ends."""
     policy, now, closing = connection.config.policy, eligibility.checked_at, eligibility.creation_ends_on
     closes, band = eligibility.window_closes_at, policy.closing.begins if policy.closing is not None else None
-    if closes is not None and closes > now and (band is None or closes < band[0]):
+    if closes is not None and closes == eligibility.jobs_until:
         is_published = eligibility.phase.window == timedelta(days=60)
         yield _Event(
             "window",

@@ -141,16 +141,15 @@ def moments(
 def coming(line: Sequence[Moment], eligibility: Eligibility) -> list[Moment]:
     """Return the dates that are not past yet and matter to the organization.
 
-    The window's end doesn't once nobody can create jobs any more.
+    The window's end does only if jobs can be created until then.
     """
     now = eligibility.checked_at
-    closing = next((moment.at for moment in line if moment.day == eligibility.creation_ends_on), None)
 
     def matters(moment: Moment) -> bool:
         if moment.mark is Mark.SHUTDOWN:
             return moment.day is not None and moment.day >= now.date()
         if moment.mark is Mark.WINDOW_END:
-            return moment.at > now and (closing is None or moment.at < closing)
+            return moment.at == eligibility.jobs_until
         return moment.over is not None and moment.over > now
 
     return list(filter(matters, line))
