@@ -55,12 +55,12 @@ class ServerTime:
     Attributes:
         offset: The correction to add to the local clock.
         doubt: The further correction if an undecided ``Date`` is right; zero if none is undecided.
-        has_answered: Whether there was any response, with or without a ``Date``.
+        last_answer: The time of the last response, with or without a ``Date``; None before the first.
     """
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
         self.offset = self.doubt = timedelta(0)
-        self.has_answered = False
+        self.last_answer: datetime | None = None
         self._elapsed = elapsed
         self._doubted: tuple[datetime, datetime] | None = None
         """The last date that was not trusted, and the local time of its arrival."""
@@ -69,7 +69,10 @@ class ServerTime:
 
     def answered_at(self, date_header: str | bytes | None, now: datetime) -> datetime:
         """Return the time of a response, and update the offset from its ``Date``."""
-        self.has_answered = True
+        self.last_answer = at = self._time_of(date_header, now)
+        return at
+
+    def _time_of(self, date_header: str | bytes | None, now: datetime) -> datetime:
         header = date_header[:_LONGEST_DATE] if date_header is not None else ""
         date = _parse_date(header) if header else None
         if date is None or date < _EARLIEST or date.year not in _YEARS:

@@ -146,6 +146,16 @@ async def test_clock_ahead_stops_no_job(connect, infer, clock, posts, last, now,
     assert (1, expected) == (posts(JOBS), [each.category for each in caught])
 
 
+async def test_clock_set_ahead_in_a_running_program_stops_no_job(connect, infer, clock):
+    clock.set(AFTER_THE_END - timedelta(days=49))
+    off = timedelta(0)
+    client = connect(config={"clock": lambda: clock() + off, "warn_below_lifetime": None})
+    await infer(client)
+    off = timedelta(days=60)
+    with pytest.raises(openai.BadRequestError):
+        await create_job(client)
+
+
 async def test_error_names_call_rule_evidence_and_remedy(client, infer, clock, model, sim):
     await infer(client)
     clock.advance(timedelta(days=61))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from finetune_guard.clock import ServerTime, check_year, system_clock
@@ -32,6 +32,9 @@ ASKABLE = (
     Reason.WINDOW_EDGE,
 )
 """Reasons that may change once the API is asked."""
+
+
+_LATELY = timedelta(hours=1)
 
 
 class Decider:
@@ -74,8 +77,9 @@ class Decider:
 
     @property
     def has_been_answered(self) -> bool:
-        """Whether a response has shown how far the local clock is off."""
-        return self._server_time.has_answered
+        """Whether a response has shown the time less than an hour ago, so that the clock wasn't set since."""
+        last = self._server_time.last_answer
+        return last is not None and abs(self.now() - last) < _LATELY
 
     def decide(self, credentials: Credentials) -> Eligibility:
         """Return the eligibility by the evidence recorded so far."""

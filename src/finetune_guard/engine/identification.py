@@ -21,7 +21,7 @@ class Identification:
         self._is_confirmed: Bounded[Credentials, bool] = Bounded()
 
     def is_confirmed(self, credentials: Credentials) -> bool:
-        """Whether a response in this process has named the credentials' organization and shown the time.
+        """Whether a response to this process has named the credentials' organization and, lately, the time.
 
         The store may be out of date, since keys move to other organizations, and the local clock may be off.
         An error response may name the organization too, but if identifying ended with one, the API is asked
