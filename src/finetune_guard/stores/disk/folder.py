@@ -25,6 +25,7 @@ DATABASE = "cache.db"
 
 _POSIX = os.name == "posix"
 _FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "set-aside.lock")
+_NO_FOLDER = ("it is not a folder", "Move the file away")
 _MOST_LINKS = 40  # as many as Linux follows
 
 
@@ -44,18 +45,21 @@ def checked_folder(location: str, *, make: bool) -> Path | None:
             if not os.path.lexists(ancestor):
                 with contextlib.suppress(NotADirectoryError):  # refused below
                     ancestor.mkdir(mode=0o700, exist_ok=True)
-    else:
-        try:
-            folder.stat()
-        except FileNotFoundError:
-            return None
-        except NotADirectoryError:
-            pass
-    _check(folder)
+    try:
+        status = folder.stat()
+    except NotADirectoryError:
+        _refuse(folder, *_NO_FOLDER)
+    except FileNotFoundError:
+        if make:
+            raise
+        return None
+    _check(folder, status)
     # Never open an existing file: closing it would drop SQLite's locks on it in this process.
-    if make and not os.path.lexists(folder / DATABASE):
+    if not os.path.lexists(folder / DATABASE):
+        if not make:
+            return None
         os.close(make_file(folder / DATABASE))  # SQLite creates its other files with the same mode
-    return folder if (folder / DATABASE).exists() else None
+    return folder
 
 
 def _without_links(path: Path) -> Path:
@@ -98,10 +102,9 @@ def make_file(path: Path) -> int:
     return made
 
 
-def _check(folder: Path) -> None:
-    if not folder.is_dir():
-        _refuse(folder, "it is not a folder", "Move the file away")
-    folder_status = folder.stat()
+def _check(folder: Path, folder_status: os.stat_result) -> None:
+    if not stat.S_ISDIR(folder_status.st_mode):
+        _refuse(folder, *_NO_FOLDER)
     group = _shared_with(folder_status)
     allowed = _file_mode(group)
     if _POSIX and group is None:
