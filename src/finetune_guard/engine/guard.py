@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import FineTuneGuardWarning, GuardConfigError
 from finetune_guard.domain.facts import ModelLimits, Source
 from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("finetune_guard")
 
-_MOST_REMEMBERED = 1_000
 _OBSERVED = Source.OBSERVED  # a lookup on the class takes 0.1 µs before Python 3.12
 
 
@@ -62,7 +62,7 @@ class Guard:
         self.authorization = Authorization(
             self.decider, self.identification, self.usage, self.ends, self.observer
         )
-        self._recorded_for: set[Credentials] = set()
+        self._recorded_for: Bounded[Credentials, bool] = Bounded()
 
     # After a call.
 
@@ -130,8 +130,8 @@ class Guard:
             resource.record_call(model, moment)
         else:
             subject = self.decider.subject_of(credentials)
-            if subject.organization is None and len(self._recorded_for) < _MOST_REMEMBERED:
-                self._recorded_for.add(credentials)
+            if subject.organization is None:
+                self._recorded_for[credentials] = True
         self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, moment)
 
     # Public operations.

@@ -96,7 +96,7 @@ class OneSender(ABC):
                         return reason
                 if turn.try_take(store):
                     break
-                if patience() <= timedelta(0) and not turn.is_refused:
+                if patience() <= timedelta(0) and not turn.refusals:
                     return self._reason_to_give_up() or NotSent.ANOTHER_IS_SENDING
                 yield Pause(_POLL)
         return self._reason_to_give_up()
@@ -131,39 +131,35 @@ class Turn:
     """The right to send, first among the threads of this process, then among all users of the store.
 
     It lasts a little longer than all tries may take, so that the result can still be written.
+
+    Attributes:
+        left: Returns the time left for sending.
+        refusals: How often in a row the store has failed when the turn was to be taken.
     """
 
     def __init__(self, name: str, deadline: timedelta) -> None:
         self.margin = min(deadline / 2, _LONGEST_MARGIN)
         self.left = countdown(deadline)
-        """Returns the time left for sending."""
+        self.refusals = 0
         self._name = name
         self._deadline = deadline
-        self._refusals = 0
         self._held: list[tuple[Store, Lease]] = []
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the store failed at the last attempt to take the turn."""
-        return self._refusals > 0
 
     def try_take(self, store: Store) -> bool:
         """Try to take the turn in ``store``; true if it is held, or if the store keeps failing."""
-        self.left = countdown(
-            self._deadline
-        )  # starts before the lease does, so that a delay in between counts
+        self.left = countdown(self._deadline)  # before the lease begins, so that a delay in between counts
         try:
             lease = store.lease(self._name, self._deadline + self.margin)
         except Exception as error:  # noqa: BLE001 -- a user's own store can fail in any way
-            self._refusals += 1
-            if self._refusals < _MOST_REFUSALS:  # it may only be overloaded
+            self.refusals += 1
+            if self.refusals < _MOST_REFUSALS:  # it may only be overloaded
                 return False
             # A broken store must not stop a keep-alive: the turn then holds for this process only.
             logger.warning(
                 "finetune-guard can't keep other processes from sending the same keep-alive: %s", error
             )
             return True
-        self._refusals = 0
+        self.refusals = 0
         if lease is not None:
             self._held.append((store, lease))
         return lease is not None

@@ -61,7 +61,7 @@ class ModelEnds:
         self._read_at: datetime | None = None
         self._once = OnceLog()
         self._is_reading = False
-        self._warned: set[str] = set()
+        self._warned: Bounded[str, bool] = Bounded(_MOST_WARNED)
         self.checked_on: Bounded[str, date] = Bounded(_MOST_WARNED)
 
     @property
@@ -128,8 +128,7 @@ class ModelEnds:
         found, below = self.prospect(model, now), self._config.warn_below_lifetime
         if below is None or found.lifetime is None or found.lifetime >= below or model in self._warned:
             return None
-        if len(self._warned) < _MOST_WARNED:
-            self._warned.add(model)
+        self._warned[model] = True
         return ShortLivedModelWarning(model_messages.short_lived(found))
 
     def sunset_warning(
