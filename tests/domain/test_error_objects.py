@@ -101,7 +101,7 @@ def test_error_with_an_unread_or_compressed_response_can_be_copied():
 def test_traceback_has_the_public_name_and_no_key(kind):
     error = made(kind)
     assert "secret" not in f"{error} {error!r} {error.args} {vars(error)}"
-    assert traceback.format_exception(error)[-1].endswith(f"{kind.__name__}: what happened\n")
+    assert traceback.format_exception(error)[-1].endswith(f"{kind.__name__}: what happened. do this\n")
     if kind not in ANSWERS:  # a message is enough for tests of programs
         assert (None, None) == (kind("what happened").eligibility, kind("what happened").remedy)
 
@@ -115,7 +115,7 @@ def test_stopped_call_raises_the_sdks_permission_error(kind):
     made_up = made(kind, answered=False)
     assert ("training_not_available", 403, None) == (made_up.code, made_up.status_code, made_up.request_id)
     assert (False, "false") == (made_up.sent, made_up.response.headers["x-finetune-guard-sent"])
-    assert ("what happened", "what happened") == (str(made_up), made_up.body["message"])
+    assert ("what happened. do this", "what happened") == (str(made_up), made_up.body["message"])
     assert made_up.response.request.url == made_up.request.url
     assert "authorization" not in made_up.request.headers
     assert ELIGIBILITY.remedy == kind("x", eligibility=ELIGIBILITY).remedy

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from finetune_guard.domain.shutdowns import Shutdown
     from finetune_guard.domain.verdict import Eligibility
 
+_ENDS = (".", "?")
 _JOBS_URL = "https://api.openai.com/v1/fine_tuning/jobs"
 _TRANSFER_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding", "set-cookie"})
 
@@ -59,12 +60,14 @@ class FineTuneGuardError(openai.OpenAIError):
 
     Attributes:
         eligibility: The decision behind the error; None if there was none.
-        remedy: What to do now; None if nothing is known to help.
+        remedy: What to do now, which the message says too; None if nothing is known to help.
     """
 
     def __init__(
         self, message: str, *, eligibility: Eligibility | None = None, remedy: str | None = None, **more: Any
     ) -> None:
+        if remedy is not None and remedy not in message:
+            message = f"{message}{'' if message.endswith(_ENDS) else '.'} {remedy}"
         if isinstance(self, openai.APIStatusError):  # it needs the response and its body
             openai.APIStatusError.__init__(self, message, **more)
         else:

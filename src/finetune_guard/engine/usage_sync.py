@@ -39,7 +39,7 @@ _GET_A_KEY = (
     "FINETUNE_GUARD_ADMIN_API_KEY in the environment, is sent to a host that GuardConfig(hosts=...) names."
 )
 _NO_HEADER = "The admin key can't be sent: it has characters that no header can have."
-_NO_ADMIN_KEY = f"The organization's usage can only be read with an admin key. {_GET_A_KEY}"
+_NO_ADMIN_KEY = "The organization's usage can only be read with an admin key."
 
 
 class SyncProgress(Value):
@@ -104,14 +104,14 @@ class UsageReader:
                 credentials' organization is unknown, or isn't the admin key's.
         """
         if admin_key is None:
-            raise UsageSyncError(_NO_ADMIN_KEY, remedy=_NO_ADMIN_KEY)
+            raise UsageSyncError(_NO_ADMIN_KEY, remedy=_GET_A_KEY)
         credentials, listing = yield from self._identification.identify(credentials, confirm=True)
         organization = self._decider.organization_of(credentials)
         if organization is None:
             failure = listing.failure if listing is not None else None
             raise _organization_unknown_error(failure) from failure
         if not (admin_key.isascii() and admin_key.isprintable()):  # httpx would fail in its own way
-            raise UsageSyncError(f"{_NO_HEADER} {_GET_A_KEY}", remedy=_GET_A_KEY)
+            raise UsageSyncError(_NO_HEADER, remedy=_GET_A_KEY)
         evidence, _ = self._decider.evidence(credentials)
         now = self._decider.now()
         first = _midnight(now - (timedelta(days=days) if days is not None else self._window))
@@ -222,10 +222,9 @@ def _organization_unknown_error(failure: openai.APIError | None) -> UsageSyncErr
 
 
 def _incomplete_error(done: UsageSync) -> UsageSyncError:
-    remedy = "Another sync goes on from there."
     until, why = f"{done.covered_until:%Y-%m-%d %H:%M} UTC", (done.failure or "").removesuffix(".")
-    message = f"The organization's usage was read up to {until} only: {why}. {remedy}"
-    return UsageSyncError(message, remedy=remedy)
+    message = f"The organization's usage was read up to {until} only: {why}."
+    return UsageSyncError(message, remedy="Another sync goes on from there.")
 
 
 def _read_error(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
@@ -236,6 +235,6 @@ def _read_error(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
         )
     if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
         message = f"The API does not let the admin key read the organization's usage ({said})."
-        return UsageSyncError(f"{message} {_GET_A_KEY}", remedy=_GET_A_KEY)
-    remedy = "Try again later: what was read before is kept."
-    return UsageSyncError(f"The organization's usage could not be read ({said}). {remedy}", remedy=remedy)
+        return UsageSyncError(message, remedy=_GET_A_KEY)
+    message = f"The organization's usage could not be read ({said})."
+    return UsageSyncError(message, remedy="Try again later: what was read before is kept.")

@@ -159,8 +159,8 @@ def limited_to(keep_alive: KeepAlive, left: timedelta | None) -> KeepAlive:
     if left is None:
         return keep_alive
     if left <= timedelta(0):
-        remedy = "Give the call a longer timeout."
-        raise KeepAliveError(f"The call's timeout left no time for a keep-alive. {remedy}", remedy=remedy)
+        message = "The call's timeout left no time for a keep-alive."
+        raise KeepAliveError(message, remedy="Give the call a longer timeout.")
     return keep_alive.model_copy(update={"deadline": min(keep_alive.deadline, left)})
 
 

@@ -167,4 +167,4 @@ def _no_answer_error(failures: dict[str, str], listing: Listing | None) -> KeepA
     else:
         message = "No fine-tuned model that is still alive was found for a keep-alive."
         remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."
-    return KeepAliveError(f"{message} {remedy}", attempts=failures, remedy=remedy)
+    return KeepAliveError(message, attempts=failures, remedy=remedy)

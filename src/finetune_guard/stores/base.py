@@ -13,11 +13,6 @@ from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
 
 
-def store_error(what: str, remedy: str) -> StoreError:
-    """Return the error whose message is ``what``, followed by ``remedy``."""
-    return StoreError(f"{what} {remedy}", remedy=remedy)
-
-
 @dataclass(frozen=True)
 class Lease:
     """The exclusive right to do something for a limited time."""
@@ -100,7 +95,7 @@ class Store(ABC):
         Raises:
             StoreError: Nothing was removed; a custom store need not support this.
         """
-        raise store_error(f"{type(self).__name__} can't forget {organization}.", "Remove it there.")
+        raise StoreError(f"{type(self).__name__} can't forget {organization}.", remedy="Remove it there.")
 
     def alerts(self, organization: str) -> Mapping[str, str]:
         """Return the state of the alerts about an organization, by subject.

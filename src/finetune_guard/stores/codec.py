@@ -14,11 +14,11 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Inference, Source
 from finetune_guard.domain.history import Evidence
 from finetune_guard.domain.shutdowns import Announced
 from finetune_guard.domain.text import Line
-from finetune_guard.stores.base import store_error
 from finetune_guard.stores.keys import MAX_NAME_LENGTH
 
 SCHEMA_VERSION = 1
@@ -147,15 +147,15 @@ def check_schema(version: object, where: str, elsewhere: str) -> None:
     if version == SCHEMA_VERSION:
         return
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise store_error(
+        raise StoreError(
             f"The history {where} was not used: a newer finetune-guard wrote it (form {version}; this "
             f"release knows form {SCHEMA_VERSION}). Nothing was changed.",
-            f"Upgrade finetune-guard, or {elsewhere}.",
+            remedy=f"Upgrade finetune-guard, or {elsewhere}.",
         )
-    raise store_error(
+    raise StoreError(
         f"The history {where} was not used: what is there is not one of finetune-guard's. "
         "Nothing was changed.",
-        f"{elsewhere[:1].upper()}{elsewhere[1:]}.",
+        remedy=f"{elsewhere[:1].upper()}{elsewhere[1:]}.",
     )
 
 

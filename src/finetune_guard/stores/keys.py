@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from finetune_guard.stores.base import store_error
+from finetune_guard.domain.errors import StoreError
 
 Row = tuple[str, ...]
 """The name of a row: its kind, then its names."""
@@ -24,7 +24,7 @@ def check_name(name: str) -> str:
         problem = f"The name {name[:40]!a} was refused: it has characters that can't be printed."
     else:
         return name
-    raise store_error(problem, "Use the organization's or the model's id as the API gives it.")
+    raise StoreError(problem, remedy="Use the organization's or the model's id as the API gives it.")
 
 
 def key(kind: str, *names: str) -> str:

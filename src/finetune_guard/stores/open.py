@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.text import without_secrets
-from finetune_guard.stores.base import Store, store_error
+from finetune_guard.stores.base import Store
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.redis.url import SCHEMES
 from finetune_guard.stores.rows import Rows
@@ -51,9 +52,9 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     try:
         from finetune_guard.stores.disk.store import DiskStore  # noqa: PLC0415 (only what is used is imported)
     except ImportError as exc:
-        raise store_error(
+        raise StoreError(
             f"A store on disk can't be opened: {exc}.",
-            "Use a Python that was built with SQLite, or set FINETUNE_GUARD_STORE to memory.",
+            remedy="Use a Python that was built with SQLite, or set FINETUNE_GUARD_STORE to memory.",
         ) from exc
     return DiskStore(folder)
 
@@ -79,9 +80,9 @@ def _folder(text: str, *, is_path: bool) -> str | None:
     if not looks_like_path or is_url or not text.isprintable() or (folder[:1] == "~" and not is_homeless):
         quoted = without_secrets(text)
         quoted = quoted if len(quoted) <= 80 else quoted[:80] + "..."  # noqa: PLR2004 (a line's worth)
-        raise store_error(
+        raise StoreError(
             f"{quoted!r} is not a store.",
-            f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
+            remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {_ALLOWED}.",
         )
     return None if is_homeless else folder
 

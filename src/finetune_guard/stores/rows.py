@@ -25,11 +25,12 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any, Protocol, TypeVar
 
+from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.facts import Activity, Inference, Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced, latest_announced
 from finetune_guard.stores import codec
-from finetune_guard.stores.base import Lease, Store, store_error
+from finetune_guard.stores.base import Lease, Store
 from finetune_guard.stores.keys import Row, check_name
 
 _T = TypeVar("_T")
@@ -201,7 +202,7 @@ class RowStore(Store):
 
     def lease(self, name: str, ttl: timedelta) -> Lease | None:
         if ttl <= timedelta(0):
-            raise store_error(f"A lease for {ttl} was refused.", "Its time must be longer than zero.")
+            raise StoreError(f"A lease for {ttl} was refused.", remedy="Its time must be longer than zero.")
         lease = Lease(name=check_name(name), token=secrets.token_hex(16))
         return lease if self._take(lease, ttl) else None
 

@@ -76,7 +76,7 @@ class Folder:
             self._claimed()
 
     def _refuse(self, why: str, remedy: str) -> NoReturn:
-        raise ExportError(f"The folder {str(self.path)!r} is not used: {why}. {remedy}.", remedy=remedy)
+        raise ExportError(f"The folder {str(self.path)!r} is not used: {why}.", remedy=f"{remedy}.")
 
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:

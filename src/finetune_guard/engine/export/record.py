@@ -106,11 +106,11 @@ class Record:
         """Record the export's organization, or refuse another's; if it is unknown, compare the API's URL."""
         known = self.manifest.organization or organization
         if known != organization or (organization is None and self._earlier_api != self._api):
-            theirs, remedy = known or self._earlier_api, "Name a new folder."
+            theirs = known or self._earlier_api
             raise ExportError(
                 f"The folder {str(self._folder.path)!r} holds an export of {theirs}, and this key is one of "
-                f"{organization or self._api}. {remedy}",
-                remedy=remedy,
+                f"{organization or self._api}.",
+                remedy="Name a new folder.",
             )
         self.manifest = self.manifest.model_copy(update={"organization": organization, "api": self._api})
 

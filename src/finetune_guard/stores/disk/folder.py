@@ -18,7 +18,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from finetune_guard.stores.base import store_error
+from finetune_guard.domain.errors import StoreError
 
 DATABASE = "cache.db"
 """The name of the database, which is diskcache's."""
@@ -160,4 +160,4 @@ def _check_owner(path: Path, status: os.stat_result, group: int | None, command:
 
 def _refuse(path: Path, why: str, remedy: str) -> NoReturn:
     remedy += "; or set FINETUNE_GUARD_STORE to a folder of your own, or to memory."
-    raise store_error(f"The history in {str(path)!r} is not used: {why}.", remedy)
+    raise StoreError(f"The history in {str(path)!r} is not used: {why}.", remedy=remedy)

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from finetune_guard.domain.errors import StoreError
-from finetune_guard.stores.base import store_error
 from finetune_guard.stores.codec import check_schema
 from finetune_guard.stores.contention import retry_while_contended
 from finetune_guard.stores.disk import faults
@@ -79,10 +78,10 @@ class DiskStore(RowStore):
         if self._location_error is None and not os.path.isabs(self.location):  # noqa: PTH117 (it is text)
             self._make_absolute()
         if self._location_error is not None:  # a later working directory may be a different one
-            raise store_error(
+            raise StoreError(
                 f"{self.location!r} can't be the folder of a history: there was no working directory that it "
                 "could be below.",
-                "Set FINETUNE_GUARD_STORE to an absolute path such as /var/lib/guard, or to memory.",
+                remedy="Set FINETUNE_GUARD_STORE to an absolute path such as /var/lib/guard, or to memory.",
             ) from self._location_error
 
         def once() -> _T:
@@ -98,7 +97,7 @@ class DiskStore(RowStore):
             raise
         except Exception as exc:
             what = f"Could not {doing} in {self.location!r}: {faults.summary(exc)}."
-            raise store_error(what, faults.remedy(exc)) from exc
+            raise StoreError(what, remedy=faults.remedy(exc)) from exc
 
 
 class _CacheRows:

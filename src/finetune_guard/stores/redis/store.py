@@ -15,7 +15,7 @@ from finetune_guard import process
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.history import History
 from finetune_guard.stores import codec
-from finetune_guard.stores.base import Lease, OutcomeUnknownError, store_error
+from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.contention import retry_while_contended
 from finetune_guard.stores.keys import check_name
 from finetune_guard.stores.redis.url import read_url
@@ -59,9 +59,9 @@ class RedisStore(RowStore):
     def __init__(self, url: str) -> None:
         self._url = read_url(url)
         if importlib.util.find_spec("redis") is None:
-            raise store_error(
+            raise StoreError(
                 f"A store at {self._url.location} needs redis-py, which is not installed.",
-                "Run: pip install 'finetune-guard[redis]'.",
+                remedy="Run: pip install 'finetune-guard[redis]'.",
             )
         self.location = self._url.location
         self._rows_of: dict[int, RedisRows] = {}
@@ -137,9 +137,9 @@ class RedisStore(RowStore):
             with process.no_fork:
                 from finetune_guard.stores.redis import faults, rows  # noqa: PLC0415 (redis-py is optional)
         except ImportError as exc:
-            raise store_error(
+            raise StoreError(
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
-                "Run: pip install --upgrade 'finetune-guard[redis]'.",
+                remedy="Run: pip install --upgrade 'finetune-guard[redis]'.",
             ) from exc
         # Contending threads of this process take turns.
         lock = _locks.setdefault((os.getpid(), self.identity), threading.RLock())
@@ -152,8 +152,8 @@ class RedisStore(RowStore):
         what = f"Could not {doing} at {self.location}: {faults.summary(fault, self._url.secrets)}."
         cause, remedy = faults.redacted(fault, self._url.secrets), faults.remedy(fault)
         if unanswered and again is not None:
-            raise OutcomeUnknownError(f"{what} {remedy}", remedy=remedy, again=again) from cause
-        raise store_error(what, remedy) from cause
+            raise OutcomeUnknownError(what, remedy=remedy, again=again) from cause
+        raise StoreError(what, remedy=remedy) from cause
 
 
 _locks: dict[tuple[int, Hashable], threading.RLock] = {}

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
+from finetune_guard.domain.errors import StoreError
 from finetune_guard.domain.text import Line
-from finetune_guard.stores.base import store_error
 
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 ALLOWED = "redis://[user:password@]host[:6379][/0], rediss:// (with TLS) or unix:///path/of/the/socket"
@@ -98,14 +98,14 @@ def read_url(text: str) -> RedisUrl:
     scheme, separator, _ = text.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in SCHEMES:
-        raise store_error("That is not the URL of a Redis or Valkey server.", f"It must be {ALLOWED}.")
+        raise StoreError("That is not the URL of a Redis or Valkey server.", remedy=f"It must be {ALLOWED}.")
     try:
         return _read(scheme, text)
     except ValueError as exc:
         problem = str(exc)
-    raise store_error(
+    raise StoreError(
         f"The {scheme}:// URL can't be used as a store: {problem}.",
-        f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
+        remedy=f"Set FINETUNE_GUARD_STORE, or the field store, to {ALLOWED}.",
     )
 
 
