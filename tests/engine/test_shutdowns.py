@@ -96,9 +96,9 @@ def test_each_base_is_warned_about_once_in_bounded_memory():
     assert before_job(known) is not None
     assert before_job(known, now=NOW + DAY) is None
     assert before_job(known, "gpt-4.1-2025-04-14") is not None
-    known._warned.update(map(str, range(10_000 - len(known._warned))))
+    known._warned.update(dict.fromkeys(map(str, range(10_000 - len(known._warned))), True))
     assert before_job(known, "gpt-4.1-mini-2025-04-14") is not None
-    assert 10_000 == len(known._warned)
+    assert 10_000 >= len(known._warned)
 
 
 def test_date_from_the_api_stops_or_frees_later_jobs():
