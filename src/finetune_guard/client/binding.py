@@ -34,7 +34,7 @@ class Binding:
         background: The background task or thread, once a client was used.
     """
 
-    def __init__(self, given: GuardConfig | None) -> None:
+    def __init__(self, configured: GuardConfig | None) -> None:
         # A costly import that only clients need.
         from finetune_guard.config import GuardConfig  # noqa: PLC0415
         from finetune_guard.engine.guard import Guard  # noqa: PLC0415
@@ -44,15 +44,15 @@ class Binding:
         self.runs_background = False
         self.background: Any = None
         self._backgrounds: dict[str, Any] = {}
-        if given is not None and not isinstance(given, GuardConfig):
+        if configured is not None and not isinstance(configured, GuardConfig):
             raise GuardConfigError(
-                f"The guard's configuration is {describe_type(given)}: a GuardConfig is required"
+                f"The guard's configuration is {describe_type(configured)}: a GuardConfig is required"
             )
         try:
-            config = given if given is not None else GuardConfig()
+            config = configured if configured is not None else GuardConfig()
             self._engine: Guard | None = Guard(config)
         except Exception as error:
-            if given is not None:
+            if configured is not None:
                 raise
             self._engine = None
             # Only the text is kept: an error holds the frames that it came through, and those the client.

@@ -118,20 +118,20 @@ class _Installation:
     def unwrap(self) -> None:
         """Restore the SDK's methods, except those that others have replaced since, and flush."""
         self.is_active = False
-        kept = []
+        changed_by_others = []
         for cls, name, before, wrapper in self._replaced:
             if vars(cls).get(name) is not wrapper:
-                kept.append(f"openai.{cls.__name__}.{name}")
+                changed_by_others.append(f"openai.{cls.__name__}.{name}")
             elif before is _MISSING:
                 delattr(cls, name)
             else:
                 setattr(cls, name, before)
-        if kept:
+        if changed_by_others:
             log(
                 logging.WARNING,
                 "finetune-guard is uninstalled, but something else has replaced %s since install(). That "
                 "stays as it is, and calls go through it unguarded. To undo both, undo the later one first.",
-                ", ".join(kept),
+                ", ".join(changed_by_others),
             )
         for view in list(self._views):
             binding = view._finetune_guard  # noqa: SLF001 -- its other half

@@ -59,8 +59,8 @@ class CallOptions:
             timeout: The client's timeout, for a request without one.
         """
         headers = options.headers if isinstance(options.headers, Mapping) else {}
-        given = options.timeout
-        total = _total_timeout(given if given is None or _total_timeout(given) is not None else timeout)
+        is_valid = options.timeout is None or _total_timeout(options.timeout) is not None
+        total = _total_timeout(options.timeout if is_valid else timeout)
         return cls(
             {
                 name: value

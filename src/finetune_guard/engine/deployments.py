@@ -220,8 +220,8 @@ class Deployments:
     def list_all(self, only: Resource | None = None) -> tuple[Deployment, ...]:
         """Return every known deployment, or those of one resource, the first to end first."""
         resources = self._known_resources() if only is None else (only,)
-        found = (each for resource in resources for each in self._of(resource, self._named))
-        return tuple(sorted(found, key=by_end))
+        deployments = (each for resource in resources for each in self._of(resource, self._named))
+        return tuple(sorted(deployments, key=by_end))
 
     def status_of(self, resource: Resource, name: str) -> Deployment:
         """Return what is known about one deployment, even if no call is known."""
@@ -232,19 +232,19 @@ class Deployments:
         return deployments_of(resource.name, history, resource.policy, self._decider.now(), named)
 
     def names_to_keep_alive(
-        self, resource: Resource, given: tuple[str, ...] | None = None
+        self, resource: Resource, names: tuple[str, ...] | None = None
     ) -> tuple[str, ...]:
-        """Return the names of the deployments to keep alive: ``given``, or those configured."""
+        """Return the names of the deployments to keep alive: ``names``, or those configured."""
         keep_alive = self._config.keep_alive
-        if given is None:
+        if names is None:
             return names_at(resource.name, keep_alive.deployments if keep_alive is not None else ())
-        for each in given:
+        for each in names:
             if not names_at(resource.name, (each,)):
                 raise GuardConfigError(
                     f"{format_value(each)} is not a deployment of {resource.name}, which this client calls. "
                     "Name it without a resource, or call it with a client of its own resource."
                 )
-        return names_at(resource.name, given)
+        return names_at(resource.name, names)
 
     def _known_resources(self) -> Iterable[Resource]:
         names = {*self._recorder.store.organizations(), *self._resources}
@@ -256,17 +256,17 @@ class Deployments:
 
     def forget(self, name: str) -> tuple[Deployment, ...]:
         """Record that deployments called ``name``, or ``RESOURCE/NAME``, are no longer to be kept alive."""
-        found = [each for each in self.list_all() if is_named(each.name, each.resource, (name,))]
-        if not found:
+        matching = [each for each in self.list_all() if is_named(each.name, each.resource, (name,))]
+        if not matching:
             raise GuardConfigError(
                 f"No deployment is known as {format_value(name)}. To see those that are: finetune-guard "
                 "deployments"
             )
         now = self._decider.now()
         for resource in self._known_resources():
-            for each in (each for each in found if each.resource == resource.name):
+            for each in (each for each in matching if each.resource == resource.name):
                 ended = {each.name: Ended(at=max(now, each.last_call or now), why="forgotten")}
                 evidence = Evidence(organization=resource.history, ended=ended)
                 self._recorder.store.merge(History(evidence=evidence))
                 resource.calls.pop(each.name, None)
-        return tuple(found)
+        return tuple(matching)

@@ -116,23 +116,23 @@ class Guard:
             )
         now = self.decider.now()
         try:
-            moment = aware_utc(at) if at is not None else now
+            answered_at = aware_utc(at) if at is not None else now
         except (AttributeError, OverflowError, ValueError):
             raise GuardConfigError(
                 f"record(at=...) is {format_value(at)}: a datetime with a time zone is required"
             ) from None
-        if moment - now > timedelta(days=1):
-            raise GuardConfigError(f"record(at=...) is {moment.isoformat()}: it lies in the future")
+        if answered_at - now > timedelta(days=1):
+            raise GuardConfigError(f"record(at=...) is {answered_at.isoformat()}: it lies in the future")
         if not self.config.enabled:
             return
         if resource is not None:
             subject = resource.subject
-            resource.record_call(model, moment)
+            resource.record_call(model, answered_at)
         else:
             subject = self.decider.subject_of(credentials)
             if subject.organization is None:
                 self._recorded_for[credentials] = True
-        self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, moment)
+        self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, answered_at)
 
     # Public operations.
 
@@ -161,15 +161,15 @@ class Guard:
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
         """List every fine-tuned model that the key can see, and add those in the history."""
-        found = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
-        if found.reply is not None:
-            credentials = found.reply.subject.credentials
-            self.identification.record_traces(found)
-            self.ends.learn(found.announced)
+        listing = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
+        if listing.reply is not None:
+            credentials = listing.reply.subject.credentials
+            self.identification.record_traces(listing)
+            self.ends.learn(listing.announced)
             if refresh:
-                self.ends.store_announced(found.announced)
+                self.ends.store_announced(listing.announced)
         now, history = self.decider.now(), self.decider.history(credentials)
-        return build_inventory(found, history, self.ends.read(now), now)
+        return build_inventory(listing, history, self.ends.read(now), now)
 
     def model_limits(self, credentials: Credentials) -> Flow[ModelLimits]:
         """Fetch the organization's model limits and record them; no decision uses them."""

@@ -51,19 +51,19 @@ class Identification:
         )
         if is_known and not again:
             return credentials, None
-        found = yield from read_listing()
-        if found.reply is None:  # an error response that names the organization was recorded already
+        listing = yield from read_listing()
+        if listing.reply is None:  # an error response that names the organization was recorded already
             self.doubt(credentials)
-            return credentials, found
-        subject = found.reply.subject
-        if found.failure is None:
+            return credentials, listing
+        subject = listing.reply.subject
+        if listing.failure is None:
             self._is_confirmed.pop(credentials, None)
         # What a list that failed would have shown may be what a decision needs.
-        self._is_confirmed[subject.credentials] = found.failure is None
+        self._is_confirmed[subject.credentials] = listing.failure is None
         self._recorder.record_organization(subject)
-        self.record_traces(found)
-        self._ends.learn(found.announced)
-        return subject.credentials, found
+        self.record_traces(listing)
+        self._ends.learn(listing.announced)
+        return subject.credentials, listing
 
     def record_traces(self, listing: Listing) -> None:
         """Record the traces of earlier fine-tuning in what the API listed, or that it has none."""

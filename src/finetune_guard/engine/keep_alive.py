@@ -85,9 +85,9 @@ class KeepAliveSender(OneSender):
         now = self.decider.now()
         dates, today = self.ends.read(now), now.date()
 
-        def find_more(found: Listing) -> tuple[str, ...]:
-            self.identification.record_traces(found)
-            return usable_models(found.newest_first, dates, today)
+        def find_more(listing: Listing) -> tuple[str, ...]:
+            self.identification.record_traces(listing)
+            return usable_models(listing.newest_first, dates, today)
 
         return Attempts(self._known(), left, find_more, self.listing)
 

@@ -74,21 +74,21 @@ class ModelEnds:
     def learn(self, announced: Mapping[str, Announced]) -> None:
         """Add the API's announcements in this process; no I/O."""
         known = self.dates.announced
-        news = {model: said for model, said in announced.items() if known.get(model) != said}
-        if len(known) + len(news) > _MOST_ANNOUNCED:
-            news = {model: said for model, said in news.items() if model in known}
-        if news:
-            self._dates = self.dates.with_announced(news)
-        if any(said.day != (known[model].day if model in known else None) for model, said in news.items()):
+        new = {model: end for model, end in announced.items() if known.get(model) != end}
+        if len(known) + len(new) > _MOST_ANNOUNCED:
+            new = {model: end for model, end in new.items() if model in known}
+        if new:
+            self._dates = self.dates.with_announced(new)
+        if any(end.day != (known[model].day if model in known else None) for model, end in new.items()):
             self.checked_on.clear()
 
     def store_announced(self, announced: Mapping[str, Announced]) -> None:
         """Write the API's announcements to the store; raises ``StoreError`` if that fails."""
         self.learn(announced)
         known = self._store.announced()
-        news = {model: said for model, said in announced.items() if said.day is not None or model in known}
-        if news:
-            self._store.announce(news)
+        new = {model: end for model, end in announced.items() if end.day is not None or model in known}
+        if new:
+            self._store.announce(new)
 
     def read(self, now: datetime) -> ShutdownDates:
         """Return the dates, with those of the store and an installed litellm, read at most once an hour."""
@@ -111,25 +111,25 @@ class ModelEnds:
 
     def lifetime_error(self, model: str, now: datetime) -> ModelLifetimeError | None:
         """Return the error for a job that can't or must not start from ``model``; None if it may."""
-        found, dates = self.prospect(model, now), self.read(now)
-        if found.is_shut_down(now.date()):
-            said = model_messages.base_shut_down(found, dates, now.date())
+        prospect, dates = self.prospect(model, now), self.read(now)
+        if prospect.is_shut_down(now.date()):
+            words = model_messages.base_shut_down(prospect, dates, now.date())
             return BaseModelShutDownError(
-                said.message, model=model, shutdown=found.base_shutdown, remedy=said.remedy
+                words.message, model=model, shutdown=prospect.base_shutdown, remedy=words.remedy
             )
-        least, end = self._config.min_model_lifetime, found.fine_tunes_shutdown
-        if least is None or end is None or found.lives_for(least) is not False:
+        least, end = self._config.min_model_lifetime, prospect.fine_tunes_shutdown
+        if least is None or end is None or prospect.lives_for(least) is not False:
             return None
-        said = model_messages.too_short_lived(found, least)
-        return ShortLivedModelError(said.message, model=model, shutdown=end, remedy=said.remedy)
+        words = model_messages.too_short_lived(prospect, least)
+        return ShortLivedModelError(words.message, model=model, shutdown=end, remedy=words.remedy)
 
     def lifetime_warning(self, model: str, now: datetime) -> ShortLivedModelWarning | None:
         """Return the warning for a job whose fine-tune would end soon; once for each model."""
-        found, below = self.prospect(model, now), self._config.warn_below_lifetime
-        if below is None or found.lifetime is None or found.lifetime >= below or model in self._warned:
+        prospect, below = self.prospect(model, now), self._config.warn_below_lifetime
+        if below is None or prospect.lifetime is None or prospect.lifetime >= below or model in self._warned:
             return None
         self._warned[model] = True
-        return ShortLivedModelWarning(model_messages.short_lived(found))
+        return ShortLivedModelWarning(model_messages.short_lived(prospect))
 
     def sunset_warning(
         self, model: str, now: datetime, served: str | None = None
@@ -160,14 +160,14 @@ class ModelEnds:
         shutdown = self.dates.shutdown_of(model)
         if error_code(error) != _NOT_FOUND or shutdown is None or not shutdown.may_be_over(now.date()):
             return None
-        said = model_messages.fine_tune_shut_down(shutdown, *self.dates.successor_of(model))
+        words = model_messages.fine_tune_shut_down(shutdown, *self.dates.successor_of(model))
         return FineTunedModelShutDownError(
-            said.message,
+            words.message,
             response=error.response,
             body=error.body,
             model=model,
             shutdown=shutdown,
-            remedy=said.remedy,
+            remedy=words.remedy,
         )
 
 
@@ -178,8 +178,8 @@ def installed_table() -> Mapping[str, Row]:
     """
     try:
         path = Path(str(distribution("litellm").locate_file(_FILE)))
-        found = path.stat()
-        return _read(path, found.st_size, found.st_mtime_ns) if found.st_size <= _MOST_BYTES else _NOTHING
+        status = path.stat()
+        return _read(path, status.st_size, status.st_mtime_ns) if status.st_size <= _MOST_BYTES else _NOTHING
     except PackageNotFoundError:
         return _NOTHING
     except Exception as error:  # noqa: BLE001 -- another package's files can be broken in any way

@@ -228,13 +228,13 @@ def _incomplete_error(done: UsageSync) -> UsageSyncError:
 
 
 def _read_error(failure: openai.APIError | UsageSyncError) -> UsageSyncError:
-    said = _describe(failure)
+    reason = _describe(failure)
     if not isinstance(failure, openai.APIError):
         return UsageSyncError(
-            said, remedy=failure.remedy or "Try again later; a gateway in between may be the cause."
+            reason, remedy=failure.remedy or "Try again later; a gateway in between may be the cause."
         )
     if isinstance(failure, (openai.AuthenticationError, openai.PermissionDeniedError)):
-        message = f"The API does not let the admin key read the organization's usage ({said})."
+        message = f"The API does not let the admin key read the organization's usage ({reason})."
         return UsageSyncError(message, remedy=_GET_A_KEY)
-    message = f"The organization's usage could not be read ({said})."
+    message = f"The organization's usage could not be read ({reason})."
     return UsageSyncError(message, remedy="Try again later: what was read before is kept.")

@@ -152,15 +152,15 @@ class PendingWrites:
 
     def copies_for(self, organizations: Collection[str], credentials: Collection[Credentials]) -> list[Notes]:
         """Return copies of the notes about organizations, or about credentials without a name."""
-        found = []
+        copies = []
         batches = [(batch.subject, batch.notes) for batch in (*self.uncertain, *self.writing)]
         for subject, notes in [*self.pending.items(), *batches]:
             unnamed = subject.organization is None and subject.credentials in credentials
             if unnamed or subject.organization in organizations:
                 copy = Notes()
                 copy.add(notes)
-                found.append(copy)
-        return found
+                copies.append(copy)
+        return copies
 
     def take_due(self, is_due: Callable[[Subject, Stream], bool]) -> list[Batch]:
         """Remove and return the batches to write now, the uncertain ones first."""

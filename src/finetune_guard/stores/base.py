@@ -104,11 +104,11 @@ class Store(ABC):
             StoreError: It can't be read; a custom store need not support this.
         """
         raise StoreError(
-            f"{type(self).__name__} can't keep what was told of {organization}.",
+            f"{type(self).__name__} can't store the state of the alerts about {organization}.",
             remedy="Set FINETUNE_GUARD_STORE to a folder or to the URL of a Redis server.",
         )
 
-    def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:  # noqa: ARG002 -- for subclasses
+    def keep_alerts(self, organization: str, state: Mapping[str, str | None]) -> None:  # noqa: ARG002 -- for subclasses
         """Update the state of the alerts about an organization; None removes a subject."""
         self.alerts(organization)
 

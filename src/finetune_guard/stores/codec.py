@@ -57,11 +57,11 @@ class Form(Generic[_T]):
         self._adapter: TypeAdapter[_T] = TypeAdapter(fact)
         self._to_json = to_json
 
-    def text(self, fact: _T, *found: str) -> str:
-        """Return the row for ``fact``, with the unknown fields of the rows ``found``."""
+    def text(self, fact: _T, *stored: str) -> str:
+        """Return the row for ``fact``, with the unknown fields of the rows ``stored``."""
         text = self._to_json(fact)
-        for each in found:
-            original, known_part = each[len(_TAG) :], self._to_json(self.read(each))
+        for row in stored:
+            original, known_part = row[len(_TAG) :], self._to_json(self.read(row))
             if original != known_part:
                 text = json.dumps(_with_unknown(*map(json.loads, (text, original, known_part))))
         return _TAG + text

@@ -55,10 +55,10 @@ class _MemoryChange:
         self._written: dict[Row, str | None] = {}
 
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
-        found = {row: text for row in rows if (text := self._tables.get(row[:-1], {}).get(row[-1]))}
+        texts = {row: text for row in rows if (text := self._tables.get(row[:-1], {}).get(row[-1]))}
         for table in tables:
-            found.update({(*table, name): text for name, text in self._tables.get(table, {}).items()})
-        return found
+            texts.update({(*table, name): text for name, text in self._tables.get(table, {}).items()})
+        return texts
 
     def write(self, row: Row, text: str | None) -> None:
         self._written[row] = text

@@ -7,7 +7,7 @@ connections. A row's name is its kind followed by its names:
 ``("evidence", organization)``             the summary of an organization's history
 ``("model", organization, model)``         the latest inference of a model
 ``("day", organization, day)``             how many inferences a day had, by source
-``("alert", organization, subject)``        what alerts have told about a subject
+``("alert", organization, subject)``        the state of the alerts about a subject
 ``("alias", alias)``                       the organization that an alias stands for
 ``("shutdown", model)``                    what the API said about a model's shutdown date
 ``("salt",)``                              the bytes that keys are hashed with
@@ -82,8 +82,8 @@ class RowStore(Store):
         return self._read(doing, lambda rows: _history_in(rows.read(row, tables=tables), organization))
 
     def organizations(self) -> tuple[str, ...]:
-        found = self._read("list the histories", lambda rows: rows.read(tables=[("evidence",)]))
-        return tuple(sorted(name for _, name in found))
+        rows_read = self._read("list the histories", lambda rows: rows.read(tables=[("evidence",)]))
+        return tuple(sorted(name for _, name in rows_read))
 
     def record(self, organization: str, activities: Iterable[Activity]) -> None:
         activities = tuple(activities)
@@ -109,11 +109,11 @@ class RowStore(Store):
         others = [("alert", organization), ("alias",)]
 
         def forget_usage(change: Change) -> None:
-            kept = change.read(row, tables=tables)
-            if kept:
-                left = _history_in(kept, organization).without_usage()
-                _write_history(change, left, kept)
-                for each in kept.keys() - _rows_of(left).keys():
+            stored = change.read(row, tables=tables)
+            if stored:
+                remaining = _history_in(stored, organization).without_usage()
+                _write_history(change, remaining, stored)
+                for each in stored.keys() - _rows_of(remaining).keys():
                     change.write(each, None)
 
         def forget(change: Change) -> None:
@@ -125,11 +125,11 @@ class RowStore(Store):
 
     def alerts(self, organization: str) -> dict[str, str]:
         table = ("alert", check_name(organization))
-        return self._table("read what alerts have told", table, codec.TEXT)
+        return self._table("read the state of alerts", table, codec.TEXT)
 
-    def keep_alerts(self, organization: str, told: Mapping[str, str | None]) -> None:
+    def keep_alerts(self, organization: str, state: Mapping[str, str | None]) -> None:
         rows = {
-            ("alert", check_name(organization), check_name(subject)): text for subject, text in told.items()
+            ("alert", check_name(organization), check_name(subject)): text for subject, text in state.items()
         }
 
         def keep(change: Change) -> None:
@@ -138,7 +138,7 @@ class RowStore(Store):
                 change.write(row, codec.TEXT.text(text) if text is not None else None)
 
         if rows:
-            self._change("keep what alerts have told", keep)
+            self._change("store the state of alerts", keep)
 
     def announced(self) -> dict[str, Announced]:
         return self._table("read shutdown dates", ("shutdown",), codec.ANNOUNCED)
@@ -147,10 +147,10 @@ class RowStore(Store):
         rows = {("shutdown", check_name(model)): each for model, each in announced.items()}
 
         def merge(change: Change) -> None:
-            found = change.read(*rows)
+            stored = change.read(*rows)
             for row, each in rows.items():
-                known = codec.ANNOUNCED.read(found[row]) if row in found else None
-                _write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), found)
+                known = codec.ANNOUNCED.read(stored[row]) if row in stored else None
+                _write_fact(change, row, codec.ANNOUNCED, latest_announced(known, each), stored)
 
         if rows:
             self._change("remember shutdown dates", merge)
@@ -169,18 +169,18 @@ class RowStore(Store):
         return self._read(doing, read)
 
     def link(self, alias: str, organization: str) -> None:
-        row, kept = ("alias", check_name(alias)), ("evidence", alias)
+        row, summary = ("alias", check_name(alias)), ("evidence", alias)
         linked = codec.TEXT.text(check_name(organization))
 
-        def has_history(found: Mapping[Row, str]) -> bool:
-            return kept in found and alias != organization
+        def has_history(stored: Mapping[Row, str]) -> bool:
+            return summary in stored and alias != organization
 
         def is_done(rows: Rows) -> bool:
-            found = rows.read(row, kept)
-            return found.get(row) == linked and not has_history(found)
+            stored = rows.read(row, summary)
+            return stored.get(row) == linked and not has_history(stored)
 
         def link(change: Change) -> None:
-            if has_history(change.read(row, kept)):
+            if has_history(change.read(row, summary)):
                 _move(change, alias, organization)
             change.write(row, linked)
 
@@ -231,8 +231,8 @@ class RowStore(Store):
         row = ("lease", check_name(lease.name))
 
         def give_back(change: Change) -> None:
-            found = change.read(row)
-            if row in found and codec.LEASE.read(found[row]).token == lease.token:
+            stored = change.read(row)
+            if row in stored and codec.LEASE.read(stored[row]).token == lease.token:
                 change.write(row, None)
 
         self._change("give a lease back", give_back)
@@ -256,18 +256,18 @@ def update(
     change: Change, organization: str, do: Callable[[History], History], *texts: Mapping[Row, str]
 ) -> None:
     """Change a history by ``do``; unknown fields in its rows and in ``texts`` are kept."""
-    found = change.read(*rows_changed_by(organization, do))
-    _write_history(change, do(_history_in(found, organization)), found, *texts)
+    stored = change.read(*rows_changed_by(organization, do))
+    _write_history(change, do(_history_in(stored, organization)), stored, *texts)
 
 
 def _move(change: Change, alias: str, organization: str) -> None:
-    kept = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
+    stored = change.read(("evidence", alias), tables=[("model", alias), ("day", alias)])
     renamed = {
         (kind, organization, *names): codec.with_organization(text, organization)
-        for (kind, _, *names), text in kept.items()
+        for (kind, _, *names), text in stored.items()
     }
-    update(change, organization, lambda known: known.merged(_history_in(kept, alias)), renamed)
-    for row in kept:
+    update(change, organization, lambda known: known.merged(_history_in(stored, alias)), renamed)
+    for row in stored:
         change.write(row, None)
 
 
@@ -276,11 +276,11 @@ def _fact_in(rows: Rows, row: Row, form: codec.Form[_T]) -> _T | None:
     return form.read(text) if text is not None else None
 
 
-def _history_in(found: Mapping[Row, str], organization: str) -> History:
+def _history_in(rows: Mapping[Row, str], organization: str) -> History:
     evidence = Evidence(organization=organization)
     models: dict[str, Inference] = {}
     daily: dict[date, Mapping[Source, int]] = {}
-    for (kind, _, *names), text in found.items():
+    for (kind, _, *names), text in rows.items():
         if kind == "evidence":
             evidence = codec.evidence_from(text, organization)
         elif kind == "model":
@@ -290,11 +290,11 @@ def _history_in(found: Mapping[Row, str], organization: str) -> History:
     return History(evidence=evidence, models=models, daily=daily)
 
 
-def _write_history(change: Change, history: History, *found: Mapping[Row, str]) -> None:
+def _write_history(change: Change, history: History, *stored: Mapping[Row, str]) -> None:
     for row, (form, fact) in _rows_of(history).items():
-        _write_fact(change, row, form, fact, *found)
+        _write_fact(change, row, form, fact, *stored)
 
 
-def _write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *found: Mapping[Row, str]) -> None:
-    # Keeps the unknown fields of this row in each of ``found``.
-    change.write(row, form.text(fact, *(texts[row] for texts in found if row in texts)))
+def _write_fact(change: Change, row: Row, form: codec.Form[_T], fact: _T, *stored: Mapping[Row, str]) -> None:
+    # Keeps the unknown fields of this row in each of ``stored``.
+    change.write(row, form.text(fact, *(texts[row] for texts in stored if row in texts)))

@@ -41,7 +41,7 @@ class Check(ABC):
         self.next_at = 0.0
         """When to check again, on the monotonic clock."""
         self._failures = 0
-        self._told: str | None = None
+        self._last_logged: str | None = None
 
     @abstractmethod
     def run(self, client: Any) -> Flow[Any]:
@@ -68,8 +68,8 @@ class Check(ABC):
         return retry_delay(self._failures, eligibility, process.jitter.random())
 
     def _say(self, what: str, level: int, message: str, *details: object) -> None:
-        if what != self._told:
-            self._told = what
+        if what != self._last_logged:
+            self._last_logged = what
             log(level, message, *details)
 
 
@@ -127,7 +127,7 @@ class WindowCheck(Check):
         eligibility, outcome = result.eligibility, result.outcome
         closes = _moment(eligibility.window_closes_at)
         if outcome is not None and outcome.sent:
-            self._told = None
+            self._last_logged = None
             text = "finetune-guard sent a keep-alive: %s answered, and the window is open until %s."
             log(logging.INFO, text, outcome.model, closes)
         if result.sent_in_vain:
@@ -147,7 +147,7 @@ class WindowCheck(Check):
             text = "Nobody can create fine-tuning jobs any more: no keep-alive is sent in the background."
             self._say("closed", logging.INFO, text)
         else:
-            self._told = None
+            self._last_logged = None
 
 
 @dataclass(frozen=True)
@@ -212,8 +212,8 @@ class DeploymentCheck(Check):
 
     def lines(self, result: DeploymentsChecked) -> list[str]:
         """Return the result of a check, in a sentence or two for each deployment."""
-        told = [kept_alive(each, self.resource.policy) for each in result.outcomes]
-        return told + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
+        sentences = [kept_alive(each, self.resource.policy) for each in result.outcomes]
+        return sentences + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
 
     def report(self, result: DeploymentsChecked) -> None:
         """Log every keep-alive sent, and each failure once until it changes."""
@@ -221,10 +221,10 @@ class DeploymentCheck(Check):
             if each.sent:
                 log(logging.INFO, "finetune-guard: %s", kept_alive(each, self.resource.policy))
         if result.is_well:
-            self._told = None
+            self._last_logged = None
         else:
-            said = " ".join(self.lines(result))
-            self._say(said, logging.WARNING, "finetune-guard: %s", said)
+            text = " ".join(self.lines(result))
+            self._say(text, logging.WARNING, "finetune-guard: %s", text)
 
 
 def _moment(at: datetime | None) -> str:

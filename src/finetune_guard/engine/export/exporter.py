@@ -39,7 +39,7 @@ _AT_ONCE = 4
 _JOBS = "/fine_tuning/jobs"
 _JOBS_A_PAGE = 100
 _FILES_A_PAGE = 10_000
-_NO_PLACE = "such an id can't be the name of a folder, or another one differs in capitals only"
+_UNUSABLE_ID = "such an id can't be the name of a folder, or another one differs in capitals only"
 
 
 class Retries:
@@ -88,7 +88,7 @@ class Exporter:
         self._files: dict[str, Mapping[str, Any]] = {}
         self._missed: dict[str, Missing] = {}
         self._models: dict[str, ModelRecord] = {}
-        self._places: set[str] = set()
+        self._names: set[str] = set()
 
     def plan(self) -> Flow[ExportPlan]:
         """Fetch the selected jobs and the sizes of their files; nothing is written."""
@@ -114,7 +114,7 @@ class Exporter:
             if file.get("id") in wanted:
                 self._files[file["id"]] = file
 
-        with suppress(openai.APIError):  # only sizes and names are told there
+        with suppress(openai.APIError):  # it only adds sizes and names
             yield from read_rows("/files", _FILES_A_PAGE, take, self._retries.ask)
         return planned(jobs, self._files, contents=True)
 
@@ -169,10 +169,10 @@ class Exporter:
         for job in self._jobs.values():
             yield self._export_job(job, record)
         for file in plan.files:
-            if self._has_place(file.id):
+            if self._claim_name(file.id):
                 yield self._export_file(file, record)
             else:
-                record.miss(f"a file called {format_value(file.id)}", _NO_PLACE)
+                record.miss(f"a file called {format_value(file.id)}", _UNUSABLE_ID)
 
     # What is selected.
 
@@ -196,16 +196,16 @@ class Exporter:
         if not self._selection.takes(job, self._now()):
             return
         job_id = job.get("id")
-        if job_id in self._jobs or self._has_place(job_id):
+        if job_id in self._jobs or self._claim_name(job_id):
             self._jobs[str(job_id)] = job
         else:
-            self._miss(f"a job called {format_value(job_id)}", _NO_PLACE)
+            self._miss(f"a job called {format_value(job_id)}", _UNUSABLE_ID)
 
-    def _has_place(self, some_id: object) -> bool:
-        """Whether an id can be a folder's name, even on a case-insensitive disk."""
-        if not is_safe_id(some_id) or some_id.lower() in self._places:
+    def _claim_name(self, some_id: object) -> bool:
+        """Whether an id can be a new folder's name, even on a case-insensitive disk; it is then in use."""
+        if not is_safe_id(some_id) or some_id.lower() in self._names:
             return False
-        self._places.add(some_id.lower())
+        self._names.add(some_id.lower())
         return True
 
     def _miss(self, what: str, why: str) -> None:
@@ -215,10 +215,10 @@ class Exporter:
 
     def _export_job(self, job: Mapping[str, Any], record: Record) -> Flow[None]:
         job_id, asked_at, body = job["id"], self._now(), _as_json(job)
-        place = f"jobs/{job_id}"
-        lists = {name: f"{place}/{name}.jsonl" for name in ("events", "checkpoints")}
+        folder = f"jobs/{job_id}"
+        lists = {name: f"{folder}/{name}.jsonl" for name in ("events", "checkpoints")}
         is_as_before = job.get("status") in ENDED and record.has(
-            f"{place}/job.json", hashlib.sha256(body).hexdigest()
+            f"{folder}/job.json", hashlib.sha256(body).hexdigest()
         )
         if not is_as_before:
             record.drop(*lists.values())
@@ -228,8 +228,8 @@ class Exporter:
         model = self._models.get(str(job.get("fine_tuned_model")))
         if model is not None:
             text = model.model_dump_json(indent=1).encode()
-            record.put(f"{place}/model.json", text, "what finetune-guard knows", asked_at)
-        record.put(f"{place}/job.json", body, f"GET {_JOBS}", asked_at)
+            record.put(f"{folder}/model.json", text, "what finetune-guard knows", asked_at)
+        record.put(f"{folder}/job.json", body, f"GET {_JOBS}", asked_at)
         record.advance(done=1)
 
     def _export_file(self, file: PlannedFile, record: Record) -> Flow[None]:

@@ -81,7 +81,7 @@ class Folder:
     @contextmanager
     def new_file(self, name: str) -> Iterator[NewFile]:
         """Return a file to write; it appears under ``name`` only after ``commit``."""
-        file = NewFile(self._place(name, make=True))
+        file = NewFile(self._path_of(name, make=True))
         try:
             yield file
         finally:
@@ -89,9 +89,9 @@ class Folder:
 
     def read(self, name: str) -> Iterator[bytes]:
         """Return a file in chunks; raises ``OSError`` if it is missing, a link, or no plain file."""
-        place = self._place(name, make=False)
-        _must_be_no_link(place)
-        with open(os.open(place, _READ), "rb") as file:  # noqa: PTH123 -- it is open already
+        path = self._path_of(name, make=False)
+        _must_be_no_link(path)
+        with open(os.open(path, _READ), "rb") as file:  # noqa: PTH123 -- it is open already
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a plain file")
             while piece := file.read(_PIECE):
@@ -113,23 +113,23 @@ class Folder:
                 if not (name.startswith(".") and name.endswith(".part")):
                     yield Path(above, name).relative_to(self.path).as_posix()
 
-    def _place(self, name: str, *, make: bool) -> Path:
+    def _path_of(self, name: str, *, make: bool) -> Path:
         """Return the path of a file, after making sure that no folder on the way to it is a link."""
         *above, last = name.split("/")
-        place = self.path
+        path = self.path
         for part in above:
-            place /= part
+            path /= part
             if make:
-                place.mkdir(mode=0o700, exist_ok=True)
-            _must_be_no_link(place)
-        return place / last
+                path.mkdir(mode=0o700, exist_ok=True)
+            _must_be_no_link(path)
+        return path / last
 
 
 class NewFile:
     """A file being written, under another name until it is complete; ``size`` is its size so far."""
 
-    def __init__(self, place: Path) -> None:
-        self._place, self._partial = place, place.with_name(_partial_name(place.name))
+    def __init__(self, path: Path) -> None:
+        self._path, self._partial = path, path.with_name(_partial_name(path.name))
         self._partial.unlink(missing_ok=True)  # an export that was killed may have left it
         self._file = open(os.open(self._partial, _WRITE, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115 -- see discard
         self.restart()
@@ -152,7 +152,7 @@ class NewFile:
         """Give the file its final name, and return its SHA-256 and size."""
         os.fsync(self._file.fileno())
         self._file.close()
-        self._partial.replace(self._place)
+        self._partial.replace(self._path)
         return self._sum.hexdigest(), self.size
 
     def discard(self) -> None:
@@ -170,6 +170,6 @@ def _let_go(claim: int) -> None:
     os.close(claim)
 
 
-def _must_be_no_link(place: Path) -> None:
-    if place.is_symlink():
+def _must_be_no_link(path: Path) -> None:
+    if path.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

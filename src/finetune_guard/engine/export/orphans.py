@@ -38,14 +38,14 @@ def find_orphans(now: Callable[[], datetime]) -> Flow[Orphans]:
 
 def delete_orphans(ids: Collection[str], now: Callable[[], datetime]) -> Flow[OrphansDeleted]:
     """Delete those of ``ids`` that are still orphans and old enough, after listing all again."""
-    found = yield from find_orphans(now)
-    old_enough = {orphan.id for orphan in found.files if orphan.deletable}
+    listed = yield from find_orphans(now)
+    old_enough = {orphan.id for orphan in listed.files if orphan.deletable}
     deleted: list[str] = []
     kept: dict[str, str] = {}
     retries = Retries()
     for file_id in dict.fromkeys(ids):
-        if found.failure is not None:
-            kept[file_id] = found.failure
+        if listed.failure is not None:
+            kept[file_id] = listed.failure
         elif file_id not in old_enough:
             kept[file_id] = "a job uses it, it is younger than a day, or it is no training file"
         else:

@@ -89,9 +89,9 @@ class Record:
         self._progress = progress
         self._changing = threading.RLock()
         self._saved_at = 0.0
-        self._come = ExportProgress(done=0, total=0, bytes_done=0, bytes=0)
+        self._state = ExportProgress(done=0, total=0, bytes_done=0, bytes=0)
         self.fetched = 0
-        begun = {"selection": selection, "begun_at": now(), "ended_at": None, "missing": {}}
+        new_run = {"selection": selection, "begun_at": now(), "ended_at": None, "missing": {}}
         try:
             earlier, _ = _read_manifest(folder)
         except ExportError as error:
@@ -99,7 +99,7 @@ class Record:
                 raise
             earlier = Manifest(api=api, selection=selection, begun_at=now())
         self._earlier_api, self._api = earlier.api, api
-        self.manifest = earlier.model_copy(update=begun)
+        self.manifest = earlier.model_copy(update=new_run)
         self.save()
 
     def belongs_to(self, organization: str | None) -> None:
@@ -116,7 +116,7 @@ class Record:
 
     def expect(self, total: int, size: int) -> None:
         """Set the totals for the progress."""
-        self._come = self._come.model_copy(update={"total": total, "bytes": size})
+        self._state = self._state.model_copy(update={"total": total, "bytes": size})
 
     def has(self, path: str, sha256: str | None = None) -> bool:
         """Whether a file matches its record, and ``sha256`` if given."""
@@ -167,10 +167,10 @@ class Record:
     def advance(self, *, done: int = 0, size: int = 0) -> None:
         """Count jobs, files and bytes of contents; a negative size subtracts data fetched again."""
         with self._changing:
-            come = {"done": self._come.done + done, "bytes_done": self._come.bytes_done + size}
-            self._come = self._come.model_copy(update=come)
+            changes = {"done": self._state.done + done, "bytes_done": self._state.bytes_done + size}
+            self._state = self._state.model_copy(update=changes)
             if self._progress is not None:
-                self._progress(self._come)
+                self._progress(self._state)
 
     def end(self) -> Manifest:
         """Record the end of the export, and return the manifest."""

@@ -104,11 +104,11 @@ class PlainCache(diskcache.Cache):  # type: ignore[misc]  # its base is untyped
 
     def with_keys(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return those of ``keys`` that exist, with their values."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for first in range(0, len(keys), _MOST_AT_ONCE):
             some = keys[first : first + _MOST_AT_ONCE]
-            found.update(self._select(f"raw = 1 AND key IN ({', '.join('?' * len(some))})", *some))
-        return found
+            values.update(self._select(f"raw = 1 AND key IN ({', '.join('?' * len(some))})", *some))
+        return values
 
     def with_prefix(self, start: str) -> dict[str, Any]:
         """Return the keys that start with ``start``, which must be ASCII, with their values."""

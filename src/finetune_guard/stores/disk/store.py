@@ -108,9 +108,9 @@ class _CacheRows:
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
         if self._cache is None:
             return {}
-        wanted = {key(*row): row for row in rows}
+        row_of = {key(*row): row for row in rows}
         try:
-            texts = self._cache.with_keys([SCHEMA, *wanted])
+            texts = self._cache.with_keys([SCHEMA, *row_of])
         except sqlite3.OperationalError as exc:
             if "no such" not in str(exc):
                 raise
@@ -120,7 +120,7 @@ class _CacheRows:
             f"in {self._location!r}",
             "set FINETUNE_GUARD_STORE to a folder of its own",
         )
-        found = {wanted[name]: text for name, text in texts.items()}
+        found = {row_of[name]: text for name, text in texts.items()}
         for table in tables:
             rows_read = (
                 (split_key(name), text) for name, text in self._cache.with_prefix(prefix(*table)).items()

@@ -121,10 +121,10 @@ class RedisRows:
                 for index, table in indexes.items()
                 for name in _names_in(last_indexes.get(index))
             ]
-            found = self.fetch([*rows, *indexes, *table_rows], at_once=bool(indexes))
-            indexes_read = {index: found.pop(index) for index in indexes if index in found}
+            texts = self.fetch([*rows, *indexes, *table_rows], at_once=bool(indexes))
+            indexes_read = {index: texts.pop(index) for index in indexes if index in texts}
             if indexes_read == last_indexes:
-                return found
+                return texts
             last_indexes = indexes_read
         raise BusyError("others went on adding rows to it")
 
@@ -136,15 +136,15 @@ class RedisRows:
             for row in wanted:
                 pipe.getrange(self._prefix + key(*row), 0, max_bytes(row))
             answers = zip(wanted, _answers(pipe), strict=True)
-            found = {row: text_of(row, value) for row, value in answers if value != b""}
-        version = found.get(SCHEMA, str(SCHEMA_VERSION))
+            texts = {row: text_of(row, value) for row, value in answers if value != b""}
+        version = texts.get(SCHEMA, str(SCHEMA_VERSION))
         is_number = version.isascii() and version.isdecimal() and len(version) <= _LONGEST_VERSION
         check_schema(
             int(version) if is_number else version,
             f"at {self._location}",
             "add ?prefix= and a name of its own to the URL",
         )
-        return {row: found[row] for row in rows if row in found}
+        return {row: texts[row] for row in rows if row in texts}
 
     def change(self, work: Callable[[RedisChange], _T]) -> _T:
         """Return the result of ``work`` after committing its writes, all or nothing."""
@@ -178,7 +178,7 @@ class RedisChange:
         self._rows = rows
         self._pipe = pipe
         self._prefix = prefix
-        self._found: dict[Row, str | None] = {}
+        self._stored: dict[Row, str | None] = {}
         self._written: dict[Row, tuple[str | None, timedelta | None]] = {}
 
     def read(self, *rows: Row, tables: Iterable[Row] = ()) -> dict[Row, str]:
@@ -186,17 +186,17 @@ class RedisChange:
         indexes = {index_of(table): table for table in tables}
         self._fetch((SCHEMA, *rows, *indexes))
         table_rows = [
-            (*table, name) for index, table in indexes.items() for name in _names_in(self._found[index])
+            (*table, name) for index, table in indexes.items() for name in _names_in(self._stored[index])
         ]
         self._fetch(table_rows)
-        return {row: text for row in (*rows, *table_rows) if (text := self._found[row]) is not None}
+        return {row: text for row in (*rows, *table_rows) if (text := self._stored[row]) is not None}
 
     def _fetch(self, rows: Iterable[Row]) -> None:
-        new = [row for row in dict.fromkeys(rows) if row not in self._found]
+        new = [row for row in dict.fromkeys(rows) if row not in self._stored]
         if new:
             self._pipe.watch(*(self._prefix + key(*row) for row in new))
-            found = self._rows.fetch(new)
-            self._found.update({row: found.get(row) for row in new})
+            texts = self._rows.fetch(new)
+            self._stored.update({row: texts.get(row) for row in new})
 
     def write(self, row: Row, text: str | None, ttl: timedelta | None = None) -> None:
         """Write a row that was read; None removes it, and with a ``ttl`` it expires after that time."""
@@ -207,10 +207,10 @@ class RedisChange:
     def commit(self) -> None:
         """Write everything, and the indexes with it."""
         self._update_indexes()
-        changes = {row: new for row, new in self._written.items() if new[0] != self._found[row]}
+        changes = {row: new for row, new in self._written.items() if new[0] != self._stored[row]}
         if not changes:
             return
-        if self._found[SCHEMA] is None and any(text is not None for text, _ in changes.values()):
+        if self._stored[SCHEMA] is None and any(text is not None for text, _ in changes.values()):
             changes[SCHEMA] = str(SCHEMA_VERSION), None
         self._pipe.multi()
         for row, (text, ttl) in changes.items():
@@ -230,11 +230,11 @@ class RedisChange:
     def _update_indexes(self) -> None:
         changes: dict[Row, dict[str, bool]] = {}
         for row, (text, _) in self._written.items():
-            if row[0] in _INDEXED and (self._found[row] is None) != (text is None):
+            if row[0] in _INDEXED and (self._stored[row] is None) != (text is None):
                 changes.setdefault(index_of(row[:-1]), {})[row[-1]] = text is not None
         self._fetch(changes)
         for index, names in changes.items():
-            self.write(index, changed_index(self._found[index], names))
+            self.write(index, changed_index(self._stored[index], names))
 
 
 def _milliseconds(ttl: timedelta) -> int:

@@ -84,8 +84,8 @@ class RedisUrl:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Strings that no message may show; a user name without a password may be a password."""
-        given = self.password or self.username
-        return tuple({given, quote(given), quote(given, safe="")}) if given else ()
+        secret = self.password or self.username
+        return tuple({secret, quote(secret), quote(secret, safe="")}) if secret else ()
 
 
 def read_url(text: str) -> RedisUrl:
@@ -156,7 +156,7 @@ def _read(scheme: str, text: str) -> RedisUrl:
 
 def _parse_options(query: str, *, is_tls: bool) -> dict[str, str]:
     allowed = (*_Options.model_fields, *(_TlsOptions.model_fields if is_tls else ()))
-    given: dict[str, str] = {}
+    options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in {"password", "username"}:
             raise ValueError(f"{name} is written before the @, where whoever shows a URL leaves it out")
@@ -164,7 +164,7 @@ def _parse_options(query: str, *, is_tls: bool) -> dict[str, str]:
             raise ValueError(f"{name} is for TLS, and TLS is what rediss:// and valkeys:// use")
         if name not in allowed:
             raise ValueError(f"it has an option that does not exist; allowed: {', '.join(allowed)}")
-        if name in given:
+        if name in options:
             raise ValueError(f"it gives the option {name} twice")
-        given[name] = value.lower() if name in {"ssl_cert_reqs", "ssl_check_hostname"} else value
-    return given
+        options[name] = value.lower() if name in {"ssl_cert_reqs", "ssl_check_hostname"} else value
+    return options
