@@ -12,6 +12,7 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -28,6 +29,7 @@ from typer.testing import CliRunner
 import finetune_guard
 from finetune_guard import FineTuneGuardError
 from finetune_guard.cli.app import app
+from tests.examples.conftest import python
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -77,7 +79,6 @@ def world(simulator, training_file, monkeypatch, tmp_path):
     simulator.azure.add_resource("acme", api_key="azure-key")
     simulator.azure.deploy("acme", "support-bot", model="gpt-4.1-mini-2025-04-14.ft-0a1b2c3d4e5f")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}]}\n' * 10)
     return simulator
 
 
@@ -117,6 +118,25 @@ def test_programs_print_what_the_page_says(page, world, training_file):
     for found in names.values():
         if isinstance(found, finetune_guard.OpenAI):
             found.close()
+
+
+@pytest.mark.slow
+def test_tutorial_works_from_an_empty_folder(tmp_path):
+    """Who types the tutorial's commands and programs sees what it prints, on whatever day that is."""
+    by_language = {"python": "", "sh": "", "text": ""}
+    for language, text in blocks(ROOT / "docs" / "tutorial.md"):
+        by_language[language] += text
+    (command,) = re.findall(r"(?m)^finetune-guard (simulator.*)", by_language["sh"])
+    arguments = (*command.split(), "--port", "0")
+    server = subprocess.Popen([sys.executable, "-m", "finetune_guard", *arguments], stdout=-1, text=True)
+    with server:
+        try:
+            told = "".join(itertools.takewhile(lambda line: "Ctrl-C" not in line, server.stdout))
+            environment = {**os.environ, **dict(re.findall(r"export (\w+)=(\S+)", told))}
+            finished = python("-c", by_language["python"], cwd=tmp_path, env=environment)
+        finally:
+            server.terminate()
+    assert (by_language["text"], "") == (finished.stdout, finished.stderr)
 
 
 def commands_in(text):
