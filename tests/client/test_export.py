@@ -133,10 +133,11 @@ async def test_permanent_failures_are_noted_and_fetched_by_a_later_run(sim, clie
 async def test_unreadable_job_list_is_an_error_and_keeps_the_folder(sim, client, jobs, folder):
     await done(client.guard.export(folder))
     sim.fault(Fault.unauthorized(path="/v1/fine_tuning/jobs", times=None))
+    before = verify(folder)
     with pytest.raises(ExportError, match="401 invalid_api_key") as caught:
         await done(client.guard.export(folder))
     assert isinstance(caught.value.__cause__, openai.AuthenticationError)
-    assert {} == verify(folder).problems
+    assert before == verify(folder)
 
 
 async def test_jobs_can_be_selected_and_a_plan_writes_nothing(sim, client, jobs, folder):
@@ -154,6 +155,8 @@ async def test_jobs_can_be_selected_and_a_plan_writes_nothing(sim, client, jobs,
     found = await done(guard.export(folder, jobs=[first, "ftjob-unknown"], files=False))
     assert {"ftjob-unknown"} == set(found.missing)
     assert {"jobs", "manifest.json"} == names(folder)
+    found = await done(guard.export(folder, jobs=["ftjob-unknown"]))
+    assert (0, {"ftjob-unknown"}) == (found.jobs, set(found.missing))
 
 
 async def test_unsafe_ids_write_nothing_outside(sim, client, folder, tmp_path):
@@ -207,6 +210,7 @@ async def test_foreign_or_damaged_folder_is_refused(client, jobs, folder):
     manifest.write_text(text.replace("acme-28gund", "globex-77"))
     with pytest.raises(ExportError, match="an export of globex-77"):
         await done(client.guard.export(folder))
+    assert verify(folder).complete
     manifest.write_text(text[:100])
     for use in (client.guard.export, verify):
         with pytest.raises(ExportError, match="can't be read"):

@@ -12,6 +12,7 @@ from finetune_guard.openai_api.errors import (
     error_message,
     is_refusal,
     is_transient,
+    organization_named,
     retry_after,
     status_and_code,
     would_fail_alike,
@@ -24,6 +25,13 @@ REFUSAL = {"message": "OpenAI is winding down.", "code": "training_not_available
 
 def denied(body: object) -> openai.PermissionDeniedError:
     return openai.PermissionDeniedError("told", response=httpx.Response(403, request=REQUEST), body=body)
+
+
+def test_the_organization_that_an_error_names():
+    """An answer may name the organization; without an answer, nothing does."""
+    response = httpx.Response(404, request=REQUEST, headers={"openai-organization": "acme-28gund"})
+    assert "acme-28gund" == organization_named(openai.NotFoundError("told", response=response, body=None))
+    assert None is organization_named(connection_error("ConnectError"))
 
 
 @pytest.mark.parametrize("body", [REFUSAL, {"error": REFUSAL}])

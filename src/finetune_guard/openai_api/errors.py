@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import openai
 
+from finetune_guard.domain.organizations import organization_slug
 from finetune_guard.domain.text import is_name, one_line, without_secrets
 
 TRAINING_NOT_AVAILABLE = "training_not_available"
@@ -40,6 +41,12 @@ def error_message(error: openai.APIError) -> str:
     if not isinstance(message, str):
         return ""
     return one_line(without_secrets(one_line(message, _MOST_READ)), _LONGEST_MESSAGE)
+
+
+def organization_named(error: openai.APIError) -> str | None:
+    """Return the slug of the organization that the answer names; None if it names none."""
+    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
+    return organization_slug(headers.get("openai-organization"))
 
 
 def is_refusal(error: openai.APIError) -> bool:

@@ -17,7 +17,7 @@ from finetune_guard.domain.errors import ExportError
 from finetune_guard.domain.validation import format_value
 from finetune_guard.engine.export.folder import Folder, NewFile
 from finetune_guard.engine.export.record import Record
-from finetune_guard.openai_api.errors import retry_after, status_and_code
+from finetune_guard.openai_api.errors import organization_named, retry_after, status_and_code
 from finetune_guard.openai_api.flow import ApiCall, Download, Flow, InParallel, Pause, Reply, Request
 from finetune_guard.openai_api.listing import read_rows
 from finetune_guard.rules.export import (
@@ -62,6 +62,7 @@ class Retries:
             try:
                 reply = yield request
             except openai.APIError as error:
+                self.organization = organization_named(error) or self.organization
                 wait = wait_before_retry(error, attempt)
                 if wait is None:
                     raise
@@ -179,7 +180,7 @@ class Exporter:
     def _ask_for_job(self, job_id: str) -> Flow[None]:
         if not is_safe_id(job_id):
             raise ExportError(
-                f"{format_value(job_id)} is no job's id. An id such as ftjob-AbC123 is required."
+                f"{format_value(job_id)} is not the id of a job. An id such as ftjob-AbC123 is required."
             )
         try:
             reply = yield from self._retries.ask(ApiCall("get", f"{_JOBS}/{job_id}", retry=False))

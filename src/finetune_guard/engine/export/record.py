@@ -34,7 +34,7 @@ def _read_manifest(folder: Folder) -> tuple[Manifest, str]:
         return Manifest.model_validate_json(text), hashlib.sha256(text).hexdigest()
     except FileNotFoundError as error:
         raise ExportError(
-            f"The folder {str(folder.path)!r} holds no {MANIFEST}: it is no export.",
+            f"The folder {str(folder.path)!r} holds no {MANIFEST}: it is not an export.",
             remedy="Name the folder that finetune-guard export has written.",
         ) from error
     except (OSError, ValidationError) as error:
@@ -100,10 +100,9 @@ class Record:
             earlier = Manifest(api=api, selection=selection, begun_at=now())
         self._earlier_api, self._api = earlier.api, api
         self.manifest = earlier.model_copy(update=new_run)
-        self.save()
 
     def belongs_to(self, organization: str | None) -> None:
-        """Record the export's organization, or refuse another's; if it is unknown, compare the API's URL."""
+        """Begin the manifest, or refuse another organization's; if it is unknown, compare the API's URL."""
         known = self.manifest.organization or organization
         if known != organization or (organization is None and self._earlier_api != self._api):
             theirs = known or self._earlier_api
@@ -113,6 +112,7 @@ class Record:
                 remedy="Name a new folder.",
             )
         self.manifest = self.manifest.model_copy(update={"organization": organization, "api": self._api})
+        self.save()
 
     def expect(self, total: int, size: int) -> None:
         """Set the totals for the progress."""
