@@ -51,9 +51,9 @@ def test_export_can_be_verified_without_a_key(run, says, environment, create_job
     [file] = create_jobs(2)
     folder = tmp_path / "out"
 
-    says("export --dry-run", "2 jobs and 3 files, 0.0 MB. Nothing saved.")
+    says("export --dry-run", "2 jobs and 3 files (")
     assert not folder.exists()
-    says(f"export {folder} --format jsonl", f"Exported 2 jobs and 3 files to {folder}")
+    says(f"export {folder} --format jsonl", "Exported 2 jobs and 3 files (", f" to {folder}.")
     environment.delenv("OPENAI_API_KEY")
     says(f"verify {folder}", "The manifest's SHA-256 is")
     (folder / "files" / file / "content.jsonl").write_text("changed")
@@ -72,7 +72,8 @@ def test_incomplete_export_exits_6(says, create_jobs, sim, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("export out --jobs ../x", "no job's id"), ("verify nowhere", "no such folder")]
+    ("line", "said"),
+    [("export out --jobs ../x", "is not the id of a job"), ("verify nowhere", "no such folder")],
 )
 def test_unknown_selection_is_an_error_and_writes_nothing(says, line, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -90,7 +91,7 @@ def test_orphans_are_deleted_only_after_a_yes(run, says, create_jobs, sim, organ
     assert (1, 0) == (refused.exit_code, sum(call.method == "DELETE" for call in sim.calls))
     deleted = run("files", "delete-orphans", "--yes", "--json")
     assert [orphan] == json.loads(deleted.stdout)["deleted"]
-    says("export --orphans", "0 training files")
+    says("export --orphans", "no job uses: 0.")
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=403, **GET))
     says("files delete-orphans --yes", "not known which files are orphans: 403", code=6)
 

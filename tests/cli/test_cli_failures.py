@@ -57,6 +57,7 @@ MISUSE = [
     ("schedule github-actions --install finetune-guard[redis]==0.1.0", NOT_PUBLISHED),
     ('schedule kubernetes --install "\'open"', '--install is "\'open"'),
     ("simulator --now 2026-13-01", "2026-08-03T09:00Z"),
+    ("simulator --model gpt-4.1-2025-04-14", "a fine-tuned model's id is required"),
     *((f"run {program}", "name a SCRIPT, or -m and a MODULE") for program in ("-c pass", "-m", "''")),
 ]
 
@@ -77,6 +78,7 @@ def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monk
         ("nonsense", "No such command 'nonsense'.", ""),
         ("check --nonsense", "No such option: --nonsense", " check"),
         ("simulator --port x", "Invalid value for '--port': ", " simulator"),
+        ("schedule launchd", "Invalid value for 'scheduler': 'launchd' is not one of 'cron', ", " schedule"),
         ("files nonsense", "No such command 'nonsense'.", " files"),
     ],
 )

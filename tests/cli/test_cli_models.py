@@ -67,7 +67,7 @@ def test_models_can_be_selected_and_fail_ci(
     shown = [name for name, each in names.items() if each in result.stdout]
     assert (code, listed) == (result.exit_code, shown)
     if code == 0 and not listed:
-        assert ("", "None of 3 fine-tuned models matches.\n") == (result.stdout, result.stderr)
+        assert ("", "None of 3 known fine-tuned models matches.\n") == (result.stdout, result.stderr)
     if not arguments:  # what ends first stands first; what the key no longer sees is there from the history
         told = "3 fine-tuned models: 1 has ended, 2 end on 2027-01-14 (in 53 days).\n"
         assert result.stderr.startswith(told)

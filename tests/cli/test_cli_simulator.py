@@ -22,7 +22,7 @@ def instructions(process):
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if "Ctrl-C stops it." in line:
+        if "Ctrl-C stops it" in line:
             break
     return "".join(lines)
 

@@ -203,7 +203,7 @@ def test_connection_made_during_the_stop_is_closed(sim):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_answers_until_interrupted(interruption):
     program = (
         "from datetime import datetime, timezone\n"

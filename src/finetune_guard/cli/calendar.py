@@ -18,7 +18,7 @@ from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.rules.deployments import Deployment, EndKind, upcoming_ends
 from finetune_guard.rules.endings import THRESHOLDS
 from finetune_guard.rules.idle_messages import end_in_words, idle_rule
-from finetune_guard.rules.messages import format_time
+from finetune_guard.rules.messages import counted, format_time
 
 _CLOSING = "closing"
 _MOST_NAMED = 50
@@ -104,7 +104,7 @@ def _end(ends: DayOfEnds) -> _Event:
     return _Event(
         f"end-{ends.day}",
         ends.day,
-        f"{number:,} fine-tuned model{'' if number == 1 else 's'} shut down",
+        f"{counted(number, 'fine-tuned model')} shut down",
         "Calls of these models fail from this day on. Published days can be off by one. "
         "finetune-guard export saves the jobs and files.\n" + replacement + "\n".join(named),
     )
@@ -172,7 +172,7 @@ def _component(event: _Event, eligibility: Eligibility) -> Any:
     for days in (each for each in reversed(THRESHOLDS) if timedelta(days=each) <= event.earliest_alarm):
         alarm = icalendar.Alarm()
         alarm.add("action", "DISPLAY")
-        alarm.add("description", f"In {days} day{'' if days == 1 else 's'}: {event.summary}")
+        alarm.add("description", f"In {counted(days, 'day')}: {event.summary}")
         alarm.add("trigger", -timedelta(days=days))
         entry.add_component(alarm)
     return entry

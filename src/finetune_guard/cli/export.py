@@ -14,6 +14,7 @@ from finetune_guard.cli.options import Json, Yes, day_or_time
 from finetune_guard.cli.output import progress_bar, say
 from finetune_guard.domain.text import lines
 from finetune_guard.rules.export import Export, ExportPlan, ExportProgress, Orphan, Orphans
+from finetune_guard.rules.messages import counted
 
 _MEGABYTE = 1_000_000
 
@@ -79,7 +80,7 @@ def _export(connection: Connection, folder: Path, selected: dict[str, Any], *, a
     with progress_bar("Exporting", shown=not as_json) as bar:
 
         def move(come: ExportProgress) -> None:
-            told = f"{come.done} of {come.total}, {_megabytes(come.bytes_done)} of {_megabytes(come.bytes)}"
+            told = f"{come.done} of {come.total}, {_size(come.bytes_done)} of {_size(come.bytes)}"
             # Jobs have no size; each counts as much as a megabyte, so that the bar moves for them, too.
             bar(come.bytes_done + come.done * _MEGABYTE, come.bytes + come.total * _MEGABYTE, told)
 
@@ -92,8 +93,8 @@ def _export(connection: Connection, folder: Path, selected: dict[str, Any], *, a
 
 def _exported(done: Export) -> str:
     said = [
-        f"Exported {done.jobs:,} jobs and {done.files:,} files to {done.folder} ({_megabytes(done.bytes)}).",
-        f"{done.fetched:,} files were written now; the others were there already.",
+        f"Exported {_jobs_and_files(done.jobs, done.files, done.bytes)} to {done.folder}.",
+        f"This run wrote {counted(done.fetched, 'file')}, records included; the rest was there already.",
     ]
     said += [f"Could not be had: {what}: {missing.why}" for what, missing in sorted(done.missing.items())]
     return "\n".join([*said, f"Check it at any time: finetune-guard verify {done.folder}"])
@@ -105,16 +106,20 @@ def _planned(plan: ExportPlan) -> str:
         made = f" -> {job.fine_tuned_model}" if job.fine_tuned_model else ""
         said.append(f"{job.id}  {job.status}  {job.model}{made}")
     for file in plan.files:
-        size = "unknown size, perhaps deleted" if file.size is None else _megabytes(file.size)
+        size = "unknown size, perhaps deleted" if file.size is None else _size(file.size)
         said.append(f"{file.id}  {file.role} file  {size}")
-    said.append(
-        f"{len(plan.jobs):,} jobs and {len(plan.files):,} files, {_megabytes(plan.bytes)}. Nothing saved."
-    )
+    said.append(f"{_jobs_and_files(len(plan.jobs), len(plan.files), plan.bytes)}. Nothing was saved.")
     return "\n".join(said)
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / _MEGABYTE:,.1f} MB"
+def _jobs_and_files(jobs: int, files: int, size: int) -> str:
+    if not jobs:
+        return "no job: the key sees none in its project that matches"
+    return f"{counted(jobs, 'job')} and {counted(files, 'file')} ({_size(size)})"
+
+
+def _size(size: int) -> str:
+    return f"{size / _MEGABYTE:,.1f} MB" if size >= _MEGABYTE else counted(size, "byte")
 
 
 def verify(
@@ -127,8 +132,8 @@ def verify(
     The files' SHA-256 are compared, and no key is needed. The manifest's own SHA-256 is printed: keep it
     elsewhere to be able to tell that nothing was changed.
 
-    Exit codes: 0 every file is as it was exported; 1 one is not, or the folder is no export; 6 every file is,
-    but the export itself is incomplete.
+    Exit codes: 0 every file is as it was exported; 1 one is not, or the folder is not an export; 6 every
+    file is, but the export itself is incomplete.
     """
     from finetune_guard.engine.export.record import verify as compared  # noqa: PLC0415 -- for this alone
 
@@ -139,7 +144,7 @@ def verify(
         said = [f"DIFFERS: {path}: {why}" for path, why in found.problems.items()]
         said += [f"Not of the export: {path}" for path in found.unlisted]
         right = found.checked - len(found.problems)
-        said.append(f"{right:,} of {found.checked:,} files are as they were exported.")
+        said.append(f"{right:,} of {counted(found.checked, 'file')} are as they were exported.")
         said.append(f"The manifest's SHA-256 is {found.manifest_sha256}.")
         say(lines("\n".join(said)))
     if found.problems:
@@ -166,13 +171,13 @@ def delete_orphans(*, yes: Yes = False, as_json: Json = False) -> None:
     if not (as_json and yes) or found.failure is not None:
         _show_orphans(found, as_json=False, err=as_json)
     if doomed and not yes:
-        typer.confirm(f"Delete {len(doomed):,} files for good?", abort=True, err=as_json)
+        typer.confirm(f"Delete {counted(len(doomed), 'file')} for good?", abort=True, err=as_json)
     done = guard.delete_orphans(doomed)
     if as_json:
         typer.echo(done.model_dump_json())
     else:
         said = [f"Kept {file}: {why}" for file, why in done.kept.items()]
-        say(lines("\n".join([*said, f"Deleted {len(done.deleted):,} files."])))
+        say(lines("\n".join([*said, f"Deleted {counted(len(done.deleted), 'file')}."])))
     if done.kept:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -185,14 +190,14 @@ def _show_orphans(found: Orphans, *, as_json: bool, err: bool = False) -> None:
         for orphan in found.files:
             say(lines(_in_words(orphan)), err=err)
         if found.failure is None:
-            say(f"{len(found.files):,} training files are used by no job.", err=err)
+            say(f"Training files that no job uses: {len(found.files):,}.", err=err)
     if found.failure is not None:
         say(f"It is not known which files are orphans: {found.failure}. Try again later.", err=True)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 def _in_words(orphan: Orphan) -> str:
-    size = f"{orphan.size:,} bytes" if orphan.size is not None else "unknown size"
+    size = _size(orphan.size) if orphan.size is not None else "unknown size"
     day = f"{orphan.created_at:%Y-%m-%d}" if orphan.created_at is not None else "unknown day"
     kept = "" if orphan.deletable else "  (younger than a day, or of unknown age: it is not deleted)"
     return f"{orphan.id}  {day}  {size}  {orphan.filename}{kept}"

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from finetune_guard.cli.timeline import days_away
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.inventory import Inventory, ModelRecord
-from finetune_guard.rules.messages import format_duration
+from finetune_guard.rules.messages import counted, format_duration
 
 _PLAIN = (
     *("model", "ends_on", "days_left", "last_inference_at", "base", "created_at"),
@@ -39,7 +39,7 @@ def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
     parts += [f"{_ends(later)} later"] if later else []
     parts += [f"the end of {unknown:,} is unknown"] if unknown else []
     number = len(inventory.models)
-    said = [f"{counted(number)}: {', '.join(parts)}."]
+    said = [f"{counted(number, 'fine-tuned model')}: {', '.join(parts)}."]
     if window is not None:
         used = sum(is_used(record, inventory.as_of - window) for record in inventory.models)
         said.append(
@@ -51,11 +51,6 @@ def summary(inventory: Inventory, window: timedelta | None) -> list[str]:
 def is_used(record: ModelRecord, since: datetime) -> bool:
     """Whether a recorded inference of the model may be later than ``since``."""
     return record.last_inference is not None and record.last_inference.latest_at > since
-
-
-def counted(number: int) -> str:
-    """Return the number of models in words."""
-    return "1 fine-tuned model" if number == 1 else f"{number:,} fine-tuned models"
 
 
 def _ends(count: int) -> str:

@@ -11,13 +11,14 @@ import typer
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode, SetupError
-from finetune_guard.cli.model_sheet import counted, is_used, plain_rows, sheet, summary
+from finetune_guard.cli.model_sheet import is_used, plain_rows, sheet, summary
 from finetune_guard.cli.options import Json, duration
 from finetune_guard.cli.output import note, say
 from finetune_guard.cli.timeline import days_away, source_in_words, with_ability
 from finetune_guard.domain.catalog import published_catalog
 from finetune_guard.domain.model_ids import base_of
 from finetune_guard.rules.inventory import Inventory, ModelRecord
+from finetune_guard.rules.messages import counted
 from finetune_guard.rules.model_messages import old_table
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _show(found: Inventory, everything: Inventory, window: timedelta | None) -> 
     if not everything.models:
         said = ["No fine-tuned model is visible to this key or known to the history."]
     elif not found.models:
-        said = [f"None of {counted(len(everything.models))} matches."]
+        said = [f"None of {counted(len(everything.models), 'known fine-tuned model')} matches."]
     from finetune_guard.cli import render  # noqa: PLC0415 -- no other output needs rich
 
     screen = render.Screen()
@@ -137,7 +138,7 @@ def _grouped(records: Sequence[ModelRecord], width: int) -> Iterator[RenderableT
             facts.append(
                 f"Replacement: {with_ability(first.replacement, first.replacement_can_be_fine_tuned)}."
             )
-        yield Text(f"{ends}: {counted(len(group))} of {first.base}", "bold")
+        yield Text(f"{ends}: {counted(len(group), 'fine-tuned model')} of {first.base}", "bold")
         yield from ([Text(" ".join(facts), "dim")] if facts else [])
         yield lines
         yield ""

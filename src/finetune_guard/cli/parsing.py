@@ -101,7 +101,8 @@ def _misused(error: Exception) -> int:
     if type(error).__name__ != "NoArgsIsHelpError":  # then the help was printed
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "finetune-guard"
-        tell(f"Error: {message()}\nTo see what is allowed: {path} --help")
+        said = message().replace("Value error, ", "")  # pydantic's words, in typer's later releases
+        tell(f"Error: {said}\nTo see what is allowed: {path} --help")
     return code
 
 
@@ -148,7 +149,8 @@ def _message_of(error: Exception) -> str:
         )
         return "\n".join([head, *tried, tail])
     if isinstance(error, (SetupError, FineTuneGuardError)):
-        return str(error)
+        said, remedy = str(error), getattr(error, "remedy", None) or ""
+        return said if remedy in said else f"{said} {remedy}"
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         discard_output()
         return unwritten(error)

@@ -14,6 +14,7 @@ from finetune_guard.config import GuardConfig, read_policies
 from finetune_guard.domain.idle_policy import SHIPPED, IdlePolicy
 from finetune_guard.domain.policy import AccessPolicy
 from finetune_guard.rules.idle_messages import idle_rule
+from finetune_guard.rules.messages import counted
 
 
 def policies(context: typer.Context, *, as_json: Json = False) -> None:
@@ -47,8 +48,7 @@ def check_file(file: Annotated[Path, typer.Argument(help="A TOML or JSON file of
     found = read_policies(file)
     for policy in found:
         say(f"{policy.name}: {_idle(policy, own=True)}")
-    count = "1 rule" if len(found) == 1 else f"{len(found)} rules"
-    say(f"{count}. To use them: FINETUNE_GUARD_POLICIES={file}")
+    say(f"{counted(len(found), 'rule')}. To use them: FINETUNE_GUARD_POLICIES={file}")
 
 
 def _access(policy: AccessPolicy) -> str:

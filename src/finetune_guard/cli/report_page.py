@@ -10,7 +10,7 @@ from finetune_guard.cli.timeline import Moment, days_away, source_in_words, with
 from finetune_guard.cli.verdict import why
 from finetune_guard.domain.text import quoted
 from finetune_guard.rules.idle_messages import end_in_words, retirement_in_words
-from finetune_guard.rules.messages import format_time
+from finetune_guard.rules.messages import counted, format_time
 from finetune_guard.rules.report import DAYS, Report, ReportedModel
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 720, 240, 48, 12, 12, 28
@@ -83,7 +83,7 @@ def _facts(report: Report) -> dict[str, str]:
     title = "Deployments of fine-tuned models"
     if report.covers_jobs:
         title = f"Fine-tuned models of {eligibility.organization or 'this key'}"
-    counted = (
+    whose_requests = (
         "Requests are the whole organization's, from its usage."
         if report.whole_organization
         else "Requests are those that this history counted. With an admin key, finetune-guard report "
@@ -105,7 +105,7 @@ def _facts(report: Report) -> dict[str, str]:
         "why": why(eligibility),
         "in_use": f"Used in the past {DAYS} days: {in_use:,} of {len(report.models):,} known models.",
         "last_job": job,
-        "counted": counted,
+        "counted": whose_requests,
         "seen": seen,
         "made_at": format_time(eligibility.checked_at),
     }
@@ -175,7 +175,7 @@ def _chart(report: Report) -> dict[str, Any] | None:
         for number, (name, counts) in enumerate(report.requests.items()):
             if used := counts[index]:
                 below += used
-                title = f"{day}: {used:,} requests, {name}"
+                title = f"{day}: {counted(used, 'request')}, {name}"
                 bars.append((number, left, floor - below * scale, slot - 2, used * scale, title))
     values = [top * step // _TICKS for step in range(_TICKS + 1)]
     labelled = [index for index in range(len(days)) if (len(days) - 1 - index) % _EACH_LABEL == 0]
@@ -183,7 +183,7 @@ def _chart(report: Report) -> dict[str, Any] | None:
         "bars": bars,
         "ticks": [(value, floor - value * scale) for value in values],
         "labels": [(days[index], _LEFT + (index + 0.5) * slot) for index in labelled],
-        "total": sum(map(sum, report.requests.values())),
+        "total": counted(sum(map(sum, report.requests.values())), "request"),
     }
 
 

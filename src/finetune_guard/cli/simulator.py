@@ -12,7 +12,8 @@ import typer
 from finetune_guard.cli.exits import SetupError, need_extra
 from finetune_guard.cli.options import day_or_time
 from finetune_guard.cli.output import template
-from finetune_guard.domain.model_ids import EXAMPLE_ID
+from finetune_guard.domain.model_ids import EXAMPLE_ID, FineTunedModel
+from finetune_guard.domain.validation import format_value
 
 
 def simulator(
@@ -44,6 +45,11 @@ def simulator(
     from finetune_guard.simulator.server import DEFAULT_ADMIN_KEY, DEFAULT_API_KEY  # noqa: PLC0415 -- an extra
 
     models = tuple(model or (EXAMPLE_ID,))
+    for each in models:
+        if FineTunedModel.parse(each) is None:
+            raise SetupError(
+                f"--model is {format_value(each)}: a fine-tuned model's id is required, such as {EXAMPLE_ID}"
+            )
     key = DEFAULT_ADMIN_KEY if admin_key else None
     prefix = "finetune-guard-simulator-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:

@@ -16,7 +16,7 @@ from finetune_guard.domain.facts import Inference
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.usage_pages import Precision
-from finetune_guard.rules.messages import format_time
+from finetune_guard.rules.messages import counted, format_time
 
 _NO_ADMIN_KEY = (
     "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
@@ -95,7 +95,7 @@ def _models(done: UsageSync) -> str:
         return run
     few = ", ".join(done.projects[:_MOST_PROJECTS])
     more = f" and {number - _MOST_PROJECTS:,} more" if number > _MOST_PROJECTS else ""
-    return f"{run}, by {number:,} project{'' if number == 1 else 's'}: {few}{more}"
+    return f"{run}, by {counted(number, 'project')}: {few}{more}"
 
 
 def _latest(done: UsageSync, known: Inference | None) -> str:

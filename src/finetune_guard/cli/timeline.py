@@ -13,6 +13,7 @@ from finetune_guard.domain.policy import AccessPolicy, Phase, Requirement
 from finetune_guard.domain.shutdowns import Shutdown
 from finetune_guard.domain.verdict import Eligibility
 from finetune_guard.rules.inventory import ModelRecord
+from finetune_guard.rules.messages import counted
 from finetune_guard.rules.messages import format_time as to_the_minute
 from finetune_guard.rules.model_messages import disagreement, source_of
 
@@ -158,7 +159,7 @@ def coming(line: Sequence[Moment], eligibility: Eligibility) -> list[Moment]:
 def _end(ends: DayOfEnds, now: datetime) -> Moment:
     number, at = len(ends.models), datetime.combine(ends.day, time(), timezone.utc)
     verb = "ended" if ends.day < now.date() else "ends" if number == 1 else "end"
-    text = f"{number:,} model{'' if number == 1 else 's'} known here {verb}, ±1 day"
+    text = f"{counted(number, 'model')} known here {verb}, ±1 day"
     return Moment(Mark.SHUTDOWN, at, text, ends.day)
 
 
@@ -177,7 +178,7 @@ def time_away(at: datetime, now: datetime) -> str:
     if abs(hours) >= 48:  # noqa: PLR2004 -- two days, up to which hours matter
         return days_away(int(hours / 24))
     whole = int(abs(hours))
-    told = "< 1 hour" if whole < 1 else f"{whole} hour{'' if whole == 1 else 's'}"
+    told = "< 1 hour" if whole < 1 else counted(whole, "hour")
     return f"in {told}" if hours > 0 else f"{told} ago"
 
 

@@ -24,7 +24,7 @@ def serve(
     admin_key: str | None = None,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; prints nothing.
+    """Serve until Ctrl-C, SIGTERM or the end of the terminal; prints nothing.
 
     Everyone who can reach the address can set the clock and add faults: ``/_simulator`` needs no key.
 
@@ -49,7 +49,10 @@ def serve(
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         interrupted.set()
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    endings = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        endings.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, interrupt) for number in endings}
     try:
         with Simulator(
             clock=clock, policy=policy, port=port, interface=host, models=models, admin_key=admin_key
