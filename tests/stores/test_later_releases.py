@@ -1,14 +1,17 @@
-"""What becomes of rows in which a later release has written more than this one understands."""
+"""What becomes of rows that a later release has written, or an earlier one, with other fields."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from hypothesis import given
 
 from finetune_guard.domain.facts import Source
 from finetune_guard.domain.history import Evidence, History
 from finetune_guard.domain.shutdowns import Announced
+from finetune_guard.stores.codec import EVIDENCE
+from tests.domain.test_history import evidences
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"
@@ -18,12 +21,12 @@ DAY = ("day", "acme", "2026-11-22")
 SHUTDOWN = ("shutdown", "gpt-4o")
 
 
-def change_row(store, row, **fields):
-    """Do to a row what a later release would: write fields that are not known here."""
+def change_row(store, row, *, without=(), **fields):
+    """Do to a row what another release would: write other fields than this one."""
 
     def write(change):
-        found = change.read(row)
-        change.write(row, "1:" + json.dumps(json.loads(found[row][2:]) | fields))
+        facts = json.loads(change.read(row)[row][2:]) | fields
+        change.write(row, "1:" + json.dumps({name: facts[name] for name in facts.keys() - {*without}}))
 
     store._change("write", write)
 
@@ -44,6 +47,19 @@ def later(store, activity):
     change_row(store, DAY, webhook=7)
     change_row(store, SHUTDOWN, replacement="gpt-6")
     return store
+
+
+@given(evidences)
+def test_every_summary_can_be_read_again(evidence):
+    assert evidence == EVIDENCE.read(EVIDENCE.text(evidence))
+
+
+def test_fields_that_an_earlier_release_did_not_write(store, activity):
+    store.record("acme", [activity()])
+    change_row(store, SUMMARY, without=("usage_read", "listed", "ended"))
+    store.record("acme", [activity(at=NOW + HOUR)])
+
+    assert NOW + HOUR == store.evidence("acme").last_inference.at
 
 
 def test_unknown_fields_and_sources_hide_no_known_ones(later):

@@ -97,7 +97,7 @@ class ModelLimits(Value):
     """
 
     at: UtcDatetime
-    status: int | None
+    status: int | None = None
     answer: Annotated[Line, Field(max_length=2_000)]
 
 

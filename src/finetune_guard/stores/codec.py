@@ -1,7 +1,8 @@
 """Encodes and decodes the rows of a stored history.
 
-Every row starts with its format version. A later release may add a field or a source: this release ignores
-it when reading and keeps it when writing. An unknown field of a row stays for good. One inside a fact of the
+Every row starts with its format version. A field without a value is not written, and one that is missing has
+its default. A later release may add a field or a source: this release ignores it when reading and keeps it
+when writing. An unknown field of a row stays for good. One inside a fact of the
 row, such as the latest inference, stays until that fact is replaced.
 """
 
@@ -188,7 +189,7 @@ def _with_unknown(
     if new == known_part:
         return original
     unknown = {name: value for name, value in original.items() if name not in known_part and name not in new}
-    known = {name: _restored(value, original.get(name), known_part.get(name)) for name, value in new.items()}
+    known = {name: _restored(value, original.get(name, value), known_part.get(name)) for name, value in new.items()}
     return known | unknown
 
 
