@@ -149,8 +149,7 @@ def _message_of(error: Exception) -> str:
         )
         return "\n".join([head, *tried, tail])
     if isinstance(error, (SetupError, FineTuneGuardError)):
-        said, remedy = str(error), getattr(error, "remedy", None) or ""
-        return said if remedy in said else f"{said} {remedy}"
+        return str(error)
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
         discard_output()
         return unwritten(error)
