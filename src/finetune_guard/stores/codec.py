@@ -189,7 +189,9 @@ def _with_unknown(
     if new == known_part:
         return original
     unknown = {name: value for name, value in original.items() if name not in known_part and name not in new}
-    known = {name: _restored(value, original.get(name, value), known_part.get(name)) for name, value in new.items()}
+    known = {
+        name: _restored(value, original.get(name, value), known_part.get(name)) for name, value in new.items()
+    }
     return known | unknown
 
 
