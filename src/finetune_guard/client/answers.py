@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from finetune_guard.client.identities import Identities, date_header
-from finetune_guard.client.log import warn_caller
 from finetune_guard.client.responses import STREAMS, body_if_read, model_in_response, watch_events
 from finetune_guard.client.urls import GuardedHosts, Route, api_base
 from finetune_guard.domain.errors import FineTuneGuardError, ProviderLossError
 from finetune_guard.domain.organizations import Subject
-from finetune_guard.logs import OnceLog
+from finetune_guard.logs import OnceLog, warn_caller
 from finetune_guard.openai_api.completions import (
     StreamedCompletion,
     completed_model,

@@ -11,8 +11,8 @@ from typing import Any, Generic
 import anyio
 import openai
 
-from finetune_guard.client.log import warn_caller
 from finetune_guard.client.threads import in_background, in_thread
+from finetune_guard.logs import warn_caller
 from finetune_guard.openai_api.flow import Flow, InParallel, Pause, Reply, Request, Step, T, UserCall, give_up
 
 
