@@ -43,7 +43,6 @@ class Binding:
         self.answers: Answers | None = None
         self.runs_background = False
         self.background: Any = None
-        self._backgrounds: dict[str, Any] = {}
         if configured is not None and not isinstance(configured, GuardConfig):
             raise GuardConfigError(
                 f"The guard's configuration is {describe_type(configured)}: a GuardConfig is required"
@@ -127,7 +126,7 @@ class Binding:
                 from finetune_guard.client.background import task, thread  # noqa: PLC0415 -- few clients have one
 
                 kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
-                self.background = self._backgrounds.setdefault("background", kind(self.engine))
+                self.background = vars(self).setdefault("_background", kind(self.engine))
             (self.background.used if used else self.background.know)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)

@@ -21,10 +21,7 @@ def drive(
 ) -> Any:
     """Run ``flow`` to its end in the caller's thread.
 
-    Args:
-        flow: The flow to run.
-        ask: Makes its API calls.
-        send: Makes the user's own call, after the flow's warnings; None if the flow has none.
+    ``ask`` makes its API calls, and ``send`` the user's own call after the flow's warnings, if it has one.
     """
     steps = _Steps(flow)
     try:

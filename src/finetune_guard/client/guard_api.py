@@ -101,7 +101,7 @@ class _Operations(Exports):
         Args:
             model: A base model's id, or a fine-tune's.
         """
-        return self._engine.prospect(model)
+        return self._engine.ends.prospect(model, self._engine.decider.now())
 
     @Operation
     def keep_alive(self, *, force: bool = False, model: str | None = None) -> Flow[KeepAliveOutcome]:

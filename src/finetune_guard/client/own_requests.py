@@ -38,11 +38,8 @@ _CALL_ONLY_HEADERS = ("accept", "content-", "idempotency-key", "transfer-encodin
 class CallOptions:
     """Options of the user's call that the guard's own requests for it share.
 
-    Attributes:
-        headers: Its headers, except those about its body and response.
-        query: Its query parameters.
-        time_left: Returns the time left of its timeout, which they all share; None for no limit.
-        lookup_time_left: Returns the time left for lookups.
+    Its headers about body and response are left out. All share the ``time_left`` of its timeout, if it has
+    one, and lookups the ``lookup_time_left``.
     """
 
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -52,12 +49,7 @@ class CallOptions:
 
     @classmethod
     def of(cls, options: Any, timeout: object) -> CallOptions:
-        """Return the shared options of a request with the SDK's ``options``.
-
-        Args:
-            options: The SDK's options for the request.
-            timeout: The client's timeout, for a request without one.
-        """
+        """Return the shared options of a request with the SDK's ``options`` and the client's ``timeout``."""
         headers = options.headers if isinstance(options.headers, Mapping) else {}
         is_valid = options.timeout is None or _total_timeout(options.timeout) is not None
         total = _total_timeout(options.timeout if is_valid else timeout)

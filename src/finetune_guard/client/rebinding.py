@@ -40,10 +40,7 @@ class NotCopyableError(Exception):
 def rebound(original: Any, replacement: Any, shared: tuple[object, ...]) -> dict[str, Any]:
     """Return copies of the attributes of ``original`` that reference ``replacement`` instead.
 
-    Args:
-        original: The client to copy from.
-        replacement: The client to copy to.
-        shared: Objects that both keep as they are, such as their HTTP client.
+    Both keep ``shared`` objects, such as their HTTP client, as they are.
 
     Raises:
         NotCopyableError: An object on a path back can't be copied, or there are too many objects.

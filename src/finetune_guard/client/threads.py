@@ -8,13 +8,11 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
-from typing_extensions import TypeVarTuple, Unpack
 
 _T = TypeVar("_T")
-_Arguments = TypeVarTuple("_Arguments")
 
 _GRACE = 0.2
 """Extra seconds to find a result that arrived while the process was suspended."""
@@ -43,7 +41,7 @@ def _settle(future: Future[_T], function: Callable[[], _T]) -> None:
         del future  # else the error and this frame would reference each other
 
 
-async def in_thread(function: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
+async def in_thread(function: Callable[..., _T], *arguments: Any) -> _T:
     """Run ``function`` in a daemon thread and return its result.
 
     A cancelled task ends at once, while the function continues. Neither the end of the loop nor of the

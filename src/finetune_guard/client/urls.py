@@ -79,9 +79,7 @@ class Route(NamedTuple):
 class GuardedHosts:
     """The hosts of the policy, as configured, and those of idle policies.
 
-    Args:
-        config: The configuration.
-        resource: Returns the resource whose history and rule are given; None where there is no guard.
+    ``resource`` returns the resource with a history and a rule; it is None if there is no guard.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
 from finetune_guard.recording.notes import new_facts
 from finetune_guard.rules import endings, events
-from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, Prospect, build_inventory
+from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, build_inventory
 from finetune_guard.rules.keep_alive import KeepAlive
 
 if TYPE_CHECKING:
@@ -135,10 +135,6 @@ class Guard:
         self.recorder.record(subject, model, _OBSERVED if at is None else Source.IMPORTED, answered_at)
 
     # Public operations.
-
-    def prospect(self, model: str) -> Prospect:
-        """Return how long a fine-tune made from ``model`` now would live."""
-        return self.ends.prospect(model, self.decider.now())
 
     def check(
         self, credentials: Credentials, *, refresh: bool, admin_key: str | None = None

@@ -8,7 +8,6 @@ the current span as the event ``finetune_guard.decision``.
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -67,7 +66,7 @@ def _observed(observation: Any, measure: _Measure, _options: Any) -> list[Any]:
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
-_lock = threading.RLock()  # re-entrant: a signal handler may interrupt and make a call
+_lock = process.ForkLock()  # re-entrant: a signal handler may interrupt and make a call
 _inferences: dict[tuple[str | None, str], int] = {}
 _counters: _Counters | None = None
 _has_failed = False
@@ -183,11 +182,5 @@ def _measure_models() -> Iterator[_Measured]:
         yield left, {_MODEL: model}
 
 
-def _reset_in_child() -> None:
-    """Start counting at zero: the parent exports its own counts."""
-    global _lock  # noqa: PLW0603 -- another thread of the parent may have held it
-    _lock = threading.RLock()
-    _inferences.clear()
-
-
-process.register(process.Rank.EVENTS, process.Hooks(after_fork_in_child=_reset_in_child))
+# A child starts counting at zero: the parent exports its own counts.
+process.register(process.Rank.EVENTS, process.Hooks(after_fork_in_child=_inferences.clear))

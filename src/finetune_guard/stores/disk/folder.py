@@ -32,8 +32,7 @@ _MOST_LINKS = 40  # as many as Linux follows
 def checked_folder(location: str, *, make: bool) -> Path | None:
     """Return the folder at ``location``, after creating it with an empty database if ``make``.
 
-    Returns:
-        None if there is no database yet.
+    Without ``make``, None is returned if there is no database yet.
 
     Raises:
         StoreError: It is not a folder, another user can write to it or its files or may have planted a link
