@@ -36,7 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def disk(folder: Path) -> Iterator[DiskStore]:
-    store = DiskStore(folder, read_patience=timedelta(seconds=0.3), write_patience=timedelta(seconds=0.3))
+    store = DiskStore(folder)
+    store.read_patience = store.write_patience = timedelta(seconds=0.3)
     yield store
     store.close()
 

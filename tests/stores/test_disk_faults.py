@@ -77,7 +77,9 @@ def test_lock_of_another_process_delays_writes_and_no_reads(locked, filled, fold
     assert {MODEL} == set(filled.history("acme").models)
 
     locked.stdin.close()
-    DiskStore(folder, write_patience=timedelta(seconds=60)).record("acme", [activity("ft:new:acme::3")])
+    patient = DiskStore(folder)
+    patient.write_patience = timedelta(seconds=60)
+    patient.record("acme", [activity("ft:new:acme::3")])
     assert {MODEL, "ft:new:acme::3"} == set(filled.history("acme").models)
 
 

@@ -21,8 +21,6 @@ from finetune_guard.stores.rows import Change, Rows, RowStore
 if TYPE_CHECKING:
     from finetune_guard.stores.disk.plain_cache import PlainCache
 
-READ_PATIENCE = timedelta(seconds=2)
-WRITE_PATIENCE = timedelta(seconds=10)
 _T = TypeVar("_T")
 
 
@@ -34,20 +32,17 @@ class DiskStore(RowStore):
     Args:
         folder: The folder; the first write creates it, for its owner alone. A relative path is resolved when
             the store is opened or, on an event loop, first used.
+
+    Attributes:
         read_patience: How long a read waits for a lock of another process.
         write_patience: How long a write waits.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        read_patience: timedelta = READ_PATIENCE,
-        write_patience: timedelta = WRITE_PATIENCE,
-    ) -> None:
+    read_patience = timedelta(seconds=2)
+    write_patience = timedelta(seconds=10)
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.location = os.path.normpath(folder)
-        self._read_patience = read_patience
-        self._write_patience = write_patience
         self._location_error: OSError | None = None
         # Getting the working directory is a system call, too slow for an event loop.
         if asyncio._get_running_loop() is None:  # noqa: SLF001 (documented for those who need it to be fast)
@@ -64,10 +59,10 @@ class DiskStore(RowStore):
         return self.location if os.path.isabs(self.location) else id(self)  # noqa: PTH117 (it is text)
 
     def _read(self, doing: str, work: Callable[[Rows], _T]) -> _T:
-        return self._attempt(doing, work, self._read_patience, writing=False)
+        return self._attempt(doing, work, self.read_patience, writing=False)
 
     def _change(self, doing: str, work: Callable[[Change], _T]) -> _T:
-        return self._attempt(doing, work, self._write_patience, writing=True)
+        return self._attempt(doing, work, self.write_patience, writing=True)
 
     def close(self) -> None:
         pass
