@@ -20,10 +20,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 logger = logging.getLogger("finetune_guard")
 
 _FORK_TIMEOUT = 5.0
+_T = TypeVar("_T")
 
 
 class Rank(IntEnum):
@@ -57,6 +59,17 @@ _forking = threading.local()
 # Not the shared generator: a program that seeded that one relies on its sequence.
 jitter = random.Random()  # noqa: S311 -- no secret
 """Random numbers for pauses; a forked child gets others than its parent."""
+
+
+class Participants(weakref.WeakSet[_T]):
+    """Objects whose methods run at a fork and at exit, one after the other."""
+
+    def call(self, method: Callable[..., object], timeout: float | None = None) -> None:
+        """Call ``method`` with each, and with the seconds that are left for all if a ``timeout`` is given."""
+        deadline = time.monotonic() + (timeout or 0.0)
+        for each in list(self):
+            arguments = () if timeout is None else (max(0.0, deadline - time.monotonic()),)
+            method(each, *arguments)
 
 
 class ForkLock:

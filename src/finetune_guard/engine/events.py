@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from finetune_guard import process
 from finetune_guard.domain.bounded import Bounded
@@ -100,7 +100,7 @@ class _Delivery:
             thread = self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
             if not self._finishes_in_child:
                 self._finishes_in_child = True
-                process.finish_in_child(wait_until_all_delivered)
+                process.finish_in_child(_at_exit)
         try:
             thread.start()
         except RuntimeError:  # no thread can be started now; the next event tries again
@@ -132,7 +132,7 @@ class _Delivery:
             self._is_stuck = not self._changed.wait_for(lambda: self._thread is None, timeout)
 
 
-_deliveries: weakref.WeakSet[_Delivery] = weakref.WeakSet()
+_deliveries = process.Participants[_Delivery]()
 _by_callback = weakref.WeakValueDictionary[Callable[[Event], object], _Delivery]()
 
 
@@ -144,23 +144,14 @@ def _delivery_to(callback: Callable[[Event], object]) -> _Delivery:
         return _Delivery(callback)
 
 
-def wait_until_all_delivered(timeout: float = _EXIT_TIMEOUT) -> None:
-    """Wait until every queue is empty, at most ``timeout`` seconds in all."""
-    deadline = time.monotonic() + timeout
-    for delivery in list(_deliveries):
-        delivery.wait_until_delivered(max(0.0, deadline - time.monotonic()))
-
-
-def _reset_all() -> None:
-    for delivery in list(_deliveries):
-        delivery.reset()
-
+wait_until_all_delivered = partial(_deliveries.call, _Delivery.wait_until_delivered)
+_at_exit = partial(wait_until_all_delivered, _EXIT_TIMEOUT)
 
 process.register(
     process.Rank.EVENTS,
     process.Hooks(
-        before_fork=lambda: wait_until_all_delivered(_FORK_TIMEOUT),
-        after_fork_in_child=_reset_all,
-        at_exit=wait_until_all_delivered,
+        before_fork=partial(wait_until_all_delivered, _FORK_TIMEOUT),
+        after_fork_in_child=partial(_deliveries.call, _Delivery.reset),
+        at_exit=_at_exit,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from functools import partial
@@ -177,7 +176,7 @@ class Writer:
             except RuntimeError:
                 return  # the notes stay, and the next one tries again
             self._thread = thread
-            process.finish_in_child(partial(_at_exit, Writer.flush))
+            process.finish_in_child(partial(_writers.call, Writer.flush, _EXIT_TIMEOUT))
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -223,25 +222,13 @@ class Writer:
         return max(min(waits), 0.0 if self._flushing else self._batches.not_before - now) if waits else None
 
 
-_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-def _for_each_writer(function: Callable[[Writer], object]) -> None:
-    for writer in list(_writers):
-        function(writer)
-
-
-def _at_exit(function: Callable[[Writer, float], object]) -> None:
-    deadline = time.monotonic() + _EXIT_TIMEOUT
-    _for_each_writer(lambda writer: function(writer, max(0.0, deadline - time.monotonic())))
-
-
+_writers = process.Participants[Writer]()
 process.register(
     process.Rank.RECORDING,
     process.Hooks(
-        before_fork=partial(_for_each_writer, Writer.stop_before_fork),
-        after_fork_in_parent=partial(_for_each_writer, Writer.resume),
-        after_fork_in_child=partial(_for_each_writer, Writer.reset),
-        at_exit=partial(_at_exit, Writer.stop),
+        before_fork=partial(_writers.call, Writer.stop_before_fork),
+        after_fork_in_parent=partial(_writers.call, Writer.resume),
+        after_fork_in_child=partial(_writers.call, Writer.reset),
+        at_exit=partial(_writers.call, Writer.stop, _EXIT_TIMEOUT),
     ),
 )

@@ -20,7 +20,7 @@ from finetune_guard.domain.organizations import Credentials
 from finetune_guard.engine.guard import Guard
 from finetune_guard.logs import OnceLog, log
 from finetune_guard.openai_api.flow import Flow, NotMadeError, Pause, give_up
-from finetune_guard.process import Hooks, Rank, register
+from finetune_guard.process import Hooks, Participants, Rank, register
 from finetune_guard.rules.keep_alive import LONGEST, SHORTEST
 
 FORK_TIMEOUT = 2.0
@@ -170,34 +170,27 @@ class Background:
             flow.close()
 
 
-_backgrounds: weakref.WeakSet[Background] = weakref.WeakSet()
-
-
-def _for_each(act: Callable[[Background, float], object], timeout: float = 0.0) -> None:
-    """Call ``act`` for each background with the time left of ``timeout`` seconds in all."""
-    deadline = time.monotonic() + timeout
-    for background in list(_backgrounds):
-        act(background, max(0.0, deadline - time.monotonic()))
+_backgrounds = Participants[Background]()
 
 
 def _stop_at_exit() -> None:
     Background.is_ending = True
-    _for_each(lambda background, left: background.stop(left), _EXIT_TIMEOUT)
+    _backgrounds.call(lambda background, left: background.stop(left), _EXIT_TIMEOUT)
 
 
 def _pause_before_fork() -> None:
     Background.is_forking = True
-    _for_each(lambda background, left: background.pause(left), FORK_TIMEOUT)
+    _backgrounds.call(lambda background, left: background.pause(left), FORK_TIMEOUT)
 
 
 def _resume_after_fork() -> None:
     Background.is_forking = False
-    _for_each(lambda background, _: background.resume())
+    _backgrounds.call(lambda background: background.resume())
 
 
 def _reset_in_child() -> None:
     _resume_after_fork()
-    _for_each(lambda background, _: background.reset())
+    _backgrounds.call(lambda background: background.reset())
 
 
 register(Rank.BACKGROUND, Hooks(_pause_before_fork, _resume_after_fork, _reset_in_child, _stop_at_exit))
