@@ -145,7 +145,7 @@ def test_refresh_shows_model_limits_without_deciding_by_them(run, sim, ask, mode
     limits = json.loads(refused.stdout)["model_limits"]
     assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
     assert limits["answer"].startswith("403 training_not_available")
-    told = "none: the API answered 403 training_not_available"
+    told = "not shown (the API answered 403 training_not_available"
     assert told in flat(run(command, "--refresh").stdout)
     if command == "status":  # what is long would fill the screen
         sim.fault(Fault(**answers, status=200, body={"a": "x" * 1_900}))

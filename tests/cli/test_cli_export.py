@@ -53,7 +53,7 @@ def test_export_can_be_verified_without_a_key(run, says, environment, create_job
 
     says("export --dry-run", "2 jobs and 3 files (")
     assert not folder.exists()
-    says(f"export {folder} --format jsonl", "Exported 2 jobs and 3 files (", f" to {folder}.")
+    says(f"export {folder} --format jsonl", f"Exported to {folder}: 2 jobs and 3 files (")
     environment.delenv("OPENAI_API_KEY")
     says(f"verify {folder}", "The manifest's SHA-256 is")
     (folder / "files" / file / "content.jsonl").write_text("changed")

@@ -57,7 +57,7 @@ def test_failures_are_listed_by_model(run, due, model, sim):
         (0, [], "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18"),
         (140, [], "Not due: the window is open for as long as jobs can be created, until 2027-01-05 10:00"),
         (156, [], "Not due: a date of the policy is being crossed, and its hour and time zone are not"),
-        (None, [], "It would go to a model that the API would be asked for."),
+        (None, [], "It would go to a fine-tuned model that the API lists."),
         (
             0,
             ["--force", "--model", "{model}:ckpt-step-8"],

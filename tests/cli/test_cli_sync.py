@@ -100,6 +100,12 @@ def test_key_without_permission_exits_1(says, environment):
     says("sync", "401 invalid_api_key", code=1, without=["sk-of-nobody-at-all"])
 
 
+def test_server_error_says_to_try_again(says, admin, sim):
+    headers = {"x-should-retry": "false", "openai-organization": ""}
+    sim.fault(Fault(path="/v1/*", method="GET", status=503, headers=headers, times=None))
+    says("sync", "could not be asked: 503", "Try again later.", code=1, without=["Use a client"])
+
+
 def test_tracebacks_have_no_admin_key(run, environment, sim):
     for name, code in (("OPENAI_ADMIN_KEY", 2), ("FINETUNE_GUARD_ADMIN_API_KEY", 1)):
         environment.setenv(name, ADMIN_KEY)

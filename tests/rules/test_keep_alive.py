@@ -224,6 +224,7 @@ def test_error_lists_each_models_status_without_the_apis_words():
         (reply("<html>"), "would not list them all"),
         (error(403, "unsupported_country"), "could not be listed: 403 unsupported_country"),
         (error(401), r": 401\. Check the API key"),
+        (error(503), r": 503\. Try again later\."),
         (connection_error("ConnectError"), r": no connection\. Check the API key"),
         (connection_error("LocalProtocolError"), "a character that no header can have"),
     ],

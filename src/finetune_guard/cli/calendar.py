@@ -104,7 +104,7 @@ def _end(ends: DayOfEnds) -> _Event:
     return _Event(
         f"end-{ends.day}",
         ends.day,
-        f"{counted(number, 'fine-tuned model')} shut down",
+        f"Shutdown of {counted(number, 'fine-tuned model')}",
         "Calls of these models fail from this day on. Published days can be off by one. "
         "finetune-guard export saves the jobs and files.\n" + replacement + "\n".join(named),
     )

@@ -59,7 +59,7 @@ def check(
     told: dict[str, object] = eligibility.model_dump(mode="json")
     limits = connection.model_limits(refresh=refresh)
     if limits is not None:
-        said.append(f"Model limits, as the API shows them; they decide nothing: {limits_in_words(limits)}")
+        said.append(f"Model limits: {limits_in_words(limits)}")
     if base is not None:
         asked_for = least if least is not None else connection.config.min_model_lifetime
         outlook = _Outlook(connection.guard.prospect(base), today, asked_for)

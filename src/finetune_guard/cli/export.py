@@ -93,7 +93,7 @@ def _export(connection: Connection, folder: Path, selected: dict[str, Any], *, a
 
 def _exported(done: Export) -> str:
     said = [
-        f"Exported {_jobs_and_files(done.jobs, done.files, done.bytes)} to {done.folder}.",
+        f"Exported to {done.folder}: {_jobs_and_files(done.jobs, done.files, done.bytes)}.",
         f"This run wrote {counted(done.fetched, 'file')}, records included; the rest was there already.",
     ]
     said += [f"Could not be had: {what}: {missing.why}" for what, missing in sorted(done.missing.items())]
@@ -114,7 +114,7 @@ def _planned(plan: ExportPlan) -> str:
 
 def _jobs_and_files(jobs: int, files: int, size: int) -> str:
     if not jobs:
-        return "no job: the key sees none in its project that matches"
+        return "No job was found that matches; a key sees the jobs of its own project only"
     return f"{counted(jobs, 'job')} and {counted(files, 'file')} ({_size(size)})"
 
 

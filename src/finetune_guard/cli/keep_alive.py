@@ -138,7 +138,7 @@ def _planned(connection: Connection, plan: KeepAlivePlan, *, force: bool) -> str
         reason = not_due(eligibility, connection.config.keep_alive or KeepAlive())
     if plan.reason is not None:
         return f"Not due: {reason}. Nothing was sent."
-    first = f"first to {plan.model}" if plan.model else "to a model that the API would be asked for"
+    first = f"first to {plan.model}" if plan.model else "to a fine-tuned model that the API lists"
     if eligibility.remaining is not None:
         forced = "it was asked for with --force, and " if force else ""
         reason = f"{forced}the window closes on {format_time(eligibility.window_closes_at)}"

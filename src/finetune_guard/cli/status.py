@@ -118,7 +118,7 @@ def _jobs(connection: Connection, eligibility: Eligibility, limits: ModelLimits 
             ("Do now", advice.command or advice.text),
             *([("", advice.text)] if advice.command is not None else []),
             *([("Next dates", shown_dates)] if shown_dates else []),
-            *([("Model limits", _limits(limits))] if limits is not None else []),
+            *([("Model limits", limits_in_words(limits, _LONGEST_LIMITS))] if limits is not None else []),
             *_named("Note", notes),
         ],
         line=line,
@@ -176,12 +176,6 @@ def advice_for(connection: Connection, eligibility: Eligibility, ends: tuple[Day
         return Advice(None, connection.inactive_because)
     keep_alive = connection.config.keep_alive or KeepAlive()
     return advise(eligibility, ends, keep_alive, has_admin_key=connection.guard.has_admin_key)
-
-
-def _limits(limits: ModelLimits) -> str:
-    told = limits_in_words(limits)
-    shown = told if len(told) <= _LONGEST_LIMITS else f"{told[:_LONGEST_LIMITS]}... (all of it: --json)"
-    return f"{shown} (as the API shows them; they decide nothing)"
 
 
 def _date_as_json(each: Moment, *, is_to_come: bool) -> dict[str, object]:

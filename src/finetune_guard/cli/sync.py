@@ -19,9 +19,9 @@ from finetune_guard.openai_api.usage_pages import Precision
 from finetune_guard.rules.messages import counted, format_time
 
 _NO_ADMIN_KEY = (
-    "No admin key. The organization's usage can be read with one only; an owner of the organization can make "
-    "it. Set OPENAI_ADMIN_KEY to it, beside OPENAI_API_KEY; for a host that FINETUNE_GUARD_HOSTS names, set "
-    "FINETUNE_GUARD_ADMIN_API_KEY."
+    "No admin key. Only an admin key can read the organization's usage; an owner of the organization can "
+    "create one. Set OPENAI_ADMIN_KEY to it, beside OPENAI_API_KEY; for a host that FINETUNE_GUARD_HOSTS "
+    "names, set FINETUNE_GUARD_ADMIN_API_KEY."
 )
 _MOST_PROJECTS = 5
 

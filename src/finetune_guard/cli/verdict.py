@@ -36,11 +36,14 @@ def why(eligibility: Eligibility) -> str:
     )
 
 
-def limits_in_words(limits: ModelLimits) -> str:
-    """Return the organization's limits as the API reported them."""
-    if limits.status == HTTPStatus.OK:
-        return limits.answer
-    return f"none: {'no answer, ' if limits.status is None else 'the API answered '}{limits.answer}"
+def limits_in_words(limits: ModelLimits, longest: int | None = None) -> str:
+    """Return the organization's limits as the API reported them, cut to a length."""
+    if limits.status != HTTPStatus.OK:
+        why = limits.answer if limits.status is None else f"the API answered {limits.answer}"
+        return f"not shown ({why})"
+    is_cut = longest is not None and len(limits.answer) > longest
+    shown = f"{limits.answer[:longest]}... (all of it: --json)" if is_cut else limits.answer
+    return f"{shown} (as the API shows them; they decide nothing)"
 
 
 def not_due(eligibility: Eligibility, keep_alive: KeepAlive) -> str:

@@ -18,7 +18,7 @@ from finetune_guard.domain.values import Value
 from finetune_guard.domain.verdict import Eligibility, Reason
 from finetune_guard.engine.decider import ASKABLE, Decider
 from finetune_guard.engine.identification import Identification
-from finetune_guard.openai_api.errors import status_and_code
+from finetune_guard.openai_api.errors import is_transient, status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.usage import read_usage
 from finetune_guard.openai_api.usage_pages import Precision, UsagePage
@@ -213,7 +213,7 @@ def _organization_unknown_error(failure: openai.APIError | None) -> UsageSyncErr
     remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
     if failure is not None:
         why = f"the API could not be asked: {status_and_code(failure)}"
-        remedy = "Use a client whose key the API accepts."
+        remedy = "Try again later." if is_transient(failure) else "Use a client whose key the API accepts."
     return UsageSyncError(
         f"Which organization the client's key belongs to is not known ({why}), so nobody can tell whether "
         "the admin key belongs to the same one. No usage was read.",

@@ -151,20 +151,25 @@ def _backoff(attempt: int) -> timedelta:
     return timedelta(seconds=wait_random_exponential(multiplier=0.5, max=8)(state))
 
 
+_NAMED = "keep_alive(model=...), or --model on the command line"
+
+
 def _no_answer_error(failures: dict[str, str], listing: Listing | None) -> KeepAliveError:
     failure = listing.failure if listing is not None else None
-    remedy = "Use a key that may list models, or name one with keep_alive(model=...)."
+    remedy = f"Use a key that may list models, or name one with {_NAMED}."
     if failures:
         tried = "; ".join(f"{model}: {why}" for model, why in failures.items())
         message = f"The keep-alive inference was not answered by any model. Tried {tried}."
-        remedy = "Name a model that answers with KeepAlive(model=...) or keep_alive(model=...)."
+        remedy = f"Name a model that answers with {_NAMED}."
     elif failure is not None:
         message = f"The fine-tuned models could not be listed: {status_and_code(failure)}."
         if isinstance(failure, (openai.AuthenticationError, openai.APIConnectionError)):
             remedy = "Check the API key, the organization and the connection, then try again."
+        elif is_transient(failure):
+            remedy = "Try again later."
     elif listing is not None and not listing.complete:
         message = "No fine-tuned model is known for a keep-alive, and the API would not list them all."
     else:
         message = "No fine-tuned model that is still alive was found for a keep-alive."
-        remedy = "Name one with keep_alive(model=...), or use a key of the project that has them."
+        remedy = f"Name one with {_NAMED}, or use a key of the project that has them."
     return KeepAliveError(message, attempts=failures, remedy=remedy)
