@@ -61,11 +61,11 @@ def test_first_inference_is_written_at_once_and_later_ones_once_a_minute():
     assert store.written.acquire(timeout=300)
     assert NOW == store.history("acme-28gund").models[MODEL].at
     for second in range(1, 1001):
-        note(recorder, at=NOW + timedelta(seconds=second / 1000))
+        note(recorder, at=NOW + timedelta(seconds=second // 4 / 250))
     assert 1 == store.writes
     assert recorder.flush(30)
     assert 2 == store.writes
-    note(recorder)
+    note(recorder, at=NOW + timedelta(seconds=1))
     note(recorder, model=OTHER)
     assert store.written.acquire(timeout=300)
     assert store.written.acquire(timeout=300)

@@ -40,9 +40,10 @@ class Identities:
         self._subjects: dict[tuple[object, ...], Subject] = {}
         self._rewritten: dict[tuple[object, ...], Credentials] = {}
         self._http_clients: weakref.WeakKeyDictionary[Any, _SentCredentials] = weakref.WeakKeyDictionary()
-        # The last client, how many headers its request had, and the picker of those with its credentials.
-        # One value, which threads replace atomically.
-        self._layout: tuple[Callable[[], Any], int, Callable[[Any], object]] = _nothing, 0, _nothing
+        # The last client, how many headers its request had, the picker of those with its credentials, and
+        # the last subject with its key. One value, which threads replace atomically.
+        self._last: tuple[Callable[[], Any], int, Callable[[Any], object], object, Any]
+        self._last = _nothing, 0, _nothing, None, None
 
     def credentials(self, client: Any, base: str, headers: object = None) -> Credentials:
         """Return the credentials of a request to ``base`` with its own ``headers``."""
@@ -70,53 +71,47 @@ class Identities:
         """
         request, received = response.request.headers, response.headers
         try:  # as _entries does, for both libraries
-            sent_entries, entries = request._list, received._list  # noqa: SLF001
+            sent, entries = request._list, received._list  # noqa: SLF001
         except AttributeError:
-            sent_entries = entries = None
-        if type(sent_entries) is not list or type(entries) is not list:
-            sent_entries, entries = _entries(request), _entries(received)
-        has_own_headers, (last_client, count, pick) = (
-            type(options.headers) is not openai.NotGiven,
-            self._layout,
-        )
-        if has_own_headers or last_client() is not client or count != len(sent_entries):
-            pick = self._headers_picker(client, sent_entries, has_own_headers)
+            sent, entries = _entries(request), _entries(received)
         organization, date = b"", None
         for _, name, value in entries:
             if name == b"date":
                 date = value if date is None else date + b", " + value
             elif name == b"openai-organization":
                 organization = organization + b", " + value if organization else value
-        organization = organization[:_LONGEST_NAME]
-        scope = id(http_client(client)), base, organization, lasting
-        key = scope, pick(sent_entries)
+        last_client, count, pick, last_key, subject = self._last
+        if (
+            last_client() is client
+            and count == len(sent)
+            and type(options.headers) is openai.NotGiven
+            and (base, lasting, organization, pick(sent)) == last_key
+        ):
+            return subject, date
+        return self._find_subject(client, base, options, response, organization, lasting=lasting), date
+
+    def _find_subject(
+        self, client: Any, base: str, options: Any, response: Any, organization: bytes, *, lasting: bool
+    ) -> Subject:
+        """Return the subject of a response that differs from the last one."""
+        sent, organization = _entries(response.request.headers), organization[:_LONGEST_NAME]
+        positions = [position for position, (_, name, _) in enumerate(sent) if _is_identity_header(name)]
+        pick = itemgetter(*positions) if positions else _nothing
+        last_key = base, lasting, organization, pick(sent)
+        key = id(http_client(client)), last_key
         subject = self._subjects.get(key)
         if subject is None:
-            key = scope, self._headers_picker(client, sent_entries, has_own_headers)(sent_entries)
-            subject = self._subjects.get(key)
-        if subject is None:
-            subject = Subject(organization_slug(_text(organization)), _credentials_of(sent_entries, base))
-            project = received.get("openai-project") if lasting else None
+            subject = Subject(organization_slug(_text(organization)), _credentials_of(sent, base))
+            project = response.headers.get("openai-project") if lasting else None
             # The admin key tells nothing about which key the HTTP client sends otherwise.
             planned = _planned_credentials(client, base, options.headers)
             planned = subject.credentials if uses_admin_key(options) else planned
             self._remember(key, subject, client, planned, project)
-        elif self._rewritten and key in self._rewritten:
+        elif key in self._rewritten:
             self._sent_by(client).sent[self._rewritten[key]] = subject.credentials
-        return subject, date
-
-    def _headers_picker(
-        self, client: Any, entries: list[tuple[bytes, bytes, bytes]], has_own_headers: bool
-    ) -> Callable[[Any], object]:
-        """Return a function that picks the headers with credentials out of a request's.
-
-        It works for all requests of the client with as many headers and no extra ones of their own.
-        """
-        positions = [position for position, (_, name, _) in enumerate(entries) if _is_identity_header(name)]
-        pick = itemgetter(*positions) if positions else _nothing
-        if not has_own_headers:
-            self._layout = weakref.ref(client), len(entries), pick
-        return pick
+        if key not in self._rewritten and type(options.headers) is openai.NotGiven:
+            self._last = weakref.ref(client), len(sent), pick, last_key, subject
+        return subject
 
     def _remember(
         self, key: tuple[object, ...], subject: Subject, client: Any, planned: Credentials, project: object

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 import openai
@@ -107,7 +106,7 @@ def watch_events(stream: Any, callback: Callable[[object], bool]) -> None:
 class _WatchedEvents:
     """Wraps the iterator of a stream, and passes on all its other attributes."""
 
-    __slots__ = ("_callback", "_events")
+    __slots__ = ("__anext__", "__next__", "_callback", "_events")
 
     def __init__(self, events: Any, callback: Callable[[object], bool]) -> None:
         self._events = events
@@ -126,6 +125,9 @@ class _WatchedEvents:
         if self._callback(event):
             del self._callback
             self.__class__ = _UnwatchedEvents
+            for step in ("__next__", "__anext__"):
+                if hasattr(self._events, step):
+                    setattr(self, step, getattr(self._events, step))
 
 
 class _SyncWatchedEvents(_WatchedEvents):
@@ -147,8 +149,6 @@ class _AsyncWatchedEvents(_WatchedEvents):
 
 
 class _UnwatchedEvents(_WatchedEvents):
-    """The wrapper after the callback is done: each step runs only the wrapped iterator."""
+    """The wrapper after the callback is done: its steps are the wrapped iterator's own."""
 
     __slots__ = ()
-    __next__ = property(attrgetter("_events.__next__"))
-    __anext__ = property(attrgetter("_events.__anext__"))

@@ -65,14 +65,14 @@ class Decider:
     def answered_at(self, date: str | bytes | None) -> datetime:
         """Return when a response with this ``Date`` header was sent, and learn the clock's offset from it.
 
-        The result is cached for responses of the same second.
+        The result is cached for responses of the same second, unless the program has a clock of its own.
         """
-        seconds, (header, found_at, found) = time.time(), self._last_answer
-        if type(date) is not bytes or self._clock is not system_clock:
-            return self._server_time.answered_at(date, self.now())
-        if date != header or not 0 <= seconds - found_at < 1:
-            found = self._server_time.answered_at(date, self.now())
-            self._last_answer = date, seconds, found
+        header, found_at, found = self._last_answer
+        if type(date) is bytes and date == header and 0 <= time.time() - found_at < 1:
+            return found
+        found = self._server_time.answered_at(date, self.now())
+        if type(date) is bytes and self._clock is system_clock:
+            self._last_answer = date, time.time(), found
         return found
 
     @property

@@ -6,8 +6,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
+from typing import TypeAlias
 
 from finetune_guard import process
 from finetune_guard.domain.facts import Source
@@ -17,6 +18,8 @@ from finetune_guard.recording.aliases import Aliases
 from finetune_guard.recording.batch_writer import BatchWriter
 from finetune_guard.recording.notes import Notes, PendingWrites
 from finetune_guard.stores.base import Store
+
+_Inference: TypeAlias = tuple[Subject, str, Source, "str | None", datetime]
 
 _FORK_TIMEOUT = 1.0
 _EXIT_TIMEOUT = 5.0
@@ -45,6 +48,8 @@ class Writer:
         self._flushing = False
         self._stopped = False
         self._write_count = 0
+        # The last inference, the counts it was added to, and its day; only while the thread runs.
+        self._last: tuple[_Inference, dict[date, int], date] | None = None
         self._batches.reset()
 
     def record(
@@ -53,18 +58,18 @@ class Writer:
         """Record one inference; ``served`` is the model in a deployment's response. No I/O."""
         if subject is not self._aliases.last_named:
             self._aliases.record_organization(subject)
-        stream, day = (model, source, served), at.date()
+        what = subject, model, source, served, at
         with self._lock:
-            notes = self._pending.pending.get(subject)
-            tally = notes.tallies.get(stream) if notes is not None else None
-            if tally is None or self._thread is None:
-                self._pending.notes_of(subject).record(stream, at, day)
-                self._wake_thread()
+            last = self._last
+            if last is not None and last[0] == what:  # another one in the same second
+                last[1][last[2]] += 1
                 return
-            # Notes.record inlined, for speed: every inference runs this.
-            if at > tally.at:  # noqa: PLR1730 -- nor max()
-                tally.at = at
-            tally.counts[day] = tally.counts.get(day, 0) + 1
+            stream, day = (model, source, served), at.date()
+            notes = self._pending.notes_of(subject)
+            if notes.record(stream, at, day) or self._thread is None:
+                self._wake_thread()
+            elif stream in notes.tallies:  # unless a signal handler has had it written
+                self._last = what, notes.tallies[stream].counts, day
 
     def merge(self, subject: Subject, facts: History | None, names: Iterable[str]) -> None:
         """Record evidence and names. No I/O."""
@@ -187,12 +192,12 @@ class Writer:
                     self._changed.wait(wait)
                 else:
                     self._write_due()
-            self._thread = None
+            self._thread = self._last = None
 
     def _write_due(self) -> None:
         """Write the notes that are due; the lock is held on entry and exit, but not while writing."""
         now = time.monotonic()
-        callbacks = list(self._callbacks)
+        callbacks, self._last = list(self._callbacks), None
         due = self._pending.take_due(lambda *each: self._flushing or self._batches.due_at(*each) <= now)
         dropped, self._pending.dropped = self._pending.dropped, 0
         self._flushing = False  # a flush from now on means the next write
