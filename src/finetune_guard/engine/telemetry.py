@@ -11,7 +11,6 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from finetune_guard import process
@@ -45,7 +44,9 @@ def _make_instruments(metrics: Any) -> _Counters:
     meter = metrics.get_meter("finetune_guard")
 
     def observe(kind: str, name: str, measure: _Measure, unit: str, description: str) -> None:
-        callback = partial(_observed, metrics.Observation, measure)
+        def callback(_options: object) -> list[Any]:
+            return [metrics.Observation(value, attributes) for value, attributes in measure()]
+
         getattr(meter, f"create_observable_{kind}")(f"finetune_guard.{name}", [callback], unit, description)
 
     seen = "Inferences of fine-tuned models that this process saw."
@@ -59,10 +60,6 @@ def _make_instruments(metrics: Any) -> _Counters:
         meter.create_counter("finetune_guard.jobs.stopped", "{call}", stopped),
         meter.create_counter("finetune_guard.keep_alives", "{call}", "Keep-alives that were tried."),
     )
-
-
-def _observed(observation: Any, measure: _Measure, _options: Any) -> list[Any]:
-    return [observation(value, attributes) for value, attributes in measure()]
 
 
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()

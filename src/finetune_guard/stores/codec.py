@@ -82,15 +82,12 @@ class Form(Generic[_T]):
             raise UnreadableRowError("a row is not what was written there") from exc
 
 
-def _counts_json(counts: Mapping[Source, int]) -> str:
-    return json.dumps({source.value: min(count, _MOST_COUNTED) for source, count in counts.items()})
-
-
 _MOST_COUNTED = 10**18
 EVIDENCE: Form[Evidence] = Form(Evidence, lambda each: each.model_dump_json(exclude_none=True))
 INFERENCE: Form[Inference] = Form(Inference, lambda each: each.model_dump_json(exclude_none=True))
 COUNTS: Form[Mapping[Source, int]] = Form(
-    dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]], _counts_json
+    dict[Source, Annotated[int, Field(ge=0, le=_MOST_COUNTED)]],
+    lambda counts: json.dumps({source.value: min(n, _MOST_COUNTED) for source, n in counts.items()}),
 )
 ANNOUNCED: Form[Announced] = Form(Announced)
 LEASE: Form[HeldLease] = Form(HeldLease)

@@ -56,16 +56,15 @@ class Background:
         """Register ``client`` without starting to check."""
         if id(client) not in self._clients and self._has_something_to_do(client):
             with self._changed:
-                self._clients[id(client)] = weakref.ref(client, self._forget)
+                self._clients[id(client)] = weakref.ref(
+                    client, lambda gone: self._drop(lambda known: known is gone)
+                )
 
     def _has_something_to_do(self, client: Any) -> bool:
         resource, keep_alive = client._guard_resource(), self._guard.config.keep_alive  # noqa: SLF001 -- its other half
         if resource is not None:
             return bool(self._guard.deployments.names_to_keep_alive(resource))
         return keep_alive is not None and keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
-
-    def _forget(self, reference: weakref.ref[Any]) -> None:
-        self._drop(lambda known: known is reference)
 
     def dismiss(self, client: Any) -> None:
         """Forget ``client`` and all clients that share its HTTP client, which is about to be closed."""

@@ -36,10 +36,7 @@ class RedisStore(RowStore):
     one of them has changed before it writes.
 
     The server must be Redis 6 or newer, or Valkey: one, or a primary with replicas. All keys begin with
-    ``{prefix}:`` and are in one slot of a cluster. No script is run. A dedicated user needs only::
-
-        ACL SETUSER guard on >password ~{finetune-guard}:* +getrange +set +pttl +del +watch +unwatch
-            +multi +exec +select
+    ``{prefix}:`` and are in one slot of a cluster. No script is run.
 
     The server should persist its keys and evict none (``maxmemory-policy noeviction``). Writes that are
     lost in a failover are not recorded, and a lease may then be given twice.
