@@ -81,21 +81,19 @@ class Guarded:
         The guard sends none of its own to another API than that of the call.
         """
         client: Any = self
-        authorization = self._finetune_guard.engine.authorization
+        engine = self._finetune_guard.engine  # raises what is wrong with the environment
         call_options = CallOptions.of(options, client.timeout)
         credentials = self._guard_credentials(call_options.headers, options.url)
-        own_base = self._guard_credentials(call_options.headers).base
-        may_ask = self._guard_is_active() and credentials.base == own_base
-        decision = authorization.authorize(
+        may_ask = self._guard_is_active() and credentials.base == api_base(self, "")
+        authorization = engine.authorization(
             call,
             credentials,
-            self._guard_admin_key() if may_ask else None,
-            call_options.time_left,
+            admin_key=self._guard_admin_key() if may_ask else None,
+            left=call_options.time_left,
             url=f"{str(client.base_url).rstrip('/')}/fine_tuning/jobs",
             may_ask=may_ask,
         )
-        log_failure = self._finetune_guard.failures.add
-        return authorization.admit(call, decision, credentials, log_failure), call_options
+        return authorization.admit(self._finetune_guard.failures.add), call_options
 
     def _guard_explain_error(self, options: Any, error: openai.APIStatusError) -> None:
         """Record an error of the API; raise a clearer one from it if a model is gone."""

@@ -9,7 +9,7 @@ import logging
 import sys
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetune_guard.domain.bounded import Bounded
 from finetune_guard.domain.errors import FineTuneGuardWarning, GuardConfigError
@@ -33,6 +33,7 @@ from finetune_guard.openai_api.completions import valid_model_name
 from finetune_guard.openai_api.errors import status_and_code
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.openai_api.listing import read_listing, read_model_limits
+from finetune_guard.openai_api.requests import GuardedCall
 from finetune_guard.recording.notes import new_facts
 from finetune_guard.rules import endings, events
 from finetune_guard.rules.inventory import MOST_JOB_PAGES, Inventory, build_inventory
@@ -59,10 +60,11 @@ class Guard:
         self.observer = Observer(self.decider, self.ends)
         self.identification = Identification(self.decider, self.ends)
         self.usage = UsageReader(self.decider, self.identification)
-        self.authorization = Authorization(
-            self.decider, self.identification, self.usage, self.ends, self.observer
-        )
         self._recorded_for: Bounded[Credentials, bool] = Bounded()
+
+    def authorization(self, call: GuardedCall, credentials: Credentials, **options: Any) -> Authorization:
+        """Return the authorization of one call, with the options of ``Authorization``."""
+        return Authorization(self, call, credentials, **options)
 
     # After a call.
 
