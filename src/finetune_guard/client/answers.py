@@ -37,7 +37,7 @@ from finetune_guard.openai_api.requests import (
 from finetune_guard.rules.known_losses import known_loss
 
 if TYPE_CHECKING:
-    from finetune_guard.engine.deployments import Deployments, Resource
+    from finetune_guard.engine.deployments import Resource
     from finetune_guard.engine.guard import Guard
 
 _STORED_RESPONSE = RecordsCall(RecordKind.RESPONSES)
@@ -52,7 +52,6 @@ class Answers:
         self._identities = identities
         self._failures = failures
         self._warns_about_all_models = engine.config.warn_models == "all"
-        self._deployments = _DeploymentAnswers(engine.deployments, failures.add)
 
     def observe(self, client: Any, options: RequestOptions, response: Any, value: object) -> None:
         """Record what a successful response says, and warn about its model if a warning is due.
@@ -68,7 +67,7 @@ class Answers:
         try:
             route = self._hosts.route(client, options.method, options.url)
             if route.resource is not None:
-                self._deployments.observe(route.resource, route, options, response, value)
+                self._observe_deployment(route.resource, route, options, response, value)
                 return
             if self._warns_about_all_models and route.base is not None:
                 self._warn_about_base_model(options, value)
@@ -128,7 +127,10 @@ class Answers:
         if not self._engine.config.enabled:
             return None
         if route.resource is not None:
-            return self._deployments.loss_error(route.resource, route, options, error)
+            name = valid_model_name(called_name(options, route.path))
+            if name is None or route.operation is None:
+                return None
+            return route.resource.loss_error(name, error)
         url = error.response.request.url
         return known_loss(error, host=url.host, model=called_name(options, url.path))
 
@@ -202,23 +204,10 @@ class Answers:
         subject, date = self._identities.subject(client, route.base, options, response, lasting=lasting)
         self._engine.observer.observe(call, subject, date, body)
 
-
-class _DeploymentAnswers:
-    """Records which deployments responded or are gone, at hosts with an idle policy.
-
-    Args:
-        deployments: The deployments to update.
-        log_failure: Logs an error of our own while a stream is read.
-    """
-
-    def __init__(self, deployments: Deployments, log_failure: Callable[[Exception], None]) -> None:
-        self._deployments = deployments
-        self._log_failure = log_failure
-
-    def observe(
+    def _observe_deployment(
         self, resource: Resource, route: Route, options: RequestOptions, response: Any, value: object
     ) -> None:
-        """Record a response; never reads a body that the SDK hasn't read."""
+        """Record a response of a deployment, at a host with an idle policy."""
         if route.operation not in resource.policy.resets:
             return
         named = completed_model(value)
@@ -228,13 +217,13 @@ class _DeploymentAnswers:
         name = valid_model_name(called_name(options, route.path))
         if name is None:
             return
-        covered = self._deployments.is_covered(resource, name)
+        covered = resource.is_covered(name)
         # A response that names no model counts if the rule applies to the deployment.
         requested, recognize = ("", valid_model_name) if covered else (None, fine_tuned_id)
         if not isinstance(value, STREAMS):
             served = recognize(named) if named else model_in_response(value, response, requested, recognize)
             if served is not None:
-                self._record(resource, name, response, served)
+                _record_deployment(resource, name, response, served)
             return
         streamed = StreamedCompletion(requested, recognize)
 
@@ -242,23 +231,15 @@ class _DeploymentAnswers:
             try:
                 served = streamed.model_in(event)
                 if served is not None:
-                    self._record(resource, name, response, served)
+                    _record_deployment(resource, name, response, served)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-                self._log_failure(error)
+                self._failures.add(error)
             return streamed.is_over
 
         watch_events(value, see_event)
 
-    def _record(self, resource: Resource, name: str, response: Any, served: str) -> None:
-        warning = self._deployments.record_answer(resource, name, served or None, date_header(response))
-        if warning is not None:
-            warn_caller(warning)
 
-    def loss_error(
-        self, resource: Resource, route: Route, options: RequestOptions, error: openai.APIStatusError
-    ) -> ProviderLossError | None:
-        """Return the error to raise if the response says that a deployment is gone."""
-        name = valid_model_name(called_name(options, route.path))
-        if name is None or route.operation is None:
-            return None
-        return self._deployments.loss_error(resource, name, error)
+def _record_deployment(resource: Resource, name: str, response: Any, served: str) -> None:
+    warning = resource.record_answer(name, served or None, date_header(response))
+    if warning is not None:
+        warn_caller(warning)

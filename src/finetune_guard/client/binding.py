@@ -87,8 +87,7 @@ class Binding:
             if route.is_routine:
                 return None
             if route.resource is not None:
-                if self._engine is not None:
-                    self._engine.deployments.refresh_from_store(route.resource)
+                route.resource.refresh_from_store()
                 return None
             call = guarded_call(options)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's

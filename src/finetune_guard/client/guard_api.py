@@ -195,7 +195,7 @@ class _Operations(Exports):
             )
         engine, outcomes = self._engine, list[KeepAliveOutcome]()
         at = self._client._guard_deployments_at()
-        for each in engine.deployments.names_to_keep_alive(resource, (name,) if name is not None else None):
+        for each in resource.names_to_keep_alive((name,) if name is not None else None):
             sender = engine.deployment_sender(resource, each, policy, at=at, force=force)
             outcomes.append((yield from sender.run()))
         return tuple(outcomes)

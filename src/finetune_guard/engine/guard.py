@@ -195,7 +195,7 @@ class Guard:
         self, resource: Resource, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
     ) -> DeploymentSender:
         """Return the sender of a keep-alive for a deployment."""
-        return DeploymentSender(keep_alive, self.decider, self.deployments, resource, name, at, force)
+        return DeploymentSender(keep_alive, self.decider, resource, name, at, force)
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

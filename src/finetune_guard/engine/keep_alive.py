@@ -14,7 +14,7 @@ from finetune_guard.domain.facts import Source
 from finetune_guard.domain.idle_policy import Operation
 from finetune_guard.domain.organizations import UNNAMED, Credentials
 from finetune_guard.domain.verdict import Reason
-from finetune_guard.engine.deployments import Deployments, Resource
+from finetune_guard.engine.deployments import Resource
 from finetune_guard.engine.identification import Identification
 from finetune_guard.engine.one_sender import OneSender
 from finetune_guard.engine.shutdowns import ModelEnds
@@ -121,7 +121,6 @@ class DeploymentSender(OneSender):
     If the client's base URL names another deployment, ``at`` is the base URL of the API.
     """
 
-    deployments: Deployments
     resource: Resource
     name: str
     at: str | None = None
@@ -144,7 +143,7 @@ class DeploymentSender(OneSender):
         if self.force:
             return None
         try:
-            deployment = self.deployments.status_of(self.resource, self.name)
+            deployment = self.resource.status_of(self.name)
         except StoreError:
             return NotSent.HISTORY_UNAVAILABLE
         return reason_not_to_keep(self.keep_alive, deployment, self.decider.now())
@@ -166,5 +165,5 @@ class DeploymentSender(OneSender):
 
     def _record_failure(self, error: KeepAliveError) -> str:
         if isinstance(error.__cause__, openai.NotFoundError):  # otherwise it would be tried again every hour
-            self.deployments.record_not_found(self.resource, self.name, self.decider.now())
+            self.resource.record_not_found(self.name, self.decider.now())
         return self.resource.name

@@ -63,7 +63,7 @@ class Background:
     def _has_something_to_do(self, client: Any) -> bool:
         resource, keep_alive = client._guard_resource(), self._guard.config.keep_alive  # noqa: SLF001 -- its other half
         if resource is not None:
-            return bool(self._guard.deployments.names_to_keep_alive(resource))
+            return bool(resource.names_to_keep_alive())
         return keep_alive is not None and keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
 
     def dismiss(self, client: Any) -> None:

@@ -180,7 +180,7 @@ class DeploymentCheck(Check):
     def __init__(self, client: Any, names: tuple[str, ...] | None = None) -> None:
         super().__init__(client)
         self.resource = client._guard_resource()  # noqa: SLF001 -- as above
-        self.names: tuple[str, ...] = self._guard.deployments.names_to_keep_alive(self.resource, names)
+        self.names: tuple[str, ...] = self.resource.names_to_keep_alive(names)
 
     def run(self, client: Any, *, force: bool = False, only_plan: bool = False) -> Flow[DeploymentsChecked]:
         """Send a keep-alive to each deployment that is about to end; if none is, send no request."""
@@ -205,7 +205,7 @@ class DeploymentCheck(Check):
 
     def _until_due(self, name: str) -> timedelta:
         try:
-            deployment = self._guard.deployments.status_of(self.resource, name)
+            deployment = self.resource.status_of(name)
         except StoreError:
             return LONGEST
         return deployment_delay(self.keep_alive, deployment, self._guard.decider.now())
