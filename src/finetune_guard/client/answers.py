@@ -160,22 +160,32 @@ class Answers:
         """Record facts from a stream's events; leave the stream alone if it has none to record."""
         if route.base is None or call is None:
             return
-        streamed = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
         response = stream.response  # a callback that held the stream would keep its connection open
+        if not isinstance(call, RecordsCall):
+            completion = StreamedCompletion(call.model if isinstance(call, InferenceCall) else None)
+            self._watch(stream, completion, partial(self._record, client, route, options, response))
+            return
 
         def see_event(event: object) -> bool:
+            stored = ended_response(event)
             try:
-                if isinstance(call, RecordsCall):
-                    stored = ended_response(event)
-                    if stored is not None:
-                        self._observe_record(client, route, options, response, call, lambda: stored)
-                    return stored is not None
-                model = streamed.model_in(event)
-                if model is not None:
-                    self._record(client, route, options, response, model)
+                if stored is not None:
+                    self._observe_record(client, route, options, response, call, lambda: stored)
             except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
                 self._failures.add(error)
-            return streamed.is_over
+            return stored is not None
+
+        watch_events(stream, see_event)
+
+    def _watch(self, stream: Any, completion: StreamedCompletion, record: Callable[[str], object]) -> None:
+        def see_event(event: object) -> bool:
+            try:
+                model = completion.model_in(event)
+                if model is not None:
+                    record(model)
+            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
+                self._failures.add(error)
+            return completion.is_over
 
         watch_events(stream, see_event)
 
@@ -225,18 +235,8 @@ class Answers:
             if served is not None:
                 _record_deployment(resource, name, response, served)
             return
-        streamed = StreamedCompletion(requested, recognize)
-
-        def see_event(event: object) -> bool:
-            try:
-                served = streamed.model_in(event)
-                if served is not None:
-                    _record_deployment(resource, name, response, served)
-            except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
-                self._failures.add(error)
-            return streamed.is_over
-
-        watch_events(value, see_event)
+        record = partial(_record_deployment, resource, name, response)
+        self._watch(value, StreamedCompletion(requested, recognize), record)
 
 
 def _record_deployment(resource: Resource, name: str, response: Any, served: str) -> None:
