@@ -60,7 +60,7 @@ def test_lists_every_deployment_of_openai_resources(azure):
             "404 Subscription",
         ),
         ({"refuses": (400, "nonsense")}, "400"),
-        ({"signs_in": False}, "az login"),
+        ({"signs_in": False}, r"[^.]\.\nWhat to do: Sign in with az login"),
     ],
     ids=["role", "subscription", "nonsense", "sign-in"],
 )

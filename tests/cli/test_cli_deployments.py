@@ -188,6 +188,12 @@ def test_failed_deployment_keep_alive_exits_1(says, call, clock, environment):
     line = "keep-alive --deployment support"
     says(line, "Not sent to support: ", code=1)
     says(line, "Deploy it again, and call it once", code=1)
+    says(
+        "keep-alive --deployment typo",
+        "Not sent to typo: 404 DeploymentNotFound.",
+        code=1,
+        without=["--model"],
+    )
     environment.delenv("AZURE_OPENAI_API_KEY")
     says(line, "Set AZURE_OPENAI_API_KEY", code=2)
 

@@ -98,9 +98,9 @@ def test_coverage_of_usage_is_shown(run, says, admin, model, elsewhere, clock):
     elsewhere(model)
     clock.advance(timedelta(minutes=1))
     run("sync")
-    says("history --all", " to 2026-08-03 09:01 UTC", "proj_", without=["not for the window"])
+    says("history --all", " to 2026-08-03 09:01 UTC", "proj_", without=["not the whole window"])
     clock.advance(timedelta(days=200))
-    says("history --all", "not for the window, to 2026-08-03 09:01 UTC")
+    says("history --all", "not the whole window, to 2026-08-03 09:01 UTC")
 
 
 def test_forget_usage_keeps_observed_inferences(run, admin, ask, model):

@@ -113,7 +113,7 @@ def _failure(subscription: str, error: Any) -> str:
     status = getattr(error, "status_code", None)
     code = getattr(getattr(error, "error", None), "code", None)
     if status is None:
-        problem = one_line(without_secrets(str(error).partition("\n")[0]), 200)
+        problem = one_line(without_secrets(str(error).partition("\n")[0]), 200).rstrip(".")
         hint = "Sign in with az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
     else:
         problem = " ".join(map(str, filter(None, (status, code))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
@@ -45,6 +46,7 @@ def deployments(
         return
     known, now = connection.guard.deployments(everywhere=True), connection.guard.check().checked_at
     if subscription is not None:
+        logging.getLogger("azure").addHandler(logging.NullHandler())  # the error says it in one line
         policy = next(each for each in connection.config.idle_policies if each.name == AZURE)
         known = with_listing(known, list_deployments(subscription), policy, now)
     if as_json:

@@ -172,7 +172,7 @@ def _row(known: _Known) -> Sequence[str]:
     if until is not None:
         read = f"to {format_time(until)}"
     elif known.usage_read:
-        read = f"not for the window, to {format_time(known.usage_read[-1].end)}"
+        read = f"not the whole window, to {format_time(known.usage_read[-1].end)}"
     few, more = ", ".join(known.aliases[:_MOST_ALIASES]), len(known.aliases) - _MOST_ALIASES
     return (
         known.name,

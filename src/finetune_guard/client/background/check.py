@@ -213,7 +213,10 @@ class DeploymentCheck(Check):
     def lines(self, result: DeploymentsChecked) -> list[str]:
         """Return the result of a check, in a sentence or two for each deployment."""
         sentences = [kept_alive(each, self.resource.policy) for each in result.outcomes]
-        return sentences + [f"Not sent to {name}: {error}" for name, error in result.failures.items()]
+        for name, error in result.failures.items():
+            why = f"{error.attempts[name]}." if name in error.attempts else error
+            sentences.append(f"Not sent to {name}: {why}")
+        return sentences
 
     def report(self, result: DeploymentsChecked) -> None:
         """Log every keep-alive sent, and each failure once until it changes."""
