@@ -100,6 +100,13 @@ def test_key_without_permission_exits_1(says, environment):
     says("sync", "401 invalid_api_key", code=1, without=["sk-of-nobody-at-all"])
 
 
+def test_unreadable_history_is_not_blamed_on_a_gateway(says, admin, sim, tmp_path):
+    (tmp_path / "file").touch()
+    admin.setenv("FINETUNE_GUARD_STORE", str(tmp_path / "file"))
+    told = ("(the history can't be read)", "To see what is wrong with it: finetune-guard config")
+    says("sync", *told, code=1, without=["gateway"])
+
+
 def test_server_error_says_to_try_again(says, admin, sim):
     headers = {"x-should-retry": "false", "openai-organization": ""}
     sim.fault(Fault(path="/v1/*", method="GET", status=503, headers=headers, times=None))

@@ -115,6 +115,7 @@ def test_messages_about_uploads_mention_no_job():
     )
     (warning,) = done_with(UPLOAD, Reason.WINDOW_EXPIRED, "warn").warnings
     assert str(warning).startswith("The API decides about this training file: the last known inference ")
+    assert "To let the API decide" not in str(warning)
 
 
 def test_error_says_why_a_keep_alive_or_request_failed():

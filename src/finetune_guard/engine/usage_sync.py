@@ -109,7 +109,8 @@ class UsageReader:
         organization = self._decider.organization_of(credentials)
         if organization is None:
             failure = listing.failure if listing is not None else None
-            raise _organization_unknown_error(failure) from failure
+            _, is_readable = self._decider.evidence(credentials)
+            raise _organization_unknown_error(failure, is_readable=is_readable) from failure
         if not (admin_key.isascii() and admin_key.isprintable()):  # httpx would fail in its own way
             raise UsageSyncError(_NO_HEADER, remedy=_GET_A_KEY)
         evidence, _ = self._decider.evidence(credentials)
@@ -208,12 +209,14 @@ def _describe(failure: openai.APIError | UsageSyncError) -> str:
     return status_and_code(failure) if isinstance(failure, openai.APIError) else str(failure)
 
 
-def _organization_unknown_error(failure: openai.APIError | None) -> UsageSyncError:
+def _organization_unknown_error(failure: openai.APIError | None, *, is_readable: bool) -> UsageSyncError:
     why = "no answer of the API names it"
     remedy = "A gateway may strip the openai-organization header: read the usage from api.openai.com."
     if failure is not None:
         why = f"the API could not be asked: {status_and_code(failure)}"
         remedy = "Try again later." if is_transient(failure) else "Use a client whose key the API accepts."
+    elif not is_readable:
+        why, remedy = "the history can't be read", "To see what is wrong with it: finetune-guard config"
     return UsageSyncError(
         f"Which organization the client's key belongs to is not known ({why}), so nobody can tell whether "
         "the admin key belongs to the same one. No usage was read.",

@@ -90,7 +90,8 @@ def stopped(
 def let_through(call: GuardedCall, eligibility: Eligibility) -> str:
     """Return the warning about a call that goes through although its eligibility is unknown."""
     what = "fine-tuning job" if isinstance(call, JobCreation) else "training file"
-    return f"The API decides about this {what}: {describe_cause(eligibility)}. {eligibility.remedy}"
+    remedy = (eligibility.remedy or "").replace(f" {_LET_THROUGH}", "")  # it does
+    return f"The API decides about this {what}: {describe_cause(eligibility)}. {remedy}"
 
 
 def _describe_failure(failure: object) -> str:

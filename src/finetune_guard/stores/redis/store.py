@@ -136,7 +136,7 @@ class RedisStore(RowStore):
         except ImportError as exc:
             raise StoreError(
                 f"Could not {doing} at {self.location}: redis-py can't be imported.",
-                remedy="Run: pip install --upgrade 'finetune-guard[redis]'.",
+                remedy="Run: pip install --upgrade redis.",
             ) from exc
         # Contending threads of this process take turns.
         lock = _locks.setdefault((os.getpid(), self.identity), threading.RLock())
