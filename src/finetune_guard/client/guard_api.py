@@ -12,6 +12,7 @@ from finetune_guard.domain.errors import GuardConfigError, StoreError
 from finetune_guard.domain.facts import ModelLimits
 from finetune_guard.domain.history import History
 from finetune_guard.domain.verdict import Eligibility
+from finetune_guard.engine.keep_alive import DeploymentSender
 from finetune_guard.engine.usage_sync import SyncProgress, UsageSync
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.rules.deployments import Deployment
@@ -193,10 +194,10 @@ class _Operations(Exports):
                 "keep_deployments() keeps deployments alive that end when nobody calls them, and no such "
                 "rule is known for this client's host. finetune-guard policies lists the rules."
             )
-        engine, outcomes = self._engine, list[KeepAliveOutcome]()
+        outcomes = list[KeepAliveOutcome]()
         at = self._client._guard_deployments_at()
         for each in resource.names_to_keep_alive((name,) if name is not None else None):
-            sender = engine.deployment_sender(resource, each, policy, at=at, force=force)
+            sender = DeploymentSender(policy, self._engine.decider, resource, each, at, force)
             outcomes.append((yield from sender.run()))
         return tuple(outcomes)
 

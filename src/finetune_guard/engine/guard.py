@@ -24,7 +24,7 @@ from finetune_guard.engine.authorization import Authorization
 from finetune_guard.engine.decider import Decider
 from finetune_guard.engine.deployments import Deployments, Resource
 from finetune_guard.engine.identification import Identification
-from finetune_guard.engine.keep_alive import DeploymentSender, KeepAliveSender
+from finetune_guard.engine.keep_alive import KeepAliveSender
 from finetune_guard.engine.observer import Observer
 from finetune_guard.engine.shutdowns import ModelEnds
 from finetune_guard.engine.telemetry import METRICS
@@ -151,10 +151,8 @@ class Guard:
                     status_and_code(listing.failure),
                     rest,
                 )
-            eligibility = self.decider.decide(credentials)
-            if not may_help(eligibility, admin_key):
-                return eligibility
-            yield from self.usage.for_decision(credentials, admin_key)
+            if may_help(self.decider.decide(credentials), admin_key):
+                yield from self.usage.for_decision(credentials, admin_key)
         return self.decider.decide(credentials)
 
     def inventory(self, credentials: Credentials, *, refresh: bool) -> Flow[Inventory]:
@@ -190,12 +188,6 @@ class Guard:
         return KeepAliveSender(
             keep_alive, self.decider, self.ends, self.identification, credentials, force, model
         )
-
-    def deployment_sender(
-        self, resource: Resource, name: str, keep_alive: KeepAlive, *, at: str | None, force: bool = False
-    ) -> DeploymentSender:
-        """Return the sender of a keep-alive for a deployment."""
-        return DeploymentSender(keep_alive, self.decider, resource, name, at, force)
 
 
 def _must_be_fine_tuned(method: str, model: object) -> None:

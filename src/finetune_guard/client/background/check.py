@@ -13,6 +13,7 @@ from typing import Any
 from finetune_guard import process
 from finetune_guard.domain.errors import KeepAliveError, StoreError
 from finetune_guard.domain.verdict import Eligibility, Reason
+from finetune_guard.engine.keep_alive import DeploymentSender
 from finetune_guard.logs import log
 from finetune_guard.openai_api.flow import Flow
 from finetune_guard.rules.deployments import deployment_delay
@@ -184,15 +185,13 @@ class DeploymentCheck(Check):
 
     def run(self, client: Any, *, force: bool = False, only_plan: bool = False) -> Flow[DeploymentsChecked]:
         """Send a keep-alive to each deployment that is about to end; if none is, send no request."""
-        at = client._guard_deployments_at()  # noqa: SLF001 -- as above
+        at, decider = client._guard_deployments_at(), self._guard.decider  # noqa: SLF001 -- as above
         outcomes: list[KeepAliveOutcome] = []
         failures: dict[str, KeepAliveError] = {}
         wait = LONGEST
         for name in self.names:
             try:
-                sender = self._guard.deployment_sender(
-                    self.resource, name, self.keep_alive, at=at, force=force
-                )
+                sender = DeploymentSender(self.keep_alive, decider, self.resource, name, at, force)
                 outcomes.append(sender.plan() if only_plan else (yield from sender.run()))
             except KeepAliveError as error:
                 failures[name] = error
