@@ -22,8 +22,8 @@ def fixed_clock() -> datetime:
 
 def test_defaults():
     config = GuardConfig()
-    found = (config.store, config.policy, config.hosts, config.on_unknown, config.keep_alive, config.clock)
-    assert ("disk", OPENAI_SELF_SERVE, (), "raise", None, system_clock) == found
+    values = (config.store, config.policy, config.hosts, config.on_unknown, config.keep_alive, config.clock)
+    assert ("disk", OPENAI_SELF_SERVE, (), "raise", None, system_clock) == values
     assert {"default"} == set(config.origins().values())
 
 
@@ -62,7 +62,7 @@ def test_every_field_has_a_variable(monkeypatch, field, value, expected):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "expected"),
     [
         ("on_unknown", "maybe", "is 'maybe': input should be 'raise', 'warn' or 'allow'"),
         ("on_unknown", '"Allow"', "; did you mean allow?"),
@@ -77,18 +77,18 @@ def test_every_field_has_a_variable(monkeypatch, field, value, expected):
         ("policies", "/nowhere/rules.toml", "/nowhere/rules.toml can't be read: No such file or directory"),
     ],
 )
-def test_wrong_variable_is_named_with_what_is_allowed(monkeypatch, field, value, told):
+def test_wrong_variable_is_named_with_what_is_allowed(monkeypatch, field, value, expected):
     monkeypatch.setenv(f"FINETUNE_GUARD_{field.upper()}", value)
     with pytest.raises(GuardConfigError) as caught:
         GuardConfig()
     message = str(caught.value)
     assert message.startswith(f"GuardConfig.{field}")
     assert f"(from FINETUNE_GUARD_{field.upper()})" in message
-    assert told in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [
         ({"on_unkown": "allow"}, "on_unkown does not exist; did you mean on_unknown? Allowed: admin_api_"),
         ({"what": 1}, "what does not exist; allowed: admin_api_key, check_uploads, clock,"),
@@ -110,10 +110,10 @@ def test_wrong_variable_is_named_with_what_is_allowed(monkeypatch, field, value,
         ({"admin_api_key": ""}, "admin_api_key is of type str: text is required"),
     ],
 )
-def test_wrong_argument_is_named_with_what_is_allowed(wrong, told):
+def test_wrong_argument_is_named_with_what_is_allowed(wrong, expected):
     with pytest.raises(GuardConfigError) as caught:
         GuardConfig(**wrong)
-    assert str(caught.value).startswith(f"GuardConfig.{told}")
+    assert str(caught.value).startswith(f"GuardConfig.{expected}")
     assert isinstance(caught.value, ValueError)
 
 
@@ -145,13 +145,13 @@ def test_clients_of_one_configuration_share_its_store(tmp_path):
 def test_password_of_a_store_url_is_never_shown(url):
     try:
         config = GuardConfig(store=url)
-        told = f"{config!r} {config} {vars(config)} {config.model_dump()} {config.model_dump(mode='json')}"
+        message = f"{config!r} {config} {vars(config)} {config.model_dump()} {config.model_dump(mode='json')}"
         assert "s3" in repr(config.open_store()._url.secrets)
         assert config.open_store() is not config.model_copy(update={"store": "memory"}).open_store()
     except GuardConfigError as error:
-        told = str(error)
-    assert "s3" not in told
-    assert "://" in told
+        message = str(error)
+    assert "s3" not in message
+    assert "://" in message
 
 
 def test_disabled_guard_ignores_wrong_values_but_no_unknown_field(monkeypatch):
@@ -191,7 +191,7 @@ def test_openais_or_azures_rules_apply_to_a_host():
         ("gateway.example", True, None),
         ("x.y", False, None),
     ):
-        found = config.idle_policy(host, 443)
-        assert (is_guarded, name) == (config.guards(host, 443), found and found.name)
+        rule = config.idle_policy(host, 443)
+        assert (is_guarded, name) == (config.guards(host, 443), rule and rule.name)
     assert SHIPPED[0] == config.idle_policy("x.y", 443, is_azure=True)
     assert GuardConfig(enabled=False).idle_policy("acme.openai.azure.com", 443) is None

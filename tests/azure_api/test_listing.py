@@ -44,12 +44,12 @@ def test_lists_every_deployment_of_openai_resources(azure):
         ListedResource(acme, dict(zip(("support", "plain"), served, strict=True))),
         ListedResource((*globex, "globex.x"), {"odd": untold, "empty": untold}),
     ) == list_deployments(SUBSCRIPTION.upper())
-    assert not any("speech" in asked for asked in azure.asked)
-    assert all(asked.startswith("GET management.azure.com") for asked in azure.asked if "login" not in asked)
+    assert not any("speech" in call for call in azure.asked)
+    assert all(call.startswith("GET management.azure.com") for call in azure.asked if "login" not in call)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         (
             {"refuses": (403, {"error": {"code": "AuthorizationFailed", "message": f"no: {TOKEN}"}})},
@@ -64,9 +64,9 @@ def test_lists_every_deployment_of_openai_resources(azure):
     ],
     ids=["role", "subscription", "nonsense", "sign-in"],
 )
-def test_failure_says_what_to_do_and_shows_no_secret(azure, fields, said):
+def test_failure_says_what_to_do_and_shows_no_secret(azure, fields, expected):
     vars(azure).update(fields)
-    with pytest.raises(AzureListingError, match=rf"(?s){SUBSCRIPTION}.*{said}") as caught:
+    with pytest.raises(AzureListingError, match=rf"(?s){SUBSCRIPTION}.*{expected}") as caught:
         list_deployments(SUBSCRIPTION)
     assert not {SECRET, TOKEN} & set(str(caught.value).split())
     assert caught.value.__cause__ is not None

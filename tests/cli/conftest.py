@@ -76,8 +76,8 @@ def says(run):
         result = run(*shlex.split(line))
         output = flat(f"{result.stdout} {result.stderr}")
         assert code == result.exit_code, output
-        assert [] == [each for each in expected if each not in output], output
-        assert [] == [each for each in without if each in output], output
+        assert [] == [part for part in expected if part not in output], output
+        assert [] == [part for part in without if part in output], output
         return output
 
     return run_line

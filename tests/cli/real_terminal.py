@@ -19,7 +19,7 @@ class Terminal:
     def read(self) -> str:
         """Return what the program shows until nobody has the terminal open any more."""
         os.close(self.stream)
-        seen = b""
+        output = b""
         while True:
             try:
                 part = os.read(self._ours, 4096)
@@ -27,6 +27,6 @@ class Terminal:
                 break
             if not part:
                 break
-            seen += part
+            output += part
         os.close(self._ours)
-        return seen.decode()
+        return output.decode()

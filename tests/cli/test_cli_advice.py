@@ -23,7 +23,7 @@ ENDS = (DayOfEnds(day=date(2027, 1, 14), models=("ft:x",), replacements=(), tuna
 
 @pytest.mark.parametrize("has_admin_key", [False, True])
 @pytest.mark.parametrize(
-    ("facts", "now", "command", "said"),
+    ("facts", "now", "command", "expected"),
     [
         (USED, AUGUST, None, "A keep-alive is due from 2026-09-18 09:00 UTC on."),
         (USED, AUGUST + 50 * DAY, "keep-alive", "The window closes soon"),
@@ -37,14 +37,14 @@ ENDS = (DayOfEnds(day=date(2027, 1, 14), models=("ft:x",), replacements=(), tuna
         ({}, JANUARY + 8 * DAY, None, "A scheduled keep-alive can be removed"),
     ],
 )
-def test_each_verdict_advises_one_command(run, facts, now, command, said, has_admin_key):
+def test_each_verdict_advises_one_command(run, facts, now, command, expected, has_admin_key):
     """It exists; reading the usage comes first if it can."""
     eligibility = decide(OPENAI_SELF_SERVE, Evidence(organization="acme", **facts), now)
     advice = advise(eligibility, ENDS, KeepAlive(), has_admin_key=has_admin_key)
     if command == "sync" and not has_admin_key:
         command = "keep-alive"
     assert (f"finetune-guard {command}" if command else None) == advice.command
-    assert said in advice.text or command == "sync"
+    assert expected in advice.text or command == "sync"
     if command:
         assert f"Run finetune-guard {command}. " in advice.in_words
         assert 0 == run(*command.split(), "--help").exit_code

@@ -52,33 +52,33 @@ def test_webhook_gets_each_threshold_once_as_json(alert, receiver, closing, cloc
     assert API_KEY not in json.dumps(posted)
     clock.advance(15 * DAY)
     assert alert().stdout.startswith(f"Told: {posted['message'].split(' if ')[0]}")
-    assert [30, 15] == [each["within_days"] for each in receiver.posted]
+    assert [30, 15] == [post["within_days"] for post in receiver.posted]
     assert posted["id"] != receiver.posted[1]["id"]
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "expected"),
     [
         (500, "it answered 500."),
         (302, "it answered 302: a redirect is not followed"),
         (None, "Connection refused"),
     ],
 )
-def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing, status, said):
+def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing, status, expected):
     """Only the webhook's host is shown."""
     receiver.status = status
     failed = alert("--webhook", receiver.url if status else f"http://127.0.0.1:9/{SECRET}")
     tries = 1 if status else 0
     assert (6, tries) == (failed.exit_code, len(receiver.posted))
-    assert f"the webhook at 127.0.0.1: {said}" in failed.stderr
+    assert f"the webhook at 127.0.0.1: {expected}" in failed.stderr
     receiver.status = 204
     assert (0, 0) == (alert().exit_code, alert().exit_code)
-    assert (tries + 1, 1) == (len(receiver.posted), len({each["id"] for each in receiver.posted}))
+    assert (tries + 1, 1) == (len(receiver.posted), len({post["id"] for post in receiver.posted}))
 
 
 def test_dry_run_shows_alerts_and_records_nothing(alert, receiver, closing):
     shown = [alert("--dry-run"), alert("--dry-run", "--json")]
-    assert [0, 0] == [each.exit_code for each in shown]
+    assert [0, 0] == [run.exit_code for run in shown]
     assert shown[0].stdout.startswith("Would tell: ")
     assert "window_closing" == json.loads(shown[1].stdout)["event"]
     assert [] == receiver.posted
@@ -92,8 +92,8 @@ def test_slack_gets_plain_text_without_markup(alert, receiver, clock, model, ask
     ask(model)
     clock.set(DECEMBER)
     assert 0 == alert("--slack").exit_code
-    assert {("text",)} == {tuple(each) for each in receiver.posted}
-    assert any("end" in each["text"] and "2027-01-14" in each["text"] for each in receiver.posted)
+    assert {("text",)} == {tuple(post) for post in receiver.posted}
+    assert any("end" in post["text"] and "2027-01-14" in post["text"] for post in receiver.posted)
 
 
 def test_models_keep_alives_and_verdicts_are_alerted_once(alert, run, receiver, closing, clock, sim, model):
@@ -101,11 +101,13 @@ def test_models_keep_alives_and_verdicts_are_alerted_once(alert, run, receiver, 
     clock.set(DECEMBER)
     assert 1 == run("keep-alive").exit_code
     assert (0, 0) == (alert().exit_code, alert().exit_code)
-    told = {each["event"]: each for each in receiver.posted}
+    by_event = {post["event"]: post for post in receiver.posted}
     assert 3 == len(receiver.posted)
-    assert {"verdict_changed", "keep_alive_failed", "model_ending"} == set(told)
-    assert ("eligible", "unknown") == tuple(told["verdict_changed"][each] for each in ("previous", "verdict"))
-    assert [model] == told["model_ending"]["models"]
+    assert {"verdict_changed", "keep_alive_failed", "model_ending"} == set(by_event)
+    assert ("eligible", "unknown") == tuple(
+        by_event["verdict_changed"][key] for key in ("previous", "verdict")
+    )
+    assert [model] == by_event["model_ending"]["models"]
 
 
 def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing, tmp_path):
@@ -126,8 +128,8 @@ def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing, t
 
 
 def test_output_of_the_command_is_not_in_the_json(alert, closing, capfd):
-    told = alert("--command", "cat", "--json")
-    assert "window_closing" == json.loads(told.stdout)["event"]
+    result = alert("--command", "cat", "--json")
+    assert "window_closing" == json.loads(result.stdout)["event"]
     printed = capfd.readouterr()
     assert ("", True) == (printed.out, "Fine-tuning jobs can be created until" in printed.err)
 

@@ -25,14 +25,18 @@ LAPSED = (
 
 
 @pytest.mark.parametrize(
-    ("days", "code", "told"),
+    ("days", "code", "line"),
     [(0, 0, OPEN), (60, 4, LAPSED), (158, 3, "ineligible: since 2027-01-06 nobody ")],
 )
-def test_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, code, told):
+def test_verdict_is_one_line_and_an_exit_code(run, ask, model, clock, days, code, line):
     ask(model)
     clock.advance(timedelta(days=days))
     result = run("check")
-    assert (code, told, 1) == (result.exit_code, result.stdout[: len(told)], len(result.stdout.splitlines()))
+    assert (code, line, 1) == (
+        result.exit_code,
+        result.stdout[: len(line)],
+        len(result.stdout.splitlines()),
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_min_remaining_exits_8_when_too_little_time_is_left(run, ask, model, clo
 
 
 @pytest.mark.parametrize(
-    ("base", "least", "code", "told"),
+    ("base", "least", "code", "expected"),
     [
         (BASE, None, 0, f"{BASE}: a fine-tune made now ends on 2027-01-14, ±1 day, in 164 days ("),
         (BASE, "163d", 0, "table of 2026-11-22"),
@@ -63,13 +67,13 @@ def test_min_remaining_exits_8_when_too_little_time_is_left(run, ask, model, clo
         ("gpt-6-luna", "1d", 5, "gpt-6-luna: can't be fine-tuned, as far as is published."),
     ],
 )
-def test_base_option_shows_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, told):
+def test_base_option_shows_how_long_a_fine_tune_would_live(run, ask, model, base, least, code, expected):
     ask(model)
     lifetime = ["--min-lifetime", least] if least else []
     result = run("check", "--base", base.format(model=model), *lifetime)
     first, second = result.stdout.splitlines()
     assert (code, True) == (result.exit_code, first.startswith("eligible: "))
-    assert told.format(model=model) in second
+    assert expected.format(model=model) in second
 
 
 def test_min_model_lifetime_setting_fails_the_check(says, environment, ask, model):
@@ -91,9 +95,9 @@ def test_exit_codes_put_certain_refusals_first(says, clock):
 def test_json_has_eligibility_and_base_lifetime(run, ask, model):
     ask(model)
     result = run("check", "--base", BASE, "--min-lifetime", "200d", "--json")
-    told = json.loads(result.stdout)
-    assert (5, "acme-cli") == (result.exit_code, Eligibility.model_validate(told["eligibility"]).organization)
-    prospect = told["prospect"]
+    data = json.loads(result.stdout)
+    assert (5, "acme-cli") == (result.exit_code, Eligibility.model_validate(data["eligibility"]).organization)
+    prospect = data["prospect"]
     assert "2027-01-14" == prospect.pop("fine_tunes_shutdown")["day"]
     assert "table" == prospect.pop("base_shutdown")["source"]
     lifetimes = {"lifetime": timedelta(days=163, hours=15), "min_lifetime": timedelta(days=200)}
@@ -112,10 +116,10 @@ def test_json_has_eligibility_and_base_lifetime(run, ask, model):
 
 
 def test_help_names_every_exit_code(run):
-    told = run("check", "--help").stdout
+    help_text = run("check", "--help").stdout
     for code in ExitCode:
         if code not in (ExitCode.INCOMPLETE, ExitCode.NOT_JUDGED, ExitCode.INTERRUPTED):
-            assert f" {int(code)} " in flat(told)
+            assert f" {int(code)} " in flat(help_text)
 
 
 def test_check_without_refresh_makes_no_request(run, ask, model, sim):
@@ -145,8 +149,8 @@ def test_refresh_shows_model_limits_without_deciding_by_them(run, sim, ask, mode
     limits = json.loads(refused.stdout)["model_limits"]
     assert (0, 0, 403) == (shown.exit_code, refused.exit_code, limits["status"])
     assert limits["answer"].startswith("403 training_not_available")
-    told = "not shown (the API answered 403 training_not_available"
-    assert told in flat(run(command, "--refresh").stdout)
+    expected = "not shown (the API answered 403 training_not_available"
+    assert expected in flat(run(command, "--refresh").stdout)
     if command == "status":  # what is long would fill the screen
         sim.fault(Fault(**answers, status=200, body={"a": "x" * 1_900}))
         assert "xxx... (all of it: --json)" in run("status", "--refresh").stdout
@@ -159,12 +163,12 @@ def test_refresh_says_when_the_api_does_not_answer(says, environment):
 
 def test_old_shutdown_table_is_mentioned(run, says, clock, ask, model):
     ask(model)
-    told = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
+    message = "finetune-guard's table of shutdown dates is 46 days old (2026-11-22)"
     for command, code in (("check", 3), ("status", 0), ("models", 0)):
         clock.set(datetime(2027, 1, 6, 12, tzinfo=timezone.utc))
-        assert told not in (run(command).stdout + run(command).stderr)
+        assert message not in (run(command).stdout + run(command).stderr)
         clock.set(datetime(2027, 1, 7, 12, tzinfo=timezone.utc))
-        says(command, told, code=code)
+        says(command, message, code=code)
 
 
 def test_disagreeing_shutdown_dates_are_shown(run, sim, ask, model):
@@ -173,26 +177,26 @@ def test_disagreeing_shutdown_dates_are_shown(run, sim, ask, model):
     sim.fault(Fault(method="GET", path="/v1/models", status=200, body={"object": "list", "data": [day]}))
     assert "table:2027-01-14" in run("models", "--refresh").stdout
     sim.clear_calls()
-    told = "the API's word on the base model, as of 2026-08-03; "
-    told += "finetune-guard's table of 2026-11-22 says 2027-01-14"
+    source = "the API's word on the base model, as of 2026-08-03; "
+    source += "finetune-guard's table of 2026-11-22 says 2027-01-14"
     shown = run("status").stdout
-    assert f"fine-tunes of {BASE} end: 2027-03-01 by {told}." in shown
-    assert told in run("check", "--base", BASE).stdout
+    assert f"fine-tunes of {BASE} end: 2027-03-01 by {source}." in shown
+    assert source in run("check", "--base", BASE).stdout
     assert () == sim.calls
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("FINETUNE_GUARD_HOSTS", "", "FINETUNE_GUARD_HOSTS={host}\n"),
         ("FINETUNE_GUARD_ENABLED", "false", "the guard is switched off"),
     ],
 )
-def test_inactive_guard_claims_nothing_and_says_what_to_set(run, environment, sim, name, value, said):
+def test_inactive_guard_claims_nothing_and_says_what_to_set(run, environment, sim, name, value, expected):
     environment.setenv(name, value)
     result = run("check")
     assert (4, 1) == (result.exit_code, len(result.stdout.splitlines()))
-    assert said.format(host=sim.host) in result.stdout
+    assert expected.format(host=sim.host) in result.stdout
     assert (name == "FINETUNE_GUARD_HOSTS") == ("FINETUNE_GUARD_HOSTS" in result.stdout)
 
 

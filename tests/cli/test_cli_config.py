@@ -34,13 +34,13 @@ def test_every_setting_is_shown_with_value_and_origin(run, environment, tmp_path
     }.items() <= listed.items()
     assert "FINETUNE_GUARD_KEEP_ALIVE" == listed["keep_alive"][1]
     assert "21 days" in listed["keep_alive"][0]
-    told = json.loads(run("config", "--json").stdout)
-    assert set(GuardConfig.model_fields) == set(told["settings"])
+    data = json.loads(run("config", "--json").stdout)
+    assert set(GuardConfig.model_fields) == set(data["settings"])
     hosts = {"value": [sim.host], "from": "environment", "variable": "FINETUNE_GUARD_HOSTS"}
-    assert {**hosts, "problem": None} == told["settings"]["hosts"]
-    assert "P1DT12H" == told["settings"]["min_model_lifetime"]["value"]
-    assert (True, True) == (told["active"], told["api_key_set"])
-    assert (sim.host, 0) == (told["host"], told["store"]["organizations"])
+    assert {**hosts, "problem": None} == data["settings"]["hosts"]
+    assert "P1DT12H" == data["settings"]["min_model_lifetime"]["value"]
+    assert (True, True) == (data["active"], data["api_key_set"])
+    assert (sim.host, 0) == (data["host"], data["store"]["organizations"])
 
 
 def test_store_location_and_contents_are_shown(run, says, environment, ask, model, tmp_path):
@@ -52,9 +52,9 @@ def test_store_location_and_contents_are_shown(run, says, environment, ask, mode
     environment.delenv("FINETUNE_GUARD_STORE")
     environment.setenv("HOME", str(tmp_path / "home"))
     environment.setenv("XDG_STATE_HOME", str(tmp_path / "home" / "state"))
-    told = json.loads(run("config", "--json").stdout)
-    assert "default" == told["settings"]["store"]["from"]
-    assert told["store"]["location"].endswith("finetune-guard")
+    data = json.loads(run("config", "--json").stdout)
+    assert "default" == data["settings"]["store"]["from"]
+    assert data["store"]["location"].endswith("finetune-guard")
     assert not (tmp_path / "home").exists()
 
 
@@ -79,10 +79,10 @@ def test_guard_activity_is_shown_for_the_called_host(says, environment, sim):
 )
 def test_misspelt_variable_is_shown_without_its_value(run, environment, name, meant):
     environment.setenv(name, "anything")
-    result, told = run("config"), json.loads(run("config", "--json").stdout)["unknown_variables"]
+    result, unknown = run("config"), json.loads(run("config", "--json").stdout)["unknown_variables"]
     hint = f"; did you mean {meant}?" if meant else "."
     assert (meant != "") == (f"{name} is not a setting and has no effect{hint}\n" in result.stderr)
-    assert ({} if meant == "" else {name: meant}) == told
+    assert ({} if meant == "" else {name: meant}) == unknown
     assert "anything" not in result.output
 
 
@@ -98,9 +98,9 @@ def test_all_wrong_values_are_shown_at_once(run, environment, tmp_path):
     assert (str(tmp_path / "history"), "FINETUNE_GUARD_STORE") == listed["store"]
     for name in ("GUARD_STROE", "(from FINETUNE_GUARD_ON_UNKNOWN) is 'perhaps'", "KEEP_ALIVE", "BASE_URL"):
         assert name in result.stderr
-    told = json.loads(run("config", "--json").stdout)
-    assert "'perhaps'" in told["settings"]["on_unknown"]["problem"]
-    assert "OPENAI_BASE_URL" in told["inactive_because"]
+    data = json.loads(run("config", "--json").stdout)
+    assert "'perhaps'" in data["settings"]["on_unknown"]["problem"]
+    assert "OPENAI_BASE_URL" in data["inactive_because"]
 
 
 def test_disabled_guard_shows_wrong_values_as_notes(says, environment):

@@ -56,7 +56,7 @@ STEPS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def demo_output(tmp_path_factory):
     """The story, told to someone whose environment has wrong settings, another key and a proxy."""
     with pytest.MonkeyPatch.context() as environment:
         folder = tmp_path_factory.mktemp("demo")
@@ -71,12 +71,12 @@ def told(tmp_path_factory):
     return result.stdout
 
 
-def test_demo_shows_every_step_in_order(told):
-    _, *parts = re.split(r"^ ?(\d+)  (.+)$", told, flags=re.MULTILINE)
+def test_demo_shows_every_step_in_order(demo_output):
+    _, *parts = re.split(r"^ ?(\d+)  (.+)$", demo_output, flags=re.MULTILINE)
     assert [str(number) for number in range(1, len(STEPS) + 1)] == parts[::3]
     assert list(STEPS) == parts[1::3]
     for (title, expected), step in zip(STEPS.items(), parts[2::3], strict=True):
-        missing = [each for each in expected if not re.search(each, step, re.MULTILINE)]
+        missing = [pattern for pattern in expected if not re.search(pattern, step, re.MULTILINE)]
         assert [] == missing, (title, step)
 
 
@@ -84,10 +84,10 @@ def test_demo_folder_can_be_kept_and_output_fits_the_terminal(run, environment, 
     environment.setenv("COLUMNS", "80")
     environment.setattr(tempfile, "tempdir", str(tmp_path))
     result = run("demo", "--keep")
-    (kept,) = tmp_path.glob("finetune-guard-demo-*")
-    assert (0, f"The history is kept in {kept}") == (result.exit_code, result.stdout.splitlines()[-1])
+    (folder,) = tmp_path.glob("finetune-guard-demo-*")
+    assert (0, f"The history is kept in {folder}") == (result.exit_code, result.stdout.splitlines()[-1])
     assert 80 >= max(cell_len(line) for line in result.stdout.splitlines()[:-1])
-    assert (kept / "history" / "cache.db").is_file()
+    assert (folder / "history" / "cache.db").is_file()
 
 
 def test_demo_runs_the_example_programs_themselves():

@@ -88,16 +88,16 @@ def test_azure_only_output_does_not_mention_openai(run, says, call, clock, envir
     for line in ("status", "status -v", "report --refresh", "report --html -"):
         says(line, "support", "deleted on 2026-08-18, give or take a day", without=of_openai)
     assert ["deployments"] == list(json.loads(run("status", "--json").stdout))
-    [told] = json.loads(run("report", "--json").stdout)["deployments"]
-    assert ("support", "alive") == (told["name"], told["state"])
+    [alerts] = json.loads(run("report", "--json").stdout)["deployments"]
+    assert ("support", "alive") == (alerts["name"], alerts["state"])
     clock.advance(9 * DAY)
     environment.setenv("FINETUNE_GUARD_WEBHOOK", "http://127.0.0.1:9/")
-    [first, again] = [run("alert", "--command", f"'{sys.executable}' -c ''", "--json") for _ in range(2)]
-    told = json.loads(first.stdout)
+    [first, second] = [run("alert", "--command", f"'{sys.executable}' -c ''", "--json") for _ in range(2)]
+    alerts = json.loads(first.stdout)
     expected = {"event": "deployment_ending", "deployment": "support", "cause": "idle", "within_days": 7}
-    assert expected.items() <= told.items()
-    assert "deleted on 2026-08-18, give or take a day" in told["message"]
-    assert (0, "") == (again.exit_code, again.stdout)
+    assert expected.items() <= alerts.items()
+    assert "deleted on 2026-08-18, give or take a day" in alerts["message"]
+    assert (0, "") == (second.exit_code, second.stdout)
     [line] = [line for line in run("metrics").stdout.splitlines() if not line.startswith("#")]
     assert line.startswith('finetune_guard_deployment_remaining_seconds{deployment="support",resource="')
     assert 5 < float(line.split()[-1]) / DAY.total_seconds() < 6
@@ -108,14 +108,14 @@ def test_azure_only_output_does_not_mention_openai(run, says, call, clock, envir
 def test_azure_only_calendar_has_no_openai_dates(run, call):
     call("support")
     calendar = run("calendar").stdout.replace("\r\n ", "")
-    for said in (
+    for pattern in (
         "DTSTART;VALUE=DATE:20260817",
         "SUMMARY:Deployment support ends if nobody calls it",
         "Azure bills a fine-tuned deployment by the hour",
         "DTSTART;VALUE=DATE:20271014",
         "SUMMARY:Training of base models may retire from this day on",
     ):
-        assert said in calendar
+        assert pattern in calendar
     assert "job creation" not in calendar
     idle = calendar.partition("SUMMARY:Deployment support")[2].partition("END:VEVENT")[0]
     assert ["P7D", "P1D"] == re.findall("TRIGGER:-(.*)", idle.replace("\r", ""))
@@ -175,9 +175,11 @@ def test_named_deployment_gets_a_keep_alive_and_the_cost_is_stated(run, says, ca
     environment.setenv("FINETUNE_GUARD_KEEP_ALIVE", '{"deployments": ["support"]}')
     says("keep-alive --dry-run", "Due: support.", "goes on being billed")
     says("keep-alive", "Sent: support answered, and goes on until about 2026-08-30. Azure bills")
-    again = json.loads(run("keep-alive", "--json").stdout)
-    assert [("support", "not_due")] == [(each["model"], each["reason"]) for each in again["deployments"]]
-    assert 2 == sum(each.method == "POST" for each in sim.calls)
+    second = json.loads(run("keep-alive", "--json").stdout)
+    assert [("support", "not_due")] == [
+        (deployment["model"], deployment["reason"]) for deployment in second["deployments"]
+    ]
+    assert 2 == sum(call.method == "POST" for call in sim.calls)
     says("keep-alive --force --deployment support", "Sent: support")
 
 

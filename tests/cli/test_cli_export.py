@@ -26,8 +26,8 @@ def memory_used(pid):
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 if found is not None else 0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match[1]) * 1024 if match is not None else 0
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ def test_incomplete_export_exits_6(says, create_jobs, sim, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [("export out --jobs ../x", "is not the id of a job"), ("verify nowhere", "no such folder")],
 )
-def test_unknown_selection_is_an_error_and_writes_nothing(says, line, said, tmp_path, monkeypatch):
+def test_unknown_selection_is_an_error_and_writes_nothing(says, line, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    says(line, said, code=1)
+    says(line, expected, code=1)
     assert not list((tmp_path / "out").glob("jobs"))
 
 
@@ -111,7 +111,7 @@ def test_killed_export_resumes_without_torn_files(start, run, create_jobs, sim, 
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert {size} >= {found.stat().st_size for found in folder.glob("files/*/content.jsonl")}
+        assert {size} >= {content.stat().st_size for content in folder.glob("files/*/content.jsonl")}
         assert 6 == run("verify", str(folder)).exit_code
 
     sim.clear_faults()
@@ -126,4 +126,4 @@ def test_killed_export_resumes_without_torn_files(start, run, create_jobs, sim, 
     assert json.loads(process.stdout.read())["complete"]
     assert 0 < most_memory < MOST_MEMORY
     assert 0 == run("verify", str(folder)).exit_code
-    assert {size} == {found.stat().st_size for found in folder.glob("files/*/content.jsonl")}
+    assert {size} == {content.stat().st_size for content in folder.glob("files/*/content.jsonl")}

@@ -62,18 +62,18 @@ MISUSE = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), MISUSE)
-def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monkeypatch, line, said):
+@pytest.mark.parametrize(("line", "expected"), MISUSE)
+def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monkeypatch, line, expected):
     monkeypatch.chdir(tmp_path)
     result = run(*shlex.split(line))
     assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
-    assert said in flat(result.stderr)
+    assert expected in flat(result.stderr)
     assert SECRET not in result.stderr
     assert not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "command"),
+    ("line", "expected", "command"),
     [
         ("nonsense", "No such command 'nonsense'.", ""),
         ("check --nonsense", "No such option: --nonsense", " check"),
@@ -82,28 +82,30 @@ def test_wrong_argument_exits_2_and_does_nothing(run, admin, sim, tmp_path, monk
         ("files nonsense", "No such command 'nonsense'.", " files"),
     ],
 )
-def test_unknown_option_exits_2_and_points_to_the_help(run, line, said, command):
+def test_unknown_option_exits_2_and_points_to_the_help(run, line, expected, command):
     result = run(*line.split())
     error, hint = result.stderr.splitlines()
     assert (2, "") == (result.exit_code, result.stdout)
     assert f"To see what is allowed: finetune-guard{command} --help" == hint
-    assert error.startswith(f"Error: {said}")
+    assert error.startswith(f"Error: {expected}")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "commands", "said"),
+    ("name", "value", "commands", "expected"),
     [
         ("OPENAI_API_KEY", "  ", ("check", "keep-alive", "history"), "Set OPENAI_API_KEY"),
         ("FINETUNE_GUARD_ON_UNKNOWN", "perhaps", ("check",), "_GUARD_ON_UNKNOWN) is 'perhaps': "),
         ("FINETUNE_GUARD_HOSTS", "", ("keep-alive", "models", "report"), "FINETUNE_GUARD_HOSTS={host}"),
     ],
 )
-def test_wrong_environment_exits_2_and_names_the_variable(run, environment, sim, name, value, commands, said):
+def test_wrong_environment_exits_2_and_names_the_variable(
+    run, environment, sim, name, value, commands, expected
+):
     environment.setenv(name, value)
     for command in commands:
         result = run(command)
         assert (2, "", ()) == (result.exit_code, result.stdout, sim.calls)
-        assert (1, True) == (len(result.stderr.splitlines()), said.format(host=sim.host) in result.stderr)
+        assert (1, True) == (len(result.stderr.splitlines()), expected.format(host=sim.host) in result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +121,8 @@ def test_wrong_environment_exits_2_and_names_the_variable(run, environment, sim,
 def test_missing_package_names_the_extra(run, monkeypatch, line, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
     result = run(*line.split())
-    told = f"Error: This needs the extra {extra}: pip install 'finetune-guard[{extra}]'\n"
-    assert (2, "", told) == (result.exit_code, result.stdout, result.stderr)
+    expected = f"Error: This needs the extra {extra}: pip install 'finetune-guard[{extra}]'\n"
+    assert (2, "", expected) == (result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +170,8 @@ def test_invalid_base_url_exits_2_without_showing_secrets(run, environment, argu
 def test_unexpected_failure_is_one_line_and_exit_1(capsys):
     with pytest.raises(typer.Exit) as caught, reported(lambda: False):
         raise ValueError("of no use to anyone")
-    told = "Error: finetune-guard failed with ValueError. Add --debug to see where.\n"
-    assert (1, ("", told)) == (caught.value.exit_code, capsys.readouterr())
+    expected = "Error: finetune-guard failed with ValueError. Add --debug to see where.\n"
+    assert (1, ("", expected)) == (caught.value.exit_code, capsys.readouterr())
 
 
 def test_api_error_shows_status_and_code_only(sim, environment, capsys):

@@ -51,17 +51,17 @@ def test_bars_count_each_of_60_days_once(run, admin, ask, model, clock):
     assert "2026-06-07 to 2026-08-05" in output
     assert "Most on one day: 3. On these days: 5. Ever: 5 (4 observed, 1 keep_alive)." in output
     run("sync")
-    told = "Ever: 5 (5 usage_api, 4 observed, 1 keep_alive; usage_api counts the others' inferences too)."
-    assert told in flat(run("history").stdout)
+    total = "Ever: 5 (5 usage_api, 4 observed, 1 keep_alive; usage_api counts the others' inferences too)."
+    assert total in flat(run("history").stdout)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [([], "No inference on a fine-tuned model is known"), (["--all"], "No organization is known in ")],
 )
-def test_empty_history_is_a_sentence_with_its_location(run, tmp_path, arguments, said):
+def test_empty_history_is_a_sentence_with_its_location(run, tmp_path, arguments, expected):
     result = run("history", *arguments)
-    assert (0, True) == (result.exit_code, result.stdout.startswith(said))
+    assert (0, True) == (result.exit_code, result.stdout.startswith(expected))
     assert str(tmp_path / "history") in result.stdout
     assert not (tmp_path / "history").exists()
 
@@ -86,11 +86,13 @@ def test_each_organization_has_a_line_without_a_key(run, two, environment, sim):
     assert second.startswith("other-org ")
     assert OTHER_KEY not in result.output
     listed = json.loads(run("history", "--all", "--json").stdout)["organizations"]
-    assert ["acme-cli", "other-org"] == [each["name"] for each in listed]
-    for each in listed:
-        assert each["name"] == Eligibility.model_validate(each["eligibility"]).organization
-        assert [] == each["usage_read"]
-        assert all(re.fullmatch(r"key …[0-9a-f]{4}|org-\w+|proj_\w+", alias) for alias in each["aliases"])
+    assert ["acme-cli", "other-org"] == [organization["name"] for organization in listed]
+    for organization in listed:
+        assert organization["name"] == Eligibility.model_validate(organization["eligibility"]).organization
+        assert [] == organization["usage_read"]
+        assert all(
+            re.fullmatch(r"key …[0-9a-f]{4}|org-\w+|proj_\w+", alias) for alias in organization["aliases"]
+        )
     assert () == sim.calls
 
 

@@ -22,8 +22,8 @@ def test_json_is_what_the_guard_returns(run, admin, ask, model, clock, line, cal
     ask(model)
     clock.advance(timedelta(minutes=1))
     run("sync")
-    told = run(*line.split(), "--json")
+    result = run(*line.split(), "--json")
     with finetune_guard.OpenAI() as client:
         expected = call(client.guard)
-    assert (0, "") == (told.exit_code, told.stderr)
-    assert expected == type(expected).model_validate_json(told.stdout)
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert expected == type(expected).model_validate_json(result.stdout)

@@ -51,7 +51,7 @@ def test_failures_are_listed_by_model(run, due, model, sim):
 
 
 @pytest.mark.parametrize(
-    ("days", "arguments", "told"),
+    ("days", "arguments", "expected"),
     [
         (50, [], "Due: the window closes on 2026-10-02 09:00 UTC. It would go first to {model}. Nothing was"),
         (0, [], "Not due: the window is open until 2026-10-02 09:00 UTC, and one is due from 2026-09-18"),
@@ -65,16 +65,16 @@ def test_failures_are_listed_by_model(run, due, model, sim):
         ),
     ],
 )
-def test_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, told):
+def test_dry_run_sends_nothing(run, ask, model, clock, sim, days, arguments, expected):
     if days is not None:
         ask(model)
         clock.advance(timedelta(days=days))
         if days > 60:
             ask(model)
     sim.clear_calls()
-    result = run("keep-alive", "--dry-run", *(each.format(model=model) for each in arguments))
+    result = run("keep-alive", "--dry-run", *(argument.format(model=model) for argument in arguments))
     assert (0, ()) == (result.exit_code, sim.calls)
-    assert told.format(model=model) in result.stdout
+    assert expected.format(model=model) in result.stdout
 
 
 def test_nothing_is_sent_after_the_end_of_job_creation(run, ask, model, clock, sim):
@@ -171,8 +171,8 @@ def test_watch_retries_failures_and_stops_its_heartbeat(watch, ask, model, clock
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_watch_stops_its_heartbeat_while_the_history_is_unreadable(watch, broken_store, arguments):
     process, stop = watch(*arguments)
-    told = process.stdout if arguments else process.stderr
-    assert any("history_unavailable" in line or "history can't be read, so" in line for line in told)
+    output = process.stdout if arguments else process.stderr
+    assert any("history_unavailable" in line or "history can't be read, so" in line for line in output)
     assert (0, False) == stop()[::2]
 
 

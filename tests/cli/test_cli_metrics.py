@@ -17,14 +17,14 @@ ODD = 'ft:gpt-4o-mini-2024-07-18:ac"me\\n:bot:x'
 
 def samples(text):
     """Each sample by its name and the labels beside the organization's."""
-    found = {}
+    samples_by_label = {}
     for family in parser.text_string_to_metric_families(text):
         assert family.documentation.endswith(".")
         for sample in family.samples:
             labels = dict(sample.labels)
             assert "acme-cli" == labels.pop("organization")
-            found[(sample.name.removeprefix("finetune_guard_"), *labels.values())] = sample.value
-    return found
+            samples_by_label[(sample.name.removeprefix("finetune_guard_"), *labels.values())] = sample.value
+    return samples_by_label
 
 
 def test_metrics_of_window_verdict_inferences_and_models(run, ask, model, clock, sim, tmp_path):

@@ -29,15 +29,15 @@ def test_each_model_is_a_row_with_shutdown_source_and_replacement(run, ask, mode
     unknown = sim.add_model(organization, base="ft:gpt-of-another-time:acme::AbCd1234")
     ask(model)
     result = run("models")
-    told = "3 fine-tuned models: 2 end on 2027-01-14 (in 164 days), the end of 1 is unknown.\n"
-    told += "Used in the past 60 days, as far as is known here: 1 of 3.\n"
-    assert (0, told) == (result.exit_code, result.stderr)
+    expected = "3 fine-tuned models: 2 end on 2027-01-14 (in 164 days), the end of 1 is unknown.\n"
+    expected += "Used in the past 60 days, as far as is known here: 1 of 3.\n"
+    assert (0, expected) == (result.exit_code, result.stderr)
     first, second, third = rows(result.stdout)
     in_sheet = next(csv.DictReader(io.StringIO(run("models", "--csv").stdout)))
     assert {name: in_sheet[name] or "-" for name in first} == first
     assert [model, "2027-01-14", "164", "2026-08-03T09:00:00Z", BASE] == list(first.values())[:5]
-    told = {"model": checkpoint, "checkpoint_step": "88", "last_inference_at": "-"}
-    assert told.items() <= second.items()
+    expected = {"model": checkpoint, "checkpoint_step": "88", "last_inference_at": "-"}
+    assert expected.items() <= second.items()
     assert {"model": unknown, "ends_on": "-", "days_left": "-", "replacement": "-"}.items() <= third.items()
 
 
@@ -64,13 +64,13 @@ def test_models_can_be_selected_and_fail_ci(
     clock.set(NOVEMBER)
     ask(model)
     result = run("models", *arguments.split())
-    shown = [name for name, each in names.items() if each in result.stdout]
+    shown = [name for name, model_id in names.items() if model_id in result.stdout]
     assert (code, listed) == (result.exit_code, shown)
     if code == 0 and not listed:
         assert ("", "None of 3 known fine-tuned models matches.\n") == (result.stdout, result.stderr)
     if not arguments:  # what ends first stands first; what the key no longer sees is there from the history
-        told = "3 fine-tuned models: 1 has ended, 2 end on 2027-01-14 (in 53 days).\n"
-        assert result.stderr.startswith(told)
+        summary = "3 fine-tuned models: 1 has ended, 2 end on 2027-01-14 (in 53 days).\n"
+        assert result.stderr.startswith(summary)
         old = {"model": names["old"], "ends_on": "2026-10-23", "days_left": "-30", "visible": "false"}
         assert old.items() <= rows(result.stdout)[0].items()
 
@@ -131,15 +131,15 @@ def test_csv_escapes_formulas(begins):
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX terminals")
 @pytest.mark.parametrize(("number", "paged"), [(3, False), (60, True)])
 def test_long_list_is_paged_in_a_terminal(start, sim, organization, tmp_path, number, paged):
-    for each in range(number):
-        sim.add_model(organization, base=f"ft:{BASE}:acme:many:{each:08d}")
+    for i in range(number):
+        sim.add_model(organization, base=f"ft:{BASE}:acme:many:{i:08d}")
     got = tmp_path / "got-by-the-pager"
     environment = {**os.environ, "TERM": "xterm-256color", "PAGER": f"cat > '{got}'"}
     environment.pop("MANPAGER", None)
     terminal = Terminal(columns=100)
     process = start("models", stdin=terminal.stream, stdout=terminal.stream, env=environment)
-    seen = terminal.read()
+    output = terminal.read()
     assert 0 == process.wait(timeout=300)
     assert paged == got.exists()
-    shown = got.read_text(encoding="utf-8") if paged else seen
+    shown = got.read_text(encoding="utf-8") if paged else output
     assert number == shown.count(":acme:many:")

@@ -47,16 +47,16 @@ def test_report_has_verdict_dates_usage_and_models(
     page = Page(path.read_text(encoding="utf-8"))
     assert [] == page.loads
     assert "script" not in page.tags
-    for told in ("ELIGIBLE", "2027-01-06", "3 requests", model, idle, "1 of 2 known models", "gpt-6-luna"):
-        assert told in page.text
+    for data in ("ELIGIBLE", "2027-01-06", "3 requests", model, idle, "1 of 2 known models", "gpt-6-luna"):
+        assert data in page.text
     assert [path] == list(tmp_path.glob("*.*html*"))
 
-    told = json.loads(run("report", "--json", "--refresh").stdout)
-    by_id = {each["record"]["id"]: each for each in told["models"]}
+    data = json.loads(run("report", "--json", "--refresh").stdout)
+    by_id = {model_row["record"]["id"]: model_row for model_row in data["models"]}
     assert (3, True) == (by_id[model]["requests"], by_id[model]["in_use"])
     assert 1 == len(by_id[model]["projects"])
     assert (0, False) == (by_id[idle]["requests"], by_id[idle]["in_use"])
-    assert {model: 3} == {name: sum(counts) for name, counts in told["requests"].items()}
+    assert {model: 3} == {name: sum(counts) for name, counts in data["requests"].items()}
 
 
 def test_report_without_refresh_asks_nothing(run, ask, model, sim, monkeypatch):
@@ -79,10 +79,10 @@ def test_report_escapes_names_from_outside(run, ask, model):
     day, history = eligibility.checked_at.date(), connection.guard.history()
     inventory = build_inventory(Listing(), history, connection.dates(), eligibility.checked_at)
     usage = [ModelRequests(day=day, model=model, project=HOSTILE, requests=7)]
-    found = build_report(eligibility, inventory, history, usage, asked=True)
-    page = Page(as_html(found, (), HOSTILE))
+    result = build_report(eligibility, inventory, history, usage, asked=True)
+    page = Page(as_html(result, (), HOSTILE))
     connection.client.close()
     assert (2, False) == (page.text.count(HOSTILE), "script" in page.tags)
-    written = as_markdown(found, (), HOSTILE)
+    written = as_markdown(result, (), HOSTILE)
     assert "<script" not in written.replace("\\<", "")
     assert "](http" not in written.replace("\\]", "")

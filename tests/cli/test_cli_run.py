@@ -84,10 +84,10 @@ RUN = ("-m", "finetune_guard", "run")
 )
 def test_program_runs_as_under_python(arguments, python):
     expected = python(*arguments, text="typed")
-    found = python(*arguments, under=RUN, text="typed")
-    assert expected.stdout == found.stdout
-    assert expected.stderr == found.stderr
-    assert expected.returncode == found.returncode
+    result = python(*arguments, under=RUN, text="typed")
+    assert expected.stdout == result.stdout
+    assert expected.stderr == result.stderr
+    assert expected.returncode == result.returncode
     assert (expected.returncode == -signal.SIGTERM) is (arguments[-1] == "signal")
 
 
@@ -95,8 +95,8 @@ def test_program_runs_as_under_python(arguments, python):
 def test_program_is_guarded_whatever_it_imports_first(python):
     for under in (RUN, (*RUN, "--")):
         assert "True True\n" == python("program.py", "openai", under=under).stdout
-    found = python("-", "ours", under=RUN, text=PROGRAM)
-    assert ("True\n", "") == (found.stdout, found.stderr)
+    result = python("-", "ours", under=RUN, text=PROGRAM)
+    assert ("True\n", "") == (result.stdout, result.stderr)
 
 
 @pytest.mark.slow
@@ -104,6 +104,6 @@ def test_sitecustomize_of_the_environment_still_runs(folder, python):
     (folder / "sitecustomize.py").write_text("import builtins; builtins.site_ran = __file__")
     program = "import builtins, json, sys; print(json.dumps([builtins.site_ran, sys.path]))"
     expected = python("-", text=program, PYTHONPATH=str(folder))
-    found = python("-", under=RUN, text=program, PYTHONPATH=str(folder))
+    result = python("-", under=RUN, text=program, PYTHONPATH=str(folder))
     assert str(folder / "sitecustomize.py") == json.loads(expected.stdout)[0]
-    assert (expected.stdout, "") == (found.stdout, found.stderr)
+    assert (expected.stdout, "") == (result.stdout, result.stderr)

@@ -33,8 +33,10 @@ def cron_line(text):
 
 def files_of(text):
     """The files in what is printed for systemd, by name."""
-    found = re.findall(r"^# ~/\.config/systemd/user/(\S+)\n(.*?)(?=^# ~/|\Z)", text, re.MULTILINE | re.DOTALL)
-    return dict(found)
+    sections = re.findall(
+        r"^# ~/\.config/systemd/user/(\S+)\n(.*?)(?=^# ~/|\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    return dict(sections)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
@@ -45,10 +47,10 @@ def test_every_unit_says_where_it_goes_and_has_a_random_time(run, scheduler):
         assert (0, "", "# ") == (result.exit_code, result.stderr, result.stdout[:2])
         for needed in ("keep-alive", "OPENAI_API_KEY", "FINETUNE_GUARD_STORE"):
             assert needed in result.stdout
-        found = re.search(
+        match = re.search(
             r"(?:OnCalendar=.*:|cron: \"|schedule: \"|^)(\d\d?)(?: |:00$)", result.stdout, re.MULTILINE
         )
-        minutes.add(int(found[1]))
+        minutes.add(int(match[1]))
     assert len(minutes) > 1
     assert 0 not in minutes  # the full hour, at which everybody runs
 

@@ -44,9 +44,9 @@ def test_status_of_an_open_window(run, ask, model, clock):
     assert (0, SHORT) == (result.exit_code, result.stdout)
     assert detailed.startswith(SHORT.rpartition("\n\n")[0])
     assert LONG in detailed
-    told = facts(detailed)
-    assert f"2026-08-03 09:00 UTC on {model}, seen in a program's call" == told["Last inference"]
-    assert "Only programs that share this history were seen." in told["Coverage"]
+    shown = facts(detailed)
+    assert f"2026-08-03 09:00 UTC on {model}, seen in a program's call" == shown["Last inference"]
+    assert "Only programs that share this history were seen." in shown["Coverage"]
 
 
 @pytest.mark.parametrize("days", [10, 50, 61, 170])
@@ -65,18 +65,18 @@ def test_status_fits_24_lines_of_80_columns(run, environment, ask, model, clock,
 def test_json_has_what_the_status_shows(run, ask, model, clock):
     ask(model)
     clock.advance(timedelta(days=50))
-    told, shown = json.loads(run("status", "--json").stdout), run("status", "-v").stdout
-    assert "acme-cli" == Eligibility.model_validate(told["eligibility"]).organization
+    data, shown = json.loads(run("status", "--json").stdout), run("status", "-v").stdout
+    assert "acme-cli" == Eligibility.model_validate(data["eligibility"]).organization
     assert list(legend(shown)) == [
-        each["day"] or f"{datetime.fromisoformat(each['at']):%Y-%m-%d %H:%M UTC}" for each in told["dates"]
+        date["day"] or f"{datetime.fromisoformat(date['at']):%Y-%m-%d %H:%M UTC}" for date in data["dates"]
     ]
-    to_come = [each["at"] for each in told["dates"] if each["to_come"]]
+    to_come = [date["at"] for date in data["dates"] if date["to_come"]]
     assert ["2026-10-02T09:00:00+00:00", None] == to_come[:2]
     ends = {"day": "2027-01-14", "models": [model], "replacements": ["gpt-6-luna"], "tunable": []}
-    assert [ends] == told["models_end"]
+    assert [ends] == data["models_end"]
     for name, fact in (("rule", "Rule"), ("coverage", "Coverage"), ("command", "Do now")):
-        assert facts(shown)[fact] == told[name]
-    assert told["what_to_do"] in shown
+        assert facts(shown)[fact] == data[name]
+    assert data["what_to_do"] in shown
 
 
 @pytest.mark.parametrize(
@@ -121,42 +121,42 @@ def test_status_shows_verdict_advice_and_the_next_date(
     clock.set(at(now))
     output = run("status", "-v").stdout
     assert output.startswith(verdict)
-    told = facts(output)
-    assert (do, True) == (told["Do now"], told["Next dates"].startswith(next_date))
-    assert (used is None) == ("none is known" == told["Last inference"])
+    shown = facts(output)
+    assert (do, True) == (shown["Do now"], shown["Next dates"].startswith(next_date))
+    assert (used is None) == ("none is known" == shown["Last inference"])
     if now == used:
         axis = next(line for line in output.splitlines() if "━" in line)
         assert "━" not in axis.rpartition("┼")[2]  # no jobs after January 6
 
 
 def test_unknown_facts_are_called_unknown(run):
-    told = facts(run("status", "-v").stdout)
-    assert "not known yet for this key" == told["Organization"]
-    assert "client.guard.keep_alive()" in told["In Python"]
-    assert "OPENAI_ADMIN_KEY" in told["Coverage"]
+    shown = facts(run("status", "-v").stdout)
+    assert "not known yet for this key" == shown["Organization"]
+    assert "client.guard.keep_alive()" in shown["In Python"]
+    assert "OPENAI_ADMIN_KEY" in shown["Coverage"]
 
 
 def test_models_with_the_same_shutdown_are_one_date(run, ask, model, organization, sim, clock):
     models = [sim.add_model(organization, base=base) for base in (BASE, "gpt-4.1-2025-04-14")]
-    for each in (model, sim.add_model(organization, base="gpt-3.5-turbo-0125"), *models):
-        ask(each)
+    for ending in (model, sim.add_model(organization, base="gpt-3.5-turbo-0125"), *models):
+        ask(ending)
     output = run("status", "-v").stdout
     assert legend(output)["2026-10-23"].endswith("  1 model known here ends, ±1 day")
     assert legend(output)["2027-01-14"].endswith("  3 models known here end, ±1 day")
-    told = "gpt-5.6-terra, which can't be fine-tuned, for what ends on 2026-10-23"
-    assert told == facts(output)["Replacement"]
+    replacement = "gpt-5.6-terra, which can't be fine-tuned, for what ends on 2026-10-23"
+    assert replacement == facts(output)["Replacement"]
     clock.set(datetime(2026, 11, 22, tzinfo=timezone.utc))
     output = run("status", "-v").stdout
     assert legend(output)["2026-10-23"].endswith("  1 model known here ended, ±1 day")
-    told = "gpt-6-luna, which can't be fine-tuned, for what ends on 2027-01-14"
-    assert told == facts(output)["Replacement"]
+    replacement = "gpt-6-luna, which can't be fine-tuned, for what ends on 2027-01-14"
+    assert replacement == facts(output)["Replacement"]
 
 
 def test_status_shows_how_far_usage_was_read(run, admin, model, elsewhere, clock):
     elsewhere(model)
-    told = facts(run("status", "-v").stdout)
-    assert "finetune-guard sync" == told["Do now"]
-    assert "finetune-guard sync finds them" in told["Coverage"]
+    shown = facts(run("status", "-v").stdout)
+    assert "finetune-guard sync" == shown["Do now"]
+    assert "finetune-guard sync finds them" in shown["Coverage"]
     run("sync")
     clock.advance(timedelta(hours=3))
     coverage = facts(run("status", "-v").stdout)["Coverage"]

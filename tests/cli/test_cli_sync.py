@@ -25,23 +25,23 @@ def test_sync_finds_inferences_of_other_programs(run, admin, sim, organization, 
     clock.advance(timedelta(days=10))
     result = run("sync")
     assert (0, "") == (result.exit_code, result.stderr)
-    told = facts(result.stdout)
-    assert told.pop("Now").startswith("eligible: organization acme-cli ran an inference")
+    shown = facts(result.stdout)
+    assert shown.pop("Now").startswith("eligible: organization acme-cli ran an inference")
     assert {
         "Organization": "acme-cli",
         "Usage read": "2026-06-14 00:00 UTC to 2026-08-13 09:00 UTC, complete",
         "Models": f"1 was run in the part read now, by 1 project: {project}",
         "Latest inference": f"2026-08-03 09:00 UTC, to the minute, on {model}",
-    } == told
+    } == shown
 
 
 def test_sync_without_inferences_is_a_verdict_of_its_own(run, admin, model):
     result = run("sync")
     assert 0 == result.exit_code
-    told = facts(result.stdout)
-    assert "no fine-tuned model was run in the part read now" == told["Models"]
-    assert "none in the part read now" == told["Latest inference"]
-    assert told["Now"].startswith("ineligible: the usage of organization acme-cli shows no inference")
+    shown = facts(result.stdout)
+    assert "no fine-tuned model was run in the part read now" == shown["Models"]
+    assert "none in the part read now" == shown["Latest inference"]
+    assert shown["Now"].startswith("ineligible: the usage of organization acme-cli shows no inference")
 
 
 def test_second_sync_reads_the_latest_month_again(run, admin, model, elsewhere, clock):
@@ -49,8 +49,8 @@ def test_second_sync_reads_the_latest_month_again(run, admin, model, elsewhere, 
     for days in (40, 10):
         clock.advance(timedelta(days=days))
         result = run("sync")
-    told = f"none in the part read now; 2026-08-03 09:00 UTC on {model} was known before"
-    assert told == facts(result.stdout)["Latest inference"]
+    latest = f"none in the part read now; 2026-08-03 09:00 UTC on {model} was known before"
+    assert latest == facts(result.stdout)["Latest inference"]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_interrupted_sync_exits_6_and_can_be_continued(run, says, admin, sim, mo
     cut(sim, 1, status=403)
     result = run("sync")
     assert 6 == result.exit_code
-    told = "2026-07-05 00:00 UTC; NOT COMPLETE: up to 2026-08-03 09:00 UTC was asked for"
-    assert f"2026-06-04 00:00 UTC to {told}" == facts(result.stdout)["Usage read"]
+    latest = "2026-07-05 00:00 UTC; NOT COMPLETE: up to 2026-08-03 09:00 UTC was asked for"
+    assert f"2026-06-04 00:00 UTC to {latest}" == facts(result.stdout)["Usage read"]
     assert result.stderr.startswith(
         "Incomplete: the usage after 2026-07-05 00:00 UTC could not be read (403)"
     )
@@ -126,10 +126,10 @@ def test_progress_bar_is_on_stderr_only(start, admin, sim, model, arguments, dra
     environment = {**os.environ, "TERM": "xterm-256color"}
     terminal = Terminal()
     process = start("sync", *arguments, stderr=terminal.stream, env=environment)
-    seen = terminal.read()
+    output = terminal.read()
     out, _ = process.communicate(timeout=300)
     assert 0 == process.returncode
-    assert drawn == ("Reading the usage" in seen)
-    assert drawn == ("61 of 61 days" in seen)
+    assert drawn == ("Reading the usage" in output)
+    assert drawn == ("61 of 61 days" in output)
     assert "\x1b" not in out
     assert "Reading" not in out

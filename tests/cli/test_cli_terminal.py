@@ -79,8 +79,8 @@ def test_closed_output_keeps_the_exit_code_and_lost_output_fails(
         pytest.skip("needs /dev/full")
     script = f"{shlex.quote(sys.executable)} -m finetune_guard {command} {closed}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=300)
-    told = "Error: The output can't be written: No space left on device.\n" if code else ""
-    assert (code, told) == (done.returncode, done.stderr)
+    message = "Error: The output can't be written: No space left on device.\n" if code else ""
+    assert (code, message) == (done.returncode, done.stderr)
 
 
 def heed_interrupts():

@@ -28,7 +28,7 @@ def checks(client):
 
 async def settled(client):
     """Wait until the background has looked after every organization and sleeps."""
-    await until(lambda: checks(client) and all(each.next_at > time.monotonic() for each in checks(client)))
+    await until(lambda: checks(client) and all(check.next_at > time.monotonic() for check in checks(client)))
     await until(lambda: getattr(client._finetune_guard.background, "_task", None) is None)
 
 

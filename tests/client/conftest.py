@@ -142,8 +142,8 @@ def connect_azure(way, azure, azure_config, closing):
         endpoint = azure.endpoint("east")
         if api == "v1":
             base_url = f"{endpoint}/openai/v1/"
-            made = way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=azure_config(**fields))
-            return closing(made)
+            client = way.guarded(base_url=base_url, api_key=KEY, max_retries=0, guard=azure_config(**fields))
+            return closing(client)
         how = {
             "key": {"api_key": KEY},
             "token": {"azure_ad_token": TOKEN},

@@ -118,17 +118,17 @@ async def test_only_a_completion_of_a_fine_tuned_model_counts(
     client, bare, sim, path, body, headers, model, ask, counted
 ):
     """Whatever comes with a 2xx, the program gets the SDK's own result."""
-    seen = []
-    for each in (bare, client):
+    models = []
+    for each_client in (bare, client):
         sim.fault(Fault(path=path, status=200, body=body, headers=headers))
         try:
-            answer = await ask(each, model)
+            answer = await ask(each_client, model)
         except Exception as error:  # noqa: BLE001 -- whatever it is, both clients end so
             answer = str(error)
-        seen.append((type(answer), getattr(answer, "text", None) or str(answer)))
-    assert not callable(seen[0][1])
+        models.append((type(answer), getattr(answer, "text", None) or str(answer)))
+    assert not callable(models[0][1])
     if ask not in {chat_raw, respond_raw}:
-        assert seen[0] == seen[1]
+        assert models[0] == models[1]
     history = await done(client.guard.history())
     expected = {FINE_TUNED: Source.OBSERVED} if counted else {}
     assert expected == {name: last.source for name, last in history.models.items()}
@@ -188,8 +188,8 @@ class Wordy(openai.BaseModel):
 
 async def test_stream_has_the_sdks_class_and_attributes(client, bare, model):
     closed = []
-    for each in (bare, client):
-        stream = await done(each.chat.completions.create(model=model, messages=MESSAGES, stream=True))
+    for each_client in (bare, client):
+        stream = await done(each_client.chat.completions.create(model=model, messages=MESSAGES, stream=True))
         assert type(stream) in {openai.Stream, openai.AsyncStream}
         inner = stream._iterator
         is_async = isinstance(stream, openai.AsyncStream)
@@ -254,5 +254,5 @@ async def test_failure_of_the_guard_leaves_the_answer_and_is_logged_once(way, mo
     client = mocked(standing)
     for _ in range(2):
         assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
-    said = [record.message for record in caplog.records if record.name.startswith("finetune_guard")]
-    assert ["finetune-guard failed; calls go on without it"] == [text[:45] for text in said]
+    messages = [record.message for record in caplog.records if record.name.startswith("finetune_guard")]
+    assert ["finetune-guard failed; calls go on without it"] == [text[:45] for text in messages]

@@ -24,7 +24,7 @@ OURS = "finetune_guard"
 
 
 @pytest.fixture
-def kept(connect):
+def keep_open(connect):
     """Makes clients that look after the window in the background."""
 
     def make(renew_within="14d", config=None, **options):
@@ -42,22 +42,22 @@ async def near(client, infer, clock):
     clock.advance(NEAR)
 
 
-async def test_closing_window_is_renewed_and_logged(kept, near, posts, clock, model, caplog):
+async def test_closing_window_is_renewed_and_logged(keep_open, near, posts, clock, model, caplog):
     caplog.set_level(logging.INFO, OURS)
-    client = kept()
+    client = keep_open()
     await use(client)
     await until(lambda: posts(CHAT) == 2)
     await settled(client)
     last = (await done(client.guard.history())).last_inference
     assert (model, clock(), Source.KEEP_ALIVE) == (last.model, last.at, last.source)
-    said = f"finetune-guard sent a keep-alive: {model} answered, and the window is open until 2026-11-19"
-    assert [f"{said} 00:00 UTC."] == [record.message for record in caplog.records if record.name == OURS]
+    message = f"finetune-guard sent a keep-alive: {model} answered, and the window is open until 2026-11-19"
+    assert [f"{message} 00:00 UTC."] == [record.message for record in caplog.records if record.name == OURS]
 
 
-async def test_background_wakes_when_a_keep_alive_is_due(kept, client, infer, clock, posts):
+async def test_background_wakes_when_a_keep_alive_is_due(keep_open, client, infer, clock, posts):
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-21))
-    keeping = kept("20s")
+    keeping = keep_open("20s")
     await use(keeping)
     await settled(keeping)
     assert 1 == posts(CHAT)
@@ -67,15 +67,15 @@ async def test_background_wakes_when_a_keep_alive_is_due(kept, client, infer, cl
     assert (await done(keeping.guard.check())).remaining > timedelta(days=59)
 
 
-async def test_programs_own_inference_makes_a_keep_alive_needless(kept, near, infer, posts):
-    keeping = kept()
+async def test_programs_own_inference_makes_a_keep_alive_needless(keep_open, near, infer, posts):
+    keeping = keep_open()
     await infer(keeping)
     await settled(keeping)
     assert 2 == posts(CHAT)
 
 
-async def test_background_starts_only_when_configured_and_used(kept, connect, near, posts):
-    client = kept()
+async def test_background_starts_only_when_configured_and_used(keep_open, connect, near, posts):
+    client = keep_open()
     client.with_options(timeout=5)
     await done(client.guard.check())
     plain = connect(config={"keep_alive": KeepAlive()})
@@ -84,57 +84,59 @@ async def test_background_starts_only_when_configured_and_used(kept, connect, ne
     assert (None, 1) == (plain._finetune_guard.background, posts(CHAT))
 
 
-async def test_unknown_window_is_renewed_with_a_model_from_the_api(kept, model, posts):
-    client = kept()
+async def test_unknown_window_is_renewed_with_a_model_from_the_api(keep_open, model, posts):
+    client = keep_open()
     await use(client)
     await until(lambda: posts(CHAT) == 1)
     await settled(client)
     assert "eligible" == (await done(client.guard.check())).verdict
 
 
-async def test_nothing_is_sent_after_the_end_of_job_creation(kept, near, clock, posts, caplog):
+async def test_nothing_is_sent_after_the_end_of_job_creation(keep_open, near, clock, posts, caplog):
     caplog.set_level(logging.INFO, OURS)
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
-    client = kept()
+    client = keep_open()
     await use(client)
     await settled(client)
     assert 1 == posts(CHAT)
     assert ["Nobody can create"] == [r.message[:17] for r in caplog.records if r.name == OURS]
 
 
-async def test_nothing_is_sent_while_the_history_is_unreadable(kept, model, posts):
-    client = kept(config={"store": Unreadable()})
+async def test_nothing_is_sent_while_the_history_is_unreadable(keep_open, model, posts):
+    client = keep_open(config={"store": Unreadable()})
     await use(client)
     await settled(client)
     assert 0 == posts(CHAT)
 
 
-async def test_copies_of_a_client_share_a_background(kept, near, sim, way, posts):
+async def test_copies_of_a_client_share_a_background(keep_open, near, sim, way, posts):
     """A copy with another key has its organization checked too."""
     sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
-    client = kept()
+    client = keep_open()
     other = client.with_options(api_key="sk-other")
-    for each in (client, client.with_options(timeout=5), other):
-        await use(each)
+    for each_client in (client, client.with_options(timeout=5), other):
+        await use(each_client)
     await until(lambda: len(checks(client)) == 2)
     await settled(client)
     assert 3 == posts(CHAT)
     assert (0 if way.is_async else 1) == len(background_threads())
 
 
-async def test_failed_keep_alive_is_logged_once_and_retried(kept, client, infer, clock, sim, posts, caplog):
+async def test_failed_keep_alive_is_logged_once_and_retried(
+    keep_open, client, infer, clock, sim, posts, caplog
+):
     caplog.set_level(logging.INFO, OURS)
     await infer(client)
     clock.advance(timedelta(days=60, seconds=-5))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=2))
-    keeping = kept()
+    keeping = keep_open()
     await use(keeping)
     await until(lambda: posts(CHAT) == 4)
     await settled(keeping)
-    said = [(r.levelname, r.message) for r in caplog.records if r.name == OURS]
-    assert ["WARNING", "INFO"] == [level for level, _ in said]
-    assert "429 insufficient_quota" in said[0][1]
-    assert "sent a keep-alive" in said[1][1]
+    messages = [(r.levelname, r.message) for r in caplog.records if r.name == OURS]
+    assert ["WARNING", "INFO"] == [level for level, _ in messages]
+    assert "429 insufficient_quota" in messages[0][1]
+    assert "sent a keep-alive" in messages[1][1]
 
 
 class Broken(MemoryStore):
@@ -144,8 +146,8 @@ class Broken(MemoryStore):
         raise SystemExit("out of order")
 
 
-async def test_bug_in_the_background_is_logged_once_and_retried(kept, model, caplog):
-    client = kept(config={"store": Broken()})
+async def test_bug_in_the_background_is_logged_once_and_retried(keep_open, model, caplog):
+    client = keep_open(config={"store": Broken()})
     await use(client)
     await settled(client)
     (record,) = [record for record in caplog.records if record.name == OURS]
@@ -153,14 +155,14 @@ async def test_bug_in_the_background_is_logged_once_and_retried(kept, model, cap
     await use(client)
 
 
-async def test_check_ends_once_the_client_is_gone(kept):
+async def test_check_ends_once_the_client_is_gone(keep_open):
     """It ends within a quarter of a second, however long it would wait to retry."""
 
     def waiting():
         yield Pause(timedelta(hours=1))
         raise AssertionError
 
-    client = kept()
+    client = keep_open()
     background = Background(client._finetune_guard.engine)
     background.know(client)
     steps = background._until_stopped(waiting())

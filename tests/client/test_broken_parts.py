@@ -58,10 +58,10 @@ async def test_inferences_succeed_with_a_broken_part(broken, model, caplog):
         answer = await done(broken.chat.completions.create(model=model, messages=MESSAGES, stream=stream))
         assert (await listed(answer)) if stream else answer.choices
         await done(broken.guard.check())
-    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert 1 == sum("can't read" in text for text in said)
-    assert 1 >= sum("can't write" in text for text in said)
-    assert len(said) <= 2
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 == sum("can't read" in text for text in messages)
+    assert 1 >= sum("can't write" in text for text in messages)
+    assert len(messages) <= 2
 
 
 async def test_job_is_left_to_the_api_with_a_warning_when_the_store_fails(broken, bare, infer, posts):
@@ -106,9 +106,9 @@ async def test_wrong_environment_stops_jobs_only(
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
     await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
-    for each in (client, client.with_options(timeout=3), guard(bare)):
+    for each_client in (client, client.with_options(timeout=3), guard(bare)):
         with pytest.raises(GuardConfigError, match=variable) as caught:
-            await create_job(each)
+            await create_job(each_client)
         assert value in str(caught.value)
     with pytest.raises(GuardConfigError, match=variable):
         await done(client.guard.check())
@@ -127,10 +127,10 @@ async def test_wrong_environment_stops_no_job_at_other_hosts(way, sim, closing, 
 
 async def test_deleted_working_directory_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    deleted = tmp_path / "deleted"
+    deleted.mkdir()
+    monkeypatch.chdir(deleted)
+    deleted.rmdir()
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "./history")
     client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
@@ -154,8 +154,8 @@ def handler():
         logging.getLogger("finetune_guard").addHandler(handler)
 
     yield make
-    for each in handlers:
-        logging.getLogger("finetune_guard").removeHandler(each)
+    for handler in handlers:
+        logging.getLogger("finetune_guard").removeHandler(handler)
 
 
 async def test_failing_log_handler_reaches_no_caller(way, bare, closing, infer, sim, monkeypatch, handler):
@@ -186,13 +186,13 @@ async def test_log_records_keep_no_client_alive(way, sim, infer, monkeypatch, co
     with pytest.raises(GuardConfigError):
         await create_job(wrong)
     assert 2 == len(records)
-    gone = []
+    references = []
     for client in (failing_inside, wrong):
         await done(client.close())
-        gone.append(weakref.ref(client))
+        references.append(weakref.ref(client))
     del client, failing_inside, wrong
     gc.collect()
-    assert [None, None] == [reference() for reference in gone]
+    assert [None, None] == [reference() for reference in references]
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,10 @@ async def test_client_is_closed_although_closing_is_cancelled(connect_async, mod
 
 
 async def test_first_error_of_parallel_flows_cancels_the_others():
-    begun = []
+    started = []
 
     def flow(name):
-        begun.append(name)
+        started.append(name)
         yield ApiCall("GET", name)
 
     def together():
@@ -121,4 +121,4 @@ async def test_first_error_of_parallel_flows_cancels_the_others():
 
     with pytest.raises(RuntimeError, match="broken"):
         await drive_async(together(), ask)
-    assert "never" not in begun
+    assert "never" not in started

@@ -38,10 +38,10 @@ def test_client_is_an_instance_of_the_sdks_class(name):
     assert isinstance(client, ours)
     assert isinstance(client, theirs)
     assert ours.__doc__
-    for each in (client, client.copy(), finetune_guard.guard(made(theirs))):
-        assert isinstance(each, getattr(finetune_guard, name.replace("Azure", "")))  # as in the SDK
-        assert type(client) is type(each)
-        assert (name, theirs.__module__) == (type(each).__name__, type(each).__module__)
+    for each_client in (client, client.copy(), finetune_guard.guard(made(theirs))):
+        assert isinstance(each_client, getattr(finetune_guard, name.replace("Azure", "")))  # as in the SDK
+        assert type(client) is type(each_client)
+        assert (name, theirs.__module__) == (type(each_client).__name__, type(each_client).__module__)
 
 
 @NAMES
@@ -92,14 +92,14 @@ def test_stub_has_the_newest_sdk_parameters(name, method):
         pytest.skip("the stub describes a newer release of openai")
     stub = Path(finetune_guard.__file__).with_name("client") / "classes.pyi"
     parsed = ast.parse(stub.read_text(encoding="utf-8")).body
-    classes = {each.name: each for each in parsed if isinstance(each, ast.ClassDef)}
+    classes = {node.name: node for node in parsed if isinstance(node, ast.ClassDef)}
 
     def options(cls):
-        own = {each.target.id: ast.unparse(each.annotation) for each in cls.body if hasattr(each, "target")}
+        own = {node.target.id: ast.unparse(node.annotation) for node in cls.body if hasattr(node, "target")}
         bases = (classes[base.id] for base in cls.bases if base.id in classes)
         return own | {name: kind for base in bases for name, kind in options(base).items()}
 
-    (function,) = (each for each in classes[name].body if getattr(each, "name", None) == method)
+    (function,) = (node for node in classes[name].body if getattr(node, "name", None) == method)
     stated = options(classes[function.args.kwarg.annotation.slice.id])
     assert "GuardConfig | None" == stated.pop("guard")
     parameters = inspect.signature(getattr(getattr(openai, name), method)).parameters
@@ -118,25 +118,25 @@ def test_guard_argument_must_be_a_configuration(way, wrong):
 
 
 async def test_context_manager_returns_and_closes_the_client(way, sim, configured, model, store):
-    made = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
-    async with entered(made) as client:
-        assert client is made
+    created = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
+    async with entered(created) as client:
+        assert client is created
         await done(client.chat.completions.create(model=model, messages=MESSAGES))
-    assert made.is_closed()
+    assert created.is_closed()
     assert START == store.evidence(sim.organization().slug).last_inference.at
 
 
 async def test_dropped_client_is_collected(way, sim, configured, model):
     client = way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key, guard=configured())
     copy = client.with_options(timeout=3)
-    for each in (client, copy):
-        await done(each.chat.completions.create(model=model, messages=MESSAGES))
-        await done(each.guard.check())
+    for each_client in (client, copy):
+        await done(each_client.chat.completions.create(model=model, messages=MESSAGES))
+        await done(each_client.guard.check())
     await done(client.close())
-    gone = [weakref.ref(client), weakref.ref(copy)]
-    del client, copy, each
+    references = [weakref.ref(client), weakref.ref(copy)]
+    del client, copy, each_client
     gc.collect()
-    assert [None, None] == [reference() for reference in gone]
+    assert [None, None] == [reference() for reference in references]
 
 
 async def test_no_file_is_made_before_the_first_fine_tuned_inference(connect, sim, infer, model, tmp_path):

@@ -141,8 +141,11 @@ async def test_moved_key_counts_for_its_new_organization(open_client, slugs, wir
         wire.route().respond(429, json={"error": {}}, headers={"openai-organization": "globex-2"})
         with pytest.raises(openai.RateLimitError):
             await infer(client)
-    found = await done(client.guard.check())
-    assert ("globex-2", answer == "an inference") == (found.organization, found.verdict.value == "eligible")
+    eligibility = await done(client.guard.check())
+    assert ("globex-2", answer == "an inference") == (
+        eligibility.organization,
+        eligibility.verdict.value == "eligible",
+    )
 
 
 async def test_a_refused_admin_key_does_not_stand_for_the_clients_key(way, open_client, slugs, wire):
@@ -173,12 +176,12 @@ async def test_workload_identities_have_separate_histories(way, open_client, slu
     slugs.update({"of-acme": "acme-1", "of-globex": "globex-2"})
     acme, globex = working_as("acme"), working_as("globex")
     await done(acme.guard.record(MODEL))
-    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
-    for each in (globex, acme):
-        await done(each.models.list())
-    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    assert [True, False] == [await is_eligible(each_client) for each_client in (acme, globex)]
+    for each_client in (globex, acme):
+        await done(each_client.models.list())
+    assert [True, False] == [await is_eligible(each_client) for each_client in (acme, globex)]
     assert ["acme-1", "globex-2"] == [
-        (await done(each.guard.check())).organization for each in (acme, globex)
+        (await done(each_client.guard.check())).organization for each_client in (acme, globex)
     ]
 
 
@@ -187,11 +190,11 @@ async def test_record_before_the_key_is_known_joins_its_organization_later(open_
     acme, globex = open_client(signs_with="sk-acme"), open_client(signs_with="sk-globex")
     await done(acme.guard.record(MODEL))
     await done(acme.guard.flush())
-    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
-    for each in (acme, globex):
-        await done(each.models.list())
-        await done(each.guard.flush())
-    assert [True, False] == [await is_eligible(each) for each in (acme, globex)]
+    assert [True, False] == [await is_eligible(each_client) for each_client in (acme, globex)]
+    for each_client in (acme, globex):
+        await done(each_client.models.list())
+        await done(each_client.guard.flush())
+    assert [True, False] == [await is_eligible(each_client) for each_client in (acme, globex)]
     assert await is_eligible(open_client(signs_with="sk-acme")) is False  # whose key nobody has seen yet
     named = open_client(api_key="sk-acme")
     assert "acme-1" == (await done(named.guard.check(refresh=True))).organization
@@ -214,5 +217,5 @@ async def test_each_request_counts_for_its_own_key(open_client, slugs):
     for key, slug in (("sk-globex", "globex-2"), ("sk-acme", "acme-1"), ("sk-globex", "globex-2")):
         signer.key = key
         await done(client.models.list())
-        found = await done(client.guard.check())
-        assert (slug, key == "sk-acme") == (found.organization, found.verdict.value == "eligible")
+        eligibility = await done(client.guard.check())
+        assert (slug, key == "sk-acme") == (eligibility.organization, eligibility.verdict.value == "eligible")

@@ -40,20 +40,23 @@ async def test_last_call_and_model_of_a_deployment_are_recorded(connect_azure, s
     client = connect_azure(api)
     assert client.guard.active
     await call(client, "any" if api == "deployment" and call is not respond else "support")
-    found = await known(client)
-    assert ["support"] == list(found)
-    support = found["support"]
+    deployments = await known(client)
+    assert ["support"] == list(deployments)
+    support = deployments["support"]
     assert (clock(), TUNED, STATE.ALIVE) == (support.last_call, support.served, support.state)
     first, last = support.ends
     assert 14 * DAY < first - clock() <= 15 * DAY <= last - clock() < 17 * DAY
     assert "2027-10-14" == str(support.retirement.deployments.day)
     await done(client.guard.flush())
-    kept = json.dumps(
-        [store.aliases(), *(each.model_dump_json() for each in map(store.history, store.organizations()))]
+    stored = json.dumps(
+        [
+            store.aliases(),
+            *(history.model_dump_json() for history in map(store.history, store.organizations())),
+        ]
     )
-    assert "support" in kept
-    assert KEY not in kept
-    assert TOKEN not in kept
+    assert "support" in stored
+    assert KEY not in stored
+    assert TOKEN not in stored
 
 
 async def test_streamed_body_counts_without_being_read(connect_azure, clock):
@@ -102,7 +105,7 @@ async def warnings_of(*calls):
         warnings.simplefilter("always")
         for call in calls:
             await call()
-    return [str(each.message) for each in caught if each.category is IdleDeploymentWarning]
+    return [str(warning.message) for warning in caught if warning.category is IdleDeploymentWarning]
 
 
 async def call_and_flush(client, deployment="support"):
@@ -113,13 +116,13 @@ async def call_and_flush(client, deployment="support"):
 async def test_call_shortly_before_deletion_warns_once_a_day(connect_azure, clock):
     """It warns whichever process made the call before."""
     first, second = connect_azure("v1"), connect_azure()
-    called, called_by_the_other = (partial(call_and_flush, each) for each in (second, first))
+    called, called_by_the_other = (partial(call_and_flush, each_client) for each_client in (second, first))
     await called_by_the_other()
     clock.advance(13 * DAY)
-    [told] = await warnings_of(called, called, called)
-    assert "was not called for 13 days" in told
-    assert "billed by the hour" not in told
-    assert "bills a fine-tuned deployment by the hour" in told
+    [warning] = await warnings_of(called, called, called)
+    assert "was not called for 13 days" in warning
+    assert "billed by the hour" not in warning
+    assert "bills a fine-tuned deployment by the hour" in warning
     clock.advance(9 * DAY)
     assert [] == await warnings_of(called)
     await chat(first)
@@ -141,10 +144,10 @@ async def test_deleted_deployment_raises_last_call_and_remedy(connect_azure, azu
     assert ("support", last_call) == (caught.value.model, caught.value.last_call)
     assert "eploy it again" in caught.value.remedy
     assert STATE.GONE is (await known(client))["support"].state
-    for again in (client, connect_azure("v1")):
-        await call_and_flush(again, "plain")
+    for each_client in (client, connect_azure("v1")):
+        await call_and_flush(each_client, "plain")
         with pytest.raises(DeploymentGoneError) as caught:
-            await chat(again)
+            await chat(each_client)
         assert last_call == caught.value.last_call
     with pytest.raises(openai.NotFoundError) as caught:
         await chat(client, "never-was")
@@ -249,9 +252,9 @@ async def test_rule_file_alone_covers_another_provider(
     assert triage.ends[0] <= clock() + 10 * DAY < triage.ends[1]
     clock.advance(8 * DAY)
     await done(client.completions.create(model="triage", prompt="hello"))  # which the rule does not count
-    [told] = await warnings_of(*[partial(call_and_flush, client, "triage")] * 2)
-    assert "was not called for 8 days" in told
-    assert "Acme bills by the hour." in told
+    [warning] = await warnings_of(*[partial(call_and_flush, client, "triage")] * 2)
+    assert "was not called for 8 days" in warning
+    assert "Acme bills by the hour." in warning
     chats.respond(404, json={"error": {"message": "no such endpoint: not found"}})
     with pytest.raises(DeploymentGoneError, match="triage is not found any more"):
         await chat(client, "triage")

@@ -28,7 +28,7 @@ def calls(azure, sim):
 async def kept(client, *arguments, **options):
     """What came of the keep-alive of each deployment: whether it was sent, or why not."""
     outcomes = await done(client.guard.keep_deployments(*arguments, **options))
-    return {each.model: each.sent or each.reason for each in outcomes}
+    return {outcome.model: outcome.sent or outcome.reason for outcome in outcomes}
 
 
 async def test_unnamed_deployment_gets_no_keep_alive(connect_azure, clock, calls):
@@ -56,14 +56,16 @@ async def test_deployment_gets_one_keep_alive_near_its_end(connect_azure, clock,
     support = (await known(client))["support"]
     assert (clock(), Source.KEEP_ALIVE, TUNED) == (support.last_call, support.source, support.served)
     await until(lambda: events)
-    assert [("support", support.resource)] == [(each.model, each.organization) for each in events]
+    assert [("support", support.resource)] == [(event.model, event.organization) for event in events]
 
 
 async def test_client_can_keep_another_deployment_alive(connect_azure, azure, calls):
     client = connect_azure("deployment", keep_alive=KeepAlive(deployments=["quiet"]))
     assert {"quiet": True} == await kept(client)
     assert {"support": True} == await kept(client, "support", force=True)
-    assert {"quiet", "support"} == {each.name for each in azure.deployments("east") if each.last_call}
+    assert {"quiet", "support"} == {
+        deployment.name for deployment in azure.deployments("east") if deployment.last_call
+    }
 
 
 async def test_deployment_of_another_resource_is_left_alone(connect_azure, azure):
@@ -128,8 +130,8 @@ async def test_background_keeps_a_deployment_alive_and_logs_the_cost(connect_azu
     await until(lambda: calls() == 3)
     await settled(client)
     assert clock() == (await known(client))["support"].last_call
-    [said] = [each.getMessage() for each in caplog.records if "Sent: support" in each.getMessage()]
-    assert "Azure bills a fine-tuned deployment by the hour" in said
+    [message] = [record.getMessage() for record in caplog.records if "Sent: support" in record.getMessage()]
+    assert "Azure bills a fine-tuned deployment by the hour" in message
 
 
 def test_fleet_sends_one_deployment_keep_alive(azure, azure_config, calls):
@@ -146,5 +148,5 @@ def test_fleet_sends_one_deployment_keep_alive(azure, azure_config, calls):
         thread.start()
     for thread in threads:
         thread.join()
-    assert [False] * 7 + [True] == sorted(each.sent for each in sent)
+    assert [False] * 7 + [True] == sorted(outcome.sent for outcome in sent)
     assert 1 == calls()

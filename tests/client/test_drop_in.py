@@ -36,7 +36,7 @@ def served(sim):
 
 @pytest.mark.parametrize(
     ("scenario", "counts"),
-    [(each, 1) for each in (*INFERENCES, *COMPLETIONS)] + [(each, 0) for each in (*UNFINISHED, *OTHER_CALLS)],
+    [(call, 1) for call in (*INFERENCES, *COMPLETIONS)] + [(call, 0) for call in (*UNFINISHED, *OTHER_CALLS)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 async def test_every_call_equals_the_sdks_and_is_recorded_once(sim, client, bare, scenario, counts):

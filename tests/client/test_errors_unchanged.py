@@ -85,15 +85,15 @@ async def test_timeout_raises_the_sdks_error(sim, client, bare, model, infer):
 
 
 async def test_retries_are_the_sdks_and_one_inference_counts(sim, connect, connect_bare, model):
-    seen = []
-    for each in (connect_bare(max_retries=2), connect(max_retries=2)):
+    requests = []
+    for each_client in (connect_bare(max_retries=2), connect(max_retries=2)):
         sim.clear_calls()
         for _ in range(2):
             sim.fault(Fault(path=CHAT, status=500, headers={"retry-after-ms": "1", "x-should-retry": "true"}))
-        await chat(each, model)
-        seen.append([call.status for call in sim.calls])
-    assert [[500, 500, 200]] * 2 == seen
-    assert 1 == sum(sum(day.values()) for day in (await done(each.guard.history())).daily.values())
+        await chat(each_client, model)
+        requests.append([call.status for call in sim.calls])
+    assert [[500, 500, 200]] * 2 == requests
+    assert 1 == sum(sum(day.values()) for day in (await done(each_client.guard.history())).daily.values())
 
 
 # What another provider has taken away.

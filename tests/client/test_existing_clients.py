@@ -31,55 +31,55 @@ class OddAsync(Odd, openai.AsyncOpenAI):
 
 
 @pytest.fixture
-def twin(bare, configured):
+def guarded(bare, configured):
     """The guarded twin of the SDK's own client."""
     return guard(bare, configured())
 
 
-async def test_guard_returns_a_guarded_copy_and_leaves_the_original(bare, twin, infer, posts, way):
-    assert isinstance(twin, way.bare)
+async def test_guard_returns_a_guarded_copy_and_leaves_the_original(bare, guarded, infer, posts, way):
+    assert isinstance(guarded, way.bare)
     assert type(bare) is way.bare
-    assert twin.guard.active
+    assert guarded.guard.active
     with pytest.raises(NoInferenceRecordedError):
-        await create_job(twin)
+        await create_job(guarded)
     assert 0 == posts("/fine_tuning/jobs")
     with pytest.raises(openai.PermissionDeniedError):
         await create_job(bare)
 
     await infer(bare)
-    assert {} == (await done(twin.guard.history())).models
-    await infer(twin)
-    assert 1 == len((await done(twin.guard.history())).models)
+    assert {} == (await done(guarded.guard.history())).models
+    await infer(guarded)
+    assert 1 == len((await done(guarded.guard.history())).models)
     assert not hasattr(bare, "guard")
 
 
-async def test_guarded_copy_shares_the_http_client(bare, twin):
+async def test_guarded_copy_shares_the_http_client(bare, guarded):
     """Guarding twice is guarding once."""
-    assert bare._client is twin._client
-    assert twin is guard(twin)
-    await done(twin.close())
+    assert bare._client is guarded._client
+    assert guarded is guard(guarded)
+    await done(guarded.close())
     assert bare.is_closed()
 
 
 async def test_resources_made_before_are_guarded_on_the_copy(bare, configured, model):
     assert all((bare.chat, bare.with_raw_response, bare.chat.completions.with_raw_response))
-    twin = guard(bare, configured())
-    for each in (twin, twin.with_raw_response, twin.with_options(timeout=9), bare):
-        await done(each.chat.completions.create(model=model, messages=MESSAGES))
-    await done(twin.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
-    (sources,) = (await done(twin.guard.history())).daily.values()
+    guarded = guard(bare, configured())
+    for each_client in (guarded, guarded.with_raw_response, guarded.with_options(timeout=9), bare):
+        await done(each_client.chat.completions.create(model=model, messages=MESSAGES))
+    await done(guarded.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
+    (sources,) = (await done(guarded.guard.history())).daily.values()
     assert [4] == list(sources.values())
 
 
 async def test_guarding_calls_no_constructor(way, sim, configured, closing, model):
     original = closing((OddAsync if way is ASYNC else OddSync)(sim.base_url, "a", "b"))
-    twin = guard(original, configured())
-    assert isinstance(twin, type(original))
-    assert (type(original).__name__, ("a", "b")) == (type(twin).__name__, twin.labels)
+    guarded = guard(original, configured())
+    assert isinstance(guarded, type(original))
+    assert (type(original).__name__, ("a", "b")) == (type(guarded).__name__, guarded.labels)
     with pytest.raises(NoInferenceRecordedError):
-        await create_job(twin)
-    await done(twin.chat.completions.create(model=model, messages=MESSAGES))
-    assert [model] == list((await done(twin.guard.history())).models)
+        await create_job(guarded)
+    await done(guarded.chat.completions.create(model=model, messages=MESSAGES))
+    assert [model] == list((await done(guarded.guard.history())).models)
 
 
 async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog):
@@ -89,16 +89,16 @@ async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog)
             api_key="azure-key", api_version="2024-10-21", azure_endpoint="https://acme.openai.azure.com"
         )
     )
-    twin = guard(azure, GuardConfig(store="memory", hosts=["acme.openai.azure.com"]))
-    assert isinstance(twin, way.azure)
-    assert twin.guard.active
+    guarded = guard(azure, GuardConfig(store="memory", hosts=["acme.openai.azure.com"]))
+    assert isinstance(guarded, way.azure)
+    assert guarded.guard.active
     assert [] == [record for record in caplog.records if record.levelno >= logging.WARNING]
 
-    await done(twin.chat.completions.create(model="gpt-4o.ft-0123abc", messages=MESSAGES))
-    await create_job(twin)
-    await create_job(twin.with_options(timeout=3))
-    assert {} == (await done(twin.guard.history())).models
-    assert "not_guarded" == (await done(twin.guard.check())).reason.value
+    await done(guarded.chat.completions.create(model="gpt-4o.ft-0123abc", messages=MESSAGES))
+    await create_job(guarded)
+    await create_job(guarded.with_options(timeout=3))
+    assert {} == (await done(guarded.guard.history())).models
+    assert "not_guarded" == (await done(guarded.guard.check())).reason.value
     assert 3 == len(wire.calls)
     assert "azure-key" == wire.calls[0].request.headers["api-key"]
 

@@ -29,15 +29,15 @@ async def jobs(sim, clock, model, connect_bare, infer):
     """Three finished jobs: the first two share a training file, and the third one's was deleted."""
     bare = connect_bare()
     await infer(bare)
-    shared, gone = sim.add_file(content=TRAINING_DATA, repeated=5_000), sim.add_file(content=TRAINING_DATA)
-    made = []
-    for file in (shared, shared, gone):
+    shared, deleted = sim.add_file(content=TRAINING_DATA, repeated=5_000), sim.add_file(content=TRAINING_DATA)
+    job_ids = []
+    for file in (shared, shared, deleted):
         job = await done(bare.fine_tuning.jobs.create(model=BASE, training_file=file))
-        made.append(job.id)
+        job_ids.append(job.id)
         clock.advance(timedelta(hours=1))
-    await done(bare.files.delete(gone))
+    await done(bare.files.delete(deleted))
     sim.clear_calls()
-    return made, shared, gone
+    return job_ids, shared, deleted
 
 
 def names(folder):
@@ -50,11 +50,11 @@ def asked(sim, *endings):
 
 async def test_export_has_jobs_events_checkpoints_files_and_models(sim, client, jobs, folder):
     """A deleted file is noted."""
-    (first, *_), shared, gone = jobs
-    come = []
-    found = await done(client.guard.export(str(folder), progress=come.append))
-    assert (True, 3, 5) == (found.complete, found.jobs, found.files)
-    assert [f"files/{gone}/content.jsonl"] == list(found.missing)
+    (first, *_), shared, deleted = jobs
+    steps = []
+    export = await done(client.guard.export(str(folder), progress=steps.append))
+    assert (True, 3, 5) == (export.complete, export.jobs, export.files)
+    assert [f"files/{deleted}/content.jsonl"] == list(export.missing)
     assert TRAINING_DATA * 5_000 == (folder / "files" / shared / "content.jsonl").read_bytes()
     assert {"job.json", "model.json", "events.jsonl", "checkpoints.jsonl"} == names(folder / "jobs" / first)
     job = json.loads((folder / "jobs" / first / "job.json").read_text())
@@ -63,8 +63,8 @@ async def test_export_has_jobs_events_checkpoints_files_and_models(sim, client, 
     assert b"train_loss" in (folder / "files" / result / "content.csv").read_bytes()
     [checkpoint] = (folder / "jobs" / first / "checkpoints.jsonl").read_text().splitlines()
     assert 0.1 == json.loads(checkpoint)["metrics"]["train_loss"]
-    assert (8, 8) == (come[-1].done, come[-1].total)
-    assert come[-1].bytes_done == come[-1].bytes
+    assert (8, 8) == (steps[-1].done, steps[-1].total)
+    assert steps[-1].bytes_done == steps[-1].bytes
     checked = verify(folder)
     assert ({}, (), True) == (checked.problems, checked.unlisted, checked.complete)
 
@@ -82,12 +82,12 @@ async def test_export_folder_is_0700_and_files_0600(client, jobs, folder):
 
 
 async def test_second_export_fetches_only_what_differs(sim, client, jobs, folder):
-    (first, second, _), shared, gone = jobs
+    (first, second, _), shared, deleted = jobs
     await done(client.guard.export(folder))
     sim.clear_calls()
     again = await done(client.guard.export(folder))
     assert 0 == again.fetched
-    assert [f"/v1/files/{gone}/content"] == asked(sim, "/content", "/events", "/checkpoints")
+    assert [f"/v1/files/{deleted}/content"] == asked(sim, "/content", "/events", "/checkpoints")
     sim.clear_calls()
     content = folder / "files" / shared / "content.jsonl"
     content.write_bytes(b"!" * content.stat().st_size)
@@ -99,7 +99,7 @@ async def test_second_export_fetches_only_what_differs(sim, client, jobs, folder
     assert {} == verify(folder).problems
     assert {
         f"/v1/files/{shared}/content",
-        f"/v1/files/{gone}/content",
+        f"/v1/files/{deleted}/content",
         f"/v1/fine_tuning/jobs/{first}/events",
         f"/v1/fine_tuning/jobs/{second}/checkpoints",
     } == set(asked(sim, "/content", "/events", "/checkpoints"))
@@ -110,8 +110,8 @@ async def test_temporary_failures_are_retried(sim, client, jobs, folder):
     sim.fault(Fault(path=f"/v1/files/{shared}/content", cut_after=100_000, times=2, **GET))
     sim.fault(Fault.rate_limited(path=f"/v1/fine_tuning/jobs/{first}/events", retry_after=0.01, **GET))
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=503, **GET))
-    found = await done(client.guard.export(folder))
-    assert found.complete
+    result = await done(client.guard.export(folder))
+    assert result.complete
     assert {} == verify(folder).problems
     assert 3 == len(asked(sim, f"{shared}/content"))
 
@@ -120,10 +120,10 @@ async def test_permanent_failures_are_noted_and_fetched_by_a_later_run(sim, clie
     (first, *_), shared, _ = jobs
     for path in (f"/v1/files/{shared}/content", f"/v1/fine_tuning/jobs/{first}/events"):
         sim.fault(Fault(path=path, status=400, code="not_now", times=None, **GET))
-    found = await done(client.guard.export(folder))
-    assert not found.complete
-    assert "400 not_now" == found.missing[f"files/{shared}/content.jsonl"].why
-    assert "400 not_now" == found.missing[f"jobs/{first}/events.jsonl"].why
+    result = await done(client.guard.export(folder))
+    assert not result.complete
+    assert "400 not_now" == result.missing[f"files/{shared}/content.jsonl"].why
+    assert "400 not_now" == result.missing[f"jobs/{first}/events.jsonl"].why
     assert not (folder / "files" / shared / "content.jsonl").exists()
     assert not verify(folder).complete
     sim.clear_faults()
@@ -152,8 +152,8 @@ async def test_jobs_can_be_selected_and_a_plan_writes_nothing(sim, client, jobs,
     assert () == other.jobs
     assert not folder.exists()
     assert [] == asked(sim, "/content", "/events")
-    found = await done(guard.export(folder, jobs=[first, "ftjob-unknown"], files=False))
-    assert {"ftjob-unknown"} == set(found.missing)
+    result = await done(guard.export(folder, jobs=[first, "ftjob-unknown"], files=False))
+    assert {"ftjob-unknown"} == set(result.missing)
     assert {"jobs", "manifest.json"} == names(folder)
     found = await done(guard.export(folder, jobs=["ftjob-unknown"]))
     assert (0, {"ftjob-unknown"}) == (found.jobs, set(found.missing))
@@ -165,8 +165,8 @@ async def test_unsafe_ids_write_nothing_outside(sim, client, folder, tmp_path):
     rows = [{**row, "id": job} for job in ids]
     page = {"object": "list", "data": rows, "has_more": False}
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=200, body=page, times=None, **GET))
-    found = await done(client.guard.export(folder))
-    assert (1, False) == (found.jobs, found.complete)
+    result = await done(client.guard.export(folder))
+    assert (1, False) == (result.jobs, result.complete)
     assert {"export"} == names(tmp_path) - {"state"}
     assert {"ftjob-A"} == names(folder / "jobs")
     assert [] == asked(sim, "/content")
@@ -222,8 +222,8 @@ async def test_orphans_are_listed_and_deleted_after_a_day(sim, clock, client, jo
     clock.advance(timedelta(days=1))
     young = sim.add_file(content=TRAINING_DATA)
     _, shared, _ = jobs
-    found = await done(client.guard.orphans())
-    assert [(young, False), (old, True)] == [(orphan.id, orphan.deletable) for orphan in found.files]
+    result = await done(client.guard.orphans())
+    assert [(young, False), (old, True)] == [(orphan.id, orphan.deletable) for orphan in result.files]
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=200, body={"data": [], "has_more": None}, **GET))
     assert {} != (await done(client.guard.delete_orphans([old]))).kept
     sim.fault(Fault(path="/v1/fine_tuning/jobs", status=403, **GET))

@@ -121,18 +121,18 @@ async def test_azure_clients_are_not_stopped(way, sim, model, install, closing):
 
 
 async def test_subclass_that_overrides_request_sees_own_requests(way, sim, clock, infer, install, closing):
-    seen = []
+    paths = []
 
     class Counting(way.bare):
         def request(self, cast_to, options, *args, **kwargs):
-            seen.append(options.url)
+            paths.append(options.url)
             return super().request(cast_to, options, *args, **kwargs)
 
     install()
     client = closing(Counting(api_key=sim.organization().api_key, base_url=sim.base_url))
     await infer(client)
     assert (await done(client.guard.keep_alive(force=True))).sent
-    assert 2 == seen.count("/chat/completions") == len(sim.calls)
+    assert 2 == paths.count("/chat/completions") == len(sim.calls)
 
 
 def test_uninstall_restores_every_attribute(configured):
@@ -162,10 +162,10 @@ def test_second_configuration_is_refused(install, configured):
 
 async def test_uninstall_leaves_later_patches(way, bare, infer, install, caplog):
     install()
-    ours, seen = way.bare.request, []
+    ours, paths = way.bare.request, []
 
     def theirs(self, *args, **kwargs):
-        seen.append(args)
+        paths.append(args)
         return ours(self, *args, **kwargs)
 
     way.bare.request = theirs
@@ -174,7 +174,7 @@ async def test_uninstall_leaves_later_patches(way, bare, infer, install, caplog)
         assert f"something else has replaced openai.{way.bare.__name__}.request" in caplog.text
         assert theirs is way.bare.request
         await infer(bare)
-        assert 1 == len(seen)
+        assert 1 == len(paths)
         assert not hasattr(bare, "guard")
     finally:
         del way.bare.request  # it is inherited
@@ -186,9 +186,9 @@ async def test_copied_or_pickled_attributes_hold_no_guard(way, sim, install, inf
     await infer(client)
     state = {name: value for name, value in vars(client).items() if name == "_finetune_guard_view"}
     assert {"_finetune_guard_view": None} == pickle.loads(pickle.dumps(state))
-    twin = copy.copy(client)
-    await infer(twin)
-    assert {START.date(): {Source.OBSERVED: 2}} == (await done(twin.guard.history())).daily
+    copied = copy.copy(client)
+    await infer(copied)
+    assert {START.date(): {Source.OBSERVED: 2}} == (await done(copied.guard.history())).daily
     await done(client.close())
 
 
@@ -201,5 +201,5 @@ async def test_a_websocket_is_logged_once(way, connect, bare, install, caplog, m
         for place in ("example.com", host, host):  # as the SDK does before it connects
             options = FinalRequestOptions.construct(method="get", url=f"ws://{place}/v1/realtime?model=m")
             assert await done(client._prepare_options(options)) is options
-    (record,) = [each for each in caplog.records if "WebSocket" in each.message]
+    (record,) = [record for record in caplog.records if "WebSocket" in record.message]
     assert "client.guard.record(model)" in record.message

@@ -24,8 +24,8 @@ async def inventory(client, **options) -> Inventory:
     return await done(client.guard.models(**options))
 
 
-def by_id(found):
-    return {record.id: record for record in found.models}
+def by_id(records):
+    return {record.id: record for record in records.models}
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ async def test_model_has_base_age_last_inference_shutdown_and_replacement(client
     await chat(client, model)
     clock.advance(DAY)
     (record,) = (await inventory(client)).models
-    found = (record.id, record.base, record.checkpoint_step, record.created_at)
-    assert (model, BASE, None, START - DAY) == found
+    values = (record.id, record.base, record.checkpoint_step, record.created_at)
+    assert (model, BASE, None, START - DAY) == values
     last = record.last_inference
     assert (model, START) == (last.model, last.at)
     assert ("observed", "acme-28gund") == (last.source.value, last.organization)
@@ -62,13 +62,13 @@ async def test_models_of_jobs_and_checkpoints_are_listed_once(client, create_job
     job = await create_job()
     finished = await done(bare.fine_tuning.jobs.retrieve(job))
     checkpoints = (await done(bare.fine_tuning.jobs.checkpoints.list(job))).data
-    found = by_id(await inventory(client))
-    assert finished.fine_tuned_model in found
+    records = by_id(await inventory(client))
+    assert finished.fine_tuned_model in records
     for checkpoint in checkpoints:
-        record = found[checkpoint.fine_tuned_model_checkpoint]
+        record = records[checkpoint.fine_tuned_model_checkpoint]
         assert checkpoint.step_number == record.checkpoint_step
-    assert {MADE} == {record.created_at for record in found.values()}
-    assert 1 + len(checkpoints) == len(found)
+    assert {MADE} == {record.created_at for record in records.values()}
+    assert 1 + len(checkpoints) == len(records)
 
 
 @pytest.mark.parametrize("lists", ["guard.models", "guard.check", "models.list"])
@@ -91,11 +91,11 @@ async def test_failed_list_makes_the_inventory_incomplete(client, sim, create_jo
     await create_job()
     whole = set(by_id(await inventory(client)))
     sim.fault(Fault(method="GET", path=path, status=int(failure), code="odd"))
-    found = await inventory(client)
-    assert not found.complete
-    assert failure in found.failure
-    assert set(by_id(found)) <= whole
-    assert found.models
+    listing = await inventory(client)
+    assert not listing.complete
+    assert failure in listing.failure
+    assert set(by_id(listing)) <= whole
+    assert listing.models
 
 
 async def test_only_refresh_stores_shutdown_dates(client, store):
@@ -109,8 +109,8 @@ async def test_only_refresh_stores_shutdown_dates(client, store):
 async def test_unreadable_history_leaves_the_apis_models(connect, sim, caplog):
     visible = sim.add_model()
     client = connect(config={"store": Unreadable()})
-    found = await inventory(client)
-    assert [(visible, None)] == [(record.id, record.last_inference) for record in found.models]
+    listing = await inventory(client)
+    assert [(visible, None)] == [(record.id, record.last_inference) for record in listing.models]
     assert "can't read the history" in caplog.text
 
 

@@ -68,7 +68,9 @@ async def test_keep_alive_is_sent_once_for_each_organization(sim, configured, mo
     key = sim.organization().api_key
     async with ASYNC.guarded(base_url=sim.base_url, api_key=key, guard=configured()) as client:
         copy = client.with_options(api_key="sk-other")
-        outcomes = await asyncio.gather(*(each.guard.keep_alive() for each in (client, client, copy)))
+        outcomes = await asyncio.gather(
+            *(each_client.guard.keep_alive() for each_client in (client, client, copy))
+        )
     assert [None, None, "renewed_by_another"] == sorted(
         (outcome.reason for outcome in outcomes), key=lambda reason: reason or ""
     )

@@ -81,8 +81,8 @@ async def test_lists_are_read_once_for_a_job_with_a_keep_alive(connect, sim):
     client = connect(config={"keep_alive": KeepAlive()})
     with pytest.raises(FineTuneGuardError):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-    asked = [call.path for call in sim.calls if call.method == "GET"]
-    assert ["/v1/models"] + ["/v1/fine_tuning/jobs"] * 10 == asked
+    paths = [call.path for call in sim.calls if call.method == "GET"]
+    assert ["/v1/models"] + ["/v1/fine_tuning/jobs"] * 10 == paths
 
 
 async def test_exhausted_quota_ends_the_keep_alive(connect, three, called, sim):

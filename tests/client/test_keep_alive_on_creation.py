@@ -31,48 +31,48 @@ def create(sim):
 
 
 @pytest.fixture
-def kept(connect):
+def keep_open(connect):
     """A client that keeps the window open when a job is created."""
     return connect(config={"keep_alive": KeepAlive(renew_within=timedelta(days=14))})
 
 
 @pytest.mark.parametrize("days", [46, 61])
-async def test_keep_alive_is_sent_before_the_job(kept, infer, clock, posts, model, create, days):
-    await infer(kept)
+async def test_keep_alive_is_sent_before_the_job(keep_open, infer, clock, posts, model, create, days):
+    await infer(keep_open)
     now = clock.advance(timedelta(days=days))
-    assert "validating_files" == (await create(kept)).status
-    last = (await done(kept.guard.history())).last_inference
+    assert "validating_files" == (await create(keep_open)).status
+    last = (await done(keep_open.guard.history())).last_inference
     assert (model, now, Source.KEEP_ALIVE) == (last.model, last.at, last.source)
     assert (2, 1) == (posts(CHAT), posts(JOBS))
 
 
-async def test_keep_alive_is_sent_before_an_upload(kept, clock, posts, model):
+async def test_keep_alive_is_sent_before_an_upload(keep_open, clock, posts, model):
     upload = {"file": ("a.jsonl", TRAINING_DATA), "purpose": "fine-tune"}
     for sent in (1, 2):
-        await done(kept.files.create(**upload))
-        await done(kept.files.create(**upload))
+        await done(keep_open.files.create(**upload))
+        await done(keep_open.files.create(**upload))
         assert (sent, 2 * sent) == (posts(CHAT), posts("/files"))
         clock.advance(timedelta(days=61))
 
 
-async def test_failed_keep_alive_stops_no_job_in_an_open_window(kept, infer, clock, sim, create, caplog):
-    await infer(kept)
+async def test_failed_keep_alive_stops_no_job_in_an_open_window(keep_open, infer, clock, sim, create, caplog):
+    await infer(keep_open)
     clock.advance(timedelta(days=50))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions"))
-    assert "validating_files" == (await create(kept)).status
+    assert "validating_files" == (await create(keep_open)).status
     assert ["The keep-alive failed"] == [
         record.message.partition(";")[0] for record in caplog.records if record.levelno >= logging.WARNING
     ]
 
 
 async def test_error_after_a_failed_keep_alive_names_both_reasons(
-    kept, infer, clock, sim, posts, model, create
+    keep_open, infer, clock, sim, posts, model, create
 ):
-    await infer(kept)
+    await infer(keep_open)
     clock.advance(timedelta(days=61))
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=None))
     with pytest.raises(InferenceWindowExpiredError, match="429 insufficient_quota") as caught:
-        await create(kept)
+        await create(keep_open)
     failure = caught.value.__cause__
     assert isinstance(failure, KeepAliveError)
     assert {model: "429 insufficient_quota"} == failure.attempts

@@ -69,7 +69,7 @@ def line_here():
 
 
 def caught_by(kind, caught):
-    return [each for each in caught if issubclass(each.category, kind)]
+    return [warning for warning in caught if issubclass(warning.category, kind)]
 
 
 # Before a job.
@@ -285,9 +285,9 @@ OTHERS = {
     "another status": (chat, Fault(path=CHAT, status=403, code="model_not_found", times=2)),
     "a page": (chat, Fault(path=CHAT, status=404, body="<html>", times=2)),
     "an odd code": (chat, Fault(path=CHAT, status=404, body='{"error": {"code": ["x"]}}', times=2)),
-    "model": (lambda each, _: done(each.models.retrieve(f"ft:{BASE}:acme::Deleted1")), None),
-    "job": (lambda each, _: done(each.fine_tuning.jobs.retrieve("ftjob-none")), None),
-    "base model": (lambda each, _: chat(each, NANO), None),
+    "model": (lambda client, _: done(client.models.retrieve(f"ft:{BASE}:acme::Deleted1")), None),
+    "job": (lambda client, _: done(client.fine_tuning.jobs.retrieve("ftjob-none")), None),
+    "base model": (lambda client, _: chat(client, NANO), None),
 }
 
 

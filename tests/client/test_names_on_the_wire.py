@@ -78,7 +78,7 @@ def open_client(way, closing, clock, tmp_path):
 
 
 @pytest.fixture
-def kept(tmp_path):
+def stored_models(tmp_path):
     """Tells whose models each stored history holds."""
 
     def read():
@@ -103,38 +103,38 @@ async def create(client, **options):
 
 
 @pytest.mark.parametrize("answer", ["check", "models"])
-async def test_history_under_an_id_joins_the_slug(api, open_client, kept, answer):
+async def test_history_under_an_id_joins_the_slug(api, open_client, stored_models, answer):
     api.strips, api.has_models = True, True
     client = open_client("sk-acme")
     await run(client, "one")
     await done(client.fine_tuning.jobs.list())
     await done(client.guard.flush())
-    assert {ACME: ["one"]} == kept()
+    assert {ACME: ["one"]} == stored_models()
     api.strips = False
     if answer == "check":
         await done(client.guard.check(refresh=True))
     else:
         await done(client.models.list())
-    for asked in (client, open_client("sk-acme", elsewhere=True)):
+    for each_client in (client, open_client("sk-acme", elsewhere=True)):
         for _ in range(2):
-            assert "eligible" == (await done(asked.guard.check())).verdict.value
+            assert "eligible" == (await done(each_client.guard.check())).verdict.value
             await done(client.guard.flush())
-    assert "one" in kept()["acme-1"]
+    assert "one" in stored_models()["acme-1"]
     assert "acme-1" == (await done(client.guard.check())).organization
 
 
-async def test_another_process_follows_a_renaming(api, open_client, kept):
+async def test_another_process_follows_a_renaming(api, open_client, stored_models):
     here, there = open_client("sk-acme"), open_client("sk-acme-2", elsewhere=True)
     await run(here, "one")
     await create(here)
     await run(there, "two")
     api.organizations["sk-acme"] = ("umbrella-9", ACME)
     await create(here)
-    assert {"umbrella-9": ["one", "two"]} == kept()
-    found = await done(there.guard.check())
-    assert ("eligible", "umbrella-9") == (found.verdict.value, found.organization)
+    assert {"umbrella-9": ["one", "two"]} == stored_models()
+    eligibility = await done(there.guard.check())
+    assert ("eligible", "umbrella-9") == (eligibility.verdict.value, eligibility.organization)
     await run(there, "three")  # whose answer has the old slug still
-    assert {"umbrella-9": ["one", "three", "two"]} == kept()
+    assert {"umbrella-9": ["one", "three", "two"]} == stored_models()
 
 
 async def test_project_of_an_answer_belongs_to_its_organization(api, open_client, tmp_path):
@@ -167,19 +167,19 @@ async def test_moved_key_is_checked_before_a_job_is_stopped(api, open_client, cl
     assert "globex-2" == (await done(moved.guard.check())).organization
 
 
-async def test_gateway_without_headers_keeps_keys_apart(api, open_client, kept):
+async def test_gateway_without_headers_keeps_keys_apart(api, open_client, stored_models):
     api.strips = True
     await run(open_client("sk-acme"), "one")
     await run(open_client("sk-globex"), "two")
-    assert [["one"], ["two"]] == sorted(kept().values())
+    assert [["one"], ["two"]] == sorted(stored_models().values())
     await run(open_client("sk-acme", organization=ACME), "three")
     await run(open_client("sk-acme-2", organization=ACME), "four")
-    assert ["four", "three"] == kept()[ACME]
-    assert 3 == len(kept())
-    assert {"one", "two", "three", "four"} == {used for names in kept().values() for used in names}
+    assert ["four", "three"] == stored_models()[ACME]
+    assert 3 == len(stored_models())
+    assert {"one", "two", "three", "four"} == {used for names in stored_models().values() for used in names}
 
 
-async def test_gateway_answer_counts_for_the_organization_it_names(api, open_client, kept):
+async def test_gateway_answer_counts_for_the_organization_it_names(api, open_client, stored_models):
     client = open_client("sk-acme", organization="org-Mine")
     for slug, own_id in (("acme-1", ACME), ("globex-2", GLOBEX), ("acme-1", ACME), ("globex-2", GLOBEX)):
         api.organizations["sk-acme"] = (slug, own_id)
@@ -190,17 +190,17 @@ async def test_gateway_answer_counts_for_the_organization_it_names(api, open_cli
     direct = open_client("sk-acme-2")
     await run(direct, "mine")
     await create(direct)
-    assert {"acme-1": ["acme-1"], "globex-2": ["globex-2"], "mine-3": ["mine"]} == kept()
+    assert {"acme-1": ["acme-1"], "globex-2": ["globex-2"], "mine-3": ["mine"]} == stored_models()
 
 
-async def test_invalid_names_are_ignored(api, open_client, kept):
+async def test_invalid_names_are_ignored(api, open_client, stored_models):
     """The inference is kept for the key."""
     for name in ("key:1", "..", "a" * 200, "Bearer sk-acme", "org Acme", "é", '"]'):
         api.organizations["sk-acme"] = (name.encode(), name)
         client = open_client("sk-acme")
         await run(client, "one")
         await create(client)
-    (only,) = kept()
+    (only,) = stored_models()
     assert only.startswith("key:")
 
 
@@ -209,11 +209,11 @@ async def test_unknown_organization_is_asked_about_once(api, wire, open_client):
     for _ in range(3):
         with pytest.raises((NotEligibleError, openai.APIError)):
             await create(client)
-    asked = [(call.request.method, call.request.url.path) for call in wire.calls]
-    assert [("GET", "/v1/models"), ("GET", "/v1/fine_tuning/jobs")] == asked
+    requests = [(call.request.method, call.request.url.path) for call in wire.calls]
+    assert [("GET", "/v1/models"), ("GET", "/v1/fine_tuning/jobs")] == requests
     await done(client.guard.flush())
-    again = open_client("sk-acme", elsewhere=True)
-    assert "acme-1" == (await done(again.guard.check())).organization
+    newcomer = open_client("sk-acme", elsewhere=True)
+    assert "acme-1" == (await done(newcomer.guard.check())).organization
 
 
 class Counting(MemoryStore):
@@ -222,18 +222,20 @@ class Counting(MemoryStore):
     calls = ()
 
     def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if callable(found) and not name.startswith("_"):
+        attribute = super().__getattribute__(name)
+        if callable(attribute) and not name.startswith("_"):
             self.calls = (*self.calls, name)
-        return found
+        return attribute
 
 
 async def test_check_costs_one_store_read(way, closing, clock, api):
     store = Counting()
     client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
     await run(client, "m0")
-    last = [Inference(organization="acme-1", model=model(f"m{each}"), at=clock()) for each in range(1_000)]
-    store.record("acme-1", [Activity(inference=each) for each in last])
+    last = [
+        Inference(organization="acme-1", model=model(f"m{number}"), at=clock()) for number in range(1_000)
+    ]
+    store.record("acme-1", [Activity(inference=inference) for inference in last])
     for _ in range(3):
         store.calls = ()
         assert "eligible" == (await done(client.guard.check())).verdict.value

@@ -112,7 +112,7 @@ async def test_every_verdict_is_right_for_ninety_days(sim, clock, connect, conne
 
     unknown, known = ("unknown", "no_inference_recorded"), ("eligible", "recent_inference")
     proved = ("ineligible", "no_recent_inference")
-    for moment, act, outcome, asked, state in (
+    for moment, act, outcome, client, state in (
         (at(9, 21, 14, 23, 45), lambda: chat(billing, model), None, ours, unknown),  # of another project
         (at(9, 22, 10, 5), ours.guard.sync, None, ours, known),
         (at(9, 25, 22, 10), lambda: submit_batch(script, model), None, ours, known),
@@ -136,8 +136,13 @@ async def test_every_verdict_is_right_for_ninety_days(sim, clock, connect, conne
             await done(act())
         except FineTuneGuardError as error:
             raised = type(error).__name__
-        found = await done(asked.guard.check())
-        assert (moment, outcome, *state) == (moment, raised, found.verdict.value, found.reason.value)
+        eligibility = await done(client.guard.check())
+        assert (moment, outcome, *state) == (
+            moment,
+            raised,
+            eligibility.verdict.value,
+            eligibility.reason.value,
+        )
     served = [(call.path.removeprefix("/v1"), call.status) for call in sim.calls if call.method == "POST"]
     assert [403, 200, 200, 200, 200, 200] == [
         status for path, status in served if path == "/fine_tuning/jobs"

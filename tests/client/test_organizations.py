@@ -45,8 +45,8 @@ async def test_callable_keys_have_separate_histories_before_first_use(way, conne
     stranger = connect(api_key=way.returning(other.api_key))
     await done(client.guard.record(model))
     assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
-    for each in (client, stranger):
-        await done(each.models.list())
+    for each_client in (client, stranger):
+        await done(each_client.models.list())
     assert "recent_inference" == (await done(client.guard.check())).reason.value
     assert "no_inference_recorded" == (await done(stranger.guard.check())).reason.value
 
@@ -96,9 +96,9 @@ async def test_omitted_organization_header_is_left_out(connect, infer, sim):
 async def test_no_key_is_stored(client, infer, sim, store, tmp_path, connect):
     folder = tmp_path / "history"
     on_disk = connect(config={"store": folder})
-    for each in (client, on_disk):
-        await infer(each)
-        await done(each.guard.flush())
+    for each_client in (client, on_disk):
+        await infer(each_client)
+        await done(each_client.guard.flush())
     key = sim.organization().api_key.encode()
     assert key not in repr(vars(store)).encode()
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]

@@ -42,16 +42,16 @@ async def test_own_requests_use_the_calls_headers_and_query(way, wire, configure
             **JOB, extra_headers=headers, extra_query={"region": "eu"}
         )
     )
-    *asked, job = [call.request for call in wire.calls]
+    *own_requests, job = [call.request for call in wire.calls]
     assert 1 == len(created.calls)
-    assert [("blue", "eu")] * len(asked) == [
-        (request.headers["x-tenant"], request.url.params["region"]) for request in asked
+    assert [("blue", "eu")] * len(own_requests) == [
+        (request.headers["x-tenant"], request.url.params["region"]) for request in own_requests
     ]
-    assert asked
+    assert own_requests
     assert "once" == job.headers["idempotency-key"]
     assert not any(
         name in request.headers
-        for request in asked
+        for request in own_requests
         for name in ("idempotency-key", "content-language", "x-stainless-raw-response")
     )
 

@@ -48,7 +48,8 @@ async def known(client):
     history = await done(client.guard.history())
     models = {name: (last.at, last.source.value) for name, last in history.models.items()}
     daily = {
-        day: {source.value: count for source, count in each.items()} for day, each in history.daily.items()
+        day: {source.value: count for source, count in by_source.items()}
+        for day, by_source in history.daily.items()
     }
     return models, daily
 
@@ -83,8 +84,8 @@ async def test_completed_batch_counts_however_it_is_retrieved(client, bare, batc
         ours, theirs = [type(ours), ours.model_dump()], [type(theirs), theirs.model_dump()]
     assert theirs == ours
     assert of_one_batch(model) == await known(client)
-    found = await done(client.guard.check())
-    assert ("recent_inference", RAN) == (found.reason.value, found.last_inference.at)
+    eligibility = await done(client.guard.check())
+    assert ("recent_inference", RAN) == (eligibility.reason.value, eligibility.last_inference.at)
 
 
 async def test_batch_counts_once_for_several_processes(connect, batch, model, tmp_path, closing):
@@ -130,8 +131,8 @@ async def test_unfinished_batch_does_not_count(client, start_batch, model, clock
 )
 async def test_streamed_body_is_not_read(client, bare, batch, ask):
     whole = []
-    for each in (bare, client):
-        async with entered(ask(each, batch)) as response:
+    for each_client in (bare, client):
+        async with entered(ask(each_client, batch)) as response:
             assert 0 == response.http_response.num_bytes_downloaded
             assert not response.http_response.is_stream_consumed
             whole.append(b"".join([piece async for piece in every(response.iter_bytes(7))]))
@@ -153,7 +154,11 @@ async def job(bare, sim, clock):
 
 
 async def retrieve_model(client, bare, _):
-    (model, *_) = (each.id for each in await listed(bare.models.list()) if each.id.startswith("ft:"))
+    (model, *_) = (
+        listed_model.id
+        for listed_model in await listed(bare.models.list())
+        if listed_model.id.startswith("ft:")
+    )
     return await done(client.models.retrieve(model))
 
 
@@ -169,10 +174,10 @@ MODELS = {"models": lambda client, *_: done(client.models.list()), "model": retr
 async def test_retrieved_jobs_and_models_prove_fine_tuning(client, bare, job, look):
     assert "unknown" == (await done(client.guard.check())).verdict.value
     await look(client, bare, job)
-    found = await done(client.guard.check())
-    assert ("eligible", "earlier_fine_tuning") == (found.verdict.value, found.reason.value)
-    made = APRIL if look in JOBS.values() else APRIL + timedelta(minutes=30)
-    assert made == (await done(client.guard.history())).evidence.fine_tuned_by
+    eligibility = await done(client.guard.check())
+    assert ("eligible", "earlier_fine_tuning") == (eligibility.verdict.value, eligibility.reason.value)
+    created_at = APRIL if look in JOBS.values() else APRIL + timedelta(minutes=30)
+    assert created_at == (await done(client.guard.history())).evidence.fine_tuned_by
 
 
 @pytest.mark.parametrize("look", [JOBS["pages"], JOBS["retrieve"]], ids=["pages", "retrieve"])

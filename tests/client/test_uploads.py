@@ -83,21 +83,23 @@ async def test_upload_is_stopped_exactly_when_a_job_would_be(connect, infer, clo
         await infer(client)
         clock.advance(timedelta(days=61))
     sim.clear_calls()
-    ended = []
+    outcomes = []
     for call in (
-        lambda one: upload_file(one, Untouchable(TRAINING_DATA)),
-        lambda one: one.fine_tuning.jobs.create(model=BASE, training_file="file-x"),
+        lambda client: upload_file(client, Untouchable(TRAINING_DATA)),
+        lambda client: client.fine_tuning.jobs.create(model=BASE, training_file="file-x"),
     ):
         with pytest.raises(NotEligibleError) as caught:
             await done(call(client))
-        ended.append((type(caught.value), caught.value.eligibility.reason))
-    assert ended[0] == ended[1]
+        outcomes.append((type(caught.value), caught.value.eligibility.reason))
+    assert outcomes[0] == outcomes[1]
     assert {"GET"} >= {call.method for call in sim.calls}
     for setting in ("warn", "allow"):
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always")
             await done(upload_file(connect(config={"on_unknown": setting})))
-        assert ([EligibilityWarning] if setting == "warn" else []) == [each.category for each in told]
+        assert ([EligibilityWarning] if setting == "warn" else []) == [
+            warning.category for warning in recorded
+        ]
 
 
 @by_every_way

@@ -157,7 +157,7 @@ def sdks_key(way):
 
 
 @pytest.fixture(params=["configuration", "guard's environment", "client", "environment"])
-def given(request, sdks_key, watched, monkeypatch, own_policy):
+def with_admin_key(request, sdks_key, watched, monkeypatch, own_policy):
     """A client that got the admin key in one of the ways there are."""
     own_host = {"policy": own_policy, "hosts": []}
     if request.param == "configuration":
@@ -173,15 +173,17 @@ def given(request, sdks_key, watched, monkeypatch, own_policy):
     return watched(own_host)
 
 
-async def test_admin_key_is_sent_with_usage_requests_only(given, infer, ran_elsewhere, requests, sim):
-    synced = await done(given.guard.sync())
+async def test_admin_key_is_sent_with_usage_requests_only(
+    with_admin_key, infer, ran_elsewhere, requests, sim
+):
+    synced = await done(with_admin_key.guard.sync())
     assert (True, ran_elsewhere) == (synced.complete, synced.last_inference.at)
-    await done(given.guard.check(refresh=True))
-    await done(given.guard.models(refresh=True))
-    await done(given.guard.keep_alive(force=True))
-    await infer(given)
-    assert await creates(given)
-    await done(given.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    await done(with_admin_key.guard.check(refresh=True))
+    await done(with_admin_key.guard.models(refresh=True))
+    await done(with_admin_key.guard.keep_alive(force=True))
+    await infer(with_admin_key)
+    assert await creates(with_admin_key)
+    await done(with_admin_key.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     assert {ADMIN_KEY} == keys_used(requests, usage=True)
     assert {sim.organization().api_key} == keys_used(requests, usage=False)
     assert {"GET"} == {request.method for request in requests if request.url.path == USAGE}
@@ -241,12 +243,12 @@ async def test_usage_of_another_organization_is_not_kept(watched, connect, conne
     assert sim.organization().slug in error.remedy
     for key in (OTHER_ADMIN_KEY, other.api_key, sim.organization().api_key):
         assert key not in f"{error}{error.remedy}"
-    for each in (client, connect(api_key=other.api_key)):
-        await done(each.guard.check(refresh=True))
-        await done(each.guard.flush())
-        found = await done(each.guard.history())
-        assert ({}, {}, None) == (found.models, found.daily, found.last_inference)
-        assert () == found.evidence.usage_read
+    for each_client in (client, connect(api_key=other.api_key)):
+        await done(each_client.guard.check(refresh=True))
+        await done(each_client.guard.flush())
+        history = await done(each_client.guard.history())
+        assert ({}, {}, None) == (history.models, history.daily, history.last_inference)
+        assert () == history.evidence.usage_read
     # The other organization's own key has just listed its models; nothing of them is told of ours.
     others = [name for name in store.organizations() if name != "other-1"]
     assert not any(theirs[0] in repr(store.history(name)) for name in others)
@@ -291,11 +293,11 @@ async def test_second_sync_reads_what_is_new_and_a_month_before(owners, ran_else
     """Usage may appear late."""
     await done(owners.guard.sync())
     clock.advance(2 * DAY)
-    again = await done(owners.guard.sync())
+    second = await done(owners.guard.sync())
     midnight = NOW.replace(hour=0, minute=0, second=0)
     assert [midnight - 60 * DAY, midnight - 31 * DAY] == first_seconds(requests)
-    assert (True, NOW + 2 * DAY, midnight - 58 * DAY) == (again.complete, again.covered_until, again.start)
-    assert (None, None, 0) == (again.last_inference, again.precision, again.models)  # none in that month
+    assert (True, NOW + 2 * DAY, midnight - 58 * DAY) == (second.complete, second.covered_until, second.start)
+    assert (None, None, 0) == (second.last_inference, second.precision, second.models)  # none in that month
     (span,) = (await done(owners.guard.history())).evidence.usage_read
     assert (midnight - 60 * DAY, NOW + 2 * DAY) == (span.start, span.end)
     assert ran_elsewhere == (await done(owners.guard.check())).last_inference.at
@@ -307,11 +309,11 @@ async def test_sync_of_365_days_reports_each_page(owners, billing, infer, clock,
         clock.set(datetime(day.year, day.month, day.day, 9, 30, tzinfo=timezone.utc))
         await infer(billing)
     clock.set(NOW)
-    told = []
-    synced = await done(owners.guard.sync(days=365, progress=told.append))
+    progress = []
+    synced = await done(owners.guard.sync(days=365, progress=progress.append))
     assert [datetime(2025, 9, 20, tzinfo=timezone.utc)] == first_seconds(requests)
     assert [(31 * page, 366) for page in range(1, 12)] + [(366, 366)] == [
-        (step.days_read, step.days) for step in told
+        (step.days_read, step.days) for step in progress
     ]
     assert (1, days[-1]) == (synced.models, synced.last_inference.at.date())
     history = await done(owners.guard.history())
@@ -331,13 +333,13 @@ async def test_invalid_days_are_refused(owners, sim):
 # Whose history it is.
 
 
-@pytest.mark.parametrize(("named", "told"), [("other-1", "other-1"), ("", "does not name")])
-async def test_usage_page_of_another_organization_is_not_used(owners, infer, clock, sim, named, told):
+@pytest.mark.parametrize(("named", "expected"), [("other-1", "other-1"), ("", "does not name")])
+async def test_usage_page_of_another_organization_is_not_used(owners, infer, clock, sim, named, expected):
     await infer(owners)
     clock.advance(61 * DAY)
     sim.fault(Fault(path=USAGE, method="GET", headers={"openai-organization": named}, times=None))
     error = await sync_error(owners)
-    assert told in str(error)
+    assert expected in str(error)
     eligibility = await done(owners.guard.check(refresh=True))
     assert ("local", None) == (eligibility.coverage.value, eligibility.covered_until)
     assert () == (await done(owners.guard.history())).evidence.usage_read
@@ -364,15 +366,15 @@ async def test_no_secret_is_logged_raised_or_stored(
         await sync_error(watched({"admin_api_key": key, "store": folder}))
         for key in ("sk-nobodys-at-all", sim.organization().api_key)
     ]
-    said = [repr(client.guard.config), repr(synced), repr(eligibility), synced.model_dump_json()]
-    said += [text for error in wrong for text in (str(error), repr(error), repr(vars(error)))]
+    texts = [repr(client.guard.config), repr(synced), repr(eligibility), synced.model_dump_json()]
+    texts += [text for error in wrong for text in (str(error), repr(error), repr(vars(error)))]
     await done(client.close())
     written = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert any(model.encode() in content for content in written)
     keys = (ADMIN_KEY, sim.organization().api_key, "sk-billing", "sk-nobodys-at-all")
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name == "finetune_guard")
     for secret in (*keys, prompt, answer):
-        assert secret not in "\n".join(said)
+        assert secret not in "\n".join(texts)
         assert secret not in ours
         assert not any(secret.encode() in content for content in written), secret
     for key in (ADMIN_KEY, "sk-nobodys-at-all"):
@@ -399,10 +401,12 @@ async def test_partial_reading_gives_no_verdict(way, connect, infer, billing, cl
     assert "eligible" == (await done(client.guard.check())).verdict.value
 
 
-@pytest.mark.parametrize(("key", "asked"), [(ADMIN_KEY, 2), ("sk-unknown", 1)], ids=["none ran", "may not"])
-async def test_usage_is_read_at_most_once_a_minute(watched, clock, readings, key, asked):
+@pytest.mark.parametrize(
+    ("key", "readings_expected"), [(ADMIN_KEY, 2), ("sk-unknown", 1)], ids=["none ran", "may not"]
+)
+async def test_usage_is_read_at_most_once_a_minute(watched, clock, readings, key, readings_expected):
     client = watched({"admin_api_key": key})
-    for seconds, expected in ((0, asked), (0, 0), (59, 0), (1, asked)):
+    for seconds, expected in ((0, readings_expected), (0, 0), (59, 0), (1, readings_expected)):
         clock.advance(timedelta(seconds=seconds))
         assert not await creates(client)
         assert expected == readings()
@@ -420,9 +424,9 @@ async def test_admin_key_of_a_copy_and_of_a_guarded_client(
         assert "other-1" in str(await sync_error(client))
         twins += [client.copy(admin_api_key=ADMIN_KEY)]
         twins += [guard(connect_bare(admin_api_key=ADMIN_KEY), configured(policy=own_policy))]
-    for twin in twins:
-        assert (await done(twin.guard.sync())).complete
-        assert ran_elsewhere == (await done(twin.guard.check())).last_inference.at
+    for copied in twins:
+        assert (await done(copied.guard.sync())).complete
+        assert ran_elsewhere == (await done(copied.guard.check())).last_inference.at
 
 
 async def test_missing_usage_proves_nothing(owners, watched, billing, infer, clock, sim, posts):

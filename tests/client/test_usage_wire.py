@@ -116,9 +116,9 @@ def client(at_the_wire):
     return at_the_wire()
 
 
-def assert_no_key_in(*said):
+def assert_no_key_in(*texts):
     for secret in (KEY, ADMIN_KEY):
-        assert secret not in repr(said)
+        assert secret not in repr(texts)
 
 
 async def sync_error(client, **options):
@@ -134,26 +134,26 @@ NO_PAGE = {
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind", "said"),
+    ("failure", "kind", "code"),
     [
-        *((failure, kind, f"({said})") for failure, kind, said in FAILURES.values()),
+        *((failure, kind, f"({code})") for failure, kind, code in FAILURES.values()),
         *((answer, UsageSyncError, "not a page of usage as it is documented") for answer in NO_PAGE.values()),
     ],
     ids=[*FAILURES, *NO_PAGE],
 )
-async def test_failed_first_page_is_one_error_without_the_key(client, api, caplog, failure, kind, said):
+async def test_failed_first_page_is_one_error_without_the_key(client, api, caplog, failure, kind, code):
     caplog.set_level(logging.DEBUG, "finetune_guard")
     api.answers[1] = failure
     error = await sync_error(client)
     assert type(error) is UsageSyncError
     assert isinstance(error.__cause__, kind)
-    assert said in str(error)
+    assert code in str(error)
     may_not = getattr(error.__cause__, "status_code", None) in (401, 403)
     assert may_not == ("OPENAI_ADMIN_KEY" in error.remedy)
     assert_no_key_in(str(error), repr(error), error.remedy, vars(error), caplog.text)
-    found = await done(client.guard.history())
-    assert ({}, {}, None) == (found.models, found.daily, found.last_inference)
-    assert () == found.evidence.usage_read
+    history = await done(client.guard.history())
+    assert ({}, {}, None) == (history.models, history.daily, history.last_inference)
+    assert () == history.evidence.usage_read
     assert 1 == len(api.asked)
     assert (await done(client.guard.sync())).complete
 
@@ -173,12 +173,12 @@ IN_THE_MIDDLE = {
 }
 
 
-@pytest.mark.parametrize(("failure", "said"), IN_THE_MIDDLE.values(), ids=IN_THE_MIDDLE)
-async def test_failure_on_a_later_page_keeps_a_part(client, api, caplog, failure, said):
+@pytest.mark.parametrize(("failure", "code"), IN_THE_MIDDLE.values(), ids=IN_THE_MIDDLE)
+async def test_failure_on_a_later_page_keeps_a_part(client, api, caplog, failure, code):
     """The next sync reads the rest."""
     api.answers[2] = failure
     part = await done(client.guard.sync())
-    assert said in part.failure
+    assert code in part.failure
     assert_no_key_in(part, part.model_dump_json(), caplog.text)
     assert (False, SECOND) == (part.complete, part.covered_until)
     assert (1, ("proj_1",), "day") == (part.models, part.projects, part.precision.value)
@@ -187,9 +187,9 @@ async def test_failure_on_a_later_page_keeps_a_part(client, api, caplog, failure
     assert (Span(start=FIRST, end=SECOND),) == history.evidence.usage_read
     assert {ONE: FIRST + 3 * DAY} == {model: inference.at for model, inference in history.models.items()}
     assert {OLD.date(): {Source.USAGE_API: 1}} == history.daily
-    found = await done(client.guard.check())
-    assert ("eligible", "local") == (found.verdict.value, found.coverage.value)
-    assert SECOND == found.covered_until
+    eligibility = await done(client.guard.check())
+    assert ("eligible", "local") == (eligibility.verdict.value, eligibility.coverage.value)
+    assert SECOND == eligibility.covered_until
     synced = await done(client.guard.sync())
     assert (True, None, NOW) == (synced.complete, synced.failure, synced.covered_until)
     assert (2, "minute") == (synced.models, synced.precision.value)
@@ -205,14 +205,14 @@ async def test_failure_on_a_later_page_keeps_a_part(client, api, caplog, failure
 
 @pytest.mark.parametrize("name", ["401", "500", "timeout"])
 async def test_failed_usage_reading_changes_no_verdict(at_the_wire, api, caplog, name):
-    failure, _, said = FAILURES[name]
+    failure, _, code = FAILURES[name]
     client = at_the_wire()
     api.answers = dict.fromkeys(range(1, 9), failure)
     with pytest.raises(NeverFineTunedError) as caught:
         await create_job(client)
     error = caught.value
     assert f"\nUsage: {error.__cause__}\n" in str(error)
-    assert f"({said})" in str(error)
+    assert f"({code})" in str(error)
     assert ("unknown", "local") == (error.eligibility.verdict.value, error.eligibility.coverage.value)
     assert_no_key_in(str(error), repr(error), error.remedy, vars(error), caplog.text)
     assert (0, 1) == (api.posted(JOBS), len(api.asked))

@@ -33,8 +33,8 @@ ERRORS = [
     for kind in map(finetune_guard.__getattr__, finetune_guard.__all__)
     if isinstance(kind, type) and issubclass(kind, FineTuneGuardError)
 ]
-ANSWERS = [each for each in ERRORS if issubclass(each, (FineTunedModelShutDownError, ProviderLossError))]
-STOPPED = [each for each in ERRORS if issubclass(each, NotEligibleError)]
+ANSWERS = [error for error in ERRORS if issubclass(error, (FineTunedModelShutDownError, ProviderLossError))]
+STOPPED = [error for error in ERRORS if issubclass(error, NotEligibleError)]
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme::AbC123xY"
 SHUTDOWN = Shutdown(model=MODEL, day=date(2027, 1, 14), source=DateSource.TABLE, as_of=date(2026, 11, 22))
 
@@ -67,19 +67,19 @@ COPIES = {
     ("kind", "answered"),
     [(kind, answered) for kind in ERRORS for answered in ((True,) if kind in ANSWERS else (True, False))],
 )
-@pytest.mark.parametrize("again", COPIES.values(), ids=COPIES)
-def test_copied_or_pickled_error_is_equal_and_holds_no_key(kind, again, answered):
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_copied_or_pickled_error_is_equal_and_holds_no_key(kind, duplicate, answered):
     error = made(kind, answered=answered)
-    twin = again(error)
-    assert (type(error), str(error), error.args) == (type(twin), str(twin), twin.args)
-    assert ELIGIBILITY == twin.eligibility
-    parts = [{**vars(one), "response": None, "request": None} for one in (error, twin)]
+    copied = duplicate(error)
+    assert (type(error), str(error), error.args) == (type(copied), str(copied), copied.args)
+    assert ELIGIBILITY == copied.eligibility
+    parts = [{**vars(error_object), "response": None, "request": None} for error_object in (error, copied)]
     assert parts[0] == parts[1]
     if isinstance(error, openai.APIStatusError):
-        assert error.response.json() == twin.response.json()
-        assert error.response.headers["content-type"] == twin.response.headers["content-type"]
-        assert str(error.request.url) == str(twin.request.url)
-        assert "secret" not in f"{twin.request.headers.items()} {twin.response.request.headers.items()}"
+        assert error.response.json() == copied.response.json()
+        assert error.response.headers["content-type"] == copied.response.headers["content-type"]
+        assert str(error.request.url) == str(copied.request.url)
+        assert "secret" not in f"{copied.request.headers.items()} {copied.response.request.headers.items()}"
 
 
 def test_error_with_an_unread_or_compressed_response_can_be_copied():
@@ -93,8 +93,8 @@ def test_error_with_an_unread_or_compressed_response_can_be_copied():
     for response, content in ((compressed, b"{}"), (unread, b""), (object(), None)):
         error = made(NotEligibleError)
         error.response = response
-        twin = copy.copy(error)
-        assert content == getattr(twin.response, "content", None)
+        copied = copy.copy(error)
+        assert content == getattr(copied.response, "content", None)
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -109,9 +109,9 @@ def test_traceback_has_the_public_name_and_no_key(kind):
 @pytest.mark.parametrize("kind", STOPPED, ids=lambda kind: kind.__name__)
 def test_stopped_call_raises_the_sdks_permission_error(kind):
     """The error is the SDK's and ours, and ``sent`` says whether the request was sent."""
-    given = made(kind)
-    assert isinstance(given, openai.PermissionDeniedError)
-    assert ("req_1", True, "do this") == (given.request_id, given.sent, given.remedy)
+    answered = made(kind)
+    assert isinstance(answered, openai.PermissionDeniedError)
+    assert ("req_1", True, "do this") == (answered.request_id, answered.sent, answered.remedy)
     made_up = made(kind, answered=False)
     assert ("training_not_available", 403, None) == (made_up.code, made_up.status_code, made_up.request_id)
     assert (False, "false") == (made_up.sent, made_up.response.headers["x-finetune-guard-sent"])
@@ -120,7 +120,7 @@ def test_stopped_call_raises_the_sdks_permission_error(kind):
     assert "authorization" not in made_up.request.headers
     assert ELIGIBILITY.remedy == kind("x", eligibility=ELIGIBILITY).remedy
     if kind is FineTuningRefusedError:  # one that was given to an earlier call is a remembered one
-        assert (False, True) == (given.remembered, made_up.remembered)
+        assert (False, True) == (answered.remembered, made_up.remembered)
 
 
 def test_shut_down_fine_tune_raises_the_sdks_not_found_error():

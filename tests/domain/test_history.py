@@ -62,7 +62,9 @@ evidences = st.builds(
 histories = st.builds(
     History,
     evidence=evidences,
-    models=st.lists(inferences, max_size=3).map(lambda many: {each.model: each for each in many}),
+    models=st.lists(inferences, max_size=3).map(
+        lambda many: {inference.model: inference for inference in many}
+    ),
     daily=st.dictionaries(days, st.dictionaries(sources, counts, max_size=3), max_size=3),
 )
 
@@ -88,7 +90,7 @@ def test_merging_is_associative_commutative_idempotent_and_lossless(one, other, 
 def test_history_does_not_depend_on_the_order_of_recording(many):
     outcomes = [reduce(History.recorded, order, EMPTY) for order in permutations(many)]
     assert all(outcomes[0] == outcome for outcome in outcomes)
-    newest = max((each.inference.at for each in many), default=None)
+    newest = max((activity.inference.at for activity in many), default=None)
     assert newest == (outcomes[0].last_inference.at if outcomes[0].last_inference else None)
 
 
@@ -119,9 +121,9 @@ def test_inference_proves_earlier_fine_tuning_since_the_earliest_one():
 
 def test_latest_known_model_of_a_deployment_is_kept():
     """An answer that names no model does not remove it, and the summary does not hold it."""
-    told, silent = of_acme(served=Served(model="gpt-4", at=NOW)), of_acme(at=NOW + DAY)
-    recorded = EMPTY.recorded(Activity(inference=told), Activity(inference=silent))
-    assert (silent.at, told.served) == (recorded.models["ft:a"].at, recorded.models["ft:a"].served)
+    named, silent = of_acme(served=Served(model="gpt-4", at=NOW)), of_acme(at=NOW + DAY)
+    recorded = EMPTY.recorded(Activity(inference=named), Activity(inference=silent))
+    assert (silent.at, named.served) == (recorded.models["ft:a"].at, recorded.models["ft:a"].served)
     assert silent == recorded.last_inference
 
 
@@ -131,10 +133,10 @@ def test_merged_and_recorded_facts_take_the_historys_name():
     )
     assert {"acme"} == {other.organization, other.last_inference.organization}
     assert of_acme() == other.models["ft:a"]
-    kept = History(evidence=Evidence(organization="key:1")).recorded(Activity(inference=of_acme()))
-    merged = EMPTY.merged(kept)
+    other_name = History(evidence=Evidence(organization="key:1")).recorded(Activity(inference=of_acme()))
+    merged = EMPTY.merged(other_name)
     assert of_acme() == merged.last_inference == merged.models["ft:a"]
-    assert ("acme", "key:1") == (merged.organization, kept.merged(EMPTY).last_inference.organization)
+    assert ("acme", "key:1") == (merged.organization, other_name.merged(EMPTY).last_inference.organization)
 
 
 def test_merging_two_names_takes_the_larger_count_of_a_day():
@@ -195,21 +197,21 @@ def test_usage_and_observed_counts_of_a_day_are_not_added():
 
 def test_removing_usage_keeps_other_evidence():
     """Inferences, counts and spans from usage go; earlier fine-tuning stays if something else proves it."""
-    seen = of_acme(model="ft:a:b::c", at=NOW - 9 * DAY)
-    told = of_acme(model="ft:a:b::d", source=Source.USAGE_API)
+    observed = of_acme(model="ft:a:b::c", at=NOW - 9 * DAY)
+    from_usage = of_acme(model="ft:a:b::d", source=Source.USAGE_API)
     read = (Span(start=NOW - DAY, end=NOW),)
     evidence = Evidence(
-        organization="acme", last_inference=told, fine_tuned_by=NOW - 90 * DAY, usage_read=read
+        organization="acme", last_inference=from_usage, fine_tuned_by=NOW - 90 * DAY, usage_read=read
     )
     mine, read_on = {Source.OBSERVED: 1}, {Source.USAGE_API: 7}
     history = History(
         evidence=evidence,
-        models={seen.model: seen, told.model: told},
-        daily={seen.at.date(): mine | read_on, NOW.date(): read_on},
+        models={observed.model: observed, from_usage.model: from_usage},
+        daily={observed.at.date(): mine | read_on, NOW.date(): read_on},
     )
     left = history.without_usage()
-    assert Evidence(organization="acme", last_inference=seen, fine_tuned_by=seen.at) == left.evidence
-    assert ({seen.model: seen}, {seen.at.date(): mine}) == (left.models, left.daily)
+    assert Evidence(organization="acme", last_inference=observed, fine_tuned_by=observed.at) == left.evidence
+    assert ({observed.model: observed}, {observed.at.date(): mine}) == (left.models, left.daily)
     job = history.model_copy(
         update={"models": {}, "evidence": evidence.model_copy(update={"job_created_at": NOW})}
     )
@@ -220,9 +222,9 @@ def test_removing_usage_keeps_other_evidence():
 def test_list_of_models_is_bounded_to_those_listed_last():
     old = {f"ft:{number}": date(2026, 1, 1) for number in range(MOST_LISTED)}
     new = {"ft:0": date(2026, 1, 2), "ft:new": date(2026, 1, 3)}
-    kept = merge_listed(old, new)
-    assert kept == merge_listed(new, old) == merge_listed(kept, old)
-    assert (MOST_LISTED, new) == (len(kept), {model: kept.get(model) for model in new})
+    merged = merge_listed(old, new)
+    assert merged == merge_listed(new, old) == merge_listed(merged, old)
+    assert (MOST_LISTED, new) == (len(merged), {model: merged.get(model) for model in new})
     assert {"ft:new", "ft:0"} <= EMPTY.merged(
-        History(evidence=Evidence(organization="acme", listed=kept))
+        History(evidence=Evidence(organization="acme", listed=merged))
     ).known_models

@@ -39,10 +39,13 @@ def test_shipped_windows_and_warning_times():
         ("Together dedicated endpoints v1", 1 / 24, "stopped", "documented"),
         ("Bedrock Legacy models", 15, "access_lost", "documented"),
         ("Bedrock Legacy models, as the API says", 30, "access_lost", "observed"),
-    ] == [(each.name, each.window / timedelta(days=1), each.consequence, each.confidence) for each in SHIPPED]
+    ] == [
+        (policy.name, policy.window / timedelta(days=1), policy.consequence, policy.confidence)
+        for policy in SHIPPED
+    ]
     expected = [timedelta(days=3), timedelta(minutes=12)]
     assert expected == [policy.warn_within for policy in (SHIPPED[0], SHIPPED[2])]
-    assert all(is_pattern(host) for each in SHIPPED for host in each.hosts)
+    assert all(is_pattern(host) for policy in SHIPPED for host in policy.hosts)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_toml_and_json_files_give_the_same_rule(text, file):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [
         (("10d", "ten days"), "own.toml, line 7: window is 'ten days': a time longer than zero"),
         (('"10d"', "true"), "own.toml, line 7: window is True: a time longer"),
@@ -105,11 +108,11 @@ def test_toml_and_json_files_give_the_same_rule(text, file):
         (('{\n "idle"', '{"idle\\u0020": [],\n "idle"'), "own.json, line 1: idle does not exist"),
     ],
 )
-def test_error_in_a_file_names_line_field_and_allowed_values(wrong, told):
-    file = "own.json" if "own.json" in told else "own.toml"
+def test_error_in_a_file_names_line_field_and_allowed_values(wrong, expected):
+    file = "own.json" if "own.json" in expected else "own.toml"
     with pytest.raises(GuardConfigError) as caught:
         policies_in((in_json() if file == "own.json" else OWN).replace(*wrong), file)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_user_rule_replaces_the_shipped_rule_of_the_same_name():

@@ -50,7 +50,7 @@ def test_policy_may_have_one_phase():
 
 
 @pytest.mark.parametrize(
-    ("phases", "told"),
+    ("phases", "expected"),
     [
         ((), "at least 1"),
         ((RECENT,), "first phase"),
@@ -59,13 +59,13 @@ def test_policy_may_have_one_phase():
         ((NONE, EARLIER, EARLIER.model_copy(update={"starts_on": date(2026, 5, 9)})), "three days apart"),
     ],
 )
-def test_phases_out_of_order_are_refused(phases, told):
-    with pytest.raises(ValidationError, match=told):
+def test_phases_out_of_order_are_refused(phases, expected):
+    with pytest.raises(ValidationError, match=expected):
         AccessPolicy(name="wrong", phases=phases)
 
 
 @pytest.mark.parametrize(
-    ("phase", "told"),
+    ("phase", "expected"),
     [
         ({"requirement": "recent_inference"}, "window is given"),
         ({"requirement": "closed", "window": timedelta(days=1)}, "window is given"),
@@ -76,6 +76,6 @@ def test_phases_out_of_order_are_refused(phases, told):
         ({"requirement": "none", "rule": "one\ntwo"}, "printable text on one line"),
     ],
 )
-def test_phase_with_an_impossible_window_is_refused(phase, told):
-    with pytest.raises(ValidationError, match=told):
+def test_phase_with_an_impossible_window_is_refused(phase, expected):
+    with pytest.raises(ValidationError, match=expected):
         Phase.model_validate({"starts_on": None, **phase})

@@ -55,8 +55,8 @@ def test_invalid_hosts_and_paths_give_no_resource(url):
 
 def test_azure_retirement_dates():
     """Training ends no earlier than a day, which is no shutdown; deployments of fine-tunes retire on one."""
-    found = azure_retirement_of("gpt-4.1-mini-2025-04-14.ft-0a1b2c3d")
-    assert ("gpt-4.1-mini-2025-04-14", date(2026, 9, 2)) == (found.base, found.as_of)
-    assert (date(2027, 4, 14), "no_earlier_than") == (found.training.day, found.training.kind)
-    assert (date(2027, 10, 14), "on") == (found.deployments.day, found.deployments.kind)
+    result = azure_retirement_of("gpt-4.1-mini-2025-04-14.ft-0a1b2c3d")
+    assert ("gpt-4.1-mini-2025-04-14", date(2026, 9, 2)) == (result.base, result.as_of)
+    assert (date(2027, 4, 14), "no_earlier_than") == (result.training.day, result.training.kind)
+    assert (date(2027, 10, 14), "on") == (result.deployments.day, result.deployments.kind)
     assert azure_retirement_of("gpt-9.ft-0a1b") is None

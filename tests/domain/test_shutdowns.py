@@ -41,7 +41,7 @@ def agreed(shutdown: Shutdown | None) -> Shutdown | None:
 
 
 @pytest.mark.parametrize(
-    ("said", "model_id", "day", "source"),
+    ("announced", "model_id", "day", "source"),
     [
         ({}, BASE, PUBLISHED, DateSource.TABLE),
         ({}, "gpt-4o-mini", PUBLISHED, DateSource.TABLE),
@@ -63,13 +63,13 @@ def agreed(shutdown: Shutdown | None) -> Shutdown | None:
         ({"NEW": LATE}, NEW_TUNE, LATE, DateSource.BASE),
     ],
 )
-def test_order_of_sources_for_a_shutdown_date(said, model_id, day, source):
+def test_order_of_sources_for_a_shutdown_date(announced, model_id, day, source):
     """A model's own field wins, then its base's, then the table; a null gives no date."""
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
-    shutdown = known(**said).shutdown_of(model_id)
+    shutdown = known(**announced).shutdown_of(model_id)
     assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
     assert source is not DateSource.TABLE or day == published_catalog().shutdown_of(model_id)
-    differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in said
+    differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in announced
     assert differs == bool(shutdown.others)
 
 
@@ -105,7 +105,7 @@ def test_fine_tune_keeps_its_own_date_when_the_api_repeats_the_bases(base_day, d
 def test_continued_fine_tune_ends_with_its_base():
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
-    assert [expected] * 2 == [agreed(dates.shutdown_of_new_fine_tunes(each)) for each in (BASE, TUNE)]
+    assert [expected] * 2 == [agreed(dates.shutdown_of_new_fine_tunes(model)) for model in (BASE, TUNE)]
 
 
 LITELLM = {
@@ -119,7 +119,7 @@ ALIAS = "gpt-4o-mini"
 
 
 @pytest.mark.parametrize(
-    ("said", "model_id", "day", "source", "others"),
+    ("announced", "model_id", "day", "source", "others"),
     [
         ({}, BASE, PUBLISHED - 20 * DAY, DateSource.LITELLM, [PUBLISHED]),
         ({}, ALIAS, PUBLISHED - 20 * DAY, DateSource.LITELLM, [PUBLISHED]),
@@ -135,9 +135,9 @@ ALIAS = "gpt-4o-mini"
         ({"BASE": PUBLISHED - 19 * DAY}, TUNE, PUBLISHED - 10 * DAY, DateSource.LITELLM, [PUBLISHED]),
     ],
 )
-def test_sources_that_differ_by_over_a_day_are_reported(said, model_id, day, source, others):
+def test_sources_that_differ_by_over_a_day_are_reported(announced, model_id, day, source, others):
     """The API comes before litellm's table, and that before ours."""
-    shutdown = replace(known(**said), litellm=LITELLM).shutdown_of(model_id)
+    shutdown = replace(known(**announced), litellm=LITELLM).shutdown_of(model_id)
     assert (model_id, day, source) == (shutdown.model, shutdown.day, shutdown.source)
     assert others == [other.day for other in shutdown.others]
 
@@ -165,9 +165,9 @@ def test_model_is_shut_down_only_if_both_tables_or_the_api_say_so():
 def test_users_date_overrides_every_source(configured, days):
     """It holds for the model, for a base's fine-tunes and for its alias; ``None`` means no shutdown."""
     dates = replace(known(BASE=EARLY, TUNE=EARLY), configured=configured)
-    found = [dates.shutdown_of(BASE), dates.shutdown_of(TUNE), dates.shutdown_of_new_fine_tunes(TUNE)]
-    assert days == [end and end.day for end in found]
-    assert [] == [end for end in found if end and end.source is DateSource.CONFIG and end.others]
+    shutdowns = [dates.shutdown_of(BASE), dates.shutdown_of(TUNE), dates.shutdown_of_new_fine_tunes(TUNE)]
+    assert days == [end and end.day for end in shutdowns]
+    assert [] == [end for end in shutdowns if end and end.source is DateSource.CONFIG and end.others]
     assert days[0] == (end.day if (end := dates.shutdown_of(ALIAS)) else None)
 
 
@@ -188,7 +188,9 @@ def test_replacement_comes_from_our_table_then_litellms():
     dates = replace(known(), litellm=LITELLM)
     assert "gpt-6-luna" == dates.replacement_of(BASE) == dates.replacement_of(CHECKPOINT)
     assert ("gpt-6-luna", False) == dates.successor_of(BASE)
-    assert [("gpt-10", None), (None, None)] == [each.successor_of(NEW_TUNE) for each in (dates, known())]
+    assert [("gpt-10", None), (None, None)] == [
+        known_dates.successor_of(NEW_TUNE) for known_dates in (dates, known())
+    ]
     assert [True, True, False, None] == [
         dates.can_be_fine_tuned(model) for model in (BASE, ALIAS, "gpt-6-luna", "gpt-9")
     ]
@@ -226,7 +228,7 @@ def test_announcements_merge_in_any_order(one, two, three):
     assert merged == merged_announcements(merged, one)
     assert merged_announcements(merged, three) == merged_announcements(one, merged_announcements(two, three))
     assert {*one, *two} == {*merged}
-    assert all(merged[name].seen_at >= said.seen_at for name, said in one.items())
+    assert all(merged[name].seen_at >= announced.seen_at for name, announced in one.items())
 
 
 def test_of_simultaneous_announcements_the_earlier_date_counts():

@@ -52,11 +52,11 @@ def test_credentials_come_from_the_requests_headers(headers, credentials):
 
 
 def test_full_bounded_dictionary_is_cleared_by_a_new_key():
-    found = Bounded(2)
-    found["a"] = found["b"] = found["a"] = 1
-    assert {"a": 1, "b": 1} == found
-    found["c"] = 2
-    assert {"c": 2} == found
+    bounded = Bounded(2)
+    bounded["a"] = bounded["b"] = bounded["a"] = 1
+    assert {"a": 1, "b": 1} == bounded
+    bounded["c"] = 2
+    assert {"c": 2} == bounded
 
 
 KEYS = ["authorization", "api-key", "x-api-key", "cf-aig-authorization", "x-goog-api-key", "helicone-auth"]
@@ -214,14 +214,14 @@ D = DAY // MINUTE
 
 def offsets(*answers):
     """Return how many minutes the local clock is taken to be off after each answer."""
-    elapsed, found = 0.0, []
+    elapsed, offsets_in_minutes = 0.0, []
     server = ServerTime(lambda: elapsed)
     for arrival, date in answers:
         elapsed = arrival % (300 * D) * 60
         local = NOW + arrival * MINUTE + server.offset
         server.answered_at(f"{NOW + date * MINUTE:%a, %d %b %Y %H:%M:%S} GMT", local)
-        found.append(server.offset / MINUTE)
-    return found
+        offsets_in_minutes.append(server.offset / MINUTE)
+    return offsets_in_minutes
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def offsets(*answers):
         # A Date in a year from which no period can be counted.
         ([(0, 7_000 * 365 * D), (1, 7_000 * 365 * D + 1)], [0, 0]),
         # A Date that stands still, months old or days old.
-        ([(each, -90 * D) for each in range(4)], [0] * 4),
-        ([(2 * each, -3 * D) for each in range(4)], [-3 * D, 0, 0, 0]),
+        ([(minute, -90 * D) for minute in range(4)], [0] * 4),
+        ([(2 * minute, -3 * D) for minute in range(4)], [-3 * D, 0, 0, 0]),
         # One answer from a cache among good ones.
         ([(0, 0), (1, -3 * D), (2, 2)], [0] * 3),
         ([(0, 2 * D), (1, -3 * D), (2, 2 * D + 2), (3, 2 * D + 3)], [2 * D, 0, 2 * D, 2 * D]),
@@ -277,6 +277,6 @@ def test_date_is_in_doubt_until_another_answer_settles_it(answers, expected):
 def test_repeated_date_is_believed_for_a_minute():
     """An hour later the same Date comes from a cache."""
     server, header = ServerTime(), f"{NOW:%a, %d %b %Y %H:%M:%S} GMT".encode()
-    assert [NOW, NOW] == [server.answered_at(header, NOW + each * SECOND) for each in (0, 30)]
+    assert [NOW, NOW] == [server.answered_at(header, NOW + seconds * SECOND) for seconds in (0, 30)]
     later = NOW + 60 * MINUTE
     assert [NOW, later] == [ServerTime().answered_at(header, later), server.answered_at(b"", later)]

@@ -18,7 +18,7 @@ class Settings(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [
         ({"mode": "rase"}, "is 'rase': input should be 'raise' or 'allow'; did you mean raise?"),
         ({"mode": 3}, "is 3: input should be 'raise' or 'allow'"),
@@ -28,16 +28,16 @@ class Settings(BaseModel):
         ({"key": str}, "Settings.key (from KEY) is the class str: input should be a valid integer"),
     ],
 )
-def test_wrong_setting_is_named_with_a_suggestion(wrong, told):
+def test_wrong_setting_is_named_with_a_suggestion(wrong, expected):
     """The line names the setting, its variable, its value unless that is secret, and what is allowed."""
     with pytest.raises(ValidationError) as caught:
         Settings(**wrong)
     fields = Settings.model_fields
-    (said,) = describe_problems(
+    (problem,) = describe_problems(
         "Settings", caught.value, fields=fields, variables={"key": "KEY"}, secrets=("key",)
     ).values()
-    assert told in said
-    assert "sk-a-secret" not in said
+    assert expected in problem
+    assert "sk-a-secret" not in problem
     assert "Settings." in str(config_error("Settings", caught.value, fields=fields))
 
 

@@ -35,9 +35,9 @@ def ends(store=None, **fields):
     return ModelEnds(GuardConfig(store="memory", **fields), MemoryStore() if store is None else store)
 
 
-def before_job(known, model=BASE, now=NOW):
+def before_job(ends_of_models, model=BASE, now=NOW):
     """What the guard would stop a job by, or else warn about before it."""
-    return known.lifetime_error(model, now) or known.lifetime_warning(model, now)
+    return ends_of_models.lifetime_error(model, now) or ends_of_models.lifetime_warning(model, now)
 
 
 def said(day: str | None, at: datetime = NOW) -> Announced:
@@ -84,11 +84,11 @@ SILENT, PATIENT = {"warn_below_lifetime": None}, {"min_model_lifetime": 1000 * D
 )
 def test_job_is_stopped_or_warned_about_by_its_bases_shutdown(fields, model, now, kind):
     """A surely shut-down or too short-lived base stops the job; below 90 days there is a warning."""
-    found = before_job(ends(**fields), model, now)
-    assert (type(None) if kind is None else kind) is type(found)
-    if isinstance(found, Exception) and not isinstance(found, Warning):
-        assert (model, True) == (found.model, str(found).endswith(found.remedy))
-        assert found.shutdown.day <= SHUTDOWN.date()
+    result = before_job(ends(**fields), model, now)
+    assert (type(None) if kind is None else kind) is type(result)
+    if isinstance(result, Exception) and not isinstance(result, Warning):
+        assert (model, True) == (result.model, str(result).endswith(result.remedy))
+        assert result.shutdown.day <= SHUTDOWN.date()
 
 
 def test_each_base_is_warned_about_once_in_bounded_memory():
@@ -139,10 +139,12 @@ def test_litellm_table_counts_before_ours_without_importing_litellm(litellm):
     """The disagreement is reported, and one table alone stops no job."""
     litellm(**{BASE: "2026-11-01", f"ft_{BASE}": "2026-12-12", "gpt-9": "2026-11-01"})
     known = ends(min_model_lifetime=30 * DAY)
-    told = "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says"
+    expected = (
+        "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says"
+    )
     for warning, words in (
-        (before_job(known), told),
-        (known.sunset_warning(MODEL, NOW), told),
+        (before_job(known), expected),
+        (known.sunset_warning(MODEL, NOW), expected),
         (before_job(known, "gpt-9"), "2026-11-01 (according to the installed litellm's table)"),
     ):
         assert isinstance(warning, Warning)
@@ -204,10 +206,10 @@ def test_failing_store_is_logged_once_and_the_table_used(caplog):
     (record,) = caplog.records
     assert "can't read the shutdown dates at nowhere and uses its own table" in record.getMessage()
     unwritable = ends(type("Unwritable", (Broken,), {"announced": dict})())
-    for error, each in ((RuntimeError, known), (StoreError, unwritable)):
+    for error, shutdowns in ((RuntimeError, known), (StoreError, unwritable)):
         with pytest.raises(error):
-            each.store_announced({BASE: said("2026-12-01")})
-        assert date(2026, 12, 1) == each.dates.shutdown_of(BASE).day
+            shutdowns.store_announced({BASE: said("2026-12-01")})
+        assert date(2026, 12, 1) == shutdowns.dates.shutdown_of(BASE).day
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def run_action(sim, tmp_path):
     """Runs the action; returns its exit code, its outputs, the job's summary and what the log shows."""
 
     def run(path=Path(sys.executable).parent, **inputs):
-        given = {name: each["default"] for name, each in ACTION["inputs"].items()}
-        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        values = {name: field["default"] for name, field in ACTION["inputs"].items()}
+        values |= {name.replace("_", "-"): value for name, value in inputs.items()}
         outputs, summary = tmp_path / "outputs", tmp_path / "summary"
         for file in (outputs, summary):
             file.write_text("")
@@ -49,15 +49,15 @@ def run_action(sim, tmp_path):
             "GITHUB_OUTPUT": str(outputs),
             "GITHUB_STEP_SUMMARY": str(summary),
             **guard,
-            **{name: given[meant] for name, meant in names.items()},
+            **{name: values[meant] for name, meant in names.items()},
         }
         command = [step["shell"], "-e", "-o", "pipefail", "-c", step["run"]]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        told = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
-        assert set(told) <= set(ACTION["outputs"])
+        result = dict(line.split("=", 1) for line in outputs.read_text().splitlines())
+        assert set(result) <= set(ACTION["outputs"])
         shown = done.stdout + done.stderr
         assert SECRET not in shown + summary.read_text()
-        return done.returncode, told, summary.read_text(), shown
+        return done.returncode, result, summary.read_text(), shown
 
     return run
 
@@ -93,7 +93,7 @@ def test_undelivered_alert_fails_the_action(run_action, sim, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "expected"),
     [
         ({"webhook": "https://a.example/x"}, "Alerts need a store"),
         ({"install": "finetune-guard"}, "install is a name alone"),
@@ -101,11 +101,11 @@ def test_undelivered_alert_fails_the_action(run_action, sim, tmp_path):
         ({"path": "/nowhere"}, "finetune-guard is not installed"),
     ],
 )
-def test_wrong_input_is_named(run_action, inputs, said):
+def test_wrong_input_is_named(run_action, inputs, expected):
     """No package is installed by a name that others may register."""
     code, outputs, _, log = run_action(**inputs)
     assert (2, {"exit-code": "2"}) == (code, outputs)
-    assert f"::error::{said}" in log
+    assert f"::error::{expected}" in log
 
 
 def test_package_url_is_installed_in_its_own_environment(run_action, tmp_path):

@@ -48,10 +48,10 @@ STAYS = {"--watch", "demo", "run", "simulator"}
 
 
 def blocks(page):
-    found = re.findall(
+    matches = re.findall(
         r"^( *)```(\w+)\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-    return [(language, re.sub(rf"(?m)^{indent}", "", text)) for indent, language, text in found]
+    return [(language, re.sub(rf"(?m)^{indent}", "", text)) for indent, language, text in matches]
 
 
 def id_of(page):
@@ -59,8 +59,8 @@ def id_of(page):
 
 
 def with_blocks(*languages):
-    found = [page for page in PAGES if any(language in languages for language, _ in blocks(page))]
-    return pytest.mark.parametrize("page", found, ids=id_of)
+    pages = [page for page in PAGES if any(language in languages for language, _ in blocks(page))]
+    return pytest.mark.parametrize("page", pages, ids=id_of)
 
 
 def file_named(text):
@@ -89,13 +89,17 @@ def printed_by(text, names, page):
         try:
             exec(compile(text, id_of(page), "exec"), names)
         except FineTuneGuardError as error:
-            (told,) = traceback.format_exception_only(error)
-            out.write(told.replace(f"{type(error).__module__}.", ""))
+            (error_line,) = traceback.format_exception_only(error)
+            out.write(error_line.replace(f"{type(error).__module__}.", ""))
     return out.getvalue()
 
 
-def same(told, printed):
-    return printed.startswith(told.removesuffix("...")) if told.endswith("...") else told == printed
+def same(documented, printed):
+    return (
+        printed.startswith(documented.removesuffix("..."))
+        if documented.endswith("...")
+        else documented == printed
+    )
 
 
 @with_blocks("python")
@@ -115,9 +119,9 @@ def test_programs_print_what_the_page_says(page, world, training_file):
             assert len(lines) == len(printed.splitlines()), printed
             assert [] == [pair for pair in zip(lines, printed.splitlines(), strict=True) if not same(*pair)]
     assert is_told or "Error: " not in printed, printed
-    for found in names.values():
-        if isinstance(found, finetune_guard.OpenAI):
-            found.close()
+    for value in names.values():
+        if isinstance(value, finetune_guard.OpenAI):
+            value.close()
 
 
 @pytest.mark.slow
@@ -225,8 +229,8 @@ def test_demo_ends_well_without_key_and_network():
 def test_documented_errors_are_public():
     """The reference has every error, and the README's first five are of one kind."""
     section = README.partition("\n## Errors\n")[2].partition("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)`", section, re.MULTILINE)
-    kinds = [getattr(finetune_guard, name) for name in told]
+    documented = re.findall(r"^\| `(\w+)`", section, re.MULTILINE)
+    kinds = [getattr(finetune_guard, name) for name in documented]
     assert all(issubclass(kind, FineTuneGuardError) for kind in kinds)
     assert all(issubclass(kind, finetune_guard.NotEligibleError) for kind in kinds[:5])
 
@@ -235,8 +239,10 @@ def test_documented_exit_codes_are_those_of_check():
     from finetune_guard.cli.exits import ExitCode  # noqa: PLC0415 -- the command line's own
 
     codes = (ExitCode.OK, ExitCode.CLOSES_SOON, ExitCode.INELIGIBLE, ExitCode.UNKNOWN)
-    told = "exit code {:d} open, {:d} open but not for 14 days, {:d} closed, {:d} unknown".format(*codes)
-    assert told in README
+    documented = "exit code {:d} open, {:d} open but not for 14 days, {:d} closed, {:d} unknown".format(
+        *codes
+    )
+    assert documented in README
 
 
 def test_documented_requirements_are_the_packages():

@@ -109,5 +109,5 @@ def test_testing_your_code_passes_without_a_key(run_pytest):
 
 
 def test_every_example_is_run_here():
-    told = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/test_*.py"))
-    assert [] == [path.name for path in EXAMPLES.glob("*.py") if path.name not in told]
+    sources = "".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/test_*.py"))
+    assert [] == [path.name for path in EXAMPLES.glob("*.py") if path.name not in sources]

@@ -81,15 +81,15 @@ class Running:
 @pytest.fixture
 def begin(processes):
     """Begins work in processes of their own; none outlives the test."""
-    begun = []
+    running = []
 
     def start(work, *arguments):
-        begun.append(Running(processes, work, arguments))
-        return begun[-1]
+        running.append(Running(processes, work, arguments))
+        return running[-1]
 
     yield start
-    for each in begun:
-        each.close()
+    for process in running:
+        process.close()
 
 
 @pytest.fixture(params=["disk", "redis"])
@@ -124,8 +124,8 @@ def near(sim, location):
             base_url=first.base_url, api_key=first.key, guard=first.config()
         ) as client:
             for stage in stages:
-                each = client.with_options(api_key=stage.key)
-                each.chat.completions.create(model=stage.model, messages=MESSAGES)
+                keyed_client = client.with_options(api_key=stage.key)
+                keyed_client.chat.completions.create(model=stage.model, messages=MESSAGES)
             client.guard.flush()
         sim.clock.set(NEAR)
         sim.clear_calls()

@@ -80,7 +80,7 @@ async def _look(client):
 
 def _has_looked(client):
     background = client._finetune_guard.background
-    return background is not None and any(each.next_at for each in list(background._checks.values()))
+    return background is not None and any(check.next_at for check in list(background._checks.values()))
 
 
 # Processes whose store does not do all that is asked of it: a process uses one store for a place, whichever
@@ -124,4 +124,4 @@ def ask_without_leases(stage, pipe):
 
     with _failing(stage, ON_CALL, lease=read_only) as client, ThreadPoolExecutor(THREADS) as threads:
         asking = [threads.submit(client.guard.keep_alive) for _ in range(THREADS)]
-        pipe.send([told(each.result(PATIENCE)) for each in asking])
+        pipe.send([told(future.result(PATIENCE)) for future in asking])

@@ -29,9 +29,9 @@ what it sent, and gives the lease back.
 class Accident:
     """A signal that hits this process once, at a point, and is told of before."""
 
-    def __init__(self, when, what, tell):
+    def __init__(self, when, signal_number, tell):
         self.when = when
-        self._what = what
+        self._what = signal_number
         self._tell = tell
 
     def reached(self, point):
@@ -56,15 +56,15 @@ def watched(location, reached):
             return lease
 
         def evidence(self, organization):
-            found = super().evidence(organization)
+            evidence = super().evidence(organization)
             if self.is_leased:
                 reached(LOOKED)
-            return found
+            return evidence
 
         def history(self, organization):
-            found = super().history(organization)
+            history = super().history(organization)
             reached(CHOSEN)
-            return found
+            return history
 
         def record(self, organization, activities):
             reached(WRITING)
@@ -100,13 +100,13 @@ class Transport(HTTP.HTTPTransport):
             self._reached(SENT)
 
 
-def meet_with(stage, when, what, pipe):
+def meet_with(stage, when, signal_number, pipe):
     """Send a keep-alive while an accident happens; tell what came of it, if anybody lives to tell."""
-    accident = Accident(when, what, pipe.send)
+    accident = Accident(when, signal_number, pipe.send)
     http_client = HTTP.Client(transport=Transport(accident.reached))
     store = watched(stage.location, accident.reached)
-    kept = {"keep_alive": SHORT, "store": store, "http_client": http_client}
-    with stage.connect(finetune_guard.OpenAI, **kept) as client:
+    options = {"keep_alive": SHORT, "store": store, "http_client": http_client}
+    with stage.connect(finetune_guard.OpenAI, **options) as client:
         outcome = None
         while outcome is None:
             try:

@@ -27,7 +27,7 @@ def keep_alive_day_by_day(endpoint, location, name, is_async, pipe):
         async with finetune_guard.AsyncOpenAI(**options) as client:
             while (now := await anyio.to_thread.run_sync(pipe.recv)) is not None:
                 times.append(now)
-                pipe.send([each.sent for each in await client.guard.keep_deployments()])
+                pipe.send([outcome.sent for outcome in await client.guard.keep_deployments()])
 
     if is_async:
         anyio.run(keep_async)
@@ -35,4 +35,4 @@ def keep_alive_day_by_day(endpoint, location, name, is_async, pipe):
     with finetune_guard.OpenAI(**options) as client:
         while (now := pipe.recv()) is not None:
             times.append(now)
-            pipe.send([each.sent for each in client.guard.keep_deployments()])
+            pipe.send([outcome.sent for outcome in client.guard.keep_deployments()])

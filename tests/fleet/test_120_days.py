@@ -49,24 +49,24 @@ def sent(begin, azure, location, way):
     fleet = [begin(*arguments) for _ in range(FLEET)]
 
     def sent_at(now):
-        for each in fleet:
-            each.tell(now)
-        return sum(sum(each.told()) for each in fleet)
+        for process in fleet:
+            process.tell(now)
+        return sum(sum(process.told()) for process in fleet)
 
     return sent_at
 
 
 def agree(known, azure, now):
     """What the guard is sure of is so: what is alive stands, what is gone does not, and ends are right."""
-    for name, each in known.items():
-        standing = {it.name: it for it in azure.deployments(each.resource.rpartition("/")[2])}.get(name)
-        if each.state is STATE.ALIVE:
-            assert standing is not None, (now, each)
-        if each.state is STATE.GONE:  # or it was deployed again, and nobody has called it since
-            assert standing is None or standing.last_call is None, (now, each)
-        if standing is not None and each.ends is not None and standing.last_call is not None:
-            assert standing.last_call == each.last_call, (now, each)
-            assert each.ends[0] <= standing.last_call + 15 * DAY < each.ends[1]
+    for name, deployment in known.items():
+        standing = {it.name: it for it in azure.deployments(deployment.resource.rpartition("/")[2])}.get(name)
+        if deployment.state is STATE.ALIVE:
+            assert standing is not None, (now, deployment)
+        if deployment.state is STATE.GONE:  # or it was deployed again, and nobody has called it since
+            assert standing is None or standing.last_call is None, (now, deployment)
+        if standing is not None and deployment.ends is not None and standing.last_call is not None:
+            assert standing.last_call == deployment.last_call, (now, deployment)
+            assert deployment.ends[0] <= standing.last_call + 15 * DAY < deployment.ends[1]
 
 
 async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, location, way):
@@ -82,7 +82,7 @@ async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, loca
         guard=config(location, clock, deployments=["quiet"]),
     )
     auditor = way.guarded(api_key="sk-none", guard=config(location, clock, deployments=["quiet"]))
-    kept, gone_at = 0, []
+    sent_so_far, gone_at = 0, []
     for day in range(DAYS + 1):
         clock.set(MORNING + day * DAY)
         if day == 0:
@@ -102,8 +102,11 @@ async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, loca
             await chat(west, "again")
         for client in (east, west):
             await done(client.guard.flush())
-        kept += sent(clock())
-        known = {each.name: each for each in await done(auditor.guard.deployments(everywhere=True))}
+        sent_so_far += sent(clock())
+        known = {
+            deployment.name: deployment
+            for deployment in await done(auditor.guard.deployments(everywhere=True))
+        }
         assert {"idle", "kept", "again", "quiet"} == set(known)
         agree(known, azure, clock())
         assert STATE.ALIVE is known["kept"].state
@@ -117,7 +120,7 @@ async def test_deployment_states_match_azure_for_120_days(sim, azure, sent, loca
             31 <= day <= 64: STATE.ALIVE,
             day >= 65: STATE.MAY_BE_GONE,
         }[True] is known["again"].state
-        assert day // 12 == kept
+        assert day // 12 == sent_so_far
     assert Source.KEEP_ALIVE is known["kept"].source
     assert 2 + DAYS // 12 == sum(call.path.startswith("/east/") for call in sim.calls)
     for client in (east, west, auditor):

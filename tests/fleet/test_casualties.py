@@ -47,13 +47,13 @@ def test_another_process_takes_over_from_a_killed_lease_holder(stages, begin, ke
     for point, stage in stages.items():
         assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
-    found = dict(zip(POINTS, zip(*(each.told() for each in others), strict=True), strict=True))
+    results = dict(zip(POINTS, zip(*(process.told() for process in others), strict=True), strict=True))
     expected = dict.fromkeys(UNSENT + DONE, 1) | dict.fromkeys(UNWRITTEN, 2)
     assert expected == {point: keep_alives()[stage.slug] for point, stage in stages.items()}
     for point in UNSENT + UNWRITTEN:
-        assert 1 == found[point].count("sent"), point
-        assert set(found[point]) - {"sent"} <= NOT_SENT
-    assert dict.fromkeys(DONE, ("not_due", "not_due")) == {point: found[point] for point in DONE}
+        assert 1 == results[point].count("sent"), point
+        assert set(results[point]) - {"sent"} <= NOT_SENT
+    assert dict.fromkeys(DONE, ("not_due", "not_due")) == {point: results[point] for point in DONE}
 
 
 def test_resumed_lease_holder_sends_and_releases_nothing(stages, begin, sim, store, keep_alives):
@@ -69,12 +69,12 @@ def test_resumed_lease_holder_sends_and_releases_nothing(stages, begin, sim, sto
         while store.lease(name, HOUR) is None:
             time.sleep(0.05)  # it is the stopped one's still
     known = {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
-    found = {point: each.go_on() for point, each in stopped.items()}
+    results = {point: process.go_on() for point, process in stopped.items()}
     assert dict.fromkeys(POINTS) == {point: store.lease(name, HOUR) for point, name in names.items()}
     assert known == {point: store.evidence(stage.slug).last_inference for point, stage in stages.items()}
     early, late = (LEASED, LOOKED, CHOSEN), (SENDING, *UNWRITTEN)
     assert {**dict.fromkeys(early + DONE, 1), **dict.fromkeys(late, 2)} == {
         point: keep_alives()[stage.slug] for point, stage in stages.items()
     }
-    assert {**dict.fromkeys(early, "renewed_by_another"), **dict.fromkeys(late + DONE, "sent")} == found
+    assert {**dict.fromkeys(early, "renewed_by_another"), **dict.fromkeys(late + DONE, "sent")} == results
     assert {point: "not_due" if point in DONE else "sent" for point in POINTS} == taken_over

@@ -94,8 +94,8 @@ async def test_endless_answer_ends_by_the_deadline_and_keeps_the_lease(way, sim,
             given_back.append(lease)
             super().release(lease)
 
-    kept = {"keep_alive": KeepAlive(deadline=timedelta(seconds=2)), "store": Watched(stage.location)}
-    client = stage.connect(way.guarded, **kept)
+    options = {"keep_alive": KeepAlive(deadline=timedelta(seconds=2)), "store": Watched(stage.location)}
+    client = stage.connect(way.guarded, **options)
     with pytest.raises(KeepAliveError, match="no answer in time"):
         await done(client.guard.keep_alive())
     assert [] == given_back

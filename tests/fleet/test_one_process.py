@@ -53,32 +53,32 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
         ]
         asking = [clients[number % 5].guard.keep_alive() for number in range(150)]
         creating = [create_job(clients[number % 5], training_file=file) for number in range(50)]
-        found = await asyncio.gather(*asking, *creating)
+        results = await asyncio.gather(*asking, *creating)
     assert {"acme-1": 1} == keep_alives()
-    outcomes = [told(outcome) for outcome in found[:150]]
+    outcomes = [told(outcome) for outcome in results[:150]]
     assert outcomes.count("sent") <= 1
     assert set(outcomes) <= HEARD
-    assert {"validating_files"} == {job.status for job in found[150:]}
+    assert {"validating_files"} == {job.status for job in results[150:]}
 
 
 def test_threads_send_one_when_the_store_gives_no_leases(stage, begin, keep_alives):
-    found = begin(ask_without_leases, stage).told()
+    result = begin(ask_without_leases, stage).told()
     assert {"acme-1": 1} == keep_alives()
-    assert (1, THREADS) == (found.count("sent"), len(found))
-    assert set(found) <= HEARD
+    assert (1, THREADS) == (result.count("sent"), len(result))
+    assert set(result) <= HEARD
 
 
 def test_four_hundred_attempts_of_eight_processes_send_one(stage, file, processes, begin, keep_alives, store):
     barrier = processes.Barrier(PROCESSES)
     fleet = [begin(attempt, stage, file, barrier) for _ in range(PROCESSES)]
-    results = [result for each in fleet for result in each.told()]
-    assert [0] * PROCESSES == [each.ended() for each in fleet]
+    results = [result for process in fleet for result in process.told()]
+    assert [0] * PROCESSES == [process.ended() for process in fleet]
     assert {"acme-1": 1} == keep_alives()
-    found = {kind: [result for each, result in results if each == kind] for kind in (*SHARES, "failed")}
-    assert [] == found["failed"]
-    assert [2 * PROCESSES * share for share in SHARES.values()] == [len(found[kind]) for kind in SHARES]
-    assert found[ASKED].count("sent") <= 1
-    assert set(found[ASKED]) <= HEARD
-    assert ({"validating_files"}, {"eligible"}) == (set(found[CREATED]), set(found[LOOKED]))
+    by_kind = {kind: [result for name, result in results if name == kind] for kind in (*SHARES, "failed")}
+    assert [] == by_kind["failed"]
+    assert [2 * PROCESSES * share for share in SHARES.values()] == [len(by_kind[kind]) for kind in SHARES]
+    assert by_kind[ASKED].count("sent") <= 1
+    assert set(by_kind[ASKED]) <= HEARD
+    assert ({"validating_files"}, {"eligible"}) == (set(by_kind[CREATED]), set(by_kind[LOOKED]))
     counts = store.history("acme-1").daily.values()
     assert {Source.OBSERVED: 1, Source.KEEP_ALIVE: 1} == {s: n for day in counts for s, n in day.items()}

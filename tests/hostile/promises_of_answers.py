@@ -75,24 +75,24 @@ def organization_header(text):
 
 def model_id(text):
     """A fine-tuned model's id is printable and within bounds, and its parts are parts of it."""
-    found = FineTunedModel.parse(text)
-    assert found == FineTunedModel.parse(text)
-    assert base_of(text) == (found.base if found is not None else text)
-    if found is None:
+    result = FineTunedModel.parse(text)
+    assert result == FineTunedModel.parse(text)
+    assert base_of(text) == (result.base if result is not None else text)
+    if result is None:
         return
-    assert text == found.id == check_name(found.id)
-    assert MAX_MODEL_ID_LENGTH >= len(found.id)
-    assert not any(letter.isspace() for letter in found.id)
-    assert all(part in text for part in (found.base, found.organization or "", found.suffix or ""))
-    assert 0 <= (found.step or 0) < 10**18
-    assert found == FineTunedModel.model_validate_json(found.model_dump_json())
+    assert text == result.id == check_name(result.id)
+    assert MAX_MODEL_ID_LENGTH >= len(result.id)
+    assert not any(letter.isspace() for letter in result.id)
+    assert all(part in text for part in (result.base, result.organization or "", result.suffix or ""))
+    assert 0 <= (result.step or 0) < 10**18
+    assert result == FineTunedModel.model_validate_json(result.model_dump_json())
     assert isinstance(ShutdownDates(published_catalog()).is_over(text, NOW.date()), bool)
 
 
 def usage_page(body):
     """A page of usage is read to its end or refused; what it tells lies within what was asked for."""
-    asked = UsageQuery(DAYS, FIRST, None, "acme", "sk-admin")
-    page = read(lambda: asked.read(_reply(body, "acme"), FIRST), UnreadableUsageError)
+    query = UsageQuery(DAYS, FIRST, None, "acme", "sk-admin")
+    page = read(lambda: query.read(_reply(body, "acme"), FIRST), UnreadableUsageError)
     if page is None:
         return
     history, latest = page.history, NOW + 8 * DAY
@@ -116,22 +116,22 @@ def records(body):
     for traces in (traces_in_jobs(body, NOW), traces_in_models(body, NOW)):
         assert traces.evidence.fine_tuned_by is None or traces.evidence.fine_tuned_by <= NOW
         assert traces.evidence.job_created_at is None or traces.evidence.job_created_at <= NOW + DAY
-        assert all(organization_id(each) for each in traces.organizations)
+        assert all(organization_id(name) for name in traces.organizations)
         assert traces == traces.joined(traces)
-    said = announcements(body, NOW)
-    assert all(is_clean(check_name(model)) for model in said)
-    dates = ShutdownDates(published_catalog()).with_announced(said)
-    assert dates.announced == dates.with_announced(said).announced
+    announced = announcements(body, NOW)
+    assert all(is_clean(check_name(model)) for model in announced)
+    dates = ShutdownDates(published_catalog()).with_announced(announced)
+    assert dates.announced == dates.with_announced(announced).announced
 
 
 def lists(bodies):
     """Whatever is listed, a search ends; it names models that can be called, and asks for sound pages."""
     for always_jobs in (False, True):
-        found = _driven(read_listing(most_job_pages=1_000, always_jobs=always_jobs), bodies)
-        assert all(FineTunedModel.parse(model) is not None for model in found.newest_first)
-        assert found.traces.evidence.fine_tuned_by is None or found.traces.evidence.fine_tuned_by <= NOW
+        result = _driven(read_listing(most_job_pages=1_000, always_jobs=always_jobs), bodies)
+        assert all(FineTunedModel.parse(model) is not None for model in result.newest_first)
+        assert result.traces.evidence.fine_tuned_by is None or result.traces.evidence.fine_tuned_by <= NOW
         history = History(evidence=Evidence(organization="acme"))
-        inventory = build_inventory(found, history, ShutdownDates(published_catalog()), NOW)
+        inventory = build_inventory(result, history, ShutdownDates(published_catalog()), NOW)
         assert json.loads(inventory.model_dump_json())
 
 
@@ -147,8 +147,8 @@ def api_error(body):
         assert is_clean(error_message(error))
         assert 500 >= len(error_message(error))
         assert is_clean(error_code(error) or "")
-        told = [is_refusal(error), would_fail_alike(error), concerns_model(error), is_transient(error)]
-        assert all(isinstance(each, bool) for each in told)
+        answers = [is_refusal(error), would_fail_alike(error), concerns_model(error), is_transient(error)]
+        assert all(isinstance(answer, bool) for answer in answers)
         assert retry_after(error) >= 0
 
 

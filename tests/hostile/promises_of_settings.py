@@ -30,11 +30,11 @@ DURATION = TypeAdapter(Duration)
 def duration(text):
     """A duration is longer than zero, and the same once more; anything else is a plain error."""
     try:
-        found = DURATION.validate_python(text)
+        result = DURATION.validate_python(text)
     except ValidationError:
         return
-    assert timedelta(0) < found
-    assert found == DURATION.validate_python(found)
+    assert timedelta(0) < result
+    assert result == DURATION.validate_python(result)
 
 
 def host(text):
@@ -49,15 +49,15 @@ def host(text):
 
 def environment(variables):
     """The variables, by field, make a configuration or an error of ours, and neither forges a line."""
-    given = {f"FINETUNE_GUARD_{name.upper()}": value for name, value in variables.items()}
-    given = {name: value for name, value in given.items() if _is_settable(name) and _is_settable(value)}
-    with mock.patch.dict(os.environ, given):
+    settable = {f"FINETUNE_GUARD_{name.upper()}": value for name, value in variables.items()}
+    settable = {name: value for name, value in settable.items() if _is_settable(name) and _is_settable(value)}
+    with mock.patch.dict(os.environ, settable):
         try:
             config = GuardConfig()
         except GuardConfigError as error:
-            told = str(error)
-            assert all(map(is_clean, told.split("\n")))
-            assert len(told.split("\n")) <= 4 * (1 + len(given))
+            message = str(error)
+            assert all(map(is_clean, message.split("\n")))
+            assert len(message.split("\n")) <= 4 * (1 + len(settable))
             return
     assert repr(config).isprintable()
     for year in (2025, 2026, 2027, 2028):
@@ -81,8 +81,8 @@ def store_location(text):
     try:
         store = open_store(text)
     except StoreError as error:
-        told = str(error)
-        assert is_clean(told)
+        message = str(error)
+        assert is_clean(message)
         return
     assert store is not None
 
@@ -116,9 +116,9 @@ def request_url(text):
     if not sent_to.is_absolute_url or not text.startswith(("http://", "https://")):
         return
     client = SimpleNamespace(base_url=HTTP.URL("https://api.openai.com/v1/"))
-    found = api_url(client, text)
+    url = api_url(client, text)
     guarded = matches("api.openai.com", sent_to.host, sent_to.port)
-    assert guarded == matches("api.openai.com", found.host, found.port)
+    assert guarded == matches("api.openai.com", url.host, url.port)
 
 
 TEXTS = {

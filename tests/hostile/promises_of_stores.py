@@ -34,8 +34,8 @@ def read(how, *errors):
     try:
         return how()
     except errors as error:
-        told = str(error)
-    assert is_clean(told)
+        message = str(error)
+    assert is_clean(message)
     return None
 
 

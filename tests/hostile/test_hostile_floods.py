@@ -60,9 +60,9 @@ def test_oversized_organization_name_is_not_kept():
             client.with_options(api_key=f"sk-{number}").chat.completions.create(model=MODEL, messages=[])
         client.guard.flush()
         gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert kept < 10_000_000
+    assert used < 10_000_000
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_invalid_url_raises_the_sdks_error(url):
 
 def test_models_of_answers_are_bounded():
     ends = ModelEnds(GuardConfig(store="memory"), MemoryStore())
-    said = Announced(day=None, seen_at=NOW)
+    announced = Announced(day=None, seen_at=NOW)
     for answer in range(3):
-        ends.learn({f"model-{answer}-{number}": said for number in range(60_000)})
+        ends.learn({f"model-{answer}-{number}": announced for number in range(60_000)})
     assert 60_000 == len(ends.dates.announced)

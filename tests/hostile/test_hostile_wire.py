@@ -124,12 +124,12 @@ async def _outcome(client, call):
         got = call(client)
         got = await got if inspect.isawaitable(got) else got
         if isinstance(got, openai.AsyncStream):
-            got = [each async for each in got]
+            got = [item async for item in got]
         elif isinstance(got, openai.Stream):
             got = list(got)
     except (openai.OpenAIError, RecursionError, TypeError, ValueError, AttributeError, KeyError) as error:
-        said = str(error) if isinstance(error, openai.OpenAIError) else ""
-        return type(error), said, repr(getattr(error, "body", None))
+        message = str(error) if isinstance(error, openai.OpenAIError) else ""
+        return type(error), message, repr(getattr(error, "body", None))
     content = getattr(got, "content", None)
     if isinstance(content, bytes) or not hasattr(got, "__dict__"):
         return type(got).__name__, repr(content if isinstance(content, bytes) else got)
@@ -139,9 +139,9 @@ async def _outcome(client, call):
 
 
 def pair_of(request, **config):
-    made = Pair(request.param, **config)
-    yield made
-    made.close()
+    pair = Pair(request.param, **config)
+    yield pair
+    pair.close()
 
 
 @pytest.fixture(scope="module", params=[openai.OpenAI, openai.AsyncOpenAI])
@@ -158,7 +158,7 @@ def asking(request):
 
 
 @pytest.fixture
-def heard():
+def log_records():
     """Every record of our loggers."""
     records, handler = [], logging.Handler()
     handler.emit = records.append
@@ -180,12 +180,12 @@ MANY = settings(
 @given(status=STATUSES, headers=HEADERS, body=BODIES)
 @example(status=200, headers=[], body=deep().encode())
 @example(status=200, headers=[("openai-organization", b"x" * 1_000_000)], body=json.dumps(ANSWER).encode())
-def test_hostile_answer_equals_the_sdks_result(pair, heard, call, status, headers, body):
+def test_hostile_answer_equals_the_sdks_result(pair, log_records, call, status, headers, body):
     pair.status, pair.headers, pair.body = status, headers, body
     expected = pair.outcome(pair.bare, CALLS[call])
     assert expected == pair.outcome(pair.guarded, CALLS[call])
-    assert all(is_clean(record.getMessage()) for record in heard)
-    assert not [record for record in heard if record.levelno >= logging.WARNING]
+    assert all(is_clean(record.getMessage()) for record in log_records)
+    assert not [record for record in log_records if record.levelno >= logging.WARNING]
 
 
 @MANY
@@ -196,7 +196,7 @@ def test_hostile_answer_equals_the_sdks_result(pair, heard, call, status, header
 @example(headers=[], bodies=[deep().encode()])
 @example(headers=[], bodies=[b'{"object":"list","data":[{"id":"\\ud800"}],"has_more":true}'])
 @example(headers=[], bodies=[b'{"data":[{"id":"' + b"x" * 100_000 + b'"}],"has_more":true}'])
-def test_hostile_answers_before_a_job_create_it_or_raise_our_error(asking, heard, headers, bodies):
+def test_hostile_answers_before_a_job_create_it_or_raise_our_error(asking, log_records, headers, bodies):
     counter = iter(range(10**9))
     asking.status, asking.headers, asking.body = 200, headers, json.dumps(JOB).encode()
     asking.others = lambda _: bodies[next(counter) % len(bodies)]
@@ -209,18 +209,18 @@ def test_hostile_answers_before_a_job_create_it_or_raise_our_error(asking, heard
         assert all(map(is_clean, got[1].split("\n")))
     else:
         assert expected == got
-    assert all(all(map(is_clean, record.getMessage().split("\n"))) for record in heard)
-    assert not [record for record in heard if record.levelno >= logging.ERROR]
+    assert all(all(map(is_clean, record.getMessage().split("\n"))) for record in log_records)
+    assert not [record for record in log_records if record.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_error_code_forges_no_line(asking, heard, forgery):
+def test_error_code_forges_no_line(asking, log_records, forgery):
     asking.status, asking.headers, asking.others = 400, [], None
     asking.body = json.dumps({"error": {"code": f"a{forgery}b", "message": f"a{forgery}b"}}).encode()
     got = asking.outcome(asking.guarded, lambda client: client.guard.keep_alive(force=True, model=MODEL))
     assert FineTuneGuardError in got[0].__mro__
     assert all(map(is_clean, got[1].split("\n")))
-    assert all(is_clean(record.getMessage()) for record in heard)
+    assert all(is_clean(record.getMessage()) for record in log_records)
 
 
 def test_history_after_hostile_answers_is_bounded(pair):

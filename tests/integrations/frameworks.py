@@ -23,13 +23,13 @@ async def instructor_structured(bench: Bench):
     """Instructor's ``from_openai`` returns models, streams partial ones, and validates, on both halves."""
     instructor = pytest.importorskip("instructor")
     for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA):
-        asked = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
+        request = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
         sync = instructor.from_openai(bench.client(), mode=mode)
-        assert isinstance(sync.chat.completions.create(**asked), Parcel)
-        assert list(sync.chat.completions.create_partial(**asked))
+        assert isinstance(sync.chat.completions.create(**request), Parcel)
+        assert list(sync.chat.completions.create_partial(**request))
         both_ways = instructor.from_openai(bench.async_client(), mode=mode)
-        assert isinstance(await both_ways.chat.completions.create(**asked), Parcel)
-        assert [part async for part in both_ways.chat.completions.create_partial(**asked)]
+        assert isinstance(await both_ways.chat.completions.create(**request), Parcel)
+        assert [part async for part in both_ways.chat.completions.create_partial(**request)]
 
 
 async def langchain_chat(bench: Bench):
@@ -118,13 +118,13 @@ async def llama_index(bench: Bench):
 async def litellm_completion(bench: Bench):
     """``litellm.completion`` and ``acompletion`` go through the guarded client that they are given."""
     litellm = pytest.importorskip("litellm")
-    asked = {"model": f"openai/{bench.model}", "messages": MESSAGES}
+    request = {"model": f"openai/{bench.model}", "messages": MESSAGES}
     sync, both_ways = bench.client(), bench.async_client()
-    assert litellm.completion(**asked, client=sync).choices
-    assert list(litellm.completion(**asked, client=sync, stream=True))
-    assert litellm.completion(**asked, client=sync, response_format=Parcel).choices
-    assert (await litellm.acompletion(**asked, client=both_ways)).choices
-    assert [part async for part in await litellm.acompletion(**asked, client=both_ways, stream=True)]
+    assert litellm.completion(**request, client=sync).choices
+    assert list(litellm.completion(**request, client=sync, stream=True))
+    assert litellm.completion(**request, client=sync, response_format=Parcel).choices
+    assert (await litellm.acompletion(**request, client=both_ways)).choices
+    assert [part async for part in await litellm.acompletion(**request, client=both_ways, stream=True)]
 
 
 async def langfuse_drop_in(bench: Bench):
@@ -139,10 +139,10 @@ async def langfuse_drop_in(bench: Bench):
 async def instructor_patched(bench: Bench):
     """A client that ``instructor.patch`` has patched can be guarded, and a guarded one patched."""
     instructor = pytest.importorskip("instructor")
-    asked = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
+    request = {"model": bench.model, "messages": MESSAGES, "response_model": Parcel}
     guarded = finetune_guard.guard(instructor.patch(openai.OpenAI(max_retries=0)), bench.config)
     for client in (guarded, instructor.patch(bench.client())):
-        assert isinstance(client.chat.completions.create(**asked), Parcel)
+        assert isinstance(client.chat.completions.create(**request), Parcel)
 
 
 async def use_sdk(client, model):

@@ -36,19 +36,19 @@ def test_mixins_work_before_and_after_the_client(bench):
 
     client = Before(tenant="acme", guard=bench.config)
     assert client.tenant == "acme"
-    for each in (client, client.copy(), After(guard=bench.config)):
-        each.chat.completions.create(model=bench.model, messages=MESSAGES)
+    for each_client in (client, client.copy(), After(guard=bench.config)):
+        each_client.chat.completions.create(model=bench.model, messages=MESSAGES)
     assert bench.remembered == bench.served == 3
 
 
 def test_guarded_classes_are_collected():
     class OfOneRequest(openai.OpenAI): ...
 
-    kept = weakref.ref(OfOneRequest)
+    reference = weakref.ref(OfOneRequest)
     guarded = finetune_guard.guard(OfOneRequest(api_key="sk-x"), GuardConfig(store="memory"))
     assert isinstance(guarded, OfOneRequest)
     del OfOneRequest, guarded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of what other tests have left behind
         gc.collect()
-    assert kept() is None
+    assert reference() is None

@@ -146,15 +146,15 @@ def begun_by(model):
 )
 def test_stream_counts_from_its_first_completion_event(events, requested, model, looked_at):
     """An event that only says that a response has begun shows nothing yet."""
-    stream, found = StreamedCompletion(requested), []
+    stream, models = StreamedCompletion(requested), []
     for count, event in enumerate(events, start=1):
-        found.append(stream.model_in(event))
+        models.append(stream.model_in(event))
         if stream.is_over:
             assert looked_at == count
             break
     else:
         assert looked_at == len(events)
-    assert ([model] if model else []) == [each for each in found if each]
+    assert ([model] if model else []) == [model_id for model_id in models if model_id]
     if stream.is_over:
         assert stream.model_in(CHUNK) is None
 

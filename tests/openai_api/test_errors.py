@@ -61,10 +61,10 @@ def test_api_message_is_stored_without_control_characters():
 def test_key_in_an_api_error_is_removed():
     """A key is removed also where the cut would fall into it, and as a code."""
     key = "sk-proj-Abc123Def456"
-    told = denied({"message": f"{'x ' * 240}{key}, and {key}", "code": key})
-    assert "sk-proj" not in error_message(told)
-    assert error_code(told) is None
-    assert "403" == status_and_code(told)
+    error = denied({"message": f"{'x ' * 240}{key}, and {key}", "code": key})
+    assert "sk-proj" not in error_message(error)
+    assert error_code(error) is None
+    assert "403" == status_and_code(error)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_key_in_an_api_error_is_removed():
 )
 def test_errors_are_classified_by_status_and_code(problem, model, passing, alike, short):
     """Another model, a later try or neither may help; and the user's own call may fail alike."""
-    found = concerns_model(problem), is_transient(problem), would_fail_alike(problem)
-    assert (model, passing, alike, short) == (*found, status_and_code(problem))
+    classified = concerns_model(problem), is_transient(problem), would_fail_alike(problem)
+    assert (model, passing, alike, short) == (*classified, status_and_code(problem))
     assert not is_refusal(problem)  # which has its own status and code
 
 

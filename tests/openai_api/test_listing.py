@@ -40,8 +40,8 @@ def model(name: object, created: object = 1_750_000_000, **fields: object) -> di
 
 
 def job(name: object, created: object = 1_740_000_000, finished: object = None, job_id: object = "ftjob-1"):
-    made = {"id": job_id, "object": "fine_tuning.job", "fine_tuned_model": name, "created_at": created}
-    return {**made, "finished_at": finished, "organization_id": "org-AbC123"}
+    body = {"id": job_id, "object": "fine_tuning.job", "fine_tuned_model": name, "created_at": created}
+    return {**body, "finished_at": finished, "organization_id": "org-AbC123"}
 
 
 def page(*rows: object, more: object = False) -> dict[str, object]:
@@ -62,30 +62,35 @@ def everything() -> Any:
 def test_models_list_suffices_when_it_names_fine_tunes():
     """The newest finished model comes first, checkpoints last, base models not at all."""
     listed = page(model(BASE, 1), model(OLD, EARLY), model(CHECKPOINT, 1_760_000_000), model(NEW))
-    found, calls, _ = run(read_listing(), reply(listed))
-    assert (NEW, OLD, CHECKPOINT) == found.newest_first
-    assert at(EARLY) == found.traces.evidence.fine_tuned_by
+    listing, calls, _ = run(read_listing(), reply(listed))
+    assert (NEW, OLD, CHECKPOINT) == listing.newest_first
+    assert at(EARLY) == listing.traces.evidence.fine_tuned_by
     assert ["/models"] == [call.path for call in calls]
-    assert (True, False, None) == (found.complete, found.is_empty, found.failure)
+    assert (True, False, None) == (listing.complete, listing.is_empty, listing.failure)
 
 
 def test_both_lists_are_read_on_request_and_merged():
     models = page(model(BASE, 1, shutdown_date="2027-01-14"), model(NEW), model(CHECKPOINT), model(LEGACY))
     jobs = page(job(OLD, 1_740_000_000, 1_745_000_000), job(None, EARLY), job(NEW, 1_749_000_000))
-    found, calls, _ = run(everything(), reply(models), reply(jobs))
-    made = at(1_750_000_000)
-    assert {NEW: made, CHECKPOINT: made, LEGACY: made, OLD: at(1_745_000_000)} == found.created
-    assert {BASE: Announced(day=date(2027, 1, 14), seen_at=NOW)} == found.announced
+    listing, calls, _ = run(everything(), reply(models), reply(jobs))
+    created_at = at(1_750_000_000)
+    assert {
+        NEW: created_at,
+        CHECKPOINT: created_at,
+        LEGACY: created_at,
+        OLD: at(1_745_000_000),
+    } == listing.created
+    assert {BASE: Announced(day=date(2027, 1, 14), seen_at=NOW)} == listing.announced
     listed = dict.fromkeys([NEW, CHECKPOINT, LEGACY, OLD], NOW.date())
-    assert proven(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"}), listed) == found.traces
+    assert proven(at(EARLY), at(1_749_000_000), frozenset({"org-AbC123"}), listed) == listing.traces
     assert [("/models", {}), ("/fine_tuning/jobs", {"limit": 100})] == [(c.path, c.query) for c in calls]
 
 
 def test_only_two_complete_empty_lists_mean_no_fine_tuning():
-    found, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))
-    assert ({}, Traces(), True, True) == (found.created, found.traces, found.complete, found.is_empty)
-    found, _, _ = run(read_listing(), error(500), error(500))
-    assert (None, Traces(), {}) == (found.reply, found.traces, found.announced)
+    listing, _, _ = run(read_listing(), reply(EMPTY), reply(EMPTY))
+    assert ({}, Traces(), True, True) == (listing.created, listing.traces, listing.complete, listing.is_empty)
+    listing, _, _ = run(read_listing(), error(500), error(500))
+    assert (None, Traces(), {}) == (listing.reply, listing.traces, listing.announced)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +108,10 @@ def test_only_two_complete_empty_lists_mean_no_fine_tuning():
 )
 def test_failed_list_leaves_the_other(answers, models, failure):
     """It proves no absence, and no error is raised."""
-    found, _, _ = run(everything(), *answers)
-    assert models == {*found.created}
-    assert (False, False) == (found.complete, found.is_empty)
-    assert failure == (found.failure.status_code if found.failure is not None else None)
+    listing, _, _ = run(everything(), *answers)
+    assert models == {*listing.created}
+    assert (False, False) == (listing.complete, listing.is_empty)
+    assert failure == (listing.failure.status_code if listing.failure is not None else None)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +124,9 @@ def test_failed_list_leaves_the_other(answers, models, failure):
 )
 def test_invalid_or_repeated_cursor_ends_an_incomplete_reading(last):
     rows = [job(OLD, job_id="ftjob-2"), *last] if last else []
-    found, calls, _ = run(read_listing(), reply(EMPTY), lambda _: reply(page(*rows, more=True)))
+    listing, calls, _ = run(read_listing(), reply(EMPTY), lambda _: reply(page(*rows, more=True)))
     assert len(calls) <= 3
-    assert (bool(rows), False) == (OLD in found.created, found.complete)
+    assert (bool(rows), False) == (OLD in listing.created, listing.complete)
 
 
 @pytest.mark.parametrize(("limits", "most"), [({}, 10), ({"most_job_pages": 1_000}, 1_000)], ids=str)
@@ -133,8 +138,8 @@ def test_job_pages_are_limited(limits, most):
             return reply(EMPTY)
         return reply(page(job(None, job_id=f"ftjob-{next(numbers)}"), more=True))
 
-    found, calls, _ = run(read_listing(**limits), next_page)
-    assert (1 + most, False) == (len(calls), found.complete)
+    listing, calls, _ = run(read_listing(**limits), next_page)
+    assert (1 + most, False) == (len(calls), listing.complete)
     assert {"limit": 100, "after": f"ftjob-{most - 2}"} == calls[-1].query
 
 
@@ -142,22 +147,22 @@ def test_job_pages_are_limited(limits, most):
 def test_invalid_times_are_ignored(second):
     """The model still proves fine-tuning."""
     models, jobs = page(model(NEW, second)), page(job(OLD, second, second))
-    found, _, _ = run(everything(), reply(models), reply(jobs))
-    assert {NEW: None, OLD: None} == found.created
-    assert (NOW, None) == (found.traces.evidence.fine_tuned_by, found.traces.evidence.job_created_at)
-    assert (NEW, OLD) == found.newest_first
+    listing, _, _ = run(everything(), reply(models), reply(jobs))
+    assert {NEW: None, OLD: None} == listing.created
+    assert (NOW, None) == (listing.traces.evidence.fine_tuned_by, listing.traces.evidence.job_created_at)
+    assert (NEW, OLD) == listing.newest_first
 
 
 def test_times_missing_in_one_list_come_from_the_other():
     jobs = page(job(NEW, 1_740_000_000, "soon"))
-    found, _, _ = run(everything(), reply(page(model(NEW, None))), reply(jobs))
-    assert {NEW: at(1_740_000_000)} == found.created
+    listing, _, _ = run(everything(), reply(page(model(NEW, None))), reply(jobs))
+    assert {NEW: at(1_740_000_000)} == listing.created
 
 
 def test_malformed_rows_are_ignored():
     strange = page("x", None, 7, [], {}, model(7), model("ft:a\nb:c::d"), model("gpt-9"))
-    found, _, _ = run(read_listing(), reply(strange), reply(strange))
-    assert ({}, True) == (found.created, found.is_empty)
+    listing, _, _ = run(read_listing(), reply(strange), reply(strange))
+    assert ({}, True) == (listing.created, listing.is_empty)
     for body in (EMPTY, {**job(NEW), "object": "fine_tuning.job.event"}, {"error": {"code": "x"}}):
         assert Traces() == traces_in_jobs(body, NOW)
 
@@ -184,7 +189,7 @@ def test_fine_tuned_model_proves_fine_tuning_since_its_creation():
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "days"),
     [
         ({"id": BASE, "shutdown_date": "2027-01-14"}, {BASE: date(2027, 1, 14)}),
         ({"id": BASE, "shutdown_date": None}, {BASE: None}),
@@ -201,8 +206,8 @@ def test_fine_tuned_model_proves_fine_tuning_since_its_creation():
         ({"id": "a" * (MAX_MODEL_ID_LENGTH + 1), "shutdown_date": None}, {}),
     ],
 )
-def test_shutdown_date_of_a_model_object_is_validated(row, found):
-    expected = {name: Announced(day=day, seen_at=NOW) for name, day in found.items()}
+def test_shutdown_date_of_a_model_object_is_validated(row, days):
+    expected = {name: Announced(day=day, seen_at=NOW) for name, day in days.items()}
     assert expected == announcements(row, NOW)
     assert expected == announcements({"object": "list", "data": [None, row, "x"]}, NOW)
 
@@ -231,19 +236,19 @@ def asked_once(call):
 )
 def test_list_is_complete_only_if_every_page_and_row_is_valid(pages, whole):
     rows = []
-    found, calls, _ = run(read_rows("/x", 2, rows.append, asked_once), *map(reply, pages))
-    assert whole is found
+    end, calls, _ = run(read_rows("/x", 2, rows.append, asked_once), *map(reply, pages))
+    assert whole is end
     assert [row for body in pages for row in body["data"] or () if row != 7] == rows
     assert [{"limit": 2}, {"limit": 2, "after": "b"}][: len(pages)] == [call.query for call in calls]
 
 
 def test_list_reading_ends_after_a_thousand_pages():
     count = iter(range(10_000))
-    found, calls, _ = run(
+    end, calls, _ = run(
         read_rows("/x", 2, lambda row: None, asked_once),
         lambda call: reply(page({"id": f"id-{next(count)}"}, more=True)),
     )
-    assert (False, MOST_PAGES) == (found, len(calls))
+    assert (False, MOST_PAGES) == (end, len(calls))
 
 
 def test_model_limits_are_kept_bounded_and_without_keys():

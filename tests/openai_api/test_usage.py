@@ -109,7 +109,7 @@ apis = st.builds(
 
 def truth(api, start, end):
     """What the API's inferences are from ``start`` to ``end``: counts, latest days, projects."""
-    those = [each for each in api.inferences if start <= each[2] < end]
+    those = [inference for inference in api.inferences if start <= inference[2] < end]
     latest = {}
     for model, _, at in those:
         latest[model] = max(latest.get(model, START), floored(at, DAY))
@@ -141,9 +141,9 @@ def test_interrupted_reading_is_correct_for_the_time_it_covers(api, cut):
     refusal = error(500)
     usage, pages, _ = read(lambda call: refusal if len(api.calls) == cut else api(call))
     for one in pages:
-        told = counts(one), latest(one), set(one.projects)
+        learnt_facts = counts(one), latest(one), set(one.projects)
         if spans(one):
-            assert truth(api, spans(one)[0][0], spans(one)[-1][1]) == told
+            assert truth(api, spans(one)[0][0], spans(one)[-1][1]) == learnt_facts
         for start, end in spans(one):
             assert START <= start < end <= api.now
     assert usage.covered_until <= api.now
@@ -220,7 +220,7 @@ def test_malformed_page_ends_the_reading_and_is_ignored_as_a_whole(second):
     assert isinstance(usage.failure, UnreadableUsageError)
     assert "not a page of usage as it is documented" in str(usage.failure)
     assert (False, LATER, 1, 2) == (usage.complete, usage.covered_until, usage.pages, len(calls))
-    assert ([{A: START}], (A, START)) == ([latest(each) for each in learnt], known(usage))
+    assert ([{A: START}], (A, START)) == ([latest(learnt_page) for learnt_page in learnt], known(usage))
     assert Precision.DAY == usage.precision
 
 
@@ -271,7 +271,7 @@ def test_rows_of_other_models_or_without_requests_are_ignored():
 def test_omitted_buckets_are_not_covered(missing, covered, until):
     """The first gap is named."""
     body = days()
-    body["data"] = [each for number, each in enumerate(body["data"]) if number not in missing]
+    body["data"] = [day_bucket for number, day_bucket in enumerate(body["data"]) if number not in missing]
     usage, (one,), _ = read(scripted(body))
     assert (covered, until, False, NOW) == (spans(one), usage.covered_until, usage.complete, usage.end)
     assert f"do not show all usage of {until.date()}" in str(usage.failure)
@@ -339,13 +339,13 @@ def test_empty_page_is_followed_by_the_next():
     assert ([(LATER, LATER + DAY)], {B: LATER}) == (spans(one), latest(one))
 
 
-@pytest.mark.parametrize(("name", "told"), [("umbrella", "umbrella"), (None, "does not name")])
-def test_page_of_another_organization_is_refused(name, told):
+@pytest.mark.parametrize(("name", "expected"), [("umbrella", "umbrella"), (None, "does not name")])
+def test_page_of_another_organization_is_refused(name, expected):
     for answers, read_before in (([named(FIRST, name)], 0), ([named(FIRST), named(page(GOOD), name)], 1)):
         usage, learnt, _ = read(scripted(*answers))
         assert (False, read_before) == (usage.complete, len(learnt))
         assert type(usage.failure) is UsageSyncError
-        assert told in str(usage.failure)
+        assert expected in str(usage.failure)
         assert "acme-28gund" in str(usage.failure)
         assert usage.failure.remedy
 

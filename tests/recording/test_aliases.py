@@ -174,18 +174,22 @@ LEARNT = {
 @pytest.mark.parametrize("case", LEARNT)
 def test_each_organization_has_one_history_by_its_best_name(store, case, one_process):
     """It holds whether one process sees all answers or several."""
-    seen, expected, found = LEARNT[case]
+    seen, expected, expected_names = LEARNT[case]
     process = Process(store)
     for slug, credentials, proven, runs in seen:
         process = process if one_process else Process(store)
         process.aliases.names_of(credentials)
         process.sees(slug, credentials, *proven, runs=runs)
     assert expected == kept(store)
-    for who, name in found.items():
-        if isinstance(who, str):
-            assert name == resolve(store, who)
+    for credentials_name, name in expected_names.items():
+        if isinstance(credentials_name, str):
+            assert name == resolve(store, credentials_name)
         else:
-            assert (name,) == process.aliases.names_of(who) == Aliases(store).names_of(who)
+            assert (
+                (name,)
+                == process.aliases.names_of(credentials_name)
+                == Aliases(store).names_of(credentials_name)
+            )
 
 
 def test_names_are_linked_again_after_the_store_lost_them(store):
@@ -205,13 +209,13 @@ class SteppedStore(MemoryStore):
     _look = None
 
     def __getattribute__(self, name):
-        found = super().__getattribute__(name)
-        if name.startswith("_") or self._look is None or not callable(found):
-            return found
+        attribute = super().__getattribute__(name)
+        if name.startswith("_") or self._look is None or not callable(attribute):
+            return attribute
 
         def watched(*args, **kwargs):
             self._pause()
-            answer = found(*args, **kwargs)
+            answer = attribute(*args, **kwargs)
             self._pause()
             return answer
 
@@ -244,10 +248,10 @@ def join(case):
     assert (
         NOW == knowing.evidence(KEY._replace(organization=before.credentials.organization)).last_inference.at
     )
-    told = Recorder(store)
+    recorder = Recorder(store)
     if before.organization is None:  # a new slug alone may as well mean that the key has moved
-        told.record_organization(after)
-    return store, (knowing, told), after, proven_then
+        recorder.record_organization(after)
+    return store, (knowing, recorder), after, proven_then
 
 
 @pytest.mark.parametrize("case", JOINS)
@@ -354,8 +358,8 @@ def answers():
     """Any answers, behind gateways that strip the answers' headers, or that ignore the requests'."""
     one, maybe = st.integers(0, 1), st.booleans()
     seen = st.builds(Seen, one, one, one, st.none() | one, maybe, maybe, maybe, one)
-    stripping = seen.filter(lambda each: each.header in (None, each.organization))
-    ignoring = seen.filter(lambda each: each.header is None or each.named)
+    stripping = seen.filter(lambda answer: answer.header in (None, answer.organization))
+    ignoring = seen.filter(lambda answer: answer.header is None or answer.named)
     return st.lists(stripping) | st.lists(ignoring)
 
 
@@ -376,21 +380,23 @@ def tell(process: Process, seen: Seen) -> None:
 def test_names_learnt_in_any_order_give_one_history_each(seen):
     store = MemoryStore()
     processes = Process(store), Process(store)
-    for each in seen:
-        tell(processes[each.process], each)
+    for answer in seen:
+        tell(processes[answer.process], answer)
         mixed = {name: models for name, models in kept(store).items() if len(models) > 1}
         assert {} == mixed
-    for each in seen:  # in the end the API names all, by all their names
+    for answer in seen:  # in the end the API names all, by all their names
         for era in (0, 1):
-            tell(processes[0], Seen(each.organization, era, each.key, each.header, True, True, False, 0))
-    organizations = {each.organization for each in seen}
+            tell(
+                processes[0], Seen(answer.organization, era, answer.key, answer.header, True, True, False, 0)
+            )
+    organizations = {answer.organization for answer in seen}
     assert len(organizations) == len(store.organizations())
     assert sorted(f"model{number}" for number in organizations) == sorted(
         "".join(models) for models in kept(store).values()
     )
-    for each in seen:
-        (found,) = Aliases(store).names_of(credentials_of(each))
-        assert {f"model{each.organization}"} == kept(store)[found]
+    for answer in seen:
+        (canonical,) = Aliases(store).names_of(credentials_of(answer))
+        assert {f"model{answer.organization}"} == kept(store)[canonical]
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))
@@ -398,19 +404,19 @@ def test_names_learnt_in_any_order_give_one_history_each(seen):
 def test_process_reads_only_its_own_organizations_history(seen, order):
     store = MemoryStore()
     recorders = [Recorder(store), Recorder(store)]
-    told = set()
-    for position, each in enumerate(seen):
-        slug = f"name{each.organization}-{each.era}" if each.named else None
-        subject = Subject(slug, credentials_of(each))
-        recorder = recorders[each.process]
-        ids = [f"org-Number{each.organization}"] if each.proven else []
+    answered = set()
+    for position, answer in enumerate(seen):
+        slug = f"name{answer.organization}-{answer.era}" if answer.named else None
+        subject = Subject(slug, credentials_of(answer))
+        recorder = recorders[answer.process]
+        ids = [f"org-Number{answer.organization}"] if answer.proven else []
         recorder.merge(subject, names=ids)
-        recorder.record(subject, model(f"model{each.organization}"), Source.OBSERVED, NOW)
-        told.add(each.process)
+        recorder.record(subject, model(f"model{answer.organization}"), Source.OBSERVED, NOW)
+        answered.add(answer.process)
         if order[position % len(order)] == 0:
             assert recorder.flush(30)
-        read = recorder.history(credentials_of(each)).models
-        assert {model(f"model{each.organization}")} == set(read)
+        read = recorder.history(credentials_of(answer)).models
+        assert {model(f"model{answer.organization}")} == set(read)
     for recorder in recorders:
         assert recorder.flush(30)
 

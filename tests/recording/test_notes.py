@@ -127,5 +127,5 @@ def test_only_due_notes_are_taken():
     assert [(subject(1), 3)] == [(batch.subject, counted([batch])) for batch in taken]
     backlog.finish_write([])
     assert {subject(1): [later], subject(2): [later]} == {
-        each: list(notes.tallies) for each, notes in backlog.pending.items()
+        subject: list(notes.tallies) for subject, notes in backlog.pending.items()
     }

@@ -146,9 +146,9 @@ def test_new_process_knows_the_key_by_its_stored_alias(tmp_path):
     first = Recorder(DiskStore(tmp_path / "guard"))
     note(first)
     assert first.flush(30)
-    again = Recorder(DiskStore(tmp_path / "guard"))
-    assert "acme-28gund" == again.organization(KEY)
-    assert again.organization(Credentials("Bearer sk-other")) is None
+    second = Recorder(DiskStore(tmp_path / "guard"))
+    assert "acme-28gund" == second.organization(KEY)
+    assert second.organization(Credentials("Bearer sk-other")) is None
     stored = b"".join(path.read_bytes() for path in (tmp_path / "guard").rglob("*") if path.is_file())
     assert b"secret" not in stored
 
@@ -212,8 +212,8 @@ def test_hanging_store_loses_only_notes_of_unknown_organizations(caplog, organiz
             note(recorder, Subject(organization, Credentials(f"Bearer {number}")))
         go_on.set()
         assert recorder.flush(300)
-    kept = sum(store.history(name).inferences_on(NOW.date()) for name in store.organizations())
-    assert MOST_SUBJECTS + 100 - unkept == kept
+    stored = sum(store.history(name).inferences_on(NOW.date()) for name in store.organizations())
+    assert MOST_SUBJECTS + 100 - unkept == stored
     assert [f"dropped the facts from {unkept} responses"] * bool(unkept) == [
         message[len("finetune-guard ") : message.index(";")] for message in caplog.messages
     ]

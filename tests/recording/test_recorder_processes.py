@@ -84,8 +84,8 @@ for number in range(100):
 @pytest.mark.parametrize("pause", [0.0, 0.0005, 0.002, 0.01])
 def test_program_ending_during_a_write_loses_nothing(tmp_path, pause):
     folder = tmp_path / "guard"
-    ended = subprocess.run([sys.executable, "-c", ENDING, str(folder), str(pause)], check=False)
-    assert 0 == ended.returncode
+    finished = subprocess.run([sys.executable, "-c", ENDING, str(folder), str(pause)], check=False)
+    assert 0 == finished.returncode
     history = DiskStore(folder).history("acme-28gund")
     assert (5, {Source.OBSERVED: 100}) == (len(history.models), history.daily[NOW.date()])
 
@@ -104,10 +104,10 @@ note(Recorder.for_store(type("Broken", (Store,), {"location": "nowhere", **metho
 
 
 def test_broken_store_logs_one_line_at_exit():
-    ended = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", WITH_A_BROKEN_STORE], check=False, capture_output=True, text=True
     )
-    assert 0 == ended.returncode
+    assert 0 == finished.returncode
     assert ["finetune-guard can't write the history at nowhere;"] == [
-        line.partition("; ")[0] + ";" for line in ended.stderr.splitlines()
+        line.partition("; ")[0] + ";" for line in finished.stderr.splitlines()
     ]

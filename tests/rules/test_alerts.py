@@ -32,23 +32,23 @@ class Watch:
     def __init__(self):
         self.told = {}
 
-    def keep(self, found, *, delivered=True):
-        for each in (found.updates, *(alert.state for alert in found.alerts if delivered)):
-            self.told |= each
+    def keep(self, due, *, delivered=True):
+        for state in (due.updates, *(alert.state for alert in due.alerts if delivered)):
+            self.told |= state
         self.told = {subject: text for subject, text in self.told.items() if text is not None}
 
     def run(self, now, last=START, failed_at=None, ends=(), delivered=True):
         """Return the kinds of the alerts that are due, with their threshold or verdict."""
         evidence = known(last, keep_alive_failed_at=failed_at)
         eligibility = decide(OPENAI_SELF_SERVE, evidence, now)
-        found = alerts_due(
-            eligibility, evidence, [*filter(None, [window_end(eligibility)]), *ends], self.told
-        )
-        self.keep(found, delivered=delivered)
-        events = [alert.event for alert in found.alerts]
+        due = alerts_due(eligibility, evidence, [*filter(None, [window_end(eligibility)]), *ends], self.told)
+        self.keep(due, delivered=delivered)
+        events = [alert.event for alert in due.alerts]
         assert all(ORGANIZATION == event.organization and event.message for event in events)
-        assert len(events) == len({alert.id for alert in found.alerts})
-        return [(each.kind, getattr(each, "within_days", getattr(each, "verdict", None))) for each in events]
+        assert len(events) == len({alert.id for alert in due.alerts})
+        return [
+            (event.kind, getattr(event, "within_days", getattr(event, "verdict", None))) for event in events
+        ]
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def watch():
 
 def test_each_threshold_alerts_once_until_the_window_is_renewed(watch):
     assert ([], {}) == (watch.run(START + DAY), watch.told)  # what is open for long is nothing to tell
-    told = [each for hours in range(0, 61 * 24, 6) for each in watch.run(START + timedelta(hours=hours))]
+    kinds = [kind for hours in range(0, 61 * 24, 6) for kind in watch.run(START + timedelta(hours=hours))]
     closing = [("window_closing", days) for days in (30, 15, 7, 1)]
-    assert [*closing, ("verdict_changed", "unknown")] == told
+    assert [*closing, ("verdict_changed", "unknown")] == kinds
     renewed = START + 61 * DAY
     assert [("verdict_changed", "eligible")] == watch.run(renewed, last=renewed)
     assert [("window_closing", 30)] == watch.run(renewed + 31 * DAY, last=renewed)
@@ -115,21 +115,23 @@ def test_deployment_alerts_before_its_end_and_retirement(watch):
     def told(now, last=START, policy=azure):
         inference = Inference(organization="east", model="support", at=last, served=served)
         history = History(evidence=Evidence(organization="east"), models={"support": inference})
-        found = deployment_alerts_due(
+        due = deployment_alerts_due(
             deployments_of("east", history, policy, now, ["support"]), watch.told, now
         )
-        watch.keep(found)
-        assert all("support" in alert.event.message for alert in found.alerts)
-        return [(alert.event.cause, alert.event.within_days) for alert in found.alerts]
+        watch.keep(due)
+        assert all("support" in alert.event.message for alert in due.alerts)
+        return [(alert.event.cause, alert.event.within_days) for alert in due.alerts]
 
-    first = [each for days in range(20) for each in told(START + days * DAY)]
+    first = [days_before for days in range(20) for days_before in told(START + days * DAY)]
     assert [("idle", 7), ("idle", 1)] == first
     called = START + 20 * DAY
     assert [] == told(called, last=called)
     assert [("idle", 7)] == told(called + 10 * DAY, last=called)
     watch.told.clear()
     assert [("idle", 1)] == [
-        each for days in range(7) for each in told(called + days * DAY, last=called, policy=fireworks)
+        days_before
+        for days in range(7)
+        for days_before in told(called + days * DAY, last=called, policy=fireworks)
     ]
     retired = utc(2027, 9, 20)
     assert [("deployment_retirement", 30)] == told(retired, last=retired)
@@ -158,10 +160,10 @@ def test_threshold_is_crossed_to_the_second_or_after_the_published_day(ends, day
 
 def test_models_are_sorted_by_shutdown_and_unknown_dates_left_out():
     dates = ShutdownDates(published_catalog())
-    found = endings.model_ends(
+    endings_found = endings.model_ends(
         ["ft:gpt-4o-mini-2024-07-18:a::1", "ft:o4-mini-2025-04-16:a::1", "ft:x:a::1"], dates
     )
-    assert [date(2026, 10, 23), date(2027, 1, 14)] == [ending.ends for ending in found]
+    assert [date(2026, 10, 23), date(2027, 1, 14)] == [ending.ends for ending in endings_found]
 
 
 @pytest.mark.parametrize(("days", "seconds"), [(None, None), (0, 60 * 86400), (61, 0)])

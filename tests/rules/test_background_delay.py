@@ -49,8 +49,12 @@ def test_sleeps_until_a_keep_alive_is_due_and_an_hour_at_most(expected, after):
 
 def test_ends_only_after_the_policys_last_date():
     """Where no window is known it checks every hour."""
-    assert [LONGEST, LONGEST] == [delay_until_due(KeepAlive(), each) for each in (NOTHING_KNOWN, CLOSED)]
-    assert [True, False, False] == [is_over(each) for each in (CLOSED, NOTHING_KNOWN, lasting(WINDOW))]
+    assert [LONGEST, LONGEST] == [
+        delay_until_due(KeepAlive(), eligibility) for eligibility in (NOTHING_KNOWN, CLOSED)
+    ]
+    assert [True, False, False] == [
+        is_over(eligibility) for eligibility in (CLOSED, NOTHING_KNOWN, lasting(WINDOW))
+    ]
 
 
 def test_hosts_wake_at_random_offsets():

@@ -35,13 +35,19 @@ def history(*, ended=None, days_ago=None, **served) -> History:
     """What is remembered of deployments by the model that each answer named, at AT or days before."""
     models = {}
     for name, model in served.items():
-        at, told = AT - (days_ago or {}).get(name, 0) * DAY, Served(model=model, at=AT) if model else None
-        models[name] = Inference(organization=PLACE, model=name, at=at, served=told)
+        at, served_model = (
+            AT - (days_ago or {}).get(name, 0) * DAY,
+            Served(model=model, at=AT) if model else None,
+        )
+        models[name] = Inference(organization=PLACE, model=name, at=at, served=served_model)
     return History(evidence=Evidence(organization=PLACE, ended=ended or {}), models=models)
 
 
-def states(known: History, now: datetime, policy=AZURE, given=()):
-    return {each.name: each.state.value for each in deployments_of(PLACE, known, policy, now, given)}
+def states(known: History, now: datetime, policy=AZURE, named=()):
+    return {
+        deployment.name: deployment.state.value
+        for deployment in deployments_of(PLACE, known, policy, now, named)
+    }
 
 
 @pytest.mark.parametrize(
@@ -61,9 +67,9 @@ def test_deployment_may_be_deleted_once_its_last_day_begins_anywhere(after, stat
 def test_rule_covers_fine_tunes_named_deployments_and_unknown_models():
     known = history(tuned=TUNED, plain=BASE, given=BASE, silent=None)
     expected = {"tuned": "alive", "given": "alive", "silent": "alive", "plain": "base_model"}
-    assert expected == states(known, AT, given=[f"{PLACE}/given"])
+    assert expected == states(known, AT, named=[f"{PLACE}/given"])
     assert expected | {"other": "no_call_known"} == states(
-        known, AT, given=["given", f"{PLACE}/other", "x/y"]
+        known, AT, named=["given", f"{PLACE}/other", "x/y"]
     )
     assert {"plain": "base_model"} == states(history(plain=BASE), AT, FIREWORKS)
     assert {"plain": "alive"} == states(history(plain=BASE), AT, FIREWORKS, ["plain"])
@@ -77,9 +83,9 @@ def ended(why="not_found", at=AT):
 @pytest.mark.parametrize(("why", "over"), [("not_found", "gone"), ("forgotten", "forgotten")])
 @pytest.mark.parametrize(("after", "counts"), [(timedelta(0), True), (-DAY, False)])
 def test_missing_or_forgotten_deployment_is_so_until_its_next_call(why, over, after, counts):
-    [found] = deployments_of(PLACE, history(x=TUNED, ended=ended(why, AT + after)), AZURE, AT)
-    assert (over if counts else "alive") == found.state
-    assert counts == (found.ends is None) == (not found.is_covered)
+    [deployment] = deployments_of(PLACE, history(x=TUNED, ended=ended(why, AT + after)), AZURE, AT)
+    assert (over if counts else "alive") == deployment.state
+    assert counts == (deployment.ends is None) == (not deployment.is_covered)
 
 
 def test_unknown_facts_of_a_deployment_are_stated():
@@ -96,9 +102,9 @@ def test_unknown_facts_of_a_deployment_are_stated():
 
 
 def test_deletion_and_retirement_dates_of_deployments():
-    ended = {"gone": Ended(at=AT, why="not_found")}
+    why_ended = {"gone": Ended(at=AT, why="not_found")}
     known = deployments_of(
-        PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=ended), AZURE, AT
+        PLACE, history(support=TUNED, gone=TUNED, plain=BASE, silent=None, ended=why_ended), AZURE, AT
     )
     assert [
         ("idle", date(2026, 12, 15), "silent", None),
@@ -112,22 +118,22 @@ def test_deletion_and_retirement_dates_of_deployments():
 
 
 @pytest.mark.parametrize(
-    ("policy", "pause", "told"),
+    ("policy", "pause", "summary"),
     [
         (AZURE, 13.2 * DAY, ("not called for 13 days", "A fine-tuned deployment", "by the hour")),
         (SHIPPED[2], timedelta(minutes=150), ("not called for 2 hours", "is stopped", "Start the endpoint")),
         (SHIPPED[3], 14 * DAY, ("not called for 14 days", "A model without", "That can't be undone.")),
     ],
 )
-def test_idle_warning_names_rule_remedy_and_cost(policy, pause, told):
-    said = nearly_idle(PLACE, "support", policy, AT, AT + pause)
-    assert all(each in said for each in (*told, 'KeepAlive(deployments=["support"])'))
+def test_idle_warning_names_rule_remedy_and_cost(policy, pause, summary):
+    message = nearly_idle(PLACE, "support", policy, AT, AT + pause)
+    assert all(part in message for part in (*summary, 'KeepAlive(deployments=["support"])'))
     undoable = policy.model_copy(update={"restore": "", "reversible": True})
     assert "That can be undone." in nearly_idle(PLACE, "support", undoable, AT, AT + pause)
 
 
 @pytest.mark.parametrize(
-    ("known", "policy", "after", "told"),
+    ("known", "policy", "after", "summary"),
     [
         (history(x=TUNED), AZURE, DAY, "deleted on 2026-12-16, give or take a day, if nobody calls it (in"),
         (history(x=TUNED), AZURE, 15 * DAY, "may be deleted by now: 2026-12-16, give or take a day"),
@@ -139,10 +145,10 @@ def test_idle_warning_names_rule_remedy_and_cost(policy, pause, told):
         (history(x=TUNED, ended=ended("forgotten")), AZURE, DAY, "forgotten on 2026-12-01"),
     ],
 )
-def test_each_deployment_state_has_a_text(known, policy, after, told):
-    given = [] if policy is AZURE and known.models else [f"{PLACE}/x"]
-    [each] = deployments_of(PLACE, known, policy, AT + after, given)
-    assert end_in_words(each, AT + after).startswith(told)
+def test_each_deployment_state_has_a_text(known, policy, after, summary):
+    named = [] if policy is AZURE and known.models else [f"{PLACE}/x"]
+    [deployment] = deployments_of(PLACE, known, policy, AT + after, named)
+    assert end_in_words(deployment, AT + after).startswith(summary)
 
 
 def test_retirement_text():
@@ -152,8 +158,8 @@ def test_retirement_text():
 
 
 def test_deployment_names_with_and_without_a_resource():
-    given = ["support", f"{PLACE}/triage", "west.azure.com/other", "localhost:8000/x", "accounts/a/d"]
-    assert ("support", "triage", "accounts/a/d") == names_at(PLACE, [*given, "support"])
+    named = ["support", f"{PLACE}/triage", "west.azure.com/other", "localhost:8000/x", "accounts/a/d"]
+    assert ("support", "triage", "accounts/a/d") == names_at(PLACE, [*named, "support"])
 
 
 def test_same_named_deployments_are_shown_with_their_resource():
@@ -180,9 +186,9 @@ HOUR = timedelta(hours=1)
 )
 def test_deployment_keep_alive_is_due_in_the_last_fifth_of_its_window(known, after, expected, looked_after):
     now = AT + after
-    [each] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
-    assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), each, now)
-    assert looked_after == deployment_delay(KeepAlive(deployments=["x"]), each, now)
+    [deployment] = deployments_of(PLACE, known, AZURE, now, [f"{PLACE}/x"])
+    assert expected is reason_not_to_keep(KeepAlive(deployments=["x"]), deployment, now)
+    assert looked_after == deployment_delay(KeepAlive(deployments=["x"]), deployment, now)
 
 
 def test_named_deployments_send_no_keep_alive_for_jobs():
@@ -196,8 +202,8 @@ def test_deployment_keep_alive_result_has_a_text():
     assert "Sent: support answered, and goes on until about 2026-12-16. Azure bills" in kept_alive(
         sent, AZURE
     )
-    kept = (NotSent.NOT_DUE, NotSent.RENEWED_BY_ANOTHER, NotSent.ANOTHER_IS_SENDING, NotSent.FORGOTTEN)
-    for reason in kept:
+    reasons = (NotSent.NOT_DUE, NotSent.RENEWED_BY_ANOTHER, NotSent.ANOTHER_IS_SENDING, NotSent.FORGOTTEN)
+    for reason in reasons:
         outcome = KeepAliveOutcome(sent=False, model="support", reason=reason)
         assert kept_alive(outcome, AZURE).startswith("Not sent to support: ")
 
@@ -206,8 +212,11 @@ HOSTS = ("acme.services.ai.azure.com", PLACE)
 CREATED = utc(2026, 11, 1, 8)
 
 
-def told(found):
-    return {each.name: (each.state.value, each.ends is not None, *each.unknown) for each in found}
+def summary(deployments):
+    return {
+        deployment.name: (deployment.state.value, deployment.ends is not None, *deployment.unknown)
+        for deployment in deployments
+    }
 
 
 def test_deployment_known_only_from_azures_list_has_no_date():
@@ -222,12 +231,12 @@ def test_deployment_known_only_from_azures_list_has_no_date():
         "idle": ("no_call_known", False, when),
         "plain": ("base_model", False),
         "odd": ("no_call_known", False, when),
-    } == told([idle, plain, odd])
-    assert [HOSTS[0]] * 3 == [each.resource for each in (idle, plain, odd)]
-    assert [TUNED, BASE, None] == [each.served for each in (idle, plain, odd)]
+    } == summary([idle, plain, odd])
+    assert [HOSTS[0]] * 3 == [deployment.resource for deployment in (idle, plain, odd)]
+    assert [TUNED, BASE, None] == [deployment.served for deployment in (idle, plain, odd)]
     after = "no call known: deleted 15 days after the last one"
     assert [f"{after}; deployed on 2026-11-01", "no end: it serves a base model", after] == [
-        end_in_words(each, AT) for each in (idle, plain, odd)
+        end_in_words(deployment, AT) for deployment in (idle, plain, odd)
     ]
     assert (True, None, None) == (idle.retirement is not None, plain.retirement, odd.retirement)
 
@@ -244,10 +253,10 @@ def test_azures_list_decides_whether_a_deployment_exists():
     called_elsewhere = history(days_ago=called, recent=TUNED, late=TUNED)
     elsewhere = deployments_of("gateway.example.com/acme", called_elsewhere, AZURE, AT)
     stands = dict.fromkeys(("recent", "late", "again", "named"), ListedDeployment(TUNED, CREATED))
-    found = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE, AT)
-    assert elsewhere == tuple(each for each in found if each.resource != PLACE)
-    here = {each.name: each for each in found if each.resource == PLACE}
-    assert len(found) == len(before) + len(elsewhere)
+    merged = with_listing([*before, *elsewhere], [ListedResource(HOSTS, stands)], AZURE, AT)
+    assert elsewhere == tuple(deployment for deployment in merged if deployment.resource != PLACE)
+    here = {deployment.name: deployment for deployment in merged if deployment.resource == PLACE}
+    assert len(merged) == len(before) + len(elsewhere)
     assert {
         "recent": "alive",
         "late": "alive",
@@ -256,8 +265,8 @@ def test_azures_list_decides_whether_a_deployment_exists():
         "lost": "gone",
         "unwanted": "forgotten",
         "named": "no_call_known",
-    } == {name: each.state.value for name, each in here.items()}
-    assert next(each for each in before if each.name == "recent") == here["recent"]
+    } == {name: deployment.state.value for name, deployment in here.items()}
+    assert next(deployment for deployment in before if deployment.name == "recent") == here["recent"]
     assert (None, 1) == (here["late"].ends, len(here["late"].unknown))
     assert "another program has called it" in here["late"].unknown[0]
     assert (None, AT - 2 * DAY) == (here["deleted"].ends, here["deleted"].last_call)
@@ -267,6 +276,6 @@ def test_azures_list_decides_whether_a_deployment_exists():
         "deleted": "not found on 2026-12-01 09:00 UTC",
         "again": "no call known",
     }.items() <= {
-        name: end_in_words(each, AT).partition(", ")[0].partition("; ")[0].partition(": d")[0]
-        for name, each in here.items()
+        name: end_in_words(deployment, AT).partition(", ")[0].partition("; ")[0].partition(": d")[0]
+        for name, deployment in here.items()
     }.items()

@@ -113,8 +113,8 @@ def test_refusal_is_believed_for_a_day_unless_newer_evidence_may_exist(now, fact
 def test_refusal_ttl_can_be_set():
     evidence, now = known(refusal=REFUSAL), utc(2026, 9, 1, 2)
     believed = decide(OPENAI_SELF_SERVE, evidence, now, refusal_ttl=timedelta(hours=3))
-    asked = decide(OPENAI_SELF_SERVE, evidence, now, refusal_ttl=timedelta(hours=2))
-    assert (Reason.REFUSED, Reason.NO_INFERENCE_RECORDED) == (believed.reason, asked.reason)
+    eligibility = decide(OPENAI_SELF_SERVE, evidence, now, refusal_ttl=timedelta(hours=2))
+    assert (Reason.REFUSED, Reason.NO_INFERENCE_RECORDED) == (believed.reason, eligibility.reason)
 
 
 def test_window_closes_exactly_after_sixty_days():
@@ -122,8 +122,11 @@ def test_window_closes_exactly_after_sixty_days():
     moments = (last + WINDOW - instant, last + WINDOW)
     before, after = (decided(now, last) for now in moments)
     assert (True, True, False, False) == (before.ok, bool(before), after.ok, bool(after))
-    found = [(each.window_closes_at, each.window_closed_at, each.remaining) for each in (before, after)]
-    assert [(last + WINDOW, None, instant), (None, last + WINDOW, None)] == found
+    windows = [
+        (eligibility.window_closes_at, eligibility.window_closed_at, eligibility.remaining)
+        for eligibility in (before, after)
+    ]
+    assert [(last + WINDOW, None, instant), (None, last + WINDOW, None)] == windows
     assert utc(2028, 4, 1) == decide(ENDLESS, known(utc(2028, 2, 1)), utc(2028, 2, 29)).window_closes_at
 
 
@@ -181,9 +184,9 @@ def read(start: datetime, end: datetime) -> tuple[Span, ...]:
 )
 def test_only_a_recent_gapless_usage_reading_proves_a_lapse(usage_read, is_sure):
     for last, unsure in ((None, "no_inference_recorded"), (utc(2026, 8, 1), "window_expired")):
-        found = decide(OPENAI_SELF_SERVE, known(last, usage_read=usage_read), utc(2026, 11, 1))
+        eligibility = decide(OPENAI_SELF_SERVE, known(last, usage_read=usage_read), utc(2026, 11, 1))
         expected = ("ineligible", "no_recent_inference") if is_sure else ("unknown", unsure)
-        assert expected == (found.verdict, found.reason)
+        assert expected == (eligibility.verdict, eligibility.reason)
 
 
 def test_coverage_is_organization_where_usage_covers_the_window():
@@ -213,8 +216,8 @@ def test_coverage_is_organization_where_usage_covers_the_window():
 def test_inference_known_by_day_counts_from_the_days_start(now, by_usage, with_an_exact_time):
     usage = known(last_inference=at(2026, 10, 1, days=1))
     both = usage.merged(known(utc(2026, 10, 1, 10)))
-    found = [decide(OPENAI_SELF_SERVE, evidence, now).reason for evidence in (usage, both)]
-    assert [by_usage, with_an_exact_time] == found
+    reasons = [decide(OPENAI_SELF_SERVE, evidence, now).reason for evidence in (usage, both)]
+    assert [by_usage, with_an_exact_time] == reasons
 
 
 times = st.integers(int(utc(2026, 1, 1).timestamp()), int(utc(2028, 1, 1).timestamp())).map(

@@ -46,8 +46,8 @@ def because(reason: Reason):
     return explained(OPENAI_SELF_SERVE, KNOWN, NOW, reason)
 
 
-def done_with(call, reason, on_unknown, **given):
-    return enforce(call, because(reason), OPENAI_SELF_SERVE, on_unknown, **given)
+def done_with(call, reason, on_unknown, **facts):
+    return enforce(call, because(reason), OPENAI_SELF_SERVE, on_unknown, **facts)
 
 
 STOPPED_ALWAYS = {Reason.CLOSED: FineTuningClosedError, Reason.REFUSED: FineTuningRefusedError}
@@ -81,7 +81,7 @@ def test_jobs_and_uploads_are_stopped_alike(reason, call):
         if call is UPLOAD and on_unknown != "warn":
             expected = None
         assert isinstance(decision, Proceed)
-        assert ([] if expected is None else [expected]) == [type(each) for each in decision.warnings]
+        assert ([] if expected is None else [expected]) == [type(warning) for warning in decision.warnings]
 
 
 @pytest.mark.parametrize("reason", STOPPED_ALWAYS | STOPPED_BY_DEFAULT)
@@ -104,8 +104,8 @@ def test_error_names_call_rule_evidence_and_remedy(reason):
 def test_remedies_are_in_order_of_usefulness():
     """Usage, then ``record()``, then ``"warn"``."""
     remedy = because(Reason.NO_INFERENCE_RECORDED).remedy
-    ways = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
-    places = [remedy.index(way) for way in ways]
+    remedies = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
+    places = [remedy.index(way) for way in remedies]
     assert sorted(places) == places
 
 
@@ -161,16 +161,16 @@ def test_evidence_text_distinguishes_local_and_organization_coverage():
 
 
 @pytest.mark.parametrize(
-    ("within", "said"),
+    ("within", "text"),
     [
         (timedelta(minutes=1), "at 2026-09-01 10:30 UTC (observed)"),
         (timedelta(hours=1), "at 2026-09-01 10:30 UTC or up to 1 hour later (observed)"),
         (timedelta(days=1), "at 2026-09-01 10:30 UTC or up to 1 day later (observed)"),
     ],
 )
-def test_evidence_text_shows_days_without_a_time(within, said):
+def test_evidence_text_shows_days_without_a_time(within, text):
     last = LAST.model_copy(update={"within": within})
-    assert said in describe_evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
+    assert text in describe_evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
 
 
 def test_rule_quoted_in_messages():

@@ -32,7 +32,7 @@ def job(**fields):
 
 
 @pytest.mark.parametrize(
-    ("selection", "fields", "taken"),
+    ("selection", "fields", "selected"),
     [
         ({}, {}, True),
         ({"since": NOW - timedelta(seconds=100)}, {}, True),
@@ -45,8 +45,8 @@ def job(**fields):
         ({"model": FINE_TUNED}, {}, False),
     ],
 )
-def test_jobs_are_selected_by_model_and_age(selection, fields, taken):
-    assert taken is Selection(**selection).takes(job(**fields), NOW)
+def test_jobs_are_selected_by_model_and_age(selection, fields, selected):
+    assert selected is Selection(**selection).takes(job(**fields), NOW)
 
 
 def test_each_file_is_planned_once():
@@ -57,7 +57,7 @@ def test_each_file_is_planned_once():
     ]
     plan = planned(jobs, {"file-1": {"bytes": 7}, "file-2": {"bytes": True}}, contents=True)
     assert [("ftjob-1", BASE, "succeeded [2J"), ("ftjob-2", None, None)] == [
-        (made.id, made.model, made.status) for made in plan.jobs
+        (model.id, model.model, model.status) for model in plan.jobs
     ]
     assert [
         ("file-1", "training", 7, "files/file-1/content.jsonl"),
@@ -136,11 +136,11 @@ def test_unused_training_files_are_orphans_and_deletable_after_a_day():
     files += [file("file-young", day - 1), file("file-undated", None, bytes=None, filename=None)]
     files += [file("file-batch", day, purpose="batch")]
     used = job(validation_file="file-2", result_files=["file-3"])
-    found = orphans([used], files, NOW)
+    result = orphans([used], files, NOW)
     assert [("file-old", True), ("file-young", False), ("file-undated", False)] == [
-        (orphan.id, orphan.deletable) for orphan in found.files
+        (orphan.id, orphan.deletable) for orphan in result.files
     ]
-    assert found.files[0].created_at == datetime.fromtimestamp(SECOND - day, timezone.utc)
+    assert result.files[0].created_at == datetime.fromtimestamp(SECOND - day, timezone.utc)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +148,6 @@ def test_unused_training_files_are_orphans_and_deletable_after_a_day():
 )
 def test_job_without_a_training_file_prevents_orphans(fields):
     """It may have used any file."""
-    found = orphans([job(), job(**fields)], [{"id": "file-9", "purpose": "fine-tune", "created_at": 1}], NOW)
-    assert found.files == ()
-    assert found.failure is not None
+    result = orphans([job(), job(**fields)], [{"id": "file-9", "purpose": "fine-tune", "created_at": 1}], NOW)
+    assert result.files == ()
+    assert result.failure is not None

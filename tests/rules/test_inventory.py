@@ -37,23 +37,28 @@ def seen(*models: str, **fields: Any) -> Listing:
 
 
 def test_models_are_sorted_by_shutdown_then_id():
-    found = seen(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
-    inventory = build_inventory(found, remembering(GONE), DATES, NOW)
+    listing = seen(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
+    inventory = build_inventory(listing, remembering(GONE), DATES, NOW)
     assert [GONE, ONE, CHECKPOINT, TWO, LEGACY, UNDATED] == [record.id for record in inventory.models]
 
 
 def test_record_joins_creation_last_use_shutdown_and_visibility():
     announced = {ONE: Announced(day=date(2026, 12, 24), seen_at=NOW)}
-    found = seen(announced=announced, created={ONE: at(1_750_000_000)})
+    listing = seen(announced=announced, created={ONE: at(1_750_000_000)})
     history = remembering(ONE, GONE)
-    gone, one = build_inventory(found, history, DATES, NOW).models
+    shut_down, one = build_inventory(listing, history, DATES, NOW).models
     assert one.shutdown is not None
     assert (ONE, BASE, None, True) == (one.id, one.base, one.checkpoint_step, one.visible)
     assert (at(1_750_000_000), history.models[ONE]) == (one.created_at, one.last_inference)
     assert (date(2026, 12, 24), DateSource.MODEL) == (one.shutdown.day, one.shutdown.source)
     assert 32 == one.days_left
     assert ("gpt-6-luna", False) == (one.replacement, one.replacement_can_be_fine_tuned)
-    assert (GONE, None, -30, False) == (gone.id, gone.created_at, gone.days_left, gone.visible)
+    assert (GONE, None, -30, False) == (
+        shut_down.id,
+        shut_down.created_at,
+        shut_down.days_left,
+        shut_down.visible,
+    )
 
 
 def test_checkpoint_is_its_own_record_and_unknown_dates_stay_unknown():
@@ -70,8 +75,8 @@ def test_days_left_do_not_depend_on_the_time_zone():
 
 
 def test_incomplete_inventory_names_status_and_code():
-    found = seen(complete=False, failure=error(403, "missing_scope"))
-    inventory = build_inventory(found, NOTHING, DATES, NOW)
+    listing = seen(complete=False, failure=error(403, "missing_scope"))
+    inventory = build_inventory(listing, NOTHING, DATES, NOW)
     assert (NOW, False, "403 missing_scope") == (inventory.as_of, inventory.complete, inventory.failure)
     assert inventory == Inventory.model_validate_json(inventory.model_dump_json())
     assert build_inventory(seen(), NOTHING, DATES, NOW).failure is None

@@ -60,8 +60,8 @@ def test_keep_alive_is_due_when_the_window_is_lapsed_unknown_or_closing(last, no
 def test_short_window_makes_it_due_after_half_the_window():
     short = OPENAI_SELF_SERVE.phases[2].model_copy(update={"window": timedelta(days=10)})
     policy = OPENAI_SELF_SERVE.model_copy(update={"phases": (OPENAI_SELF_SERVE.phases[0], short)})
-    found = [is_due(KeepAlive(), decide(policy, evidence(at(0)), at(day))) for day in (0, 4, 5, 9, 10)]
-    assert [False, False, True, True, True] == found
+    due = [is_due(KeepAlive(), decide(policy, evidence(at(0)), at(day))) for day in (0, 4, 5, 9, 10)]
+    assert [False, False, True, True, True] == due
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def send(known, find_more=None):
     return Attempts(known, lambda: DEADLINE, find_more).send()
 
 
-def find_more(found):
-    return found.newest_first
+def find_more(more):
+    return more.newest_first
 
 
 def completion(model):
@@ -218,7 +218,7 @@ def test_error_lists_each_models_status_without_the_apis_words():
 
 
 @pytest.mark.parametrize(
-    ("models", "told"),
+    ("models", "expected"),
     [
         (reply({"data": []}), "No fine-tuned model that is still alive"),
         (reply("<html>"), "would not list them all"),
@@ -229,9 +229,9 @@ def test_error_lists_each_models_status_without_the_apis_words():
         (connection_error("LocalProtocolError"), "a character that no header can have"),
     ],
 )
-def test_error_without_candidates_says_why(models, told):
+def test_error_without_candidates_says_why(models, expected):
     flow = send([], find_more)
-    with pytest.raises(KeepAliveError, match=told):
+    with pytest.raises(KeepAliveError, match=expected):
         run(flow, models, reply({"data": [], "has_more": False}))
 
 
@@ -264,7 +264,7 @@ def test_no_inference_is_sent_after_the_deadline(takes):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         ({"model": "gpt-4o-mini"}, "KeepAlive.model is 'gpt-4o-mini': a fine-tuned model's id is required"),
         ({"renew_within": timedelta(0)}, "KeepAlive.renew_within is datetime.timedelta(0): a time longer"),
@@ -272,8 +272,8 @@ def test_no_inference_is_sent_after_the_deadline(takes):
         ({"renew_in": "14d"}, "KeepAlive.renew_in does not exist; did you mean renew_within? Allowed: back"),
     ],
 )
-def test_wrong_value_is_named_with_what_is_allowed(values, told):
+def test_wrong_value_is_named_with_what_is_allowed(values, expected):
     with pytest.raises(GuardConfigError) as caught:
         KeepAlive(**values)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(expected)
     assert KeepAlive(model=A, deadline=timedelta(seconds=30)) == KeepAlive(model=A, deadline="30s")

@@ -75,12 +75,12 @@ def test_user_rule_recognizes_its_losses():
         update={"name": "Acme {endpoints}", "hosts": ("api.acme.example",), "restore": "Ask Acme."}
     )
     error = failed(404, {"message": "Endpoint not found"})
-    found = known_loss(
+    result = known_loss(
         error, host="api.acme.example", model="triage", last_call=CALLED, losses=losses_under(own)
     )
-    assert isinstance(found, DeploymentGoneError)
-    assert "triage is not found any more." in str(found)
-    assert "Ask Acme." == found.remedy
+    assert isinstance(result, DeploymentGoneError)
+    assert "triage is not found any more." in str(result)
+    assert "Ask Acme." == result.remedy
     for body in ({"detail": "Not Found"}, "404 page not found"):  # a path that the host doesn't serve
         assert known_loss(failed(404, body), host="x", last_call=CALLED, losses=losses_under(own)) is None
     unrestorable = own.model_copy(update={"restore": ""})

@@ -40,19 +40,19 @@ def remembered(*activities: tuple[str, int, int]) -> History:
 
 
 def test_report_without_usage_shows_the_historys_counts() -> None:
-    found = made(remembered((MODELS[0], 0, 3), (MODELS[1], DAYS, 5), (ENDED, 1, 1), (UNDATED, 2, 2)), None)
-    assert (None, False) == (found.complete, found.whole_organization)
-    assert {"all models"} == set(found.requests)
-    assert (0, 2, 1, 3) == found.requests["all models"][-4:]
-    assert 6 == sum(found.requests["all models"])
-    assert {MODELS[0], UNDATED} == {each.record.id for each in found.in_use}
-    assert {None} == {each.requests for each in found.models}
+    report = made(remembered((MODELS[0], 0, 3), (MODELS[1], DAYS, 5), (ENDED, 1, 1), (UNDATED, 2, 2)), None)
+    assert (None, False) == (report.complete, report.whole_organization)
+    assert {"all models"} == set(report.requests)
+    assert (0, 2, 1, 3) == report.requests["all models"][-4:]
+    assert 6 == sum(report.requests["all models"])
+    assert {MODELS[0], UNDATED} == {model.record.id for model in report.in_use}
+    assert {None} == {model.requests for model in report.models}
 
 
 def test_report_without_evidence_has_no_chart() -> None:
-    found = made(remembered(), None, asked=True)
-    assert ({}, True, None) == (found.requests, found.complete, found.last_job_at)
-    assert found.covers_jobs
+    report = made(remembered(), None, asked=True)
+    assert ({}, True, None) == (report.requests, report.complete, report.last_job_at)
+    assert report.covers_jobs
 
 
 def test_report_with_usage_shows_requests_by_model_and_project() -> None:
@@ -62,15 +62,15 @@ def test_report_with_usage_shows_requests_by_model_and_project() -> None:
         used(MODELS[0], 3, None, 1),
         used(MODELS[1], DAYS, "proj_a", 9),
     ]
-    found = made(remembered(), usage)
-    first, second = (next(each for each in found.models if each.record.id == name) for name in MODELS[:2])
+    report = made(remembered(), usage)
+    first, second = (next(model for model in report.models if model.record.id == name) for name in MODELS[:2])
     assert (8, ("proj_b", "proj_a"), True) == (first.requests, first.projects, first.in_use)
     assert (0, (), False) == (second.requests, second.projects, second.in_use)
-    assert [MODELS[0]] == list(found.requests)
-    assert (date.fromordinal(TODAY.toordinal() - DAYS + 1), TODAY) == (found.days[0], found.days[-1])
+    assert [MODELS[0]] == list(report.requests)
+    assert (date.fromordinal(TODAY.toordinal() - DAYS + 1), TODAY) == (report.days[0], report.days[-1])
 
 
 def test_chart_joins_the_least_used_models_and_keeps_the_sums() -> None:
-    found = made(remembered(), [used(model, 0, requests=10 - n) for n, model in enumerate(MODELS)])
-    assert [*MODELS[:5], "other models"] == list(found.requests)
-    assert sum(10 - n for n in range(8)) == sum(counts[-1] for counts in found.requests.values())
+    report = made(remembered(), [used(model, 0, requests=10 - n) for n, model in enumerate(MODELS)])
+    assert [*MODELS[:5], "other models"] == list(report.requests)
+    assert sum(10 - n for n in range(8)) == sum(counts[-1] for counts in report.requests.values())

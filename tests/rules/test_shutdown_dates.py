@@ -26,39 +26,39 @@ TUNE, GONE_TUNE = f"ft:{BASE}:acme::AbC123xY", f"ft:{GONE}:acme::AbC123xY"
 
 
 def announced(**days: date | None) -> ShutdownDates:
-    said = {globals()[name]: Announced(day=day, seen_at=NOW) for name, day in days.items()}
-    return ShutdownDates(published_catalog(), said)
+    by_model = {globals()[name]: Announced(day=day, seen_at=NOW) for name, day in days.items()}
+    return ShutdownDates(published_catalog(), by_model)
 
 
 def test_life_of_a_new_fine_tune_ends_at_utc_midnight():
-    found = prospect_of(BASE, DATES, NOW)
-    assert timedelta(days=52, hours=12) == found.lifetime
+    prospect = prospect_of(BASE, DATES, NOW)
+    assert timedelta(days=52, hours=12) == prospect.lifetime
     assert (DATES.shutdown_of(BASE), DATES.shutdown_of_new_fine_tunes(BASE)) == (
-        found.base_shutdown,
-        found.fine_tunes_shutdown,
+        prospect.base_shutdown,
+        prospect.fine_tunes_shutdown,
     )
-    assert ("gpt-6-luna", False) == (found.replacement, found.replacement_can_be_fine_tuned)
-    assert not found.is_shut_down(TODAY)
+    assert ("gpt-6-luna", False) == (prospect.replacement, prospect.replacement_can_be_fine_tuned)
+    assert not prospect.is_shut_down(TODAY)
 
 
 def test_continued_training_is_measured_by_model_and_base():
-    found = prospect_of(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
-    ends = [(end.day, end.model) for end in (found.base_shutdown, found.fine_tunes_shutdown)]
+    prospect = prospect_of(TUNE, announced(TUNE=date(2026, 11, 1), BASE=date(2027, 3, 1)), NOW)
+    ends = [(end.day, end.model) for end in (prospect.base_shutdown, prospect.fine_tunes_shutdown)]
     assert [(date(2026, 11, 1), TUNE), (date(2027, 3, 1), BASE)] == ends
-    assert found.is_shut_down(TODAY)
+    assert prospect.is_shut_down(TODAY)
 
 
 def test_alias_uses_the_longest_life_of_its_dated_models():
     """The API's date for the alias itself comes first."""
     own = ShutdownDates(published_catalog(), {"gpt-4.1": Announced(day=date(2029, 1, 1), seen_at=NOW)})
     for dates, year in ((announced(BASE=date(2028, 1, 1)), 2028), (own, 2029)):
-        found = prospect_of("gpt-4.1", dates, NOW)
-        assert [date(year, 1, 1)] * 2 == [found.base_shutdown.day, found.fine_tunes_shutdown.day]
+        prospect = prospect_of("gpt-4.1", dates, NOW)
+        assert [date(year, 1, 1)] * 2 == [prospect.base_shutdown.day, prospect.fine_tunes_shutdown.day]
 
 
 def test_base_is_shut_down_a_day_after_its_date():
-    gone = prospect_of(GONE, DATES, NOW)
-    assert [False, False, True] == [gone.is_shut_down(date(2026, 9, day)) for day in (28, 29, 30)]
+    prospect = prospect_of(GONE, DATES, NOW)
+    assert [False, False, True] == [prospect.is_shut_down(date(2026, 9, day)) for day in (28, 29, 30)]
     unknown = prospect_of("gpt-9", DATES, NOW)
     assert (None, None, False) == (unknown.lifetime, unknown.replacement, unknown.is_shut_down(date.max))
 
@@ -67,7 +67,7 @@ TABLE = "according to finetune-guard's table of 2026-11-22"
 
 
 def test_error_for_a_shut_down_base():
-    said = base_shut_down(prospect_of(GONE, DATES, NOW), DATES, TODAY)
+    message = base_shut_down(prospect_of(GONE, DATES, NOW), DATES, TODAY)
     expected = (
         "The fine-tuning job was not created: gpt-3.5-turbo-1106 is shut down and can't be fine-tuned any "
         "more.\n"
@@ -78,14 +78,14 @@ def test_error_for_a_shut_down_base():
         "access, client.with_options(guard=GuardConfig(enabled=False)) lets one call through. The published "
         "replacement is gpt-5.6-terra, which can't be fine-tuned."
     )
-    assert expected == said.message
-    assert said.message.endswith(f"What to do: {said.remedy}")
+    assert expected == message.message
+    assert message.message.endswith(f"What to do: {message.remedy}")
     none_left = base_shut_down(prospect_of(BASE, DATES, NOW), DATES, date(2027, 2, 1))
     assert "No other base model is known." in none_left.message
 
 
 def test_error_for_a_too_short_life_names_the_setting():
-    said = too_short_lived(prospect_of(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
+    message = too_short_lived(prospect_of(BASE, announced(BASE=date(2027, 1, 15)), NOW), timedelta(90))
     expected = (
         "The fine-tuning job was not created: a fine-tune of gpt-4.1-2025-04-14 made now would live for "
         "about 53 days, less than the 90 days of min_model_lifetime.\n"
@@ -96,8 +96,8 @@ def test_error_for_a_too_short_life_names_the_setting():
         "client.with_options(guard=GuardConfig(enabled=False)). The published replacement is gpt-6-luna, "
         "which can't be fine-tuned."
     )
-    assert expected == said.message
-    assert said.message.endswith(f"What to do: {said.remedy}")
+    assert expected == message.message
+    assert message.message.endswith(f"What to do: {message.remedy}")
 
 
 def test_warning_for_a_short_life_has_two_lines():
@@ -111,7 +111,7 @@ def test_warning_for_a_short_life_has_two_lines():
 
 
 @pytest.mark.parametrize(
-    ("model_id", "now", "hours", "said"),
+    ("model_id", "now", "hours", "expected"),
     [
         (BASE, utc(2027, 1, 12, 12), 36, "about 1 day, less than"),
         (BASE, utc(2027, 1, 13, 12), 36, "less than a day, less than the 36 hours of"),
@@ -120,13 +120,13 @@ def test_warning_for_a_short_life_has_two_lines():
         ("gpt-9", NOW, 24, "gpt-9 is shut down on a day that is not known, fine-tunes"),
     ],
 )
-def test_durations_are_shown_in_days_or_hours(model_id, now, hours, said):
-    assert said in too_short_lived(prospect_of(model_id, DATES, now), timedelta(hours=hours)).message
+def test_durations_are_shown_in_days_or_hours(model_id, now, hours, expected):
+    assert expected in too_short_lived(prospect_of(model_id, DATES, now), timedelta(hours=hours)).message
     assert "\nPlan the move" in short_lived(prospect_of(model_id, DATES, now))
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "phrase"),
     [
         (53, "will be shut down in 53 days, on"),
         (1, "is shut down tomorrow,"),
@@ -134,9 +134,9 @@ def test_durations_are_shown_in_days_or_hours(model_id, now, hours, said):
         (-1, "was to be shut down on"),
     ],
 )
-def test_warning_before_a_shutdown(days, said):
+def test_warning_before_a_shutdown(days, phrase):
     expected = (
-        f"{TUNE} {said} 2027-01-14 ({TABLE}).\n"
+        f"{TUNE} {phrase} 2027-01-14 ({TABLE}).\n"
         "Calls go on until then. Plan the move to another model. The published replacement is gpt-6-luna, "
         "which can't be fine-tuned."
     )
@@ -144,15 +144,15 @@ def test_warning_before_a_shutdown(days, said):
 
 
 def test_error_for_a_shut_down_model_separates_api_and_published_date():
-    said = fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
+    message = fine_tune_shut_down(DATES.shutdown_of(GONE_TUNE), "gpt-5.6-terra", tunable=False)
     expected = (
         f"{GONE_TUNE} does not answer any more: the API can't find it, and its shutdown day has come.\n"
         f"Evidence: its shutdown day is 2026-10-23 ({TABLE}). Published days can be off by one.\n"
         "What to do: Call another model. The published replacement is gpt-5.6-terra, which can't be "
         "fine-tuned."
     )
-    assert expected == said.message
-    assert said.message.endswith(f"What to do: {said.remedy}")
+    assert expected == message.message
+    assert message.message.endswith(f"What to do: {message.remedy}")
 
 
 def test_replacement_is_named_only_if_published():
@@ -173,6 +173,6 @@ def test_replacement_is_named_only_if_published():
 def test_table_older_than_45_days_says_its_age():
     as_of = DATES.catalog.as_of
     assert old_table(DATES, as_of + timedelta(days=45)) is None
-    said = old_table(DATES, as_of + timedelta(days=46))
-    assert f"46 days old ({as_of})" in said
-    assert "finetune-guard models --refresh" in said
+    message = old_table(DATES, as_of + timedelta(days=46))
+    assert f"46 days old ({as_of})" in message
+    assert "finetune-guard models --refresh" in message

@@ -29,25 +29,27 @@ def fact(kind, at, within=timedelta(0)):
     """Return evidence that says one thing."""
     if kind == "inference":
         return known().recorded(ran(at, within=within))
-    told = {
+    evidence_by_kind = {
         "refusal": {"refusal": Refusal(at=at, code="training_not_available")},
         "job": {"job_created_at": at, "fine_tuned_by": at},
         "no trace": {"no_trace_at": at},
         "trace": {"fine_tuned_by": at},
         "usage": {"usage_read": (Span(start=START - 100 * DAY, end=at),)},
     }[kind]
-    return known(**told)
+    return known(**evidence_by_kind)
 
 
 def all_of(facts):
     """Return all that ``facts`` say together."""
-    return reduce(Evidence.merged, (fact(*each) for each in facts), known())
+    return reduce(Evidence.merged, (fact(*description) for description in facts), known())
 
 
 def stopped(call, eligibility):
     """Return the settings that stop ``call``."""
     return {
-        each for each in SETTINGS if isinstance(enforce(call, eligibility, OPENAI_SELF_SERVE, each), Stop)
+        setting
+        for setting in SETTINGS
+        if isinstance(enforce(call, eligibility, OPENAI_SELF_SERVE, setting), Stop)
     }
 
 
@@ -55,7 +57,11 @@ def by_the_table(facts, now):
     """Return the verdict and the settings that stop a call: the table again, in other words."""
 
     def of(kind):
-        return [(at, at + (more[0] if more else timedelta(0))) for what, at, *more in facts if what == kind]
+        return [
+            (at, at + (more[0] if more else timedelta(0)))
+            for fact_kind, at, *more in facts
+            if fact_kind == kind
+        ]
 
     begins = now - 60 * DAY
     ran, refused = of("inference"), max(of("refusal"), default=None)
@@ -109,6 +115,8 @@ anything = past | st.tuples(st.sampled_from(["refusal", "usage"]), minutes)
 @given(facts=st.lists(anything, max_size=5), more=past, now=minutes)
 def test_more_evidence_never_stops_a_call(facts, more, now):
     """Only the API's refusal and usage may stop what went through before."""
-    less, also = (decide(OPENAI_SELF_SERVE, all_of(each), now) for each in (facts, [*facts, more]))
+    less, also = (
+        decide(OPENAI_SELF_SERVE, all_of(facts_known), now) for facts_known in (facts, [*facts, more])
+    )
     for call in (JobCreation(None), TrainingUpload()):
         assert stopped(call, less) >= stopped(call, also)

@@ -66,11 +66,11 @@ def test_path_base_url_and_body_name_a_deployment_alike(connect, azure, clock, a
     client = connect(api)
     answer = call(client, "any" if api == "deployment" and call is chat else "support")
     assert TUNED == answer.model
-    standing = {each.name: each.last_call for each in azure.deployments("east")}
+    standing = {deployment.name: deployment.last_call for deployment in azure.deployments("east")}
     assert {"support": clock(), "plain": None} == standing
     if call is chat:  # the first part is the content filter's, without a model
         first, *parts = chat(client, stream=True)
-        assert (["", []], {TUNED}) == ([first.model, first.choices], {each.model for each in parts})
+        assert (["", []], {TUNED}) == ([first.model, first.choices], {part.model for part in parts})
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
@@ -79,9 +79,9 @@ def test_deployment_is_deleted_15_days_after_its_last_call(connect, azure, clock
     clock.advance(10 * DAY)
     call(client)
     clock.advance(15 * DAY - timedelta(seconds=1))
-    assert {"support", "plain"} == {each.name for each in azure.deployments("east")}
+    assert {"support", "plain"} == {deployment.name for deployment in azure.deployments("east")}
     clock.advance(timedelta(seconds=1))
-    assert ["plain"] == [each.name for each in azure.deployments("east")]
+    assert ["plain"] == [deployment.name for deployment in azure.deployments("east")]
     with pytest.raises(openai.NotFoundError, match="does not exist") as caught:
         call(client)
     assert "DeploymentNotFound" == caught.value.code

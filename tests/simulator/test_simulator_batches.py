@@ -22,7 +22,10 @@ def line(number, model, url=CHAT, **fields):
 @pytest.fixture
 def submit(client, upload):
     def create(*lines, endpoint=CHAT, client=client, **fields):
-        content = "\n".join(each if isinstance(each, str) else json.dumps(each) for each in lines).encode()
+        content = "\n".join(
+            line_or_value if isinstance(line_or_value, str) else json.dumps(line_or_value)
+            for line_or_value in lines
+        ).encode()
         fields = {"input_file_id": upload(client, content, "batch"), "completion_window": "24h", **fields}
         return client.batches.create(endpoint=endpoint, **fields)
 
@@ -63,7 +66,7 @@ def test_batch_completes_and_counts_as_the_clock_advances(clock, sim, client, su
     answers = read(client, done.output_file_id)
     assert [f"request-{n}" for n in range(3)] == [answer["custom_id"] for answer in answers]
     bodies = [answer["response"]["body"] for answer in answers]
-    assert {(200, None)} == {(each["response"]["status_code"], each["error"]) for each in answers}
+    assert {(200, None)} == {(answer["response"]["status_code"], answer["error"]) for answer in answers}
     assert {(model, FIRST + 600)} == {(body["model"], body["created"]) for body in bodies}
     used = done.to_dict()["usage"]
     assert sum(body["usage"]["prompt_tokens"] for body in bodies) == used["input_tokens"]
@@ -114,7 +117,7 @@ def test_failed_request_is_in_the_error_file(clock, client, submit, model):
     clock.advance(10 * MINUTES)
     done = client.batches.retrieve(batch.id)
     assert ("completed", None, (4, 1, 3)) == (done.status, done.to_dict()["model"], counts(done))
-    failed = {each["custom_id"]: each["response"] for each in read(client, done.error_file_id)}
+    failed = {answer["custom_id"]: answer["response"] for answer in read(client, done.error_file_id)}
     assert {"request-1": 404, "request-2": 400, "request-3": 400} == {
         name: response["status_code"] for name, response in failed.items()
     }

@@ -19,15 +19,15 @@ def test_clock_can_be_set_and_moved_both_ways():
 
 
 @pytest.mark.parametrize(
-    ("turn", "told"),
+    ("turn", "expected"),
     [
         (lambda: SimulatedClock(NEW_YEAR.replace(tzinfo=None)), "time zone"),
         (lambda: SimulatedClock().set(NEW_YEAR.replace(tzinfo=None)), "time zone"),
         (lambda: SimulatedClock(running=True, speed=0), "running=False"),
     ],
 )
-def test_naive_time_and_speed_zero_are_refused(turn, told):
-    with pytest.raises(ValueError, match=told):
+def test_naive_time_and_speed_zero_are_refused(turn, expected):
+    with pytest.raises(ValueError, match=expected):
         turn()
 
 

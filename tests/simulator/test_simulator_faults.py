@@ -99,12 +99,12 @@ def test_cut_connection_fails_though_the_inference_counts(sim, chat, cut_after):
 @pytest.mark.parametrize("cut_after", [0, 3])
 def test_cut_stream_fails_after_its_number_of_events(sim, chat, cut_after):
     sim.fault(Fault(path=CHAT, cut_after=cut_after))
-    seen = []
+    models = []
     with pytest.raises(Exception) as caught:  # noqa: PT011, PT012 # the loop is what breaks; of what type depends on the SDK
         for chunk in chat(stream=True):
-            seen.append(chunk)  # noqa: PERF402 # what came before the cut is wanted
+            models.append(chunk)  # noqa: PERF402 # what came before the cut is wanted
     assert type(caught.value).__name__ in {"RemoteProtocolError", "APIConnectionError"}
-    assert cut_after == len(seen)
+    assert cut_after == len(models)
 
 
 @pytest.mark.parametrize(

@@ -34,20 +34,20 @@ def test_only_valid_training_data_is_accepted(client, upload, content, is_taken)
 
 
 def test_upload_parts_are_joined_in_the_requested_order(client, begin_upload):
-    begun = begin_upload(len(DATA))
-    last = client.uploads.parts.create(begun.id, data=DATA[20:])
-    first = client.uploads.parts.create(begun.id, data=DATA[:20])
-    done = client.uploads.complete(begun.id, part_ids=[first.id, last.id])
-    assert ("pending", "completed") == (begun.status, done.status)
+    upload = begin_upload(len(DATA))
+    last = client.uploads.parts.create(upload.id, data=DATA[20:])
+    first = client.uploads.parts.create(upload.id, data=DATA[:20])
+    done = client.uploads.complete(upload.id, part_ids=[first.id, last.id])
+    assert ("pending", "completed") == (upload.status, done.status)
     assert DATA == client.files.content(done.file.id).read()
 
 
 def test_ended_upload_accepts_no_more_parts(clock, client, begin_upload):
     """It ends when it is cancelled, unknown, or not completed within an hour."""
-    begun, late = begin_upload(), begin_upload()
-    assert "cancelled" == client.uploads.cancel(begun.id).status
+    cancelled, late = begin_upload(), begin_upload()
+    assert "cancelled" == client.uploads.cancel(cancelled.id).status
     clock.advance(timedelta(hours=1))
-    for upload, why in ((begun, "cancelled"), (late, "expired")):
+    for upload, why in ((cancelled, "cancelled"), (late, "expired")):
         with pytest.raises(openai.BadRequestError, match=why):
             client.uploads.parts.create(upload.id, data=b"x")
     with pytest.raises(openai.NotFoundError):

@@ -22,14 +22,14 @@ def test_chat_completion(client, model):
 
 
 def test_chat_stream_has_text_finish_reason_and_usage(client, model):
-    asked = {"model": model, "messages": MESSAGES, "stream": True, "n": 2}
-    chunks = list(client.chat.completions.create(**asked))
+    request = {"model": model, "messages": MESSAGES, "stream": True, "n": 2}
+    chunks = list(client.chat.completions.create(**request))
     for index in (0, 1):
         choices = [chunk.choices[0] for chunk in chunks if chunk.choices[0].index == index]
         assert TEXT == "".join(choice.delta.content or "" for choice in choices)
         assert ("assistant", "stop") == (choices[0].delta.role, choices[-1].finish_reason)
     assert {None} == {chunk.usage for chunk in chunks}
-    *_, last = client.chat.completions.create(**asked, stream_options={"include_usage": True})
+    *_, last = client.chat.completions.create(**request, stream_options={"include_usage": True})
     assert ([], len(chunks) - 4) == (last.choices, last.usage.completion_tokens)
 
 
@@ -42,11 +42,11 @@ def test_token_limit_cuts_the_answer(client, model, cap):
 
 
 def test_response_and_its_stream(client, model):
-    asked = {"model": model, "input": "hello", "max_output_tokens": 16}
-    response = client.responses.create(**asked)
+    request = {"model": model, "input": "hello", "max_output_tokens": 16}
+    response = client.responses.create(**request)
     assert (TEXT, "completed", model) == (response.output_text, response.status, response.model)
     assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
-    events = list(client.responses.create(**asked, stream=True))
+    events = list(client.responses.create(**request, stream=True))
     kinds = [event.type.removeprefix("response.") for event in events]
     assert [
         *("created", "in_progress", "output_item.added", "content_part.added"),
@@ -60,27 +60,27 @@ def test_response_and_its_stream(client, model):
 
 def test_response_at_the_token_limit_is_incomplete(client, model):
     words = {"type": "json_schema", "name": "long", "schema": {"const": "word " * 40}}
-    asked = {"model": model, "input": "hello", "max_output_tokens": 16, "text": {"format": words}}
-    response = client.responses.create(**asked)
-    *_, last = client.responses.create(**asked, stream=True)
+    request = {"model": model, "input": "hello", "max_output_tokens": 16, "text": {"format": words}}
+    response = client.responses.create(**request)
+    *_, last = client.responses.create(**request, stream=True)
     assert ("incomplete", "max_output_tokens") == (response.status, response.incomplete_details.reason)
     assert "response.incomplete" == last.type
 
 
 def test_completion_streamed_or_not(sim, connect, client):
-    asked = {"model": sim.add_model(base="babbage-002"), "prompt": "hello"}
-    completion = client.completions.create(**asked)
+    request = {"model": sim.add_model(base="babbage-002"), "prompt": "hello"}
+    completion = client.completions.create(**request)
     # As on the real API, only the last chunk has a finish_reason, which the SDK's types don't foresee.
-    chunks = list(connect(sim, _strict_response_validation=False).completions.create(**asked, stream=True))
+    chunks = list(connect(sim, _strict_response_validation=False).completions.create(**request, stream=True))
     assert (TEXT, TEXT) == (completion.choices[0].text, "".join(chunk.choices[0].text for chunk in chunks))
     assert "stop" == chunks[-1].choices[0].finish_reason
 
 
 def test_each_input_has_its_embedding(sim, connect, client):
-    asked = {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 4}
-    plain = client.embeddings.create(**asked, encoding_format="float")
+    request = {"model": "text-embedding-3-small", "input": ["a", "b"], "dimensions": 4}
+    plain = client.embeddings.create(**request, encoding_format="float")
     # The SDK asks for base64 by default, and its own strict validation refuses what it asked for.
-    packed = connect(sim, _strict_response_validation=False).embeddings.create(**asked)
+    packed = connect(sim, _strict_response_validation=False).embeddings.create(**request)
     for answer in (plain, packed):
         assert [[1, 0, 0, 0]] * 2 == [list(item.embedding) for item in answer.data]
 
@@ -154,9 +154,9 @@ TOOL = {"name": "describe", "description": "Describes a part.", "parameters": PA
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "describe"}}])
 def test_chat_calls_a_required_function(client, model, choice):
     tools = [{"type": "function", "function": TOOL}]
-    asked = {"model": model, "messages": MESSAGES, "tools": tools, "tool_choice": choice}
-    call = client.chat.completions.create(**asked).choices[0].message.tool_calls[0]
-    streamed = [chunk.choices[0].delta for chunk in client.chat.completions.create(**asked, stream=True)]
+    request = {"model": model, "messages": MESSAGES, "tools": tools, "tool_choice": choice}
+    call = client.chat.completions.create(**request).choices[0].message.tool_calls[0]
+    streamed = [chunk.choices[0].delta for chunk in client.chat.completions.create(**request, stream=True)]
     deltas = [delta.tool_calls[0].function for delta in streamed if delta.tool_calls]
     assert ("describe", "describe") == (call.function.name, deltas[0].name)
     assert Part.model_validate_json(call.function.arguments)
@@ -165,9 +165,9 @@ def test_chat_calls_a_required_function(client, model, choice):
 
 def test_response_calls_a_required_function(client, model):
     choice, tools = {"type": "function", "name": "describe"}, [{"type": "function", "strict": False, **TOOL}]
-    asked = {"model": model, "input": "hello", "tools": tools, "tool_choice": choice}
-    call = client.responses.create(**asked).output[0]
-    events = list(client.responses.create(**asked, stream=True))
+    request = {"model": model, "input": "hello", "tools": tools, "tool_choice": choice}
+    call = client.responses.create(**request).output[0]
+    events = list(client.responses.create(**request, stream=True))
     assert "function_call" == call.type
     assert Part.model_validate_json(call.arguments)
     done = [event for event in events if event.type == "response.function_call_arguments.done"]

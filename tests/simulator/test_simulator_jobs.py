@@ -35,11 +35,11 @@ def test_job_runs_and_creates_working_models(clock, sim, client, jobs, start_job
     assert ("succeeded", job.created_at + 1800) == (done.status, done.finished_at)
     assert "my-bot" == FineTunedModel.parse(done.fine_tuned_model).suffix
     (checkpoint,) = jobs.checkpoints.list(job.id)
-    for made in (done.fine_tuned_model, checkpoint.fine_tuned_model_checkpoint):
-        assert made == client.chat.completions.create(model=made, messages=MESSAGES).model
-        assert made in {item.id for item in client.models.list()}
-    newest, *_, first = told = [event.message for event in jobs.list_events(job.id, limit=2)]
-    assert ("The job has successfully completed", 5) == (newest, len(told))
+    for tuned in (done.fine_tuned_model, checkpoint.fine_tuned_model_checkpoint):
+        assert tuned == client.chat.completions.create(model=tuned, messages=MESSAGES).model
+        assert tuned in {item.id for item in client.models.list()}
+    newest, *_, first = messages = [event.message for event in jobs.list_events(job.id, limit=2)]
+    assert ("The job has successfully completed", 5) == (newest, len(messages))
     assert first.startswith("Created fine-tuning job")
 
     continued = start_job(model=done.fine_tuned_model)
@@ -93,14 +93,14 @@ def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload
     batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
     for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):
         assert [] == list(lists.list())
-    for look, found in (
+    for look, expected in (
         (theirs.files.content, batch_file),
         (theirs.models.retrieve, model),
         (theirs.batches.retrieve, batch.id),
         (theirs.fine_tuning.jobs.retrieve, job.id),
     ):
         with pytest.raises(openai.NotFoundError) as caught:
-            look(found)
+            look(expected)
     assert "fine_tune_not_found" == caught.value.code
     other = sim.add_model(globex)
     theirs.chat.completions.create(model=other, messages=MESSAGES)

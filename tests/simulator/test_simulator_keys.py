@@ -59,7 +59,9 @@ def test_keys_and_prompts_are_never_shown(sim, connect, client, globex, model):
         connect(sim, api_key="sk-very-special-key").models.list()
     control = connect(sim, base_url=f"http://{sim.host}/_simulator")
     shown = control.get("/organizations", cast_to=object)
-    assert [("acme-28gund", 1), ("globex-77", 2)] == [(each["slug"], len(each["projects"])) for each in shown]
+    assert [("acme-28gund", 1), ("globex-77", 2)] == [
+        (organization["slug"], len(organization["projects"])) for organization in shown
+    ]
     assert ([globex.project, project], True) == (shown[1]["projects"], shown[1]["has_admin_key"])
     held = repr(sim._provider) + repr(globex) + repr(sim.calls) + repr(vars(sim._faults)) + str(shown)
     assert "sk-" not in held + str(caught.value)

@@ -21,13 +21,13 @@ def test_models_show_their_shutdown_date_or_owner(client, model):
 
 def test_deleted_model_is_a_404_and_base_models_stay(client, model):
     assert client.models.delete(model).deleted is True
-    for gone in (
+    for removed in (
         client.models.retrieve,
         client.models.delete,
         lambda name: client.chat.completions.create(model=name, messages=MESSAGES),
     ):
         with pytest.raises(openai.NotFoundError) as caught:
-            gone(model)
+            removed(model)
     assert "does not exist or you do not have access to it" in str(caught.value)
     assert "model_not_found" == caught.value.code
     with pytest.raises(openai.PermissionDeniedError):
@@ -39,9 +39,9 @@ def test_models_are_shut_down_on_their_date(clock, client, model):
     assert client.chat.completions.create(model=model, messages=MESSAGES).id
 
     clock.set(datetime(2027, 1, 14, tzinfo=timezone.utc))
-    for gone in (BASE, model):
+    for shut_down in (BASE, model):
         with pytest.raises(openai.NotFoundError, match="has been deprecated, learn more here") as caught:
-            client.chat.completions.create(model=gone, messages=MESSAGES)
+            client.chat.completions.create(model=shut_down, messages=MESSAGES)
         assert "model_not_found" == caught.value.code
     assert not {BASE, model} & {item.id for item in client.models.list()}
 
@@ -57,7 +57,7 @@ def test_custom_catalog_sets_shutdown_dates(clock, connect):
         assert ("2026-08-03", "2026-08-05") == (dates[BASE], dates[own])
         clock.set(datetime(2026, 8, 4, tzinfo=timezone.utc))
         assert own == client.models.retrieve(own).id
-        for day, gone in ((4, BASE), (5, own)):
+        for day, shut_down in ((4, BASE), (5, own)):
             clock.set(datetime(2026, 8, day, tzinfo=timezone.utc))
             with pytest.raises(openai.NotFoundError, match="has been deprecated"):
-                client.models.retrieve(gone)
+                client.models.retrieve(shut_down)

@@ -52,7 +52,7 @@ def test_organization_header_can_be_left_out(clock, connect):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "said"),
+    ("method", "path", "body", "status", "expected"),
     [
         ("GET", "nowhere", b"", 404, "Invalid URL (GET /v1/nowhere)"),
         ("PUT", "files", b"", 405, "Not allowed to use this method (PUT /v1/files)"),
@@ -60,10 +60,14 @@ def test_organization_header_can_be_left_out(clock, connect):
         ("POST", "chat/completions", b"\xff", 400, "We could not parse the JSON body of your request."),
     ],
 )
-def test_wrong_requests_get_the_apis_error_body(http, method, path, body, status, said):
+def test_wrong_requests_get_the_apis_error_body(http, method, path, body, status, expected):
     answer = http.request(method, f"/v1/{path}", content=body)
     error = answer.json()["error"]
-    assert (status, said, "invalid_request_error") == (answer.status_code, error["message"], error["type"])
+    assert (status, expected, "invalid_request_error") == (
+        answer.status_code,
+        error["message"],
+        error["type"],
+    )
 
 
 @pytest.mark.parametrize("key", ["", "Bearer sk-wrong", "sk-simulated-acme"])
@@ -127,7 +131,7 @@ def test_control_endpoints_set_clock_and_faults_and_list_calls(sim, http, clock,
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "said"),
+    ("path", "body", "expected"),
     [
         ("clock", {"now": "2026-09-01T00:00:00"}, "now: "),
         ("clock", {"now": "2026-09-01T00:00:00Z", "advance_seconds": 1}, "give either now"),
@@ -135,11 +139,11 @@ def test_control_endpoints_set_clock_and_faults_and_list_calls(sim, http, clock,
         ("faults", {"path": "nowhere"}, "path: "),
     ],
 )
-def test_wrong_control_call_says_why_and_changes_nothing(http, clock, path, body, said):
+def test_wrong_control_call_says_why_and_changes_nothing(http, clock, path, body, expected):
     before = clock()
     answer = http.post(f"/_simulator/{path}", json=body)
     assert (400, before) == (answer.status_code, clock())
-    assert said in answer.json()["error"]
+    assert expected in answer.json()["error"]
 
 
 def lasting_port():

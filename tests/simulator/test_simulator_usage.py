@@ -36,7 +36,7 @@ def results(page):
 
 
 def test_usage_counts_chats_and_responses_with_their_tokens(sim, connect, ask, client, chat, model):
-    said = chat(model).usage
+    usage = chat(model).usage
     chat(model, stream=True).close()
     spoken = client.responses.create(model=model, input="hello").usage
     list(client.responses.create(model=model, input="hello", stream=True))
@@ -50,8 +50,8 @@ def test_usage_counts_chats_and_responses_with_their_tokens(sim, connect, ask, c
 
     (result,) = results(ask())
     assert 4 == result["num_model_requests"]
-    assert 2 * (said.prompt_tokens + spoken.input_tokens) == result["input_tokens"]
-    assert 2 * (said.completion_tokens + spoken.output_tokens) == result["output_tokens"]
+    assert 2 * (usage.prompt_tokens + spoken.input_tokens) == result["input_tokens"]
+    assert 2 * (usage.completion_tokens + spoken.output_tokens) == result["output_tokens"]
 
 
 def test_grouped_usage_has_its_fields(sim, connect, ask, chat, model):
@@ -63,12 +63,12 @@ def test_grouped_usage_has_its_fields(sim, connect, ask, chat, model):
 
     (everything,) = results(ask())
     assert (3, [None] * 5) == (everything["num_model_requests"], [everything[name] for name in names])
-    by_model = [(each["model"], each["num_model_requests"]) for each in results(ask(group_by=["model"]))]
+    by_model = [(row["model"], row["num_model_requests"]) for row in results(ask(group_by=["model"]))]
     assert [(model, 2), (BASE, 1)] == by_model
-    by_all = [tuple(each[name] for name in names) for each in results(ask(group_by=names))]
+    by_all = [tuple(row[name] for name in names) for row in results(ask(group_by=names))]
     first = sim.organization().project
-    found = {(model, first), (model, project), (BASE, first)}
-    assert {(*pair, False, None, None) for pair in found} == set(by_all)
+    expected = {(model, first), (model, project), (BASE, first)}
+    assert {(*pair, False, None, None) for pair in expected} == set(by_all)
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_usage_lag_delays_usage(clock, connect):
     with Simulator(clock=clock, admin_key=ADMIN_KEY, usage_lag=timedelta(hours=1)) as slow:
         connect(slow).chat.completions.create(model=BASE, messages=MESSAGES)
         admin = connect(slow, api_key=ADMIN_KEY)
-        for wait, seen in ((timedelta(minutes=59, seconds=59), 0), (timedelta(seconds=1), 1)):
+        for wait, expected in ((timedelta(minutes=59, seconds=59), 0), (timedelta(seconds=1), 1)):
             clock.advance(wait)
-            assert [seen] == requests(admin.get(f"{PATH}?start_time={FIRST}", cast_to=object))
+            assert [expected] == requests(admin.get(f"{PATH}?start_time={FIRST}", cast_to=object))
 
 
 @pytest.mark.skipif(not hasattr(openai.OpenAI, "admin"), reason="this openai release has no admin API")

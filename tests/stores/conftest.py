@@ -109,15 +109,15 @@ def lossy_store(lossy_url: str) -> Iterator[RedisStore]:
 
 @pytest.fixture(params=["memory", "disk", "redis"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with place_of(request) as found:
-        yield found
+    with place_of(request) as place_found:
+        yield place_found
 
 
 @pytest.fixture(params=["disk", "redis"])
 def shared_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A place that other processes can open, too."""
-    with place_of(request) as found:
-        yield found
+    with place_of(request) as place_found:
+        yield place_found
 
 
 @contextmanager

@@ -34,15 +34,15 @@ def answers(location, questions, method="fresh"):
     """Return the store's answer to each question, asked at once, each by a process of its own."""
     context = context_of(method)
     start, results = context.Barrier(len(questions)), context.Queue()
-    processes = [context.Process(target=ask, args=(location, each, start, results)) for each in questions]
+    processes = [context.Process(target=ask, args=(location, asked, start, results)) for asked in questions]
     for process in processes:
         process.start()
-    found = [results.get(timeout=300) for _ in processes]
+    replies = [results.get(timeout=300) for _ in processes]
     for process in processes:
         process.join(timeout=300)
     results.close()
     results.join_thread()
-    return found
+    return replies
 
 
 class Bomb:
@@ -99,9 +99,9 @@ def answer_as(user, work):
 
     process = context.Process(target=other)
     process.start()
-    said = results.get()
+    reply = results.get()
     process.join()
-    return said
+    return reply
 
 
 def tamper(folder, statement, *values):

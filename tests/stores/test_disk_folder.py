@@ -253,11 +253,11 @@ def test_read_only_folder_can_be_read_and_not_written(reachable, activity):
 
     def work():
         with closing(DiskStore(folder)) as store:
-            found = store.evidence("acme").last_inference, store.organizations(), store.history("acme")
+            contents = store.evidence("acme").last_inference, store.organizations(), store.history("acme")
             try:
                 store.record("acme", [activity()])
             except StoreError as exc:
-                return (*found, str(exc))
+                return (*contents, str(exc))
 
     last, names, history, error = answer_as(65534, work)
 

@@ -55,8 +55,8 @@ def test_without_a_home_folder_clients_share_one_memory_store(nobody, tmp_path, 
     assert ("acme",) == stores[2].organizations()
     assert stores[0].identity == stores[2].identity
     assert [] == list(tmp_path.iterdir())
-    (said,) = caplog.messages
-    assert "FINETUNE_GUARD_STORE" in said
+    (message,) = caplog.messages
+    assert "FINETUNE_GUARD_STORE" in message
 
 
 @pytest.mark.parametrize("variable", ["HOME", "XDG_STATE_HOME"])

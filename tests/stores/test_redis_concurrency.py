@@ -76,11 +76,11 @@ def before_commit(monkeypatch):
     """Has something done between the reading and the writing of the next change, or of every one."""
     commit = RedisChange.commit
 
-    def arrange(work, *, each=False):
+    def arrange(work, *, every=False):
         def late(change):
             monkeypatch.setattr(RedisChange, "commit", commit)
             work()
-            if each:
+            if every:
                 monkeypatch.setattr(RedisChange, "commit", late)
             commit(change)
 
@@ -116,10 +116,10 @@ def test_recording_during_linking_counts_once(redis_url, activity):
             store.link("key:1", "acme")
 
     with ThreadPoolExecutor(4) as threads:
-        for each in [
+        for change in [
             threads.submit(work, store) for work, store in zip([record, link] * 2, stores, strict=True)
         ]:
-            each.result()
+            change.result()
     stores[0].link("key:1", "acme")
 
     assert ("acme",) == stores[0].organizations()
@@ -159,7 +159,7 @@ def test_write_that_always_conflicts_gives_up_and_changes_nothing(
 ):
     monkeypatch.setattr("finetune_guard.stores.redis.store._PATIENCE", timedelta(seconds=0.3))
     redis_store.record("acme", [activity()])
-    before_commit(lambda: other.record("acme", [activity()]), each=True)
+    before_commit(lambda: other.record("acme", [activity()]), every=True)
     with pytest.raises(StoreError, match="others went on changing"):
         redis_store.record("acme", [activity("ft:never")])
     assert {"ft:gpt-4o-mini:acme::1"} == set(redis_store.history("acme").models)
@@ -169,16 +169,16 @@ def test_write_that_always_conflicts_gives_up_and_changes_nothing(
 def test_forked_child_uses_its_own_connections(redis_store, server, activity):
     redis_store.record("acme", [activity()])
     before = redis_store._rows
-    ours = {each["id"] for each in server.client_list()}
+    ours = {connection["id"] for connection in server.client_list()}
 
     def in_child():
         assert redis_store.evidence("acme").last_inference is not None
-        assert {each["id"] for each in redis_store._rows._client.client_list()} - ours
+        assert {connection["id"] for connection in redis_store._rows._client.client_list()} - ours
         redis_store.close()
 
     assert 0 == os.waitpid(forked(in_child), 0)[1]
     assert redis_store.evidence("acme").last_inference is not None
-    assert ours <= {each["id"] for each in server.client_list()}
+    assert ours <= {connection["id"] for connection in server.client_list()}
     assert redis_store._rows is before
 
 

@@ -96,8 +96,8 @@ def test_processes_share_salt_and_records(shared_place, activity):
     store = shared_place.open()
     store.record("acme", [activity()])
 
-    (found,) = answers(shared_place.location, [methodcaller("evidence", "acme")])
-    assert store.evidence("acme") == found
+    (evidence,) = answers(shared_place.location, [methodcaller("evidence", "acme")])
+    assert store.evidence("acme") == evidence
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_fork_while_other_threads_write_does_not_hang(place, store, activity):
             ]
         finally:
             stop.set()
-        counted = sum(each.result() for each in written)
+        counted = sum(future.result() for future in written)
 
     assert [True] * 8 == children
     assert counted == place.open().history("acme").daily[NOW.date()][Source.OBSERVED]

@@ -28,7 +28,7 @@ def test_failing_iterable_records_nothing_and_raises_its_own_error(store, activi
         store.record("acme", failing())
     assert () == store.organizations()
 
-    store.record("acme", (each for each in [activity()]))
+    store.record("acme", (item for item in [activity()]))
     assert ("acme",) == store.organizations()
 
 

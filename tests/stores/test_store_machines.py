@@ -62,12 +62,14 @@ histories = st.builds(
         refusal=st.none() | st.builds(Refusal, at=moments, code=st.just("x")),
         usage_read=st.lists(spans, max_size=2).map(merge_spans),
     ),
-    models=st.lists(inferences, max_size=2).map(lambda many: {each.model: each for each in many}),
+    models=st.lists(inferences, max_size=2).map(
+        lambda many: {inference.model: inference for inference in many}
+    ),
     daily=st.dictionaries(
         days, st.dictionaries(st.sampled_from(Source), st.integers(1, 5), min_size=1), max_size=2
     ),
 )
-said = st.dictionaries(
+announcements = st.dictionaries(
     st.sampled_from(["gpt-a", "gpt-b"]),
     st.builds(Announced, day=st.none() | days, seen_at=moments),
     min_size=1,
@@ -109,8 +111,8 @@ class Machine(RuleBasedStateMachine):
         self.recorded(name, many)
 
     def recorded(self, name, many):
-        for each in many:
-            self.histories[name] = self.known(name).recorded(each)
+        for activity in many:
+            self.histories[name] = self.known(name).recorded(activity)
 
     @rule(handle=handles, history=histories)
     def merge(self, handle, history):
@@ -124,17 +126,17 @@ class Machine(RuleBasedStateMachine):
         if alias != name and alias in self.histories:
             self.histories[name] = self.known(name).merged(self.histories.pop(alias))
 
-    @rule(handle=handles, announced=said)
+    @rule(handle=handles, announced=announcements)
     def announce(self, handle, announced):
         self.handles[handle].announce(announced)
         self.announced = merged_announcements(self.announced, announced)
 
     @rule(handle=handles, create=st.booleans())
     def ask_for_salt(self, handle, create):
-        found = self.handles[handle].salt(create=create)
-        assert (found is not None) == (create or self.salt is not None)
-        assert found is None or (32 == len(found) and self.salt in (None, found))
-        self.salt = found
+        salt = self.handles[handle].salt(create=create)
+        assert (salt is not None) == (create or self.salt is not None)
+        assert salt is None or (32 == len(salt) and self.salt in (None, salt))
+        self.salt = salt
 
     @rule(handle=handles, name=names, target=leases)
     def lease(self, handle, name):

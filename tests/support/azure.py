@@ -25,4 +25,4 @@ async def respond(client, deployment="support"):
 
 async def known(client):
     """What is known of each deployment of the client's resource, by name."""
-    return {each.name: each for each in await done(client.guard.deployments())}
+    return {deployment.name: deployment for deployment in await done(client.guard.deployments())}

@@ -73,9 +73,14 @@ class AzureManagement:
     def _sign_in(self, request, url):
         if "openid-configuration" in url.path or "discovery" in url.path:
             ends = {"authorization_endpoint": "authorize", "token_endpoint": "token"}
-            found = {name: f"{LOGIN}/{TENANT}/oauth2/v2.0/{path}" for name, path in ends.items()}
+            endpoints = {name: f"{LOGIN}/{TENANT}/oauth2/v2.0/{path}" for name, path in ends.items()}
             issuer = f"{LOGIN}/{TENANT}/v2.0"
-            return 200, {**found, "issuer": issuer, "tenant_discovery_endpoint": request.url, "metadata": []}
+            return 200, {
+                **endpoints,
+                "issuer": issuer,
+                "tenant_discovery_endpoint": request.url,
+                "metadata": [],
+            }
         if not self.signs_in:
             return 401, {"error": "invalid_client", "error_description": f"no: {SECRET}"}
         return 200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}

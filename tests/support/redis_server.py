@@ -21,9 +21,9 @@ BINARIES = ("redis-server", "valkey-server")
 def binary() -> str:
     """Return the server's program; without one the test is skipped, except where it must not be."""
     for name in BINARIES:
-        found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-        if found is not None:
-            return found
+        path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if path is not None:
+            return path
     reason = f"neither of {' and '.join(BINARIES)} is on PATH: apt-get install redis-server"
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(reason)

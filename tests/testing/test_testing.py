@@ -127,7 +127,7 @@ def test_fixtures_load_automatically_and_from_conftest(conftest, autoload, tmp_p
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     how = ("-m", "pytest", "-q", "-W", "error", "--strict-markers", "-p", "no:cacheprovider", tmp_path)
     finished = run(*how, environment=environment, cwd=tmp_path)
-    said = finished.stdout + finished.stderr
-    assert "3 passed, 2 errors" in finished.stdout, said
-    assert "(date='soon'): a date as in '2026-12-01'" in said
-    assert "('2026-12-01'): date=... is the only argument" in said
+    output = finished.stdout + finished.stderr
+    assert "3 passed, 2 errors" in finished.stdout, output
+    assert "(date='soon'): a date as in '2026-12-01'" in output
+    assert "('2026-12-01'): date=... is the only argument" in output

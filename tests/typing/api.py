@@ -104,14 +104,16 @@ assert_type(client.guard.history(), History)
 client.guard.record("ft:…", at=datetime.now(timezone.utc))
 client.guard.record(at=datetime.now(timezone.utc))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 client.guard.flush(timeout=1.0)
-seen: list[SyncProgress] = []
-assert_type(client.guard.sync(days=365, progress=seen.append), UsageSync)
+progress_seen: list[SyncProgress] = []
+assert_type(client.guard.sync(days=365, progress=progress_seen.append), UsageSync)
 assert_type(client.guard.models(refresh=True), Inventory)
 assert_type(client.guard.models().models[0].shutdown, "finetune_guard.Shutdown | None")
 assert_type(client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
 assert_type(client.guard.model_limits(), finetune_guard.ModelLimits)
-come: list[ExportProgress] = []
-assert_type(client.guard.export(Path("out"), jobs=["ftjob-…"], model="ft:…", progress=come.append), Export)
+progress_seen: list[ExportProgress] = []
+assert_type(
+    client.guard.export(Path("out"), jobs=["ftjob-…"], model="ft:…", progress=progress_seen.append), Export
+)
 assert_type(client.guard.plan_export(since=datetime.now(timezone.utc), files=False), ExportPlan)
 assert_type(client.guard.orphans(), Orphans)
 assert_type(client.guard.delete_orphans(["file-…"]), OrphansDeleted)
@@ -169,8 +171,8 @@ GuardConfig(
     deployments=["support"],
     keep_alive=KeepAlive(deployments=["support"], jobs=True),
 )
-heard: list[Event] = []
-GuardConfig(on_event=heard.append)
+events: list[Event] = []
+GuardConfig(on_event=events.append)
 GuardConfig(on_event="print")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 GuardConfig(on_unknown="ask")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 GuardConfig(stores="memory")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
