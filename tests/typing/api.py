@@ -110,9 +110,9 @@ assert_type(client.guard.models(refresh=True), Inventory)
 assert_type(client.guard.models().models[0].shutdown, "finetune_guard.Shutdown | None")
 assert_type(client.guard.prospect("gpt-4o-mini-2024-07-18"), Prospect)
 assert_type(client.guard.model_limits(), finetune_guard.ModelLimits)
-progress_seen: list[ExportProgress] = []
+export_progress: list[ExportProgress] = []
 assert_type(
-    client.guard.export(Path("out"), jobs=["ftjob-…"], model="ft:…", progress=progress_seen.append), Export
+    client.guard.export(Path("out"), jobs=["ftjob-…"], model="ft:…", progress=export_progress.append), Export
 )
 assert_type(client.guard.plan_export(since=datetime.now(timezone.utc), files=False), ExportPlan)
 assert_type(client.guard.orphans(), Orphans)
