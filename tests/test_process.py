@@ -55,18 +55,18 @@ def test_fork_waits_for_other_threads_imports():
     def import_something():
         with process.no_fork:
             entered.set()
-            fork_begun.wait(10)
+            fork_begun.wait(300)
             events.append("imported")
 
     fork_begun = threading.Event()
     thread = threading.Thread(target=import_something)
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(300)
     threading.Timer(0.1, fork_begun.set).start()
     child = os.fork()
     if child == 0:
         os._exit(0 if events == ["imported"] else 1)
-    thread.join(10)
+    thread.join()
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

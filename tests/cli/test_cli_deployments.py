@@ -210,7 +210,7 @@ def test_watch_keeps_deployments_alive_and_beats(start, call, clock, environment
     assert "Sent: support answered" in line
     assert "by the hour" in line
     process.terminate()
-    assert (0, True) == (process.wait(30), beat.exists())
+    assert (0, True) == (process.wait(300), beat.exists())
 
 
 def test_schedule_for_deployments_names_variables_and_cost(run, says):

@@ -128,7 +128,7 @@ async def responses_stream_helper(client, model):
 
 
 def with_options(client, model):
-    return chat(client.with_options(timeout=20, max_retries=1), model)
+    return chat(client.with_options(timeout=300, max_retries=1), model)
 
 
 def copied(client, model):

@@ -76,7 +76,7 @@ async def test_programs_own_inference_makes_a_keep_alive_needless(keep_open, nea
 
 async def test_background_starts_only_when_configured_and_used(keep_open, connect, near, posts):
     client = keep_open()
-    client.with_options(timeout=5)
+    client.with_options(timeout=300)
     await done(client.guard.check())
     plain = connect(config={"keep_alive": KeepAlive()})
     await use(plain)
@@ -114,7 +114,7 @@ async def test_copies_of_a_client_share_a_background(keep_open, near, sim, way, 
     sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
     client = keep_open()
     other = client.with_options(api_key="sk-other")
-    for each_client in (client, client.with_options(timeout=5), other):
+    for each_client in (client, client.with_options(timeout=300), other):
         await use(each_client)
     await until(lambda: len(checks(client)) == 2)
     await settled(client)

@@ -45,12 +45,12 @@ async def test_closing_a_client_ends_its_background(way, options, closed):
     """No thread, timer or task is left."""
     client = way.guarded(**options)
     await use(client)
-    await use(client.with_options(timeout=5))
+    await use(client.with_options(timeout=300))
     await settled(client)
     background = client._finetune_guard.background
     assert at_work(background)
     assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
-    await done((client if closed == "the client" else client.with_options(timeout=7)).close())
+    await done((client if closed == "the client" else client.with_options(timeout=300)).close())
     assert (False, []) == (at_work(background), background_threads())
 
 
@@ -102,7 +102,7 @@ async def test_dropped_clients_are_collected_with_their_background(way, options)
 
 async def test_background_goes_on_with_the_remaining_client(way, options):
     client = way.guarded(**options)
-    await use(client.with_options(timeout=5))
+    await use(client.with_options(timeout=300))
     await settled(client)
     gc.collect()
     background = client._finetune_guard.background

@@ -80,7 +80,7 @@ async def test_guard_methods_raise_store_errors(broken, infer):
     with pytest.raises(StoreError):
         await done(broken.guard.history())
     with pytest.raises(StoreError):
-        await done(broken.guard.flush(timeout=2))
+        await done(broken.guard.flush(timeout=300))
 
 
 async def test_keep_alive_works_once_without_a_store(connect, tmp_path, model):
@@ -106,7 +106,7 @@ async def test_wrong_environment_stops_jobs_only(
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     data = b'{"messages": [{"role": "user", "content": "a"}]}\n'
     await done(client.files.create(file=("a.jsonl", data), purpose="fine-tune"))
-    for each_client in (client, client.with_options(timeout=3), guard(bare)):
+    for each_client in (client, client.with_options(timeout=300), guard(bare)):
         with pytest.raises(GuardConfigError, match=variable) as caught:
             await create_job(each_client)
         assert value in str(caught.value)

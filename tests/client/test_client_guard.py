@@ -47,7 +47,7 @@ async def test_record_adds_an_inference_that_no_client_saw(client):
 async def test_flush_and_close_write_everything_to_the_store(client, infer, store, sim, end):
     for _ in range(2):
         await infer(client)
-    await done(client.guard.flush(timeout=5) if end == "flush" else client.close())
+    await done(client.guard.flush(timeout=300) if end == "flush" else client.close())
     assert {START.date(): {Source.OBSERVED: 2}} == store.history(sim.organization().slug).daily
 
 

@@ -42,13 +42,13 @@ class StrictSync(SYNC.guarded):
 
 @pytest.mark.parametrize("name", ["copy", "with_options"])
 async def test_copy_shares_guard_and_history(client, infer, name):
-    copied = getattr(client, name)(timeout=7, default_headers={"x-mine": "1"})
+    copied = getattr(client, name)(timeout=300, default_headers={"x-mine": "1"})
     assert type(client) is type(copied)
     assert client.guard.config is copied.guard.config
     await infer(copied)
     assert (await done(client.guard.history())) == await done(copied.guard.history())
     assert "eligible" == (await done(client.guard.check())).verdict.value
-    assert (7, "1") == (copied.timeout, copied.default_headers["x-mine"])
+    assert (300, "1") == (copied.timeout, copied.default_headers["x-mine"])
     assert copied._client is client._client
 
 
@@ -58,14 +58,14 @@ async def test_copy_with_a_guard_has_its_own_history(client, infer, sim, clock):
     assert {} == (await done(client.guard.history())).models
     with pytest.raises(NoInferenceRecordedError):
         await done(client.fine_tuning.jobs.create(model=BASE, training_file="file-x"))
-    assert copied.guard.config is copied.with_options(timeout=3).guard.config
+    assert copied.guard.config is copied.with_options(timeout=300).guard.config
 
 
 async def test_copied_subclass_with_its_own_constructor_keeps_the_guard(way, sim, configured, closing, model):
     own = OwnAsync if way is ASYNC else OwnSync
     options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
     client = closing(own(team="research", guard=configured(), **options))
-    for copied in (client.copy(), client.with_options(timeout=3).copy(team="sales")):
+    for copied in (client.copy(), client.with_options(timeout=300).copy(team="sales")):
         assert type(copied) is own
         assert client.guard.config is copied.guard.config
     assert "sales" == copied.team

@@ -38,7 +38,7 @@ def delivered():
     events = []
 
     def all_delivered():
-        wait_until_all_delivered(10)
+        wait_until_all_delivered(300)
         return [*events]
 
     all_delivered.callback = events.append
@@ -152,7 +152,7 @@ async def test_failing_callback_is_logged_once_and_called_again(connect, infer, 
     for days in (31, 15):
         clock.advance(days * DAY)
         await done(client.guard.check())
-    wait_until_all_delivered(10)
+    wait_until_all_delivered(300)
     assert [30, 15] == [event.within_days for event in received]
     assert 1 == sum("callback for events failed" in record.getMessage() for record in caplog.records)
 
@@ -161,7 +161,7 @@ async def test_close_waits_for_events(connect):
     received = []
 
     def slow(event):
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.05)
         received.append(event)
 
     clients = [connect(config={"on_event": slow}) for _ in range(3)]
@@ -195,7 +195,7 @@ import os, sys, time
 from finetune_guard import FineTuneGuardError, GuardConfig, OpenAI
 
 def heard(event):
-    time.sleep(0.2)
+    time.sleep(0.05)
     os.write(1, f"{os.getpid() == parent} {event.kind}\\n".encode())
     if len(sys.argv) > 1:
         time.sleep(1000)

@@ -64,7 +64,7 @@ async def test_guarded_copy_shares_the_http_client(bare, guarded):
 async def test_resources_made_before_are_guarded_on_the_copy(bare, configured, model):
     assert all((bare.chat, bare.with_raw_response, bare.chat.completions.with_raw_response))
     guarded = guard(bare, configured())
-    for each_client in (guarded, guarded.with_raw_response, guarded.with_options(timeout=9), bare):
+    for each_client in (guarded, guarded.with_raw_response, guarded.with_options(timeout=300), bare):
         await done(each_client.chat.completions.create(model=model, messages=MESSAGES))
     await done(guarded.chat.completions.with_raw_response.create(model=model, messages=MESSAGES))
     (sources,) = (await done(guarded.guard.history())).daily.values()
@@ -96,7 +96,7 @@ async def test_guarded_azure_client_has_azures_rules(way, closing, wire, caplog)
 
     await done(guarded.chat.completions.create(model="gpt-4o.ft-0123abc", messages=MESSAGES))
     await create_job(guarded)
-    await create_job(guarded.with_options(timeout=3))
+    await create_job(guarded.with_options(timeout=300))
     assert {} == (await done(guarded.guard.history())).models
     assert "not_guarded" == (await done(guarded.guard.check())).reason.value
     assert 3 == len(wire.calls)

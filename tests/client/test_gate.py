@@ -48,7 +48,7 @@ WAYS_TO_CREATE = {
     "streamed": create_streamed,
     "raw": lambda client: done(client.fine_tuning.jobs.with_raw_response.create(**JOB)),
     "post": lambda client: done(client.post(JOBS, body=JOB, cast_to=object)),
-    "with options": lambda client: create_job(client.with_options(timeout=3).copy(max_retries=1)),
+    "with options": lambda client: create_job(client.with_options(timeout=300).copy(max_retries=1)),
 }
 by_every_way = pytest.mark.parametrize("creating", WAYS_TO_CREATE.values(), ids=WAYS_TO_CREATE)
 
@@ -210,7 +210,7 @@ async def test_unnamed_host_is_logged_once(connect, infer, caplog):
     client = connect(config={"hosts": []})
     with caplog.at_level(logging.INFO, "finetune_guard"):
         await infer(client)
-        await infer(client.with_options(timeout=3))
+        await infer(client.with_options(timeout=300))
     (record,) = [record for record in caplog.records if "inactive" in record.getMessage()]
     assert ("INFO", True) == (record.levelname, "FINETUNE_GUARD_HOSTS" in record.getMessage())
 

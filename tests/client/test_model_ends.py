@@ -92,7 +92,7 @@ async def test_short_lived_base_is_warned_about_once_at_the_callers_line(way, us
     (warning,) = caught_by(ShortLivedModelWarning, caught)
     assert (__file__, line) == (warning.filename, warning.lineno)
     await train(used)
-    await train(used.with_options(timeout=20))
+    await train(used.with_options(timeout=300))
     with pytest.warns(ShortLivedModelWarning):
         await train(used, "gpt-4.1-2025-04-14")
     assert 4 == posts("/fine_tuning/jobs")

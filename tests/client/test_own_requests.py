@@ -66,6 +66,7 @@ async def test_own_requests_share_the_calls_timeout(client, sim):
 
 async def test_keep_alive_shares_the_calls_timeout(connect, sim, model):
     client = connect(config={"keep_alive": KeepAlive(deadline=timedelta(minutes=10))})
+    await done(client.guard.check())  # has asked what else there is to ask
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     with pytest.raises(NoInferenceRecordedError, match=r"Tried ft:.*: no answer in time"):
         await done(client.fine_tuning.jobs.create(**JOB, timeout=0.5))

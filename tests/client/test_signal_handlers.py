@@ -13,7 +13,7 @@ from finetune_guard.clock import system_clock
 from finetune_guard.stores.memory import MemoryStore
 import openai
 
-faulthandler.dump_traceback_later(90, exit=True)
+faulthandler.dump_traceback_later(240, exit=True)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:bot:AbC123xY"
 store = MemoryStore() if sys.argv[1] == "memory" else sys.argv[1]
 http_client = openai.DefaultHttpxClient()

@@ -306,7 +306,7 @@ def test_inference_written_under_a_replaced_name_is_kept():
 
     recorder = Recorder(Overtaken())
     recorder.record(Subject("acme-1", OTHER_KEY), model("one"), Source.OBSERVED, NOW)
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert {"umbrella-2": {"one"}} == kept(store)
     assert NOW == Recorder(store).evidence(OTHER_KEY).last_inference.at
 
@@ -414,11 +414,11 @@ def test_process_reads_only_its_own_organizations_history(seen, order):
         recorder.record(subject, model(f"model{answer.organization}"), Source.OBSERVED, NOW)
         answered.add(answer.process)
         if order[position % len(order)] == 0:
-            assert recorder.flush(30)
+            assert recorder.flush(300)
         read = recorder.history(credentials_of(answer)).models
         assert {model(f"model{answer.organization}")} == set(read)
     for recorder in recorders:
-        assert recorder.flush(30)
+        assert recorder.flush(300)
 
 
 def test_aliases_of_changing_keys_are_bounded_and_their_inferences_counted():

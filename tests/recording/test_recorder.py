@@ -63,7 +63,7 @@ def test_first_inference_is_written_at_once_and_later_ones_once_a_minute():
     for second in range(1, 1001):
         note(recorder, at=NOW + timedelta(seconds=second // 4 / 250))
     assert 1 == store.writes
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert 2 == store.writes
     note(recorder, at=NOW + timedelta(seconds=1))
     note(recorder, model=OTHER)
@@ -83,12 +83,12 @@ def test_refused_write_counts_in_decisions_and_is_written_later(caplog):
     with caplog.at_level(logging.INFO, "finetune_guard"):
         for _ in range(3):
             note(recorder)
-            assert not recorder.flush(30)
+            assert not recorder.flush(300)
         assert NOW == recorder.unwritten_evidence(KEY).last_inference.at
         with pytest.raises(StoreError):
             recorder.evidence(KEY)
         store.broken = False
-        assert recorder.flush(30)
+        assert recorder.flush(300)
     assert {Source.OBSERVED: 3} == store.history("acme-28gund").daily[NOW.date()]
     levels = [record.levelname for record in caplog.records]
     assert ["WARNING", "INFO"] == levels
@@ -103,7 +103,7 @@ def test_only_the_parent_writes_what_it_noted_before_a_fork():
     store.broken = True
     recorder = Recorder.for_store(store)
     note(recorder)
-    assert not recorder.flush(30)
+    assert not recorder.flush(300)
 
     def in_child():
         assert not recorder.has_unwritten
@@ -121,11 +121,11 @@ def test_flush_without_notes_starts_no_thread():
 def test_inferences_of_an_unnamed_key_join_the_organization_later():
     recorder = Recorder.for_store(MemoryStore())
     note(recorder, Subject(None, KEY))
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert 1 == len(recorder.history(KEY).models)
     assert recorder.organization(KEY) is None
     note(recorder, model=OTHER)
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert {MODEL, OTHER} == set(recorder.store.history("acme-28gund").models)
     assert ("acme-28gund",) == recorder.store.organizations()
 
@@ -134,7 +134,7 @@ def test_inferences_of_an_unnamed_key_join_the_organization_later():
 def test_evidence_counts_while_its_new_name_is_not_written(organization):
     recorder, credentials = Recorder.for_store(MemoryStore()), KEY._replace(organization=organization)
     note(recorder, Subject(None, credentials))
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     recorder.record_organization(Subject("acme-28gund", credentials))
     evidence = recorder.evidence(credentials)
     assert (NOW, "acme-28gund") == (evidence.last_inference.at, evidence.organization)
@@ -145,7 +145,7 @@ def test_new_process_knows_the_key_by_its_stored_alias(tmp_path):
     """The key itself isn't stored."""
     first = Recorder(DiskStore(tmp_path / "guard"))
     note(first)
-    assert first.flush(30)
+    assert first.flush(300)
     second = Recorder(DiskStore(tmp_path / "guard"))
     assert "acme-28gund" == second.organization(KEY)
     assert second.organization(Credentials("Bearer sk-other")) is None
@@ -169,7 +169,7 @@ def test_dropped_recorder_writes_its_notes_and_ends_its_thread():
     thread = recorder._writer._thread
     del recorder
     gc.collect()
-    thread.join(30)
+    thread.join(300)
     assert not thread.is_alive()
     assert {Source.OBSERVED: 2} == store.history("acme-28gund").daily[NOW.date()]
 
@@ -180,7 +180,7 @@ def test_flush_ends_although_more_is_noted():
     store.before = lambda: note(recorder)
     for flushes in range(1, 4):
         note(recorder)
-        assert recorder.flush(10)
+        assert recorder.flush(300)
         assert store.history("acme-28gund").daily[NOW.date()][Source.OBSERVED] >= flushes
 
 
@@ -206,7 +206,7 @@ def test_hanging_store_loses_only_notes_of_unknown_organizations(caplog, organiz
     store.before = lambda: (begun.set(), go_on.wait())
     recorder = Recorder.for_store(store)
     note(recorder)
-    assert begun.wait(30)
+    assert begun.wait(300)
     with caplog.at_level(logging.INFO, "finetune_guard"):
         for number in range(MOST_SUBJECTS + 99):
             note(recorder, Subject(organization, Credentials(f"Bearer {number}")))

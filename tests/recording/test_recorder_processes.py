@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from finetune_guard.domain.facts import Source
+from finetune_guard.recording import writer
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from tests.recording.test_recorder import note
@@ -20,19 +21,21 @@ pytestmark = pytest.mark.slow
 
 FORKING = """
 import os, sys, threading
+from finetune_guard.recording import writer
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from tests.recording.test_recorder import note
 
+writer._FORK_TIMEOUT = 300  # however slow the machine is
 recorder = Recorder.for_store(DiskStore(sys.argv[1]))
 for _ in range(3):
     note(recorder)
-recorder.flush(30)
+recorder.flush(300)
 note(recorder)
 if (child := os.fork()) == 0:
     unwritten = recorder.has_unwritten
     note(recorder)
-    os._exit(0 if recorder.flush(30) and not unwritten else 1)
+    os._exit(0 if recorder.flush(300) and not unwritten else 1)
 threads = [thread.name for thread in threading.enumerate()]
 note(recorder)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or str(threads[1:] or ""))
@@ -50,6 +53,7 @@ def test_fork_finds_no_writer_thread_and_loses_nothing(tmp_path):
 
 
 def note_in_child(location):
+    writer._EXIT_TIMEOUT = 300  # as above
     recorder = Recorder.for_store(DiskStore(location))
     for _ in range(100):
         note(recorder)
@@ -62,17 +66,19 @@ def test_multiprocessing_child_writes_everything_before_it_ends(tmp_path, method
     folder = tmp_path / "guard"
     child = multiprocessing.get_context(method).Process(target=note_in_child, args=(folder,))
     child.start()
-    child.join(60)
+    child.join(300)
     assert 0 == child.exitcode
     assert {Source.OBSERVED: 100} == DiskStore(folder).history("acme-28gund").daily[NOW.date()]
 
 
 ENDING = """
 import sys, time
+from finetune_guard.recording import writer
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from tests.recording.test_recorder import note
 
+writer._EXIT_TIMEOUT = 300  # as above
 recorder = Recorder.for_store(DiskStore(sys.argv[1]))
 for number in range(100):
     note(recorder, model=f"model{number % 5}")

@@ -69,10 +69,10 @@ def counted(store, organization="acme-28gund"):
 def lose(recorder, times, subject=ACME):
     """Have ``times`` inferences written, and the answer to all but the first of them lost."""
     note(recorder, 1, subject)  # which is written at once, and the others within the minute
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     recorder.store.loses = True
     note(recorder, times - 1, subject, LATER)
-    assert not recorder.flush(30)
+    assert not recorder.flush(300)
 
 
 def test_outage_after_a_lost_answer_counts_nothing_twice(store):
@@ -80,10 +80,10 @@ def test_outage_after_a_lost_answer_counts_nothing_twice(store):
     lose(recorder, 3)
     for _ in range(3):
         note(recorder, 2)
-        assert not recorder.flush(30)
+        assert not recorder.flush(300)
     store.away = False
     assert LATER == recorder.evidence(KEY).last_inference.at
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert 9 == counted(store)
     assert not recorder.has_unwritten
 
@@ -94,10 +94,10 @@ def test_records_wait_while_one_of_their_organization_is_in_doubt(store):
     del store.tried[:]
     note(recorder)
     note(recorder, subject=GLOBEX)
-    assert not recorder.flush(30)
+    assert not recorder.flush(300)
     assert {"globex-77"} == set(store.tried)
     store.away = False
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert (3, 1) == (counted(store), counted(store, "globex-77"))
 
 
@@ -106,7 +106,7 @@ def test_record_in_doubt_follows_its_history_to_a_new_name(store):
     lose(recorder, 2, Subject(None, KEY))
     note(recorder)
     store.away = False
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert ("acme-28gund",) == store.organizations()
     assert {Source.OBSERVED: 3} == recorder.history(KEY).daily[NOW.date()]
 
@@ -116,6 +116,6 @@ def test_evidence_learnt_during_doubt_is_written_afterwards(store):
     lose(recorder, 2)
     recorder.merge(ACME, new_facts(no_trace_at=NOW))
     store.away = False
-    assert recorder.flush(30)
+    assert recorder.flush(300)
     assert NOW == store.evidence("acme-28gund").no_trace_at
     assert 2 == counted(store)

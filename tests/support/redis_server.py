@@ -68,9 +68,8 @@ class RedisServer:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([self.program, *self.arguments], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
         while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None:
                 pytest.fail(f"the server did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.01)
 
