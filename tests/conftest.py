@@ -9,8 +9,8 @@ import certifi
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.effort import some
 from tests.support.constants import START
+from tests.support.effort import some
 
 # No test is timed: how long an example takes says more about the machine than about the code. New examples
 # are for where someone looks at what they find; elsewhere one commit always gives the same result.

@@ -2,14 +2,27 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
 from finetune_guard import Eligibility
+from finetune_guard.cli.timeline import DayOfEnds
+from finetune_guard.cli.verdict import advise
+from finetune_guard.domain.facts import Inference, Refusal, Span
+from finetune_guard.domain.history import Evidence
+from finetune_guard.domain.policy import OPENAI_SELF_SERVE
+from finetune_guard.rules.eligibility import decide
+from finetune_guard.rules.keep_alive import KeepAlive
 from tests.cli.cli_facts import facts
-from tests.support.constants import BASE
+from tests.support.constants import BASE, DAY
 
+AUGUST = datetime(2026, 8, 3, 9, tzinfo=timezone.utc)
+JANUARY = datetime(2027, 1, 8, tzinfo=timezone.utc)
+USED = {"last_inference": Inference(organization="acme", model=f"ft:{BASE}:acme::One", at=AUGUST)}
+REFUSAL = {"refusal": Refusal(at=AUGUST, code="training_not_available")}
+NO_USAGE = {"usage_read": (Span(start=AUGUST - 61 * DAY, end=AUGUST),)}
+ENDS = (DayOfEnds(day=date(2027, 1, 14), models=("ft:x",), replacements=(), tunable=()),)
 SHORT = """\
 ELIGIBLE  Organization acme-cli can create jobs until 2026-10-02 09:00 UTC (in 50 days).
 
@@ -163,3 +176,32 @@ def test_status_shows_how_far_usage_was_read(run, admin, model, elsewhere, clock
     assert "The whole organization's usage was read up to 2026-08-03 09:00 UTC, 3 hours ago." == coverage
     clock.advance(timedelta(days=3))
     assert facts(run("status", "-v").stdout)["Coverage"].endswith("finetune-guard sync reads it anew.")
+
+
+@pytest.mark.parametrize("has_admin_key", [False, True])
+@pytest.mark.parametrize(
+    ("evidence", "now", "command", "expected"),
+    [
+        (USED, AUGUST, None, "A keep-alive is due from 2026-09-18 09:00 UTC on."),
+        (USED, AUGUST + 50 * DAY, "keep-alive", "The window closes soon"),
+        (USED, AUGUST + 61 * DAY, "sync", "is not published"),
+        ({}, AUGUST, "sync", "OPENAI_ADMIN_KEY"),
+        ({"no_trace_at": AUGUST}, AUGUST, "check --refresh", "a key sees its own project only"),
+        (NO_USAGE, AUGUST, "keep-alive", "is not published"),
+        (REFUSAL, AUGUST, "keep-alive --force", "all the same"),
+        (USED | REFUSAL, AUGUST + 2 * DAY, None, "the API decides"),
+        (USED, JANUARY, "export my-models", "before they end"),
+        ({}, JANUARY + 8 * DAY, None, "A scheduled keep-alive can be removed"),
+    ],
+)
+def test_each_verdict_advises_one_command(run, evidence, now, command, expected, has_admin_key):
+    """It exists; reading the usage comes first if it can."""
+    eligibility = decide(OPENAI_SELF_SERVE, Evidence(organization="acme", **evidence), now)
+    advice = advise(eligibility, ENDS, KeepAlive(), has_admin_key=has_admin_key)
+    if command == "sync" and not has_admin_key:
+        command = "keep-alive"
+    assert (f"finetune-guard {command}" if command else None) == advice.command
+    assert expected in advice.text or command == "sync"
+    if command:
+        assert f"Run finetune-guard {command}. " in advice.in_words
+        assert 0 == run(*command.split(), "--help").exit_code

@@ -9,12 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+import finetune_guard
 from finetune_guard.cli.app import app
 from tests.cli.conftest import RUNNER
 
@@ -148,3 +150,25 @@ def test_check_loads_no_rendering_or_server_code(environment):
         [sys.executable, "-c", code, "check"], capture_output=True, text=True, check=True, timeout=300
     )
     assert ["4", "[]"] == done.stdout.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("line", "call"),
+    [
+        ("check", lambda guard: guard.check()),
+        ("history", lambda guard: guard.history()),
+        ("models", lambda guard: guard.models()),
+        ("keep-alive --dry-run", lambda guard: guard.plan_keep_alive()),
+        ("keep-alive", lambda guard: guard.keep_alive()),
+        ("sync", lambda guard: guard.sync()),
+    ],
+)
+def test_json_is_what_the_guard_returns(run, admin, ask, model, clock, line, call):
+    ask(model)
+    clock.advance(timedelta(minutes=1))
+    run("sync")
+    result = run(*line.split(), "--json")
+    with finetune_guard.OpenAI() as client:
+        expected = call(client.guard)
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert expected == type(expected).model_validate_json(result.stdout)

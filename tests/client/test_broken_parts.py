@@ -211,3 +211,37 @@ async def test_failing_clock_is_replaced_and_logged_once(connect, infer, broken_
         await infer(client)
         await done(client.guard.check())
     assert 1 == sum("configured clock fails" in record.getMessage() for record in caplog.records)
+
+
+def overwrite(folder):
+    (folder / "cache.db").write_bytes(b"\xff" * 50_000)
+
+
+def delete(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.fixture
+async def folder(tmp_path, connect, infer):
+    """A folder with a history in it, which nobody has open."""
+    location = tmp_path / "history"
+    client = connect(config={"store": location})
+    await infer(client)
+    await done(client.guard.flush())
+    client.guard.config.open_store().close()
+    await done(client.close())
+    return location
+
+
+@pytest.mark.parametrize("damage", [overwrite, delete], ids=lambda damage: damage.__name__)
+async def test_inferences_succeed_with_a_damaged_or_hostile_folder(folder, connect, infer, posts, damage):
+    client = connect(config={"store": folder})
+    await done(client.guard.history())
+    damage(folder)
+    before = posts("/chat/completions")
+    for _ in range(100):
+        assert (await infer(client)).choices
+    await done(client.guard.check())
+    await done(client.close())
+    assert 100 == posts("/chat/completions") - before

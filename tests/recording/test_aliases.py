@@ -15,8 +15,8 @@ from finetune_guard.recording.aliases import Aliases, resolve
 from finetune_guard.recording.recorder import Recorder
 from finetune_guard.stores.disk.store import DiskStore
 from finetune_guard.stores.memory import MemoryStore
-from tests.effort import some
 from tests.support.constants import NOW
+from tests.support.effort import some
 
 KEY, OTHER_KEY, THIRD_KEY = (Credentials(f"Bearer sk-{number}") for number in (1, 2, 3))
 ACME, GLOBEX = "org-Acme", "org-Globex"

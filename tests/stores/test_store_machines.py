@@ -27,8 +27,8 @@ from finetune_guard.stores.base import Lease, OutcomeUnknownError
 from finetune_guard.stores.keys import key, prefix, split_key
 from finetune_guard.stores.memory import MemoryStore
 from finetune_guard.stores.open import open_store
-from tests.effort import some
 from tests.support.constants import HOUR, NOW
+from tests.support.effort import some
 
 NAMES = ("acme", "acme,b", '["acme', "key:1")
 HANDLES = 3
