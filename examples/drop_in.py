@@ -28,6 +28,6 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004 -- the program and its argument
+    if len(sys.argv) == 1:
         sys.exit(__doc__)
     main(sys.argv[1])

@@ -45,4 +45,6 @@ def main(training_file: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(__doc__)
     sys.exit(main(sys.argv[1]))

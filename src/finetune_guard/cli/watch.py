@@ -91,7 +91,8 @@ def _in_words(result: CheckResult, keep_alive: KeepAlive) -> str:
     eligibility, state = result.eligibility, f"Now {in_words(result.eligibility)}"
     if result.failure is not None:
         tried = [f"{model}: {why}" for model, why in result.failure.attempts.items()]
-        return f"Failed, and is tried again: {'; '.join(tried) or result.failure}. {state}"
+        why = f"{'; '.join(tried)}." if tried else result.failure
+        return f"Failed, and is tried again: {why} {state}"
     if result.outcome is not None and result.outcome.sent:
         vain = " Another is due all the same: do the API's clock and this one differ?"
         return f"Sent: {result.outcome.model} answered. {state}{vain if result.sent_in_vain else ''}"
