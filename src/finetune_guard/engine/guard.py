@@ -160,8 +160,7 @@ class Guard:
         listing = yield from read_listing(most_job_pages=MOST_JOB_PAGES, always_jobs=True)
         if listing.reply is not None:
             credentials = listing.reply.subject.credentials
-            self.identification.record_traces(listing)
-            self.ends.learn(listing.announced)
+            self.identification.record(listing)
             if refresh:
                 self.ends.store_announced(listing.announced)
         now, history = self.decider.now(), self.decider.history(credentials)

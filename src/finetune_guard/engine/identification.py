@@ -61,14 +61,14 @@ class Identification:
         # What a list that failed would have shown may be what a decision needs.
         self._is_confirmed[subject.credentials] = listing.failure is None
         self._recorder.record_organization(subject)
-        self.record_traces(listing)
-        self._ends.learn(listing.announced)
+        self.record(listing)
         return subject.credentials, listing
 
-    def record_traces(self, listing: Listing) -> None:
-        """Record the traces of earlier fine-tuning in what the API listed, or that it has none."""
+    def record(self, listing: Listing) -> None:
+        """Record what the API listed: shutdown dates, and traces of earlier fine-tuning or their absence."""
         if listing.reply is None:
             return
+        self._ends.learn(listing.announced)
         no_trace_at, traces = listing.reply.at if listing.is_empty else None, listing.traces
         if traces.evidence.fine_tuned_by is not None or no_trace_at is not None:
             evidence = traces.evidence.model_copy(update={"no_trace_at": no_trace_at})

@@ -86,7 +86,7 @@ class KeepAliveSender(OneSender):
         dates, today = self.ends.read(now), now.date()
 
         def find_more(listing: Listing) -> tuple[str, ...]:
-            self.identification.record_traces(listing)
+            self.identification.record(listing)
             return usable_models(listing.newest_first, dates, today)
 
         return Attempts(self._known(), left, find_more, self.listing)
