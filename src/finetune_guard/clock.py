@@ -47,7 +47,7 @@ class ServerTime:
     * A ``Date`` within a minute of the current estimate is trusted. So is the first one, up to a week off.
     * Another one is trusted if it advanced since an earlier response as far as the local clock did, or as
       ``elapsed`` did: then the local clock was set.
-    * One that contradicts both the local clock and earlier responses, such as one from a cache, is not
+    * One that contradicts the local clock and is the same as before, such as one from a cache, is not
       trusted: the local clock is used until responses agree again.
     * While this is undecided, the earlier of the two times is used: an inference may be recorded as older
       than it is, never as newer. Decisions look at both.
@@ -96,16 +96,16 @@ class ServerTime:
         return min(date, local) if ran_alike is None else local
 
     def _ran_alike(self, date: datetime, local: datetime) -> bool | None:
-        """Whether both clocks advanced equally since a doubted response; None if it is too soon to say."""
+        """Whether both clocks advanced equally since a doubted response; None if that can't be said yet."""
         before = self._doubted
         if before is None:
             self._doubted = date, local
             return None
-        passed = local - before[1]
-        if abs(date - before[0] - passed) > _JITTER:
+        advanced, passed = date - before[0], local - before[1]
+        if abs(advanced - passed) > _JITTER:
             self._doubted = date, local
-            return False
-        return True if date - before[0] > _JITTER else None
+            return False if abs(advanced) <= _JITTER else None
+        return True if advanced > _JITTER else None
 
     def _local_was_set(self, date: datetime) -> bool:
         """Whether the server's clock advanced normally since the last trusted response."""
