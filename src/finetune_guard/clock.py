@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
-_EARLIEST = datetime(2020, 1, 1, tzinfo=timezone.utc)
+_EARLIEST = datetime(2026, 5, 7, tzinfo=timezone.utc)  # when the policy began: no answer is older
 _YEARS = range(1970, 9000)
 _MOST_FIRST_OFFSET = timedelta(days=7)
 _NOISE = timedelta(minutes=1)

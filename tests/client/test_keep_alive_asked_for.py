@@ -25,6 +25,15 @@ async def test_keep_alive_returns_model_and_time_and_is_recorded(client, clock, 
     assert "eligible" == (await done(client.guard.check())).verdict.value
 
 
+@pytest.mark.parametrize("days", [5, 60])
+async def test_keep_alive_has_the_time_of_the_api_if_the_clock_is_ahead(connect, infer, clock, days):
+    """Else the window would seem to be open for longer than it is."""
+    await infer(connect())
+    clock.advance(timedelta(days=50))
+    ahead = connect(config={"clock": lambda: clock() + timedelta(days=days)})
+    assert clock() == (await done(ahead.guard.keep_alive())).at
+
+
 async def test_keep_alive_is_sent_only_when_due_or_forced(client, infer, posts):
     await infer(client)
     outcome = await done(client.guard.keep_alive())

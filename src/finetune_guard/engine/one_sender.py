@@ -29,7 +29,6 @@ _POLL = timedelta(milliseconds=100)
 _LONGEST_MARGIN = timedelta(seconds=30)
 _MOST_REFUSALS = 3
 _INSTANT = timedelta(microseconds=1)
-_OLDEST_DATE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class OneSender(ABC):
         return NotSent.RENEWED_BY_ANOTHER if reason is NotSent.NOT_DUE else reason
 
     def _send(self, turn: Turn) -> Flow[KeepAliveOutcome]:
-        now, before = self.decider.now(), self._newest_fact()
+        before = self._newest_fact()
         attempts = self._attempts(turn.left)
         try:
             sent = yield from attempts.send()
@@ -117,8 +116,6 @@ class OneSender(ABC):
             raise
         # Facts known before it was sent are older than its answer, even if the dates show the same second.
         at = max(sent.reply.at, before + _INSTANT) if before is not None else sent.reply.at
-        if now - at > _OLDEST_DATE:  # such an old Date would make another one due at once
-            at = now
         organization = self._record(sent, at)
         # Before the turn ends: the next sender must see it.
         if not self.decider.recorder.flush(min(FLUSH_TIMEOUT, turn.margin.total_seconds())):
