@@ -164,7 +164,7 @@ async def test_check_ends_once_the_client_is_gone(keep_open):
 
     client = keep_open()
     background = Background(client._finetune_guard.engine)
-    background.know(client)
+    background.register(client)
     steps = background._until_stopped(waiting())
     assert [Pause(timedelta(seconds=0.25))] * 2 == [next(steps), steps.send(None)]
     background._clients.clear()

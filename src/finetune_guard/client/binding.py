@@ -126,7 +126,7 @@ class Binding:
 
                 kind: Any = task.AsyncBackground if client._guard_is_async else thread.ThreadBackground  # noqa: SLF001 -- its other half
                 self.background = vars(self).setdefault("_background", kind(self.engine))
-            (self.background.used if used else self.background.know)(client)
+            (self.background.used if used else self.background.register)(client)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self.failures.add(error)
 

@@ -136,7 +136,7 @@ class _Installation:
         for view in list(self._views):
             binding = view._finetune_guard  # noqa: SLF001 -- its other half
             if binding.background is not None:
-                binding.background.dismiss(view)
+                binding.background.unregister(view)
             binding.flush(FLUSH_TIMEOUT)
 
     def view_of(self, client: Any) -> Any:

@@ -98,7 +98,7 @@ class SyncGuarded(Guarded, SyncBase):
         """Flush the history, then close the HTTP client."""
         try:
             if self._finetune_guard.background is not None:
-                self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
+                self._finetune_guard.background.unregister_and_wait(self, FLUSH_TIMEOUT)
             self._finetune_guard.flush(FLUSH_TIMEOUT)
         finally:
             super().close()
@@ -203,7 +203,7 @@ class AsyncGuarded(Guarded, AsyncBase):
         """Flush the history, then close the HTTP client."""
         try:
             if self._finetune_guard.background is not None:
-                await self._finetune_guard.background.leave(self, FLUSH_TIMEOUT)
+                await self._finetune_guard.background.unregister_and_wait(self, FLUSH_TIMEOUT)
             await self._finetune_guard.flush_async(FLUSH_TIMEOUT)
         finally:
             await super().close()

@@ -50,9 +50,9 @@ class Background:
         """Reset the state: after ``fork``, the parent's thread or task doesn't exist."""
         # Re-entrant: a garbage collection inside the lock may find that a client is gone.
         self._changed = threading.Condition(threading.RLock())
-        self._news = False
+        self._has_new_client = False
 
-    def know(self, client: Any) -> None:
+    def register(self, client: Any) -> None:
         """Register ``client`` without starting to check."""
         if id(client) not in self._clients and self._has_something_to_do(client):
             with self._changed:
@@ -66,7 +66,7 @@ class Background:
             return bool(resource.names_to_keep_alive())
         return keep_alive is not None and keep_alive.for_jobs and client._guard_is_active()  # noqa: SLF001 -- too
 
-    def dismiss(self, client: Any) -> None:
+    def unregister(self, client: Any) -> None:
         """Forget ``client`` and all clients that share its HTTP client, which is about to be closed."""
         closed = http_client(client)
         self._drop(lambda known: (it := known()) is None or http_client(it) is closed)
@@ -77,7 +77,7 @@ class Background:
                 if is_gone(reference):
                     self._clients.pop(key, None)
             if not self._clients:
-                self._nobody_left()
+                self._stop_unused()
 
     def pause(self, timeout: float) -> None:
         """Let running checks finish before a fork, and start none; waits at most ``timeout`` seconds."""
@@ -88,7 +88,7 @@ class Background:
     def stop(self, timeout: float) -> None:
         """Wait at most ``timeout`` seconds until the background has stopped."""
 
-    def _nobody_left(self) -> None:
+    def _stop_unused(self) -> None:
         raise NotImplementedError
 
     def _is_interrupted(self) -> bool:

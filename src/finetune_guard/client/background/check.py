@@ -61,14 +61,14 @@ class Check(ABC):
         """Log an unexpected error, once in a row; return the delay until the next check."""
         kind, text = type(error).__name__, "".join(traceback.format_exception(error))
         message = f"finetune-guard can't check {self.what}, and tries again: %s\n%s"
-        self._say(f"mishap {kind}", logging.WARNING, message, kind, text)
+        self._log_if_new(f"unexpected {kind}", logging.WARNING, message, kind, text)
         return self._until_retry(None)
 
     def _until_retry(self, eligibility: Eligibility | None) -> timedelta:
         self._failures += 1
         return retry_delay(self._failures, eligibility, process.jitter.random())
 
-    def _say(self, what: str, level: int, message: str, *details: object) -> None:
+    def _log_if_new(self, what: str, level: int, message: str, *details: object) -> None:
         if what != self._last_logged:
             self._last_logged = what
             log(level, message, *details)
@@ -135,18 +135,18 @@ class WindowCheck(Check):
             text = (
                 "A keep-alive was answered, and yet another is due: do the API's clock and this one differ?"
             )
-            self._say("in vain", logging.WARNING, text)
+            self._log_if_new("in vain", logging.WARNING, text)
         elif result.failure is not None:
             text = "finetune-guard could not send a keep-alive, and tries again (the window closes: %s): %s"
-            self._say("failed", logging.WARNING, text, closes, str(result.failure))
+            self._log_if_new("failed", logging.WARNING, text, closes, str(result.failure))
         elif eligibility.reason is Reason.REFUSED:
             text = (
                 "The API has refused a job: no keep-alive is sent in the background until a later inference."
             )
-            self._say("refused", logging.WARNING, text)
+            self._log_if_new("refused", logging.WARNING, text)
         elif is_over(eligibility):
             text = "Nobody can create fine-tuning jobs any more: no keep-alive is sent in the background."
-            self._say("closed", logging.INFO, text)
+            self._log_if_new("closed", logging.INFO, text)
         else:
             self._last_logged = None
 
@@ -226,7 +226,7 @@ class DeploymentCheck(Check):
             self._last_logged = None
         else:
             text = " ".join(self.lines(result))
-            self._say(text, logging.WARNING, "finetune-guard: %s", text)
+            self._log_if_new(text, logging.WARNING, "finetune-guard: %s", text)
 
 
 def _moment(at: datetime | None) -> str:

@@ -31,7 +31,7 @@ class AsyncBackground(Background):
 
     def used(self, client: Any) -> None:
         """Start checking, unless that has started already: ``client`` has got a response."""
-        if id(client) in self._clients and self._is_at_work():
+        if id(client) in self._clients and self._is_running():
             return
         loop = asyncio_loop()
         if loop is None:
@@ -43,21 +43,21 @@ class AsyncBackground(Background):
             return
         if client.is_closed():
             return
-        self.know(client)
+        self.register(client)
         with self._changed:
             if not self._clients:
                 return
-            self._news = True
+            self._has_new_client = True
             if self._loop is loop and self._task is not None:
-                return  # the end of its round sees the news
-            if self._loop is loop or not self._is_at_work():
+                return  # at its end, the new client is checked
+            if self._loop is loop or not self._is_running():
                 self._cancel_timer()
                 self._loop, self._task = loop, None
                 self._set_timer(0.0)
 
-    async def leave(self, client: Any, timeout: float) -> None:
+    async def unregister_and_wait(self, client: Any, timeout: float) -> None:
         """Stop checking for ``client`` before it is closed; waits at most ``timeout`` seconds."""
-        self.dismiss(client)
+        self.unregister(client)
         task, loop = self._task, self._loop
         if self._clients or task is None or loop is None:
             return
@@ -70,10 +70,10 @@ class AsyncBackground(Background):
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(task.cancel)
 
-    def _nobody_left(self) -> None:
+    def _stop_unused(self) -> None:
         self._cancel_timer()
 
-    def _is_at_work(self) -> bool:
+    def _is_running(self) -> bool:
         scheduled = self._timer is not None or self._task is not None
         return scheduled and self._loop is not None and self._loop.is_running()
 
@@ -94,7 +94,7 @@ class AsyncBackground(Background):
             loop = asyncio.get_running_loop()
             if self._timer is None or loop is not self._loop:  # it was cancelled too late
                 return
-            self._timer, self._news = None, False
+            self._timer, self._has_new_client = None, False
             if self._clients:
                 self._task = loop.create_task(self._check_due(), name="finetune-guard-background")
                 self._task.add_done_callback(self._finish_check)
@@ -105,7 +105,7 @@ class AsyncBackground(Background):
                 return
             self._task = None
             if not task.cancelled() and task.exception() is None and self._clients:
-                self._set_timer(0.0 if self._news else task.result())
+                self._set_timer(0.0 if self._has_new_client else task.result())
 
     async def _check_due(self) -> float:
         """Run the checks that are due; holds no client afterwards."""

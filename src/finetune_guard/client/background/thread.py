@@ -27,7 +27,7 @@ class ThreadBackground(Background):
         """Start checking, unless that has started already: ``client`` has got a response."""
         if (self._thread is not None and id(client) in self._clients) or client.is_closed():
             return
-        self.know(client)
+        self.register(client)
         # Without the caller's context variables, which are those of one request of the program's.
         run = contextvars.Context().run
         thread = threading.Thread(
@@ -36,7 +36,7 @@ class ThreadBackground(Background):
         with self._changed:
             if self._is_stopped():
                 return
-            self._news = True
+            self._has_new_client = True
             self._changed.notify_all()
             if self._thread is not None:
                 return
@@ -46,9 +46,9 @@ class ThreadBackground(Background):
         except RuntimeError:  # none can be started now; the next use tries again
             self._thread = None
 
-    def leave(self, client: Any, timeout: float) -> None:
+    def unregister_and_wait(self, client: Any, timeout: float) -> None:
         """Stop checking for ``client`` before it is closed; waits at most ``timeout`` seconds."""
-        self.dismiss(client)
+        self.unregister(client)
         if not self._clients:
             self.stop(timeout)
 
@@ -74,7 +74,7 @@ class ThreadBackground(Background):
     def _is_interrupted(self) -> bool:
         return self.is_forking or self._is_stopped()
 
-    def _nobody_left(self) -> None:
+    def _stop_unused(self) -> None:
         self._changed.notify_all()
 
     def _is_stopped(self) -> bool:
@@ -87,13 +87,13 @@ class ThreadBackground(Background):
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._news = False
+                self._has_new_client = False
                 if self._is_stopped():
                     self._thread = None
                     return
             seconds = self._check_due()
             with self._changed:
-                self._changed.wait_for(lambda: self._news or self._is_stopped(), seconds)
+                self._changed.wait_for(lambda: self._has_new_client or self._is_stopped(), seconds)
 
     def _check_due(self) -> float:
         """Run the checks that are due; holds no client afterwards."""
