@@ -156,6 +156,13 @@ def test_refresh_shows_model_limits_without_deciding_by_them(run, sim, ask, mode
         assert "xxx... (all of it: --json)" in run("status", "--refresh").stdout
 
 
+@pytest.mark.parametrize("command", ["alert --dry-run", "calendar", "check", "metrics", "status"])
+def test_help_says_whether_refresh_asks_for_the_limits(run, sim, command):
+    run(*command.split(), "--refresh")
+    asks = "/v1/fine_tuning/model_limits" in [call.path for call in sim.calls]
+    assert asks == ("model_limits" in run(*command.split(), "--help").stdout)
+
+
 def test_refresh_says_when_the_api_does_not_answer(says, environment):
     environment.setenv("OPENAI_API_KEY", "sk-of-nobody-else")
     says("check --refresh", "401 invalid_api_key", code=4, without=["sk-of-nobody-else"])

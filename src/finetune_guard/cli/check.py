@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode, SetupError
-from finetune_guard.cli.options import Json, Refresh, duration
+from finetune_guard.cli.options import Json, RefreshAndShowLimits, duration
 from finetune_guard.cli.output import note, say
 from finetune_guard.cli.timeline import days_away, source_in_words
 from finetune_guard.cli.verdict import in_words, limits_in_words
@@ -34,7 +34,7 @@ def check(
     min_remaining: Annotated[
         str | None, typer.Option(help="For how long jobs have to be possible still, such as 14d.")
     ] = None,
-    refresh: Refresh = False,
+    refresh: RefreshAndShowLimits = False,
     as_json: Json = False,
 ) -> None:
     """Say in one line, and by exit code, whether jobs can be created.

@@ -22,16 +22,14 @@ Deployments = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")]
-Refresh = Annotated[
-    bool,
-    typer.Option(
-        "--refresh",
-        help="Ask the API first whose the key is and what it has fine-tuned "
-        "(GET /models, GET /fine_tuning/jobs), and show what it says of limits "
-        "(GET /fine_tuning/model_limits), which decides nothing. With an admin key (OPENAI_ADMIN_KEY) the "
-        "organization's usage is read, too, where the verdict would not be eligible.",
-    ),
-]
+_ASKS = (
+    "Ask the API first whose the key is and what it has fine-tuned (GET /models, GET /fine_tuning/jobs). "
+    "With an admin key (OPENAI_ADMIN_KEY) the organization's usage is read, too, where the verdict would not "
+    "be eligible."
+)
+_SHOWS = "What it says of limits (GET /fine_tuning/model_limits) is shown, and decides nothing."
+Refresh = Annotated[bool, typer.Option("--refresh", help=_ASKS)]
+RefreshAndShowLimits = Annotated[bool, typer.Option("--refresh", help=f"{_ASKS} {_SHOWS}")]
 
 
 def duration(option: str, text: str | None) -> timedelta | None:

@@ -12,7 +12,7 @@ import typer
 from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import Connection, connect
-from finetune_guard.cli.options import Json, Refresh
+from finetune_guard.cli.options import Json, RefreshAndShowLimits
 from finetune_guard.cli.timeline import (
     DayOfEnds,
     Moment,
@@ -59,7 +59,7 @@ class _Section:
 
 def status(
     *,
-    refresh: Refresh = False,
+    refresh: RefreshAndShowLimits = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show the rule, its source and the evidence, too.")
     ] = False,

@@ -109,7 +109,10 @@ class DeploymentEnding(Event):
 
 
 class VerdictChanged(Event):
-    """The verdict differs from the last one sent, ``previous``. Sent only by ``finetune-guard alert``."""
+    """The verdict differs from the last one sent, ``previous``; before the first one that is ``eligible``.
+
+    Sent only by ``finetune-guard alert``.
+    """
 
     kind: ClassVar[str] = "verdict_changed"
     verdict: Verdict
