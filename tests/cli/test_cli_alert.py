@@ -24,7 +24,7 @@ def receiver():
 
 
 @pytest.fixture
-def closing(ask, model, clock):
+def closing_window(ask, model, clock):
     """A window that closes in 29 days."""
     ask(model)
     clock.advance(31 * DAY)
@@ -44,7 +44,7 @@ def alert(run, receiver, environment):
     return run_alert
 
 
-def test_webhook_gets_each_threshold_once_as_json(alert, receiver, closing, clock):
+def test_webhook_gets_each_threshold_once_as_json(alert, receiver, closing_window, clock):
     assert (0, 0) == (alert().exit_code, alert().exit_code)
     (posted,) = receiver.posted
     facts = {"event": "window_closing", "organization": "acme-cli", "within_days": 30}
@@ -64,7 +64,7 @@ def test_webhook_gets_each_threshold_once_as_json(alert, receiver, closing, cloc
         (None, "Connection refused"),
     ],
 )
-def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing, status, expected):
+def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing_window, status, expected):
     """Only the webhook's host is shown."""
     receiver.status = status
     failed = alert("--webhook", receiver.url if status else f"http://127.0.0.1:9/{SECRET}")
@@ -76,7 +76,7 @@ def test_undelivered_alert_is_sent_by_the_next_run(alert, receiver, closing, sta
     assert (tries + 1, 1) == (len(receiver.posted), len({post["id"] for post in receiver.posted}))
 
 
-def test_dry_run_shows_alerts_and_records_nothing(alert, receiver, closing):
+def test_dry_run_shows_alerts_and_records_nothing(alert, receiver, closing_window):
     shown = [alert("--dry-run"), alert("--dry-run", "--json")]
     assert [0, 0] == [run.exit_code for run in shown]
     assert shown[0].stdout.startswith("Would tell: ")
@@ -96,7 +96,9 @@ def test_slack_gets_plain_text_without_markup(alert, receiver, clock, model, ask
     assert any("end" in post["text"] and "2027-01-14" in post["text"] for post in receiver.posted)
 
 
-def test_models_keep_alives_and_verdicts_are_alerted_once(alert, run, receiver, closing, clock, sim, model):
+def test_models_keep_alives_and_verdicts_are_alerted_once(
+    alert, run, receiver, closing_window, clock, sim, model
+):
     sim.fault(Fault(path="/v1/chat/completions", status=404, times=None))
     clock.set(DECEMBER)
     assert 1 == run("keep-alive").exit_code
@@ -110,7 +112,7 @@ def test_models_keep_alives_and_verdicts_are_alerted_once(alert, run, receiver, 
     assert [model] == by_event["model_ending"]["models"]
 
 
-def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing, tmp_path):
+def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing_window, tmp_path):
     script = tmp_path / "tell.py"
     script.write_text(
         "import json, os, pathlib, sys\n"
@@ -127,14 +129,14 @@ def test_command_gets_message_on_stdin_and_facts_in_a_variable(alert, closing, t
     assert 0 == alert("--command", str(tmp_path / "nothing"), "--refresh").exit_code
 
 
-def test_output_of_the_command_is_not_in_the_json(alert, closing, capfd):
+def test_output_of_the_command_is_not_in_the_json(alert, closing_window, capfd):
     result = alert("--command", "cat", "--json")
     assert "window_closing" == json.loads(result.stdout)["event"]
     printed = capfd.readouterr()
     assert ("", True) == (printed.out, "Fine-tuning jobs can be created until" in printed.err)
 
 
-def test_concurrent_runs_alert_once(alert, receiver, closing, tmp_path):
+def test_concurrent_runs_alert_once(alert, receiver, closing_window, tmp_path):
     store = DiskStore(tmp_path / "history")
     lease = store.lease("alert/acme-cli", timedelta(minutes=1))
     second = alert()

@@ -13,7 +13,7 @@ OTHER_KEY = "sk-of-another-organization"
 
 
 @pytest.fixture
-def two(sim, environment, ask, model):
+def two_organizations(sim, environment, ask, model):
     """A store that knows two organizations, each by the calls of a program."""
     other = sim.add_organization(slug="other-org", api_key=OTHER_KEY, fine_tuned_before=True)
     ask(model)
@@ -75,7 +75,7 @@ def test_earlier_fine_tuning_is_shown(run, says, environment, sim, model):
     says("history", "On 2026-08-03 09:00 UTC the API showed no earlier fine-tuning.")
 
 
-def test_each_organization_has_a_line_without_a_key(run, two, environment, sim):
+def test_each_organization_has_a_line_without_a_key(run, two_organizations, environment, sim):
     environment.delenv("OPENAI_API_KEY")
     sim.clear_calls()
     result = run("history", "--all")

@@ -21,13 +21,13 @@ def inferences(sim):
 
 
 @pytest.fixture
-def due(ask, model, clock):
+def closing_window(ask, model, clock):
     """A window that closes in ten days."""
     ask(model)
     clock.advance(timedelta(days=50))
 
 
-def test_keep_alive_is_sent_once_near_the_windows_end(run, due, model, sim):
+def test_keep_alive_is_sent_once_near_the_windows_end(run, closing_window, model, sim):
     first, second = run("keep-alive"), run("keep-alive")
     assert (0, 0, [model, model]) == (first.exit_code, second.exit_code, inferences(sim))
     assert f"Sent: {model} answered at 2026-09-22 09:00 UTC." == first.stdout.splitlines()[0]
@@ -42,7 +42,7 @@ def test_model_option_selects_the_model(run, ask, model, organization, sim):
     assert [model, other] == inferences(sim)
 
 
-def test_failures_are_listed_by_model(run, due, model, sim):
+def test_failures_are_listed_by_model(run, closing_window, model, sim):
     sim.fault(Fault.insufficient_quota(path="/v1/chat/completions", times=100))
     result = run("keep-alive")
     assert (1, "") == (result.exit_code, result.stdout)
@@ -123,7 +123,7 @@ def watch(start, tmp_path):
 
 @POSIX_ONLY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_watch_sends_what_is_due_until_stopped(watch, due, model, sim, number):
+def test_watch_sends_what_is_due_until_stopped(watch, closing_window, model, sim, number):
     process, stop = watch()
     line = process.stdout.readline()
     assert line.startswith(f"2026-09-22 09:00 UTC  Sent: {model} answered. Now eligible: ")
@@ -147,7 +147,7 @@ def test_watch_sleeps_until_one_is_due(watch, ask, model, clock, environment, tm
 
 
 @POSIX_ONLY
-def test_watch_can_be_stopped_while_it_waits_for_an_answer(watch, due, sim):
+def test_watch_can_be_stopped_while_it_waits_for_an_answer(watch, closing_window, sim):
     sim.clear_calls()
     sim.fault(Fault(path="/v1/chat/completions", delay=600))
     _, stop = watch("--json", "--debug")
@@ -189,6 +189,6 @@ def test_watch_ends_after_the_end_of_job_creation(run, ask, model, clock, sim):
     assert 1 == len(inferences(sim))
 
 
-def test_watch_ends_with_an_invalid_key(says, due, sim):
+def test_watch_ends_with_an_invalid_key(says, closing_window, sim):
     sim.fault(Fault.unauthorized(times=None))
     says("keep-alive --watch", "does not accept OPENAI_API_KEY", code=2, without=[".."])

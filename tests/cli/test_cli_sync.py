@@ -12,7 +12,7 @@ from tests.cli.real_terminal import Terminal
 USAGE = "/v1/organization/usage/completions"
 
 
-def cut(sim, pages, **fault):
+def fail_after(sim, pages, **fault):
     """Let the usage's pages fail after some that are answered."""
     for _ in range(pages):
         sim.fault(Fault(path=USAGE, method="GET", headers={"x-page": "a real one"}))
@@ -65,14 +65,14 @@ def test_time_is_shown_only_as_exactly_as_it_is_known(
 ):
     elsewhere(model)
     clock.advance(timedelta(hours=1, minutes=7))
-    cut(sim, 2 + finer_pages, status=403)
+    fail_after(sim, 2 + finer_pages, status=403)
     result = run("sync")
     assert 0 == result.exit_code
     assert f"{when}, on {model}" == facts(result.stdout)["Latest inference"]
 
 
 def test_interrupted_sync_exits_6_and_can_be_continued(run, says, admin, sim, model):
-    cut(sim, 1, status=403)
+    fail_after(sim, 1, status=403)
     result = run("sync")
     assert 6 == result.exit_code
     latest = "2026-07-05 00:00 UTC; NOT COMPLETE: up to 2026-08-03 09:00 UTC was asked for"
@@ -81,7 +81,7 @@ def test_interrupted_sync_exits_6_and_can_be_continued(run, says, admin, sim, mo
         "Incomplete: the usage after 2026-07-05 00:00 UTC could not be read (403)"
     )
     sim.clear_faults()
-    cut(sim, 1, status=403)
+    fail_after(sim, 1, status=403)
     says("sync --json --days 365", '"complete":false', "Incomplete", code=6)
     sim.clear_faults()
     says("sync", "complete")

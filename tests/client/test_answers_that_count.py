@@ -205,7 +205,7 @@ async def test_stream_has_the_sdks_class_and_attributes(client, bare, model):
     assert closed[0] == closed[1]
 
 
-class Standing:
+class MockResponse:
     """What a program's own tests may put in a response's place: headers in a plain dict, and little else."""
 
     def __init__(self, way, headers):
@@ -220,7 +220,7 @@ class Standing:
         return ANSWERED
 
 
-class Odd(dict):
+class UnlistableHeaders(dict):
     """Headers that can't be listed."""
 
     def items(self):
@@ -242,15 +242,15 @@ def mocked(way, closing, configured, monkeypatch):
 
 @pytest.mark.parametrize("headers", [{"Content-Type": "application/json"}, {}], ids=["headers", "none"])
 async def test_mocked_response_passes_without_a_log_line(way, mocked, caplog, headers):
-    client = mocked(Standing(way, headers))
+    client = mocked(MockResponse(way, headers))
     assert FINE_TUNED == (await chat(client, FINE_TUNED)).model
     assert [FINE_TUNED] == list((await done(client.guard.history())).models)
     assert not [record for record in caplog.records if record.name.startswith("finetune_guard")]
 
 
 async def test_failure_of_the_guard_leaves_the_answer_and_is_logged_once(way, mocked, caplog):
-    standing = Standing(way, {})
-    standing.request.headers = Odd()
+    standing = MockResponse(way, {})
+    standing.request.headers = UnlistableHeaders()
     client = mocked(standing)
     for _ in range(2):
         assert FINE_TUNED == (await chat(client, FINE_TUNED)).model

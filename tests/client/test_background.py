@@ -35,14 +35,14 @@ def keep_open(connect):
 
 
 @pytest.fixture
-async def near(client, infer, clock):
+async def closing_window(client, infer, clock):
     """An organization whose window closes in ten days."""
     await infer(client)
     await done(client.guard.flush())
     clock.advance(NEAR)
 
 
-async def test_closing_window_is_renewed_and_logged(keep_open, near, posts, clock, model, caplog):
+async def test_closing_window_is_renewed_and_logged(keep_open, closing_window, posts, clock, model, caplog):
     caplog.set_level(logging.INFO, OURS)
     client = keep_open()
     await use(client)
@@ -67,14 +67,14 @@ async def test_background_wakes_when_a_keep_alive_is_due(keep_open, client, infe
     assert (await done(keeping.guard.check())).remaining > timedelta(days=59)
 
 
-async def test_programs_own_inference_makes_a_keep_alive_needless(keep_open, near, infer, posts):
+async def test_programs_own_inference_makes_a_keep_alive_needless(keep_open, closing_window, infer, posts):
     keeping = keep_open()
     await infer(keeping)
     await settled(keeping)
     assert 2 == posts(CHAT)
 
 
-async def test_background_starts_only_when_configured_and_used(keep_open, connect, near, posts):
+async def test_background_starts_only_when_configured_and_used(keep_open, connect, closing_window, posts):
     client = keep_open()
     client.with_options(timeout=300)
     await done(client.guard.check())
@@ -92,7 +92,7 @@ async def test_unknown_window_is_renewed_with_a_model_from_the_api(keep_open, mo
     assert "eligible" == (await done(client.guard.check())).verdict
 
 
-async def test_nothing_is_sent_after_the_end_of_job_creation(keep_open, near, clock, posts, caplog):
+async def test_nothing_is_sent_after_the_end_of_job_creation(keep_open, closing_window, clock, posts, caplog):
     caplog.set_level(logging.INFO, OURS)
     clock.set(datetime(2027, 2, 1, tzinfo=timezone.utc))
     client = keep_open()
@@ -109,7 +109,7 @@ async def test_nothing_is_sent_while_the_history_is_unreadable(keep_open, model,
     assert 0 == posts(CHAT)
 
 
-async def test_copies_of_a_client_share_a_background(keep_open, near, sim, way, posts):
+async def test_copies_of_a_client_share_a_background(keep_open, closing_window, sim, way, posts):
     """A copy with another key has its organization checked too."""
     sim.add_organization(slug="other-1", api_key="sk-other", models=["gpt-4o-2024-08-06"])
     client = keep_open()
@@ -139,7 +139,7 @@ async def test_failed_keep_alive_is_logged_once_and_retried(
     assert "sent a keep-alive" in messages[1][1]
 
 
-class Broken(MemoryStore):
+class BrokenStore(MemoryStore):
     """A store that nobody expects to do this."""
 
     def evidence(self, organization):
@@ -147,7 +147,7 @@ class Broken(MemoryStore):
 
 
 async def test_bug_in_the_background_is_logged_once_and_retried(keep_open, model, caplog):
-    client = keep_open(config={"store": Broken()})
+    client = keep_open(config={"store": BrokenStore()})
     await use(client)
     await settled(client)
     (record,) = [record for record in caplog.records if record.name == OURS]

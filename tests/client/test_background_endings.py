@@ -24,7 +24,7 @@ CHAT = "/chat/completions"
 NAME = "finetune-guard-background"
 
 
-def at_work(background):
+def is_running(background):
     """Whether a background has a thread, a timer or a task."""
     return any(getattr(background, part, None) is not None for part in ("_thread", "_timer", "_task"))
 
@@ -48,13 +48,13 @@ async def test_closing_a_client_ends_its_background(way, options, closed):
     await use(client.with_options(timeout=300))
     await settled(client)
     background = client._finetune_guard.background
-    assert at_work(background)
+    assert is_running(background)
     assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
     await done((client if closed == "the client" else client.with_options(timeout=300)).close())
-    assert (False, []) == (at_work(background), background_threads())
+    assert (False, []) == (is_running(background), background_threads())
 
 
-def noticing(way, sending):
+def reporting_http_client(way, sending):
     """An HTTP client that sets ``sending`` when an inference is sent."""
 
     def notice(request):
@@ -70,13 +70,13 @@ def noticing(way, sending):
 async def test_close_does_not_wait_for_a_slow_keep_alive(way, options, sim, model, caplog):
     sim.fault(Fault(path="/v1/chat/completions", delay=600, times=None))
     sending = threading.Event()
-    client = way.guarded(http_client=noticing(way, sending), **options)
+    client = way.guarded(http_client=reporting_http_client(way, sending), **options)
     await use(client)
     await until(sending.is_set)
     await done(client.close())
     assert not [call for call in sim.calls if call.path == "/v1/chat/completions"]
     sim.stop()  # so that a thread that waits for the answer needn't do so to the end
-    await until(lambda: not at_work(client._finetune_guard.background))
+    await until(lambda: not is_running(client._finetune_guard.background))
     assert [] == [record.message for record in caplog.records if record.name == "finetune_guard"]
 
 
@@ -96,7 +96,7 @@ async def test_dropped_clients_are_collected_with_their_background(way, options)
     gc.collect()
     assert [None] * 10 == [reference() for reference in clients]
     await until(lambda: not background_threads())
-    await until(lambda: not any(at_work(background) for background in backgrounds))
+    await until(lambda: not any(is_running(background) for background in backgrounds))
     await done(http_client.aclose() if way.is_async else http_client.close())
 
 
@@ -106,7 +106,7 @@ async def test_background_goes_on_with_the_remaining_client(way, options):
     await settled(client)
     gc.collect()
     background = client._finetune_guard.background
-    assert (True, [client]) == (at_work(background), [known() for known in background._clients.values()])
+    assert (True, [client]) == (is_running(background), [known() for known in background._clients.values()])
     await done(client.close())
 
 
@@ -117,7 +117,7 @@ async def test_cancelled_background_starts_again_with_the_next_request(options, 
         background = client._finetune_guard.background
         await until(lambda: not sim._faults._pending)  # it has asked for models
         background._task.cancel()
-        await until(lambda: not at_work(background))
+        await until(lambda: not is_running(background))
         await use(client)
         await until(lambda: posts(CHAT) == 1)
 
@@ -130,7 +130,7 @@ def test_each_event_loop_has_its_own_background(options, model, posts):
         async with ASYNC.http_client() as http_client:
             await client.with_options(http_client=http_client).files.list()
             backgrounds.append((client._finetune_guard.background, asyncio.get_running_loop()))
-            assert at_work(backgrounds[-1][0])
+            assert is_running(backgrounds[-1][0])
             assert backgrounds[-1][0]._loop is asyncio.get_running_loop()
 
     for _ in range(2):
@@ -173,7 +173,7 @@ def test_trio_gets_one_warning_and_no_background(options, sim, caplog):
             await use(client)
             return client._finetune_guard.background
 
-    assert not at_work(trio.run(twice))
+    assert not is_running(trio.run(twice))
     assert ["finetune-guard sends no keep-alive in the background"] == [
         record.message.partition(":")[0] for record in caplog.records if record.name == "finetune_guard"
     ]

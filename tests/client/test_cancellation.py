@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 CHAT = "/v1/chat/completions"
 
 
-class HeldUp(MemoryStore):
+class BlockingStore(MemoryStore):
     """A store of which one method takes until someone lets it pass."""
 
     def __init__(self, name):
@@ -56,14 +56,14 @@ async def connect_async(sim, configured, model):
         await client.close()
 
 
-async def served(sim):
+async def wait_until_served(sim):
     """Wait until the request that is to be answered late has arrived."""
     while sim._faults._pending:  # noqa: ASYNC110 -- a thread brings it about
         await anyio.sleep(0.01)
 
 
 async def cancelled_once_served(sim, scope):
-    await served(sim)
+    await wait_until_served(sim)
     scope.cancel()
 
 
@@ -72,7 +72,7 @@ def creation(client):
 
 
 async def test_cancelled_task_ends_at_once_and_its_lease_is_released(connect_async):
-    store = HeldUp("lease")
+    store = BlockingStore("lease")
     client = connect_async(store=store)
     task = creation(client)
     await anyio.to_thread.run_sync(store.reached.wait, 60)
@@ -94,7 +94,7 @@ async def test_cancelled_anyio_scope_leaves_nothing_behind(connect_async, sim):
 
 
 async def test_client_is_closed_although_closing_is_cancelled(connect_async, model):
-    store = HeldUp("record")
+    store = BlockingStore("record")
     client = connect_async(store=store)
     await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}])
     await anyio.to_thread.run_sync(store.reached.wait, 60)

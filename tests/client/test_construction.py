@@ -24,7 +24,7 @@ NAMES = pytest.mark.parametrize("name", ["OpenAI", "AsyncOpenAI", "AzureOpenAI",
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
-def made(cls):
+def construct(cls):
     """Return a client of any of the classes."""
     azure = {"api_version": "2024-10-21", "azure_endpoint": "https://acme.example"}
     return cls(api_key="sk-test", **(azure if "Azure" in cls.__name__ else {}))
@@ -34,11 +34,11 @@ def made(cls):
 def test_client_is_an_instance_of_the_sdks_class(name):
     """Libraries that look at name and module find the SDK's."""
     ours, theirs = getattr(finetune_guard, name), getattr(openai, name)
-    client = made(ours)
+    client = construct(ours)
     assert isinstance(client, ours)
     assert isinstance(client, theirs)
     assert ours.__doc__
-    for each_client in (client, client.copy(), finetune_guard.guard(made(theirs))):
+    for each_client in (client, client.copy(), finetune_guard.guard(construct(theirs))):
         assert isinstance(each_client, getattr(finetune_guard, name.replace("Azure", "")))  # as in the SDK
         assert type(client) is type(each_client)
         assert (name, theirs.__module__) == (type(each_client).__name__, type(each_client).__module__)
@@ -48,11 +48,11 @@ def test_client_is_an_instance_of_the_sdks_class(name):
 @pytest.mark.parametrize("pickler", [pickle.dumps, pickle._dumps], ids=["C", "Python"])
 def test_classes_are_pickled_by_reference(name, pickler):
     public = getattr(finetune_guard, name)
-    for cls in (public, type(made(public)), OwnInstances):
+    for cls in (public, type(construct(public)), OwnInstances):
         assert pickle.loads(pickler(cls)) is cls
 
 
-class OwnInstances(type(made(finetune_guard.OpenAI))):
+class OwnInstances(type(construct(finetune_guard.OpenAI))):
     """A subclass of the class that a client has."""
 
 
@@ -63,10 +63,10 @@ def test_subclass_may_have_any_name_and_metaclass():
         def __call__(cls, *args, **kwargs):
             return cls._instances.setdefault(cls, super().__call__(*args, **kwargs))
 
-    class Mine(finetune_guard.OpenAI, metaclass=Singleton): ...
+    class PlainSubclass(finetune_guard.OpenAI, metaclass=Singleton): ...
 
-    assert type(Mine(api_key="sk-test")) is Mine
-    assert Mine(api_key="sk-test") is Mine(api_key="sk-test")
+    assert type(PlainSubclass(api_key="sk-test")) is PlainSubclass
+    assert PlainSubclass(api_key="sk-test") is PlainSubclass(api_key="sk-test")
 
 
 @NAMES

@@ -11,7 +11,7 @@ from tests.support.constants import BASE, MESSAGES
 pytestmark = pytest.mark.anyio
 
 
-class Own:
+class CustomClient:
     """A program's own client, whose constructor and ``copy`` know nothing of a guard."""
 
     def __init__(self, *, team="none", **options):
@@ -25,11 +25,11 @@ class Own:
     with_options = copy
 
 
-class OwnSync(Own, SYNC.guarded):
+class CustomSync(CustomClient, SYNC.guarded):
     pass
 
 
-class OwnAsync(Own, ASYNC.guarded):
+class CustomAsync(CustomClient, ASYNC.guarded):
     pass
 
 
@@ -62,7 +62,7 @@ async def test_copy_with_a_guard_has_its_own_history(client, infer, sim, clock):
 
 
 async def test_copied_subclass_with_its_own_constructor_keeps_the_guard(way, sim, configured, closing, model):
-    own = OwnAsync if way is ASYNC else OwnSync
+    own = CustomAsync if way is ASYNC else CustomSync
     options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
     client = closing(own(team="research", guard=configured(), **options))
     for copied in (client.copy(), client.with_options(timeout=300).copy(team="sales")):

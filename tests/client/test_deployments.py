@@ -167,14 +167,14 @@ async def test_deleted_deployment_raises_last_call_and_remedy(connect_azure, azu
 async def test_warning_and_error_before_the_store_was_read(connect_azure, clock):
     """A pause is warned about at the next call; a 404 is the SDK's own and is recorded."""
 
-    class Slow(MemoryStore):
+    class SlowStore(MemoryStore):
         may_tell = threading.Event()
 
         def history(self, organization):
             assert self.may_tell.wait(60)
             return super().history(organization)
 
-    store = Slow()
+    store = SlowStore()
     store.may_tell.set()
     await call_and_flush(connect_azure("v1", store=store))
     clock.advance(13 * DAY)
@@ -223,13 +223,13 @@ async def test_azure_client_at_a_gateway_records_its_deployments(
 
 @pytest.mark.parametrize("broken", ["evidence", "history", "record", "merge", "organizations"])
 async def test_broken_store_stops_no_deployment_call(way, azure, connect_azure, broken):
-    class Broken(MemoryStore):
+    class BrokenStore(MemoryStore):
         def __getattribute__(self, name):
             if name == broken:
                 raise OSError("broken")
             return super().__getattribute__(name)
 
-    client = connect_azure("v1", store=Broken())
+    client = connect_azure("v1", store=BrokenStore())
     for _ in range(2):
         assert TUNED == (await chat(client)).model
 

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.anyio
 ID = re.compile(r"\b(chatcmpl|cmpl|resp|msg|file|call|fc|ftjob|req)[-_][A-Za-z0-9]{8,}")
 
 
-def told(seen):
+def comparable(seen):
     """What a program saw: types and contents, with random ids replaced."""
     if isinstance(seen, list):
-        return [told(item) for item in seen]
+        return [comparable(item) for item in seen]
     return type(seen), ID.sub(r"\1-id", repr(seen))
 
 
@@ -41,8 +41,8 @@ def served(sim):
 )
 async def test_every_call_equals_the_sdks_and_is_recorded_once(sim, client, bare, scenario, counts):
     model = sim.add_model(base="davinci-002") if scenario in COMPLETIONS else sim.add_model()
-    expected, expected_calls = told(await scenario(bare, model)), served(sim)
-    assert expected == told(await scenario(client, model))
+    expected, expected_calls = comparable(await scenario(bare, model)), served(sim)
+    assert expected == comparable(await scenario(client, model))
     assert expected_calls == served(sim)
 
     history = await done(client.guard.history())

@@ -14,7 +14,7 @@ from tests.support.constants import MESSAGES
 pytestmark = pytest.mark.anyio
 
 
-class Odd:
+class CustomClient:
     """A constructor and attributes that no other client has."""
 
     def __init__(self, region, *labels):
@@ -22,11 +22,11 @@ class Odd:
         self.labels = labels
 
 
-class OddSync(Odd, openai.OpenAI):
+class CustomSync(CustomClient, openai.OpenAI):
     pass
 
 
-class OddAsync(Odd, openai.AsyncOpenAI):
+class CustomAsync(CustomClient, openai.AsyncOpenAI):
     pass
 
 
@@ -72,7 +72,7 @@ async def test_resources_made_before_are_guarded_on_the_copy(bare, configured, m
 
 
 async def test_guarding_calls_no_constructor(way, sim, configured, closing, model):
-    original = closing((OddAsync if way is ASYNC else OddSync)(sim.base_url, "a", "b"))
+    original = closing((CustomAsync if way is ASYNC else CustomSync)(sim.base_url, "a", "b"))
     guarded = guard(original, configured())
     assert isinstance(guarded, type(original))
     assert (type(original).__name__, ("a", "b")) == (type(guarded).__name__, guarded.labels)

@@ -88,7 +88,7 @@ async def test_keep_alive_is_sent_once_for_each_organization(sim, configured, mo
     assert 2 == posts(CHAT)
 
 
-class Overtaken(MemoryStore):
+class OvertakenStore(MemoryStore):
     """A store that another process records a keep-alive in just before a lease is given here."""
 
     def __init__(self, inference):
@@ -103,7 +103,7 @@ class Overtaken(MemoryStore):
 async def test_lease_holder_checks_again_before_sending(connect, sim, model, clock, posts):
     slug = sim.organization().slug
     sent = Inference(organization=slug, model=model, at=clock(), source=Source.KEEP_ALIVE)
-    outcome = await done(connect(config={"store": Overtaken(sent)}).guard.keep_alive())
+    outcome = await done(connect(config={"store": OvertakenStore(sent)}).guard.keep_alive())
     assert (False, "renewed_by_another", 0) == (outcome.sent, outcome.reason, posts(CHAT))
 
 

@@ -52,14 +52,14 @@ def train(sim):
 
 
 @pytest.fixture
-async def used(client, infer):
+async def active_client(client, infer):
     """A client whose organization has run an inference, so that jobs may be created."""
     await infer(client)
     return client
 
 
 @pytest.fixture
-def sunset(clock):
+def near_shutdown(clock):
     """Twelve days before the end of every fine-tune."""
     clock.set(SHUTDOWN - 12 * DAY)
 
@@ -68,33 +68,33 @@ def line_here():
     return inspect.currentframe().f_back.f_lineno
 
 
-def caught_by(kind, caught):
+def warnings_of(kind, caught):
     return [warning for warning in caught if issubclass(warning.category, kind)]
 
 
 # Before a job.
 
 
-async def test_shut_down_base_stops_the_job(used, train, posts):
+async def test_shut_down_base_stops_the_job(active_client, train, posts):
     with pytest.raises(BaseModelShutDownError) as caught:
-        await train(used, NANO)
+        await train(active_client, NANO)
     assert (NANO, date(2026, 10, 23)) == (caught.value.model, caught.value.shutdown.day)
     assert 0 == posts("/fine_tuning/jobs")
 
 
-async def test_short_lived_base_is_warned_about_once_at_the_callers_line(way, used, train, posts):
+async def test_short_lived_base_is_warned_about_once_at_the_callers_line(way, active_client, train, posts):
     """An upload says nothing."""
-    file = await done(used.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
-    create = partial(used.fine_tuning.jobs.create, model=BASE, training_file=file.id)
+    file = await done(active_client.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
+    create = partial(active_client.fine_tuning.jobs.create, model=BASE, training_file=file.id)
     with pytest.warns(ShortLivedModelWarning) as caught:
         job, line = (await create() if way.is_async else create()), line_here()
     assert job.id.startswith("ftjob-")
-    (warning,) = caught_by(ShortLivedModelWarning, caught)
+    (warning,) = warnings_of(ShortLivedModelWarning, caught)
     assert (__file__, line) == (warning.filename, warning.lineno)
-    await train(used)
-    await train(used.with_options(timeout=300))
+    await train(active_client)
+    await train(active_client.with_options(timeout=300))
     with pytest.warns(ShortLivedModelWarning):
-        await train(used, "gpt-4.1-2025-04-14")
+        await train(active_client, "gpt-4.1-2025-04-14")
     assert 4 == posts("/fine_tuning/jobs")
 
 
@@ -195,33 +195,33 @@ async def test_refreshed_dates_reach_other_processes(connect_later, tmp_path):
 
 
 @pytest.mark.parametrize("scenario", INFERENCES, ids=lambda scenario: scenario.__name__)
-async def test_model_close_to_shutdown_is_warned_about_once(client, model, sunset, scenario):
+async def test_model_close_to_shutdown_is_warned_about_once(client, model, near_shutdown, scenario):
     with pytest.warns(ModelSunsetWarning) as caught:
         await scenario(client, model)
-    (warning,) = caught_by(ModelSunsetWarning, caught)
+    (warning,) = warnings_of(ModelSunsetWarning, caught)
     assert Path(__file__).parent == Path(warning.filename).parent
     assert f"{model} will be shut down in 12 days, on 2027-01-14" in str(warning.message)
     await scenario(client, model)  # warnings are errors here: it isn't said again
 
 
 async def test_failing_warning_is_logged_and_the_call_succeeds(
-    used, infer, train, clock, caplog, monkeypatch
+    active_client, infer, train, clock, caplog, monkeypatch
 ):
     def fail(*arguments, **options):
         raise RuntimeError("no terminal")
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert (await train(used)).id.startswith("ftjob-")
+        assert (await train(active_client)).id.startswith("ftjob-")
         clock.set(SHUTDOWN - 12 * DAY)
-        assert "chat.completion" == (await infer(used)).object
+        assert "chat.completion" == (await infer(active_client)).object
     assert f"A fine-tune of {BASE} made now" in caplog.text
     assert 1 == caplog.text.count("will be shut down in 12 days")
     clock.advance(DAY)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         monkeypatch.setattr(warnings, "showwarning", fail)
-        assert "chat.completion" == (await infer(used)).object
+        assert "chat.completion" == (await infer(active_client)).object
     assert 1 == caplog.text.count("will be shut down in 11 days")
 
 
@@ -240,12 +240,12 @@ async def test_warning_points_at_the_callers_line(way, client, model, clock):
         clock.set(SHUTDOWN - days * DAY)
         with pytest.warns(ModelSunsetWarning) as caught:
             _, line = await calling()
-        (warning,) = caught_by(ModelSunsetWarning, caught)
+        (warning,) = warnings_of(ModelSunsetWarning, caught)
         assert (__file__, line) == (warning.filename, warning.lineno)
 
 
 @pytest.mark.parametrize("call", ["chat", "stream", "raw", "embedding"])
-async def test_warn_models_all_warns_about_base_models(connect, sunset, call):
+async def test_warn_models_all_warns_about_base_models(connect, near_shutdown, call):
     client = connect(config={"warn_models": "all", "model_dates": {"text-embedding-3-small": "2027-01-10"}})
     model = "text-embedding-3-small" if call == "embedding" else "gpt-4o-mini"
 
@@ -258,7 +258,7 @@ async def test_warn_models_all_warns_about_base_models(connect, sunset, call):
 
     with pytest.warns(ModelSunsetWarning, match=f"{model} will be shut down in") as caught:
         await run_twice()
-    assert 1 == len(caught_by(ModelSunsetWarning, caught))
+    assert 1 == len(warnings_of(ModelSunsetWarning, caught))
 
 
 # After its end.

@@ -216,7 +216,7 @@ async def test_unknown_organization_is_asked_about_once(api, wire, open_client):
     assert "acme-1" == (await done(newcomer.guard.check())).organization
 
 
-class Counting(MemoryStore):
+class CountingStore(MemoryStore):
     """Tells which of its methods were called, in order."""
 
     calls = ()
@@ -229,7 +229,7 @@ class Counting(MemoryStore):
 
 
 async def test_check_costs_one_store_read(way, closing, clock, api):
-    store = Counting()
+    store = CountingStore()
     client = closing(way.guarded(api_key="sk-acme", guard=GuardConfig(store=store, clock=clock)))
     await run(client, "m0")
     last = [

@@ -24,14 +24,14 @@ DETAILS = {
 BODIES = {"error inside": {"error": DETAILS}, "bare": DETAILS}
 
 
-async def refused(client):
+async def refused_job(client):
     with pytest.raises(FineTuningRefusedError) as caught:
         await create_job(client)
     return caught.value
 
 
 @pytest.fixture
-async def may(client, infer, clock):
+async def open_window(client, infer, clock):
     """A client whose organization's window is open, as far as anybody can know."""
     await infer(client)
     clock.advance(timedelta(hours=1))
@@ -39,13 +39,13 @@ async def may(client, infer, clock):
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_refusal_is_the_sdks_permission_error(may, bare, sim, body):
+async def test_refusal_is_the_sdks_permission_error(open_window, bare, sim, body):
     for _ in range(2):
         sim.fault(Fault(path=f"/v1{JOBS}", status=403, body=body, headers={"x-request-id": "req_1"}))
     with pytest.raises(openai.PermissionDeniedError) as expected:
         await create_job(bare)
     with pytest.raises(openai.PermissionDeniedError) as caught:
-        await create_job(may)
+        await create_job(open_window)
 
     ours, theirs = caught.value, expected.value
     assert isinstance(ours, FineTuningRefusedError)
@@ -59,17 +59,17 @@ async def test_refusal_is_the_sdks_permission_error(may, bare, sim, body):
     assert not ours.remembered
 
 
-async def test_remembered_refusal_stops_the_next_job_without_a_request(may, sim, posts):
+async def test_remembered_refusal_stops_the_next_job_without_a_request(open_window, sim, posts):
     sim.fault(Fault.training_not_available())
-    first = await refused(may)
+    first = await refused_job(open_window)
     text = str(first)
     assert "the API itself refused a job of organization acme-28gund on 2026-08-01 01:00 UTC" in text
     assert '403 training_not_available: "OpenAI is winding down' in text
     assert "keep_alive(force=True)" in text
     assert sim.organization().api_key not in text
     with pytest.raises(FineTuningRefusedError, match=r"^The training file was not uploaded"):
-        await done(may.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
-    second = await refused(may)
+        await done(open_window.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune"))
+    second = await refused_job(open_window)
     assert 1 == posts(JOBS)
     assert (True, False) == (first.sent, second.sent)
     assert second.remembered
@@ -81,17 +81,17 @@ async def test_remembered_refusal_stops_the_next_job_without_a_request(may, sim,
 
 
 @pytest.mark.parametrize("later", ["an inference", "a keep-alive"])
-async def test_newer_evidence_asks_the_api_again(may, infer, clock, sim, posts, later):
+async def test_newer_evidence_asks_the_api_again(open_window, infer, clock, sim, posts, later):
     """A forced keep-alive counts as later in the same second."""
     sim.fault(Fault.training_not_available())
-    await refused(may)
+    await refused_job(open_window)
     if later == "a keep-alive":  # dates have whole seconds, but the order is known
-        assert (await done(may.guard.keep_alive(force=True))).sent
+        assert (await done(open_window.guard.keep_alive(force=True))).sent
     else:
         clock.advance(timedelta(seconds=1))
-        await infer(may)
+        await infer(open_window)
     with pytest.raises(openai.BadRequestError):
-        await create_job(may)
+        await create_job(open_window)
     assert 2 == posts(JOBS)
 
 
@@ -100,9 +100,9 @@ async def test_no_keep_alive_after_a_refusal(connect, infer, sim, posts, clock):
     await infer(client)
     clock.advance(timedelta(hours=1))
     sim.fault(Fault.training_not_available())
-    await refused(client)
+    await refused_job(client)
     clock.advance(timedelta(hours=23))
-    await refused(client)
+    await refused_job(client)
     assert (1, 1) == (posts("/chat/completions"), posts(JOBS))
 
 
@@ -114,16 +114,16 @@ async def test_refusal_expires_after_a_day_or_its_ttl(connect, infer, sim, posts
     await infer(client)
     clock.advance(timedelta(hours=1))
     sim.fault(Fault.training_not_available())
-    await refused(client)
+    await refused_job(client)
     clock.advance(later - timedelta(seconds=1))
-    assert (await refused(client)).remembered
+    assert (await refused_job(client)).remembered
     clock.advance(timedelta(seconds=1))
     eligibility = await done(client.guard.check())
     assert ("unknown", "refusal_in_doubt") == (eligibility.verdict.value, eligibility.reason.value)
     sim.fault(Fault.training_not_available())
     with pytest.warns(EligibilityWarning, match="may answer otherwise now"):
-        assert (await refused(client)).sent
-    assert (await refused(client)).remembered
+        assert (await refused_job(client)).sent
+    assert (await refused_job(client)).remembered
     clock.advance(later)
     with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
         await create_job(client)
@@ -133,7 +133,7 @@ async def test_refusal_expires_after_a_day_or_its_ttl(connect, infer, sim, posts
 async def test_refusal_in_the_second_of_an_inference_is_asked_again(client, infer, sim, posts):
     await infer(client)
     sim.fault(Fault.training_not_available())
-    await refused(client)
+    await refused_job(client)
     with pytest.warns(EligibilityWarning), pytest.raises(openai.BadRequestError):
         await create_job(client)
     assert 2 == posts(JOBS)
@@ -146,28 +146,28 @@ NOT_THE_POLICY = {
 
 
 @pytest.mark.parametrize("fault", NOT_THE_POLICY.values(), ids=NOT_THE_POLICY)
-async def test_other_errors_are_no_refusal(may, sim, fault):
+async def test_other_errors_are_no_refusal(open_window, sim, fault):
     sim.fault(fault)
     sim.fault(Fault.training_not_available(path=f"/v1{JOBS}", method="GET"))
     with pytest.raises(openai.APIStatusError) as caught:
-        await create_job(may)
+        await create_job(open_window)
     assert not isinstance(caught.value, FineTuneGuardError)
     with pytest.raises(openai.PermissionDeniedError):
-        await done(may.fine_tuning.jobs.list())
-    assert "eligible" == (await done(may.guard.check())).verdict.value
+        await done(open_window.fine_tuning.jobs.list())
+    assert "eligible" == (await done(open_window.guard.check())).verdict.value
 
 
 @pytest.mark.parametrize("creator", ["the client itself", "another"])
-async def test_created_job_removes_the_refusal(may, bare, sim, clock, creator):
+async def test_created_job_removes_the_refusal(open_window, bare, sim, clock, creator):
     sim.fault(Fault(path=f"/v1{JOBS}", status=403, body={"error": DETAILS}))
-    await refused(may)
+    await refused_job(open_window)
     clock.advance(timedelta(days=1 if creator == "the client itself" else 0, hours=2))
     file = sim.add_file(content=TRAINING_DATA)
     if creator == "the client itself":
         with pytest.warns(EligibilityWarning):
-            await create_job(may, training_file=file)
+            await create_job(open_window, training_file=file)
     else:
         await create_job(bare, training_file=file)
-        assert (await refused(may)).remembered
-        await listed(may.fine_tuning.jobs.list())
-    assert Verdict.ELIGIBLE is (await done(may.guard.check())).verdict
+        assert (await refused_job(open_window)).remembered
+        await listed(open_window.fine_tuning.jobs.list())
+    assert Verdict.ELIGIBLE is (await done(open_window.guard.check())).verdict

@@ -36,7 +36,7 @@ def upload_file(client, file=("a.jsonl", TRAINING_DATA)):
 by_every_way = pytest.mark.parametrize("upload", UPLOADS.values(), ids=UPLOADS)
 
 
-class Untouchable(io.BytesIO):
+class UnreadableFile(io.BytesIO):
     """A file that must not be read."""
 
     name = "train.jsonl"
@@ -72,7 +72,7 @@ def upload_by_extra_body(client, purpose, file):
 )
 async def test_upload_is_stopped_before_the_file_is_read(lapsed, sim, upload):
     with pytest.raises(InferenceWindowExpiredError, match=r"^The training file was not uploaded: "):
-        await done(upload(lapsed, "fine-tune", Untouchable(TRAINING_DATA)))
+        await done(upload(lapsed, "fine-tune", UnreadableFile(TRAINING_DATA)))
     assert ["/v1/models"] == [call.path for call in sim.calls]  # to be told the time
 
 
@@ -85,7 +85,7 @@ async def test_upload_is_stopped_exactly_when_a_job_would_be(connect, infer, clo
     sim.clear_calls()
     outcomes = []
     for call in (
-        lambda client: upload_file(client, Untouchable(TRAINING_DATA)),
+        lambda client: upload_file(client, UnreadableFile(TRAINING_DATA)),
         lambda client: client.fine_tuning.jobs.create(model=BASE, training_file="file-x"),
     ):
         with pytest.raises(NotEligibleError) as caught:

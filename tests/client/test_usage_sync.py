@@ -90,13 +90,13 @@ def watched(way, connect, requests):
 
 
 @pytest.fixture
-def owners(watched):
+def admin_client(watched):
     """A guarded client whose configuration holds the admin key."""
     return watched({"admin_api_key": ADMIN_KEY})
 
 
 @pytest.fixture
-def readings(sim):
+def usage_requests(sim):
     """Counts the requests of usage since it was last asked."""
 
     def count():
@@ -133,7 +133,7 @@ async def sync_error(client, **options):
     return caught.value
 
 
-async def creates(client):
+async def can_create_job(client):
     """Whether a job gets as far as the API."""
     with pytest.raises(openai.OpenAIError) as caught:
         await create_job(client)
@@ -182,7 +182,7 @@ async def test_admin_key_is_sent_with_usage_requests_only(
     await done(with_admin_key.guard.models(refresh=True))
     await done(with_admin_key.guard.keep_alive(force=True))
     await infer(with_admin_key)
-    assert await creates(with_admin_key)
+    assert await can_create_job(with_admin_key)
     await done(with_admin_key.files.create(file=("a.jsonl", TRAINING_DATA), purpose="fine-tune"))
     assert {ADMIN_KEY} == keys_used(requests, usage=True)
     assert {sim.organization().api_key} == keys_used(requests, usage=False)
@@ -195,7 +195,7 @@ async def test_gateway_gets_only_the_configurations_admin_key(watched, sdks_key,
     for client in (watched(), watched(**sdks_key(ADMIN_KEY))):
         assert "FINETUNE_GUARD_ADMIN_API_KEY" in (await sync_error(client)).remedy
         await done(client.guard.check(refresh=True))
-        assert not await creates(client)
+        assert not await can_create_job(client)
     assert ADMIN_KEY not in keys_used(requests, usage=False) | keys_used(requests, usage=True)
     assert USAGE not in {request.url.path for request in requests}
 
@@ -273,60 +273,60 @@ async def test_moved_key_reads_no_usage_of_its_old_organization(sim, clock, conn
 # When it is read without being asked for.
 
 
-async def test_check_reads_usage_only_with_refresh(owners, ran_elsewhere, readings):
-    before = await done(owners.guard.check())
-    assert ("unknown", 0) == (before.verdict.value, readings())
-    after = await done(owners.guard.check(refresh=True))
+async def test_check_reads_usage_only_with_refresh(admin_client, ran_elsewhere, usage_requests):
+    before = await done(admin_client.guard.check())
+    assert ("unknown", 0) == (before.verdict.value, usage_requests())
+    after = await done(admin_client.guard.check(refresh=True))
     assert ("eligible", ran_elsewhere) == (after.verdict.value, after.last_inference.at)
     assert ("organization", NOW) == (after.coverage.value, after.covered_until)
     assert Source.USAGE_API is after.last_inference.source
-    assert 4 == readings()  # two pages of days, the hours of one, the minutes of one
-    await done(owners.guard.check(refresh=True))
-    assert await creates(owners)
-    assert 0 == readings()
+    assert 4 == usage_requests()  # two pages of days, the hours of one, the minutes of one
+    await done(admin_client.guard.check(refresh=True))
+    assert await can_create_job(admin_client)
+    assert 0 == usage_requests()
 
 
 # How much is read, and how exactly.
 
 
-async def test_second_sync_reads_what_is_new_and_a_month_before(owners, ran_elsewhere, clock, requests):
+async def test_second_sync_reads_what_is_new_and_a_month_before(admin_client, ran_elsewhere, clock, requests):
     """Usage may appear late."""
-    await done(owners.guard.sync())
+    await done(admin_client.guard.sync())
     clock.advance(2 * DAY)
-    second = await done(owners.guard.sync())
+    second = await done(admin_client.guard.sync())
     midnight = NOW.replace(hour=0, minute=0, second=0)
     assert [midnight - 60 * DAY, midnight - 31 * DAY] == first_seconds(requests)
     assert (True, NOW + 2 * DAY, midnight - 58 * DAY) == (second.complete, second.covered_until, second.start)
     assert (None, None, 0) == (second.last_inference, second.precision, second.models)  # none in that month
-    (span,) = (await done(owners.guard.history())).evidence.usage_read
+    (span,) = (await done(admin_client.guard.history())).evidence.usage_read
     assert (midnight - 60 * DAY, NOW + 2 * DAY) == (span.start, span.end)
-    assert ran_elsewhere == (await done(owners.guard.check())).last_inference.at
+    assert ran_elsewhere == (await done(admin_client.guard.check())).last_inference.at
 
 
-async def test_sync_of_365_days_reports_each_page(owners, billing, infer, clock, model, requests):
+async def test_sync_of_365_days_reports_each_page(admin_client, billing, infer, clock, model, requests):
     days = (date(2025, 9, 20), date(2025, 10, 21), date(2026, 3, 9), date(2026, 8, 30))
     for day in days:
         clock.set(datetime(day.year, day.month, day.day, 9, 30, tzinfo=timezone.utc))
         await infer(billing)
     clock.set(NOW)
     progress = []
-    synced = await done(owners.guard.sync(days=365, progress=progress.append))
+    synced = await done(admin_client.guard.sync(days=365, progress=progress.append))
     assert [datetime(2025, 9, 20, tzinfo=timezone.utc)] == first_seconds(requests)
     assert [(31 * page, 366) for page in range(1, 12)] + [(366, 366)] == [
         (step.days_read, step.days) for step in progress
     ]
     assert (1, days[-1]) == (synced.models, synced.last_inference.at.date())
-    history = await done(owners.guard.history())
+    history = await done(admin_client.guard.history())
     assert {day: {Source.USAGE_API: 1} for day in days} == history.daily
     assert {model: datetime(2026, 8, 30, 9, 30, tzinfo=timezone.utc)} == {
         name: inference.at for name, inference in history.models.items()
     }
 
 
-async def test_invalid_days_are_refused(owners, sim):
+async def test_invalid_days_are_refused(admin_client, sim):
     for days in (0, 3651, True):
         with pytest.raises(GuardConfigError, match="from 1 to 3650"):
-            await done(owners.guard.sync(days=days))
+            await done(admin_client.guard.sync(days=days))
     assert () == sim.calls
 
 
@@ -334,15 +334,17 @@ async def test_invalid_days_are_refused(owners, sim):
 
 
 @pytest.mark.parametrize(("named", "expected"), [("other-1", "other-1"), ("", "does not name")])
-async def test_usage_page_of_another_organization_is_not_used(owners, infer, clock, sim, named, expected):
-    await infer(owners)
+async def test_usage_page_of_another_organization_is_not_used(
+    admin_client, infer, clock, sim, named, expected
+):
+    await infer(admin_client)
     clock.advance(61 * DAY)
     sim.fault(Fault(path=USAGE, method="GET", headers={"openai-organization": named}, times=None))
-    error = await sync_error(owners)
+    error = await sync_error(admin_client)
     assert expected in str(error)
-    eligibility = await done(owners.guard.check(refresh=True))
+    eligibility = await done(admin_client.guard.check(refresh=True))
     assert ("local", None) == (eligibility.coverage.value, eligibility.covered_until)
-    assert () == (await done(owners.guard.history())).evidence.usage_read
+    assert () == (await done(admin_client.guard.history())).evidence.usage_read
 
 
 # What is never told.
@@ -404,15 +406,15 @@ async def test_partial_reading_gives_no_verdict(way, connect, infer, billing, cl
 @pytest.mark.parametrize(
     ("key", "readings_expected"), [(ADMIN_KEY, 2), ("sk-unknown", 1)], ids=["none ran", "may not"]
 )
-async def test_usage_is_read_at_most_once_a_minute(watched, clock, readings, key, readings_expected):
+async def test_usage_is_read_at_most_once_a_minute(watched, clock, usage_requests, key, readings_expected):
     client = watched({"admin_api_key": key})
     for seconds, expected in ((0, readings_expected), (0, 0), (59, 0), (1, readings_expected)):
         clock.advance(timedelta(seconds=seconds))
-        assert not await creates(client)
-        assert expected == readings()
+        assert not await can_create_job(client)
+        assert expected == usage_requests()
     if key == ADMIN_KEY:
         assert "no_recent_inference" == (await done(client.guard.check(refresh=True))).reason.value
-        assert 0 == readings()
+        assert 0 == usage_requests()
 
 
 async def test_admin_key_of_a_copy_and_of_a_guarded_client(
@@ -429,46 +431,46 @@ async def test_admin_key_of_a_copy_and_of_a_guarded_client(
         assert ran_elsewhere == (await done(copied.guard.check())).last_inference.at
 
 
-async def test_missing_usage_proves_nothing(owners, watched, billing, infer, clock, sim, posts):
+async def test_missing_usage_proves_nothing(admin_client, watched, billing, infer, clock, sim, posts):
     clock.set(NOW - 70 * DAY)
     for days in (0, 20, 20, 29):  # a base model, so that rows are there
         clock.advance(days * DAY)
         await infer(billing, on="gpt-4o-mini")
     clock.set(NOW)
     sim.fault(Fault(path=USAGE, method="GET", usage=UsageFlaw(leaves_out=(12, 13)), times=None))
-    synced = await done(owners.guard.sync())
+    synced = await done(admin_client.guard.sync())
     assert (False, None, NOW) == (synced.complete, synced.last_inference, synced.end)
     assert "do not show all usage of" in synced.failure
-    assert "unknown" == (await done(owners.guard.check())).verdict.value
-    read = (await done(owners.guard.history())).evidence.usage_read
+    assert "unknown" == (await done(admin_client.guard.check())).verdict.value
+    read = (await done(admin_client.guard.history())).evidence.usage_read
     assert len(read) != 1 or read[0].start > synced.start or read[0].end < NOW
-    await creates(watched({"admin_api_key": ADMIN_KEY, "on_unknown": "allow"}))
+    await can_create_job(watched({"admin_api_key": ADMIN_KEY, "on_unknown": "allow"}))
     assert 1 == posts("/fine_tuning/jobs")
 
 
 @pytest.mark.parametrize("api_options", [{"usage_lag": timedelta(hours=3)}], ids=["lag"])
-async def test_late_usage_is_found_by_a_later_sync(owners, ran_elsewhere, clock):
+async def test_late_usage_is_found_by_a_later_sync(admin_client, ran_elsewhere, clock):
     clock.set(RAN_AT + timedelta(hours=1))
-    early = await done(owners.guard.sync())
+    early = await done(admin_client.guard.sync())
     assert (True, None) == (early.complete, early.last_inference)
-    eligibility = await done(owners.guard.check())
+    eligibility = await done(admin_client.guard.check())
     assert "no_recent_inference" == eligibility.reason.value
     assert "Usage appears with a lag" in eligibility.remedy
     clock.advance(timedelta(hours=3))
-    assert await creates(owners)
-    assert ran_elsewhere == (await done(owners.guard.check())).last_inference.at
+    assert await can_create_job(admin_client)
+    assert ran_elsewhere == (await done(admin_client.guard.check())).last_inference.at
 
 
 @pytest.mark.parametrize("api_options", [{"strip_headers": True}], ids=["stripped"])
-async def test_usage_without_an_organization_is_not_used(owners, ran_elsewhere, readings):
-    error = await sync_error(owners)
+async def test_usage_without_an_organization_is_not_used(admin_client, ran_elsewhere, usage_requests):
+    error = await sync_error(admin_client)
     assert "no answer of the API names it" in str(error)
     assert "gateway" in error.remedy
-    eligibility = await done(owners.guard.check(refresh=True))
+    eligibility = await done(admin_client.guard.check(refresh=True))
     assert ("unknown", "local") == (eligibility.verdict.value, eligibility.coverage.value)
     with pytest.raises(FineTuneGuardError, match="\nUsage: Which organization"):
-        await create_job(owners)
-    assert 0 == readings()
+        await create_job(admin_client)
+    assert 0 == usage_requests()
 
 
 @pytest.mark.parametrize("both_guarded", [False, True], ids=["one host guarded", "both guarded"])

@@ -35,7 +35,7 @@ def known(**days: date | None) -> ShutdownDates:
     return ShutdownDates(published_catalog(), announced)
 
 
-def agreed(shutdown: Shutdown | None) -> Shutdown | None:
+def without_others(shutdown: Shutdown | None) -> Shutdown | None:
     """An end without what other sources say of it."""
     return shutdown and shutdown.model_copy(update={"others": ()})
 
@@ -67,7 +67,7 @@ def test_order_of_sources_for_a_shutdown_date(announced, model_id, day, source):
     """A model's own field wins, then its base's, then the table; a null gives no date."""
     as_of = TABLE_DAY if source is DateSource.TABLE else SEEN_DAY
     shutdown = known(**announced).shutdown_of(model_id)
-    assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == agreed(shutdown)
+    assert Shutdown(model=model_id, day=day, source=source, as_of=as_of) == without_others(shutdown)
     assert source is not DateSource.TABLE or day == published_catalog().shutdown_of(model_id)
     differs = source is not DateSource.TABLE and day != PUBLISHED and "NEW" not in announced
     assert differs == bool(shutdown.others)
@@ -105,7 +105,9 @@ def test_fine_tune_keeps_its_own_date_when_the_api_repeats_the_bases(base_day, d
 def test_continued_fine_tune_ends_with_its_base():
     dates = known(BASE=LATE, TUNE=EARLY)
     expected = Shutdown(model=BASE, day=LATE, source=DateSource.BASE, as_of=SEEN_DAY)
-    assert [expected] * 2 == [agreed(dates.shutdown_of_new_fine_tunes(model)) for model in (BASE, TUNE)]
+    assert [expected] * 2 == [
+        without_others(dates.shutdown_of_new_fine_tunes(model)) for model in (BASE, TUNE)
+    ]
 
 
 LITELLM = {

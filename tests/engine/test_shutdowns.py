@@ -31,7 +31,7 @@ SHUTDOWN = datetime(2027, 1, 14, tzinfo=timezone.utc)  # of BASE and its fine-tu
 NOVEMBER = date(2026, 11, 1)
 
 
-def ends(store=None, **fields):
+def make_shutdowns(store=None, **fields):
     return ModelEnds(GuardConfig(store="memory", **fields), MemoryStore() if store is None else store)
 
 
@@ -40,11 +40,11 @@ def before_job(ends_of_models, model=BASE, now=NOW):
     return ends_of_models.lifetime_error(model, now) or ends_of_models.lifetime_warning(model, now)
 
 
-def said(day: str | None, at: datetime = NOW) -> Announced:
+def announced_day(day: str | None, at: datetime = NOW) -> Announced:
     return Announced(day=date.fromisoformat(day) if day is not None else None, seen_at=at)
 
 
-class Broken(MemoryStore):
+class BrokenStore(MemoryStore):
     """A store of a program's own, which can fail in any way."""
 
     location = "nowhere"
@@ -84,7 +84,7 @@ SILENT, PATIENT = {"warn_below_lifetime": None}, {"min_model_lifetime": 1000 * D
 )
 def test_job_is_stopped_or_warned_about_by_its_bases_shutdown(fields, model, now, kind):
     """A surely shut-down or too short-lived base stops the job; below 90 days there is a warning."""
-    result = before_job(ends(**fields), model, now)
+    result = before_job(make_shutdowns(**fields), model, now)
     assert (type(None) if kind is None else kind) is type(result)
     if isinstance(result, Exception) and not isinstance(result, Warning):
         assert (model, True) == (result.model, str(result).endswith(result.remedy))
@@ -92,7 +92,7 @@ def test_job_is_stopped_or_warned_about_by_its_bases_shutdown(fields, model, now
 
 
 def test_each_base_is_warned_about_once_in_bounded_memory():
-    known = ends()
+    known = make_shutdowns()
     assert before_job(known) is not None
     assert before_job(known, now=NOW + DAY) is None
     assert before_job(known, "gpt-4.1-2025-04-14") is not None
@@ -103,13 +103,13 @@ def test_each_base_is_warned_about_once_in_bounded_memory():
 
 def test_date_from_the_api_stops_or_frees_later_jobs():
     """It holds for the base's fine-tunes too, and a later null removes it."""
-    known = ends()
-    known.learn({BASE: said("2026-11-01")})
+    known = make_shutdowns()
+    known.learn({BASE: announced_day("2026-11-01")})
     assert "2026-11-01 (according to the API on 2026-11-22; " in str(before_job(known))
     assert "according to the API for the base model" in str(known.shutdown_error(not_found(), MODEL, NOW))
-    known.learn({BASE: said("2028-01-01", NOW + DAY)})
+    known.learn({BASE: announced_day("2028-01-01", NOW + DAY)})
     assert before_job(known) is None
-    known.learn({BASE: said(None, NOW + 2 * DAY)})
+    known.learn({BASE: announced_day(None, NOW + 2 * DAY)})
     assert date(2027, 1, 14) == known.dates.shutdown_of(MODEL).day
 
 
@@ -138,7 +138,7 @@ def litellm(tmp_path, monkeypatch):
 def test_litellm_table_counts_before_ours_without_importing_litellm(litellm):
     """The disagreement is reported, and one table alone stops no job."""
     litellm(**{BASE: "2026-11-01", f"ft_{BASE}": "2026-12-12", "gpt-9": "2026-11-01"})
-    known = ends(min_model_lifetime=30 * DAY)
+    known = make_shutdowns(min_model_lifetime=30 * DAY)
     expected = (
         "2026-12-12 (according to the installed litellm's table; finetune-guard's table of 2026-11-22 says"
     )
@@ -157,7 +157,7 @@ def test_litellm_table_counts_before_ours_without_importing_litellm(litellm):
 def test_warn_models_all_reads_litellms_table_in_a_thread(litellm):
     """No call waits for it; the warning comes once it is read."""
     litellm(**{"gpt-5": "2026-12-11"})
-    known = ends(warn_models="all")
+    known = make_shutdowns(warn_models="all")
     give_up = time.monotonic() + 60
     while (warned := known.sunset_warning("gpt-5", NOW)) is None and time.monotonic() < give_up:
         time.sleep(0.01)
@@ -168,36 +168,38 @@ def test_warn_models_all_reads_litellms_table_in_a_thread(litellm):
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
 def test_damaged_litellm_table_is_ignored(litellm, text):
     litellm().write_text(text)
-    assert DateSource.TABLE is ends().read(NOW).shutdown_of(BASE).source
+    assert DateSource.TABLE is make_shutdowns().read(NOW).shutdown_of(BASE).source
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_next_process_uses_the_remembered_dates(kind, tmp_path):
     """Nulls only remove something."""
     store = MemoryStore() if kind == "memory" else DiskStore(tmp_path / "history")
-    ends(store).store_announced({BASE: said(None)})
-    assert before_job(ends(store)) is not None
+    make_shutdowns(store).store_announced({BASE: announced_day(None)})
+    assert before_job(make_shutdowns(store)) is not None
     assert [] == list(tmp_path.iterdir())
-    ends(store).store_announced({BASE: said("2026-11-01"), NANO: said(None), "gpt-9": said("2030-01-01")})
+    make_shutdowns(store).store_announced(
+        {BASE: announced_day("2026-11-01"), NANO: announced_day(None), "gpt-9": announced_day("2030-01-01")}
+    )
     assert {BASE, "gpt-9"} == set(store.announced())
-    assert "according to the API on" in str(ends(store).lifetime_error(BASE, NOW))
-    ends(store).store_announced({BASE: said(None, NOW + DAY)})
-    assert date(2027, 1, 14) == ends(store).prospect(BASE, NOW).base_shutdown.day
+    assert "according to the API on" in str(make_shutdowns(store).lifetime_error(BASE, NOW))
+    make_shutdowns(store).store_announced({BASE: announced_day(None, NOW + DAY)})
+    assert date(2027, 1, 14) == make_shutdowns(store).prospect(BASE, NOW).base_shutdown.day
 
 
 def test_store_is_read_again_after_an_hour_or_when_the_clock_goes_back():
     store = MemoryStore()
-    known, ahead = ends(store), ends(store)
+    known, ahead = make_shutdowns(store), make_shutdowns(store)
     known.read(NOW)
     ahead.read(NOW + 100 * DAY)
-    store.announce({BASE: said("2026-12-01")})
+    store.announce({BASE: announced_day("2026-12-01")})
     assert date(2027, 1, 14) == known.read(NOW + HOUR).shutdown_of(BASE).day
     assert date(2026, 12, 1) == known.read(NOW + HOUR + timedelta(seconds=1)).shutdown_of(BASE).day
     assert date(2026, 12, 1) == ahead.read(NOW).shutdown_of(BASE).day
 
 
 def test_failing_store_is_logged_once_and_the_table_used(caplog):
-    known = ends(Broken())
+    known = make_shutdowns(BrokenStore())
     with caplog.at_level(logging.WARNING, "finetune_guard"):
         for hours in range(0, 6, 2):
             known.read(NOW + hours * HOUR)
@@ -205,10 +207,10 @@ def test_failing_store_is_logged_once_and_the_table_used(caplog):
         assert isinstance(before_job(known, NANO), BaseModelShutDownError)
     (record,) = caplog.records
     assert "can't read the shutdown dates at nowhere and uses its own table" in record.getMessage()
-    unwritable = ends(type("Unwritable", (Broken,), {"announced": dict})())
+    unwritable = make_shutdowns(type("Unwritable", (BrokenStore,), {"announced": dict})())
     for error, shutdowns in ((RuntimeError, known), (StoreError, unwritable)):
         with pytest.raises(error):
-            shutdowns.store_announced({BASE: said("2026-12-01")})
+            shutdowns.store_announced({BASE: announced_day("2026-12-01")})
         assert date(2026, 12, 1) == shutdowns.dates.shutdown_of(BASE).day
 
 
@@ -222,12 +224,12 @@ def test_failing_store_is_logged_once_and_the_table_used(caplog):
 )
 def test_model_in_use_is_warned_about_from_thirty_days_before_shutdown(days_left, model, warned):
     """No store is asked."""
-    warning = ends(Broken()).sunset_warning(model, SHUTDOWN + 12 * HOUR - days_left * DAY)
+    warning = make_shutdowns(BrokenStore()).sunset_warning(model, SHUTDOWN + 12 * HOUR - days_left * DAY)
     assert warned == isinstance(warning, ModelSunsetWarning)
 
 
 def test_each_model_is_warned_about_once_a_day():
-    known, now = ends(), SHUTDOWN - 12 * DAY
+    known, now = make_shutdowns(), SHUTDOWN - 12 * DAY
     assert known.sunset_warning(MODEL, now) is not None
     assert all(
         known.sunset_warning(MODEL, now + timedelta(minutes=minute)) is None for minute in range(1_000)
@@ -240,10 +242,10 @@ def test_each_model_is_warned_about_once_a_day():
 
 
 def test_new_date_from_the_api_is_warned_about_on_the_same_day():
-    known = ends()
+    known = make_shutdowns()
     assert known.sunset_warning(MODEL, NOW) is None
     for hours, is_news in ((0, True), (1, False)):
-        known.learn({BASE: said("2026-12-01", NOW + hours * HOUR)})
+        known.learn({BASE: announced_day("2026-12-01", NOW + hours * HOUR)})
         assert is_news == (known.sunset_warning(MODEL, NOW) is not None)
 
 
@@ -264,7 +266,7 @@ def not_found(code: object = "model_not_found") -> openai.NotFoundError:
 def test_a_404_after_the_end_is_explained(code, model, days, explained):
     """A model may go a day early; before that, or with another code, a 404 means something else."""
     original = not_found(code)
-    error = ends(Broken()).shutdown_error(original, model, SHUTDOWN + days * DAY)
+    error = make_shutdowns(BrokenStore()).shutdown_error(original, model, SHUTDOWN + days * DAY)
     assert explained == isinstance(error, openai.NotFoundError)
     if error is not None:
         assert (original.response, original.body, code) == (error.response, error.body, error.code)

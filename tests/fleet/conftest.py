@@ -53,7 +53,7 @@ class Running:
     def tell(self, what):
         self._pipe.send(what)
 
-    def told(self):
+    def result_word(self):
         """What it tells next."""
         assert self._pipe.poll(PATIENCE), "it doesn't end"
         return self._pipe.recv()
@@ -110,7 +110,7 @@ def store(location):
 
 
 @pytest.fixture
-def near(sim, location):
+def closing_windows(sim, location):
     """Makes organizations whose window nears its end, one for each of the names; their stages."""
 
     def make(*slugs):

@@ -25,7 +25,7 @@ IMPATIENT = KeepAlive(deadline="0.5s")
 THREADS = 16
 
 
-def told(outcome):
+def result_word(outcome):
     """What an outcome says, as one word."""
     return "sent" if outcome.sent else outcome.reason.value
 
@@ -34,19 +34,19 @@ def attempt(stage, file, barrier, results):
     """Make fifty attempts at the same moment as all other processes; give back what came of each."""
     go = threading.Event()
     with ThreadPoolExecutor(2) as halves:
-        running = [halves.submit(asyncio.run, _half(way, stage, file, go)) for way in (SYNC, ASYNC)]
+        running = [halves.submit(asyncio.run, _attempts(way, stage, file, go)) for way in (SYNC, ASYNC)]
         barrier.wait(PATIENCE)
         go.set()
         results.send([result for half in running for result in half.result()])
 
 
-async def _half(way, stage, file, go):
+async def _attempts(way, stage, file, go):
     async with AsyncExitStack() as clients:
         asking = await clients.enter_async_context(entered(stage.connect(way.guarded, keep_alive=ON_CALL)))
         works = [(_ask, asking)] * SHARES[ASKED] + [(_create, asking, file)] * SHARES[CREATED]
         for _ in range(SHARES[LOOKED]):
             client = stage.connect(way.guarded, keep_alive=BEHIND)
-            works.append((_look, await clients.enter_async_context(entered(client))))
+            works.append((_run_background, await clients.enter_async_context(entered(client))))
         if way.is_async:
             await anyio.to_thread.run_sync(go.wait)
             return await asyncio.gather(*(_caught(*work) for work in works))
@@ -63,22 +63,22 @@ async def _caught(work, *arguments):
 
 
 async def _ask(client):
-    return ASKED, told(await done(client.guard.keep_alive()))
+    return ASKED, result_word(await done(client.guard.keep_alive()))
 
 
 async def _create(client, file):
     return CREATED, (await create_job(client, training_file=file)).status
 
 
-async def _look(client):
+async def _run_background(client):
     """Have the background begin by another request, and wait until it has checked."""
     await done(client.files.list())
-    while not _has_looked(client):  # noqa: ASYNC110 -- nothing tells when a background sleeps
+    while not _has_checked(client):  # noqa: ASYNC110 -- nothing tells when a background sleeps
         await asyncio.sleep(0.02)
     return LOOKED, (await done(client.guard.check())).verdict.value
 
 
-def _has_looked(client):
+def _has_checked(client):
     background = client._finetune_guard.background
     return background is not None and any(check.next_at for check in list(background._checks.values()))
 
@@ -99,7 +99,7 @@ def send_without_a_trace(stage, pipe):
         raise StoreError("not now")
 
     with _failing(stage, ON_CALL, record=refuse) as client:
-        pipe.send(told(client.guard.keep_alive()))
+        pipe.send(result_word(client.guard.keep_alive()))
 
 
 def ask_while_overloaded(stage, pipe):
@@ -113,7 +113,7 @@ def ask_while_overloaded(stage, pipe):
         return type(store).__base__.lease(store, name, ttl)
 
     with _failing(stage, IMPATIENT, lease=overloaded) as client:
-        pipe.send((told(client.guard.keep_alive()), len(times) >= 3))
+        pipe.send((result_word(client.guard.keep_alive()), len(times) >= 3))
 
 
 def ask_without_leases(stage, pipe):
@@ -124,4 +124,4 @@ def ask_without_leases(stage, pipe):
 
     with _failing(stage, ON_CALL, lease=read_only) as client, ThreadPoolExecutor(THREADS) as threads:
         asking = [threads.submit(client.guard.keep_alive) for _ in range(THREADS)]
-        pipe.send([told(future.result(PATIENCE)) for future in asking])
+        pipe.send([result_word(future.result(PATIENCE)) for future in asking])

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import finetune_guard
 from finetune_guard import KeepAlive, KeepAliveError
 from finetune_guard.stores.open import open_store
-from tests.fleet.fleet_attempts import ON_CALL, told
+from tests.fleet.fleet_attempts import ON_CALL, result_word
 from tests.support.http import HTTP
 
 SHORT = KeepAlive(deadline="2s")
@@ -100,7 +100,7 @@ class Transport(HTTP.HTTPTransport):
             self._reached(SENT)
 
 
-def meet_with(stage, when, signal_number, pipe):
+def send_with_accident(stage, when, signal_number, pipe):
     """Send a keep-alive while an accident happens; tell what came of it, if anybody lives to tell."""
     accident = Accident(when, signal_number, pipe.send)
     http_client = HTTP.Client(transport=Transport(accident.reached))
@@ -110,7 +110,7 @@ def meet_with(stage, when, signal_number, pipe):
         outcome = None
         while outcome is None:
             try:
-                outcome = told(client.guard.keep_alive())
+                outcome = result_word(client.guard.keep_alive())
             except KeepAliveError as error:  # on a machine so slow that no time is left, it tries again
                 outcome = None if accident.when is not None else repr(error)
     pipe.send(outcome)
@@ -124,6 +124,6 @@ def take_over(stages, pipe):
     ):
 
         def ask(stage):
-            return told(client.with_options(api_key=stage.key).guard.keep_alive())
+            return result_word(client.with_options(api_key=stage.key).guard.keep_alive())
 
         pipe.send(list(threads.map(ask, stages)))

@@ -17,7 +17,7 @@ from tests.fleet.fleet_casualties import (
     SENDING,
     UNSENT,
     UNWRITTEN,
-    meet_with,
+    send_with_accident,
     take_over,
 )
 from tests.fleet.fleet_worker import CHAT, PATIENCE
@@ -37,15 +37,15 @@ def _slow(sim):
 
 
 @pytest.fixture
-def stages(near):
+def stages(closing_windows):
     """An organization for each point at which something happens."""
-    return dict(zip(POINTS, near(*(f"at-{point}" for point in POINTS)), strict=True))
+    return dict(zip(POINTS, closing_windows(*(f"at-{point}" for point in POINTS)), strict=True))
 
 
 def test_another_process_takes_over_from_a_killed_lease_holder(stages, begin, keep_alives):
     """It sends only if no keep-alive is recorded."""
     for point, stage in stages.items():
-        assert -signal.SIGKILL == begin(meet_with, stage, point, signal.SIGKILL).ended()
+        assert -signal.SIGKILL == begin(send_with_accident, stage, point, signal.SIGKILL).ended()
     others = [begin(take_over, tuple(stages.values())) for _ in range(2)]
     results = dict(zip(POINTS, zip(*(process.told() for process in others), strict=True), strict=True))
     expected = dict.fromkeys(UNSENT + DONE, 1) | dict.fromkeys(UNWRITTEN, 2)
@@ -59,7 +59,7 @@ def test_another_process_takes_over_from_a_killed_lease_holder(stages, begin, ke
 def test_resumed_lease_holder_sends_and_releases_nothing(stages, begin, sim, store, keep_alives):
     stopped = {}
     for point, stage in stages.items():
-        stopped[point] = begin(meet_with, stage, point, signal.SIGSTOP)
+        stopped[point] = begin(send_with_accident, stage, point, signal.SIGSTOP)
         assert "hit" == stopped[point].told()
     later = sim.clock.advance(HOUR)
     other = begin(take_over, tuple(stage.at(later) for stage in stages.values()))

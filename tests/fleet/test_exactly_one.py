@@ -13,7 +13,7 @@ from finetune_guard import FineTuningRefusedError, InferenceWindowExpiredError, 
 from finetune_guard.simulator import Fault
 from finetune_guard.stores.open import open_store
 from tests.client.both_ways import ASYNC, SYNC, done
-from tests.fleet.fleet_attempts import IMPATIENT, ask_while_overloaded, send_without_a_trace, told
+from tests.fleet.fleet_attempts import IMPATIENT, ask_while_overloaded, result_word, send_without_a_trace
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 from tests.support.constants import BASE, HOUR
 
@@ -26,8 +26,8 @@ def way(request):
 
 
 @pytest.fixture
-def stage(near):
-    (stage,) = near("acme-1")
+def stage(closing_windows):
+    (stage,) = closing_windows("acme-1")
     return stage
 
 
@@ -124,7 +124,7 @@ def lease(stage, store):
 
 def test_waiting_in_vain_claims_no_success(stage, lease, keep_alives):
     with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
-        assert "another_is_sending" == told(client.guard.keep_alive())
+        assert "another_is_sending" == result_word(client.guard.keep_alive())
     assert {} == keep_alives()
 
 
@@ -144,7 +144,7 @@ def test_refusal_during_the_wait_is_reported_as_a_refusal(sim, stage, lease, sto
         waiting = thread.submit(client.guard.keep_alive)
         with pytest.raises(FineTuningRefusedError):
             client.fine_tuning.jobs.create(model=BASE, training_file="file-x")
-        assert "refused" == told(waiting.result(PATIENCE))
+        assert "refused" == result_word(waiting.result(PATIENCE))
     assert {} == keep_alives()
 
 
@@ -156,5 +156,5 @@ def test_slow_store_is_asked_again_before_sending(stage, lease, begin, keep_aliv
 def test_unrecorded_keep_alive_is_not_sent_again_at_once(stage, begin, keep_alives):
     assert "sent" == begin(send_without_a_trace, stage).told()
     with stage.connect(finetune_guard.OpenAI, keep_alive=IMPATIENT) as client:
-        assert "another_is_sending" == told(client.guard.keep_alive())
+        assert "another_is_sending" == result_word(client.guard.keep_alive())
     assert {"acme-1": 1} == keep_alives()

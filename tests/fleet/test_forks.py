@@ -13,7 +13,7 @@ import pytest
 import finetune_guard
 from finetune_guard import KeepAlive
 from finetune_guard.simulator import Fault
-from tests.fleet.fleet_attempts import told
+from tests.fleet.fleet_attempts import result_word
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 
 pytestmark = [
@@ -24,9 +24,9 @@ pytestmark = [
 ]
 
 
-def test_forked_child_hears_of_the_parents_keep_alive(near, sim, store, keep_alives):
+def test_forked_child_hears_of_the_parents_keep_alive(closing_windows, sim, store, keep_alives):
     """No lease is lost with a thread of the parent."""
-    (stage,) = near("acme-1")
+    (stage,) = closing_windows("acme-1")
     sim.fault(Fault(path=CHAT, delay=1, times=None))
     with (
         stage.connect(finetune_guard.OpenAI, keep_alive=KeepAlive()) as client,
@@ -43,10 +43,10 @@ def test_forked_child_hears_of_the_parents_keep_alive(near, sim, store, keep_ali
         if child == 0:
             told_right = False
             try:
-                told_right = told(client.guard.keep_alive()) in {"renewed_by_another", "not_due"}
+                told_right = result_word(client.guard.keep_alive()) in {"renewed_by_another", "not_due"}
             finally:
                 os._exit(0 if told_right else 1)
-        assert "sent" == told(sending.result(PATIENCE))
+        assert "sent" == result_word(sending.result(PATIENCE))
         assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert {"acme-1": 1} == keep_alives()
 

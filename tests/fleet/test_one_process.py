@@ -20,7 +20,7 @@ from tests.fleet.fleet_attempts import (
     THREADS,
     ask_without_leases,
     attempt,
-    told,
+    result_word,
 )
 from tests.fleet.fleet_worker import CHAT, PATIENCE
 from tests.support.constants import TRAINING_DATA
@@ -32,9 +32,9 @@ HEARD = {"renewed_by_another", "not_due", "sent"}
 
 
 @pytest.fixture
-def stage(near, sim):
+def stage(closing_windows, sim):
     """An organization whose one inference takes so long that everybody wants one meanwhile."""
-    (stage,) = near("acme-1")
+    (stage,) = closing_windows("acme-1")
     sim.fault(Fault(path=CHAT, delay=0.5, times=None))
     return stage
 
@@ -55,7 +55,7 @@ async def test_two_hundred_tasks_send_one(stage, file, keep_alives):
         creating = [create_job(clients[number % 5], training_file=file) for number in range(50)]
         results = await asyncio.gather(*asking, *creating)
     assert {"acme-1": 1} == keep_alives()
-    outcomes = [told(outcome) for outcome in results[:150]]
+    outcomes = [result_word(outcome) for outcome in results[:150]]
     assert outcomes.count("sent") <= 1
     assert set(outcomes) <= HEARD
     assert {"validating_files"} == {job.status for job in results[150:]}

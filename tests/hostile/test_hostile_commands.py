@@ -45,7 +45,7 @@ def environment(sim, tmp_path, monkeypatch):
     return monkeypatch
 
 
-def told(*arguments):
+def output_of(*arguments):
     """Run a command; return all that it printed, without a character that no terminal should get."""
     result = RUNNER.invoke(app, list(arguments))
     printed = result.stdout + result.stderr
@@ -71,7 +71,7 @@ def told(*arguments):
     ],
 )
 def test_argument_forges_no_output(environment, arguments):
-    told(*(argument.format(FORGERY) for argument in arguments))
+    output_of(*(argument.format(FORGERY) for argument in arguments))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_argument_forges_no_output(environment, arguments):
 def test_setting_forges_no_output(environment, variable):
     environment.setenv(variable.format(SETTABLE), f"./a{SETTABLE}b")
     for command in ("config", "status", "sync"):
-        told(command)
+        output_of(command)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -114,10 +114,10 @@ def test_planted_history_forges_no_output(environment, tmp_path, command):
                 "INSERT INTO Cache (key, raw, mode, value, store_time) VALUES (?, 1, 1, ?, 0)",
                 (row, f"1:{json.dumps(value)}"),
             )
-    told(*command.split())
+    output_of(*command.split())
 
 
 def test_api_error_forges_no_output(environment, sim):
     model = sim.add_model(suffix="bot")
     sim.fault(Fault(path="/v1/chat/completions", status=400, code=FORGERY[:60], message=FORGERY, times=5))
-    told("keep-alive", "--force", "--model", model)
+    output_of("keep-alive", "--force", "--model", model)

@@ -75,7 +75,7 @@ def after_days(*finer):
     return scripted(days(day3=[row(A)]), *finer)
 
 
-def floored(at, length):
+def round_down(at, length):
     return at - (at - TODAY) % length
 
 
@@ -112,7 +112,7 @@ def truth(api, start, end):
     those = [inference for inference in api.inferences if start <= inference[2] < end]
     latest = {}
     for model, _, at in those:
-        latest[model] = max(latest.get(model, START), floored(at, DAY))
+        latest[model] = max(latest.get(model, START), round_down(at, DAY))
     return Counter(at.date() for *_, at in those), latest, {project for _, project, _ in those}
 
 
@@ -124,13 +124,13 @@ def test_every_paging_finds_all_counts_and_the_latest_inference(api):
     newest = max((at for *_, at in api.inferences if at < api.now), default=None)
     assert (START, api.now) == (usage.start, usage.end)
     if api.keeps_empty:
-        minute = floored(newest, MINUTE) if newest is not None else None
+        minute = round_down(newest, MINUTE) if newest is not None else None
         models = (m for m, _, at in api.inferences if at < api.now and at >= (minute or api.now))
         assert ((min(models), minute) if minute is not None else None) == known(usage)
         assert (Precision.MINUTE if minute is not None else None) is usage.precision
         assert (True, None, api.now) == (usage.complete, usage.failure, usage.covered_until)
     elif newest is not None:
-        assert floored(newest, DAY) <= usage.latest.at <= newest <= usage.latest.at + usage.latest.within
+        assert round_down(newest, DAY) <= usage.latest.at <= newest <= usage.latest.at + usage.latest.within
     assert (len(days_used), projects) == (usage.models, usage.projects)
     assert expected == sum((Counter(counts(page)) for page in pages), Counter())
     assert len(pages) == usage.pages

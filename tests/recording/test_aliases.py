@@ -26,7 +26,7 @@ def model(name: str) -> str:
     return f"ft:gpt-4o-mini-2024-07-18:{name}::AbC123xY"
 
 
-def claiming(own_id: str, key: Credentials = KEY) -> Credentials:
+def credentials_claiming(own_id: str, key: Credentials = KEY) -> Credentials:
     """What a client sends that is made with ``organization=own_id``."""
     return key._replace(organization=own_id)
 
@@ -49,7 +49,7 @@ class Process:
         return name
 
 
-def kept(store) -> dict[str, set[str]]:
+def models_by_history(store) -> dict[str, set[str]]:
     """Whose models each history holds."""
     return {
         name: {used.split(":")[2] for used in store.history(name).models} for name in store.organizations()
@@ -68,9 +68,12 @@ LEARNT = {
         {KEY: "acme-1", ACME: "acme-1"},
     ),
     "behind a gateway that strips headers, keys with the same organization= share a history": (
-        [(None, claiming(ACME), [], "one"), (None, claiming(ACME, OTHER_KEY), [], "two")],
+        [
+            (None, credentials_claiming(ACME), [], "one"),
+            (None, credentials_claiming(ACME, OTHER_KEY), [], "two"),
+        ],
         {ACME: {"one", "two"}},
-        {claiming(ACME, THIRD_KEY): ACME},
+        {credentials_claiming(ACME, THIRD_KEY): ACME},
     ),
     "projects": (
         [(None, KEY, ["proj_One"], "one"), ("acme-1", KEY, ["proj_Two"], None)],
@@ -78,32 +81,35 @@ LEARNT = {
         {"proj_One": "acme-1", "proj_Two": "acme-1"},
     ),
     "a key never seen before belongs to the organization that it is used with": (
-        [("acme-1", claiming(ACME), [], "one")],
+        [("acme-1", credentials_claiming(ACME), [], "one")],
         {"acme-1": {"one"}},
-        {claiming(ACME): "acme-1", claiming(ACME, OTHER_KEY): "acme-1"},
+        {credentials_claiming(ACME): "acme-1", credentials_claiming(ACME, OTHER_KEY): "acme-1"},
     ),
     "until an answer says more": (
-        [("acme-1", claiming(ACME), [], "one"), ("globex-2", claiming(ACME, OTHER_KEY), [], "two")],
+        [
+            ("acme-1", credentials_claiming(ACME), [], "one"),
+            ("globex-2", credentials_claiming(ACME, OTHER_KEY), [], "two"),
+        ],
         {"acme-1": {"one"}, "globex-2": {"two"}},
-        {claiming(ACME, OTHER_KEY): "globex-2"},
+        {credentials_claiming(ACME, OTHER_KEY): "globex-2"},
     ),
     "what an answer said of a key stays, whatever its header comes to mean": (
         [
-            ("acme-1", claiming(ACME), [], "one"),
-            ("acme-1", claiming(ACME, OTHER_KEY), [], None),
-            ("globex-2", claiming(ACME), [], None),  # a gateway that ignores the header
+            ("acme-1", credentials_claiming(ACME), [], "one"),
+            ("acme-1", credentials_claiming(ACME, OTHER_KEY), [], None),
+            ("globex-2", credentials_claiming(ACME), [], None),  # a gateway that ignores the header
         ],
         {"acme-1": {"one"}},
-        {claiming(ACME, OTHER_KEY): "acme-1"},
+        {credentials_claiming(ACME, OTHER_KEY): "acme-1"},
     ),
     "a renamed organization whose new name an inference told before a job": (
         [
-            ("acme-1", claiming(ACME), [ACME], "one"),
-            ("umbrella-2", claiming(ACME), [], "two"),
-            ("umbrella-2", claiming(ACME), [ACME], "three"),
+            ("acme-1", credentials_claiming(ACME), [ACME], "one"),
+            ("umbrella-2", credentials_claiming(ACME), [], "two"),
+            ("umbrella-2", credentials_claiming(ACME), [ACME], "three"),
         ],
         {"umbrella-2": {"one", "two", "three"}},
-        {claiming(ACME): "umbrella-2"},
+        {credentials_claiming(ACME): "umbrella-2"},
     ),
     "an organization that takes its old name again": (
         [
@@ -116,18 +122,22 @@ LEARNT = {
     ),
     "a gateway that ignores organization= joins no two organizations": (
         [
-            ("globex-2", claiming(ACME), [], "globex"),
+            ("globex-2", credentials_claiming(ACME), [], "globex"),
             ("acme-1", OTHER_KEY, [], "acme"),
             ("acme-1", OTHER_KEY, [ACME], None),
-            ("globex-2", claiming(ACME), [GLOBEX], "globex"),
+            ("globex-2", credentials_claiming(ACME), [GLOBEX], "globex"),
         ],
         {"acme-1": {"acme"}, "globex-2": {"globex"}},
         {},
     ),
     "the API's word stands above the program's": (
-        [("acme-1", KEY, [ACME], "acme"), ("globex-2", claiming(ACME, OTHER_KEY), [], "globex")],
+        [("acme-1", KEY, [ACME], "acme"), ("globex-2", credentials_claiming(ACME, OTHER_KEY), [], "globex")],
         {"acme-1": {"acme"}, "globex-2": {"globex"}},
-        {ACME: "acme-1", claiming(ACME, THIRD_KEY): "acme-1", claiming(ACME, OTHER_KEY): "globex-2"},
+        {
+            ACME: "acme-1",
+            credentials_claiming(ACME, THIRD_KEY): "acme-1",
+            credentials_claiming(ACME, OTHER_KEY): "globex-2",
+        },
     ),
     "a key that moves to another organization": (
         [("acme-1", KEY, [ACME], "acme"), ("globex-2", KEY, [GLOBEX], "globex")],
@@ -144,15 +154,18 @@ LEARNT = {
         {},
     ),
     "a gateway that answers for varying organizations": (
-        [(f"{turn}-1", claiming("org-Mine"), [], turn) for turn in ("acme", "globex", "acme", "globex")],
+        [
+            (f"{turn}-1", credentials_claiming("org-Mine"), [], turn)
+            for turn in ("acme", "globex", "acme", "globex")
+        ],
         {"acme-1": {"acme"}, "globex-1": {"globex"}},
-        {claiming("org-Mine"): "globex-1"},
+        {credentials_claiming("org-Mine"): "globex-1"},
     ),
     "an answer without a name counts for the one before": (
         [
             ("globex-2", OTHER_KEY, [GLOBEX], None),
-            ("acme-1", claiming(GLOBEX), [], "acme"),  # a gateway that ignores the header
-            (None, claiming(GLOBEX), [], "acme"),
+            ("acme-1", credentials_claiming(GLOBEX), [], "acme"),  # a gateway that ignores the header
+            (None, credentials_claiming(GLOBEX), [], "acme"),
         ],
         {"acme-1": {"acme"}},
         {},
@@ -180,7 +193,7 @@ def test_each_organization_has_one_history_by_its_best_name(store, case, one_pro
         process = process if one_process else Process(store)
         process.aliases.names_of(credentials)
         process.sees(slug, credentials, *proven, runs=runs)
-    assert expected == kept(store)
+    assert expected == models_by_history(store)
     for credentials_name, name in expected_names.items():
         if isinstance(credentials_name, str):
             assert name == resolve(store, credentials_name)
@@ -232,8 +245,18 @@ JOINS = {
     "the slug of an id": (Subject(None, KEY), [ACME], Subject("acme-1", KEY), []),
     "the slug of an id that a job names too": (Subject(None, KEY), [ACME], Subject("acme-1", KEY), [ACME]),
     "the id of a key": (Subject(None, KEY), [], Subject(None, KEY), [ACME]),
-    "the slug of organization=": (Subject(None, claiming(ACME)), [], Subject("acme-1", claiming(ACME)), []),
-    "the id of organization=": (Subject(None, claiming(ACME)), [], Subject(None, claiming(ACME)), [ACME]),
+    "the slug of organization=": (
+        Subject(None, credentials_claiming(ACME)),
+        [],
+        Subject("acme-1", credentials_claiming(ACME)),
+        [],
+    ),
+    "the id of organization=": (
+        Subject(None, credentials_claiming(ACME)),
+        [],
+        Subject(None, credentials_claiming(ACME)),
+        [ACME],
+    ),
     "a new slug": (Subject("acme-1", KEY), [ACME], Subject("umbrella-2", KEY), [ACME]),
 }
 """Whose a history is at first and by which proof, and what is learnt of it then."""
@@ -265,7 +288,7 @@ def test_evidence_is_found_while_a_writer_joins_two_names(case):
 
     store._look = look
     name = Process(store).sees(after.organization, after.credentials, *proven)
-    assert {name: {"one"}} == kept(store)
+    assert {name: {"one"}} == models_by_history(store)
     for reader in readers:
         assert name == reader.evidence(after.credentials).organization
         assert after.organization == reader.organization(after.credentials)
@@ -298,16 +321,16 @@ def test_inference_written_under_a_replaced_name_is_kept():
     elsewhere = Process(store)
     elsewhere.sees("acme-1", KEY, ACME)
 
-    class Overtaken(MemoryStore):
+    class OvertakenStore(MemoryStore):
         def __getattribute__(self, name):
             if name == "record":
                 elsewhere.sees("umbrella-2", KEY, ACME)
             return getattr(store, name)
 
-    recorder = Recorder(Overtaken())
+    recorder = Recorder(OvertakenStore())
     recorder.record(Subject("acme-1", OTHER_KEY), model("one"), Source.OBSERVED, NOW)
     assert recorder.flush(300)
-    assert {"umbrella-2": {"one"}} == kept(store)
+    assert {"umbrella-2": {"one"}} == models_by_history(store)
     assert NOW == Recorder(store).evidence(OTHER_KEY).last_inference.at
 
 
@@ -341,7 +364,7 @@ def test_decision_costs_few_store_reads():
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenAnswer:
     """One answer of the API, as far as it names anybody."""
 
     organization: int  # whose it is: 0 or 1
@@ -357,18 +380,18 @@ class Seen:
 def answers():
     """Any answers, behind gateways that strip the answers' headers, or that ignore the requests'."""
     one, maybe = st.integers(0, 1), st.booleans()
-    seen = st.builds(Seen, one, one, one, st.none() | one, maybe, maybe, maybe, one)
+    seen = st.builds(SeenAnswer, one, one, one, st.none() | one, maybe, maybe, maybe, one)
     stripping = seen.filter(lambda answer: answer.header in (None, answer.organization))
     ignoring = seen.filter(lambda answer: answer.header is None or answer.named)
     return st.lists(stripping) | st.lists(ignoring)
 
 
-def credentials_of(seen: Seen) -> Credentials:
+def credentials_of(seen: SeenAnswer) -> Credentials:
     header = None if seen.header is None else f"org-Number{seen.header}"
     return Credentials(f"Bearer sk-{seen.organization}-{seen.key}", header)
 
 
-def tell(process: Process, seen: Seen) -> None:
+def record_answer(process: Process, seen: SeenAnswer) -> None:
     slug = f"name{seen.organization}-{seen.era}" if seen.named else None
     proven = [f"org-Number{seen.organization}"] if seen.proven else []
     proven += [f"proj_Of{seen.organization}"] if seen.project else []
@@ -381,22 +404,23 @@ def test_names_learnt_in_any_order_give_one_history_each(seen):
     store = MemoryStore()
     processes = Process(store), Process(store)
     for answer in seen:
-        tell(processes[answer.process], answer)
-        mixed = {name: models for name, models in kept(store).items() if len(models) > 1}
+        record_answer(processes[answer.process], answer)
+        mixed = {name: models for name, models in models_by_history(store).items() if len(models) > 1}
         assert {} == mixed
     for answer in seen:  # in the end the API names all, by all their names
         for era in (0, 1):
-            tell(
-                processes[0], Seen(answer.organization, era, answer.key, answer.header, True, True, False, 0)
+            record_answer(
+                processes[0],
+                SeenAnswer(answer.organization, era, answer.key, answer.header, True, True, False, 0),
             )
     organizations = {answer.organization for answer in seen}
     assert len(organizations) == len(store.organizations())
     assert sorted(f"model{number}" for number in organizations) == sorted(
-        "".join(models) for models in kept(store).values()
+        "".join(models) for models in models_by_history(store).values()
     )
     for answer in seen:
         (canonical,) = Aliases(store).names_of(credentials_of(answer))
-        assert {f"model{answer.organization}"} == kept(store)[canonical]
+        assert {f"model{answer.organization}"} == models_by_history(store)[canonical]
 
 
 @given(answers(), st.lists(st.integers(0, 3), min_size=1))

@@ -26,7 +26,7 @@ LOTS = st.floats(0, 1)
 NOTHING_KNOWN, CLOSED = decided(START), decided(utc(2027, 2, 1))
 
 
-def lasting(after):
+def eligible_after(after):
     """What is known some time after the last inference."""
     return decided(START + after, START)
 
@@ -44,7 +44,7 @@ def lasting(after):
     ids=["just renewed", "long before", "soon", "at once", "due although sent", "lapsed although sent"],
 )
 def test_sleeps_until_a_keep_alive_is_due_and_an_hour_at_most(expected, after):
-    assert expected == delay_until_due(KeepAlive(), lasting(after))
+    assert expected == delay_until_due(KeepAlive(), eligible_after(after))
 
 
 def test_ends_only_after_the_policys_last_date():
@@ -53,7 +53,7 @@ def test_ends_only_after_the_policys_last_date():
         delay_until_due(KeepAlive(), eligibility) for eligibility in (NOTHING_KNOWN, CLOSED)
     ]
     assert [True, False, False] == [
-        is_over(eligibility) for eligibility in (CLOSED, NOTHING_KNOWN, lasting(WINDOW))
+        is_over(eligibility) for eligibility in (CLOSED, NOTHING_KNOWN, eligible_after(WINDOW))
     ]
 
 
@@ -72,8 +72,8 @@ def test_waits_double_after_failures_up_to_an_hour():
 
 
 def test_failure_costs_at_most_a_tenth_of_the_time_left():
-    assert timedelta(minutes=3) == retry_delay(100, lasting(WINDOW - timedelta(minutes=30)), 0.0)
-    assert SHORTEST == retry_delay(100, lasting(WINDOW - timedelta(seconds=1)), 0.0)
+    assert timedelta(minutes=3) == retry_delay(100, eligible_after(WINDOW - timedelta(minutes=30)), 0.0)
+    assert SHORTEST == retry_delay(100, eligible_after(WINDOW - timedelta(seconds=1)), 0.0)
 
 
 AFTER = st.timedeltas(timedelta(0), timedelta(days=300))
@@ -84,7 +84,7 @@ POLICIES = st.builds(
 
 @given(POLICIES, AFTER, st.integers(1, 10**9), LOTS)
 def test_delay_is_between_a_second_and_an_hour(keep_alive, after, failures, lot):
-    eligibility = lasting(after)
+    eligibility = eligible_after(after)
     for wait in (delay_until_due(keep_alive, eligibility), retry_delay(failures, eligibility, lot)):
         assert SHORTEST <= wait <= LONGEST
 
@@ -93,4 +93,4 @@ def test_delay_is_between_a_second_and_an_hour(keep_alive, after, failures, lot)
 def test_wakes_before_half_of_renew_within_has_passed(keep_alive, lot):
     spread = with_jitter(keep_alive, lot)
     assert keep_alive.renew_within / 2 <= spread.renew_within <= keep_alive.renew_within
-    assert is_due(spread, lasting(WINDOW - keep_alive.renew_within / 2 + timedelta(microseconds=1)))
+    assert is_due(spread, eligible_after(WINDOW - keep_alive.renew_within / 2 + timedelta(microseconds=1)))

@@ -42,12 +42,12 @@ KNOWN = Evidence(organization="acme-28gund", last_inference=LAST, refusal=REFUSA
 JOB, UPLOAD = JobCreation(None), TrainingUpload()
 
 
-def because(reason: Reason):
+def eligibility_for(reason: Reason):
     return explained(OPENAI_SELF_SERVE, KNOWN, NOW, reason)
 
 
-def done_with(call, reason, on_unknown, **facts):
-    return enforce(call, because(reason), OPENAI_SELF_SERVE, on_unknown, **facts)
+def decision_on(call, reason, on_unknown, **facts):
+    return enforce(call, eligibility_for(reason), OPENAI_SELF_SERVE, on_unknown, **facts)
 
 
 STOPPED_ALWAYS = {Reason.CLOSED: FineTuningClosedError, Reason.REFUSED: FineTuningRefusedError}
@@ -72,7 +72,7 @@ def test_jobs_and_uploads_are_stopped_alike(reason, call):
     """An upload warns only where that is asked for."""
     stops = STOPPED_ALWAYS | STOPPED_BY_DEFAULT
     for on_unknown in ("raise", "warn", "allow"):
-        decision = done_with(call, reason, on_unknown)
+        decision = decision_on(call, reason, on_unknown)
         if reason in STOPPED_ALWAYS or (on_unknown == "raise" and reason in STOPPED_BY_DEFAULT):
             assert stops[reason] is type(decision.error)
             continue
@@ -87,11 +87,11 @@ def test_jobs_and_uploads_are_stopped_alike(reason, call):
 @pytest.mark.parametrize("reason", STOPPED_ALWAYS | STOPPED_BY_DEFAULT)
 def test_error_names_call_rule_evidence_and_remedy(reason):
     url = "https://gateway.acme.com/v1/fine_tuning/jobs"
-    error = done_with(JOB, reason, "raise", url=url).error
+    error = decision_on(JOB, reason, "raise", url=url).error
     assert isinstance(error, openai.PermissionDeniedError)
     assert ("training_not_available", False, url) == (error.code, error.sent, str(error.request.url))
     assert error.body == error.response.json()["error"]
-    assert because(reason) == error.eligibility
+    assert eligibility_for(reason) == error.eligibility
     what, by_rule, on_evidence, to_do = str(error).split("\n")
     assert what.startswith("The fine-tuning job was not created: ")
     assert DEPRECATIONS_PAGE in by_rule
@@ -103,17 +103,17 @@ def test_error_names_call_rule_evidence_and_remedy(reason):
 
 def test_remedies_are_in_order_of_usefulness():
     """Usage, then ``record()``, then ``"warn"``."""
-    remedy = because(Reason.NO_INFERENCE_RECORDED).remedy
+    remedy = eligibility_for(Reason.NO_INFERENCE_RECORDED).remedy
     remedies = ("finetune-guard sync", "client.guard.record(", 'on_unknown="warn"', "with_options(")
     places = [remedy.index(way) for way in remedies]
     assert sorted(places) == places
 
 
 def test_messages_about_uploads_mention_no_job():
-    assert str(done_with(UPLOAD, Reason.CLOSED, "raise").error).startswith(
+    assert str(decision_on(UPLOAD, Reason.CLOSED, "raise").error).startswith(
         "The training file was not uploaded: since 2027-01-06 nobody can create"
     )
-    (warning,) = done_with(UPLOAD, Reason.WINDOW_EXPIRED, "warn").warnings
+    (warning,) = decision_on(UPLOAD, Reason.WINDOW_EXPIRED, "warn").warnings
     assert str(warning).startswith("The API decides about this training file: the last known inference ")
     assert "To let the API decide" not in str(warning)
 
@@ -122,27 +122,29 @@ def test_error_says_why_a_keep_alive_or_request_failed():
     """It repeats none of the API's words, and the cause is chained."""
     request = openai.APIConnectionError(request=None)
     keep_alive = KeepAliveError("No model answered.")
-    decision = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[request, keep_alive])
+    decision = decision_on(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[request, keep_alive])
     assert "\nThe API could not be asked which models and jobs this key sees: no connection.\n" in str(
         decision.error
     )
     assert "\nKeep-alive: No model answered.\n" in str(decision.error)
     assert Stop(decision.error, keep_alive) == decision
-    usage = done_with(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[UsageSyncError("No admin key.")])
+    usage = decision_on(JOB, Reason.WINDOW_EXPIRED, "raise", failures=[UsageSyncError("No admin key.")])
     assert "\nUsage: No admin key.\n" in str(usage.error)
 
 
 def test_every_reason_has_a_text():
     for reason in Reason:
-        words = describe_cause(because(reason))
+        words = describe_cause(eligibility_for(reason))
         assert (False, False) == (words.endswith("."), "None" in words)
-    unnamed = because(Reason.NO_INFERENCE_RECORDED).model_copy(update={"organization": None, "remedy": None})
+    unnamed = eligibility_for(Reason.NO_INFERENCE_RECORDED).model_copy(
+        update={"organization": None, "remedy": None}
+    )
     assert "no inference of this organization on a fine-tuned model is known" == describe_cause(unnamed)
     assert "What to do" not in stopped(JOB, unnamed, OPENAI_SELF_SERVE)
 
 
 def test_evidence_text_distinguishes_local_and_organization_coverage():
-    local = because(Reason.WINDOW_EXPIRED)
+    local = eligibility_for(Reason.WINDOW_EXPIRED)
     assert "not the whole organization" in describe_evidence(local)
     part = local.model_copy(update={"covered_until": NOW})
     assert (
@@ -156,7 +158,7 @@ def test_evidence_text_distinguishes_local_and_organization_coverage():
         "no inference is known"
     )
     assert '403 training_not_available: "OpenAI is winding down."' in describe_evidence(
-        because(Reason.REFUSED)
+        eligibility_for(Reason.REFUSED)
     )
 
 
@@ -170,15 +172,19 @@ def test_evidence_text_distinguishes_local_and_organization_coverage():
 )
 def test_evidence_text_shows_days_without_a_time(within, text):
     last = LAST.model_copy(update={"within": within})
-    assert text in describe_evidence(because(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last}))
+    assert text in describe_evidence(
+        eligibility_for(Reason.WINDOW_EDGE).model_copy(update={"last_inference": last})
+    )
 
 
 def test_rule_quoted_in_messages():
     early = explained(OPENAI_SELF_SERVE, KNOWN, utc(2026, 1, 1), Reason.REFUSED)
     assert "none of OpenAI self-serve fine-tuning holds yet." == describe_rule(early, OPENAI_SELF_SERVE)
-    assert describe_rule(because(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith("since 2026-05-07: ")
+    assert describe_rule(eligibility_for(Reason.NEVER_FINE_TUNED), OPENAI_SELF_SERVE).startswith(
+        "since 2026-05-07: "
+    )
     only = OPENAI_SELF_SERVE.model_copy(update={"phases": OPENAI_SELF_SERVE.phases[2:]})
-    assert describe_rule(because(Reason.NEVER_FINE_TUNED), only).startswith("since 2026-07-02: ")
+    assert describe_rule(eligibility_for(Reason.NEVER_FINE_TUNED), only).startswith("since 2026-07-02: ")
     assert "an unknown day" == format_time(None)
 
 

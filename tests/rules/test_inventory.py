@@ -28,24 +28,24 @@ def at(second: int) -> datetime:
     return datetime.fromtimestamp(second, timezone.utc)
 
 
-def remembering(*models: str) -> History:
+def history_of(*models: str) -> History:
     return History(evidence=known(), models={name: ran(NOW, name) for name in models})
 
 
-def seen(*models: str, **fields: Any) -> Listing:
+def listing_of(*models: str, **fields: Any) -> Listing:
     return Listing(**{"created": dict.fromkeys(models), **fields})
 
 
 def test_models_are_sorted_by_shutdown_then_id():
-    listing = seen(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
-    inventory = build_inventory(listing, remembering(GONE), DATES, NOW)
+    listing = listing_of(UNDATED, TWO, LEGACY, ONE, CHECKPOINT)
+    inventory = build_inventory(listing, history_of(GONE), DATES, NOW)
     assert [GONE, ONE, CHECKPOINT, TWO, LEGACY, UNDATED] == [record.id for record in inventory.models]
 
 
 def test_record_joins_creation_last_use_shutdown_and_visibility():
     announced = {ONE: Announced(day=date(2026, 12, 24), seen_at=NOW)}
-    listing = seen(announced=announced, created={ONE: at(1_750_000_000)})
-    history = remembering(ONE, GONE)
+    listing = listing_of(announced=announced, created={ONE: at(1_750_000_000)})
+    history = history_of(ONE, GONE)
     shut_down, one = build_inventory(listing, history, DATES, NOW).models
     assert one.shutdown is not None
     assert (ONE, BASE, None, True) == (one.id, one.base, one.checkpoint_step, one.visible)
@@ -62,7 +62,7 @@ def test_record_joins_creation_last_use_shutdown_and_visibility():
 
 
 def test_checkpoint_is_its_own_record_and_unknown_dates_stay_unknown():
-    checkpoint, undated = build_inventory(seen(CHECKPOINT, UNDATED), NOTHING, DATES, NOW).models
+    checkpoint, undated = build_inventory(listing_of(CHECKPOINT, UNDATED), NOTHING, DATES, NOW).models
     assert 16 == checkpoint.checkpoint_step
     assert (None, None, None) == (undated.shutdown, undated.days_left, undated.last_inference)
     assert (None, None) == (undated.replacement, undated.replacement_can_be_fine_tuned)
@@ -70,16 +70,16 @@ def test_checkpoint_is_its_own_record_and_unknown_dates_stay_unknown():
 
 def test_days_left_do_not_depend_on_the_time_zone():
     late = datetime(2027, 1, 14, 1, tzinfo=timezone(timedelta(hours=5)))
-    (record,) = build_inventory(seen(ONE), remembering("gpt-9", ""), DATES, late).models
+    (record,) = build_inventory(listing_of(ONE), history_of("gpt-9", ""), DATES, late).models
     assert 1 == record.days_left
 
 
 def test_incomplete_inventory_names_status_and_code():
-    listing = seen(complete=False, failure=error(403, "missing_scope"))
+    listing = listing_of(complete=False, failure=error(403, "missing_scope"))
     inventory = build_inventory(listing, NOTHING, DATES, NOW)
     assert (NOW, False, "403 missing_scope") == (inventory.as_of, inventory.complete, inventory.failure)
     assert inventory == Inventory.model_validate_json(inventory.model_dump_json())
-    assert build_inventory(seen(), NOTHING, DATES, NOW).failure is None
+    assert build_inventory(listing_of(), NOTHING, DATES, NOW).failure is None
 
 
 THEN, LAST = utc(2026, 8, 13, 9), utc(2026, 8, 3, 9)

@@ -117,7 +117,7 @@ def listed(*models):
     return reply({"data": [{"id": model, "created": 1_750_000_000} for model in models]})
 
 
-def asked(calls) -> list[str]:
+def called_models(calls) -> list[str]:
     return [call.json["model"] if call.json else call.path for call in calls]
 
 
@@ -140,7 +140,7 @@ LIMITED, BROKEN = error(429, retry_after="20"), connection_error("ReadError")
 )
 def test_next_candidate_or_retry_after_each_error(flow, answers, expected, seconds):
     sent, calls, pauses = run(flow, *answers)
-    assert (expected, expected[-1], NOW) == (asked(calls), sent.model, sent.reply.at)
+    assert (expected, expected[-1], NOW) == (called_models(calls), sent.model, sent.reply.at)
     assert len(seconds) == len(pauses)
     assert all(pause <= timedelta(seconds=8) for pause in pauses if seconds == [...])
     assert seconds in ([], [...], [pause.total_seconds() for pause in pauses])

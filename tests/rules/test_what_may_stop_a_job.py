@@ -25,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 SETTINGS = ("raise", "warn", "allow")
 
 
-def fact(kind, at, within=timedelta(0)):
+def evidence_from(kind, at, within=timedelta(0)):
     """Return evidence that says one thing."""
     if kind == "inference":
         return known().recorded(ran(at, within=within))
@@ -39,9 +39,9 @@ def fact(kind, at, within=timedelta(0)):
     return known(**evidence_by_kind)
 
 
-def all_of(facts):
+def evidence_of(facts):
     """Return all that ``facts`` say together."""
-    return reduce(Evidence.merged, (fact(*description) for description in facts), known())
+    return reduce(Evidence.merged, (evidence_from(*description) for description in facts), known())
 
 
 def stopped(call, eligibility):
@@ -95,7 +95,7 @@ def test_decisions_match_the_table_for_random_histories():
             at = dice.choice((at, at, near_the_edge)) if kind == "inference" else at
             within = dice.choice((timedelta(0), timedelta(0), MINUTE, DAY)) if kind == "inference" else None
             facts.append((kind, at) if within is None else (kind, at, within))
-        eligibility = decide(OPENAI_SELF_SERVE, all_of(facts), now)
+        eligibility = decide(OPENAI_SELF_SERVE, evidence_of(facts), now)
         verdict, expected = eligibility.verdict.value, by_the_table(facts, now)
         call = dice.choice((JobCreation(None), TrainingUpload()))
         assert expected == (verdict, stopped(call, eligibility)), (now, facts)
@@ -116,7 +116,7 @@ anything = past | st.tuples(st.sampled_from(["refusal", "usage"]), minutes)
 def test_more_evidence_never_stops_a_call(facts, more, now):
     """Only the API's refusal and usage may stop what went through before."""
     less, also = (
-        decide(OPENAI_SELF_SERVE, all_of(facts_known), now) for facts_known in (facts, [*facts, more])
+        decide(OPENAI_SELF_SERVE, evidence_of(facts_known), now) for facts_known in (facts, [*facts, more])
     )
     for call in (JobCreation(None), TrainingUpload()):
         assert stopped(call, less) >= stopped(call, also)

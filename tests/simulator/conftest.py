@@ -43,7 +43,7 @@ def globex(sim):
 
 
 @pytest.fixture
-def theirs(sim, connect, globex):
+def globex_client(sim, connect, globex):
     return connect(sim, globex)
 
 

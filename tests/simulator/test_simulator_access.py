@@ -53,12 +53,12 @@ def test_date_takes_effect_at_the_rollover(rollover, expected):
     assert expected == takes_effect(date(2027, 1, 6), rollover)
 
 
-def test_first_job_counts_as_earlier_fine_tuning(clock, theirs, upload):
+def test_first_job_counts_as_earlier_fine_tuning(clock, globex_client, upload):
     clock.set(utc(2026, 5, 1))
-    training_file = upload(theirs)
-    create_job(theirs, training_file)
+    training_file = upload(globex_client)
+    create_job(globex_client, training_file)
     clock.set(utc(2026, 5, 20))
-    assert create_job(theirs, training_file)
+    assert create_job(globex_client, training_file)
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "responses", "checkpoint"])

@@ -88,22 +88,24 @@ def test_jobs_are_listed_newest_first_in_pages(jobs, start_job):
     assert jobs.list(limit=5).has_more is False
 
 
-def test_organizations_do_not_see_each_other(sim, client, theirs, globex, upload, start_job, ask, model):
+def test_organizations_do_not_see_each_other(
+    sim, client, globex_client, globex, upload, start_job, ask, model
+):
     job, batch_file = start_job(), upload(client, b'{"custom_id": "1"}\n', "batch")
     batch = client.batches.create(input_file_id=batch_file, endpoint="/v1/responses", completion_window="24h")
-    for lists in (theirs.files, theirs.fine_tuning.jobs, theirs.batches):
+    for lists in (globex_client.files, globex_client.fine_tuning.jobs, globex_client.batches):
         assert [] == list(lists.list())
     for look, expected in (
-        (theirs.files.content, batch_file),
-        (theirs.models.retrieve, model),
-        (theirs.batches.retrieve, batch.id),
-        (theirs.fine_tuning.jobs.retrieve, job.id),
+        (globex_client.files.content, batch_file),
+        (globex_client.models.retrieve, model),
+        (globex_client.batches.retrieve, batch.id),
+        (globex_client.fine_tuning.jobs.retrieve, job.id),
     ):
         with pytest.raises(openai.NotFoundError) as caught:
             look(expected)
     assert "fine_tune_not_found" == caught.value.code
     other = sim.add_model(globex)
-    theirs.chat.completions.create(model=other, messages=MESSAGES)
+    globex_client.chat.completions.create(model=other, messages=MESSAGES)
     assert other not in {item.id for item in client.models.list()}
     ((used,),) = (bucket["results"] for bucket in ask()["data"])
     assert 1 == used["num_model_requests"]  # this organization's own

@@ -54,7 +54,7 @@ def filled(disk: DiskStore, activity: Callable[..., Activity]) -> DiskStore:
 
 
 @pytest.fixture
-def precious(tmp_path: Path) -> Path:
+def outside_file(tmp_path: Path) -> Path:
     """A file beside the store that nothing may touch."""
     path = tmp_path / "precious.txt"
     path.write_text('1:"acme"')

@@ -110,7 +110,7 @@ def tamper(folder, statement, *values):
         connection.execute(statement, values)
 
 
-def aside(folder):
+def damaged_copies(folder):
     """Return the damaged databases that were set aside."""
     return [path for path in folder.iterdir() if path.name.startswith("cache.db.corrupt-")]
 

@@ -12,7 +12,7 @@ import pytest
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.faults import MOST_COPIES
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import answers, aside
+from tests.stores.store_workers import answers, damaged_copies
 from tests.support.constants import NOW
 
 
@@ -45,7 +45,7 @@ def test_damaged_database_is_set_aside_and_a_new_one_begun(filled, folder, activ
     assert "ft:new:umbrella::1" == filled.evidence("umbrella").last_inference.model
     (record,) = caplog.records
     assert str(folder) in record.getMessage()
-    assert content in [path.read_bytes() for path in aside(folder)]
+    assert content in [path.read_bytes() for path in damaged_copies(folder)]
     assert {0o600} == {path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
@@ -65,7 +65,7 @@ def test_deleted_or_emptied_database_is_noticed(filled, folder, activity, lost):
     assert () == filled.organizations()
     filled.record("umbrella", [activity()])
     assert ("umbrella",) == DiskStore(folder).organizations()
-    assert [] == aside(folder)
+    assert [] == damaged_copies(folder)
 
 
 def test_only_the_latest_few_damaged_databases_are_kept(filled, folder, activity):
@@ -75,7 +75,7 @@ def test_only_the_latest_few_damaged_databases_are_kept(filled, folder, activity
         filled.close()
 
     assert {b"garbage %d" % number * 100 for number in range(3, MOST_COPIES + 3)} == {
-        path.read_bytes() for path in aside(folder)
+        path.read_bytes() for path in damaged_copies(folder)
     }
 
 
@@ -96,7 +96,7 @@ def test_database_set_aside_while_being_opened_is_opened_again(filled, folder, a
 def test_one_of_several_processes_sets_the_damaged_database_aside(damaged, folder, activity):
     """None of them loses what it records."""
     assert [None] * 4 == answers(str(folder), [methodcaller("record", "acme", [activity()])] * 4)
-    assert 1 == len(aside(folder))
+    assert 1 == len(damaged_copies(folder))
     assert 4 == sum(damaged.history("acme").daily[NOW.date()].values())
 
 
@@ -107,5 +107,5 @@ def test_waiting_for_another_process_to_set_aside_is_bounded(damaged, folder, ac
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="another process is setting"):
             damaged.record("acme", [activity()])
-    assert [] == aside(folder)
+    assert [] == damaged_copies(folder)
     damaged.record("acme", [activity()])

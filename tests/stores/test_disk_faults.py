@@ -13,13 +13,13 @@ import pytest
 
 from finetune_guard.domain.errors import StoreError
 from finetune_guard.stores.disk.store import DiskStore
-from tests.stores.store_workers import aside, tamper
+from tests.stores.store_workers import damaged_copies, tamper
 from tests.support.constants import HOUR, NOW
 
 MODEL = "ft:gpt-4o-mini:acme::1"
 
 
-def left_alone(store, folder, activity, says):
+def assert_left_alone(store, folder, activity, says):
     before = (folder / "cache.db").read_bytes()
     for call in (lambda: store.evidence("acme"), lambda: store.record("acme", [activity()])):
         with pytest.raises(StoreError, match=says) as caught:
@@ -34,7 +34,7 @@ def left_alone(store, folder, activity, says):
 )
 def test_unknown_schema_version_is_neither_read_nor_changed(filled, folder, activity, version, says):
     tamper(folder, "UPDATE Cache SET value = ? WHERE key = ?", version, '["schema"]')
-    left_alone(filled, folder, activity, says)
+    assert_left_alone(filled, folder, activity, says)
 
 
 @pytest.mark.parametrize("table", ["Cache", "Notes"])
@@ -42,7 +42,7 @@ def test_database_of_another_program_is_not_written(disk, folder, activity, tabl
     folder.mkdir(parents=True, mode=0o700)
     with closing(sqlite3.connect(folder / "cache.db")) as connection:
         connection.execute(f"CREATE TABLE {table} (key, value)")
-    left_alone(disk, folder, activity, "not one of finetune-guard's")
+    assert_left_alone(disk, folder, activity, "not one of finetune-guard's")
 
 
 LOCK = """
@@ -119,7 +119,7 @@ def test_full_disk_refuses_the_whole_change_and_keeps_the_rest(folder, activity,
         assert int(existing) == len(store.history("acme").models)
         store.record("acme", [activity("ft:new:acme::2")])
         assert int(existing) + 1 == len(store.history("acme").models)
-    assert [] == aside(folder)
+    assert [] == damaged_copies(folder)
 
 
 def test_a_clock_set_back_frees_a_lease(disk, monkeypatch):

@@ -24,7 +24,7 @@ def mode(path):
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def refused(store, activity, says):
+def assert_refused(store, activity, says):
     for call in (store.organizations, lambda: store.record("acme", [activity()])):
         with pytest.raises(StoreError, match=says) as caught:
             call()
@@ -74,7 +74,7 @@ def test_folder_writable_by_others_is_refused(disk, folder, activity, names, wid
         (folder / name).touch()
     (folder / names[-1]).chmod(wide)
 
-    refused(disk, activity, says)
+    assert_refused(disk, activity, says)
     assert [0] * names.count("cache.db") == [path.stat().st_size for path in folder.iterdir()]
 
 
@@ -88,9 +88,9 @@ def test_folder_or_database_of_another_user_is_refused(disk, folder, tmp_path, a
     os.chown(folder / name, 65534, 65534)
     (tmp_path / "link").symlink_to(folder)
 
-    refused(disk, activity, "another user")
+    assert_refused(disk, activity, "another user")
     with closing(DiskStore(tmp_path / "link")) as store:
-        refused(store, activity, "another user")
+        assert_refused(store, activity, "another user")
 
 
 def volume_of(owner, group, wide, reachable):
@@ -118,7 +118,7 @@ def test_link_in_a_directory_of_others_is_refused(tmp_path, activity, below, mod
     linked(tmp_path / "shared" / "link", tmp_path / "mine", by=65534)
 
     with closing(DiskStore(tmp_path / "shared" / "link" / below)) as store:
-        refused(store, activity, "a link that another user made")
+        assert_refused(store, activity, "a link that another user made")
     assert [] == list((tmp_path / "mine").iterdir())
 
 
@@ -133,9 +133,9 @@ def test_folder_replaced_by_a_link_while_open_is_refused(tmp_path, activity):
         (shared / "state").rename(shared / "before")
         linked(shared / "state", mine, by=65534)
 
-        refused(store, activity, "a link that another user made")
+        assert_refused(store, activity, "a link that another user made")
         (mine / "guard" / "cache.db").touch()
-        refused(store, activity, "a link that another user made")
+        assert_refused(store, activity, "a link that another user made")
     assert 0 == (mine / "guard" / "cache.db").stat().st_size
 
 
@@ -208,18 +208,20 @@ def test_volume_without_setgid_or_of_another_group_is_refused(reachable, activit
 
 @pytest.mark.parametrize("name", ["cache.db", "cache.db-shm", "set-aside.lock"])
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
-def test_database_that_is_a_link_pipe_or_folder_is_refused(filled, folder, precious, activity, name, kind):
+def test_database_that_is_a_link_pipe_or_folder_is_refused(
+    filled, folder, outside_file, activity, name, kind
+):
     place, new = folder / name, folder.parent / "new"
     place.unlink(missing_ok=True)
     {
-        "link": lambda: place.symlink_to(precious),
+        "link": lambda: place.symlink_to(outside_file),
         "dangling link": lambda: place.symlink_to(new),
         "pipe": lambda: os.mkfifo(place, 0o600),
         "folder": place.mkdir,
     }[kind]()
 
-    refused(filled, activity, "not a plain file")
-    assert '1:"acme"' == precious.read_text()
+    assert_refused(filled, activity, "not a plain file")
+    assert '1:"acme"' == outside_file.read_text()
     assert not new.exists()
 
 
@@ -229,7 +231,7 @@ def test_file_instead_of_a_folder_is_refused_and_named(disk, folder, activity, w
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("a file")
 
-    refused(disk, activity, "not a folder")
+    assert_refused(disk, activity, "not a folder")
     assert "a file" == place.read_text()
 
 

@@ -38,7 +38,7 @@ def plant(folder, row, *, raw=1, mode=1, filename=None, value=None):
     )
 
 
-def refused(call, store, says):
+def assert_refused(call, store, says):
     with pytest.raises(StoreError, match=says) as caught:
         call(store)
     assert caught.value.remedy
@@ -50,7 +50,7 @@ def refused(call, store, says):
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
 def test_planted_pickle_value_is_not_loaded(filled, folder, row, mode):
     plant(folder, row, mode=mode, value=pickle.dumps(Bomb()))
-    refused(READS[row], filled, "someone else")
+    assert_refused(READS[row], filled, "someone else")
 
 
 @pytest.mark.parametrize("raw", [0, None, 2, "1x"])
@@ -59,38 +59,38 @@ def test_planted_pickle_key_is_not_loaded(filled, folder, raw):
     plant(folder, pickle.dumps(Bomb(), protocol=0).decode(), raw=raw, value="1:{}")
     plant(folder, '["evidence","a"]', raw=raw, value=pickle.dumps(Bomb()))
 
-    refused(lambda store: store.organizations(), filled, "key that is not plain text")
+    assert_refused(lambda store: store.organizations(), filled, "key that is not plain text")
     filled.history("acme")
     filled.link("acme", "other")
 
 
 @pytest.mark.parametrize("row", READS)
 @pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_row_naming_a_file_outside_is_refused_and_the_file_kept(filled, folder, precious, row, mode):
-    for name in ("../../precious.txt", str(precious)):
+def test_row_naming_a_file_outside_is_refused_and_the_file_kept(filled, folder, outside_file, row, mode):
+    for name in ("../../precious.txt", str(outside_file)):
         plant(folder, row, mode=mode, filename=name, value=None if mode > 1 else '1:"acme"')
-        refused(READS[row], filled, "points to a file")
-    assert precious.exists()
+        assert_refused(READS[row], filled, "points to a file")
+    assert outside_file.exists()
 
 
-def test_change_that_meets_a_row_naming_a_file_is_refused_as_a_whole(filled, folder, precious, activity):
+def test_change_that_meets_a_row_naming_a_file_is_refused_as_a_whole(filled, folder, outside_file, activity):
     filled.record("key:2", [activity()])
     filled.close()
     for row in (ALIAS, key("model", "key:2", MODEL), key("day", "key:2", "2026-11-22")):
         tamper(folder, "UPDATE Cache SET filename = ? WHERE key = ?", "../../precious.txt", row)
 
     for alias in ("key:1", "key:2"):
-        refused(lambda store, alias=alias: store.link(alias, "umbrella"), filled, "points to a file")
-    assert precious.exists()
+        assert_refused(lambda store, alias=alias: store.link(alias, "umbrella"), filled, "points to a file")
+    assert outside_file.exists()
     assert ("acme", "key:2") == filled.organizations()
 
 
-def test_planted_expiry_hides_a_row_and_deletes_nothing(filled, folder, precious):
+def test_planted_expiry_hides_a_row_and_deletes_nothing(filled, folder, outside_file):
     tamper(folder, "UPDATE Cache SET expire_time = 1, filename = ?", "../../precious.txt")
 
     with pytest.raises(StoreError, match="not one of finetune-guard's"):
         filled.evidence("acme")
-    assert precious.exists()
+    assert outside_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_planted_expiry_hides_a_row_and_deletes_nothing(filled, folder, precious
 def test_invalid_row_is_an_error_with_a_remedy(filled, folder, value, row):
     plant(folder, row, value=value)
 
-    refused(READS.get(row, READS[MODEL_ROW]), filled, "Move cache.db out")
+    assert_refused(READS.get(row, READS[MODEL_ROW]), filled, "Move cache.db out")
 
 
 @pytest.mark.parametrize("row", ['["evidence",', '["evidence",7]', '["evidence","a"', '["evidence",{"a":1}]'])
 def test_invalid_key_ends_the_listing_with_an_error(filled, folder, row):
     plant(folder, row, value="1:{}")
 
-    refused(lambda store: store.organizations(), filled, "Could not list the histories")
+    assert_refused(lambda store: store.organizations(), filled, "Could not list the histories")
 
 
 def test_invalid_utf8_is_an_error(filled, folder):
     tamper(folder, "UPDATE Cache SET value = CAST(x'ff3a' AS TEXT) WHERE key = ?", EVIDENCE)
 
-    refused(lambda store: store.evidence("acme"), filled, "UTF-8")
+    assert_refused(lambda store: store.evidence("acme"), filled, "UTF-8")
 
 
 @pytest.mark.parametrize(("name", "value"), [("k", b"bytes"), ("k", None), ("k", [1]), ("k", True), (7, "v")])

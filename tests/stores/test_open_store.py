@@ -35,7 +35,7 @@ def test_disk_means_the_platforms_state_folder():
 
 
 @pytest.fixture
-def nobody(monkeypatch):
+def homeless_user(monkeypatch):
     """A user without a home folder and without an entry in the system's list of users."""
     for name in ("HOME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -45,7 +45,9 @@ def nobody(monkeypatch):
 
 @pytest.mark.skipif(os.name != "posix", reason="homes are found in another way")
 @pytest.mark.parametrize("location", ["disk", "~", "~/guard", Path("~/guard")], ids=str)
-def test_without_a_home_folder_clients_share_one_memory_store(nobody, tmp_path, activity, caplog, location):
+def test_without_a_home_folder_clients_share_one_memory_store(
+    homeless_user, tmp_path, activity, caplog, location
+):
     """It is logged once, and no folder is made."""
     stores = [open_store(location) for _ in range(3)]
     stores[0].record("acme", [activity()])

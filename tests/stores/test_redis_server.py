@@ -38,7 +38,7 @@ def own_server():
         yield server
 
 
-def opened(url):
+def open_redis(url):
     return closing(RedisStore(url))
 
 
@@ -92,7 +92,7 @@ def calls(store, activity):
     ]
 
 
-def refused(call, match):
+def assert_refused(call, match):
     with pytest.raises(StoreError, match=match) as caught:
         call()
     assert caught.value.__cause__ is not None
@@ -104,7 +104,7 @@ def refused(call, match):
 
 @pytest.mark.parametrize(("login", "db"), [(":s3cret%2F%40@", 3), ("guard:pass%3Aword@", 4)])
 def test_login_with_any_password_and_minimal_rights_works(guarded_server, activity, login, db):
-    with opened(f"redis://{login}127.0.0.1:{guarded_server.port}/{db}") as store:
+    with open_redis(f"redis://{login}127.0.0.1:{guarded_server.port}/{db}") as store:
         use_everything(store, activity)
 
 
@@ -118,20 +118,20 @@ def test_login_with_any_password_and_minimal_rights_works(guarded_server, activi
     ],
 )
 def test_wrong_login_is_an_error_without_the_password(guarded_server, activity, login, says):
-    with opened(f"redis://{login}127.0.0.1:{guarded_server.port}?prefix=others") as store:
+    with open_redis(f"redis://{login}127.0.0.1:{guarded_server.port}?prefix=others") as store:
         for call in calls(store, activity):
-            refused(call, says)
+            assert_refused(call, says)
 
 
 def test_unneeded_password_is_an_error(redis_server):
-    with opened(f"redis://:s3cret@127.0.0.1:{redis_server.port}") as store:
-        refused(lambda: store.evidence("acme"), "Leave the password out")
+    with open_redis(f"redis://:s3cret@127.0.0.1:{redis_server.port}") as store:
+        assert_refused(lambda: store.evidence("acme"), "Leave the password out")
 
 
 def test_unix_socket_reaches_the_same_server(redis_server, activity):
     with (
-        opened(f"unix://{redis_server.socket}?prefix=by-socket&db=5") as store,
-        opened(f"redis://127.0.0.1:{redis_server.port}/5?prefix=by-socket") as other,
+        open_redis(f"unix://{redis_server.socket}?prefix=by-socket&db=5") as store,
+        open_redis(f"redis://127.0.0.1:{redis_server.port}/5?prefix=by-socket") as other,
     ):
         use_everything(store, activity)
         assert store.history("acme") == other.history("acme")
@@ -160,18 +160,18 @@ def tls_server(tmp_path):
 def test_tls_certificate_and_host_name_are_checked(tls_server, activity):
     server, certificate = tls_server
     url = f"127.0.0.1:{server.port}/0?ssl_ca_certs={certificate}"
-    with opened(f"rediss://{url}") as store:
+    with open_redis(f"rediss://{url}") as store:
         use_everything(store, activity)
-    with opened(f"valkeys://127.0.0.1:{server.port}?ssl_cert_reqs=none") as store:
+    with open_redis(f"valkeys://127.0.0.1:{server.port}?ssl_cert_reqs=none") as store:
         assert ("acme",) == store.organizations()
-    with opened(f"rediss://127.0.0.1:{server.port}") as store:
-        refused(lambda: store.evidence("acme"), "certificate")
-    with opened(f"rediss://localhost:{server.port}?ssl_ca_certs={certificate}") as store:
-        refused(lambda: store.evidence("acme"), "certificate")
-    with opened(f"rediss://{url}-missing") as store:
-        refused(lambda: store.evidence("acme"), "Could not read")
-    with opened(f"redis://127.0.0.1:{server.port}") as store:
-        refused(lambda: store.evidence("acme"), "Look whether the server|TLS")
+    with open_redis(f"rediss://127.0.0.1:{server.port}") as store:
+        assert_refused(lambda: store.evidence("acme"), "certificate")
+    with open_redis(f"rediss://localhost:{server.port}?ssl_ca_certs={certificate}") as store:
+        assert_refused(lambda: store.evidence("acme"), "certificate")
+    with open_redis(f"rediss://{url}-missing") as store:
+        assert_refused(lambda: store.evidence("acme"), "Could not read")
+    with open_redis(f"redis://127.0.0.1:{server.port}") as store:
+        assert_refused(lambda: store.evidence("acme"), "Look whether the server|TLS")
 
 
 def test_databases_and_prefixes_are_isolated(redis_server, activity):
@@ -190,9 +190,9 @@ def test_databases_and_prefixes_are_isolated(redis_server, activity):
 
 def test_unreachable_server_fails_each_call_and_not_opening(own_server, activity):
     own_server.stop()
-    with opened(own_server.url) as store:
+    with open_redis(own_server.url) as store:
         for call in calls(store, activity):
-            refused(call, "Look whether the server runs")
+            assert_refused(call, "Look whether the server runs")
         own_server.start()
         for read in (store.evidence, store.history, store.organization_of):
             read("acme")
@@ -204,12 +204,12 @@ def test_unreachable_server_fails_each_call_and_not_opening(own_server, activity
 
 
 def test_hanging_server_costs_the_urls_timeout(own_server, activity):
-    with opened(own_server.url) as patient, opened(f"{own_server.url}?timeout=0.2") as store:
+    with open_redis(own_server.url) as patient, open_redis(f"{own_server.url}?timeout=0.2") as store:
         patient.record("acme", [activity()])
         own_server.process.send_signal(signal.SIGSTOP)
         try:
             for call in calls(store, activity):
-                refused(call, "Look whether the server")
+                assert_refused(call, "Look whether the server")
         finally:
             own_server.process.send_signal(signal.SIGCONT)
         found = None
@@ -227,27 +227,27 @@ def test_cut_connection_is_reopened(server, redis_store, activity):
 
 
 def test_full_server_refuses_the_whole_write_and_can_be_read(own_server, activity):
-    with opened(own_server.url) as store, own_server.client() as client:
+    with open_redis(own_server.url) as store, own_server.client() as client:
         store.record("acme", [activity()])
         client.config_set("maxmemory", 1)
-        error = refused(lambda: store.record("acme", [activity(), activity("ft:x")]), "more memory")
+        error = assert_refused(lambda: store.record("acme", [activity(), activity("ft:x")]), "more memory")
         assert "ft:x" not in "".join(traceback.format_exception(error.__cause__))
-        refused(lambda: store.salt(create=True), "more memory")
-        refused(lambda: store.lease("keep-alive", HOUR), "more memory")
+        assert_refused(lambda: store.salt(create=True), "more memory")
+        assert_refused(lambda: store.lease("keep-alive", HOUR), "more memory")
         client.config_set("maxmemory", 0)
         assert {Source.OBSERVED: 1} == store.history("acme").daily[NOW.date()]
         assert store.salt(create=False) is None
 
 
 def test_replica_can_be_read_and_not_written(own_server, activity):
-    with opened(own_server.url) as store, own_server.client() as client:
+    with open_redis(own_server.url) as store, own_server.client() as client:
         store.record("acme", [activity()])
         client.execute_command("REPLICAOF", "127.0.0.1", free_port())
         assert store.evidence("acme").last_inference is not None
-        refused(lambda: store.record("acme", [activity()]), "primary")
-        refused(lambda: store.lease("keep-alive", HOUR), "primary")
+        assert_refused(lambda: store.record("acme", [activity()]), "primary")
+        assert_refused(lambda: store.lease("keep-alive", HOUR), "primary")
         client.config_set("replica-serve-stale-data", "no")
-        refused(lambda: store.evidence("acme"), "when the server is ready")
+        assert_refused(lambda: store.evidence("acme"), "when the server is ready")
 
 
 def test_cluster_keeps_all_keys_in_one_slot(activity):
@@ -256,9 +256,9 @@ def test_cluster_keeps_all_keys_in_one_slot(activity):
         # A node of a cluster listens 10,000 ports higher as well.
         RedisServer("--cluster-enabled", "yes", port=free_port(highest=55_535)) as server,
         server.client() as client,
-        opened(server.url) as store,
+        open_redis(server.url) as store,
     ):
-        refused(lambda: store.evidence("acme"), "ready")
+        assert_refused(lambda: store.evidence("acme"), "ready")
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
             time.sleep(0.05)
@@ -281,6 +281,9 @@ def test_cluster_keeps_all_keys_in_one_slot(activity):
 )
 def test_any_wrong_server_is_a_store_error_with_a_remedy(activity, answer, remedy):
     timeout = 0.2 if answer.startswith(b"*") else 60  # one call waits for more of that answer
-    with answering(answer) as port, opened(f"redis://:s3cret@127.0.0.1:{port}?timeout={timeout}") as store:
+    with (
+        answering(answer) as port,
+        open_redis(f"redis://:s3cret@127.0.0.1:{port}?timeout={timeout}") as store,
+    ):
         for call in calls(store, activity):
-            refused(call, remedy)
+            assert_refused(call, remedy)
