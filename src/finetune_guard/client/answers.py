@@ -78,8 +78,16 @@ class Answers:
                 self._observe_other(client, route, options, response, value)
                 return
             model = parse_fine_tune(named)
-            if model is not None:
-                self._record(client, route, options, response, model)
+            if model is None:
+                return
+            if route.base is None:
+                self._hosts.log_inactive(client, options.url)
+                return
+            # _record inlined, for speed
+            subject, date = self._identities.subject(client, route.base, options, response, lasting=True)
+            warning = self._engine.record_answer(model, subject, date)
+            if warning is not None:
+                warn_caller(warning)
         except Exception as error:  # noqa: BLE001 -- our failure must not be the user's
             self._failures.add(error)
 
