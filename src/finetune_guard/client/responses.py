@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import openai
 
@@ -107,6 +107,7 @@ class _WatchedEvents:
     """Wraps the iterator of a stream, and passes on all its other attributes."""
 
     __slots__ = ("__anext__", "__next__", "_callback", "_events")
+    _step: ClassVar[str]
 
     def __init__(self, events: Any, callback: Callable[[object], bool]) -> None:
         self._events = events
@@ -124,14 +125,14 @@ class _WatchedEvents:
     def _report(self, event: object) -> None:
         if self._callback(event):
             del self._callback
-            self.__class__ = _UnwatchedEvents
-            for step in ("__next__", "__anext__"):
-                if hasattr(self._events, step):
-                    setattr(self, step, getattr(self._events, step))
+            step = getattr(self._events, self._step)
+            name, self.__class__ = self._step, _UnwatchedEvents
+            setattr(self, name, step)
 
 
 class _SyncWatchedEvents(_WatchedEvents):
     __slots__ = ()
+    _step = "__next__"
 
     def __next__(self) -> object:
         event = self._events.__next__()
@@ -141,6 +142,7 @@ class _SyncWatchedEvents(_WatchedEvents):
 
 class _AsyncWatchedEvents(_WatchedEvents):
     __slots__ = ()
+    _step = "__anext__"
 
     async def __anext__(self) -> object:
         event = await self._events.__anext__()

@@ -133,7 +133,7 @@ class StreamedCompletion:
             return None
         kind = fields.get("type")
         if not isinstance(kind, str) or not kind.startswith("response."):
-            model = completing_model(fields, self._requested, self._recognize)
+            model = model_in(fields, self._requested, self._recognize)
             return self._check_over(model, fields.get("model"))
         if kind in _END_EVENTS:
             self.is_over = True
