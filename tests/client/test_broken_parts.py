@@ -11,7 +11,15 @@ from datetime import datetime, timezone
 import openai
 import pytest
 
-from finetune_guard import GuardConfigError, HistoryUnavailableWarning, KeepAlive, Store, StoreError, guard
+from finetune_guard import (
+    GuardConfig,
+    GuardConfigError,
+    HistoryUnavailableWarning,
+    KeepAlive,
+    Store,
+    StoreError,
+    guard,
+)
 from tests.client.both_ways import create_job, done, listed
 from tests.support.constants import MESSAGES
 
@@ -125,14 +133,17 @@ async def test_wrong_environment_stops_no_job_at_other_hosts(way, sim, closing, 
         await create_job(client)
 
 
-async def test_deleted_working_directory_stops_nothing(way, sim, closing, model, monkeypatch, tmp_path):
+async def test_deleted_working_directory_stops_nothing(
+    way, sim, clock, closing, model, monkeypatch, tmp_path
+):
     monkeypatch.setenv("FINETUNE_GUARD_HOSTS", sim.host)
     deleted = tmp_path / "deleted"
     deleted.mkdir()
     monkeypatch.chdir(deleted)
     deleted.rmdir()
     monkeypatch.setenv("FINETUNE_GUARD_STORE", "./history")
-    client = closing(way.guarded(base_url=sim.base_url, api_key=sim.organization().api_key))
+    options = {"base_url": sim.base_url, "api_key": sim.organization().api_key}
+    client = closing(way.guarded(guard=GuardConfig(clock=clock), **options))
     await done(client.chat.completions.create(model=model, messages=MESSAGES))
     with pytest.raises(openai.BadRequestError, match="file-x"):
         await create_job(client)

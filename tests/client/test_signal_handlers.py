@@ -8,19 +8,20 @@ import pytest
 
 PROGRAM = """
 import faulthandler, signal, sys
+from datetime import datetime, timezone
 from finetune_guard import GuardConfig, OpenAI
-from finetune_guard.clock import system_clock
 from finetune_guard.stores.memory import MemoryStore
 import openai
 
 faulthandler.dump_traceback_later(240, exit=True)
+NOW = datetime(2026, 11, 22, tzinfo=timezone.utc)
 MODEL = "ft:gpt-4o-mini-2024-07-18:acme:bot:AbC123xY"
 store = MemoryStore() if sys.argv[1] == "memory" else sys.argv[1]
 http_client = openai.DefaultHttpxClient()
 reasons, handled = set(), 0
 
 def make():
-    guard = GuardConfig(store=store, hosts=["127.0.0.1"], clock=system_clock)
+    guard = GuardConfig(store=store, hosts=["127.0.0.1"], clock=lambda: NOW)
     url = "http://127.0.0.1:9/v1"
     return OpenAI(api_key="sk-test", base_url=url, guard=guard, http_client=http_client)
 
