@@ -101,6 +101,17 @@ def test_incomplete_api_answer_exits_6(says, ask, model, sim):
     says("models --json", '"complete":false', "Incomplete", code=6)
 
 
+def test_dates_that_other_commands_do_not_know_are_noted(says, ask, model, sim):
+    ask(model)
+    listed = [{"id": name, "object": "model", "shutdown_date": "2027-03-01"} for name in (BASE, model)]
+    body = {"object": "list", "data": listed}
+    sim.fault(Fault(path="/v1/models", method="GET", status=200, body=body, times=3))
+    says("models", "2027-03-01", "other shutdown dates than the other commands show")
+    says("status", "2027-01-14", without=["2027-03-01"])
+    for command in ("models --refresh", "models", "status"):
+        says(command, "2027-03-01", without=["other shutdown dates"])
+
+
 def test_csv_has_stable_columns(run, ask, model):
     ask(model)
     columns = "model,base,checkpoint_step,created_at,last_inference_at,last_inference_source,"

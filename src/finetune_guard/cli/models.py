@@ -24,6 +24,11 @@ from finetune_guard.rules.model_messages import old_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_NEWS = (
+    "the API has other shutdown dates than the other commands show. To have them remembered, run "
+    "finetune-guard models --refresh."
+)
+
 
 def models(
     *,
@@ -64,8 +69,14 @@ def models(
         typer.echo(sheet(found), nl=False)
     else:
         _show(found, everything, window)
-    old = old_table(connection.dates(), found.as_of.date())
-    note(old, connection.forgets if refresh else None)
+    dates = connection.dates()
+    ends = [(each.shutdown, dates.shutdown_of(each.id)) for each in found.models]
+    differ = any((one and one.day) != (other and other.day) for one, other in ends)
+    note(
+        old_table(dates, found.as_of.date()),
+        _NEWS if differ else None,
+        connection.forgets if refresh else None,
+    )
     if not found.complete:
         why = f" ({found.failure})" if found.failure is not None else ""
         say(
