@@ -56,6 +56,7 @@ MISUSE = [
     ("schedule github-actions", "--install"),
     ("schedule github-actions --install finetune-guard[redis]==0.1.0", NOT_PUBLISHED),
     ('schedule kubernetes --install "\'open"', '--install is "\'open"'),
+    *((f"{line} --base ''", "--base is '': a model's id is required") for line in ("check", "models")),
     ("simulator --now 2026-13-01", "2026-08-03T09:00Z"),
     ("simulator --model gpt-4.1-2025-04-14", "a fine-tuned model's id is required"),
     *((f"run {program}", "name a SCRIPT, or -m and a MODULE") for program in ("-c pass", "-m", "''")),

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import OF_VERDICT, ExitCode, SetupError
-from finetune_guard.cli.options import Json, RefreshAndShowLimits, duration
+from finetune_guard.cli.options import Json, RefreshAndShowLimits, duration, must_name_a_model
 from finetune_guard.cli.output import note, say
 from finetune_guard.cli.timeline import days_away, source_in_words
 from finetune_guard.cli.verdict import in_words, limits_in_words
@@ -49,6 +49,7 @@ def check(
     asked of the API.
     """
     least, needed = duration("--min-lifetime", min_lifetime), duration("--min-remaining", min_remaining)
+    must_name_a_model(base)
     if least is not None and base is None:
         raise SetupError("--min-lifetime needs --base: the model that a job would start from.")
     connection = connect()

@@ -12,7 +12,7 @@ import typer
 from finetune_guard.cli.connection import connect
 from finetune_guard.cli.exits import ExitCode, SetupError
 from finetune_guard.cli.model_sheet import is_used, plain_rows, sheet, summary
-from finetune_guard.cli.options import Json, duration
+from finetune_guard.cli.options import Json, duration, must_name_a_model
 from finetune_guard.cli.output import note, say
 from finetune_guard.cli.timeline import days_away, source_in_words, with_ability
 from finetune_guard.domain.catalog import published_catalog
@@ -56,6 +56,7 @@ def models(
     """
     if as_json and as_csv:
         raise SetupError("--json and --csv exclude each other.")
+    must_name_a_model(base)
     within = duration("--ending", ending)
     connection = connect().must_guard_jobs("No models are asked of")
     everything = connection.guard.models(refresh=refresh)

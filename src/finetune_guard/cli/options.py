@@ -32,6 +32,14 @@ Refresh = Annotated[bool, typer.Option("--refresh", help=_ASKS)]
 RefreshAndShowLimits = Annotated[bool, typer.Option("--refresh", help=f"{_ASKS} {_SHOWS}")]
 
 
+def must_name_a_model(base: str | None) -> None:
+    """Refuse an empty --base, as a variable that is not set makes it: it would match nothing."""
+    if base is not None and not base.strip():
+        raise SetupError(
+            f"--base is {format_value(base)}: a model's id is required, such as gpt-4o-mini-2024-07-18."
+        )
+
+
 def duration(option: str, text: str | None) -> timedelta | None:
     """Parse a duration such as ``30d``; raise a ``GuardConfigError`` if it isn't one."""
     if text is None:
