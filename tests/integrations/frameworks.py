@@ -27,22 +27,22 @@ async def instructor_structured(bench: Bench):
         sync = instructor.from_openai(bench.client(), mode=mode)
         assert isinstance(sync.chat.completions.create(**request), Parcel)
         assert list(sync.chat.completions.create_partial(**request))
-        both_ways = instructor.from_openai(bench.async_client(), mode=mode)
-        assert isinstance(await both_ways.chat.completions.create(**request), Parcel)
-        assert [part async for part in both_ways.chat.completions.create_partial(**request)]
+        asynchronous = instructor.from_openai(bench.async_client(), mode=mode)
+        assert isinstance(await asynchronous.chat.completions.create(**request), Parcel)
+        assert [part async for part in asynchronous.chat.completions.create_partial(**request)]
 
 
 async def langchain_chat(bench: Bench):
     """``ChatOpenAI`` takes guarded clients for its two halves: invoke, stream, batch, structured output."""
     langchain = pytest.importorskip("langchain_openai")
-    sync, both_ways = bench.client(), bench.async_client()
+    sync, asynchronous = bench.client(), bench.async_client()
     for api in ({}, {"use_responses_api": True}):
         chat = langchain.ChatOpenAI(
             model=bench.model,
             root_client=sync,
             client=sync.chat.completions,
-            root_async_client=both_ways,
-            async_client=both_ways.chat.completions,
+            root_async_client=asynchronous,
+            async_client=asynchronous.chat.completions,
             **api,
         )
         await _use_langchain(chat)
@@ -119,12 +119,12 @@ async def litellm_completion(bench: Bench):
     """``litellm.completion`` and ``acompletion`` go through the guarded client that they are given."""
     litellm = pytest.importorskip("litellm")
     request = {"model": f"openai/{bench.model}", "messages": MESSAGES}
-    sync, both_ways = bench.client(), bench.async_client()
+    sync, asynchronous = bench.client(), bench.async_client()
     assert litellm.completion(**request, client=sync).choices
     assert list(litellm.completion(**request, client=sync, stream=True))
     assert litellm.completion(**request, client=sync, response_format=Parcel).choices
-    assert (await litellm.acompletion(**request, client=both_ways)).choices
-    assert [part async for part in await litellm.acompletion(**request, client=both_ways, stream=True)]
+    assert (await litellm.acompletion(**request, client=asynchronous)).choices
+    assert [part async for part in await litellm.acompletion(**request, client=asynchronous, stream=True)]
 
 
 async def langfuse_drop_in(bench: Bench):

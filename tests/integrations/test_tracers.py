@@ -31,7 +31,7 @@ async def _in_every_order(bench, start):
         expected = await _seen_of_own_clients(bench, tracer)
         assert all(expected)
         unguarded = bench.served
-        theirs = [tracer.wrap(cls(max_retries=0)) for cls in (tracer.sync, tracer.both_ways)]
+        theirs = [tracer.wrap(cls(max_retries=0)) for cls in (tracer.sync, tracer.asynchronous)]
         orders = {"tracer first": [guard(client, bench.config) for client in theirs]}
         if tracer.wraps_ours:
             orders["guard first"] = [tracer.wrap(client) for client in made_before]
@@ -76,7 +76,7 @@ async def _installed(bench, start, *, installed_first):
 
 async def _seen_of_own_clients(bench, tracer):
     seen = []
-    for cls in (tracer.sync, tracer.both_ways):
+    for cls in (tracer.sync, tracer.asynchronous):
         tracer.seen()
         client = cls(max_retries=0)
         await use_sdk(tracer.wrap(client), bench.model)

@@ -23,7 +23,7 @@ class Tracer:
     seen: Callable[[], int]
     wrap: Callable[[Any], Any] = lambda client: client  # what replaces the SDK's methods needs no more
     sync: type[Any] = openai.OpenAI
-    both_ways: type[Any] = openai.AsyncOpenAI
+    asynchronous: type[Any] = openai.AsyncOpenAI
     wraps_ours: bool = True
 
 
@@ -115,7 +115,7 @@ def posthog():
     yield Tracer(
         lambda: _emptied(events),
         sync=lambda **options: module.OpenAI(posthog_client=Memory(), **options),
-        both_ways=lambda **options: module.AsyncOpenAI(posthog_client=Memory(), **options),
+        asynchronous=lambda **options: module.AsyncOpenAI(posthog_client=Memory(), **options),
         wraps_ours=False,  # it is a class of the SDK's clients, and can't be put on one
     )
 
